@@ -1,0 +1,10 @@
+"""The built-in kinds. One file each; a class is imported by `chatlab.registry` when its kind is used."""
+
+KINDS = {
+    "echo": "backends.echo:EchoBackend",
+    "replay": "backends.replay:ReplayBackend",
+    "openai": "backends.openai:OpenAIBackend",
+    "langchain": "backends.langchain:LangChainBackend",
+    "huggingface": "backends.huggingface:HuggingFaceBackend",
+    "databricks": "backends.databricks:DatabricksBackend",
+}

@@ -1,0 +1,163 @@
+"""What a backend is: one class with its options, its capabilities and one streaming method."""
+
+from __future__ import annotations
+
+import importlib.util
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from chatlab.errors import MissingExtra
+from chatlab.messages import Message, StreamEvent
+from chatlab.secret import SecretRef
+
+ParameterValue: TypeAlias = Any  # a JSON value; validated against its `Parameter`
+Mark: TypeAlias = Literal["credentials", "connected"]
+
+
+class Options(BaseModel):
+    """Base of every kind's options: unknown keys are errors, values cannot be changed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One sampling parameter a backend accepts: enough to check a value and to draw a control for it."""
+
+    name: str
+    type: Literal["float", "int", "bool", "string", "strings", "json"]
+    description: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    advanced: bool = False  # shown folded away
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend takes. Whatever a turn has beyond this is dropped with a Notice before the call.
+
+    files: media types or patterns such as `image/*`; parameters: those it sends on;
+    system: whether it takes a system message of its own (otherwise it is folded into the first user message).
+    """
+
+    files: tuple[str, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    system: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One call: the whole conversation, the last user message included, and the parameters for it."""
+
+    messages: tuple[Message, ...]
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+
+
+def _no_mark(_: Mark) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """What belongs to one call and is never kept on a backend.
+
+    identity: who asks (None: nobody signed in). token: that person's own credential.
+    connect_timeout: seconds a backend may take to open its connection.
+    mark: a backend says that it has its credentials (`"credentials"`) or its connection (`"connected"`).
+        Backends that use `chatlab.http.transport` need not mark the connection.
+    """
+
+    identity: str | None = None
+    token: SecretStr | None = None
+    connect_timeout: float = 10.0
+    mark: Callable[[Mark], None] = field(default=_no_mark, repr=False)
+
+
+current_call: ContextVar[CallContext | None] = ContextVar("chatlab_current_call", default=None)
+"""The call that the running task works for; set by `run_turn`, read by `chatlab.http`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a look at the upstream found. None means: not known, never a guess."""
+
+    reachable: bool | None = None
+    model_known: bool | None = None
+    identity: str | None = None
+    detail: str = ""
+
+
+class Backend(ABC):
+    """One kind of backend. Subclasses import their SDK inside `__init__`, nowhere else."""
+
+    Options: ClassVar[type[BaseModel]] = Options
+    modules: ClassVar[tuple[str, ...]] = ()
+    """Modules the SDK provides; looked for without importing them."""
+    extra: ClassVar[str | None] = None
+    """The extra of chatlab that installs them; None if the default install has them."""
+    address_field: ClassVar[str | None] = None
+    """The option that an address `kind:rest` fills; None if the kind has no addresses."""
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    @classmethod
+    def capabilities(cls, options: Any) -> Capabilities:
+        """What a backend with these options takes; answered without its SDK."""
+        return Capabilities()
+
+    @classmethod
+    def not_ready(cls, options: Any) -> str | None:
+        """What to do before this backend can be used ("set OPENAI_API_KEY"), or None. No network, no SDK."""
+        for module in cls.modules:
+            if not _installed(module):
+                return str(MissingExtra(cls.__name__.removesuffix("Backend").lower(), cls.extra, module))
+        for ref in secret_refs(options):
+            reason = ref.missing()
+            if reason is not None:
+                return reason
+        return None
+
+    @abstractmethod
+    def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
+        """Answers as an async generator: deltas are not cumulative, exactly one Finish comes last, a failure
+        is raised as a BackendError. Closing the generator or cancelling its task closes the upstream."""
+
+    async def probe(self, ctx: CallContext) -> Probe:
+        """A cheap look at the upstream, without generating anything. Raises BackendError like `stream`."""
+        return Probe()
+
+    async def aclose(self) -> None:
+        """Releases connections. Called once, when nothing streams any more."""
+        return None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+def secret_refs(value: Any) -> Iterator[SecretRef]:
+    """Every secret reference in a model, however deep."""
+    if isinstance(value, SecretRef):
+        yield value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from secret_refs(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from secret_refs(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from secret_refs(item)
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False

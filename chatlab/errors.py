@@ -1,0 +1,210 @@
+"""Everything chatlab raises on purpose. `str(error)` is one sentence for the person; causes are for the log.
+
+    ChatlabError
+      ConfigError            the YAML is wrong; one problem a line, each with file:line:column
+      MissingExtra           a kind's SDK is not installed; names the extra
+      UnsupportedContent     the backend or adapter cannot take this content
+      NotReady               a backend's secret or variable is missing
+      StoreError             conversations could not be read or written
+      AuthRequired           the call needs a signed-in person
+        SessionExpired       it had one, who must sign in again
+      BackendError           an upstream failed; has backend, status, retry_after
+        AuthenticationFailed   401: the credential was refused
+        PermissionDenied       403: the credential is good, the right is missing
+        RateLimited            429
+        InvalidRequest         400, 413, 422
+          ContextTooLong
+        ModelNotFound          404
+        ContentFiltered        the upstream's policy refused
+        Unavailable            no connection, a timeout, 5xx
+        BrokenStream           the stream ended or broke before its end was said
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from chatlab.secret import scrub
+
+
+class ChatlabError(Exception):
+    """Base of all. `status` is the HTTP status a server front end answers with."""
+
+    status: int | None = 500
+
+
+class ConfigError(ChatlabError):
+    """One or more problems of a configuration, all of them at once."""
+
+    status = 500
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class MissingExtra(ChatlabError):
+    """A kind's SDK is not installed."""
+
+    status = 503
+
+    def __init__(self, kind: str, extra: str | None, module: str) -> None:
+        how = f"chatlab[{extra}]" if extra else module
+        super().__init__(f"the {kind} backend needs {module}: pip install '{how}'")
+        self.kind = kind
+        self.extra = extra
+
+
+class UnsupportedContent(ChatlabError):
+    """Content that cannot be translated or sent."""
+
+    status = 422
+
+
+class NotReady(ChatlabError):
+    """A backend that is listed but lacks something, with what to do about it."""
+
+    status = 503
+
+
+class StoreError(ChatlabError):
+    """Stored conversations could not be read or written."""
+
+
+class AuthRequired(ChatlabError):
+    """The call needs a signed-in person's own credential; nothing else is ever used in its place."""
+
+    status = 401
+
+
+class SessionExpired(AuthRequired):
+    """The person was signed in and must sign in again."""
+
+
+class BackendError(ChatlabError):
+    """An upstream failed.
+
+    backend: its name in the configuration, filled in by `run_turn`.
+    status: the upstream's HTTP status, None where there was none.
+    retry_after: seconds the upstream asked to wait, None if it did not say.
+    retryable: whether the same request may be sent again, provided nothing was received yet.
+    """
+
+    advice: ClassVar[str] = "try again, or choose another backend"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        backend: str | None = None,
+        status: int | None = None,
+        retry_after: float | None = None,
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = _one_line(detail)
+        self.backend = backend
+        self.status = status
+        self.retry_after = retry_after
+        self.retryable = retryable
+
+    def __str__(self) -> str:
+        who = f"{self.backend}: " if self.backend else ""
+        return f"{who}{self.detail} ({self.advice})"
+
+
+class AuthenticationFailed(BackendError):
+    """401: the credential was missing or refused."""
+
+    advice = "check the backend's key or token"
+
+
+class PermissionDenied(BackendError):
+    """403: the credential is known but may not do this."""
+
+    advice = "ask for access to this model or endpoint"
+
+
+class RateLimited(BackendError):
+    """429."""
+
+    advice = "wait a moment, then try again"
+
+
+class InvalidRequest(BackendError):
+    """The upstream refused the request itself."""
+
+    advice = "change the message or the parameters"
+
+
+class ContextTooLong(InvalidRequest):
+    """The conversation does not fit the model's context."""
+
+    advice = "start a new conversation or shorten this one"
+
+
+class ModelNotFound(BackendError):
+    """404: no such model, endpoint or route."""
+
+    advice = "check the model and the URL in the configuration"
+
+
+class ContentFiltered(BackendError):
+    """The upstream's content policy refused the request or the answer."""
+
+    advice = "rephrase the message"
+
+
+class Unavailable(BackendError):
+    """No connection, a timeout, or a 5xx."""
+
+
+class BrokenStream(BackendError):
+    """The stream broke, or ended without saying that it ended."""
+
+
+_CONTEXT = re.compile(
+    r"context[ _](length|size|window)|maximum context|too many (input )?tokens|exceed\w*.{0,40}(context|tokens)"
+    r"|inputs? tokens.{0,40}must be|prompt is too long",
+    re.I,
+)
+_FILTER = re.compile(r"content[ _]filter|content[ _]policy|content management policy|safety system", re.I)
+
+
+def classify(
+    status: int | None, detail: str, *, code: str | None = None, retry_after: float | None = None
+) -> BackendError:
+    """The error for an upstream's reply: by HTTP status first, by its code and text last.
+
+    A 500 whose body happens to mention "policy" is an outage, not a refusal.
+    """
+    detail = detail or f"the upstream answered {status}"
+    hint = f"{code or ''} {detail}"
+    if status == 401:
+        return AuthenticationFailed(detail, status=status)
+    if status == 403:
+        return PermissionDenied(detail, status=status)
+    if status == 404:
+        return ModelNotFound(detail, status=status)
+    if status == 429:
+        return RateLimited(detail, status=status, retry_after=retry_after, retryable=True)
+    if status is not None and status >= 500:
+        # The server had the request and says that it is down for now; a plain 500 may have done the work.
+        return Unavailable(
+            detail, status=status, retry_after=retry_after, retryable=status in (502, 503)
+        )
+    if status == 408:
+        return Unavailable(detail, status=status)
+    if _CONTEXT.search(hint):
+        return ContextTooLong(detail, status=status)
+    if _FILTER.search(hint):
+        return ContentFiltered(detail, status=status)
+    if status is not None and 400 <= status < 500:
+        return InvalidRequest(detail, status=status)
+    return BrokenStream(detail, status=status)
+
+
+def _one_line(text: str) -> str:
+    flat = scrub(" ".join(text.split()))
+    return flat if len(flat) <= 300 else flat[:299] + "…"

@@ -1,0 +1,86 @@
+"""Secrets by reference, and the scrubbing that keeps their values out of whatever people read."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
+
+_MASK = "***"
+# Shapes of credentials that may stand in an upstream's own error text, whoever they belong to.
+_SHAPES = re.compile(
+    r"(?i:bearer\s+)[\w.~+/=-]{8,}|\bsk-[\w*-]{6,}|\bhf_\w{8,}|\bdapi[0-9a-f]{8,}[\w-]*|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"
+)
+_seen: set[str] = set()
+
+
+class SecretRef(BaseModel):
+    """Where a secret is to be found: `{env: NAME}` or `{file: PATH}`. It never holds the value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    env: str | None = None
+    file: Path | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_reference_only(cls, value: Any) -> Any:
+        if isinstance(value, str | int | float):
+            # The value itself must not be repeated in the error.
+            raise ValueError("a secret is given by reference, {env: NAME} or {file: PATH}, never literally")
+        return value
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> SecretRef:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("a secret has exactly one of env and file")
+        return self
+
+    def missing(self) -> str | None:
+        """What to do before the secret can be read, or None when it is there."""
+        if self.env is not None:
+            return None if os.environ.get(self.env, "").strip() else f"set {self.env}"
+        assert self.file is not None
+        path = self.file.expanduser()
+        try:
+            return None if path.read_text("utf-8").strip() else f"put the secret into {path}"
+        except OSError:
+            return f"make {path} readable"
+
+    def resolve(self) -> SecretStr:
+        """The value, read now (so that a rotated secret is picked up). Raises LookupError if it is missing."""
+        reason = self.missing()
+        if reason is not None:
+            raise LookupError(reason)
+        if self.env is not None:
+            value = os.environ[self.env].strip()
+        else:
+            assert self.file is not None
+            value = self.file.expanduser().read_text("utf-8").strip()
+        remember(value)
+        return SecretStr(value)
+
+
+def remember(value: str) -> None:
+    """Makes `scrub` take this value out of everything from now on."""
+    if len(value) >= 4:
+        _seen.add(value)
+
+
+def scrub(text: str) -> str:
+    """The text without any secret that was resolved in this process, nor anything shaped like one."""
+    for value in _seen:
+        if value in text:
+            text = text.replace(value, _MASK)
+    return _SHAPES.sub(_MASK, text)
+
+
+class ScrubbingFormatter(logging.Formatter):
+    """Formats a record, its traceback included, and scrubs the result."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return scrub(super().format(record))

@@ -1,0 +1,1 @@
+"""Front ends: the Gradio page, the terminal, and what serves them."""
