@@ -1,8 +1,8 @@
 """chatlab: one YAML of chat backends; a page, a terminal, Python and an endpoint in front of them.
 
-    lab = chatlab.load("config.yaml")
-    async for event in lab.stream("gpt", "Hello"): ...
-    answer = await lab.answer("gpt", "Hello")
+lab = chatlab.load("config.yaml")
+async for event in lab.stream("gpt", "Hello"): ...
+answer = await lab.answer("gpt", "Hello")
 """
 
 from typing import TYPE_CHECKING, Any

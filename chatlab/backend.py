@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextvars import ContextVar
@@ -22,7 +23,7 @@ Mark: TypeAlias = Literal["credentials", "connected"]
 class Options(BaseModel):
     """Base of every kind's options: unknown keys are errors, values cannot be changed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,34 @@ class Parameter:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     advanced: bool = False  # shown folded away
+
+    def problem(self, value: ParameterValue) -> str | None:
+        """What is wrong with a value ("should be at most 2"), or None. None as a value means: not sent."""
+        if value is None or self.type == "json":
+            return None
+        number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+        right, expected = {
+            "float": (number, "a number"),
+            "int": (number and value == int(value), "a whole number"),
+            "bool": (isinstance(value, bool), "true or false"),
+            "string": (isinstance(value, str), "text"),
+            "strings": (_is_strings(value), "a list of texts"),
+        }[self.type]
+        if not right:
+            return f"should be {expected}"
+        if self.choices:
+            items = value if self.type == "strings" else [value]
+            if any(item not in self.choices for item in items):
+                return f"should be one of {', '.join(self.choices)}"
+        if number and self.minimum is not None and value < self.minimum:
+            return f"should be at least {self.minimum:g}"
+        if number and self.maximum is not None and value > self.maximum:
+            return f"should be at most {self.maximum:g}"
+        return None
+
+
+def _is_strings(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
+from chatlab.paths import ConfigPath
+
 
 class Model(BaseModel):
     """Base: unknown keys are errors, values cannot be changed, errors never repeat what was written."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class Prices(Model):
@@ -50,7 +52,10 @@ class BackendConfig(Model):
     prices: Prices | None = Field(None, description="Turns usage into cost.")
     timeouts: Timeouts = Field(default_factory=Timeouts, description="The four timeouts of a turn.")
     retries: int = Field(
-        2, ge=0, le=10, description="Attempts after the first, only before any output: 429, 502, 503, no connection."
+        2,
+        ge=0,
+        le=10,
+        description="Attempts after the first, only before any output: 429, 502, 503, no connection.",
     )
     options: SerializeAsAny[BaseModel] = Field(
         exclude=True, description="The kind's own options, validated by the kind. Written beside the others."
@@ -61,7 +66,7 @@ class Example(Model):
     """An example message offered on the empty page."""
 
     text: str = Field(description="The message.")
-    files: tuple[Path, ...] = Field((), description="Attachments, relative to the configuration file.")
+    files: tuple[ConfigPath, ...] = Field((), description="Attachments, relative to the configuration file.")
     label: str | None = Field(None, description="Shown instead of the text.")
 
 
@@ -83,14 +88,19 @@ class Ui(Model):
     )
     placeholder: str | None = Field(None, description="Text in the empty message box.")
     welcome: str | None = Field(None, description="Markdown shown in the empty conversation.")
-    avatars: tuple[Path | None, Path | None] | None = Field(
+    avatars: tuple[ConfigPath | None, ConfigPath | None] | None = Field(
         None, description="Pictures of the person and of the backend, relative to the configuration file."
     )
     height: int | str | None = Field(None, description="Height of the conversation: pixels or a CSS length.")
     editable: bool = Field(True, description="Sent messages can be edited, which answers them anew.")
     flagging: Literal["never", "manual"] = Field("never", description="Like and dislike buttons on answers.")
-    flagging_options: tuple[str, ...] = Field(("Like", "Dislike"), description="What may be said of an answer.")
-    flagging_dir: Path = Field(Path(".gradio/flagged"), description="Where flags are written, as CSV.")
+    flagging_options: tuple[str, ...] = Field(
+        ("Like", "Dislike"), description="What may be said of an answer."
+    )
+    flagging_dir: ConfigPath = Field(
+        Path(".gradio/flagged"),
+        description="Where flags are written, as CSV. The default is in the folder chatlab was started in.",
+    )
     labels: Mapping[Literal["submit", "stop", "backend", "system", "parameters", "preset"], str] = Field(
         default_factory=dict, description="Other words for the page's labels and buttons."
     )
@@ -100,7 +110,10 @@ class Ui(Model):
         (), description="Foreign hosts that images in answers may load from, and links may lead to."
     )
     window: int = Field(
-        30, ge=2, le=500, description="Messages painted; the backend gets the whole conversation all the same."
+        30,
+        ge=2,
+        le=500,
+        description="Messages painted; the backend gets the whole conversation all the same.",
     )
     max_file_mb: float = Field(20, gt=0, description="Largest upload, in megabytes.")
 
@@ -120,7 +133,9 @@ class Config(Model):
 
     version: Literal[1] = Field(1, description="Version of this format.")
     backends: Mapping[str, BackendConfig] = Field(min_length=1, description="The chat backends, by name.")
-    default: str | None = Field(None, description="Backend chosen at first; the first ready one if not given.")
+    default: str | None = Field(
+        None, description="Backend chosen at first; the first ready one if not given."
+    )
     system: str | None = Field(None, description="System prompt of every backend that has none of its own.")
     ui: Ui = Field(default_factory=Ui, description="The chat page.")
     server: Server = Field(default_factory=Server, description="How the page is served.")

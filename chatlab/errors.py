@@ -1,31 +1,46 @@
 """Everything chatlab raises on purpose. `str(error)` is one sentence for the person; causes are for the log.
 
-    ChatlabError
-      ConfigError            the YAML is wrong; one problem a line, each with file:line:column
-      MissingExtra           a kind's SDK is not installed; names the extra
-      UnsupportedContent     the backend or adapter cannot take this content
-      NotReady               a backend's secret or variable is missing
-      StoreError             conversations could not be read or written
-      AuthRequired           the call needs a signed-in person
-        SessionExpired       it had one, who must sign in again
-      BackendError           an upstream failed; has backend, status, retry_after
-        AuthenticationFailed   401: the credential was refused
-        PermissionDenied       403: the credential is good, the right is missing
-        RateLimited            429
-        InvalidRequest         400, 413, 422
-          ContextTooLong
-        ModelNotFound          404
-        ContentFiltered        the upstream's policy refused
-        Unavailable            no connection, a timeout, 5xx
-        BrokenStream           the stream ended or broke before its end was said
+ChatlabError
+  ConfigError            the YAML is wrong; one problem a line, each with file:line:column
+  MissingExtra           a kind's SDK is not installed; names the extra
+  UnsupportedContent     the backend or adapter cannot take this content
+  NotReady               a backend's secret or variable is missing
+  StoreError             conversations could not be read or written
+  AuthRequired           the call needs a signed-in person
+    SessionExpired       it had one, who must sign in again
+  BackendError           an upstream failed; has backend, status, retry_after
+    AuthenticationFailed   401: the credential was refused
+    PermissionDenied       403: the credential is good, the right is missing
+    RateLimited            429
+    InvalidRequest         400, 413, 422
+      ContextTooLong
+    ModelNotFound          404
+    ContentFiltered        the upstream's policy refused
+    Unavailable            no connection, a timeout, 5xx
+    BrokenStream           the stream ended or broke before its end was said
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import ClassVar
 
 from chatlab.secret import scrub
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that this one is most likely a misspelling of, if it is close to any."""
+    by_lower = {name.lower(): name for name in known}
+    close = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[close[0]] if close else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`, did you mean model?` for a word close to a known one, nothing for any other."""
+    close = closest(word, known)
+    return "" if close is None else f", did you mean {close}?"
 
 
 class ChatlabError(Exception):
@@ -165,8 +180,8 @@ class BrokenStream(BackendError):
 
 
 _CONTEXT = re.compile(
-    r"context[ _](length|size|window)|maximum context|too many (input )?tokens|exceed\w*.{0,40}(context|tokens)"
-    r"|inputs? tokens.{0,40}must be|prompt is too long",
+    r"context[ _](length|size|window)|maximum context|too many (input )?tokens"
+    r"|exceed\w*.{0,40}(context|tokens)|inputs? tokens.{0,40}must be|prompt is too long",
     re.I,
 )
 _FILTER = re.compile(r"content[ _]filter|content[ _]policy|content management policy|safety system", re.I)
@@ -191,9 +206,7 @@ def classify(
         return RateLimited(detail, status=status, retry_after=retry_after, retryable=True)
     if status is not None and status >= 500:
         # The server had the request and says that it is down for now; a plain 500 may have done the work.
-        return Unavailable(
-            detail, status=status, retry_after=retry_after, retryable=status in (502, 503)
-        )
+        return Unavailable(detail, status=status, retry_after=retry_after, retryable=status in (502, 503))
     if status == 408:
         return Unavailable(detail, status=status)
     if _CONTEXT.search(hint):

@@ -204,6 +204,7 @@ class Timing:
     connected: float | None = None
     first_event: float | None = None
     first_token: float | None = None
+    reasoning: float | None = None  # from the first to the last reasoning delta
     total: float | None = None
     longest_stall: float | None = None  # longest wait between two events after the first token
     tokens_per_second: float | None = None  # output tokens after the first, over the time they took

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import sys
+import threading
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -12,29 +15,39 @@ from pydantic import ValidationError
 
 from chatlab.backend import Backend, Capabilities
 from chatlab.config import BackendConfig
-from chatlab.errors import ConfigError, MissingExtra, NotReady
+from chatlab.errors import ConfigError, MissingExtra, NotReady, did_you_mean
 
 ENTRY_POINT_GROUP = "chatlab.backends"
 
 
 def kinds() -> dict[str, str]:
-    """Every known kind and where its class is ("module:attribute"), built-in kinds first. Imports no backend."""
+    """Every known kind and where its class is ("module:attribute"), built-in ones first. Imports none."""
     import backends
 
     _same_origin(Path(backends.__file__ or ""))
     found = dict(backends.KINDS)
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        found.setdefault(point.name, point.value)
+    for name, place in _plugins(tuple(sys.path)):
+        found.setdefault(name, place)
     return found
+
+
+@cache
+def _plugins(_: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The kinds of installed distributions. Looked for once a search path: every distribution is opened."""
+    return [(point.name, point.value) for point in entry_points(group=ENTRY_POINT_GROUP)]
 
 
 def backend_class(kind: str) -> type[Backend]:
     """The class of a kind; its SDK is not imported. Raises ConfigError for an unknown kind."""
     known = kinds()
     if kind not in known:
-        raise ConfigError([f"unknown kind {kind!r}: the kinds are {', '.join(sorted(known))}"])
+        close = did_you_mean(kind, known)
+        raise ConfigError([f"unknown kind {kind!r}{close or ':'} the kinds are {', '.join(sorted(known))}"])
     module, _, attribute = known[kind].partition(":")
-    found = getattr(importlib.import_module(module), attribute)
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except Exception as exc:  # a plugin may fail in any way; the others still work
+        raise ConfigError([f"kind {kind!r}: {known[kind]} cannot be imported: {exc}"]) from exc
     if not (isinstance(found, type) and issubclass(found, Backend)):
         raise ConfigError([f"kind {kind!r}: {known[kind]} is not a chatlab Backend"])
     return found
@@ -56,16 +69,30 @@ def _same_origin(backends_file: Path) -> None:
 class Entry:
     """One configured backend: its settings, whether it is ready, and the instance, made when first needed."""
 
-    def __init__(self, name: str, config: BackendConfig, cls: type[Backend]) -> None:
+    def __init__(
+        self, name: str, config: BackendConfig, cls: type[Backend], *, system: str | None = None
+    ) -> None:
         self.name = name
         self.config = config
         self.cls = cls
+        self._common_system = system
         self._instance: Backend | None = None
+        self._making = threading.Lock()
 
     @property
     def label(self) -> str:
         """What people read."""
         return self.config.label or self.name
+
+    @property
+    def system(self) -> str | None:
+        """The system prompt of this backend: its own, or the configuration's."""
+        return self.config.system if self.config.system is not None else self._common_system
+
+    @property
+    def made(self) -> bool:
+        """Whether the instance exists already, so that `backend()` costs nothing."""
+        return self._instance is not None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -79,15 +106,16 @@ class Entry:
 
     def backend(self) -> Backend:
         """The instance. Raises NotReady or MissingExtra with what to do about it."""
-        if self._instance is None:
-            reason = self.not_ready
-            if reason is not None:
-                raise NotReady(f"{self.name} is not ready: {reason}")
-            try:
-                self._instance = self.cls(self.config.options)
-            except ModuleNotFoundError as exc:
-                raise MissingExtra(self.config.kind, self.cls.extra, exc.name or "its SDK") from exc
-        return self._instance
+        with self._making:  # made in worker threads, since importing an SDK can take seconds
+            if self._instance is None:
+                reason = self.not_ready
+                if reason is not None:
+                    raise NotReady(f"{self.name} is not ready: {reason}")
+                try:
+                    self._instance = self.cls(self.config.options)
+                except ModuleNotFoundError as exc:
+                    raise MissingExtra(self.config.kind, self.cls.extra, exc.name or "its SDK") from exc
+            return self._instance
 
     async def aclose(self) -> None:
         """Closes the instance, if one was made."""
@@ -100,7 +128,9 @@ def from_address(address: str) -> Entry:
     """A backend from `kind:rest` alone, such as `openai:gpt-5-mini`. Raises ConfigError."""
     kind, colon, rest = address.partition(":")
     if not colon:
-        raise ConfigError([f"{address!r} is neither a configured backend nor an address such as openai:gpt-5-mini"])
+        raise ConfigError(
+            [f"{address!r} is neither a configured backend nor an address such as openai:gpt-5-mini"]
+        )
     cls = backend_class(kind)
     values = {}
     if rest:
@@ -110,7 +140,10 @@ def from_address(address: str) -> Entry:
     try:
         options = cls.Options.model_validate(values)
     except ValidationError as exc:
-        problems = [f"{address!r}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors(include_input=False)]
+        problems = [
+            f"{address!r}: {'.'.join(map(str, e['loc']))}: {e['msg']}"
+            for e in exc.errors(include_input=False)
+        ]
         raise ConfigError(problems) from None
     return Entry(address, BackendConfig(kind=kind, options=options), cls)
 
@@ -118,8 +151,11 @@ def from_address(address: str) -> Entry:
 class Backends(Mapping[str, Entry]):
     """The backends of a configuration by name; an address works wherever a name does."""
 
-    def __init__(self, configs: Mapping[str, BackendConfig]) -> None:
-        self._entries = {name: Entry(name, config, backend_class(config.kind)) for name, config in configs.items()}
+    def __init__(self, configs: Mapping[str, BackendConfig], *, system: str | None = None) -> None:
+        self._entries = {
+            name: Entry(name, config, backend_class(config.kind), system=system)
+            for name, config in configs.items()
+        }
         self._by_address: dict[str, Entry] = {}
 
     def __getitem__(self, name: str) -> Entry:

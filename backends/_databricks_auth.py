@@ -1,0 +1,324 @@
+"""Who a Databricks workspace is called as: one stated way, never a fallback to another.
+
+The Databricks SDK fills whatever it was not given from `DATABRICKS_*` variables and from
+`~/.databrickscfg`. Here every attribute of its `Config` is given, the unwanted ones blank, so that nothing
+in the environment can change the credential, the workspace or the token server that was chosen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import configparser
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, assert_never
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from chatlab.backend import CallContext
+from chatlab.errors import (
+    AuthenticationFailed,
+    AuthRequired,
+    BackendError,
+    MissingExtra,
+    NotReady,
+    Unavailable,
+    classify,
+)
+from chatlab.paths import ConfigPath
+from chatlab.secret import SecretRef, remember
+
+SDK_TIMEOUT = 5  # seconds; without it, an unreachable workspace blocks the SDK for up to 300
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class HostFromEnv(_Model):
+    """The workspace's URL is in this variable."""
+
+    env: str = Field(description="Name of the variable that holds the workspace's URL.")
+
+
+class PatAuth(_Model):
+    """A personal access token."""
+
+    type: Literal["pat"] = Field("pat", description="A personal access token.")
+    token: SecretRef = Field(SecretRef(env="DATABRICKS_TOKEN"), description="Where the token is.")
+
+
+class OAuthM2MAuth(_Model):
+    """A service principal, by OAuth machine-to-machine. The SDK renews its tokens."""
+
+    type: Literal["oauth-m2m"] = Field(description="A service principal.")
+    client_id: SecretRef = Field(
+        SecretRef(env="DATABRICKS_CLIENT_ID"), description="Where the service principal's application id is."
+    )
+    client_secret: SecretRef = Field(
+        SecretRef(env="DATABRICKS_CLIENT_SECRET"), description="Where its OAuth secret is."
+    )
+
+
+class ProfileAuth(_Model):
+    """A profile of a Databricks configuration file; it must say or show which kind of credential it has."""
+
+    type: Literal["profile"] = Field(description="A profile of a Databricks configuration file.")
+    profile: str = Field(description="Name of the profile, such as DEFAULT.")
+    config_file: ConfigPath = Field(
+        Path("~/.databrickscfg"), validate_default=True, description="The file it is in."
+    )
+
+
+class UserAuth(_Model):
+    """The signed-in person's own token, from the call and from nowhere else."""
+
+    type: Literal["user"] = Field(description="The signed-in person's own token; refused when there is none.")
+
+
+Auth: TypeAlias = Annotated[PatAuth | OAuthM2MAuth | ProfileAuth | UserAuth, Field(discriminator="type")]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Where to call and with which headers. Made for one request; the headers hold the credential."""
+
+    host: str
+    headers: dict[str, str]
+
+    def __repr__(self) -> str:
+        return f"<Access to {self.host}>"
+
+
+def host_problem(host: str | HostFromEnv | None, auth: Auth) -> str | None:
+    """What to do before the workspace is known, or None."""
+    try:
+        _host(host, auth)
+    except LookupError as exc:
+        return str(exc.args[0])
+    return None
+
+
+def profile_problem(auth: Auth) -> str | None:
+    """What is wrong with the profile, or None."""
+    if isinstance(auth, ProfileAuth):
+        try:
+            _profile_settings(auth)
+        except LookupError as exc:
+            return str(exc.args[0])
+    return None
+
+
+class Credentials:
+    """Gives the headers of each request. The SDK's `Config` is made at the first request, off the event
+    loop, once; it renews tokens by itself, so it is asked anew each time."""
+
+    def __init__(self, host: str | HostFromEnv | None, auth: Auth) -> None:
+        self._host = host
+        self._auth = auth
+        self._lock = threading.Lock()
+        self._config: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Credentials by {self._auth.type}>"
+
+    async def access(self, ctx: CallContext) -> Access:
+        """Raises AuthRequired when the person's own token is needed and missing, NotReady, BackendError."""
+        if isinstance(self._auth, UserAuth):
+            token = ctx.token.get_secret_value().strip() if ctx.token is not None else ""
+            if not token:
+                raise AuthRequired("this backend answers as the signed-in person: sign in first")
+            remember(token)
+            access = Access(self._resolved_host(), {"Authorization": f"Bearer {token}"})
+        else:
+            access = await asyncio.to_thread(self._blocking_access)
+        ctx.mark("credentials")
+        return access
+
+    def _resolved_host(self) -> str:
+        try:
+            return _host(self._host, self._auth)
+        except LookupError as exc:
+            raise NotReady(str(exc.args[0])) from exc
+
+    def _blocking_access(self) -> Access:
+        with self._lock:
+            if self._config is None:
+                arguments = self._arguments()  # an empty secret is refused before any SDK object exists
+                try:
+                    from databricks.sdk.config import Config
+                except ModuleNotFoundError as exc:
+                    raise MissingExtra("databricks", "databricks", "databricks.sdk") from exc
+                try:
+                    self._config = Config(**{**blank_settings(Config), **arguments})
+                except Exception as exc:
+                    raise auth_error(exc) from exc
+            config = self._config
+        try:
+            headers = dict(config.authenticate())
+        except Exception as exc:
+            raise auth_error(exc) from exc
+        return Access(str(config.host), headers)
+
+    def _arguments(self) -> dict[str, Any]:
+        try:
+            return config_arguments(self._host, self._auth)
+        except LookupError as exc:
+            raise NotReady(str(exc.args[0])) from exc
+
+
+def blank_settings(config: Any) -> dict[str, Any]:
+    """A blank value for each setting that the SDK would otherwise read from the environment."""
+    blanks: dict[Any, Any] = {bool: False, int: 0, float: 0.0}
+    return {a.name: blanks.get(a.transform, "") for a in config.attributes() if a.env}
+
+
+def config_arguments(host: str | HostFromEnv | None, auth: Auth) -> dict[str, Any]:
+    """What the SDK's `Config` is given besides blanks. Raises LookupError with what to do."""
+    if isinstance(auth, PatAuth):
+        chosen: dict[str, Any] = {"auth_type": "pat", "token": auth.token.resolve().get_secret_value()}
+    elif isinstance(auth, OAuthM2MAuth):
+        chosen = {
+            "auth_type": "oauth-m2m",
+            "client_id": auth.client_id.resolve().get_secret_value(),
+            "client_secret": auth.client_secret.resolve().get_secret_value(),
+        }
+    elif isinstance(auth, ProfileAuth):
+        chosen = _profile_settings(auth)
+    elif isinstance(auth, UserAuth):
+        raise LookupError("the signed-in person's token goes without the SDK")
+    else:
+        assert_never(auth)
+    timeouts = {"retry_timeout_seconds": SDK_TIMEOUT, "http_timeout_seconds": SDK_TIMEOUT}
+    return {**chosen, **timeouts, "host": _host(host, auth)}
+
+
+def _profile_settings(auth: ProfileAuth) -> dict[str, Any]:
+    path = auth.config_file
+    # No section is special, and `%` means itself: as in every other Databricks tool but Python's parser.
+    parser = configparser.ConfigParser(default_section="", interpolation=None)
+    try:
+        parser.read_string(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as exc:
+        raise LookupError(f"make {path} readable") from exc
+    except configparser.Error as exc:
+        raise LookupError(f"correct {path}: it is not a valid configuration file") from exc
+    if not parser.has_section(auth.profile):
+        raise LookupError(f"add the profile {auth.profile} to {path}")
+    settings = {key: value.strip() for key, value in parser.items(auth.profile) if value and value.strip()}
+    if "auth_type" not in settings:
+        shown = [
+            name
+            for name, needed in (("pat", {"token"}), ("oauth-m2m", {"client_id", "client_secret"}))
+            if needed <= settings.keys()
+        ]
+        if len(shown) != 1:
+            raise LookupError(f"give the profile {auth.profile} in {path} an auth_type")
+        settings["auth_type"] = shown[0]
+    needs = {"pat": ("token",), "oauth-m2m": ("client_id", "client_secret")}.get(settings["auth_type"], ())
+    for name in needs:
+        if name not in settings:
+            raise LookupError(f"give the profile {auth.profile} in {path} a {name}")
+    for name in ("token", "client_secret", "password", "azure_client_secret", "google_credentials"):
+        remember(settings.get(name, ""))
+    if settings["auth_type"] == "databricks-cli":  # the command-line tool reads the file by itself
+        settings |= {"profile": auth.profile, "config_file": str(path)}
+    return settings
+
+
+def _host(host: str | HostFromEnv | None, auth: Auth) -> str:
+    """The workspace's URL without a trailing slash. Raises LookupError with what to do."""
+    if isinstance(host, str):
+        value, where = host, "host"
+    elif host is None and isinstance(auth, ProfileAuth):
+        value, where = str(_profile_settings(auth).get("host", "")), f"host of the profile {auth.profile}"
+    else:
+        where = host.env if host is not None else "DATABRICKS_HOST"
+        value = os.environ.get(where, "")
+    value = value.strip()
+    if not value:
+        raise LookupError(f"set {where}")
+    parts = urlsplit(value if "://" in value else f"https://{value}")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise LookupError(
+            f"set {where} to the URL of a workspace, such as https://dbc-1234.cloud.databricks.com"
+        )
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise LookupError(f"set {where} to an https URL: the token would travel unencrypted")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+# Status of each public exception of databricks.sdk.errors, by class name; the closest base decides.
+_SDK_STATUS: dict[str, int] = {
+    "BadRequest": 400,
+    "Unauthenticated": 401,
+    "PermissionDenied": 403,
+    "NotFound": 404,
+    "ResourceConflict": 409,
+    "TooManyRequests": 429,
+    "Cancelled": 499,
+    "InternalError": 500,
+    "NotImplemented": 501,
+    "TemporarilyUnavailable": 503,
+    "DeadlineExceeded": 504,
+}
+_SDK_UNAVAILABLE = {"OperationFailed", "OperationTimeout", "DatabricksError"}
+_UNREACHABLE = {"ConnectionError", "Timeout", "TimeoutError", "MissingSchema", "ChunkedEncodingError"}
+_TOKEN_SERVER_DOWN = ("temporarily_unavailable", "server_error", "unknown: unknown")
+
+
+def sdk_error(exc: BaseException) -> BackendError | None:
+    """The error for an exception of databricks.sdk.errors; None for any other."""
+    for base in type(exc).__mro__:
+        if not base.__module__.startswith("databricks.sdk.errors"):
+            continue
+        if base.__name__ in _SDK_STATUS:
+            retry_after = getattr(exc, "retry_after_secs", None)
+            return classify(
+                _SDK_STATUS[base.__name__],
+                _sentence(exc),
+                code=getattr(exc, "error_code", None),
+                retry_after=float(retry_after) if retry_after is not None else None,
+            )
+        if base.__name__ in _SDK_UNAVAILABLE:
+            return Unavailable(_sentence(exc))
+    return None
+
+
+def auth_error(exc: BaseException) -> BackendError:
+    """The error for whatever the SDK raised while it got a credential.
+
+    The SDK wraps nearly everything in ValueError, so the causes are looked through, the first one last.
+    """
+    chain = list(_causes(exc))
+    for cause in reversed(chain):
+        found = sdk_error(cause)
+        if found is not None:
+            return found
+        if {base.__name__ for base in type(cause).__mro__} & _UNREACHABLE:
+            return Unavailable("the workspace's sign-in service could not be reached", retryable=True)
+    text = _sentence(exc)
+    # The token server's status is lost in the SDK; a body that is not JSON is a proxy or an outage.
+    if any(cause.args and isinstance(cause.args[0], bytes) for cause in chain) or any(
+        mark in text for mark in _TOKEN_SERVER_DOWN
+    ):
+        return Unavailable(f"the workspace's sign-in service failed: {text}", retryable=True)
+    return AuthenticationFailed(f"the workspace gave no token: {text}")
+
+
+def _causes(exc: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while exc is not None and id(exc) not in seen:
+        seen.add(id(exc))
+        yield exc
+        exc = exc.__cause__ or exc.__context__
+
+
+def _sentence(exc: BaseException) -> str:
+    """What happened, without the SDK's listing of its whole configuration and of the environment."""
+    return str(exc).split(". Config:")[0].split(". Env:")[0] or type(exc).__name__

@@ -1,0 +1,237 @@
+"""What a Hugging Face backend is configured with: options, parameters and whom a token may be sent to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from chatlab.backend import Options, Parameter
+from chatlab.errors import UnsupportedContent
+from chatlab.history import PromptTemplate
+from chatlab.paths import ConfigPath
+from chatlab.secret import SecretRef
+
+DEFAULT_NEW_TOKENS = 1024
+"""Longest answer unless a parameter says otherwise; the clients' own default is 20 tokens."""
+
+DEFAULT_TOKEN = SecretRef(env="HF_TOKEN")
+
+_HOSTS = ("huggingface.co", "endpoints.huggingface.cloud")
+
+
+def is_hugging_face(url: str) -> bool:
+    """Whether a URL leads to Hugging Face itself, over TLS: where a token goes without being told to.
+
+    Spaces (hf.space) are other people's programs and do not count.
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".").lower()
+    return parts.scheme == "https" and any(host == known or host.endswith(f".{known}") for known in _HOSTS)
+
+
+def is_url(text: str) -> bool:
+    """Whether this is an address on the web rather than a model id."""
+    return text.startswith(("http://", "https://"))
+
+
+class InlineTemplate(Options):
+    """A chat template written in the configuration."""
+
+    jinja: str = Field(min_length=1, description="The Jinja template.")
+    bos_token: str = Field("", description="What the template calls bos_token.")
+    eos_token: str = Field("", description="What the template calls eos_token.")
+
+
+class TokenizerTemplate(Options):
+    """The chat template of a model."""
+
+    tokenizer_config: ConfigPath = Field(description="Path of the model's tokenizer_config.json.")
+    name: str = Field("default", description="Which template, where the file has several.")
+
+
+Template: TypeAlias = str | InlineTemplate | TokenizerTemplate
+
+
+@lru_cache(maxsize=64)
+def load_template(template: Template) -> PromptTemplate:
+    """The template, read once. Raises UnsupportedContent for one that is unknown, unreadable or not Jinja."""
+    if isinstance(template, str):
+        return PromptTemplate.named(template)
+    if isinstance(template, InlineTemplate):
+        return PromptTemplate.inline(
+            template.jinja, bos_token=template.bos_token, eos_token=template.eos_token
+        )
+    return PromptTemplate.from_tokenizer_config(template.tokenizer_config, template=template.name)
+
+
+class HuggingFaceOptions(Options):
+    """A model id or a URL, and how to speak to it."""
+
+    model: str | None = Field(
+        None,
+        min_length=1,
+        description="Model id on the Hub (org/name), or the http(s) URL of an endpoint. Beside an endpoint: "
+        "the model name sent to it.",
+    )
+    endpoint: str | None = Field(
+        None,
+        pattern="^https?://",
+        description="URL of an inference endpoint or of a server of one's own, instead of a provider.",
+    )
+    task: Literal["chat", "text-generation"] = Field(
+        "chat", description="chat: the server applies the model's template; text-generation: this one does."
+    )
+    provider: str = Field(
+        "auto",
+        min_length=1,
+        description="Inference provider for a model id; auto lets Hugging Face choose.",
+    )
+    token: SecretRef | None = Field(
+        None,
+        description="Access token. Without it HF_TOKEN is used, and sent to Hugging Face's own hosts only; "
+        "one given here is sent to any endpoint.",
+    )
+    bill_to: str | None = Field(
+        None, min_length=1, description="Organisation that providers' calls are billed to."
+    )
+    images: bool = Field(False, description="Whether the model takes images (task chat).")
+    extra_body: Mapping[str, Any] = Field(
+        default_factory=dict, description="Further fields of a chat request, sent as they are."
+    )
+    client: Literal["hub", "text-generation"] = Field(
+        "hub",
+        description="Client for text generation: huggingface_hub, or text-generation (extra tgi).",
+    )
+    template: Annotated[Template | None, Field(union_mode="left_to_right")] = Field(
+        None,
+        description="Chat template for text generation: a name, {jinja: ...} or {tokenizer_config: PATH}.",
+    )
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="Texts that end an answer and never show, besides those of the template."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _url_is_an_endpoint(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and isinstance(model := values.get("model"), str) and is_url(model):
+            if values.get("endpoint"):
+                raise ValueError("model is a URL and endpoint is given too: keep one of them")
+            return {**{key: value for key, value in values.items() if key != "model"}, "endpoint": model}
+        return values
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> HuggingFaceOptions:
+        if self.endpoint is None and self.model is None:
+            raise ValueError("give a model id, or the URL of an endpoint")
+        if self.endpoint is not None and urlsplit(self.endpoint).password is not None:
+            raise ValueError("endpoint holds a password: give the token by reference instead")
+        if self.endpoint is not None and self.provider != "auto":
+            raise ValueError("provider is for a model id: an endpoint has none")
+        if self.endpoint is not None and self.bill_to is not None:
+            raise ValueError("bill_to is for providers: an endpoint is billed to its owner")
+        if self.task == "chat":
+            if self.template is not None:
+                raise ValueError("template is for task text-generation: in a chat the server has its own")
+            if self.client != "hub":
+                raise ValueError("client text-generation is for task text-generation")
+            return self
+        if self.template is None:
+            raise ValueError("task text-generation needs a template that makes a prompt of the conversation")
+        if self.endpoint is None and self.provider not in ("auto", "hf-inference"):
+            raise ValueError(
+                "task text-generation streams from an endpoint or the provider hf-inference only"
+            )
+        if self.endpoint is not None and urlsplit(self.endpoint).path.rstrip("/").endswith("/v1"):
+            raise ValueError("text generation is spoken at the server's root: leave /v1 out of the endpoint")
+        if self.extra_body or self.images:
+            raise ValueError("extra_body and images are for task chat")
+        if isinstance(self.template, str | InlineTemplate):
+            try:
+                load_template(self.template)
+            except UnsupportedContent as exc:
+                raise ValueError(str(exc)) from None
+        return self
+
+    @property
+    def at_hugging_face(self) -> bool:
+        """Whether calls go to Hugging Face's own hosts, a provider behind its router included."""
+        return self.endpoint is None or is_hugging_face(self.endpoint)
+
+    @property
+    def credential(self) -> SecretRef | None:
+        """Where the token of a call is to be found: the one given, or HF_TOKEN for Hugging Face alone."""
+        if self.token is not None:
+            return self.token
+        return DEFAULT_TOKEN if self.at_hugging_face else None
+
+    @property
+    def credential_required(self) -> bool:
+        """Providers want a token; an endpoint may be open to all, unless a token was given for it."""
+        return self.token is not None or self.endpoint is None
+
+
+def _temperature(minimum: float) -> Parameter:
+    return Parameter("temperature", "float", "Higher is more varied.", minimum=minimum, maximum=2)
+
+
+CHAT_PARAMETERS: tuple[Parameter, ...] = (
+    _temperature(0),
+    Parameter("top_p", "float", "Most likely tokens of this total probability.", minimum=0.01, maximum=1),
+    Parameter("max_tokens", "int", "Longest answer, in tokens.", minimum=1),
+    Parameter(
+        "seed", "int", "The same seed, the same answer, as far as the server can.", minimum=0, advanced=True
+    ),
+    Parameter(
+        "frequency_penalty", "float", "Against repeating, by count.", minimum=-2, maximum=2, advanced=True
+    ),
+    Parameter("presence_penalty", "float", "Against repeating at all.", minimum=-2, maximum=2, advanced=True),
+    Parameter("stop", "strings", "Up to four texts that end the answer.", advanced=True),
+)
+
+
+def text_parameters(client: str) -> tuple[Parameter, ...]:
+    """The parameters of the protocol, with its ranges. The `text-generation` client allows a little less."""
+    lowest_penalty = -2.0 if client == "hub" else 0.01
+    return (
+        _temperature(0.01),
+        Parameter("top_p", "float", "Most likely tokens of this total probability.", minimum=0.01, maximum=1),
+        Parameter("top_k", "int", "Only so many of the most likely tokens.", minimum=1),
+        Parameter(
+            "max_new_tokens",
+            "int",
+            f"Longest answer, in tokens; {DEFAULT_NEW_TOKENS} if not given.",
+            minimum=1,
+        ),
+        Parameter("do_sample", "bool", "Draw tokens rather than take the likeliest."),
+        Parameter("repetition_penalty", "float", "Above 1 against repeating.", minimum=0.01, maximum=10),
+        Parameter(
+            "frequency_penalty",
+            "float",
+            "Against repeating, by count.",
+            minimum=lowest_penalty,
+            maximum=2,
+            advanced=True,
+        ),
+        Parameter(
+            "typical_p", "float", "Typical decoding: mass kept.", minimum=0.01, maximum=1, advanced=True
+        ),
+        Parameter("seed", "int", "Seed of what is drawn.", minimum=1, maximum=2**63 - 1, advanced=True),
+        Parameter(
+            "truncate", "int", "Use only so many tokens at the end of the prompt.", minimum=1, advanced=True
+        ),
+        Parameter("watermark", "bool", "Watermark the answer.", advanced=True),
+        Parameter(
+            "best_of",
+            "int",
+            "Write several answers, give the likeliest; above 1 it comes whole.",
+            minimum=1,
+            maximum=16,
+            advanced=True,
+        ),
+        Parameter("grammar", "json", "{type: json, json_schema or regex, value: ...}", advanced=True),
+        Parameter("stop", "strings", "Texts that end the answer; they are not shown.", advanced=True),
+    )

@@ -1,0 +1,371 @@
+"""LangChain's messages as chatlab's events: chunks that add up, whole messages, and what chains give instead."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
+
+from chatlab.errors import BrokenStream, ContentFiltered
+from chatlab.messages import (
+    Citation,
+    Finish,
+    FinishReason,
+    Notice,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+
+# What providers call it, first the key, then the value.
+_REASON_KEYS = ("finish_reason", "stop_reason", "done_reason", "stopReason")
+_REASONS: Mapping[str, FinishReason] = {
+    "stop": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "complete": "stop",
+    "completed": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_length": "length",
+    "model_context_window_exceeded": "length",
+    "incomplete": "length",
+    "tool_calls": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "content_filtered": "content_filter",
+    "guardrail_intervened": "content_filter",
+    "refusal": "content_filter",
+    "safety": "content_filter",
+}
+# Providers whose streams always say how they ended, so that one which does not was cut off.
+_SAYS_ITS_END = ("openai", "azure", "anthropic")
+
+# Where chains put their answer and their sources.
+_ANSWERS = ("answer", "output", "output_text", "result", "response", "text", "content", "generation")
+_SOURCES = ("context", "documents", "source_documents", "sources", "docs")
+
+
+class MessageEvents:
+    """Turns what one call of a Runnable or graph streams into events, and keeps account for its Finish."""
+
+    def __init__(self, given: Iterable[str]) -> None:
+        """given: the ids of the messages that were sent, which some graphs send back."""
+        self._given = set(given)
+        self._open: _Streaming | None = None
+        self._calls: set[str] = set()
+        self._whole_ids: set[str] = set()
+        self._streamed_text = ""
+        self._sources: set[tuple[str, str | None]] = set()
+        self._usage = Usage()
+        self._reason: FinishReason | None = None
+        self._model: str | None = None
+        self._pieces = 0
+        self._from_chunks = False
+        self.said_something = False
+        """Whether anything came that is an answer, be it an empty one."""
+
+    def feed(self, item: Any) -> Iterator[StreamEvent]:
+        """The events of one item of a stream: text, a message or a chunk of one, or a chain's dict."""
+        if isinstance(item, str):
+            yield from self._text(item)
+        elif isinstance(item, AIMessageChunk):
+            yield from self._chunk(item)
+        elif isinstance(item, AIMessage):
+            yield from self._message(item)
+        elif isinstance(item, ToolMessage):
+            yield from self._tool_message(item)
+        elif isinstance(item, Mapping):
+            yield from self._mapping(item)
+        elif isinstance(item, list | tuple):
+            for each in item:
+                if isinstance(each, BaseMessage | Document):
+                    yield from self.feed(each)
+        elif isinstance(item, Document):
+            yield from self._source(item)
+
+    def sources(self, state: Mapping[str, Any]) -> Iterator[StreamEvent]:
+        """Citations of the documents in a state or a chain's output."""
+        for key in _SOURCES:
+            found = state.get(key)
+            for item in found if isinstance(found, list | tuple) else ():
+                if isinstance(item, Document):
+                    yield from self._source(item)
+
+    def end(self) -> Iterator[StreamEvent]:
+        """What is still open, and the Finish. Raises BrokenStream if the model was cut off."""
+        yield from self._close()
+        if self._pieces == 1 and not self._from_chunks:
+            yield Notice("not_streamed", "the answer came in one piece")
+        yield Finish(self._reason or "stop", self._usage, self._model)
+
+    def _text(self, text: str) -> Iterator[StreamEvent]:
+        self.said_something = True
+        if text:
+            self._pieces += 1
+            yield TextDelta(text)
+
+    def _chunk(self, chunk: AIMessageChunk) -> Iterator[StreamEvent]:
+        if self._open is None or (chunk.id is not None and self._open.id not in (None, chunk.id)):
+            yield from self._close()
+            self._open = _Streaming(chunk.id)
+        message = self._open
+        self.said_something = True
+        content = chunk.content
+        for event in (
+            _content_events(chunk) if not isinstance(content, str) else _plain_events(chunk, content)
+        ):
+            if isinstance(event, TextDelta):
+                self._pieces += 1
+                self._from_chunks = True
+                message.text.append(event.text)
+            elif isinstance(event, ToolCall):
+                if event.id in self._calls:
+                    continue
+                self._calls.add(event.id)
+            yield event
+        if chunk.tool_call_chunks:
+            for piece in chunk.tool_call_chunks:
+                # A call is whole once the next one starts: providers send them one after the other.
+                if message.starts_another(piece):
+                    yield from self._calls_of(message)
+                message.add(piece)
+        if chunk.usage_metadata:
+            self._usage = _added(self._usage, chunk.usage_metadata)
+        if chunk.response_metadata:
+            message.metadata.update(chunk.response_metadata)
+
+    def _close(self) -> Iterator[StreamEvent]:
+        """The end of the message that was streaming."""
+        message, self._open = self._open, None
+        if message is None:
+            return
+        reason = self._note(message.metadata)
+        if reason is None and message.metadata.get("model_provider") in _SAYS_ITS_END:
+            raise BrokenStream("the model's stream ended without saying that it ended")
+        yield from self._calls_of(message)
+        if message.id is not None:
+            self._whole_ids.add(message.id)
+        self._streamed_text = "".join(message.text)
+
+    def _calls_of(self, message: _Streaming) -> Iterator[StreamEvent]:
+        for number, call in enumerate(message.take(), len(self._calls) + 1):
+            identity = call.id or f"call_{number}"
+            if identity not in self._calls:
+                self._calls.add(identity)
+                yield ToolCall(identity, call.name, "".join(call.arguments) or "{}")
+
+    def _message(self, message: AIMessage) -> Iterator[StreamEvent]:
+        yield from self._close()
+        if message.id is not None and (message.id in self._given or message.id in self._whole_ids):
+            return
+        if message.id is not None:
+            self._whole_ids.add(message.id)
+        self.said_something = True
+        repeated = bool(message.text) and message.text == self._streamed_text
+        if not repeated:  # a node that made a new message of what its model had streamed says nothing new
+            content = message.content
+            for event in (
+                _content_events(message) if not isinstance(content, str) else _plain_events(message, content)
+            ):
+                if isinstance(event, TextDelta):
+                    self._pieces += 1
+                yield event
+            if message.usage_metadata:
+                self._usage = _added(self._usage, message.usage_metadata)
+        for call in message.tool_calls:
+            identity = call["id"] or f"call_{len(self._calls) + 1}"
+            if identity not in self._calls:
+                self._calls.add(identity)
+                yield ToolCall(identity, call["name"], json.dumps(call["args"], ensure_ascii=False))
+        self._note(message.response_metadata)
+        if message.tool_calls and self._reason is None:
+            self._reason = "tool_calls"
+
+    def _tool_message(self, message: ToolMessage) -> Iterator[StreamEvent]:
+        yield from self._close()
+        if message.id is not None and (message.id in self._given or message.id in self._whole_ids):
+            return
+        if message.id is not None:
+            self._whole_ids.add(message.id)
+        self.said_something = True
+        self._reason = None  # the call was answered, so the turn does not end with it
+        yield ToolResult(
+            message.tool_call_id, _tool_text(message.content), message.name, message.status == "error"
+        )
+        artifact = message.artifact
+        if isinstance(artifact, list | tuple):  # a retriever tool's documents
+            for item in artifact:
+                if isinstance(item, Document):
+                    yield from self._source(item)
+
+    def _mapping(self, item: Mapping[str, Any]) -> Iterator[StreamEvent]:
+        for key in _ANSWERS:
+            if isinstance(item.get(key), str | BaseMessage):
+                yield from self.feed(item[key])
+                break
+        else:
+            messages = item.get("messages")
+            if isinstance(messages, list | tuple):
+                yield from self.feed(messages)
+        yield from self.sources(item)
+
+    def _source(self, document: Document) -> Iterator[StreamEvent]:
+        data = document.metadata
+        place = next((str(data[key]) for key in ("url", "source", "file_path") if data.get(key)), None)
+        title = str(data.get("title") or place or document.id or "source")
+        url = place if place and place.startswith(("http://", "https://")) else None
+        snippet = document.page_content[:500] or None
+        if (title, snippet) not in self._sources:
+            self._sources.add((title, snippet))
+            yield Citation(title, url, snippet)
+
+    def _note(self, metadata: Mapping[str, Any]) -> FinishReason | None:
+        """Keeps the reason and the model of a message that has ended; the last one's are the answer's."""
+        model = metadata.get("model_name") or metadata.get("model") or metadata.get("model_id")
+        if isinstance(model, str):
+            self._model = model
+        self._reason = _reason(metadata)
+        return self._reason
+
+
+class _Streaming:
+    """A message that is still arriving."""
+
+    __slots__ = ("_calls", "_index", "id", "metadata", "text")
+
+    def __init__(self, identity: str | None) -> None:
+        self.id = identity
+        self.text: list[str] = []
+        self.metadata: dict[str, Any] = {}
+        self._calls: dict[Any, _Call] = {}
+        self._index: Any = None
+
+    def starts_another(self, piece: Mapping[str, Any]) -> bool:
+        return bool(self._calls) and self._key(piece) not in self._calls
+
+    def add(self, piece: Mapping[str, Any]) -> None:
+        key = self._key(piece)
+        call = self._calls.setdefault(key, _Call())
+        self._index = key
+        call.id = call.id or piece.get("id")
+        call.name += piece.get("name") or ""
+        call.arguments.append(piece.get("args") or "")
+
+    def take(self) -> list[_Call]:
+        calls, self._calls = list(self._calls.values()), {}
+        return calls
+
+    def _key(self, piece: Mapping[str, Any]) -> Any:
+        """What tells calls apart: the index, or where there is none the id, or else it is the one before."""
+        for key in ("index", "id"):
+            if piece.get(key) is not None:
+                return piece[key]
+        return self._index
+
+
+class _Call:
+    __slots__ = ("arguments", "id", "name")
+
+    def __init__(self) -> None:
+        self.id: str | None = None
+        self.name = ""
+        self.arguments: list[str] = []
+
+
+def _plain_events(message: AIMessage, text: str) -> Iterator[StreamEvent]:
+    """A message whose content is a string; some providers put the reasoning beside it."""
+    more = message.additional_kwargs
+    if more:
+        reasoning = more.get("reasoning_content") or more.get("reasoning")
+        if isinstance(reasoning, str):
+            yield ReasoningDelta(reasoning)
+        refusal = more.get("refusal")
+        if isinstance(refusal, str) and refusal:
+            yield TextDelta(refusal)
+    if text:
+        yield TextDelta(text)
+
+
+def _content_events(message: AIMessage) -> Iterator[StreamEvent]:
+    """A message whose content is blocks, in LangChain's standard form or in a provider's own."""
+    for block in message.content_blocks:
+        yield from _block_events(block)  # type: ignore[arg-type]  # TypedDicts, read as what they are
+
+
+def _block_events(block: Mapping[str, Any]) -> Iterator[StreamEvent]:
+    kind = block.get("type")
+    if kind == "non_standard" and isinstance(block.get("value"), Mapping):
+        block = block["value"]
+        kind = block.get("type")
+    if kind == "text":
+        if block.get("text"):
+            yield TextDelta(block["text"])
+        for note in block.get("annotations") or ():
+            if isinstance(note, Mapping) and note.get("type") in ("citation", "url_citation"):
+                url = note.get("url")
+                yield Citation(note.get("title") or url or "source", url, note.get("cited_text"))
+    elif kind in ("reasoning", "thinking"):
+        text = block.get("reasoning") or block.get("thinking")
+        if isinstance(text, str) and text:
+            yield ReasoningDelta(text)
+    elif kind == "refusal" and block.get("refusal"):
+        yield TextDelta(block["refusal"])
+    elif kind == "server_tool_call":
+        arguments = json.dumps(block.get("args") or {}, ensure_ascii=False)
+        yield ToolCall(block.get("id") or "server", block.get("name") or "tool", arguments)
+    elif kind == "server_tool_result":
+        output = block.get("output")
+        text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False, default=str)
+        yield ToolResult(block.get("tool_call_id") or "server", text, None, block.get("status") == "error")
+
+
+def _tool_text(content: str | list[Any]) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(
+        item
+        if isinstance(item, str)
+        else str(item.get("text") or json.dumps(item, ensure_ascii=False, default=str))
+        for item in content
+    )
+
+
+def _reason(metadata: Mapping[str, Any]) -> FinishReason | None:
+    for key in _REASON_KEYS:
+        found = metadata.get(key)
+        if isinstance(found, str) and found:
+            # Some providers' chunks are merged by joining their strings; the first is what was said.
+            return _REASONS.get(found.lower(), "stop")
+    status = metadata.get("status")  # the Responses API
+    if status == "incomplete":
+        details = metadata.get("incomplete_details")
+        why = details.get("reason") if isinstance(details, Mapping) else None
+        return _REASONS.get(str(why), "length")
+    if status == "failed":
+        raise ContentFiltered(str(metadata.get("error") or "the model's response failed"))
+    return "stop" if status == "completed" else None
+
+
+def _added(usage: Usage, more: Mapping[str, Any]) -> Usage:
+    """The sum over the messages and chunks of a turn; what nobody told stays unknown."""
+
+    def add(had: int | None, new: Any) -> int | None:
+        return had if not isinstance(new, int) else new + (had or 0)
+
+    return Usage(
+        add(usage.input, more.get("input_tokens")),
+        add(usage.output, more.get("output_tokens")),
+        add(usage.cached, (more.get("input_token_details") or {}).get("cache_read")),
+        add(usage.reasoning, (more.get("output_token_details") or {}).get("reasoning")),
+    )

@@ -1,0 +1,5 @@
+"""`python -m chatlab` is `chatlab`."""
+
+from chatlab.cli import main
+
+main()

@@ -1,0 +1,390 @@
+"""`run_turn`: the only way a turn is ever run. Times it, retries it, bounds it, and closes it.
+
+A turn has a task of its own that reads the backend, so that its times are those of arrival whatever its
+reader does meanwhile, and so that a stop reaches the upstream even when nobody reads any more.
+docs/timing.md defines every figure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias
+
+from chatlab.backend import CallContext, ChatRequest, Mark, current_call
+from chatlab.config import Prices
+from chatlab.errors import BackendError, BrokenStream, ChatlabError, Unavailable
+from chatlab.fit import fit
+from chatlab.messages import (
+    Accumulator,
+    Finish,
+    Message,
+    Notice,
+    ReasoningDelta,
+    ReasoningPart,
+    StreamEvent,
+    TextDelta,
+    Timing,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+from chatlab.registry import Entry
+from chatlab.secret import scrubbed_traceback
+
+log = logging.getLogger(__name__)
+
+Outcome: TypeAlias = Literal["running", "finished", "stopped", "failed"]
+
+_MAX_UNREAD = 10_000  # events; a reader that far behind makes the upstream wait
+_LONGEST_WAIT = 30.0  # seconds a retry may wait, whatever Retry-After says
+
+
+def run_turn(
+    entry: Entry,
+    messages: Sequence[Message],
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    system: str | None = None,
+    ctx: CallContext | None = None,
+) -> Turn:
+    """A turn with this backend: `messages` is the whole conversation, its last message the one to answer.
+
+    parameters go over those of the configuration; system replaces its system prompt. It starts when entered:
+
+        async with run_turn(entry, messages) as turn:
+            async for event in turn: ...
+    """
+    return Turn(
+        entry, messages, {**entry.config.parameters, **(parameters or {})}, system, ctx or CallContext()
+    )
+
+
+class Turn:
+    """One running turn. Reading it raises what made it fail; what had arrived stays in `answer`."""
+
+    def __init__(
+        self,
+        entry: Entry,
+        messages: Sequence[Message],
+        parameters: Mapping[str, Any],
+        system: str | None,
+        ctx: CallContext,
+    ) -> None:
+        self.entry = entry
+        self.answer = Accumulator()
+        self.outcome: Outcome = "running"
+        self.error: ChatlabError | None = None
+        self.request: ChatRequest | None = None
+        """What the backend was given, once the turn has started."""
+        self._given = (messages, parameters, entry.system if system is None else system)
+        self._stopwatch = _Stopwatch()
+        self._ctx = replace(ctx, connect_timeout=entry.config.timeouts.connect, mark=self._stopwatch.mark)
+        self._unread: list[StreamEvent] = []
+        self._news = asyncio.Event()
+        self._urgent = asyncio.Event()  # the first visible token, or the end, is there
+        self._room = asyncio.Event()
+        self._room.set()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._stopwatch.start()
+        self._task = asyncio.create_task(self._run(), name=f"turn {self.entry.name}")
+        self._task.add_done_callback(self._ended)  # a task cancelled before its first step runs nothing
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def stop(self) -> None:
+        """Ends the turn and its upstream connection now. What had arrived stays. May be called any time."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+
+    async def aclose(self) -> None:
+        """Stops the turn and waits until its upstream is closed."""
+        self.stop()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    @property
+    def timing(self) -> Timing:
+        """The times so far, or for good once the turn has ended."""
+        return self._stopwatch.timing(self.answer)
+
+    @property
+    def cost(self) -> float | None:
+        """Usage times prices; None while either is unknown."""
+        finish = self.answer.finish
+        return cost(finish.usage, self.entry.config.prices) if finish else None
+
+    async def batches(self) -> AsyncGenerator[list[StreamEvent], None]:
+        """The events in order, all that arrived since the last batch together."""
+        while True:
+            if self._unread:
+                yield self.take()
+            elif self.outcome != "running":
+                break
+            else:
+                self._news.clear()
+                await self._news.wait()
+        if self.error is not None:
+            raise self.error
+
+    def take(self) -> list[StreamEvent]:
+        """The events that arrived and were not read yet; they count as read from now on."""
+        batch, self._unread = self._unread, []
+        self._room.set()
+        return batch
+
+    async def pause(self, seconds: float) -> None:
+        """Lets events gather for a while; cut short by the first visible token and by the end."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._urgent.wait()
+        except TimeoutError:
+            return
+        if self.outcome == "running":
+            self._urgent.clear()
+
+    @property
+    def tool_seconds(self) -> Mapping[str, float]:
+        """How long each tool call took, from the call to its result, by the call's id."""
+        return self._stopwatch.tool_seconds
+
+    async def __aiter__(self) -> AsyncGenerator[StreamEvent, None]:
+        async with aclosing(self.batches()) as batches:
+            async for batch in batches:
+                for event in batch:
+                    yield event
+
+    async def _run(self) -> None:
+        try:
+            await self._attempts()
+            self._end("finished")
+        except asyncio.CancelledError:
+            self._end("stopped")
+            raise
+        except ChatlabError as exc:
+            if isinstance(exc, BackendError):
+                exc.backend = self.entry.name
+            self.error = exc
+            self._end("failed")
+        except Exception as exc:  # noqa: BLE001 - a bug in a backend must not look like an answer, nor end the page
+            log.error("unexpected error in backend %s\n%s", self.entry.name, scrubbed_traceback(exc))
+            failure = BackendError(f"unexpected {type(exc).__name__} in the backend", backend=self.entry.name)
+            failure.__cause__ = exc
+            self.error = failure
+            self._end("failed")
+
+    def _ended(self, _: asyncio.Task[None]) -> None:
+        if self.outcome == "running":
+            self._end("stopped")
+
+    def _end(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self._stopwatch.stop()
+        self._news.set()
+        self._urgent.set()
+
+    async def _attempts(self) -> None:
+        messages, parameters, system = self._given
+        self.request, notices = fit(self.entry.capabilities, messages, parameters, system)
+        for notice in notices:
+            self._deliver(notice)
+        timeouts, retries = self.entry.config.timeouts, self.entry.config.retries
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeouts.total
+        current_call.set(self._ctx)
+        while True:
+            self._stopwatch.lap()
+            limit = min(deadline, clock() + timeouts.first_token)
+            try:
+                async with asyncio.timeout_at(limit) as timer:
+                    await self._attempt(timer, deadline)
+                return
+            except TimeoutError as exc:
+                raise Unavailable(self._too_late(clock() >= deadline)) from exc
+            except BackendError as exc:
+                done = self._stopwatch.attempts
+                wait = exc.retry_after if exc.retry_after is not None else 0.5 * 2 ** (done - 1)
+                wait *= 1 if exc.retry_after is not None else random.uniform(0.5, 1)  # noqa: S311
+                if (
+                    not exc.retryable
+                    or self._stopwatch.delta_seen
+                    or done > retries
+                    or wait > min(_LONGEST_WAIT, deadline - clock())
+                ):
+                    raise
+                self._deliver(
+                    Notice("retried", f"{exc.detail}; attempt {done + 1} of {retries + 1} after {wait:.1f} s")
+                )
+                await asyncio.sleep(wait)
+                self._stopwatch.attempts += 1
+
+    async def _attempt(self, timer: asyncio.Timeout, deadline: float) -> None:
+        assert self.request is not None
+        entry, watch, idle = self.entry, self._stopwatch, self.entry.config.timeouts.idle
+        clock = asyncio.get_running_loop().time
+        # Importing an SDK can take seconds, in which other people's streams must go on.
+        backend = entry.backend() if entry.made else await asyncio.to_thread(entry.backend)
+        async with aclosing(backend.stream(self.request, self._ctx)) as stream:  # type: ignore[type-var]
+            watch.called()
+            async for event in stream:
+                first = watch.waiting
+                arrived = watch.arrival(event)
+                if first and not watch.waiting:
+                    self._urgent.set()
+                if self.answer.finish is not None:
+                    raise BrokenStream("the backend went on after its end")
+                self._deliver(event)
+                if watch.delta_seen:
+                    timer.reschedule(min(deadline, clock() + idle))
+                if len(self._unread) >= _MAX_UNREAD:
+                    self._room.clear()
+                    await self._room.wait()
+                watch.handled(arrived)
+        if self.answer.finish is None:
+            raise BrokenStream("the stream ended before the answer did")
+
+    def _deliver(self, event: StreamEvent) -> None:
+        self.answer.add(event)
+        self._unread.append(event)
+        self._news.set()
+
+    def _too_late(self, whole_turn: bool) -> str:
+        timeouts = self.entry.config.timeouts
+        if whole_turn:
+            return f"the answer was not complete within {timeouts.total:g} s"
+        if self._stopwatch.delta_seen:
+            return f"nothing arrived for {timeouts.idle:g} s"
+        return f"no first token within {timeouts.first_token:g} s"
+
+
+class _Stopwatch:
+    """Takes a turn's times. One clock (`perf_counter`), one vantage point (this task), for every backend."""
+
+    def __init__(self) -> None:
+        self.attempts = 1
+        self.delta_seen = False
+        self.tool_seconds: dict[str, float] = {}
+        self._tool_calls: dict[str, float] = {}
+        self._thinking: tuple[float, float] | None = None
+        self._start = self._lap = perf_counter()
+        self._marks: dict[Mark, float] = {}
+        self._first_event: float | None = None
+        self._first_token: float | None = None
+        self._last_event: float | None = None
+        self._last_delta: float | None = None
+        self._stall: float | None = None
+        self._total: float | None = None
+        self._own = 0.0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether no visible token has arrived yet."""
+        return self._first_token is None
+
+    def start(self) -> None:
+        self._start = self._lap = perf_counter()
+
+    def lap(self) -> None:
+        """An attempt begins: what is marked from here on is its own."""
+        self._lap = perf_counter()
+        if self.attempts == 1:
+            self._own += self._lap - self._start
+        self._marks.clear()
+
+    def called(self) -> None:
+        self._own += perf_counter() - self._lap
+
+    def mark(self, what: Mark) -> None:
+        self._marks.setdefault(what, perf_counter() - self._start)
+
+    def arrival(self, event: StreamEvent) -> float:
+        now = perf_counter()
+        if isinstance(event, Notice):
+            return now
+        if self._first_event is None:
+            self._first_event = now
+        if self._first_token is not None:
+            assert self._last_event is not None
+            gap = now - self._last_event
+            if self._stall is None or gap > self._stall:
+                self._stall = gap
+        elif isinstance(event, TextDelta) and event.text:
+            self._first_token = now
+        self._last_event = now
+        if isinstance(event, TextDelta | ReasoningDelta | ToolCall):
+            self.delta_seen = True
+            self._last_delta = now
+            if isinstance(event, ReasoningDelta):
+                self._thinking = (self._thinking[0] if self._thinking else now, now)
+            elif isinstance(event, ToolCall):
+                self._tool_calls[event.id] = now
+        elif isinstance(event, ToolResult):
+            called = self._tool_calls.get(event.id)
+            if called is not None:
+                self.tool_seconds[event.id] = now - called
+        elif isinstance(event, Finish):
+            self._total = now - self._start
+        return now
+
+    def handled(self, arrived: float) -> None:
+        self._own += perf_counter() - arrived
+
+    def stop(self) -> None:
+        if self._total is None:
+            self._total = perf_counter() - self._start
+
+    def timing(self, answer: Accumulator) -> Timing:
+        return Timing(
+            credentials=self._marks.get("credentials"),
+            connected=self._marks.get("connected"),
+            first_event=self._since_start(self._first_event),
+            first_token=self._since_start(self._first_token),
+            reasoning=None if self._thinking is None else self._thinking[1] - self._thinking[0],
+            total=self._total,
+            longest_stall=self._stall,
+            tokens_per_second=self._rate(answer),
+            overhead=self._own,
+            attempts=self.attempts,
+        )
+
+    def _since_start(self, moment: float | None) -> float | None:
+        return None if moment is None else moment - self._start
+
+    def _rate(self, answer: Accumulator) -> float | None:
+        finish = answer.finish
+        if finish is None or finish.usage.output is None or self._first_token is None:
+            return None
+        if any(notice.kind == "not_streamed" for notice in answer.notices):
+            return None
+        hidden = finish.usage.reasoning
+        if hidden is None:
+            # Thoughts came before the first visible token; how many tokens they took is not known.
+            if any(isinstance(part, ReasoningPart) for part in answer.parts):
+                return None
+            hidden = 0
+        tokens = finish.usage.output - hidden - 1
+        assert self._last_delta is not None
+        seconds = self._last_delta - self._first_token
+        return tokens / seconds if tokens > 0 and seconds > 0 else None
+
+
+def cost(usage: Usage, prices: Prices | None) -> float | None:
+    """What this usage costs; None if the prices or one of the counts are unknown."""
+    if prices is None or usage.input is None or usage.output is None:
+        return None
+    cached = usage.cached or 0
+    price_cached = prices.input if prices.cached is None else prices.cached
+    whole = (usage.input - cached) * prices.input + cached * price_cached + usage.output * prices.output
+    return whole / 1_000_000

@@ -1,0 +1,136 @@
+"""Whether backends can be used: what can be said without asking anybody, and what a probe of each finds."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+from collections.abc import Iterable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Literal, TypeAlias
+
+from chatlab.backend import Backend, CallContext, Probe, current_call
+from chatlab.errors import BackendError, ChatlabError
+from chatlab.registry import Entry, backend_class, kinds
+
+State: TypeAlias = Literal["ready", "not ready", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class BackendReport:
+    """What is known of one backend.
+
+    state: "ready", "not ready" (something is to be done here first: `reason`), or "failed" (a probe found
+        that it would not answer: `reason`).
+    probe: what the probe found; None if there was none.
+    seconds: how long the probe took, imports and sign-in included.
+    """
+
+    name: str
+    kind: str
+    state: State
+    reason: str | None = None
+    probe: Probe | None = None
+    seconds: float | None = None
+
+
+async def check(
+    entries: Iterable[Entry], *, probe: bool = False, longest: float = 30.0
+) -> list[BackendReport]:
+    """A report for each entry, in their order. Probes run at once, each for at most `longest` seconds.
+
+    It raises nothing that a backend raises: that is what it reports.
+    """
+    return list(await asyncio.gather(*(_check(entry, probe, longest) for entry in entries)))
+
+
+async def _check(entry: Entry, probe: bool, longest: float) -> BackendReport:
+    kind, reason = entry.config.kind, entry.not_ready
+    if reason is not None:
+        return BackendReport(entry.name, kind, "not ready", reason)
+    if not probe:
+        return BackendReport(entry.name, kind, "ready")
+    began = perf_counter()
+    found: Probe | None = None
+    state: State = "failed"
+    try:
+        async with asyncio.timeout(longest):
+            found = await _probe(entry)
+    except TimeoutError:
+        reason = f"no reply within {longest:g} s"
+    except BackendError as exc:
+        reason = f"{exc.detail} ({exc.advice})"
+    except ChatlabError as exc:
+        state, reason = "not ready", str(exc)
+    except Exception as exc:  # noqa: BLE001 - a plugin's mistake is a finding like any other
+        reason = f"unexpected {type(exc).__name__} in the backend"
+    else:
+        reason = _shortcoming(found)
+        state = "ready" if reason is None else "failed"
+    return BackendReport(entry.name, kind, state, reason, found, perf_counter() - began)
+
+
+async def _probe(entry: Entry) -> Probe:
+    ctx = CallContext(connect_timeout=entry.config.timeouts.connect)
+    current_call.set(ctx)
+    backend = await asyncio.to_thread(entry.backend)  # importing an SDK takes seconds; the other probes go on
+    return await backend.probe(ctx)
+
+
+def _shortcoming(probe: Probe) -> str | None:
+    if probe.reachable is False:
+        return probe.detail or "it cannot be reached"
+    if probe.model_known is False:
+        return probe.detail or "the upstream does not know the model"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class KindReport:
+    """One kind of backend.
+
+    installed: its SDK is there. install: what pip is to install, if it is not. address: the form of its
+    addresses, None if it has none. problem: why the kind itself cannot be used, None if it can.
+    """
+
+    kind: str
+    description: str
+    installed: bool
+    install: str | None
+    address: str | None
+    problem: str | None = None
+
+
+def kind_reports() -> list[KindReport]:
+    """Every kind there is, built-in ones first. Imports no SDK."""
+    return [_kind_report(kind) for kind in kinds()]
+
+
+def _kind_report(kind: str) -> KindReport:
+    try:
+        cls = backend_class(kind)
+    except Exception as exc:  # noqa: BLE001 - one broken plugin must not hide the others
+        return KindReport(kind, "", False, None, None, f"cannot be loaded: {type(exc).__name__}: {exc}")
+    missing = [module for module in cls.modules if not installed(module)]
+    return KindReport(
+        kind,
+        _first_sentence(cls),
+        not missing,
+        (f"chatlab[{cls.extra}]" if cls.extra else " ".join(missing)) if missing else None,
+        f"{kind}:{cls.address_field.upper()}" if cls.address_field else f"{kind}:",
+    )
+
+
+def installed(module: str) -> bool:
+    """Whether a module can be imported; it is not."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _first_sentence(cls: type[Backend]) -> str:
+    text = " ".join((cls.__doc__ or "").split())
+    first, stop, _ = text.partition(". ")
+    return first + stop.strip() if stop else text

@@ -1,0 +1,147 @@
+"""Messages and events as JSON, and back: what recordings are written in, and whoever else shows events."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, TypeVar, cast
+from urllib.parse import unquote_to_bytes
+
+from pydantic import TypeAdapter, ValidationError
+
+from chatlab.messages import (
+    Citation,
+    FilePart,
+    Finish,
+    Message,
+    Notice,
+    Part,
+    ReasoningDelta,
+    ReasoningPart,
+    Role,
+    StreamEvent,
+    TextDelta,
+    TextPart,
+    ToolCall,
+    ToolCallPart,
+    ToolResult,
+    ToolResultPart,
+    Trace,
+)
+
+T = TypeVar("T")
+
+_EVENTS: Mapping[str, type[StreamEvent]] = {
+    "text": TextDelta,
+    "reasoning": ReasoningDelta,
+    "tool_call": ToolCall,
+    "tool_result": ToolResult,
+    "citation": Citation,
+    "trace": Trace,
+    "notice": Notice,
+    "finish": Finish,
+}
+_PARTS: Mapping[str, type[Part]] = {
+    "text": TextPart,
+    "reasoning": ReasoningPart,
+    "tool_call": ToolCallPart,
+    "tool_result": ToolResultPart,
+    "file": FilePart,
+}
+_EVENT_NAMES = {cls: name for name, cls in _EVENTS.items()}
+_PART_NAMES = {cls: name for name, cls in _PARTS.items()}
+_ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
+
+
+def event_to_json(event: StreamEvent) -> dict[str, Any]:
+    """The event as JSON: its `type`, and its fields as far as they are not the default."""
+    return {"type": _EVENT_NAMES[type(event)], **to_plain(event)}
+
+
+def event_from_json(value: Mapping[str, Any]) -> StreamEvent:
+    """The event again. Raises ValueError with a sentence for an unknown type or a wrong field."""
+    return from_plain(_of_type(_EVENTS, value), value)
+
+
+def message_to_json(message: Message) -> dict[str, Any]:
+    """The message as JSON. A local file becomes a `data:` URL, so that nothing points outside."""
+    return {"role": message.role, "parts": [_part_to_json(part) for part in message.parts]}
+
+
+def message_from_json(value: Any) -> Message:
+    """The message again. Raises ValueError with a sentence for a wrong shape."""
+    if (
+        not isinstance(value, dict)
+        or value.get("role") not in _ROLES
+        or not isinstance(value.get("parts"), list)
+    ):
+        raise ValueError(f"a message has a role ({', '.join(_ROLES)}) and a list of parts")
+    return Message(value["role"], tuple(_part_from_json(part) for part in value["parts"]))
+
+
+def _part_to_json(part: Part) -> dict[str, Any]:
+    if isinstance(part, FilePart):
+        name = part.name or (part.path.name if part.path else None)
+        named = {"name": name} if name else {}
+        return {"type": "file", "media_type": part.media_type, **named, "url": part.data_url()}
+    return {"type": _PART_NAMES[type(part)], **to_plain(part)}
+
+
+def _part_from_json(value: Any) -> Part:
+    if not isinstance(value, dict):
+        raise ValueError("a part is a JSON object")
+    cls = _of_type(_PARTS, value)
+    if cls is not FilePart:
+        return from_plain(cls, value)
+    url = value.get("url")
+    if not isinstance(url, str):
+        raise ValueError("a file has a url")
+    part = from_plain(FilePart, {**value, "path": None, "data": None})
+    return FilePart(part.media_type, part.name, data=_data(url)) if url.startswith("data:") else part
+
+
+def _data(url: str) -> bytes:
+    """The content of a `data:` URL (RFC 2397)."""
+    head, comma, body = url.partition(",")
+    if not comma:
+        raise ValueError("a data: URL has a comma before its content")
+    return base64.b64decode(body) if head.endswith(";base64") else unquote_to_bytes(body)
+
+
+def _of_type(known: Mapping[str, type[T]], value: Mapping[str, Any]) -> type[T]:
+    found = known.get(value["type"]) if isinstance(value.get("type"), str) else None
+    if found is None:
+        raise ValueError(f"unknown type {json.dumps(value.get('type'))}: it is one of {', '.join(known)}")
+    return found
+
+
+def to_plain(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass that are not at their default, as JSON values."""
+    plain = {}
+    for item in fields(value):
+        found = getattr(value, item.name)
+        if item.default is not MISSING and found == item.default:
+            continue
+        plain[item.name] = to_plain(found) if is_dataclass(found) else found
+    return plain
+
+
+_adapters: dict[type[Any], TypeAdapter[Any]] = {}
+
+
+def from_plain(cls: type[T], value: Mapping[str, Any]) -> T:
+    """A dataclass of JSON values again; keys it does not have are left out of account.
+
+    Raises ValueError with a sentence for a field that is missing or of another type.
+    """
+    adapter = _adapters.get(cls)
+    if adapter is None:
+        adapter = _adapters[cls] = TypeAdapter(cls)
+    try:
+        return cast(T, adapter.validate_python(dict(value)))
+    except ValidationError as exc:
+        first = exc.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{where + ': ' if where else ''}{first['msg']}") from exc

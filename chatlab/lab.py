@@ -1,0 +1,147 @@
+"""The same backends from Python, in three lines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from chatlab.backend import CallContext
+from chatlab.chat import Turn, run_turn
+from chatlab.config import Config
+from chatlab.config_file import load_config
+from chatlab.history import from_openai
+from chatlab.messages import Citation, Finish, Message, Notice, StreamEvent, Timing, Usage
+from chatlab.registry import Backends
+
+Conversation: TypeAlias = str | Sequence[Message] | Sequence[Mapping[str, Any]]
+"""What is to be answered: a text, messages, or OpenAI message dicts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer with how it came about. `cost` is in the currency of the prices; None is unknown."""
+
+    message: Message
+    finish: Finish
+    notices: tuple[Notice, ...]
+    citations: tuple[Citation, ...]
+    timing: Timing
+    cost: float | None
+
+    @property
+    def text(self) -> str:
+        """The visible text."""
+        return self.message.text
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens, as the upstream counted them."""
+        return self.finish.usage
+
+    @property
+    def model(self) -> str | None:
+        """The model that answered, as the upstream says."""
+        return self.finish.model
+
+    @classmethod
+    def of(cls, turn: Turn) -> Answer:
+        """The answer of a turn that finished."""
+        assert turn.answer.finish is not None
+        return cls(
+            turn.answer.message,
+            turn.answer.finish,
+            tuple(turn.answer.notices),
+            tuple(turn.answer.citations),
+            turn.timing,
+            turn.cost,
+        )
+
+
+class Lab:
+    """The backends of one configuration, ready to be called. Use it in one event loop, and close it.
+
+    Wherever a backend's name is expected, an address such as "openai:gpt-5-mini" works too.
+    """
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config
+        self.backends = Backends(config.backends if config else {}, system=config.system if config else None)
+
+    @classmethod
+    def without_config(cls) -> Lab:
+        """A lab of addresses alone."""
+        return cls()
+
+    def turn(
+        self,
+        name: str,
+        conversation: Conversation,
+        *,
+        system: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        ctx: CallContext | None = None,
+    ) -> Turn:
+        """A turn to be entered: for whoever wants to stop it or read its timing."""
+        return run_turn(
+            self.backends[name], _messages(conversation), system=system, parameters=parameters, ctx=ctx
+        )
+
+    async def stream(
+        self,
+        name: str,
+        conversation: Conversation,
+        *,
+        system: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> AsyncIterator[StreamEvent]:
+        """The events of one answer. Leaving the loop closes the upstream. Raises ChatlabError."""
+        async with (
+            self.turn(name, conversation, system=system, parameters=parameters) as turn,
+            aclosing(turn.__aiter__()) as events,
+        ):
+            async for event in events:
+                yield event
+
+    async def answer(
+        self,
+        name: str,
+        conversation: Conversation,
+        *,
+        system: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> Answer:
+        """One whole answer: the same stream, accumulated. Raises ChatlabError."""
+        async with self.turn(name, conversation, system=system, parameters=parameters) as turn:
+            async for _ in turn.batches():
+                pass
+            return Answer.of(turn)
+
+    async def aclose(self) -> None:
+        """Closes the backends' connections."""
+        await self.backends.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def load(path: str | os.PathLike[str]) -> Lab:
+    """The lab of a configuration file. Raises ConfigError with all its mistakes by line and column."""
+    return Lab(load_config(Path(path)))
+
+
+def _messages(conversation: Conversation) -> tuple[Message, ...]:
+    if isinstance(conversation, str):
+        return (Message.of("user", conversation),)
+    if all(isinstance(message, Message) for message in conversation):
+        return tuple(message for message in conversation if isinstance(message, Message))
+    return from_openai([dict(message) for message in conversation if isinstance(message, Mapping)])

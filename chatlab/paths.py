@@ -1,0 +1,28 @@
+"""Paths in a configuration: relative to the file they are written in, wherever the program was started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, ValidationInfo
+
+BASE = "base"
+"""Key of the validation context under which `chatlab.config_file` passes the configuration file's folder."""
+
+
+def _from_base(path: Path, info: ValidationInfo) -> Path:
+    try:
+        path = path.expanduser()
+    except RuntimeError as exc:
+        raise ValueError("names the home folder of a person this system does not know") from exc
+    base = (info.context or {}).get(BASE)
+    return path if base is None else Path(base) / path
+
+
+ConfigPath: TypeAlias = Annotated[Path, AfterValidator(_from_base)]
+"""A path as an option: `~` is the home folder, a relative one starts at the configuration file's folder.
+
+Without a configuration file (an address, a model made in Python) it starts at the working folder. A default
+is taken as it is, so give `validate_default=True` to one that should start at the file's folder too.
+"""

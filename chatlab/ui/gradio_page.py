@@ -1,0 +1,255 @@
+"""The page: `gr.ChatInterface` with a backend selector, a system prompt, presets and generated controls."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from chatlab.config import Config, Example, Ui
+from chatlab.lab import Lab
+from chatlab.registry import Backends
+from chatlab.ui.gradio_chat import Chat
+from chatlab.ui.gradio_controls import control, parameters_of, preset_values
+from chatlab.ui.gradio_safety import SafetyHeaders, link_guard
+
+_LATEX = [
+    {"left": "$$", "right": "$$", "display": True},
+    {"left": "\\[", "right": "\\]", "display": True},
+    {"left": "\\(", "right": "\\)", "display": False},
+]
+_NO_PRESET = "none"
+
+
+class WindowedChat(gr.ChatInterface):  # type: ignore[misc]
+    """A ChatInterface whose function says how the whole conversation looks, not only its answer."""
+
+    async def _stream_fn(self, message: Any, history: list[Any], *args: Any) -> AsyncIterator[Any]:
+        async with aclosing(self.fn(message, history, *args)) as paints:
+            async for answer, shown in paints:
+                yield answer, shown
+
+
+class Page(gr.Blocks):  # type: ignore[misc]
+    """The page as an app: `launch` it, or mount it with `chatlab.ui.server`."""
+
+    def __init__(self, lab: Lab) -> None:
+        assert lab.config is not None
+        self.lab_config: Config = lab.config
+        super().__init__(title=lab.config.ui.title, fill_height=True, analytics_enabled=False)
+        with self:
+            _fill(self, lab)
+        self.max_threads = max(40, 2 * lab.config.server.concurrency)
+        self.queue(
+            default_concurrency_limit=lab.config.server.concurrency, max_size=lab.config.server.queue_size
+        )
+
+    def settings(self, serve: Callable[..., Any]) -> dict[str, Any]:
+        """What `gr.Blocks.launch` or `gr.mount_gradio_app` is to be called with, for this page's look and
+        safety. The oldest supported Gradio knows fewer of them."""
+        server, ui = self.lab_config.server, self.lab_config.ui
+        settings = {
+            "theme": _theme(ui),
+            "css": (Path(__file__).parent / "page.css").read_text("utf-8"),
+            "head": link_guard(ui.allowed_hosts),
+            "show_error": False,  # the text of an exception is for the log
+            "ssr_mode": False,
+            "run_history": False,
+            "max_file_size": int(ui.max_file_mb * 1_000_000),
+            "root_path": server.root_path,
+            "footer_links": ["settings"],
+        }
+        known = inspect.signature(serve).parameters
+        return {name: value for name, value in settings.items() if name in known}
+
+    def launch(self, *args: Any, **kwargs: Any) -> Any:
+        """As `gr.Blocks.launch`, with the page's settings and its protections."""
+        launch = super().launch
+        guard = Middleware(SafetyHeaders, allowed_hosts=self.lab_config.ui.allowed_hosts)
+        settings = {**self.settings(launch), "app_kwargs": {"middleware": [guard]}}
+        return launch(*args, **{**settings, **kwargs})
+
+
+def _fill(page: gr.Blocks, lab: Lab) -> None:
+    assert lab.config is not None
+    config, backends = lab.config, lab.backends
+    ui, labels = config.ui, config.ui.labels
+    first = _first(config, backends)
+    parameters = list(parameters_of(backends).values())
+    chat = Chat(backends, ui, parameters)
+
+    with gr.Row(elem_classes="chatlab-head"):
+        with gr.Column(scale=3, min_width=160):
+            gr.Markdown(f"# {ui.title}" + (f"\n{ui.description}" if ui.description else ""))
+        with gr.Column(scale=2, min_width=240), gr.Row(elem_classes="chatlab-choice"):
+            selector = gr.Dropdown(
+                _choices(backends),
+                value=first,
+                label=labels.get("backend", "Backend"),
+                elem_id="backend",
+                filterable=len(backends) > 10,
+                scale=4,
+                min_width=140,
+            )
+            settings = gr.Button(
+                labels.get("parameters", "Settings"), size="sm", scale=1, min_width=90, elem_id="settings"
+            )
+    status = gr.Markdown(_status(backends, first), elem_classes="chatlab-status")
+
+    with gr.Sidebar(position="right", open=False, width=320, elem_id="settings-panel") as panel:
+        gr.Markdown(f"### {labels.get('parameters', 'Settings')}")
+        preset = gr.Dropdown(
+            [_NO_PRESET, *ui.presets],
+            value=_NO_PRESET,
+            label=labels.get("preset", "Preset"),
+            visible=bool(ui.presets),
+            elem_id="preset",
+        )
+        system = gr.Textbox(
+            "",
+            label=labels.get("system", "System prompt"),
+            placeholder=backends[first].system or "none",
+            lines=2,
+            max_lines=8,
+            elem_id="system",
+        )
+        accepted = {parameter.name for parameter in backends[first].capabilities.parameters}
+        controls = [control(parameter, parameter.name in accepted) for parameter in parameters]
+
+    interface = WindowedChat(
+        chat.respond,
+        multimodal=True,
+        chatbot=gr.Chatbot(
+            show_label=False,
+            elem_id="conversation",
+            elem_classes=["chatlab-conversation", *(["chatlab-fill"] if ui.height is None else [])],
+            height=ui.height,
+            avatar_images=_avatars(ui),
+            placeholder=ui.welcome or "Write a message, or choose an example.",
+            latex_delimiters=_LATEX,
+            buttons=["copy", "copy_all"],
+            layout="bubble",
+            scale=1,
+        ),
+        textbox=gr.MultimodalTextbox(
+            placeholder=ui.placeholder or "Message",
+            submit_btn=labels.get("submit", True),
+            stop_btn=labels.get("stop", True),
+            file_count="multiple",
+            max_plain_text_length=100_000,
+            show_label=False,
+            elem_id="message",
+            **_files(backends, first),
+        ),
+        additional_inputs=[selector, system, *controls],
+        examples=[[_example(example)] for example in ui.examples] or None,
+        example_labels=_example_labels(ui.examples),
+        cache_examples=False,
+        editable=ui.editable,
+        flagging_mode=ui.flagging,
+        flagging_options=ui.flagging_options,
+        flagging_dir=str(ui.flagging_dir),
+        concurrency_limit=config.server.concurrency,
+        show_progress="hidden",
+        autoscroll=True,
+        fill_height=True,
+        api_name="chat",
+    )
+    if ui.footer:
+        gr.Markdown(ui.footer)
+
+    def chosen(name: str) -> list[Any]:
+        """What follows from the choice of a backend."""
+        names = {parameter.name for parameter in backends[name].capabilities.parameters}
+        return [
+            _status(backends, name),
+            gr.update(placeholder=backends[name].system or "none"),
+            gr.update(**_files(backends, name)),
+            *(gr.update(visible=parameter.name in names) for parameter in parameters),
+        ]
+
+    def prepared(name: str) -> list[Any]:
+        """What the chosen preset puts into the controls."""
+        given = ui.presets.get(name)
+        if given is None:
+            return ["", *preset_values(parameters, {})]
+        return [given.system or "", *preset_values(parameters, given.parameters)]
+
+    private = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+    selector.change(chosen, selector, [status, system, interface.textbox, *controls], **private)
+    preset.change(prepared, preset, [system, *controls], **private)
+    settings.click(lambda: gr.update(open=True), None, panel, **private)
+    # Variables may have been set since the page was built.
+    page.load(lambda: gr.update(choices=_choices(backends)), None, selector, **private)
+    interface.textbox.stop(chat.stopped, None, interface.chatbot, **private).then(
+        lambda shown: (shown, shown),
+        interface.chatbot,
+        [interface.chatbot_state, interface.chatbot_value],
+        **private,
+    )
+    page.unload(chat.closed)
+
+
+def _first(config: Config, backends: Backends) -> str:
+    if config.default is not None:
+        return config.default
+    return next((name for name, entry in backends.items() if entry.not_ready is None), next(iter(backends)))
+
+
+def _choices(backends: Backends) -> list[tuple[str, str]]:
+    return [
+        (entry.label if entry.not_ready is None else f"{entry.label} ({entry.not_ready})", name)
+        for name, entry in backends.items()
+    ]
+
+
+def _status(backends: Backends, name: str) -> str:
+    entry = backends[name]
+    if entry.not_ready is not None:
+        return f"**{entry.label} is not ready:** {entry.not_ready}"
+    return entry.config.description or ""
+
+
+def _files(backends: Backends, name: str) -> dict[str, Any]:
+    """What the message box takes for this backend."""
+    patterns = backends[name].capabilities.files
+    if not patterns:
+        return {"sources": [], "file_types": None}
+    types = [p.removesuffix("/*") if p.endswith("/*") else p for p in patterns]
+    return {"sources": ["upload"], "file_types": types}
+
+
+def _avatars(ui: Ui) -> tuple[str | None, str | None] | None:
+    if ui.avatars is None:
+        return None
+    person, backend = ui.avatars
+    return (str(person) if person else None, str(backend) if backend else None)
+
+
+def _example(example: Example) -> dict[str, Any]:
+    return {"text": example.text, "files": [str(file) for file in example.files]}
+
+
+def _example_labels(examples: Sequence[Example]) -> list[str] | None:
+    if not any(example.label for example in examples):
+        return None
+    return [example.label or example.text for example in examples]
+
+
+def _theme(ui: Ui) -> Any:
+    themes: dict[str, Any] = {
+        "default": gr.themes.Default,
+        "soft": gr.themes.Soft,
+        "monochrome": gr.themes.Monochrome,
+        "glass": gr.themes.Glass,
+        "ocean": gr.themes.Ocean,
+        "citrus": gr.themes.Citrus,
+        "origin": gr.themes.Origin,
+    }
+    # A theme's web fonts would be fetched from another host.
+    return themes[ui.theme](font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])

@@ -1,0 +1,293 @@
+"""Paints a turn as Gradio chat messages: text, thoughts, tool calls, notices, errors, and figures.
+
+Every painted message carries an id that names its turn, which is how the page is matched with the
+conversation that the server holds. Text is always a typed part: a bare string would lose its indentation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, assert_never
+
+from chatlab.chat import Turn
+from chatlab.messages import (
+    Citation,
+    FilePart,
+    Finish,
+    Message,
+    Notice,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+    TextPart,
+    Timing,
+    ToolCall,
+    ToolResult,
+    Trace,
+)
+
+Painted: TypeAlias = dict[str, Any]
+TURN = "turn:"
+WINDOW = "window:"
+
+# Shown only with the details: they say how chatting works, not that something went wrong.
+_QUIET = frozenset({"thoughts_dropped"})
+
+
+@dataclass(slots=True)
+class _Run:
+    """Adjacent deltas of one kind."""
+
+    kind: Literal["text", "reasoning"]
+    pieces: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        if len(self.pieces) > 1:
+            self.pieces = ["".join(self.pieces)]
+        return self.pieces[0] if self.pieces else ""
+
+
+class Painter:
+    """Takes the events of one turn and says how the answer looks at any moment."""
+
+    def __init__(self, id: str, label: str) -> None:
+        self._id = id
+        self._label = label
+        self._blocks: list[_Run | ToolCall | ToolResult] = []
+        self._notices: list[Notice] = []
+        self._citations: list[Citation] = []
+        self._traces: list[Trace] = []
+
+    def add(self, event: StreamEvent) -> None:
+        """Takes the next event."""
+        if isinstance(event, TextDelta):
+            self._extend("text", event.text)
+        elif isinstance(event, ReasoningDelta):
+            self._extend("reasoning", event.text)
+        elif isinstance(event, ToolCall | ToolResult):
+            self._blocks.append(event)
+        elif isinstance(event, Notice):
+            self._notices.append(event)
+        elif isinstance(event, Citation):
+            self._citations.append(event)
+        elif isinstance(event, Trace):
+            self._traces.append(event)
+        elif isinstance(event, Finish):
+            pass  # its figures come with the turn
+        else:
+            assert_never(event)
+
+    def _extend(self, kind: Literal["text", "reasoning"], text: str) -> None:
+        last = self._blocks[-1] if self._blocks else None
+        if not isinstance(last, _Run) or last.kind != kind:
+            last = _Run(kind)
+            self._blocks.append(last)
+        last.pieces.append(text)
+
+    def messages(self, turn: Turn, error: str | None = None) -> list[Painted]:
+        """The answer as it stands. `error` is the sentence for a turn that failed."""
+        running = turn.outcome == "running"
+        results = {block.id for block in self._blocks if isinstance(block, ToolResult)}
+        painted = [
+            self._thought(f"n{n}", f"Note: {_title(notice.detail)}")
+            for n, notice in enumerate(self._notices)
+            if notice.kind not in _QUIET
+        ]
+        for n, block in enumerate(self._blocks):
+            if isinstance(block, ToolCall):
+                pending = running and block.id not in results
+                painted.append(
+                    self._thought(
+                        f"t{block.id}",
+                        f"Tool: {_title(block.name)}",
+                        _fenced(block.arguments, "json"),
+                        duration=turn.tool_seconds.get(block.id),
+                        pending=pending,
+                    )
+                )
+            elif isinstance(block, ToolResult):
+                title = f"{'Error' if block.is_error else 'Result'} of {_title(block.name or 'the tool')}"
+                painted.append(
+                    self._thought(f"r{n}", title, _fenced(block.content, ""), parent=f"t{block.id}")
+                )
+            elif block.kind == "text":
+                painted.append(_text("assistant", block.text()))
+            else:
+                thinking = running and block is self._blocks[-1]
+                painted.append(
+                    self._thought(
+                        f"k{n}",
+                        "Thinking" if thinking else "Thought",
+                        block.text(),
+                        duration=None if thinking else turn.timing.reasoning,
+                        pending=thinking,
+                    )
+                )
+        if self._citations:
+            painted.append(self._thought("c", f"Sources ({len(self._citations)})", _sources(self._citations)))
+        if error is not None:
+            painted.append(self._thought("e", _alarm(error)))
+        painted.append(self._footer(turn))
+        return painted
+
+    def _footer(self, turn: Turn) -> Painted:
+        if turn.outcome == "running":
+            return self._thought("", _title(self._label), pending=True)
+        finish = turn.answer.finish
+        usage = finish.usage if finish else None
+        line = figures(
+            _title(self._label),
+            turn.timing,
+            usage.input if usage else None,
+            usage.output if usage else None,
+            turn.cost,
+        )
+        if turn.outcome != "finished":
+            line = f"{line} · {turn.outcome}"
+        return self._thought("", line, _details(turn, self._notices, self._traces))
+
+    def _thought(
+        self,
+        key: str,
+        title: str,
+        content: str = "",
+        *,
+        parent: str | None = None,
+        duration: float | None = None,
+        pending: bool = False,
+    ) -> Painted:
+        metadata: dict[str, Any] = {
+            "title": title,
+            "id": f"{TURN}{self._id}:{key}",
+            "status": "pending" if pending else "done",
+        }
+        if parent is not None:
+            metadata["parent_id"] = f"{TURN}{self._id}:{parent}"
+        if duration is not None:
+            metadata["duration"] = round(duration, 2)
+        return {**_text("assistant", content), "metadata": metadata}
+
+
+def paint_message(message: Message) -> Painted:
+    """A person's message as the page shows it."""
+    content: list[Any] = [
+        {"path": str(part.path)}
+        for part in message.parts
+        if isinstance(part, FilePart) and part.path is not None
+    ]
+    content += [{"type": "text", "text": p.text} for p in message.parts if isinstance(p, TextPart)]
+    return {"role": message.role, "content": content}
+
+
+def paint_earlier(count: int, first_shown: str) -> Painted:
+    """The line above a window: earlier exchanges that are kept and sent, though not shown."""
+    title = f"{count} earlier messages are part of this conversation and are sent, though not shown here"
+    return {
+        **_text("assistant", ""),
+        "metadata": {"title": title, "id": f"{WINDOW}{first_shown}", "status": "done"},
+    }
+
+
+def paint_error(sentence: str) -> Painted:
+    """A sentence in place of an answer that never began."""
+    return {
+        **_text("assistant", ""),
+        "metadata": {"title": _alarm(sentence), "id": f"{TURN}none", "status": "done"},
+    }
+
+
+def turn_of(metadata_id: object) -> str | None:
+    """The turn that a painted message's id names, if it names one."""
+    if isinstance(metadata_id, str):
+        kind, _, rest = metadata_id.partition(":")
+        if kind in ("turn", "window"):
+            return rest.partition(":")[0]
+    return None
+
+
+def figures(
+    label: str, timing: Timing, usage_in: int | None, usage_out: int | None, cost: float | None
+) -> str:
+    """One line of numbers under an answer. Unknown is shown as unknown."""
+    parts = [
+        label,
+        f"first token {_seconds(timing.first_token)}",
+        f"total {_seconds(timing.total)}",
+        f"{_known(timing.tokens_per_second, '{:.0f}')} tokens/s",
+        f"{_known(usage_in, '{}')} tokens in, {_known(usage_out, '{}')} out",
+    ]
+    if cost is not None:
+        parts.append(f"cost {cost:.6f}".rstrip("0").rstrip("."))
+    return " · ".join(parts)
+
+
+def _details(turn: Turn, notices: list[Notice], traces: list[Trace]) -> str:
+    timing, finish = turn.timing, turn.answer.finish
+    rows: list[tuple[str, str]] = []
+    if finish is not None:
+        rows += [("model", finish.model or "–"), ("finish reason", finish.reason)]
+        rows += [
+            ("cached input tokens", _known(finish.usage.cached, "{}")),
+            ("reasoning tokens", _known(finish.usage.reasoning, "{}")),
+        ]
+    rows += [
+        (name, _seconds(value))
+        for name, value in (
+            ("credentials", timing.credentials),
+            ("connected", timing.connected),
+            ("first event", timing.first_event),
+            ("first token", timing.first_token),
+            ("total", timing.total),
+            ("longest stall", timing.longest_stall),
+            ("chatlab's own part", timing.overhead),
+        )
+    ]
+    if timing.attempts > 1:
+        rows.append(("attempts", str(timing.attempts)))
+    rows += [("trace", f"{trace.id} {trace.url or ''}".strip()) for trace in traces]
+    rows += [("note", notice.detail) for notice in notices if notice.kind in _QUIET]
+    lines = ["| | |", "| --- | --- |", *(f"| {name} | {_title(value)} |" for name, value in rows)]
+    return "\n".join(lines)
+
+
+def _sources(citations: list[Citation]) -> str:
+    lines = []
+    for citation in citations:
+        where = f" — {_title(citation.url)}" if citation.url else ""
+        lines.append(f"- {_title(citation.title)}{where}")
+        if citation.snippet:
+            lines.append(f"  > {_title(citation.snippet)}")
+    return "\n".join(lines)
+
+
+def _text(role: str, text: str) -> Painted:
+    return {"role": role, "content": [{"type": "text", "text": text}]}
+
+
+def _fenced(text: str, language: str) -> str:
+    """A code block that its own content cannot end."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _alarm(sentence: str) -> str:
+    return f'<span class="chatlab-error">⚠ {_title(sentence)}</span>'
+
+
+def _title(text: str) -> str:
+    """Foreign text for a title: one line, in which nothing is markup, HTML or LaTeX."""
+    flat = " ".join(text.split())
+    # Entities, not backslashes: `\\(` would begin a formula.
+    return "".join(f"&#{ord(c)};" if c in "\\`*_[]()<>&!#|~$:" else c for c in flat)
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.2f} s"
+
+
+def _known(value: float | None, form: str) -> str:
+    return "–" if value is None else form.format(value)

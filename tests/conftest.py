@@ -1,0 +1,106 @@
+"""What every test gets: a network that ends at loopback, an environment without keys, real servers."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Before anything is imported that reads it: a developer's own keys and settings never reach a test.
+_VENDORS = re.compile(
+    r"^(OPENAI|AZURE|ANTHROPIC|DATABRICKS|HF|HUGGING_?FACE|LANGCHAIN|LANGSMITH|LANGGRAPH|MLFLOW|GOOGLE|GEMINI|MISTRAL"
+    r"|COHERE|CO|GROQ|TOGETHER|AWS|OLLAMA|CHATLAB|GRADIO|SPACE|SYSTEM|OTEL)(_|$)|_API_KEY$|_PROXY$",
+    re.I,
+)
+for _name in [name for name in os.environ if _VENDORS.search(name) and not name.startswith("CHATLAB_TEST")]:
+    del os.environ[_name]
+_HOME = Path(tempfile.mkdtemp(prefix="chatlab-tests-"))
+os.environ |= {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    # Not HF_HUB_OFFLINE: it refuses loopback too. The guard below keeps the hub's client off the network.
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HOME": str(_HOME / "huggingface"),
+    "DATABRICKS_CONFIG_FILE": str(_HOME / "databrickscfg"),
+    "DO_NOT_TRACK": "1",
+    "LANGSMITH_TRACING": "false",
+    "NO_PROXY": "*",
+}
+
+_local = True
+_refused: list[str] = []
+
+
+class NetworkRefused(RuntimeError):
+    """A test wanted to leave this machine. Not an OSError: a backend would take that for an outage."""
+
+
+def _guard(event: str, args: tuple[Any, ...]) -> None:
+    if not _local:
+        return
+    if event == "socket.connect" or event == "socket.sendto":
+        address = args[1]
+        target = address[0] if isinstance(address, tuple) else None  # anything else is a unix socket
+    elif event == "socket.getaddrinfo":
+        target = args[0]
+    else:
+        return
+    if isinstance(target, bytes):
+        target = target.decode("ascii", "replace")
+    if target is None or _loopback(str(target)):
+        return
+    _refused.append(f"{event} {target}")
+    raise NetworkRefused(f"tests reach loopback only, not {target}: mark the test with `network` if it must")
+
+
+def _loopback(host: str) -> bool:
+    if host in ("", "localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+# An audit hook sees every connection made through Python's sockets, whichever library makes it.
+sys.addaudithook(_guard)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "network: may reach beyond loopback")
+
+
+@pytest.fixture(autouse=True)
+def _no_network(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that tried to leave the machine, even where its code swallowed the refusal."""
+    global _local
+    _refused.clear()
+    _local = request.node.get_closest_marker("network") is None
+    yield
+    _local = True
+    assert not _refused, f"this test tried to reach the network: {', '.join(sorted(set(_refused)))}"
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The real llama.cpp server with a model of a few megabytes; see `tests.servers.llama.LlamaServer`."""
+    from tests.servers.llama import LlamaServer
+
+    with LlamaServer(tmp_path_factory.mktemp("llama")) as server:
+        yield server
+
+
+@pytest.fixture
+def front(llama: Any) -> Iterator[Any]:
+    """A recording, failing, forwarding HTTP server in front of `llama`; see `tests.servers.front.Front`."""
+    from tests.servers.front import Front
+
+    with Front(llama.url) as server:
+        yield server
