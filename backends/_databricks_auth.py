@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import configparser
 import os
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, assert_never
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, assert_never
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,6 +32,7 @@ from chatlab.errors import (
 from chatlab.paths import ConfigPath
 from chatlab.secret import SecretRef, remember
 
+T = TypeVar("T")
 SDK_TIMEOUT = 5  # seconds; without it, an unreachable workspace blocks the SDK for up to 300
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -115,14 +116,19 @@ def profile_problem(auth: Auth) -> str | None:
 
 
 class Credentials:
-    """Gives the headers of each request. The SDK's `Config` is made at the first request, off the event
-    loop, once; it renews tokens by itself, so it is asked anew each time."""
+    """Gives the headers of each request.
+
+    The SDK's `Config` blocks while it is made and while it renews a token, so both happen in a thread of
+    their own: one, so that there is one `Config`, and none of the common pool, which a workspace that does
+    not answer would fill. It is made at the first request, and anew when its secret has changed.
+    """
 
     def __init__(self, host: str | HostFromEnv | None, auth: Auth) -> None:
         self._host = host
         self._auth = auth
-        self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, "databricks-credentials")
         self._config: Any = None
+        self._made_from: int | None = None  # a hash: the secret itself is held by the SDK alone
 
     def __repr__(self) -> str:
         return f"<Credentials by {self._auth.type}>"
@@ -134,42 +140,51 @@ class Credentials:
             if not token:
                 raise AuthRequired("this backend answers as the signed-in person: sign in first")
             remember(token)
-            access = Access(self._resolved_host(), {"Authorization": f"Bearer {token}"})
+            access = Access(
+                _ready(lambda: _host(self._host, self._auth)), {"Authorization": f"Bearer {token}"}
+            )
         else:
-            access = await asyncio.to_thread(self._blocking_access)
+            access = await asyncio.get_running_loop().run_in_executor(self._thread, self._blocking_access)
         ctx.mark("credentials")
         return access
 
-    def _resolved_host(self) -> str:
-        try:
-            return _host(self._host, self._auth)
-        except LookupError as exc:
-            raise NotReady(str(exc.args[0])) from exc
+    def close(self) -> None:
+        """Lets the thread go; whoever still waits for it is cancelled."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _blocking_access(self) -> Access:
-        with self._lock:
-            if self._config is None:
-                arguments = self._arguments()  # an empty secret is refused before any SDK object exists
-                try:
-                    from databricks.sdk.config import Config
-                except ModuleNotFoundError as exc:
-                    raise MissingExtra("databricks", "databricks", "databricks.sdk") from exc
-                try:
-                    self._config = Config(**{**blank_settings(Config), **arguments})
-                except Exception as exc:
-                    raise auth_error(exc) from exc
-            config = self._config
+        # An empty secret is refused here, before any SDK object exists.
+        arguments = _ready(lambda: config_arguments(self._host, self._auth))
+        made_from = hash(tuple(sorted(arguments.items())))
+        if self._config is None or self._made_from != made_from:
+            try:
+                from databricks.sdk.config import Config
+            except ModuleNotFoundError as exc:
+                raise MissingExtra("databricks", "databricks", "databricks.sdk") from exc
+            try:
+                self._config = Config(**{**blank_settings(Config), **arguments})
+            except Exception as exc:
+                raise auth_error(exc) from exc
+            self._made_from = made_from
         try:
-            headers = dict(config.authenticate())
+            headers = dict(self._config.authenticate())
         except Exception as exc:
             raise auth_error(exc) from exc
-        return Access(str(config.host), headers)
+        return Access(str(self._config.host), _sendable(headers))
 
-    def _arguments(self) -> dict[str, Any]:
-        try:
-            return config_arguments(self._host, self._auth)
-        except LookupError as exc:
-            raise NotReady(str(exc.args[0])) from exc
+
+def _sendable(headers: dict[str, str]) -> dict[str, str]:
+    """The headers as they are. HTTP libraries repeat a header that they refuse: none gets so far."""
+    if not all(value.isascii() and value.isprintable() for value in headers.values()):
+        raise AuthenticationFailed("the credential holds characters that no token has")
+    return headers
+
+
+def _ready(found: Callable[[], T]) -> T:
+    try:
+        return found()
+    except LookupError as exc:
+        raise NotReady(str(exc.args[0])) from exc
 
 
 def blank_settings(config: Any) -> dict[str, Any]:

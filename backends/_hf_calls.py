@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from backends._hf_errors import error_from_chunk, error_from_exception, error_from_reply
+from backends._hf_errors import error_from_exception, error_from_reply
+from backends._openai_errors import classify_sdk_error, retry_after
 from backends._sse import DONE, SseDecoder, decode
-from chatlab.errors import BackendError, BrokenStream, InvalidRequest, ModelNotFound, Unavailable
+from chatlab.errors import BackendError, ModelNotFound, Unavailable
 
 _MAX_ERROR_BODY = 64_000  # bytes of a failure that are read
 _ERROR_BODY_SECONDS = 5.0
@@ -115,25 +115,15 @@ async def post(http: Any, call: Call, connect_timeout: float) -> AsyncIterator[A
     import httpx2
 
     timeout = httpx2.Timeout(None, connect=connect_timeout)
-    answered = False
     try:
         async with http.stream(
             "POST", call.url, headers=dict(call.headers), json=call.body, timeout=timeout
         ) as response:
-            answered = True
             if response.status_code >= 300:
                 raise await reply_error(response)
             yield response
-    except httpx2.HTTPError as exc:
-        raise connection_error(exc, answered) from exc
-
-
-def connection_error(exc: Exception, answered: bool) -> BackendError:
-    """The error for a connection that failed: before an answer began, or in the middle of one."""
-    said = str(exc) or type(exc).__name__
-    if answered:
-        return BrokenStream(f"the connection broke while the answer was read: {said}")
-    return Unavailable(f"no connection to the endpoint: {said}", retryable=True)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
+        raise classify_sdk_error(exc) from exc
 
 
 async def reply_error(response: Any) -> BackendError:
@@ -152,14 +142,7 @@ async def reply_error(response: Any) -> BackendError:
         decoded: Any = json.loads(text)
     except ValueError:
         decoded = text
-    return error_from_reply(response.status_code, decoded, _seconds(response.headers.get("retry-after")))
-
-
-def _seconds(value: str | None) -> float | None:
-    try:
-        return None if value is None else max(0.0, float(value))
-    except ValueError:  # a date; run_turn's own pause will do
-        return None
+    return error_from_reply(response.status_code, decoded, retry_after(response.headers))
 
 
 async def data_chunks(response: Any) -> AsyncGenerator[dict[str, Any], None]:
@@ -173,90 +156,3 @@ async def data_chunks(response: Any) -> AsyncGenerator[dict[str, Any], None]:
     for payload in decoder.end():
         if payload != DONE:
             yield decode(payload)
-
-
-# -- the text-generation client
-
-
-def import_text_generation() -> None:
-    """Imports the `text-generation` client. Raises ModuleNotFoundError if it is not installed."""
-    import text_generation  # noqa: F401
-    from pydantic import PydanticDeprecatedSince20
-
-    # It calls a method that pydantic 2 renamed, at every request.
-    warnings.filterwarnings("ignore", category=PydanticDeprecatedSince20, module=r"text_generation\.")
-
-
-async def text_generation_chunks(
-    url: str, headers: Mapping[str, str], prompt: str, parameters: Mapping[str, Any], connect_timeout: float
-) -> AsyncGenerator[Any, None]:
-    """The chunks of one answer through `text_generation.AsyncClient`, in the protocol's own shape.
-
-    With `best_of` above 1, one item: the whole answer as a list. The client shows neither when it has its
-    connection nor the length of the prompt, and takes no `top_p` or `typical_p` of 1. Raises BackendError.
-    """
-    import aiohttp
-    from pydantic import ValidationError
-    from text_generation import AsyncClient
-
-    client = AsyncClient(url, headers=dict(headers))
-    # Its own timeout ends every answer after ten seconds; only connecting is bounded here.
-    client.timeout = aiohttp.ClientTimeout(total=None, connect=connect_timeout)
-    answered = False
-    try:
-        arguments = _arguments(parameters)
-        if arguments.get("best_of", 1) > 1:
-            whole = await client.generate(prompt, **arguments)
-            answered = True
-            yield [whole.model_dump(mode="json")]
-            return
-        arguments.pop("best_of", None)
-        async with aclosing(client.generate_stream(prompt, **arguments)) as stream:
-            async for chunk in stream:
-                answered = True
-                details = chunk.details
-                yield {
-                    "index": chunk.index,
-                    "token": {"text": chunk.token.text, "special": chunk.token.special},
-                    "details": details
-                    and {
-                        "finish_reason": details.finish_reason.value,
-                        "generated_tokens": details.generated_tokens,
-                    },
-                }
-    except ValidationError as exc:
-        # It means to catch this for a chunk that says what went wrong, but has another class of that name.
-        chunk = exc.errors()[0]["input"]
-        if isinstance(chunk, Mapping) and "error" in chunk:
-            raise error_from_chunk(chunk) from exc
-        broken = "the endpoint does not speak the text generation protocol of TGI"
-        raise BrokenStream(broken) from exc
-    except (aiohttp.ClientError, TimeoutError) as exc:
-        if isinstance(exc, aiohttp.ClientResponseError) and exc.status >= 400:
-            raise error_from_reply(exc.status, None) from exc  # a failure whose body is not JSON
-        raise connection_error(exc, answered) from exc
-    except (KeyError, ValueError) as exc:
-        raise BrokenStream("the endpoint sent something other than the protocol of TGI") from exc
-    except Exception as exc:
-        error = error_from_exception(exc)
-        if error is None:
-            raise
-        raise error from exc
-
-
-def _arguments(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    from pydantic import ValidationError
-    from text_generation.types import Grammar
-
-    arguments = dict(parameters)
-    if "stop" in arguments:
-        arguments["stop_sequences"] = arguments.pop("stop")
-    grammar = arguments.get("grammar")
-    if grammar is not None:
-        if grammar.get("type") == "json_schema":  # the same with a name to it
-            grammar = {"type": "json", "value": grammar["value"]["schema"]}
-        try:
-            arguments["grammar"] = Grammar(**grammar)
-        except ValidationError as exc:
-            raise InvalidRequest("grammar: the text-generation client takes type json or regex") from exc
-    return arguments

@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from backends._openai_errors import error_from_body
 from chatlab.errors import (
     AuthenticationFailed,
     BackendError,
     BrokenStream,
-    ContextTooLong,
     InvalidRequest,
     ModelNotFound,
     PermissionDenied,
@@ -25,8 +25,6 @@ from chatlab.errors import (
 )
 
 _LONGEST_LOADING = 20.0  # seconds; a model that needs longer is asked for again after that
-_TOO_LONG = re.compile(r"`?inputs`? (tokens \+|must have less than)|context length|too many tokens", re.I)
-_CREDENTIAL = re.compile(r"credential|authoriz|authenticat|\btoken is\b|invalid username or password", re.I)
 
 # TGI's sentences, for where it gives nothing else (InferError in router/src/infer/mod.rs).
 _SENTENCES: tuple[tuple[str, str], ...] = (
@@ -36,90 +34,63 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
     ("Stream event serialization error", "stream_serialization_error"),
     ("Input validation error", "validation"),
 )
+_REFUSED = ("validation", "template_error", "missing_template_variable", "tool_error")
+_CREDENTIAL = re.compile(r"credential|authoriz|authenticat|\btoken is\b|username or password", re.I)
+_BROKEN = ("incomplete_generation", "incomplete_generation_stream", "stream_serialization_error")
 
 
-def error_of_type(error_type: str | None, detail: str, status: int | None = None) -> BackendError:
-    """The error for TGI's `error_type`; for an unknown one by its status, then its sentence."""
-    detail = detail or f"the endpoint failed ({error_type or 'it does not say why'})"
-    if error_type is None:
-        error_type = next((kind for start, kind in _SENTENCES if detail.startswith(start)), None)
+def error_of_type(error_type: str, detail: str, status: int | None = None) -> BackendError | None:
+    """The error for one of TGI's `error_type`s; None for an unknown one."""
+    detail = detail or f"the endpoint failed ({error_type})"
     if error_type == "overloaded":
         return RateLimited(detail, status=status or 429, retryable=True)
-    if error_type == "validation":
-        return (ContextTooLong if _TOO_LONG.search(detail) else InvalidRequest)(detail, status=status)
-    if error_type in ("template_error", "missing_template_variable", "tool_error"):
-        return InvalidRequest(detail, status=status)
+    if error_type in _REFUSED:
+        return classify(status or 422, detail)
     if error_type == "generation":
         return Unavailable(detail, status=status)
-    if error_type in ("incomplete_generation", "incomplete_generation_stream", "stream_serialization_error"):
+    if error_type in _BROKEN:
         return BrokenStream(detail, status=status)
-    if error_type in ("unhealthy", "healthcheck"):
+    if error_type == "healthcheck":
         return Unavailable(detail, status=status, retryable=True)
-    if _TOO_LONG.search(detail):
-        return ContextTooLong(detail, status=status)
-    return classify(status, detail)
+    return None
 
 
 def error_from_chunk(chunk: Mapping[str, Any]) -> BackendError:
     """The error for a failure that came inside a stream, that is, with HTTP status 200."""
-    error = chunk.get("error")
+    error, error_type = chunk.get("error"), chunk.get("error_type")
     if isinstance(error, Mapping):
-        message = error.get("message")
-        status = error.get("http_status_code") or error.get("code") or error.get("status")
-        return error_of_type(
-            chunk.get("error_type"),
-            message if isinstance(message, str) else str(dict(error)),
-            status if isinstance(status, int) and status >= 400 else None,
-        )
-    error_type = chunk.get("error_type")
-    return error_of_type(error_type if isinstance(error_type, str) else None, str(error))
+        error = error.get("message")
+    if isinstance(error, str):
+        if not isinstance(error_type, str):
+            error_type = next((kind for start, kind in _SENTENCES if error.startswith(start)), "")
+        known = error_of_type(error_type, error)
+        if known is not None:
+            return known
+    return error_from_body(None, chunk)
 
 
 def error_from_reply(status: int, body: Any, retry_after: float | None = None) -> BackendError:
     """The error for a reply with an HTTP error status. `body`: decoded JSON, text, or None."""
-    error_type = None
+    known = None
     if isinstance(body, Mapping):
-        error_type = body.get("error_type")
         loading = body.get("estimated_time")
         if status == 503 and isinstance(loading, int | float):
             # The serverless API loads models when they are asked for, and says about how long that takes.
             return Unavailable(
-                f"{_sentence(body)}, ready in about {loading:.0f} s",
+                f"{body.get('error') or 'the model is loading'}, ready in about {loading:.0f} s",
                 status=status,
                 retry_after=min(float(loading), _LONGEST_LOADING) if retry_after is None else retry_after,
                 retryable=True,
             )
-    detail = _sentence(body) or f"the endpoint answered {status}"
-    if status == 410:
-        return ModelNotFound(detail, status=status)
-    if status == 424 and error_type is None:
-        return Unavailable(detail, status=status)
-    # The status says more than the type, except where the type tells apart what one status stands for.
-    if status in (422, 424) or (status == 500 and error_type is not None):
-        return error_of_type(error_type, detail, status)
-    if _TOO_LONG.search(detail) and 400 <= status < 500 and status not in (401, 403, 404, 429):
-        return ContextTooLong(detail, status=status)
-    return classify(status, detail, retry_after=retry_after)
-
-
-def _sentence(body: Any) -> str:
-    if isinstance(body, Mapping):
-        for key in ("error", "message", "detail", "error_description"):
-            value = body.get(key)
-            if isinstance(value, Mapping):
-                return _sentence(value)
-            if isinstance(value, list) and value:
-                return "; ".join(str(item) for item in value)
-            if isinstance(value, str) and value:
-                return value
-        return ""
-    if isinstance(body, str):
-        text = body.strip()
-        if text.startswith("<"):  # a proxy's page; its title is the only sentence in it
-            title = re.search(r"<title>(.*?)</title>", text, re.I | re.S)
-            return title.group(1) if title else ""
-        return text
-    return ""
+        if status in (422, 424, 429, 500):
+            known = error_of_type(str(body.get("error_type")), str(body.get("error") or ""), status)
+    error = known or error_from_body(status, body, retry_after)
+    if status == 410:  # what a provider says of a model that it served once
+        return ModelNotFound(error.detail, status=status)
+    if status == 424 and known is None:  # a container behind an endpoint that failed
+        return Unavailable(error.detail, status=status)
+    error.retry_after = retry_after
+    return error
 
 
 # -- exceptions of huggingface_hub and text_generation, by name: neither has to be installed for the other
@@ -133,7 +104,7 @@ def _by_status(exc: BaseException) -> BackendError:
 
 
 def _typed(error_type: str) -> Callable[[BaseException], BackendError]:
-    return lambda exc: error_of_type(error_type, str(exc))
+    return lambda exc: error_of_type(error_type, str(exc)) or Unavailable(str(exc))
 
 
 def _unknown(exc: BaseException) -> BackendError:
@@ -141,7 +112,7 @@ def _unknown(exc: BaseException) -> BackendError:
     detail = str(exc) or "the endpoint failed and does not say why"
     if _CREDENTIAL.search(detail):
         return AuthenticationFailed(detail)
-    return error_of_type(None, detail) if _TOO_LONG.search(detail) else Unavailable(detail)
+    return Unavailable(detail)
 
 
 def _as(
@@ -160,7 +131,7 @@ _MAPPED: Mapping[str, Callable[[BaseException], BackendError]] = {
     "TextGenerationError": _unknown,
     # huggingface_hub
     "HfHubHTTPError": _by_status,
-    "BadRequestError": lambda exc: error_of_type("validation", str(exc), 400),
+    "BadRequestError": lambda exc: classify(400, str(exc)),
     "GatedRepoError": _as(PermissionDenied, status=403),
     "DisabledRepoError": _as(PermissionDenied, status=403),
     "RepositoryNotFoundError": _as(ModelNotFound, status=404),

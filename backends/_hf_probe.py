@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from backends._hf_calls import connection_error, reply_error
+from backends._hf_calls import reply_error
 from backends._hf_options import HuggingFaceOptions
+from backends._openai_errors import classify_sdk_error
 from chatlab.backend import Probe
 
 _SECONDS = 10.0  # for each of at most three requests
@@ -91,8 +92,8 @@ class _Asking:
                 if response.status_code >= 300:
                     raise await reply_error(response)
                 await response.aread()
-        except httpx2.HTTPError as exc:
-            raise connection_error(exc, answered=False) from exc
+        except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
+            raise classify_sdk_error(exc) from exc
         try:
             return response.json()
         except ValueError:

@@ -38,18 +38,23 @@ class StopFilter:
         if not self._stops:
             return piece
         text = self._held + piece
-        found = [place for stop in self._stops if (place := text.find(stop)) >= 0]
-        if found:
-            self._held, self.stopped = "", True
-            return text[: min(found)]
+        if self._stops_in(text):
+            return self._before_stop(text)
         shown = len(text) - max(_overlap(text, stop) for stop in self._stops)
         self._held = text[shown:]
         return text[:shown]
 
-    def stop_at(self, special: str) -> None:
-        """Takes note of a special token, which is never shown but may be a stop sequence."""
-        if special in self._stops:
-            self._held, self.stopped = "", True
+    def special(self, token: str) -> str:
+        """Takes note of a special token, which is not shown but may be, or complete, a stop sequence."""
+        text = self._held + token
+        return self._before_stop(text) if not self.stopped and self._stops_in(text) else ""
+
+    def _stops_in(self, text: str) -> bool:
+        return any(stop in text for stop in self._stops)
+
+    def _before_stop(self, text: str) -> str:
+        self._held, self.stopped = "", True
+        return text[: min(text.index(stop) for stop in self._stops if stop in text)]
 
     def end(self) -> str:
         """What was held back for a stop sequence that did not come."""
@@ -131,8 +136,7 @@ class TextStream:
     def _token(self, token: Mapping[str, Any]) -> str:
         self._tokens += 1
         if token.get("special"):
-            self._filter.stop_at(token["text"])
-            return ""
+            return self._filter.special(token["text"])
         return self._filter.feed(token["text"])
 
     def _end(self, details: Mapping[str, Any]) -> None:

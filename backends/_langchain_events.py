@@ -1,4 +1,4 @@
-"""LangChain's messages as chatlab's events: chunks that add up, whole messages, and what chains give instead."""
+"""LangChain's messages, chunks of messages and chain outputs as chatlab's events."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
 
-from chatlab.errors import BrokenStream, ContentFiltered
+from chatlab.errors import BrokenStream, Unavailable
 from chatlab.messages import (
     Citation,
     Finish,
@@ -59,20 +61,24 @@ _SOURCES = ("context", "documents", "source_documents", "sources", "docs")
 class MessageEvents:
     """Turns what one call of a Runnable or graph streams into events, and keeps account for its Finish."""
 
-    def __init__(self, given: Iterable[str]) -> None:
-        """given: the ids of the messages that were sent, which some graphs send back."""
-        self._given = set(given)
-        self._open: _Streaming | None = None
+    def __init__(self, given: Iterable[str], *, accounts: bool = True) -> None:
+        """given: the ids of the messages that were sent, which some graphs send back.
+
+        accounts: whether usage and ends are taken from the messages that are fed; otherwise they are told by
+        `model_ended`.
+        """
+        self._accounts = accounts
+        self._open: dict[str | None, _Streaming] = {}  # parallel nodes stream at the same time
+        self._whole: set[str] = set(given)  # ids of messages that need no second look
+        self._texts: set[str] = set()  # what was streamed
         self._calls: set[str] = set()
-        self._whole_ids: set[str] = set()
-        self._streamed_text = ""
         self._sources: set[tuple[str, str | None]] = set()
         self._usage = Usage()
         self._reason: FinishReason | None = None
         self._model: str | None = None
         self._pieces = 0
         self._from_chunks = False
-        self.said_something = False
+        self.answered = False
         """Whether anything came that is an answer, be it an empty one."""
 
     def feed(self, item: Any) -> Iterator[StreamEvent]:
@@ -102,112 +108,104 @@ class MessageEvents:
                 if isinstance(item, Document):
                     yield from self._source(item)
 
+    def model_ended(self, message: AIMessage) -> None:
+        """A model within a chain has ended with this message. Raises BrokenStream if it was cut off."""
+        if message.usage_metadata:
+            self._usage = _added(self._usage, message.usage_metadata)
+        self._note(message.response_metadata)
+
     def end(self) -> Iterator[StreamEvent]:
-        """What is still open, and the Finish. Raises BrokenStream if the model was cut off."""
-        yield from self._close()
+        """What is still open, and the Finish. Raises BrokenStream if a model was cut off."""
+        for message in list(self._open.values()):
+            yield from self._close(message)
         if self._pieces == 1 and not self._from_chunks:
             yield Notice("not_streamed", "the answer came in one piece")
         yield Finish(self._reason or "stop", self._usage, self._model)
 
     def _text(self, text: str) -> Iterator[StreamEvent]:
-        self.said_something = True
+        self.answered = True
         if text:
             self._pieces += 1
             yield TextDelta(text)
 
     def _chunk(self, chunk: AIMessageChunk) -> Iterator[StreamEvent]:
-        if self._open is None or (chunk.id is not None and self._open.id not in (None, chunk.id)):
-            yield from self._close()
-            self._open = _Streaming(chunk.id)
-        message = self._open
-        self.said_something = True
-        content = chunk.content
-        for event in (
-            _content_events(chunk) if not isinstance(content, str) else _plain_events(chunk, content)
-        ):
+        self.answered = True
+        message = self._open.get(chunk.id)
+        if message is None:
+            message = self._open[chunk.id] = _Streaming(chunk.id)
+        for event in _content(chunk):
             if isinstance(event, TextDelta):
                 self._pieces += 1
                 self._from_chunks = True
                 message.text.append(event.text)
-            elif isinstance(event, ToolCall):
-                if event.id in self._calls:
-                    continue
-                self._calls.add(event.id)
             yield event
-        if chunk.tool_call_chunks:
-            for piece in chunk.tool_call_chunks:
-                # A call is whole once the next one starts: providers send them one after the other.
-                if message.starts_another(piece):
-                    yield from self._calls_of(message)
-                message.add(piece)
-        if chunk.usage_metadata:
+        for piece in chunk.tool_call_chunks:
+            # A call is whole once the next one starts: providers send them one after the other.
+            if message.starts_another(piece):
+                yield from self._calls_of(message)
+            message.add(piece)
+        if chunk.usage_metadata and self._accounts:
             self._usage = _added(self._usage, chunk.usage_metadata)
         if chunk.response_metadata:
             message.metadata.update(chunk.response_metadata)
+        if chunk.chunk_position == "last":
+            yield from self._close(message)
 
-    def _close(self) -> Iterator[StreamEvent]:
-        """The end of the message that was streaming."""
-        message, self._open = self._open, None
-        if message is None:
-            return
-        reason = self._note(message.metadata)
-        if reason is None and message.metadata.get("model_provider") in _SAYS_ITS_END:
-            raise BrokenStream("the model's stream ended without saying that it ended")
+    def _close(self, message: _Streaming) -> Iterator[StreamEvent]:
+        """The end of a message that was streaming."""
+        del self._open[message.id]
         yield from self._calls_of(message)
         if message.id is not None:
-            self._whole_ids.add(message.id)
-        self._streamed_text = "".join(message.text)
+            self._whole.add(message.id)
+        self._texts.add("".join(message.text))
+        if self._accounts:
+            self._note(message.metadata)
 
     def _calls_of(self, message: _Streaming) -> Iterator[StreamEvent]:
-        for number, call in enumerate(message.take(), len(self._calls) + 1):
-            identity = call.id or f"call_{number}"
-            if identity not in self._calls:
-                self._calls.add(identity)
-                yield ToolCall(identity, call.name, "".join(call.arguments) or "{}")
+        for call in message.take():
+            yield from self._call(call.id, call.name, "".join(call.arguments) or "{}")
+
+    def _call(self, identity: str | None, name: str, arguments: str) -> Iterator[StreamEvent]:
+        identity = identity or f"call_{len(self._calls) + 1}"
+        if identity not in self._calls:
+            self._calls.add(identity)
+            yield ToolCall(identity, name, arguments)
 
     def _message(self, message: AIMessage) -> Iterator[StreamEvent]:
-        yield from self._close()
-        if message.id is not None and (message.id in self._given or message.id in self._whole_ids):
+        if not self._new(message):
             return
-        if message.id is not None:
-            self._whole_ids.add(message.id)
-        self.said_something = True
-        repeated = bool(message.text) and message.text == self._streamed_text
-        if not repeated:  # a node that made a new message of what its model had streamed says nothing new
-            content = message.content
-            for event in (
-                _content_events(message) if not isinstance(content, str) else _plain_events(message, content)
-            ):
+        if not (message.text and message.text in self._texts):
+            # Otherwise a node made a new message of what its model had streamed.
+            for event in _content(message):
                 if isinstance(event, TextDelta):
                     self._pieces += 1
                 yield event
-            if message.usage_metadata:
+            if message.usage_metadata and self._accounts:
                 self._usage = _added(self._usage, message.usage_metadata)
         for call in message.tool_calls:
-            identity = call["id"] or f"call_{len(self._calls) + 1}"
-            if identity not in self._calls:
-                self._calls.add(identity)
-                yield ToolCall(identity, call["name"], json.dumps(call["args"], ensure_ascii=False))
-        self._note(message.response_metadata)
-        if message.tool_calls and self._reason is None:
-            self._reason = "tool_calls"
+            yield from self._call(call["id"], call["name"], json.dumps(call["args"], ensure_ascii=False))
+        if self._accounts:
+            self._note(message.response_metadata, "tool_calls" if message.tool_calls else None)
 
     def _tool_message(self, message: ToolMessage) -> Iterator[StreamEvent]:
-        yield from self._close()
-        if message.id is not None and (message.id in self._given or message.id in self._whole_ids):
+        if not self._new(message):
             return
-        if message.id is not None:
-            self._whole_ids.add(message.id)
-        self.said_something = True
+        for streaming in list(self._open.values()):
+            if streaming.calls(message.tool_call_id):
+                yield from self._calls_of(streaming)
         self._reason = None  # the call was answered, so the turn does not end with it
-        yield ToolResult(
-            message.tool_call_id, _tool_text(message.content), message.name, message.status == "error"
-        )
-        artifact = message.artifact
-        if isinstance(artifact, list | tuple):  # a retriever tool's documents
-            for item in artifact:
-                if isinstance(item, Document):
-                    yield from self._source(item)
+        failed = message.status == "error"
+        yield ToolResult(message.tool_call_id, _tool_text(message.content), message.name, failed)
+        yield from self.feed(message.artifact)  # a retriever tool's documents
+
+    def _new(self, message: BaseMessage) -> bool:
+        """Whether this message was neither sent nor seen before."""
+        self.answered = True
+        if message.id is not None:
+            if message.id in self._whole:
+                return False
+            self._whole.add(message.id)
+        return True
 
     def _mapping(self, item: Mapping[str, Any]) -> Iterator[StreamEvent]:
         for key in _ANSWERS:
@@ -230,13 +228,29 @@ class MessageEvents:
             self._sources.add((title, snippet))
             yield Citation(title, url, snippet)
 
-    def _note(self, metadata: Mapping[str, Any]) -> FinishReason | None:
+    def _note(self, metadata: Mapping[str, Any], otherwise: FinishReason | None = None) -> None:
         """Keeps the reason and the model of a message that has ended; the last one's are the answer's."""
         model = metadata.get("model_name") or metadata.get("model") or metadata.get("model_id")
         if isinstance(model, str):
             self._model = model
-        self._reason = _reason(metadata)
-        return self._reason
+        self._reason = _reason(metadata) or otherwise
+        if self._reason is None and metadata.get("model_provider") in _SAYS_ITS_END:
+            raise BrokenStream("the model's stream ended without saying that it ended")
+
+
+class ModelEnds(BaseCallbackHandler):
+    """Hears of the models within a chain, whose parsers keep the usage and the end to themselves."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.messages: list[AIMessage] = []
+
+    def on_llm_end(self, response: LLMResult, **_: Any) -> None:
+        for generations in response.generations:
+            for generation in generations[:1]:
+                if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
+                    self.messages.append(generation.message)
 
 
 class _Streaming:
@@ -262,6 +276,9 @@ class _Streaming:
         call.name += piece.get("name") or ""
         call.arguments.append(piece.get("args") or "")
 
+    def calls(self, identity: str) -> bool:
+        return any(call.id == identity for call in self._calls.values())
+
     def take(self) -> list[_Call]:
         calls, self._calls = list(self._calls.values()), {}
         return calls
@@ -283,8 +300,16 @@ class _Call:
         self.arguments: list[str] = []
 
 
-def _plain_events(message: AIMessage, text: str) -> Iterator[StreamEvent]:
-    """A message whose content is a string; some providers put the reasoning beside it."""
+def _content(message: AIMessage) -> Iterator[StreamEvent]:
+    """The content: blocks in LangChain's standard form or a provider's own, or a string.
+
+    Some providers put the reasoning beside the string.
+    """
+    text = message.content
+    if not isinstance(text, str):
+        for block in message.content_blocks:
+            yield from _block_events(block)
+        return
     more = message.additional_kwargs
     if more:
         reasoning = more.get("reasoning_content") or more.get("reasoning")
@@ -295,12 +320,6 @@ def _plain_events(message: AIMessage, text: str) -> Iterator[StreamEvent]:
             yield TextDelta(refusal)
     if text:
         yield TextDelta(text)
-
-
-def _content_events(message: AIMessage) -> Iterator[StreamEvent]:
-    """A message whose content is blocks, in LangChain's standard form or in a provider's own."""
-    for block in message.content_blocks:
-        yield from _block_events(block)  # type: ignore[arg-type]  # TypedDicts, read as what they are
 
 
 def _block_events(block: Mapping[str, Any]) -> Iterator[StreamEvent]:
@@ -353,7 +372,7 @@ def _reason(metadata: Mapping[str, Any]) -> FinishReason | None:
         why = details.get("reason") if isinstance(details, Mapping) else None
         return _REASONS.get(str(why), "length")
     if status == "failed":
-        raise ContentFiltered(str(metadata.get("error") or "the model's response failed"))
+        raise Unavailable(f"the model's response failed: {metadata.get('error')}")
     return "stop" if status == "completed" else None
 
 

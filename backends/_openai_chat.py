@@ -104,8 +104,11 @@ class ChatStream:
             self._around(chunk, events)
         return events
 
-    def end(self) -> list[StreamEvent]:
-        """The last events. Raises BrokenStream if the upstream never said that its answer ended."""
+    def end(self, *, marked: bool = False) -> list[StreamEvent]:
+        """The last events. Raises BrokenStream if the upstream never said that its answer ended.
+
+        marked: it closed the stream with `[DONE]`. That alone does not say that the answer is whole.
+        """
         if self._finish is None:
             raise BrokenStream("the stream ended without a finish reason, so the answer may be cut off")
         return [Finish(self._finish, self._usage, self._model)]
@@ -156,7 +159,7 @@ class ChatStream:
                 self._note(f"a {kind} part of the answer is not shown", events)
 
     def _call(self, call: Mapping[str, Any]) -> None:
-        # Pieces of one call share its index; servers that leave the index out send a call's id with its start.
+        # Pieces of one call share its index; servers that leave it out send the call's id with its start.
         key = call.get("index")
         if key is None:
             key = call.get("id") or next(reversed(self._calls), 0)

@@ -188,6 +188,9 @@ def _own(exc: Exception) -> BackendError:
 
 def _by_status(exc: Any) -> BackendError:
     response = exc.response
+    if response.is_redirect:  # not followed: the key would go along
+        where = response.headers.get("location", "elsewhere")
+        return InvalidRequest(f"the backend's URL redirects to {where}", status=response.status_code)
     try:
         body: object = response.json()
     except (ValueError, RuntimeError):  # not JSON, or a stream that was not read

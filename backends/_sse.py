@@ -1,9 +1,9 @@
 """Server-sent events, as far as model servers use them.
 
-See https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation.
+See https://html.spec.whatwg.org/multipage/server-sent-events.html.
 
-Only `data` matters. Lines end at a line feed and nowhere else: a text may hold U+2028 or a form feed, at which
-`str.splitlines` would cut a JSON payload in two.
+Only `data` matters. Lines end at a line feed and nowhere else: a text may hold U+2028 or a form feed, at
+which `str.splitlines` would cut a JSON payload in two.
 """
 
 from __future__ import annotations

@@ -32,12 +32,13 @@ from backends._databricks_streams import StreamReader, whole
 from backends._openai_wire import SseDecoder, classify_sdk_error, error_from_body, retry_after
 from chatlab.backend import Backend, CallContext, Capabilities, ChatRequest, Probe
 from chatlab.backend import Options as BaseOptions
-from chatlab.errors import BackendError, BrokenStream, ModelNotFound, PermissionDenied
+from chatlab.errors import AuthenticationFailed, BackendError, BrokenStream, ModelNotFound, PermissionDenied
 from chatlab.messages import Notice, StreamEvent
 
 # How an endpoint says that it cannot stream: MLflow's own sentences, and what the serving layer answers.
 _NO_STREAM = re.compile(
-    r"(not|n't|no) .{0,40}stream|stream\w* .{0,40}(not|n't|unsupported)|No stream function|predict_stream",
+    r"(not support|n't support|unsupported|\bno)\s.{0,20}\b(stream\w*|predict_stream)\b"
+    r"|\bstream(ing)?\b.{0,20}\bnot (supported|provided|available|implemented|enabled)",
     re.I,
 )
 _LOOKUP_TIMEOUT = 10.0  # seconds for each question about an endpoint
@@ -127,7 +128,8 @@ class DatabricksBackend(Backend):
     def not_ready(cls, options: Options) -> str | None:
         """Names the missing variable, file or profile."""
         return (
-            profile_problem(options.auth)
+            super().not_ready(None)  # the SDK before anything else
+            or profile_problem(options.auth)
             or host_problem(options.host, options.auth)
             or super().not_ready(options)
         )
@@ -176,6 +178,7 @@ class DatabricksBackend(Backend):
 
     async def aclose(self) -> None:
         """Closes the connections."""
+        self._credentials.close()
         await self._client.aclose()
 
     # -- one request
@@ -203,12 +206,18 @@ class DatabricksBackend(Backend):
         sending = asyncio.create_task(self._client.send(request, stream=True))
         try:
             if not told:
-                notice = await self._waited_for(sending, access, ctx)
-                if notice is not None:
-                    yield notice
+                waking = await self._waited_for(sending, access, ctx)
+                if waking is not None:
+                    told = True
+                    yield Notice("waking", waking)
             response = await sending
             if response.status_code != 200:
-                raise await self._failure(response, streaming=streaming)
+                error = await self._failure(response, streaming=streaming)
+                if not told and response.status_code in (503, 504):
+                    waking = await self._waking(access, ctx)
+                    if waking is not None:
+                        yield Notice("waking", waking)
+                raise error
             if response.headers.get("content-type", "").startswith("text/event-stream"):
                 reader = StreamReader(task)
                 decoder = SseDecoder()
@@ -235,24 +244,26 @@ class DatabricksBackend(Backend):
         finally:
             await _close(sending)
 
-    async def _waited_for(
-        self, sending: asyncio.Task[Any], access: Access, ctx: CallContext
-    ) -> Notice | None:
+    async def _waited_for(self, sending: asyncio.Task[Any], access: Access, ctx: CallContext) -> str | None:
         """Waits for the reply's headers; if they take long, looks whether the endpoint is waking up."""
         waited = self.options.waking_after
         await asyncio.wait({sending}, timeout=waited)
         if sending.done():
             return None
-        looking = asyncio.create_task(self._endpoint(access, ctx))
+        looking = asyncio.create_task(self._waking(access, ctx, waited=waited))
         try:
             await asyncio.wait({sending, looking}, return_when=asyncio.FIRST_COMPLETED)
-            if sending.done() or looking.exception() is not None:
-                return None
-            waking = looking.result().waking(waited=waited)
-            return Notice("waking", waking) if waking is not None else None
+            return looking.result() if not sending.done() else None
         finally:
             looking.cancel()
             await asyncio.wait({looking})
+
+    async def _waking(self, access: Access, ctx: CallContext, *, waited: float | None = None) -> str | None:
+        """What to tell a person who waits for the endpoint, or None; a look that fails disturbs nothing."""
+        try:
+            return (await self._endpoint(access, ctx)).waking(waited=waited)
+        except BackendError:
+            return None
 
     async def _json(self, response: Any) -> Any:
         await response.aread()
@@ -276,7 +287,9 @@ class DatabricksBackend(Backend):
             if len(raw) > _MAX_ERROR_BODY:
                 break
         error = error_from_body(status, bytes(raw), retry_after(response.headers))
-        if streaming and status in (400, 404, 422, 500, 501) and _NO_STREAM.search(error.detail):
+        if status == 403 and "invalid access token" in error.detail.lower():
+            return AuthenticationFailed(error.detail, status=status)  # a dead token is a 403 here
+        if streaming and status in (400, 422, 500, 501) and _NO_STREAM.search(error.detail):
             raise _CannotStream
         return error
 

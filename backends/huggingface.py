@@ -4,9 +4,9 @@ task `chat`: Chat Completions for a model id (through the Hugging Face router or
 URL of an endpoint. task `text-generation`: the protocol of text-generation-inference (TGI), the conversation
 rendered by a chat template, through huggingface_hub or the `text-generation` client (extra `tgi`).
 
-The connection is marked by chatlab's transport, except with the `text-generation` client, which shows no such
-moment: there it stays unknown. What only the real service can confirm: its router, the providers, billing and
-endpoints that sleep. Everything else is tested against a server held to TGI's own OpenAPI description.
+The connection is marked when the request's headers go out on it: by chatlab's transport or, with the
+`text-generation` client, by aiohttp's trace. What only the real service can confirm: its router, the
+providers, billing and endpoints that sleep. All else is tested against a server held to TGI's description.
 """
 
 from __future__ import annotations
@@ -16,14 +16,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, ClassVar
 
-from backends._hf_calls import (
-    Call,
-    data_chunks,
-    import_text_generation,
-    post,
-    prepare,
-    text_generation_chunks,
-)
+from backends._hf_calls import Call, data_chunks, post, prepare
 from backends._hf_errors import error_from_chunk
 from backends._hf_options import (
     CHAT_PARAMETERS,
@@ -34,6 +27,7 @@ from backends._hf_options import (
 )
 from backends._hf_probe import look
 from backends._hf_text import MAX_SERVER_STOPS, StopFilter, TextStream
+from backends._hf_tgi_client import import_text_generation, text_generation_chunks
 from backends._openai_wire import ChatStream, whole_chat
 from chatlab.backend import Backend, CallContext, Capabilities, ChatRequest, Probe
 from chatlab.errors import BrokenStream, MissingExtra, NotReady, UnsupportedContent

@@ -62,7 +62,9 @@ def chat(
     lab, who, prompt = _resolve(words, backend)
     given = parse_parameters(parameters, who.capabilities.parameters)
     settings = Settings(system, given, plain, not no_reasoning)
-    piped = None if sys.stdin.isatty() else read_stdin()
+    piped = None if sys.stdin is not None and sys.stdin.isatty() else read_stdin()
+    if prompt == "-":  # as elsewhere: standard input, which is read anyway
+        prompt = None
     text = "\n\n".join(filter(None, (prompt, piped)))
     with asyncio.Runner() as runner:
         try:
@@ -127,8 +129,8 @@ async def answer(turn: Turn, settings: Settings, *, label: bool = True) -> int:
 async def _as_json(turn: Turn) -> int:
     """Every event as a line of JSON, then one with all figures; null is unknown."""
     failure: ChatlabError | None = None
-    _json_line({"type": "start", "backend": turn.entry.name, "kind": turn.entry.config.kind})
     with stopping(turn) as stopped_by:
+        _json_line({"type": "start", "backend": turn.entry.name, "kind": turn.entry.config.kind})
         async with turn:
             try:
                 async with aclosing(turn.batches()) as batches:

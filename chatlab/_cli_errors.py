@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import click
@@ -49,9 +49,16 @@ class Command(click.Command):
         super().__init__(*args, **kwargs)
         self.params.append(debug_option())
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as exc:
+            exc.ctx = exc.ctx or ctx  # so that the sentence names this command, not the program
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
-        _start_logging(server=self.name == "serve")
-        return super().invoke(ctx)
+        with _logging(server=self.name == "serve"):
+            return super().invoke(ctx)
 
 
 def debug_option() -> click.Option:
@@ -166,7 +173,8 @@ def _safe(sentence: str) -> str:
     return one_line(scrub(sentence), 1000)
 
 
-def _start_logging(*, server: bool) -> None:
+@contextmanager
+def _logging(*, server: bool) -> Iterator[None]:
     """The log goes to standard error. A server logs what it does; elsewhere the sentence is enough."""
     import logging
     import warnings
@@ -175,10 +183,19 @@ def _start_logging(*, server: bool) -> None:
 
     handler = logging.StreamHandler()  # standard error, as it is now
     handler.setFormatter(ScrubbingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    level = root.level
     quiet = logging.INFO if server else logging.CRITICAL + 1
-    logging.basicConfig(handlers=[handler], level=logging.DEBUG if _debug else quiet, force=True)
-    if not _debug and not server:
-        warnings.simplefilter("ignore")  # of libraries, to their users: not to whoever chats
+    root.setLevel(logging.DEBUG if _debug else quiet)
+    root.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            if not _debug and not server:
+                warnings.simplefilter("ignore")  # of libraries, to their users: not to whoever chats
+            yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
 
 
 def _open_streams() -> None:

@@ -24,7 +24,7 @@ from chatlab.registry import Entry
 from chatlab.ui.terminal_text import one_line
 
 _SCHEMA_NAME = "chatlab.schema.json"
-_STARTER = Path(__file__).with_name("starter.yaml")
+STARTER = Path(__file__).with_name("starter.yaml")
 
 
 def _schema_text() -> str:
@@ -50,7 +50,7 @@ def write_starter(path: Path, *, force: bool) -> None:
     schema = path.with_name(_SCHEMA_NAME)
     try:
         with path.open("w" if force else "x", encoding="utf-8") as out:
-            out.write(_STARTER.read_text("utf-8"))
+            out.write(STARTER.read_text("utf-8"))
     except FileExistsError as exc:
         raise click.UsageError(f"{path} is there already: --force replaces it") from exc
     schema.write_text(_schema_text(), "utf-8")  # generated, so an older one is only out of date

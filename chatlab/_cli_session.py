@@ -70,6 +70,8 @@ class ChatSession:
         reason = self._who.not_ready
         if reason is not None:
             click.echo(f"{self._name} is not ready: {one_line(reason)}; /backend chooses another", err=True)
+        for part in self._files:
+            self._say_attached(part)
         try:
             while True:
                 try:
@@ -158,7 +160,10 @@ class ChatSession:
             where = " ".join(shlex.split(where)) if where[0] in "'\"" else where
         part = file_part(where)
         self._files.append(part)
-        click.echo(f"{one_line(part.name or where)} ({part.media_type}) goes with the next message")
+        self._say_attached(part)
+
+    def _say_attached(self, part: FilePart) -> None:
+        click.echo(f"{one_line(part.name or 'a file')} ({part.media_type}) goes with the next message")
 
     def _retry(self, _: str) -> None:
         if self._last is None:

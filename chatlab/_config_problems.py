@@ -17,7 +17,6 @@ from chatlab.secret import SecretRef, scrub
 
 BY_REFERENCE = "a secret is given by reference, {env: NAME} or {file: PATH}, never literally"
 
-# What is written below such a key may be the secret itself, so its keys are not repeated either.
 _SECRETIVE = re.compile(r"key|token|secret|passw|credential|auth|^pat$", re.I)
 
 _EXPECTED = {
@@ -55,14 +54,19 @@ def problems(
     found: dict[Path, list[ErrorDetails]] = {}
     for error in exc.errors(include_url=False):
         found.setdefault(_written(error, data), []).append(error)
-    suggested = set()
+    suggested: set[Path] = set()
     result = []
     for path, errors in found.items():
         if errors[0]["type"] == "extra_forbidden":
-            suggested.add((*path[:-1], closest(str(path[-1]), _known(model, path, other_keys))))
+            close = closest(str(path[-1]), _known(model, path, other_keys))
+            if close is not None:
+                suggested.add((*path[:-1], close))
+    misspelt = {path[:-1] for path in suggested}
     for path, errors in found.items():
-        if path in suggested and errors[0]["type"] == "missing":
-            continue  # the misspelt key is reported, and it is not missing
+        if errors[0]["type"] == "missing" and (
+            path in suggested or (path[:-1] in misspelt and _in_union(errors, path))
+        ):
+            continue  # it is there, misspelt; or it belongs to another branch of a union
         if any(other[: len(path)] == path and other != path for other in found) and _in_union(errors, path):
             continue  # another branch of the union took the value's shape and has said more
         secret = _secret_above(model, path)
@@ -70,31 +74,35 @@ def problems(
             text = "; ".join(dict.fromkeys(_secret_sentence(error) for error in errors))
             result.append(Problem(document.at((*prefix, *path)), (*prefix, *secret), text))
             continue
+        shown = path
+        if (
+            errors[0]["type"] == "extra_forbidden"
+            and closest(str(path[-1]), _known(model, path, other_keys)) is None
+        ):
+            shown = guarded((*prefix, *path))[len(prefix) :]  # it is no key that anybody meant to write
         texts = [_sentence(error, model, path, other_keys) for error in errors]
         is_key = errors[0]["type"] == "extra_forbidden" or "[key]" in errors[0]["loc"]
         position = document.key((*prefix, *path)) if is_key else document.at((*prefix, *path))
-        result.append(Problem(position, (*prefix, *path), ", or ".join(dict.fromkeys(texts))))
+        result.append(Problem(position, (*prefix, *shown), ", or ".join(dict.fromkeys(texts))))
     return result
 
 
 def render(file: str, problem: Problem) -> str:
     """`file:line:column: path: what is wrong`, on one line and without credentials."""
     where = "".join(
-        f"[{step}]" if isinstance(step, int) else f".{_printable(step)}" for step in _shown(problem.path)
+        f"[{step}]" if isinstance(step, int) else f".{_printable(step)}" for step in problem.path
     ).removeprefix(".")
     text = f"{where}: {problem.text}" if where else problem.text
     return f"{file}:{problem.position.line}:{problem.position.column}: {scrub(text)}"
 
 
-def _shown(path: Path) -> Iterator[str | int]:
-    secretive = False
+def guarded(path: Path) -> Path:
+    """The path up to a key that may hold a secret: what is written below it may be the secret itself."""
     for number, step in enumerate(path):
-        if secretive and isinstance(step, str) and step not in ("env", "file"):
-            return
-        yield step
         # The name of a backend is free: one called "keys" hides nothing.
-        if isinstance(step, str) and (number, path[0]) != (1, "backends"):
-            secretive = secretive or bool(_SECRETIVE.search(step))
+        if isinstance(step, str) and (number, path[0]) != (1, "backends") and _SECRETIVE.search(step):
+            return path[: number + 1]
+    return path
 
 
 def _printable(step: str) -> str:
@@ -133,8 +141,19 @@ def _sentence(error: ErrorDetails, model: type[BaseModel], path: Path, other_key
         close = did_you_mean(value, choices) if isinstance(value, str) else ""
         several = "one of " if len(choices) > 1 else ""
         return f"should be {several}{', '.join(choices) or context['expected']}{close}"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        key, tags = (
+            context["discriminator"].strip("'"),
+            re.findall(r"'([^']*)'", context.get("expected_tags", "")),
+        )
+        close = did_you_mean(str(context.get("tag")), tags)
+        return f"{key} should be one of {', '.join(tags)}{close}" if tags else f"{key} is missing"
     if kind in _BOUNDS:
         return _BOUNDS[kind].format(**context)
+    if kind == "string_pattern_mismatch":
+        return f"should match the pattern {context['pattern']}"
+    if kind == "string_too_short" and context["min_length"] == 1:
+        return "should not be empty"
     if kind == "too_short":
         return f"should have at least {context['min_length']} of them"
     if kind == "value_error":

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 
+from chatlab.backend import Backend, Parameter
 from chatlab.config import BackendConfig, Config
 from chatlab.errors import ConfigError
 from chatlab.registry import backend_class, kinds
@@ -43,11 +44,17 @@ def json_schema(only: Iterable[str] | None = None) -> dict[str, Any]:
     for kind, cls in classes.items():
         own = definition(cls.Options)
         described = {"const": kind, "description": (cls.__doc__ or "").strip().partition("\n")[0]}
+        parameters = {**common["parameters"], "properties": _for_completion(usual_parameters(cls))}
         defs[f"backend.{kind}"] = {
             "type": "object",
             "title": kind,
             "description": described["description"],
-            "properties": {**common, "kind": described, **own.get("properties", {})},
+            "properties": {
+                **common,
+                "parameters": parameters,
+                "kind": described,
+                **own.get("properties", {}),
+            },
             "required": ["kind", *own.get("required", [])],
             "additionalProperties": False,
         }
@@ -77,6 +84,38 @@ def json_schema(only: Iterable[str] | None = None) -> dict[str, Any]:
         **{key: value for key, value in root.items() if key != "title"},
         "$defs": {name: defs[name] for name in sorted(used)},
     }
+
+
+_PARAMETER_TYPES: dict[str, dict[str, Any]] = {
+    "float": {"type": "number"},
+    "int": {"type": "integer"},
+    "bool": {"type": "boolean"},
+    "string": {"type": "string"},
+    "strings": {"type": "array", "items": {"type": "string"}},
+    "json": {},
+}
+
+
+def usual_parameters(cls: type[Backend]) -> tuple[Parameter, ...]:
+    """The parameters of a backend that is configured with no more than an address has."""
+    values = {} if cls.address_field is None else {cls.address_field: "x:x"}
+    try:
+        return cls.capabilities(cls.Options.model_validate(values)).parameters
+    except ValidationError:
+        return ()
+
+
+def _for_completion(parameters: tuple[Parameter, ...]) -> dict[str, Any]:
+    """Only for editors to offer: names and ranges may depend on the options, so only types are checked."""
+    offered = {}
+    for parameter in parameters:
+        shape = {"enum": [*parameter.choices]} if parameter.choices else _PARAMETER_TYPES[parameter.type]
+        several = parameter.choices and parameter.type == "strings"
+        offered[parameter.name] = {
+            "description": parameter.description,
+            "anyOf": [{"type": "array", "items": shape} if several else shape, {"type": "null"}],
+        }
+    return offered
 
 
 def _reachable(root: dict[str, Any], defs: dict[str, Any]) -> set[str]:

@@ -40,6 +40,7 @@ OWN_IDS = ("turn:", "window:")
 """How the metadata ids of our own page's additions begin (an answer's footer, the note that older messages
 are not painted). They are no part of the conversation, so leaving them out is no news to anybody."""
 
+_FILE_COMPONENTS = ("audio", "file", "gallery", "image", "video")
 _ROLES: dict[object, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
 
 
@@ -80,8 +81,9 @@ class _Reader:
         if self.thoughts:
             what = "thought or tool display" if self.thoughts == 1 else "thoughts or tool displays"
             found.append(Notice("thoughts_dropped", f"{self.thoughts} {what} of earlier answers not sent"))
-        for name in self.components:
-            found.append(Notice("file_dropped", f"a {name} of an earlier answer was not sent"))
+        if self.components:
+            names = ", ".join(dict.fromkeys(self.components))
+            found.append(Notice("other", f"displays of earlier answers not sent: {names}"))
         return found
 
     def item(self, item: object, where: str) -> None:
@@ -130,7 +132,7 @@ class _Reader:
         if isinstance(piece, tuple):
             return [_old_file(piece, where)]
         if _is_component(piece):
-            return self.component(type(piece).__name__.lower(), getattr(piece, "value", None))
+            return self.component(type(piece).__name__.lower(), _value_of(piece))
         known = _fields(piece)
         if known is not None:
             kind = known.get("type")
@@ -146,14 +148,16 @@ class _Reader:
         unknown(where, "text, a file or a component", piece)
 
     def component(self, name: str, value: object) -> list[Part]:
-        """Its file or files, where its value says where they are."""
-        values = value if isinstance(value, list) else [value]
+        """Its file or files, where it holds some; otherwise it is counted as left out."""
         found: list[Part] = []
-        for one in values:
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str | Path) and name in _FILE_COMPONENTS:
+                found.append(_file({"path": str(one)}, name))
+                continue
             known = _fields(one)
             for key in ("image", "video"):  # a gallery's items
-                if known is not None and "path" not in known and _fields(known.get(key)) is not None:
-                    known = _fields(known[key])
+                if known is not None and "path" not in known:
+                    known = _fields(known.get(key)) or known
             if known is None or not isinstance(known.get("path"), str):
                 self.components.append(name)
                 return []
@@ -169,12 +173,6 @@ class _Reader:
                 continue
             here = f"{where}, {role}"
             content = tuple(said) if isinstance(said, list) else said  # JSON has no tuples
-            if (
-                not isinstance(content, str | tuple)
-                and _fields(content) is None
-                and not _is_component(content)
-            ):
-                unknown(here, "text, a file or null", said)
             self.message(role, content, None, here)
 
 
@@ -243,6 +241,12 @@ def _old_file(value: tuple[object, ...], where: str) -> FilePart:
 
 def _is_component(value: object) -> bool:
     return hasattr(value, "get_config") and hasattr(value, "constructor_args")
+
+
+def _value_of(component: Any) -> object:
+    """What a component shows. One made while an event runs has no value yet, only what it was made with."""
+    value = getattr(component, "value", None)
+    return component.constructor_args.get("value") if value is None else value
 
 
 def _fields(value: object) -> Mapping[str, Any] | None:

@@ -13,7 +13,8 @@ import yaml
 Path: TypeAlias = tuple[str | int, ...]
 
 # A file is some hundred nodes. Aliases repeat what they point to, so a few lines can stand for billions.
-MAX_NODES = 50_000
+MAX_NODES = 20_000
+TOO_MANY = "has too many values, or aliases that multiply"
 
 _PREFIX = "tag:yaml.org,2002:"
 _MERGE = _PREFIX + "merge"
@@ -51,6 +52,18 @@ class Unreadable(Exception):
         self.problem = Problem(position, (), text)
 
 
+class _BoundedLoader(yaml.SafeLoader):
+    """Gives up on a text that has too many values, before it has read them all."""
+
+    _composed = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._composed += 1
+        if self._composed > MAX_NODES:
+            raise Unreadable(Position(self.line + 1, self.column + 1), TOO_MANY)
+        return super().compose_node(parent, index)
+
+
 class Document:
     """The values of a YAML text; for each path, where its key and its value are written.
 
@@ -66,7 +79,7 @@ class Document:
         self._left = MAX_NODES
         self._open: set[int] = set()
         try:
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
+            root = yaml.compose(text, Loader=_BoundedLoader)
             self.value: Any = None if root is None else self._construct(root, ())
         except RecursionError:
             raise Unreadable(Position(1, 1), "is nested too deeply") from None
@@ -155,7 +168,7 @@ class Document:
     def _count(self, node: yaml.Node) -> None:
         self._left -= 1
         if self._left < 0:
-            raise Unreadable(Position.of(node.start_mark), "has too many values, or aliases that multiply")
+            raise Unreadable(Position.of(node.start_mark), TOO_MANY)
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
         kind = node.tag.removeprefix(_PREFIX)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import importlib.util
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal, TypeAlias
 
 from chatlab.backend import Backend, CallContext, Probe, current_call
-from chatlab.errors import BackendError, ChatlabError
+from chatlab.errors import BackendError, ChatlabError, ConfigError
 from chatlab.registry import Entry, backend_class, kinds
 
 State: TypeAlias = Literal["ready", "not ready", "failed"]
@@ -110,12 +110,12 @@ def kind_reports() -> list[KindReport]:
 def _kind_report(kind: str) -> KindReport:
     try:
         cls = backend_class(kind)
-    except Exception as exc:  # noqa: BLE001 - one broken plugin must not hide the others
-        return KindReport(kind, "", False, None, None, f"cannot be loaded: {type(exc).__name__}: {exc}")
+    except ConfigError as exc:  # one broken plugin must not hide the others
+        return KindReport(kind, "", False, None, None, str(exc).removeprefix(f"kind {kind!r}: "))
     missing = [module for module in cls.modules if not installed(module)]
     return KindReport(
         kind,
-        _first_sentence(cls),
+        _description(kind, cls),
         not missing,
         (f"chatlab[{cls.extra}]" if cls.extra else " ".join(missing)) if missing else None,
         f"{kind}:{cls.address_field.upper()}" if cls.address_field else f"{kind}:",
@@ -130,7 +130,9 @@ def installed(module: str) -> bool:
         return False
 
 
-def _first_sentence(cls: type[Backend]) -> str:
-    text = " ".join((cls.__doc__ or "").split())
-    first, stop, _ = text.partition(". ")
-    return first + stop.strip() if stop else text
+def _description(kind: str, cls: type[Backend]) -> str:
+    """The first sentence of the file's docstring (a kind is one file), else of the class's."""
+    text = " ".join((sys.modules[cls.__module__].__doc__ or cls.__doc__ or "").split())
+    first, stop, _ = text.removeprefix(f"{kind}: ").partition(". ")
+    sentence = first + stop.strip()
+    return sentence[:1].upper() + sentence[1:]

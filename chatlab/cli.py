@@ -74,6 +74,9 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
     from chatlab._cli_target import config_of
 
     path = config_of(config)
+    from chatlab.config_file import load_config
+
+    load_config(path)  # its mistakes are said at once, not after the seconds that importing the page takes
     from chatlab.ui.server import serve as run
 
     run(path, host, port)

@@ -24,17 +24,19 @@ chatlab chat openai:gpt-5-mini "hello"
 _BEHAVIOUR = """\
 ## What goes where
 
-The answer goes to standard output and nothing else does, so that a pipe gets what the model said, byte for
-byte. Notices, tool calls, sources, progress and errors go to standard error; an error is one sentence, without
-a traceback and without secrets. On a terminal an answer is painted as Markdown, control sequences that a model
-wrote are taken out, HTML is shown as text, and a link's address stands beside it. The line under it says who
-answered, when the first token came, how long it all took, tokens a second, tokens in and out, and what it cost
-(see [timing](timing.md)); a dash means that it is not known.
+The answer goes to standard output and nothing else does: a pipe gets what the model said, exactly, and a new
+line at the end if there was none. Notices, tool calls, sources, progress and errors go to standard error. An
+error is one sentence, without a traceback and without secrets; a configuration's mistakes are one line each.
 
-With `--json`, `chatlab chat` prints one object a line: `{"type": "start"}` with the backend; the events as in
-[recordings](recording-format.md) (`text`, `reasoning`, `tool_call`, `tool_result`, `citation`, `trace`,
+On a terminal an answer is painted as Markdown. Control sequences that a model wrote are taken out, HTML is
+shown as text, and the address of a link stands beside it. The line under an answer says who answered, when
+the first token came, how long it took in all, tokens a second, tokens in and out, and what it cost (see
+[timing](timing.md)); a dash means that this is not known.
+
+With `--json`, `chatlab chat` prints one object a line: `{"type": "start"}` with the backend; the events, as
+in [recordings](recording-format.md) (`text`, `reasoning`, `tool_call`, `tool_result`, `citation`, `trace`,
 `notice`, `finish`); `{"type": "error"}` if it failed; and last `{"type": "end"}` with `outcome` (`finished`,
-`stopped` or `failed`), `model`, `usage`, `timing` (seconds) and `cost`, where null means that it is not known.
+`stopped` or `failed`), `model`, `usage`, `timing` (seconds) and `cost`, in which null means "not known".
 
 In a conversation the lines typed are kept in `~/.local/state/chatlab/history`, readable by you alone;
 `CHATLAB_HISTORY` names another file, or none if it is empty. Answers are not kept.

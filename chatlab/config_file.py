@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from chatlab import _yaml_positions as yaml_positions
-from chatlab._config_problems import BY_REFERENCE, problems, render, unknown_key
+from chatlab._config_problems import BY_REFERENCE, guarded, problems, render, unknown_key
 from chatlab._config_schema import COMMON, json_schema
 from chatlab._yaml_positions import Document, Problem, Unreadable
 from chatlab.backend import Backend, Options, Parameter
@@ -23,7 +24,7 @@ __all__ = ["json_schema", "load_config"]
 
 M = TypeVar("M", bound=BaseModel)
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 500_000
 
 _NAME = re.compile(r"\w[\w.-]*")
 # Long enough to be a real credential: a short text that merely looks like one may be a model's name.
@@ -66,7 +67,7 @@ def _read(file: Path) -> str:
         reason = getattr(exc, "strerror", None) or "its name is not one"
         raise ConfigError([f"{file}: cannot be read: {reason}"]) from None
     if len(data) > MAX_BYTES:
-        raise ConfigError([f"{file}: is larger than a megabyte, which no configuration file is"])
+        raise ConfigError([f"{file}: is larger than 500 kB, which no configuration file is"])
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
@@ -79,7 +80,7 @@ class _Loader:
 
     def __init__(self, document: Document, base: Path) -> None:
         self.document = document
-        self.problems: list[Problem] = list(document.problems)
+        self.problems = [replace(problem, path=guarded(problem.path)) for problem in document.problems]
         self._context = {BASE: base}
         self.accepted: dict[str, tuple[Parameter, ...]] = {}
 
@@ -227,7 +228,7 @@ class _Loader:
         """Refuses what is plainly a credential wherever it stands, a header or a URL for example."""
         for where, text in _texts(data, path):
             if _CREDENTIAL.search(text) and not any(where[: len(p.path)] == p.path for p in self.problems):
-                self._say(where, BY_REFERENCE)
+                self.problems.append(Problem(self.document.at(where), guarded(where), BY_REFERENCE))
 
     def _say(self, path: yaml_positions.Path, text: str, *, key: bool = False) -> None:
         position = self.document.key(path) if key else self.document.at(path)

@@ -117,8 +117,8 @@ class BackendError(ChatlabError):
         retry_after: float | None = None,
         retryable: bool = False,
     ) -> None:
-        super().__init__(detail)
         self.detail = _one_line(detail)
+        super().__init__(self.detail)  # what upstreams write may hold a credential: a repr shows the arguments
         self.backend = backend
         self.status = status
         self.retry_after = retry_after
@@ -181,7 +181,7 @@ class BrokenStream(BackendError):
 
 _CONTEXT = re.compile(
     r"context[ _](length|size|window)|maximum context|too many (input )?tokens"
-    r"|exceed\w*.{0,40}(context|tokens)|inputs? tokens.{0,40}must be|prompt is too long",
+    r"|exceed\w*.{0,40}(context|tokens)|inputs?`? tokens.{0,40}must be|inputs`? must have less than|prompt is too long",
     re.I,
 )
 _FILTER = re.compile(r"content[ _]filter|content[ _]policy|content management policy|safety system", re.I)

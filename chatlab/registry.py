@@ -20,12 +20,17 @@ from chatlab.errors import ConfigError, MissingExtra, NotReady, did_you_mean
 ENTRY_POINT_GROUP = "chatlab.backends"
 
 
-def kinds() -> dict[str, str]:
-    """Every known kind and where its class is ("module:attribute"), built-in ones first. Imports none."""
+def built_in() -> dict[str, str]:
+    """chatlab's own kinds and where their classes are ("module:attribute")."""
     import backends
 
     _same_origin(Path(backends.__file__ or ""))
-    found = dict(backends.KINDS)
+    return dict(backends.KINDS)
+
+
+def kinds() -> dict[str, str]:
+    """Every known kind and where its class is. A plugin cannot take the name of a built-in kind."""
+    found = built_in()
     for name, place in _plugins(tuple(sys.path)):
         found.setdefault(name, place)
     return found
@@ -140,10 +145,10 @@ def from_address(address: str) -> Entry:
     try:
         options = cls.Options.model_validate(values)
     except ValidationError as exc:
-        problems = [
-            f"{address!r}: {'.'.join(map(str, e['loc']))}: {e['msg']}"
-            for e in exc.errors(include_input=False)
-        ]
+        problems = []
+        for error in exc.errors(include_input=False):
+            where = "".join(f"{step}: " for step in error["loc"])
+            problems.append(f"{address!r}: {where}{error['msg'].removeprefix('Value error, ')}")
         raise ConfigError(problems) from None
     return Entry(address, BackendConfig(kind=kind, options=options), cls)
 
@@ -165,6 +170,8 @@ class Backends(Mapping[str, Entry]):
             try:
                 self._by_address[name] = from_address(name)
             except ConfigError as exc:
+                if ":" in name:  # an address; a configured name has no colon in it
+                    raise
                 have = ", ".join(self._entries) or "none"
                 raise ConfigError([f"{problem} (configured: {have})" for problem in exc.problems]) from None
         return self._by_address[name]

@@ -42,6 +42,7 @@ class SampleBackend(Backend):
     """A kind for tests."""
 
     Options = SampleOptions
+    address_field = "model"
 
     @classmethod
     def capabilities(cls, options: SampleOptions) -> Capabilities:

@@ -216,6 +216,19 @@ def test_in_a_union_the_branch_that_was_meant_is_reported(problems: Problems) ->
     ]
 
 
+def test_of_several_branches_the_misspelt_one_is_reported(problems: Problems) -> None:
+    start = "backends: {one: {kind: huggingface, model: m, task: text-generation, template: "
+    assert problems(start + "{jinj: x}}}") == [
+        "c.yaml:1:81: backends.one.template.jinj: unknown key, did you mean jinja?"
+    ]
+    start = "backends: {one: {kind: databricks, endpoint: e, auth: "
+    assert problems(start + "{type: profil, profile: x}}}") == [
+        "c.yaml:1:55: backends.one.auth: type should be one of pat, oauth-m2m, profile, user, "
+        "did you mean profile?"
+    ]
+    assert problems(start + "{profile: x}}}") == ["c.yaml:1:55: backends.one.auth: type is missing"]
+
+
 def test_numbers_written_the_yaml_1_2_way_are_numbers(load: Load) -> None:
     config = load("backends: {one: {kind: sample, model: m, parameters: {temperature: 1e-1, extra: '1e-1'}}}")
     assert config.backends["one"].parameters == {"temperature": 0.1, "extra": "1e-1"}
@@ -319,6 +332,8 @@ def test_aliases_cannot_multiply_without_bound(problems: Problems) -> None:
     merged += [f"x-{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 10)]
     (problem,) = problems("\n".join([*merged, "backends: {a: {kind: echo}}"]))
     assert problem.endswith("has too many values, or aliases that multiply")
+    (problem,) = problems("x-0:\n" + "- a\n" * 30_000)
+    assert problem.startswith("c.yaml:20000:1: has too many values")
 
 
 def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,8 +350,8 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path, monkeypatch:
     assert said("folder") == ["folder: is a folder, not a configuration file"]
     Path("latin.yaml").write_bytes("backends: {}\n# é".encode("latin-1"))
     assert said("latin.yaml") == ["latin.yaml:2:1: is not UTF-8 text: save it as UTF-8"]
-    Path("big.yaml").write_bytes(b"#" * 1_000_001)
-    assert said("big.yaml") == ["big.yaml: is larger than a megabyte, which no configuration file is"]
+    Path("big.yaml").write_bytes(b"#" * 500_001)
+    assert said("big.yaml") == ["big.yaml: is larger than 500 kB, which no configuration file is"]
     assert said("a\0b") == ["a\0b: cannot be read: its name is not one"]
     assert said("folder/none/c.yaml") == ["folder/none/c.yaml: there is no such file"]
 

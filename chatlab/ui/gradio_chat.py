@@ -59,7 +59,7 @@ class Chat:
         try:
             entry = self._backends[backend]
             user = from_gradio([], message)[0][-1]
-            _check_files(user)
+            check_files(user)
             said = values(self._parameters, controls)
             exchange = Exchange(self._parent(conversation, history, entry), user, entry.label)
         except ChatlabError as exc:
@@ -146,7 +146,7 @@ class Chat:
         last: Exchange | None = None
         for message in from_gradio(history)[0]:
             if message.role == "user":
-                _check_files(message)
+                check_files(message)
                 last = Exchange(last.id if last else None, message, entry.label)
                 conversation.add(last)
             elif last is not None:
@@ -155,7 +155,7 @@ class Chat:
         return last.id if last else None
 
 
-def _check_files(message: Message) -> None:
+def check_files(message: Message) -> None:
     """Only what was uploaded may be read: a client can claim any path."""
     uploads = Path(get_upload_folder()).resolve()
     for part in message.parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import mimetypes
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -142,6 +143,7 @@ def _fill(page: gr.Blocks, lab: Lab) -> None:
             stop_btn=labels.get("stop", True),
             file_count="multiple",
             max_plain_text_length=100_000,
+            autofocus=True,
             show_label=False,
             elem_id="message",
             **_files(backends, first),
@@ -216,11 +218,16 @@ def _status(backends: Backends, name: str) -> str:
 
 
 def _files(backends: Backends, name: str) -> dict[str, Any]:
-    """What the message box takes for this backend."""
+    """What the message box takes for this backend, in Gradio's own terms: families and file endings."""
     patterns = backends[name].capabilities.files
     if not patterns:
         return {"sources": [], "file_types": None}
-    types = [p.removesuffix("/*") if p.endswith("/*") else p for p in patterns]
+    if "*/*" in patterns:
+        return {"sources": ["upload"], "file_types": None}
+    types: list[str] = []
+    for pattern in patterns:
+        family, _, subtype = pattern.partition("/")
+        types += [family] if subtype == "*" else mimetypes.guess_all_extensions(pattern)
     return {"sources": ["upload"], "file_types": types}
 
 

@@ -217,10 +217,11 @@ class _Trimmed:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.segment import Segment
 
-        lines = console.render_lines(self._inner, options.update(height=None), pad=False)
-        while lines and _is_empty(lines[0]):
+        rendered = console.render_lines(self._inner, options.update(height=None), pad=False)
+        lines = [_without_padding(line) for line in rendered]
+        while lines and not lines[0]:
             del lines[0]
-        while lines and _is_empty(lines[-1]):
+        while lines and not lines[-1]:
             del lines[-1]
         if self._fit:
             lines = lines[-max(console.size.height - 1 - self._above, 1) :]
@@ -233,8 +234,18 @@ class _Trimmed:
             yield Segment.line()
 
 
-def _is_empty(line: list[Segment]) -> bool:
-    return all(not part.text.strip() and not (part.style and part.style.bgcolor) for part in line)
+def _without_padding(line: list[Segment]) -> list[Segment]:
+    """The line without blanks at its end, which would be copied with it. A background stays."""
+    kept = list(line)
+    while kept and not _has_background(kept[-1]):
+        last = kept.pop()
+        if text := last.text.rstrip():
+            return [*kept, last._replace(text=text)]
+    return kept
+
+
+def _has_background(part: Segment) -> bool:
+    return part.style is not None and part.style.bgcolor is not None
 
 
 def _dim(text: str) -> RenderableType:

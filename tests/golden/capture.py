@@ -7,7 +7,7 @@ drives them with a headless Chromium and with gradio_client, and writes one JSON
 file. Run it again with a new Gradio and read the difference: it is what `chatlab.history` has to take.
 
 In the files, machine paths and ports are replaced (`/cache/...`, `http://server`), and a component object is
-written as `{"$component": class name, "value": ...}`.
+written as `{"$component": class name, "value": ..., "given": its constructor's value}`.
 """
 
 from __future__ import annotations
@@ -76,13 +76,17 @@ class Recorder:
             yield [typed("first"), typed("second"), typed(" third, indented")]
         elif word == "bare":
             yield INDENTED
+        elif word == "silent":
+            return
         elif word == "empty":
             yield typed("")
         elif word == "indented":
             yield typed(INDENTED)
         elif word == "thoughts":
             yield [
-                gr.ChatMessage("I should look.", metadata={"title": "Reasoning", "id": "r1", "status": "done"}),
+                gr.ChatMessage(
+                    "I should look.", metadata={"title": "Reasoning", "id": "r1", "status": "done"}
+                ),
                 gr.ChatMessage(
                     "weather(Oslo)",
                     metadata={"title": "Tool", "id": "t1", "parent_id": "r1", "log": "ran", "duration": 1.5},
@@ -110,7 +114,8 @@ class Recorder:
 
 def plain(value: object) -> object:
     if isinstance(value, Component):
-        return {"$component": type(value).__name__, "value": getattr(value, "value", None)}
+        given = value.constructor_args.get("value")
+        return {"$component": type(value).__name__, "value": getattr(value, "value", None), "given": given}
     if hasattr(value, "tolist"):
         return "an array"
     raise TypeError(type(value).__name__)
@@ -229,9 +234,10 @@ def edit(page: Driver, files: Files) -> None:
     page.turn("first")
     page.turn("second")
     page.turn("third")
-    page.page.get_by_label("Edit", exact=True).nth(1).click()
-    page.page.locator(".message textarea").fill("  second, edited")
-    page.click("Submit")
+    chat = page.page.get_by_role("log")
+    chat.get_by_label("Edit", exact=True).nth(1).click()
+    chat.locator("textarea").fill("  second, edited")
+    chat.get_by_label("Submit", exact=True).click()
     page.called(4)
     page.idle()
     page.turn("the end")
@@ -261,6 +267,9 @@ def failed(page: Driver, files: Files) -> None:
         page.called(number)
         page.page.get_by_role("button", name="unlock").click()
         page.idle()
+    page.turn("silent please")
+    page.turn("again")
+    page.turn("")
     page.turn("go on")
 
 
@@ -293,14 +302,16 @@ def served(seen: Recorder, multimodal: bool) -> Iterator[str]:
             multimodal=multimodal,
             editable=True,
             chatbot=gr.Chatbot(),
-            textbox=gr.MultimodalTextbox(file_types=None, file_count="multiple") if multimodal else None,
+            textbox=gr.MultimodalTextbox(file_count="multiple", stop_btn=True) if multimodal else None,
         )
         # After a failed event Gradio leaves the box disabled: a page of one's own has to unlock it.
         box = gr.MultimodalTextbox if multimodal else gr.Textbox
         gr.Button("unlock").click(
             lambda: box(interactive=True, submit_btn=True, stop_btn=False), None, chat.textbox
         )
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_port=free_port(), allowed_paths=[str(CACHE)])
+    _, url, _ = demo.launch(
+        prevent_thread_lock=True, quiet=True, server_port=free_port(), allowed_paths=[str(CACHE)]
+    )
     try:
         yield url
     finally:
@@ -311,7 +322,17 @@ def through_the_api(files: Files) -> tuple[Recorder, str]:
     seen = Recorder()
     with served(seen, multimodal=True) as url:
         client = Client(url, verbose=False)
-        for word in ("hello", "several", "bare", "thoughts", "chatmessage", "component", "picture", "path", "mixed"):
+        for word in (
+            "hello",
+            "several",
+            "bare",
+            "thoughts",
+            "chatmessage",
+            "component",
+            "picture",
+            "path",
+            "mixed",
+        ):
             client.predict({"text": f"{word} please", "files": []}, api_name="/respond")
         client.predict({"text": "look", "files": [handle_file(str(files.png))]}, api_name="/respond")
         client.predict({"text": "the end", "files": []}, api_name="/respond")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import itertools
 import json
 import time
@@ -88,13 +89,14 @@ class ServedEndpoint:
 class Workspace:
     """The server. A context manager; give it llama.cpp's URL for chat endpoints."""
 
-    def __init__(self, model_url: str | None = None) -> None:
+    def __init__(self, model_url: str | None = None, front: Front | None = None) -> None:
         self.model_url = model_url
-        self.front = Front()
+        self.front = front or Front()
         self.people: dict[str, str] = {}  # token -> identity
         self.principals: dict[str, str] = {}  # client id -> secret
         self.issued: list[str] = []  # tokens given to service principals, the latest last
         self.lifetime = 3600
+        self.delay = 0.0  # seconds before each piece of an answer
         self.rotate = False  # a new token makes the ones before it worthless
         self.endpoints: dict[str, ServedEndpoint] = {}
         self._issued: dict[str, tuple[str, float]] = {}  # token -> client id, end on the monotonic clock
@@ -236,6 +238,7 @@ class Workspace:
         async def pieces() -> AsyncIterator[bytes]:
             try:
                 async for piece in answer.aiter_raw():
+                    await asyncio.sleep(self.delay)
                     yield piece
             finally:
                 await answer.aclose()
@@ -244,6 +247,65 @@ class Workspace:
         return StreamingResponse(
             pieces(), answer.status_code, media_type=answer.headers.get("content-type", "")
         )
+
+    async def chat_agent(self, request: Request, body: Mapping[str, Any]) -> Response:
+        """A ChatAgent that says what the chat model says: `mlflow.types.agent.ChatAgentChunk`."""
+        message = f"msg-{next(self._number)}"
+
+        async def chunks() -> AsyncIterator[dict[str, Any]]:
+            async for text in self._texts(body["messages"]):
+                yield {"id": "chatcmpl-1", "delta": {"role": "assistant", "content": text, "id": message}}
+
+        return _events(chunks())
+
+    async def responses_agent(self, request: Request, body: Mapping[str, Any]) -> Response:
+        """A ResponsesAgent that says what the chat model says: `mlflow.types.responses`."""
+        spoken = [{"role": item["role"], "content": item["content"]} for item in body["input"]]
+        item = f"item-{next(self._number)}"
+
+        async def chunks() -> AsyncIterator[dict[str, Any]]:
+            said: list[str] = []
+            async for text in self._texts(spoken):
+                said.append(text)
+                yield {"type": "response.output_text.delta", "item_id": item, "delta": text}
+            content = [{"type": "output_text", "text": "".join(said), "annotations": []}]
+            done = {"id": item, "type": "message", "role": "assistant", "content": content}
+            yield {"type": "response.output_item.done", "item": done}
+
+        return _events(chunks())
+
+    async def old_chain(self, request: Request, body: Mapping[str, Any]) -> Response:
+        """A chain of before the agent schemas: chat-like chunks without a finish reason."""
+
+        async def chunks() -> AsyncIterator[dict[str, Any]]:
+            async for text in self._texts(body["messages"]):
+                yield {"choices": [{"index": 0, "delta": {"role": "assistant", "content": text}}]}
+
+        return _events(chunks())
+
+    async def _texts(self, messages: Sequence[Mapping[str, Any]]) -> AsyncIterator[str]:
+        asked = {"messages": list(messages), "stream": True}
+        async with (
+            httpx2.AsyncClient(timeout=None, trust_env=False) as client,
+            client.stream("POST", f"{self.model_url}/v1/chat/completions", json=asked) as answer,
+        ):
+            async for line in answer.aiter_lines():
+                if line.startswith("data: {"):
+                    for choice in json.loads(line[6:])["choices"]:
+                        text = choice["delta"].get("content")
+                        if text:
+                            await asyncio.sleep(self.delay)
+                            yield text
+
+
+def _events(chunks: AsyncIterator[dict[str, Any]]) -> Response:
+    async def pieces() -> AsyncIterator[str]:
+        async with contextlib.aclosing(chunks):  # type: ignore[type-var]
+            async for chunk in chunks:
+                yield f"data: {json.dumps(chunk)}\n\n"
+        yield "data: [DONE]\n\n"
+
+    return StreamingResponse(pieces(), media_type="text/event-stream")
 
 
 def _error(status: int, code: str, message: str) -> Response:

@@ -11,9 +11,9 @@ import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 import uvicorn
@@ -116,15 +116,30 @@ class Front:
             self._failures.append(Response(content, status, dict(headers or {}), media_type))
         return self
 
-    def stream(self, path: str, pieces: list[str | bytes], *, media_type: str = "text/event-stream") -> Front:
-        """Answers a POST to this path with these pieces, each sent on its own, and then ends."""
+    def hang(self) -> Front:
+        """Takes the next call and never answers it."""
+        self._failures.append(_Hanging())
+        return self
+
+    def stream(
+        self, path: str, pieces: Sequence[str | bytes], *, end: Literal["clean", "drop", "hang"] = "clean"
+    ) -> Front:
+        """Answers POSTs to this path with an event stream of these pieces, each sent on its own.
+
+        end: the body ends as it should, the connection is dropped in the middle of it, or nothing more comes.
+        """
+
+        async def body() -> AsyncIterator[str | bytes]:
+            for piece in pieces:
+                yield piece
+                await asyncio.sleep(0)
+            if end == "drop":
+                raise drop()
+            if end == "hang":
+                await asyncio.Event().wait()
 
         async def handler(_: Request) -> Response:
-            async def body() -> AsyncIterator[str | bytes]:
-                for piece in pieces:
-                    yield piece
-
-            return StreamingResponse(body(), media_type=media_type)
+            return StreamingResponse(body(), media_type="text/event-stream")
 
         return self.on("POST", path, handler)
 
@@ -166,7 +181,7 @@ class Front:
     def _run(self) -> None:
         async def serve() -> None:
             self._stopping = asyncio.Event()
-            async with httpx2.AsyncClient(timeout=None, trust_env=False) as self._client:
+            async with httpx2.AsyncClient(timeout=None, trust_env=False, verify=False) as self._client:
                 task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
                 while not self._server.started and not task.done():
                     await asyncio.sleep(0.002)
@@ -258,6 +273,11 @@ class Front:
                     await asyncio.sleep(self.delay)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class _Hanging(Response):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.Event().wait()
 
 
 class _Dropped(Exception):

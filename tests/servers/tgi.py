@@ -10,6 +10,7 @@ and is part of it.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -104,14 +105,15 @@ class _Run:
 class TgiServer(Front):
     """The server. A context manager, with everything a `Front` has.
 
-    problems: requests and answers that do not fit the description; a test asserts that there are none.
+    delay: seconds before each event. problems: requests and answers that do not fit the description; a test
+    asserts that there are none.
     """
 
     max_stop_sequences = 4
     max_best_of = 2
 
-    def __init__(self, llama: LlamaServer, *, max_total_tokens: int = 2048) -> None:
-        super().__init__(None)
+    def __init__(self, llama: LlamaServer, *, max_total_tokens: int = 2048, delay: float = 0.0) -> None:
+        super().__init__(None, delay=delay)
         self.llama = llama
         self.max_total_tokens = max_total_tokens
         self.problems: list[str] = []
@@ -182,7 +184,7 @@ class TgiServer(Front):
         }
         if compatible and not body.get("stream"):
             return await self._whole(body["inputs"], parameters)
-        return _Events(self._stream(body["inputs"], parameters))
+        return _Events(self._stream(body["inputs"], parameters), self.delay)
 
     async def _chat(self, request: Request) -> Response:
         body = await request.json()
@@ -192,7 +194,7 @@ class TgiServer(Front):
             return PlainTextResponse(f"Failed to deserialize the JSON body: {problems}", 422)
         if not body.get("stream"):
             raise NotImplementedError("this server only streams a chat")
-        return _Events(self._chat_stream(body))
+        return _Events(self._chat_stream(body), self.delay)
 
     # -- text generation
 
@@ -380,6 +382,11 @@ class TgiServer(Front):
         try:
             if not 0 < body.get("top_p", 0.5) < 1:
                 raise validation("`top_p` must be > 0.0 and < 1.0")
+            prompt = len(await self._tokenized(json.dumps(body["messages"])))
+            if prompt >= self.max_total_tokens:
+                raise validation(
+                    f"`inputs` must have less than {self.max_total_tokens} tokens. Given: {prompt}"
+                )
             async with aclosing(self._upstream("/v1/chat/completions", asked)) as events:
                 async for event in events:
                     choice = event["choices"][0] if event["choices"] else None
@@ -398,7 +405,6 @@ class TgiServer(Front):
                     yield self._chat_chunk(common, [_choice(delta, reason)], None)
                     if reason:
                         break
-            prompt = len(await self._tokenized(json.dumps(body["messages"])))
             if (body.get("stream_options") or {}).get("include_usage"):
                 usage = {"prompt_tokens": prompt, "completion_tokens": count, "total_tokens": prompt + count}
                 yield self._chat_chunk(common, [], usage)
@@ -443,8 +449,9 @@ class _Events(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncGenerator[str, None]) -> None:
+    def __init__(self, events: AsyncGenerator[str, None], delay: float) -> None:
         super().__init__(b"")
+        self.delay = delay
         del self.headers["content-length"]
         self.events = events
 
@@ -452,5 +459,6 @@ class _Events(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         async with aclosing(self.events) as events:
             async for event in events:
+                await asyncio.sleep(self.delay)  # llama.cpp is so fast that nothing else had a turn otherwise
                 await send({"type": "http.response.body", "body": event.encode(), "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})

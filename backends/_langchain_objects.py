@@ -1,0 +1,228 @@
+"""A person's own Runnable or graph: where it is, what it takes, and whether it is synchronous."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from chatlab.errors import ConfigError
+
+Shape: TypeAlias = Literal["messages", "state", "chain", "text"]
+
+_QUESTION = ("input", "question", "query", "text", "prompt", "user_input")
+_HISTORY = ("chat_history", "history", "messages", "conversation")
+
+
+def missing(reference: str, folder: Path) -> str | None:
+    """What to do before `module:attribute` can be imported, or None. Imports nothing."""
+    top = reference.partition(":")[0].partition(".")[0]
+    if PathFinder.find_spec(top, [str(folder)]) is not None:
+        return None
+    try:
+        found = find_spec(top) is not None
+    except (ValueError, ImportError):
+        found = top in sys.modules
+    return None if found else f"put the module {top} into {folder}, set python_path, or install it"
+
+
+def load_object(reference: str, folder: Path) -> Any:
+    """The Runnable that `module:attribute` is, or that calling it without arguments gives.
+
+    Any other callable is made a Runnable as LangChain does in a chain. Raises ConfigError.
+    """
+    from langchain_core.runnables import Runnable
+    from langchain_core.runnables.base import coerce_to_runnable
+
+    module_name, _, attribute = reference.partition(":")
+    module = _import(module_name, folder)
+    found: Any = module
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            raise ConfigError(
+                [f"object {reference}: {module.__name__} ({module.__file__}) has no {attribute}"]
+            )
+        found = getattr(found, name)
+    if isinstance(found, Runnable):
+        return found
+    if callable(found) and _needs_nothing(found):
+        found = found()
+        if inspect.isawaitable(found):
+            if inspect.iscoroutine(found):
+                found.close()
+            raise ConfigError([f"object {reference}: an asynchronous factory cannot be called here"])
+        if isinstance(found, Runnable):
+            return found
+    try:
+        return coerce_to_runnable(found)
+    except TypeError as exc:
+        raise ConfigError(
+            [f"object {reference}: a {type(found).__name__} is neither a Runnable nor a graph nor a callable"]
+        ) from exc
+
+
+def _import(name: str, folder: Path) -> Any:
+    """The module, from the folder if it is there. The folder stays on the path, behind everything else, for
+    what the module imports later."""
+    top = name.partition(".")[0]
+    folder = folder.resolve()
+    spec = PathFinder.find_spec(top, [str(folder)])
+    path = str(folder)
+    if spec is None:
+        return importlib.import_module(name)
+    present = sys.modules.get(top)
+    origin = getattr(getattr(present, "__spec__", None), "origin", None)
+    if present is not None and origin != spec.origin:
+        raise ConfigError([f"object {name}: {spec.origin} is hidden by {origin}, imported before: rename it"])
+    sys.path.insert(0, path)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(path)
+        if path not in sys.path:
+            sys.path.append(path)
+
+
+def _needs_nothing(function: Any) -> bool:
+    """Whether it can be called without arguments."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return all(
+        item.default is not item.empty or item.kind in (item.VAR_POSITIONAL, item.VAR_KEYWORD)
+        for item in parameters
+    )
+
+
+def is_graph(runnable: Any) -> bool:
+    """Whether it is a LangGraph graph, as far as LangGraph was imported at all."""
+    pregel = sys.modules.get("langgraph.pregel")
+    return pregel is not None and isinstance(_inner(runnable), pregel.Pregel)
+
+
+def is_chat_model(runnable: Any) -> bool:
+    """Whether it is a chat model or another language model, with arguments bound to it or not."""
+    from langchain_core.language_models import BaseLanguageModel
+
+    return isinstance(_inner(runnable), BaseLanguageModel)
+
+
+def _inner(runnable: Any) -> Any:
+    """What is within bindings (`bind`, `bind_tools`, `with_config`, `with_retry`)."""
+    from langchain_core.runnables.base import RunnableBindingBase
+
+    while isinstance(runnable, RunnableBindingBase):
+        runnable = runnable.bound
+    return runnable
+
+
+def shape_of(runnable: Any) -> Shape:
+    """What its input is: messages, a graph's state, a chain's dict, or a text."""
+    if is_graph(runnable):
+        return "state" if "messages" in _properties(runnable) else "chain"
+    if is_chat_model(runnable):
+        return "messages"
+    properties = _properties(runnable)
+    if set(properties) & set(_QUESTION):
+        return "chain"
+    if "messages" in properties:
+        return "state"
+    if properties:
+        return "chain"
+    return "text" if _schema(runnable).get("type") == "string" else "messages"
+
+
+def chain_keys(runnable: Any) -> tuple[str, str | None]:
+    """Which keys of its input are the question and the history. Raises ConfigError if that is not clear."""
+    properties = _properties(runnable)
+    question = next((key for key in _QUESTION if key in properties), None)
+    history = next((key for key in _HISTORY if key in properties and key != question), None)
+    if question is None:
+        others = [key for key in properties if key != history]
+        if len(others) > 1:
+            raise ConfigError([f"object: which input is the message: {', '.join(others)}? Name it `input`"])
+        question = others[0] if others else "input"
+    return question, history
+
+
+def _schema(runnable: Any) -> dict[str, Any]:
+    try:
+        found = runnable.get_input_jsonschema()
+    except Exception:  # noqa: BLE001  # LangChain cannot describe some types, in many ways
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _properties(runnable: Any) -> Sequence[str]:
+    found = _schema(runnable).get("properties")
+    return list(found) if isinstance(found, dict) else []
+
+
+def only_synchronous(runnable: Any) -> bool:
+    """Whether it is best run in a thread of its own: some step has no asynchronous form, none needs one, and
+    no model among the steps of a chain has one.
+
+    LangChain would run such a step in the event loop's executor, whose few threads serve everybody. A
+    chain of an asynchronous model and some small functions is left to that all the same.
+    """
+    steps = set(_steps(runnable))
+    return "sync" in steps and "async" not in steps
+
+
+def _steps(runnable: Any) -> Iterator[Literal["sync", "async", "both"]]:
+    """What each step of a Runnable can do; one that is not known is taken to do both."""
+    from langchain_core.language_models import BaseChatModel, BaseLLM
+    from langchain_core.runnables import (
+        RunnableAssign,
+        RunnableGenerator,
+        RunnableLambda,
+        RunnableParallel,
+        RunnableSequence,
+    )
+    from langchain_core.runnables.config import run_in_executor
+
+    runnable = _inner(runnable)
+    if isinstance(runnable, RunnableSequence):
+        for step in runnable.steps:
+            yield from _steps(step)
+    elif isinstance(runnable, RunnableParallel):
+        for step in runnable.steps__.values():
+            yield from _steps(step)
+    elif isinstance(runnable, RunnableAssign):
+        yield from _steps(runnable.mapper)
+    elif isinstance(runnable, RunnableLambda):
+        yield _has(getattr(runnable, "func", None), getattr(runnable, "afunc", None))
+    elif isinstance(runnable, RunnableGenerator):
+        # A generator that is asynchronous only is kept in both attributes.
+        both = getattr(runnable, "_transform", None), getattr(runnable, "_atransform", None)
+        yield _has(*both)
+    elif isinstance(runnable, BaseChatModel | BaseLLM):
+        base: Any = BaseChatModel if isinstance(runnable, BaseChatModel) else BaseLLM
+        cls = type(runnable)
+        streams = cls._stream is not base._stream or cls._astream is not base._astream
+        native = cls._astream is not base._astream if streams else cls._agenerate is not base._agenerate
+        yield "async" if native else "sync"
+    elif is_graph(runnable):
+        for name, node in runnable.nodes.items():
+            bound: Any = getattr(node, "bound", None)
+            if name.startswith("__"):
+                continue  # LangGraph's own
+            if hasattr(bound, "func") and hasattr(bound, "afunc"):
+                # LangGraph gives a synchronous function an asynchronous form: the executor's.
+                native = not (isinstance(bound.afunc, partial) and bound.afunc.func is run_in_executor)
+                yield _has(bound.func, bound.afunc if native else None)
+            elif bound is not None:
+                yield from _steps(bound)
+
+
+def _has(sync: Any, asynchronous: Any) -> Literal["sync", "async", "both"]:
+    if asynchronous is None:
+        return "sync"
+    return "async" if sync is None else "both"

@@ -1,0 +1,565 @@
+"""OpenAI's wire formats, as servers really write them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backends._openai_wire import (
+    ChatStream,
+    ResponsesStream,
+    SseDecoder,
+    ThinkTags,
+    chat_body,
+    decode,
+    responses_body,
+    sse,
+    whole_chat,
+    whole_responses,
+)
+from chatlab.backend import ChatRequest
+from chatlab.errors import (
+    BackendError,
+    BrokenStream,
+    ContextTooLong,
+    InvalidRequest,
+    ModelNotFound,
+    PermissionDenied,
+    RateLimited,
+    Unavailable,
+)
+from chatlab.messages import (
+    Citation,
+    Finish,
+    Message,
+    Notice,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+    ToolCall,
+    ToolResult,
+    Usage,
+    accumulate,
+)
+
+
+def chunk(delta: dict[str, Any], finish: str | None = None, **beside: Any) -> dict[str, Any]:
+    return {"model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **beside}
+
+
+def run(chunks: list[dict[str, Any]], think: ThinkTags | None = None) -> list[StreamEvent]:
+    stream = ChatStream(think)
+    return [event for one in chunks for event in stream.feed(one)] + stream.end()
+
+
+def run_responses(events: list[dict[str, Any]], *, marked: bool = False) -> list[StreamEvent]:
+    stream = ResponsesStream()
+    return [event for one in events for event in stream.feed(one)] + stream.end(marked=marked)
+
+
+class TestServerSentEvents:
+    @given(
+        st.lists(st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]), min_size=1)),
+        st.lists(st.integers(1, 40)),
+        st.sampled_from(["\n", "\r\n"]),
+        st.booleans(),
+    )
+    def test_payloads_arrive_whole_however_the_bytes_are_cut(
+        self, texts: list[str], cuts: list[int], newline: str, ended: bool
+    ) -> None:
+        payloads = [json.dumps({"t": text}, ensure_ascii=False) for text in texts]
+        data = "".join(f": keep-alive{newline}event: x{newline}data: {p}{newline}{newline}" for p in payloads)
+        raw = data.encode() if ended else data.encode().rstrip()
+        decoder = SseDecoder()
+        found: list[str] = []
+        for size in [*cuts, len(raw)]:
+            piece, raw = raw[:size], raw[size:]
+            found += decoder.feed(piece)
+        found += decoder.end()
+        assert found == payloads
+
+    def test_a_line_separator_inside_a_text_does_not_end_the_line(self) -> None:
+        assert SseDecoder().feed("data: a\u2028b\x0cc\x85d\n\n".encode()) == ["a\u2028b\x0cc\x85d"]
+
+    def test_a_payload_of_several_lines_is_joined(self) -> None:
+        assert SseDecoder().feed(b"data: a\ndata:b\n\n") == ["a\nb"]
+
+    def test_a_bare_json_line_and_an_error_field_are_payloads_too(self) -> None:
+        assert SseDecoder().feed(b'{"error": 1}\nerror: {"code": 500}\n\n') == [
+            '{"error": 1}',
+            '{"code": 500}',
+        ]
+
+    def test_a_web_page_is_no_stream(self) -> None:
+        with pytest.raises(BrokenStream, match="web page"):
+            SseDecoder().feed(b"  <!doctype html>\n")
+
+    async def test_lines_can_come_decoded(self) -> None:
+        async def lines() -> AsyncIterator[str]:
+            for line in ["data: one", "", "data: two"]:
+                yield line
+
+        assert [payload async for payload in sse(lines())] == ["one", "two"]
+
+    @pytest.mark.parametrize("payload", ["{not json", "[1]", '"text"', "", "null"])
+    def test_a_payload_that_is_no_object_breaks_the_stream(self, payload: str) -> None:
+        with pytest.raises(BrokenStream) as caught:
+            decode(payload)
+        assert payload == "" or payload not in str(caught.value)
+
+
+class TestChatChunks:
+    def test_text_reasoning_and_usage(self) -> None:
+        events = run(
+            [
+                chunk({"role": "assistant", "content": None}),
+                chunk({"reasoning_content": "Hm"}),
+                chunk({"reasoning": "m."}),
+                chunk({"content": ""}),
+                chunk({"content": " Yes"}),
+                chunk({"content": "!\n"}),
+                chunk({}, "stop"),
+                {
+                    "choices": [],
+                    "usage": {
+                        "prompt_tokens": 7,
+                        "completion_tokens": 5,
+                        "prompt_tokens_details": {"cached_tokens": 0},
+                        "completion_tokens_details": {"reasoning_tokens": 2},
+                    },
+                },
+            ]
+        )
+        assert events == [
+            ReasoningDelta("Hm"),
+            ReasoningDelta("m."),
+            TextDelta(" Yes"),
+            TextDelta("!\n"),
+            Finish("stop", Usage(7, 5, 0, 2), "m"),
+        ]
+
+    def test_usage_that_never_came_is_unknown(self) -> None:
+        assert run([chunk({"content": "a"}, "length", usage=None)])[-1] == Finish("length", Usage(), "m")
+
+    def test_usage_that_comes_with_every_chunk_is_counted_once(self) -> None:
+        events = run(
+            [
+                chunk({"content": "a"}, usage={"prompt_tokens": 3, "completion_tokens": 1}),
+                chunk({"content": "b"}, "stop", usage={"prompt_tokens": 3, "completion_tokens": 2}),
+            ]
+        )
+        assert events[-1] == Finish("stop", Usage(3, 2), "m")
+
+    def test_tool_calls_are_given_whole_and_in_order(self) -> None:
+        pieces = [
+            [{"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}],
+            [
+                {"index": 0, "function": {"arguments": '{"x":'}},
+                {"index": 1, "id": "b", "function": {"name": "g"}},
+            ],
+            [{"index": 1, "function": {"arguments": "{}"}}, {"index": 0, "function": {"arguments": "1}"}}],
+        ]
+        events = run([*(chunk({"tool_calls": piece}) for piece in pieces), chunk({}, "tool_calls")])
+        assert events == [
+            ToolCall("a", "f", '{"x":1}'),
+            ToolCall("b", "g", "{}"),
+            Finish("tool_calls", Usage(), "m"),
+        ]
+
+    def test_tool_calls_without_an_index_and_arguments_as_an_object(self) -> None:
+        calls = [
+            {"id": "a", "function": {"name": "f", "arguments": {"x": 1}}},
+            {"id": "b", "function": {"name": "g", "arguments": "{"}},
+            {"function": {"arguments": "}"}},
+        ]
+        events = run([*(chunk({"tool_calls": [call]}) for call in calls), chunk({}, "stop")])
+        assert events == [
+            ToolCall("a", "f", '{"x": 1}'),
+            ToolCall("b", "g", "{}"),
+            Finish("tool_calls", Usage(), "m"),
+        ]
+
+    def test_the_old_function_call(self) -> None:
+        pieces: list[dict[str, Any]] = [{"name": "f", "arguments": "{"}, {"arguments": "}"}]
+        events = run([*(chunk({"function_call": piece}) for piece in pieces), chunk({}, "function_call")])
+        assert events == [ToolCall("function_call", "f", "{}"), Finish("tool_calls", Usage(), "m")]
+
+    def test_content_that_comes_as_parts(self) -> None:
+        events = run(
+            [
+                chunk(
+                    {"content": [{"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm"}]}]}
+                ),
+                chunk({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "mh"}]}]}),
+                chunk({"content": [{"type": "text", "text": "A"}, {"type": "text", "text": "B"}]}, "stop"),
+            ]
+        )
+        assert events[:-1] == [ReasoningDelta("Hm"), ReasoningDelta("mh"), TextDelta("A"), TextDelta("B")]
+
+    def test_a_refusal_is_shown(self) -> None:
+        assert run([chunk({"refusal": "No."}), chunk({}, "stop")])[0] == TextDelta("No.")
+
+    def test_sources_are_named_once(self) -> None:
+        url = "https://example.org/a"
+        note = {"type": "url_citation", "url_citation": {"title": "A", "url": url}}
+        events = run(
+            [
+                chunk({"content": "x", "annotations": [note, note]}),
+                chunk({"content": "y"}, "stop", citations=[url, "https://example.org/b"]),
+            ]
+        )
+        cited = [event for event in events if isinstance(event, Citation)]
+        assert cited == [Citation("A", url), Citation("https://example.org/b", "https://example.org/b")]
+
+    def test_of_several_choices_the_first_is_the_answer(self) -> None:
+        other = {"index": 1, "delta": {"content": "B"}, "finish_reason": "stop"}
+        both = chunk({"content": "A"}, "stop")
+        both["choices"].append(other)
+        assert run([both])[:-1] == [TextDelta("A")]
+
+    @pytest.mark.parametrize(
+        ("said", "reason"),
+        [
+            ("stop", "stop"),
+            ("length", "length"),
+            ("content_filter", "content_filter"),
+            ("eos_token", "stop"),
+            ("max_tokens", "length"),
+        ],
+    )
+    def test_finish_reasons(self, said: str, reason: str) -> None:
+        finish = run([chunk({"content": "a"}, said)])[-1]
+        assert isinstance(finish, Finish)
+        assert finish.reason == reason
+
+    def test_a_reason_nobody_knows_is_said(self) -> None:
+        events = run([chunk({"content": "a"}, "tired")])
+        assert events[1:] == [
+            Notice("other", "the upstream ended its answer for the reason 'tired'"),
+            Finish("stop", Usage(), "m"),
+        ]
+
+    def test_a_chunk_nobody_knows_is_said_once(self) -> None:
+        events = run([{"surprise": 1}, {"surprise": 2}, {"type": "ping"}, chunk({"content": "a"}, "stop")])
+        assert events[0] == Notice("other", "something not understood in the answer: surprise")
+        assert [type(event) for event in events[1:]] == [TextDelta, Finish]
+
+    @pytest.mark.parametrize("chunks", [[], [chunk({"content": "a"})], [{"choices": [], "usage": {}}]])
+    def test_a_stream_without_a_finish_reason_is_broken(self, chunks: list[dict[str, Any]]) -> None:
+        with pytest.raises(BrokenStream):
+            run(chunks)
+
+    @pytest.mark.parametrize(
+        ("error", "expected", "status"),
+        [
+            ({"error": {"message": "slow down", "code": 429}}, RateLimited, 429),
+            ({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}, RateLimited, 429),
+            ({"error": {"code": 500, "message": "boom", "type": "server_error"}}, Unavailable, 500),
+            ({"error": "boom"}, BrokenStream, None),
+            (
+                {"error": {"message": "maximum context length is 10", "type": "invalid_request_error"}},
+                ContextTooLong,
+                400,
+            ),
+            ({"error_code": "PERMISSION_DENIED", "message": "no"}, PermissionDenied, 403),
+            ({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no"}, ModelNotFound, 404),
+            ({"error_code": "TEMPORARILY_UNAVAILABLE", "message": "no"}, Unavailable, 503),
+            ({"error_code": "SOMETHING_NEW", "message": "no"}, BrokenStream, None),
+            ({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}, Unavailable, 503),
+            ({"type": "error", "message": "odd"}, BrokenStream, None),
+            ({"object": "error", "message": "boom", "code": 400}, InvalidRequest, 400),
+            ({"detail": "Not Found"}, BrokenStream, None),
+            (chunk({}, "error", error={"code": 502, "message": "provider down"}), Unavailable, 502),
+            (chunk({}, "error"), BrokenStream, None),
+        ],
+    )
+    def test_an_error_chunk_is_raised(
+        self, error: dict[str, Any], expected: type[BackendError], status: int | None
+    ) -> None:
+        with pytest.raises(BackendError) as caught:
+            run([chunk({"content": "a"}), error, chunk({}, "stop")])
+        assert (type(caught.value), caught.value.status) == (expected, status)
+
+    def test_a_whole_answer_gives_the_same_as_a_streamed_one(self) -> None:
+        message = {
+            "role": "assistant",
+            "content": "Yes",
+            "reasoning_content": "Hm",
+            "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+        }
+        body = {
+            "model": "m",
+            "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 2},
+        }
+        assert whole_chat(body) == [
+            ReasoningDelta("Hm"),
+            TextDelta("Yes"),
+            ToolCall("a", "f", "{}"),
+            Finish("tool_calls", Usage(1, 2), "m"),
+        ]
+
+    @pytest.mark.parametrize("body", [{}, {"choices": []}, {"choices": None}, {"hello": "world"}])
+    def test_a_whole_answer_without_choices_is_broken(self, body: dict[str, Any]) -> None:
+        with pytest.raises(BrokenStream):
+            whole_chat(body)
+
+
+class TestThinkTags:
+    @given(
+        st.text(st.characters(exclude_characters="<>")),
+        st.text(st.characters(exclude_characters="<>\r\n"), min_size=1),
+        st.lists(st.integers(1, 9)),
+    )
+    def test_the_thought_is_split_off_however_the_text_is_cut(
+        self, thought: str, answer: str, cuts: list[int]
+    ) -> None:
+        text = f"<think>\n{thought}</think>\n\n{answer} <think> stays"
+        tags = ThinkTags()
+        events: list[StreamEvent] = []
+        for size in [*cuts, len(text)]:
+            piece, text = text[:size], text[size:]
+            events += tags.feed(piece)
+        folded = accumulate(events + tags.end())
+        assert folded.message.text == f"{answer} <think> stays"
+        assert "".join(e.text for e in events if isinstance(e, ReasoningDelta)).lstrip(
+            "\n"
+        ) == thought.lstrip("\n")
+
+    @given(st.text(), st.lists(st.integers(1, 9)))
+    def test_a_text_without_tags_is_not_changed(self, text: str, cuts: list[int]) -> None:
+        rest = text = f"x{text}"
+        tags = ThinkTags()
+        events: list[StreamEvent] = []
+        for size in [*cuts, len(rest)]:
+            piece, rest = rest[:size], rest[size:]
+            events += tags.feed(piece)
+        assert accumulate(events + tags.end()).message.text == text
+
+    def test_what_might_have_become_a_tag_is_not_lost(self) -> None:
+        tags = ThinkTags()
+        assert tags.feed("  <thi") == []
+        assert tags.end() == [TextDelta("  <thi")]
+
+    def test_a_thought_that_was_begun_in_the_prompt(self) -> None:
+        tags = ThinkTags(inside=True)
+        assert tags.feed("Hm</th") == [ReasoningDelta("Hm")]
+        assert tags.feed("ink>\nYes") == [TextDelta("Yes")]
+
+    def test_a_thought_that_never_ends_is_reasoning(self) -> None:
+        assert run([chunk({"content": "<think>Hm</"}), chunk({}, "length")], ThinkTags())[:-1] == [
+            ReasoningDelta("Hm"),
+            ReasoningDelta("</"),
+        ]
+
+
+class TestResponsesEvents:
+    def test_text_reasoning_tools_and_usage(self) -> None:
+        events = run_responses(
+            [
+                {"type": "response.created", "response": {}},
+                {"type": "response.in_progress", "response": {}},
+                {"type": "response.output_item.added", "item": {"type": "reasoning"}},
+                {"type": "response.reasoning_summary_part.added", "summary_index": 0},
+                {"type": "response.reasoning_summary_text.delta", "delta": "First"},
+                {"type": "response.reasoning_summary_part.added", "summary_index": 1},
+                {"type": "response.reasoning_summary_text.delta", "delta": "second"},
+                {
+                    "type": "response.output_item.done",
+                    "item": {"type": "reasoning", "summary": [{"text": "First"}, {"text": "second"}]},
+                },
+                {"type": "response.content_part.added"},
+                {"type": "response.output_text.delta", "delta": " Yes"},
+                {"type": "response.output_text.delta", "delta": "!"},
+                {
+                    "type": "response.output_text.annotation.added",
+                    "annotation": {"type": "url_citation", "title": "A", "url": "https://example.org"},
+                },
+                {"type": "response.output_text.done", "text": " Yes!"},
+                {
+                    "type": "response.output_item.done",
+                    "item": {"type": "message", "content": [{"type": "output_text", "text": " Yes!"}]},
+                },
+                {"type": "response.function_call_arguments.delta", "delta": "{}"},
+                {
+                    "type": "response.output_item.done",
+                    "item": {
+                        "type": "function_call",
+                        "call_id": "c",
+                        "id": "f",
+                        "name": "g",
+                        "arguments": "{}",
+                    },
+                },
+                {
+                    "type": "response.completed",
+                    "response": {
+                        "model": "m",
+                        "output": [{"type": "function_call", "call_id": "c", "name": "g", "arguments": "{}"}],
+                        "usage": {
+                            "input_tokens": 4,
+                            "output_tokens": 3,
+                            "input_tokens_details": {"cached_tokens": 1},
+                            "output_tokens_details": {"reasoning_tokens": 2},
+                        },
+                    },
+                },
+            ]
+        )
+        assert events == [
+            ReasoningDelta("First"),
+            ReasoningDelta("\n\n"),
+            ReasoningDelta("second"),
+            TextDelta(" Yes"),
+            TextDelta("!"),
+            Citation("A", "https://example.org"),
+            ToolCall("c", "g", "{}"),
+            Finish("tool_calls", Usage(4, 3, 1, 2), "m"),
+        ]
+
+    def test_an_agent_that_sends_whole_items_and_no_closing_event(self) -> None:
+        def done(item: dict[str, Any]) -> dict[str, Any]:
+            return {"type": "response.output_item.done", "item": item}
+
+        events = run_responses(
+            [
+                done({"type": "reasoning", "summary": [{"text": "Hm"}]}),
+                done({"type": "function_call", "call_id": "c", "name": "g", "arguments": '{"x":1}'}),
+                done({"type": "function_call_output", "call_id": "c", "output": "42"}),
+                done({"type": "message", "content": [{"type": "output_text", "text": "It is 42."}]}),
+            ],
+            marked=True,
+        )
+        assert events == [
+            ReasoningDelta("Hm"),
+            ToolCall("c", "g", '{"x":1}'),
+            ToolResult("c", "42"),
+            TextDelta("It is 42."),
+            Finish("stop"),
+        ]
+
+    @pytest.mark.parametrize("marked", [True, False])
+    def test_deltas_without_an_end_are_broken(self, marked: bool) -> None:
+        with pytest.raises(BrokenStream):
+            run_responses([{"type": "response.output_text.delta", "delta": "a"}], marked=marked)
+
+    def test_a_message_that_came_in_deltas_is_not_repeated_and_its_rest_not_lost(self) -> None:
+        item = {"type": "message", "content": [{"type": "output_text", "text": "abcd"}]}
+        events = run_responses(
+            [
+                {"type": "response.output_text.delta", "delta": "ab"},
+                {"type": "response.output_item.done", "item": item},
+                {"type": "responses.completed", "response": {"output": [item]}},
+            ]
+        )
+        assert events[:-1] == [TextDelta("ab"), TextDelta("cd")]
+
+    @pytest.mark.parametrize(
+        ("why", "reason"), [("max_output_tokens", "length"), ("content_filter", "content_filter")]
+    )
+    def test_an_incomplete_response_says_why(self, why: str, reason: str) -> None:
+        response = {"output": [], "incomplete_details": {"reason": why}}
+        finish = run_responses([{"type": "response.incomplete", "response": response}])[-1]
+        assert isinstance(finish, Finish)
+        assert finish.reason == reason
+
+    def test_tools_that_the_upstream_ran_itself(self) -> None:
+        items = [
+            {"type": "web_search_call", "id": "w", "action": {"type": "search", "query": "x"}},
+            {"type": "mcp_call", "id": "p", "name": "t", "arguments": "{}", "output": "ok", "error": None},
+            {"type": "mcp_call", "id": "q", "name": "t", "arguments": "{}", "output": None, "error": "no"},
+        ]
+        assert whole_responses({"output": items})[:-1] == [
+            ToolCall("w", "web_search", '{"action": {"type": "search", "query": "x"}}'),
+            ToolCall("p", "t", "{}"),
+            ToolResult("p", "ok", "t"),
+            ToolCall("q", "t", "{}"),
+            ToolResult("q", "no", "t", True),
+        ]
+
+    @pytest.mark.parametrize(
+        ("event", "expected"),
+        [
+            ({"type": "error", "code": "rate_limit_exceeded", "message": "slow"}, RateLimited),
+            ({"type": "error", "error": {"code": "server_error", "message": "boom"}}, Unavailable),
+            (
+                {"type": "response.failed", "response": {"error": {"code": "server_error", "message": "b"}}},
+                Unavailable,
+            ),
+            (
+                {
+                    "type": "response.failed",
+                    "response": {"error": {"code": "invalid_prompt", "message": "b"}},
+                },
+                InvalidRequest,
+            ),
+            ({"type": "response.failed", "response": None}, BrokenStream),
+            ({"error_code": "BAD_REQUEST", "message": "b"}, InvalidRequest),
+        ],
+    )
+    def test_an_error_event_is_raised(self, event: dict[str, Any], expected: type[BackendError]) -> None:
+        with pytest.raises(BackendError) as caught:
+            run_responses([event])
+        assert type(caught.value) is expected
+
+    def test_every_event_the_sdk_knows_is_known_here(self) -> None:
+        from typing import get_args
+
+        from openai.types.responses import ResponseStreamEvent
+
+        union = get_args(get_args(ResponseStreamEvent)[0])
+        kinds = [kind for event in union for kind in get_args(event.model_fields["type"].annotation)]
+        assert len(kinds) > 40
+        ours: list[str] = []
+        for kind in kinds:
+            try:
+                noted = ResponsesStream().feed({"type": kind, "response": {}, "item": {"type": "message"}})
+            except BackendError:
+                noted = []
+            ours += [kind for event in noted if isinstance(event, Notice)]
+        assert ours == []
+
+    def test_an_event_nobody_knows_is_said_once(self) -> None:
+        events = run_responses(
+            [{"type": "response.surprise"}, {"type": "x"}, {"type": "response.completed", "response": {}}]
+        )
+        assert events == [
+            Notice("other", "something not understood in the answer: response.surprise"),
+            Finish("stop"),
+        ]
+
+
+class TestBodies:
+    messages = (Message.of("system", "S"), Message.of("user", "U"))
+
+    def test_chat(self) -> None:
+        body = chat_body(ChatRequest(self.messages, {"temperature": 0.5}), "m")
+        assert body == {
+            "model": "m",
+            "messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}],
+            "temperature": 0.5,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        assert "stream" not in chat_body(ChatRequest(self.messages), "m", stream=False)
+
+    def test_responses(self) -> None:
+        given = {"max_tokens": 9, "reasoning_effort": "low", "verbosity": "high", "top_p": 0.5}
+        assert responses_body(ChatRequest(self.messages, given), "m") == {
+            "model": "m",
+            "input": [
+                {"type": "message", "role": "system", "content": "S"},
+                {"type": "message", "role": "user", "content": "U"},
+            ],
+            "store": False,
+            "stream": True,
+            "max_output_tokens": 9,
+            "reasoning": {"effort": "low"},
+            "text": {"verbosity": "high"},
+            "top_p": 0.5,
+        }

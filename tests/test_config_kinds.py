@@ -1,0 +1,83 @@
+"""What every kind's options must be like, so that they fit beside the common keys of an entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from backends import KINDS
+from chatlab._config_schema import COMMON, usual_parameters
+from chatlab.config import BackendConfig, Config
+from chatlab.config_reference import _inner_models, generated
+from chatlab.registry import backend_class
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """A model and those in its fields."""
+    yield model
+    yield from (inner for _, inner in _inner_models(model, ""))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_option_has_the_name_of_a_common_key(kind: str) -> None:
+    # "options" is not a key, but an option of that name would be read as the place for the options.
+    own = set(backend_class(kind).Options.model_fields)
+    assert own & {*COMMON, "options"} == set()
+
+
+@pytest.mark.parametrize("model", [*models(Config), *models(BackendConfig)], ids=lambda model: model.__name__)
+def test_every_key_is_described(model: type[BaseModel]) -> None:
+    described(model)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_option_is_described(kind: str) -> None:
+    for model in models(backend_class(kind).Options):
+        described(model)
+
+
+def described(model: type[BaseModel]) -> None:
+    for name, field in model.model_fields.items():
+        assert field.description, f"{model.__name__}.{name}"
+        assert field.description[-1] in ".,:)}…" or field.description.endswith("..."), (
+            f"{model.__name__}.{name}"
+        )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_options_refuse_unknown_keys_changes_and_keep_values_out_of_errors(kind: str) -> None:
+    for model in models(backend_class(kind).Options):
+        assert model.model_config.get("extra") == "forbid"
+        assert model.model_config.get("frozen")
+        assert model.model_config.get("hide_input_in_errors")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parameters_have_distinct_names_and_descriptions(kind: str) -> None:
+    parameters = usual_parameters(backend_class(kind))
+    assert len({parameter.name for parameter in parameters}) == len(parameters)
+    assert all(parameter.description for parameter in parameters)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_is_described_for_people(kind: str) -> None:
+    assert "docstring" not in (backend_class(kind).__doc__ or "docstring")
+
+
+@pytest.mark.parametrize("name", ["docs/configuration.md", "configs/chatlab.schema.json"])
+def test_what_is_generated_is_up_to_date(name: str) -> None:
+    there = (ROOT / name).read_text("utf-8")
+    assert there == generated()[name], "run: python -m chatlab.config_reference"
+
+
+def test_the_reference_has_every_key() -> None:
+    text = generated()["docs/configuration.md"]
+    for model in (*models(Config), *models(BackendConfig), *(backend_class(kind).Options for kind in KINDS)):
+        for name in model.model_fields:
+            if (model, name) != (BackendConfig, "options"):
+                assert f"`{name}`" in text

@@ -1,0 +1,111 @@
+"""Secrets are given by reference, read when used, and kept out of whatever people read."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from chatlab.errors import AuthenticationFailed, classify
+from chatlab.paths import BASE
+from chatlab.secret import ScrubbingFormatter, SecretRef, remember, scrub
+
+VALUE = "correct-horse-battery"
+
+
+def test_a_secret_comes_from_a_variable_each_time_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    ref = SecretRef(env="SOME_KEY")
+    monkeypatch.delenv("SOME_KEY", raising=False)
+    assert ref.missing() == "set SOME_KEY"
+    with pytest.raises(LookupError, match="set SOME_KEY"):
+        ref.resolve()
+    monkeypatch.setenv("SOME_KEY", f" {VALUE}\n")
+    assert ref.missing() is None
+    assert ref.resolve().get_secret_value() == VALUE
+    monkeypatch.setenv("SOME_KEY", "rotated-value")
+    assert ref.resolve().get_secret_value() == "rotated-value"
+
+
+def test_an_empty_variable_is_a_missing_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_KEY", " ")
+    assert SecretRef(env="SOME_KEY").missing() == "set SOME_KEY"
+
+
+def test_a_secret_comes_from_a_file_beside_the_configuration(tmp_path: Path) -> None:
+    ref = SecretRef.model_validate({"file": "key.txt"}, context={BASE: tmp_path})
+    assert str(tmp_path / "key.txt") in str(ref.missing())
+    (tmp_path / "key.txt").write_text("\n")
+    assert str(ref.missing()).startswith("put the secret into ")
+    (tmp_path / "key.txt").write_bytes(b"\xff\xfe")
+    assert ref.missing() is not None
+    (tmp_path / "key.txt").write_text(f"{VALUE}\n")
+    assert ref.missing() is None
+    assert ref.resolve().get_secret_value() == VALUE
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        VALUE,
+        17,
+        True,
+        [VALUE],
+        None,
+        {},
+        {"env": "A", "file": "b"},
+        {"value": VALUE},
+        {"env": VALUE},
+        {"env": "hf_" + "a" * 20},
+        {"file": "sk-" + "a" * 20},
+    ],
+)
+def test_anything_but_a_reference_is_refused_without_being_repeated(written: object) -> None:
+    with pytest.raises(ValidationError) as caught:
+        SecretRef.model_validate(written)
+    said = str(caught.value)
+    assert VALUE not in said
+    assert "a" * 20 not in said
+
+
+def test_a_reference_never_shows_the_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_KEY", VALUE)
+    ref = SecretRef(env="SOME_KEY")
+    value = ref.resolve()
+    assert VALUE not in repr(ref) + str(ref) + ref.model_dump_json() + repr(value) + str(value)
+
+
+def test_what_was_resolved_is_scrubbed_from_errors_and_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_KEY", VALUE)
+    SecretRef(env="SOME_KEY").resolve()
+    assert scrub(f"refused: {VALUE}!") == "refused: ***!"
+    assert VALUE not in str(AuthenticationFailed(f"Incorrect API key provided: {VALUE}"))
+    assert VALUE not in str(classify(401, f"bad {VALUE}"))
+    try:
+        raise RuntimeError(VALUE)
+    except RuntimeError:
+        record = logging.LogRecord("x", 40, "f", 1, "with %s", (VALUE,), sys.exc_info())
+    assert VALUE not in ScrubbingFormatter().format(record)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Bearer abcdefgh12345",
+        "Incorrect API key provided: sk-proj-****abcd",
+        "token hf_abcdefghijkl",
+        "dapi0123456789abcdef",
+        "eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl",
+    ],
+)
+def test_what_is_shaped_like_a_credential_is_scrubbed_whoever_it_belongs_to(text: str) -> None:
+    assert "***" in scrub(text)
+    assert text.split()[-1] not in scrub(text)
+
+
+def test_ordinary_text_is_left_alone() -> None:
+    remember("abc")  # too short to be told from ordinary text
+    text = "the abc of tasks: sk-1, hf_x, a bearer of news"
+    assert scrub(text) == text

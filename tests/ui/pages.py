@@ -1,0 +1,182 @@
+"""What a person does on the chat page, and what they see."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+import chatlab
+from chatlab.ui.server import create_app
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Served:
+    """The app of a configuration, as `chatlab serve` runs it, in a thread."""
+
+    def __init__(self, config: Path) -> None:
+        self.lab = chatlab.load(config)
+        self._server = uvicorn.Server(
+            uvicorn.Config(create_app(self.lab), port=0, log_config=None, timeout_graceful_shutdown=1)
+        )
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="served page", daemon=True)
+        self._thread.start()
+        assert self._ready.wait(60)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+
+    def _run(self) -> None:
+        startup = self._server.startup
+
+        async def started(*args: Any, **kwargs: Any) -> None:
+            await startup(*args, **kwargs)
+            self._ready.set()
+
+        self._server.startup = started  # type: ignore[method-assign]
+        self._server.run()
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(20)
+
+
+class ChatPage:
+    """One open page."""
+
+    def __init__(self, page: Any, served: Served) -> None:
+        self.page = page
+        self.served = served
+        self.errors: list[str] = []
+        self.foreign: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", self._requested)
+
+    def _requested(self, request: Any) -> None:
+        if not request.url.startswith((self.served.url, "data:", "blob:")):
+            self.foreign.append(request.url)
+
+    def open(self) -> None:
+        self.page.goto(self.served.url)
+        self.page.wait_for_selector("#message textarea")
+        self.page.wait_for_function("document.querySelector('#message textarea').placeholder !== ''")
+
+    def ask(self, text: str, *, wait: bool = True) -> None:
+        """Types a message, sends it, and waits until its answer has ended."""
+        before = self.ended
+        self.page.fill("#message textarea", text)
+        self.page.press("#message textarea", "Enter")
+        if wait:
+            self.wait_ended(before + 1)
+
+    def wait_ended(self, count: int) -> None:
+        """Waits until so many answers show their figures and the box takes a message again."""
+        self.page.wait_for_function(
+            "n => [...document.querySelectorAll('#conversation .thought-group > .title')]"
+            ".filter(e => e.innerText.includes(' total ')).length >= n"
+            " && !document.querySelector('#message textarea').disabled"
+            " && !document.querySelector('#message .stop-button')",
+            arg=count,
+            timeout=30_000,
+        )
+
+    def wait_text(self, text: str) -> None:
+        self.page.wait_for_function(
+            "t => document.querySelector('#conversation').innerText.includes(t)", arg=text, timeout=30_000
+        )
+
+    @property
+    def ended(self) -> int:
+        return len([title for title in self.titles if " total " in title])
+
+    @property
+    def titles(self) -> list[str]:
+        """The lines of thoughts, tools, notes, errors and figures."""
+        found = self.page.eval_on_selector_all(
+            "#conversation .thought-group > .title", "all => all.map(e => e.innerText)"
+        )
+        return [" ".join(title.split()) for title in found]
+
+    @property
+    def said(self) -> list[str]:
+        """The person's messages on the page."""
+        return self._texts("[data-testid=user]")
+
+    @property
+    def answers(self) -> list[str]:
+        """The answers' visible texts on the page, without thoughts and figures."""
+        return [
+            text
+            for text in self.page.eval_on_selector_all(
+                "#conversation [data-testid=bot]",
+                "all => all.filter(e => !e.querySelector('.thought-group')).map(e => e.innerText)",
+            )
+            if text.strip()
+        ]
+
+    def _texts(self, selector: str) -> list[str]:
+        return list(self.page.eval_on_selector_all(f"#conversation {selector}", "all => all.map(e => e.innerText)"))
+
+    def choose(self, label: str) -> None:
+        """Chooses a backend by what the selector shows."""
+        self.page.click("#backend input")
+        self.page.click(f"ul[role=listbox] li:has-text('{label}')")
+        self.page.wait_for_function(
+            "t => document.querySelector('#backend input').value.startsWith(t)", arg=label
+        )
+
+    def settings(self) -> None:
+        self.page.click("#settings")
+        self.page.wait_for_selector("#system textarea", state="visible")
+
+
+def sse(pieces: Iterable[dict[str, Any] | str]) -> list[bytes]:
+    """The pieces as server-sent events."""
+    return [f"data: {p if isinstance(p, str) else json.dumps(p)}\n\n".encode() for p in pieces]
+
+
+def chunks(texts: Sequence[str], model: str = "tiny", **usage: int) -> list[bytes]:
+    """A Chat Completions stream that says these texts."""
+
+    def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        return {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": model, "choices": [choice]}
+
+    counted = {"prompt_tokens": 5, "completion_tokens": len(texts), "total_tokens": 5 + len(texts), **usage}
+    last = {**chunk({}), "choices": [], "usage": counted}
+    return sse([*(chunk({"content": text}) for text in texts), chunk({}, "stop"), last, "[DONE]"])
+
+
+def says(pieces: Sequence[bytes], hold: threading.Event | None = None, after: int = 0) -> Any:
+    """A handler that streams these pieces; with `hold`, it waits for that after so many of them."""
+
+    async def handler(_: Request) -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            import asyncio
+
+            for n, piece in enumerate(pieces):
+                if hold is not None and n == after:
+                    while not hold.is_set():
+                        await asyncio.sleep(0.005)
+                yield piece
+
+        return StreamingResponse(body(), media_type="text/event-stream")
+
+    return handler
