@@ -24,7 +24,6 @@ from chatlab.errors import (
     AuthenticationFailed,
     AuthRequired,
     BackendError,
-    MissingExtra,
     NotReady,
     Unavailable,
     classify,
@@ -127,6 +126,11 @@ class Credentials:
         self._host = host
         self._auth = auth
         self._thread = ThreadPoolExecutor(1, "databricks-credentials")
+        self._sdk: Any = None
+        if not isinstance(auth, UserAuth):  # the person's own token goes without the SDK
+            from databricks.sdk.config import Config
+
+            self._sdk = Config
         self._config: Any = None
         self._made_from: int | None = None  # a hash: the secret itself is held by the SDK alone
 
@@ -140,9 +144,8 @@ class Credentials:
             if not token:
                 raise AuthRequired("this backend answers as the signed-in person: sign in first")
             remember(token)
-            access = Access(
-                _ready(lambda: _host(self._host, self._auth)), {"Authorization": f"Bearer {token}"}
-            )
+            host = _ready(lambda: _host(self._host, self._auth))
+            access = Access(host, _sendable({"Authorization": f"Bearer {token}"}))
         else:
             access = await asyncio.get_running_loop().run_in_executor(self._thread, self._blocking_access)
         ctx.mark("credentials")
@@ -158,11 +161,7 @@ class Credentials:
         made_from = hash(tuple(sorted(arguments.items())))
         if self._config is None or self._made_from != made_from:
             try:
-                from databricks.sdk.config import Config
-            except ModuleNotFoundError as exc:
-                raise MissingExtra("databricks", "databricks", "databricks.sdk") from exc
-            try:
-                self._config = Config(**{**blank_settings(Config), **arguments})
+                self._config = self._sdk(**{**blank_settings(self._sdk), **arguments})
             except Exception as exc:
                 raise auth_error(exc) from exc
             self._made_from = made_from

@@ -19,7 +19,7 @@ from typing import Any
 from backends._hf_errors import error_from_exception, error_from_reply
 from backends._openai_errors import classify_sdk_error, retry_after
 from backends._sse import DONE, SseDecoder, decode
-from chatlab.errors import BackendError, ModelNotFound, Unavailable
+from chatlab.errors import AuthenticationFailed, BackendError, ModelNotFound, Unavailable
 
 _MAX_ERROR_BODY = 64_000  # bytes of a failure that are read
 _ERROR_BODY_SECONDS = 5.0
@@ -43,6 +43,7 @@ async def prepare(
     provider: str | None = None,
     token: str | None = None,
     bill_to: str | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Call:
     """The request that `AsyncInferenceClient` would send for `ask(client)`, a streamed call on it.
 
@@ -56,6 +57,7 @@ async def prepare(
         provider=provider,  # type: ignore[arg-type]
         token=token or _NO_TOKEN,
         bill_to=bill_to,
+        headers=dict(headers or {}),
     )
     calls: list[Call] = []
 
@@ -99,6 +101,8 @@ def _look_up(provider: str, model: str) -> None:
 
 
 def _error_in_preparation(exc: Exception) -> BackendError | None:
+    if isinstance(exc, ValueError) and "api key" in str(exc).lower().replace("_", " "):
+        return AuthenticationFailed(str(exc))
     if isinstance(exc, ValueError):  # "Model ... is not supported by provider ..."
         return ModelNotFound(str(exc))
     if isinstance(exc, OSError) or type(exc).__module__.startswith(("httpx", "requests")):

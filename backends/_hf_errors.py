@@ -87,6 +87,8 @@ def error_from_reply(status: int, body: Any, retry_after: float | None = None) -
     error = known or error_from_body(status, body, retry_after)
     if status == 410:  # what a provider says of a model that it served once
         return ModelNotFound(error.detail, status=status)
+    if status == 402:  # the account's credits are used up
+        return PermissionDenied(error.detail, status=status)
     if status == 424 and known is None:  # a container behind an endpoint that failed
         return Unavailable(error.detail, status=status)
     error.retry_after = retry_after

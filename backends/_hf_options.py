@@ -98,7 +98,21 @@ class HuggingFaceOptions(Options):
     bill_to: str | None = Field(
         None, min_length=1, description="Organisation that providers' calls are billed to."
     )
+    scale_up_timeout: int | None = Field(
+        None,
+        ge=1,
+        description="Seconds that a sleeping dedicated endpoint may hold a call while it wakes, rather than "
+        "refuse it (sent as X-Scale-Up-Timeout).",
+    )
     images: bool = Field(False, description="Whether the model takes images (task chat).")
+    takes_system: bool = Field(
+        True, description="Whether the model takes a system message (task chat); otherwise it is folded."
+    )
+    think_tags: Literal["text", "split", "begun"] = Field(
+        "text",
+        description="What to do with <think> tags in the answer: leave them, split the reasoning off, or "
+        "split it off although the opening tag stands in the prompt.",
+    )
     extra_body: Mapping[str, Any] = Field(
         default_factory=dict, description="Further fields of a chat request, sent as they are."
     )
@@ -133,6 +147,8 @@ class HuggingFaceOptions(Options):
             raise ValueError("provider is for a model id: an endpoint has none")
         if self.endpoint is not None and self.bill_to is not None:
             raise ValueError("bill_to is for providers: an endpoint is billed to its owner")
+        if self.endpoint is None and self.scale_up_timeout is not None:
+            raise ValueError("scale_up_timeout is for an endpoint")
         if self.task == "chat":
             if self.template is not None:
                 raise ValueError("template is for task text-generation: in a chat the server has its own")
@@ -147,8 +163,8 @@ class HuggingFaceOptions(Options):
             )
         if self.endpoint is not None and urlsplit(self.endpoint).path.rstrip("/").endswith("/v1"):
             raise ValueError("text generation is spoken at the server's root: leave /v1 out of the endpoint")
-        if self.extra_body or self.images:
-            raise ValueError("extra_body and images are for task chat")
+        if self.extra_body or self.images or not self.takes_system:
+            raise ValueError("extra_body, images and takes_system are for task chat")
         if isinstance(self.template, str | InlineTemplate):
             try:
                 load_template(self.template)
@@ -172,6 +188,11 @@ class HuggingFaceOptions(Options):
     def credential_required(self) -> bool:
         """Providers want a token; an endpoint may be open to all, unless a token was given for it."""
         return self.token is not None or self.endpoint is None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers besides the clients' own."""
+        return {} if self.scale_up_timeout is None else {"X-Scale-Up-Timeout": str(self.scale_up_timeout)}
 
 
 def _temperature(minimum: float) -> Parameter:

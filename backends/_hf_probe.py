@@ -17,13 +17,14 @@ _SECONDS = 10.0  # for each of at most three requests
 
 async def look(http: Any, options: HuggingFaceOptions, token: str | None, connect_timeout: float) -> Probe:
     """What the upstream says of itself. http: an `httpx2.AsyncClient`. Raises BackendError."""
-    asking = _Asking(http, token, connect_timeout)
-    # A token given for somebody else's endpoint is shown to nobody else.
-    identity = await asking.whoami() if token is not None and options.at_hugging_face else None
+    # A token given for somebody else's endpoint, or a provider's own key, is shown to nobody else.
+    own = token if token is not None and options.at_hugging_face and token.startswith("hf_") else None
+    hub = _Asking(http, own, connect_timeout)
+    identity = await hub.whoami() if own is not None else None
     if options.endpoint is not None:
-        return await _endpoint(asking, options.endpoint, identity)
+        return await _endpoint(_Asking(http, token, connect_timeout), options.endpoint, identity)
     assert options.model is not None
-    return await _model(asking, options.model, options.provider, identity)
+    return await _model(hub, options.model, options.provider, identity)
 
 
 async def _endpoint(asking: _Asking, endpoint: str, identity: str | None) -> Probe:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from backends._hf_errors import error_from_chunk
+from backends._think_tags import ThinkTags, _overlap
 from chatlab.errors import BrokenStream
 from chatlab.messages import Finish, FinishReason, Notice, StreamEvent, TextDelta, Usage
 
@@ -62,22 +63,17 @@ class StopFilter:
         return rest
 
 
-def _overlap(text: str, stop: str) -> int:
-    """How many characters at the end of `text` are the beginning of `stop`."""
-    for length in range(min(len(text), len(stop) - 1), 0, -1):
-        if text.endswith(stop[:length]):
-            return length
-    return 0
-
-
 class TextStream:
     """Folds the chunks of one answer into events.
 
     stops: what ends the answer and never shows. truncate: the number of prompt tokens that was asked for, to
-    say so if the prompt was cut.
+    say so if the prompt was cut. think: takes reasoning out of the text.
     """
 
-    def __init__(self, stops: Sequence[str] = (), *, truncate: int | None = None) -> None:
+    def __init__(
+        self, stops: Sequence[str] = (), *, truncate: int | None = None, think: ThinkTags | None = None
+    ) -> None:
+        self._think = think
         self._filter = StopFilter(stops)
         self._truncate = truncate
         self._tokens = 0
@@ -101,7 +97,7 @@ class TextStream:
         details = chunk.get("details")
         if isinstance(details, Mapping):
             self._end(details)
-        return [TextDelta(shown)] if shown else []
+        return self._events(shown)
 
     def feed_whole(self, body: Any) -> list[StreamEvent]:
         """The events of an answer that was not streamed (`best_of` cannot be)."""
@@ -115,7 +111,7 @@ class TextStream:
             raise BrokenStream("the answer came without its details")
         shown = "".join(self._token(token) for token in details.get("tokens") or ())
         self._end(details)
-        return [TextDelta(shown)] if shown else []
+        return self._events(shown)
 
     def end(self) -> list[StreamEvent]:
         """The last events. Raises BrokenStream if the server never said that it was done."""
@@ -124,14 +120,20 @@ class TextStream:
             finish = Finish("stop", Usage(output=self._tokens))
         if finish is None:
             raise BrokenStream("the stream ended before the endpoint said that it was done")
-        rest = self._filter.end()
-        events: list[StreamEvent] = [TextDelta(rest)] if rest else []
+        events = self._events(self._filter.end())
+        if self._think is not None:
+            events.extend(self._think.end())
         if self._cut:
             events.append(
                 Notice("history_truncated", f"only the last {self._truncate} tokens of the prompt were used")
             )
         reason = "stop" if self._filter.stopped else finish.reason
         return [*events, Finish(reason, finish.usage)]
+
+    def _events(self, shown: str) -> list[StreamEvent]:
+        if not shown:
+            return []
+        return [TextDelta(shown)] if self._think is None else self._think.feed(shown)
 
     def _token(self, token: Mapping[str, Any]) -> str:
         self._tokens += 1

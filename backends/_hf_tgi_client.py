@@ -29,7 +29,7 @@ _LONGEST_LINE = 2**20  # bytes; half of what aiohttp then takes: the last chunk 
 
 def import_text_generation() -> None:
     """Imports the client. Raises ModuleNotFoundError if it is not installed."""
-    import text_generation  # noqa: F401
+    import text_generation.client  # noqa: F401
     from pydantic import PydanticDeprecatedSince20
 
     # It calls a method that pydantic 2 renamed, at every request.

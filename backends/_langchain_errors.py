@@ -61,6 +61,9 @@ _BROKE = (
 )
 
 
+_NOTHING = "No generation chunks were returned"  # LangChain's words for a stream without a single chunk
+
+
 def classify_langchain(exc: Exception, *, begun: bool) -> ChatlabError:
     """The error for any exception; what is chatlab's own already is returned as it is. Raise it `from exc`.
 
@@ -71,7 +74,7 @@ def classify_langchain(exc: Exception, *, begun: bool) -> ChatlabError:
     """
     if isinstance(exc, ChatlabError):
         return exc
-    if begun and _broke(exc):
+    if (begun and _broke(exc)) or (isinstance(exc, ValueError) and str(exc) == _NOTHING):
         return BrokenStream(_detail(exc))
     try:
         return classify_sdk_error(exc)

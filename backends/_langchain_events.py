@@ -53,6 +53,8 @@ _REASONS: Mapping[str, FinishReason] = {
 # Providers whose streams always say how they ended, so that one which does not was cut off.
 _SAYS_ITS_END = ("openai", "azure", "anthropic")
 
+_CUT_OFF = "the model's stream ended without saying that it ended"
+
 # Where chains put their answer and their sources.
 _ANSWERS = ("answer", "output", "output_text", "result", "response", "text", "content", "generation")
 _SOURCES = ("context", "documents", "source_documents", "sources", "docs")
@@ -76,6 +78,8 @@ class MessageEvents:
         self._usage = Usage()
         self._reason: FinishReason | None = None
         self._model: str | None = None
+        self._hollow = False  # a message began that showed nothing and did not end
+        self._ended = False  # a message ended
         self._pieces = 0
         self._from_chunks = False
         self.answered = False
@@ -118,6 +122,8 @@ class MessageEvents:
         """What is still open, and the Finish. Raises BrokenStream if a model was cut off."""
         for message in list(self._open.values()):
             yield from self._close(message)
+        if self._hollow and not self._ended:
+            raise BrokenStream(_CUT_OFF)
         if self._pieces == 1 and not self._from_chunks:
             yield Notice("not_streamed", "the answer came in one piece")
         yield Finish(self._reason or "stop", self._usage, self._model)
@@ -134,6 +140,7 @@ class MessageEvents:
         if message is None:
             message = self._open[chunk.id] = _Streaming(chunk.id)
         for event in _content(chunk):
+            message.shown = True
             if isinstance(event, TextDelta):
                 self._pieces += 1
                 self._from_chunks = True
@@ -144,6 +151,7 @@ class MessageEvents:
             if message.starts_another(piece):
                 yield from self._calls_of(message)
             message.add(piece)
+            message.shown = True
         if chunk.usage_metadata and self._accounts:
             self._usage = _added(self._usage, chunk.usage_metadata)
         if chunk.response_metadata:
@@ -158,8 +166,13 @@ class MessageEvents:
         if message.id is not None:
             self._whole.add(message.id)
         self._texts.add("".join(message.text))
-        if self._accounts:
+        if not self._accounts:
+            return
+        if message.shown or _reason(message.metadata) is not None:
             self._note(message.metadata)
+        else:
+            # The Responses API's first chunk has an id of its own. Unless no other message comes, that is.
+            self._hollow = self._hollow or message.metadata.get("model_provider") in _SAYS_ITS_END
 
     def _calls_of(self, message: _Streaming) -> Iterator[StreamEvent]:
         for call in message.take():
@@ -235,7 +248,8 @@ class MessageEvents:
             self._model = model
         self._reason = _reason(metadata) or otherwise
         if self._reason is None and metadata.get("model_provider") in _SAYS_ITS_END:
-            raise BrokenStream("the model's stream ended without saying that it ended")
+            raise BrokenStream(_CUT_OFF)
+        self._ended = True
 
 
 class ModelEnds(BaseCallbackHandler):
@@ -256,10 +270,11 @@ class ModelEnds(BaseCallbackHandler):
 class _Streaming:
     """A message that is still arriving."""
 
-    __slots__ = ("_calls", "_index", "id", "metadata", "text")
+    __slots__ = ("_calls", "_index", "id", "metadata", "shown", "text")
 
     def __init__(self, identity: str | None) -> None:
         self.id = identity
+        self.shown = False
         self.text: list[str] = []
         self.metadata: dict[str, Any] = {}
         self._calls: dict[Any, _Call] = {}

@@ -80,7 +80,7 @@ class CallSockets:
                 if user is self:
                     # Not SSLSocket.shutdown, which takes the TLS state from under the thread that reads.
                     with suppress(OSError):
-                        pass
+                        _socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def release(self) -> None:
         """The call has ended well: its connections may go on in their pools."""

@@ -28,9 +28,9 @@ from backends._hf_options import (
 from backends._hf_probe import look
 from backends._hf_text import MAX_SERVER_STOPS, StopFilter, TextStream
 from backends._hf_tgi_client import import_text_generation, text_generation_chunks
-from backends._openai_wire import ChatStream, whole_chat
+from backends._openai_wire import ChatStream, ThinkTags, whole_chat
 from chatlab.backend import Backend, CallContext, Capabilities, ChatRequest, Probe
-from chatlab.errors import BrokenStream, MissingExtra, NotReady, UnsupportedContent
+from chatlab.errors import AuthenticationFailed, BrokenStream, MissingExtra, NotReady, UnsupportedContent
 from chatlab.history import PromptTemplate, to_openai, without_tools
 from chatlab.messages import Finish, Message, Notice, StreamEvent, TextDelta
 
@@ -47,7 +47,7 @@ class HuggingFaceBackend(Backend):
 
     def __init__(self, options: HuggingFaceOptions) -> None:
         super().__init__(options)
-        import huggingface_hub  # noqa: F401 - missing here, it is said to be missing
+        from huggingface_hub import AsyncInferenceClient  # noqa: F401 - loads it now, off the event loop
 
         from chatlab.http import async_client
 
@@ -60,7 +60,8 @@ class HuggingFaceBackend(Backend):
     def capabilities(cls, options: HuggingFaceOptions) -> Capabilities:
         """Text generation takes no files, and a system message only where its template does."""
         if options.task == "chat":
-            return Capabilities(files=("image/*",) if options.images else (), parameters=CHAT_PARAMETERS)
+            files = ("image/*",) if options.images else ()
+            return Capabilities(files, CHAT_PARAMETERS, system=options.takes_system)
         assert options.template is not None
         try:
             takes_system = load_template(options.template).takes_system
@@ -108,9 +109,17 @@ class HuggingFaceBackend(Backend):
         if credential is None or (credential.missing() is not None and not self.options.credential_required):
             return None
         try:
-            return credential.resolve().get_secret_value()
+            value = credential.resolve().get_secret_value()
         except LookupError as exc:
             raise NotReady(str(exc)) from exc
+        # With any other kind of key, huggingface_hub calls the provider itself rather than Hugging Face.
+        if self.options.token is None and self.options.endpoint is None and not value.startswith("hf_"):
+            raise AuthenticationFailed("HF_TOKEN is not a token of Hugging Face, which begins with hf_")
+        return value
+
+    def _think(self) -> ThinkTags | None:
+        tags = self.options.think_tags
+        return None if tags == "text" else ThinkTags(inside=tags == "begun")
 
     # -- chat
 
@@ -135,7 +144,9 @@ class HuggingFaceBackend(Backend):
             provider=options.provider if options.endpoint is None else None,
             token=token,
             bill_to=options.bill_to,
+            headers=options.headers,
         )
+        think = self._think()
         stop = StopFilter(stops)  # TGI leaves the stop sequence in the answer
         async with post(self._http, call, ctx.connect_timeout) as response:
             if _is_json(response):
@@ -143,10 +154,10 @@ class HuggingFaceBackend(Backend):
                 if isinstance(body, Mapping) and body.get("error") is not None:
                     raise error_from_chunk(body)
                 yield _WHOLE
-                for event in _shown(whole_chat(body), stop):
+                for event in _shown(whole_chat(body, think), stop):
                     yield event
                 return
-            stream = ChatStream()
+            stream = ChatStream(think)
             async with aclosing(data_chunks(response)) as chunks:
                 async for chunk in chunks:
                     if chunk.get("error") is not None:
@@ -174,11 +185,11 @@ class HuggingFaceBackend(Backend):
         whole = parameters.get("best_of", 1) > 1  # the protocol has no streaming for it
         if not whole:
             parameters.pop("best_of", None)
-        answer = TextStream(stops, truncate=parameters.get("truncate"))
+        answer = TextStream(stops, truncate=parameters.get("truncate"), think=self._think())
         if self.options.client == "hub":
             chunks = self._hub_chunks(prompt, parameters, whole, ctx, token)
         else:
-            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            headers = self.options.headers | ({"Authorization": f"Bearer {token}"} if token else {})
             chunks = text_generation_chunks(self._url(), headers, prompt, parameters, ctx.connect_timeout)
         async with aclosing(chunks) as items:
             async for item in items:
@@ -200,6 +211,7 @@ class HuggingFaceBackend(Backend):
             # Named at each call, too: the library files what it learns of a server under this name.
             lambda client: client.text_generation(prompt, model=url, details=True, stream=True, **parameters),
             token=token,
+            headers=self.options.headers,
         )
         if whole:
             call = Call(call.url, call.headers, {**call.body, "stream": False})

@@ -119,6 +119,8 @@ class LangChainOptions(Options):
     def _one_of_both(self) -> LangChainOptions:
         if (self.model is None) == (self.object is None):
             raise ValueError("give exactly one of model and object")
+        if self.model is not None and not self.provider:
+            raise ValueError("write the provider before the model, such as openai:gpt-5-mini")
         if self.object is not None and (self.base_url or self.api_key or self.model_options or self.secrets):
             raise ValueError("base_url, api_key, model_options and secrets go with model, not with object")
         for name in self.model_options:

@@ -63,12 +63,11 @@ def chat(
     given = parse_parameters(parameters, who.capabilities.parameters)
     settings = Settings(system, given, plain, not no_reasoning)
     piped = None if sys.stdin is not None and sys.stdin.isatty() else read_stdin()
-    if prompt == "-":  # as elsewhere: standard input, which is read anyway
-        prompt = None
-    text = "\n\n".join(filter(None, (prompt, piped)))
+    # "-" is standard input, as elsewhere; it is read anyway.
+    text = "\n\n".join(filter(None, ("" if prompt == "-" else prompt, piped)))
     with asyncio.Runner() as runner:
         try:
-            if not text and piped is None and sys.stdout.isatty() and not as_json:
+            if prompt is None and piped is None and sys.stdout.isatty() and not as_json:
                 from chatlab._cli_session import ChatSession
 
                 return ChatSession(lab, who, settings, attached, runner).run()
@@ -88,9 +87,7 @@ def _resolve(words: tuple[str, ...], backend: str | None) -> tuple[Lab, Entry, s
     target = chat_target(words)
     lab = open_lab(target.config)
     names, rest = target.names, target.rest
-    if (
-        not names and words == rest and rest
-    ):  # no target among the words, unless the first is a backend's name
+    if not names and rest and words == rest:  # no target, unless the first word is a backend's name
         if rest[0] in lab.backends:
             names, rest = rest[:1], rest[1:]
         elif len(rest) > 1:
@@ -108,7 +105,7 @@ def _resolve(words: tuple[str, ...], backend: str | None) -> tuple[Lab, Entry, s
     return lab, who, rest[0] if rest else None
 
 
-async def answer(turn: Turn, settings: Settings, *, label: bool = True) -> int:
+async def answer(turn: Turn, settings: Settings) -> int:
     """Paints one turn; returns the exit code. Raises what the turn raises, after what had arrived."""
     painter = painter_for_terminal(plain=settings.plain, reasoning=settings.reasoning)
     with stopping(turn) as stopped_by:

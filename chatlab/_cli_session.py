@@ -198,7 +198,8 @@ class _LineEditor:
         readline.set_history_length(_HISTORY_LINES)
         readline.set_completer_delims(" ")
         readline.set_completer(self._complete)
-        readline.parse_and_bind("tab: complete")
+        editline = "libedit" in (readline.__doc__ or "")  # what some builds of Python have in its place
+        readline.parse_and_bind("bind ^I rl_complete" if editline else "tab: complete")
 
     def read(self, prompt: str) -> str:
         """A line; one that ends in a backslash goes on. Raises EOFError and KeyboardInterrupt."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,8 +39,10 @@ def is_address(word: str) -> bool:
     if colon and kind in known and not rest[:1].isspace():
         return True
     if _ADDRESS_LIKE.fullmatch(word):
-        near = get_close_matches(kind, known, 1)
-        hint = f"did you mean {near[0]}:{rest}?" if near else f"the kinds are {', '.join(known)}"
+        from chatlab.errors import closest
+
+        near = closest(kind, known)
+        hint = f"did you mean {near}:{rest}?" if near else f"the kinds are {', '.join(known)}"
         raise click.UsageError(f"{word!r} is no address, there is no kind {kind!r}: {hint}")
     return False
 
@@ -113,13 +114,12 @@ def chat_target(words: tuple[str, ...]) -> Target:
 
 def entry(lab: Lab, name: str) -> Entry:
     """The backend of this name or address. Raises UsageError if there is none."""
-    from chatlab.errors import ConfigError
+    from chatlab.errors import ConfigError, did_you_mean
 
     try:
         return lab.backends[name]
     except ConfigError as exc:
-        near = get_close_matches(name, list(lab.backends), 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(name, lab.backends)
         raise click.UsageError("; ".join(exc.problems) + hint) from exc
 
 

@@ -82,6 +82,41 @@ def without_tools(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tup
     return tuple(kept), (notice,)
 
 
+def without_unmatched_tools(
+    messages: Sequence[Message],
+) -> tuple[tuple[Message, ...], tuple[Notice, ...]]:
+    """The same conversation without tool calls that got no result, and without results of no call.
+
+    Upstreams refuse both; a model that asked for a tool which nobody runs leaves such a call behind, and
+    every later turn of the conversation would fail. One notice counts them. Messages that held nothing else
+    vanish.
+    """
+    # By place, not by id alone: some upstreams count their ids anew in every answer.
+    open_calls: dict[str, tuple[int, int]] = {}
+    matched: set[tuple[int, int]] = set()
+    for at, message in enumerate(messages):
+        for number, part in enumerate(message.parts):
+            if isinstance(part, ToolCallPart):
+                open_calls[part.id] = (at, number)
+            elif isinstance(part, ToolResultPart) and part.id in open_calls:
+                matched |= {open_calls.pop(part.id), (at, number)}
+    kept: list[Message] = []
+    dropped = 0
+    for at, message in enumerate(messages):
+        parts = tuple(
+            part
+            for number, part in enumerate(message.parts)
+            if not isinstance(part, ToolCallPart | ToolResultPart) or (at, number) in matched
+        )
+        dropped += len(message.parts) - len(parts)
+        if parts or not message.parts:
+            kept.append(Message(message.role, parts))
+    if not dropped:
+        return tuple(messages), ()
+    what = "1 tool call" if dropped == 1 else f"{dropped} tool calls"
+    return tuple(kept), (Notice("other", f"{what} without a result not sent"),)
+
+
 def only(parts: Sequence[Part], kind: type[P], where: str, role: str) -> list[P]:
     """The parts, all of this kind. Raises UnsupportedContent naming the first that is not."""
     found: list[P] = []

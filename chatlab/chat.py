@@ -234,6 +234,7 @@ class Turn:
         assert self.request is not None
         entry, watch, idle = self.entry, self._stopwatch, self.entry.config.timeouts.idle
         clock = asyncio.get_running_loop().time
+        next_reset = 0.0
         # Importing an SDK can take seconds, in which other people's streams must go on.
         backend = entry.backend() if entry.made else await asyncio.to_thread(entry.backend)
         async with aclosing(backend.stream(self.request, self._ctx)) as stream:  # type: ignore[type-var]
@@ -246,8 +247,10 @@ class Turn:
                 if self.answer.finish is not None:
                     raise BrokenStream("the backend went on after its end")
                 self._deliver(event)
-                if watch.delta_seen:
-                    timer.reschedule(min(deadline, clock() + idle))
+                if watch.delta_seen and arrived >= next_reset:
+                    # Once in a while is enough: the timer fires late by that, never early.
+                    timer.reschedule(min(deadline, clock() + 1.05 * idle))
+                    next_reset = arrived + 0.05 * idle
                 if len(self._unread) >= _MAX_UNREAD:
                     self._room.clear()
                     await self._room.wait()

@@ -79,7 +79,13 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
     load_config(path)  # its mistakes are said at once, not after the seconds that importing the page takes
     from chatlab.ui.server import serve as run
 
-    run(path, host, port)
+    try:
+        run(path, host, port)
+    except SystemExit as exc:  # uvicorn leaves with a code of its own, which means something else here
+        if exc.code:
+            raise click.ClickException(
+                "the server could not start, for the reason above; --port 0 takes a free port"
+            ) from exc
 
 
 @main.command(short_help="Ask a backend, or talk to it.", epilog=f"{_WHERE}\n{_DEFAULT}")

@@ -118,7 +118,9 @@ class BackendError(ChatlabError):
         retryable: bool = False,
     ) -> None:
         self.detail = _one_line(detail)
-        super().__init__(self.detail)  # what upstreams write may hold a credential: a repr shows the arguments
+        super().__init__(
+            self.detail
+        )  # what upstreams write may hold a credential: a repr shows the arguments
         self.backend = backend
         self.status = status
         self.retry_after = retry_after

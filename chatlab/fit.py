@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from chatlab.backend import Capabilities, ChatRequest, ParameterValue
 from chatlab.errors import UnsupportedContent
-from chatlab.history import fold_system
+from chatlab.history import fold_system, without_unmatched_tools
 from chatlab.messages import FilePart, Message, Notice, Part
 
 
@@ -28,7 +28,9 @@ def fit(
         raise UnsupportedContent(
             "there is nothing to send: write a message, or choose a backend that takes files"
         )
-    fitted = [message for message in fitted if message.parts]
+    matched, unmatched = without_unmatched_tools([message for message in fitted if message.parts])
+    fitted = list(matched)
+    notices.extend(unmatched)
     if system and not any(message.role == "system" for message in fitted):
         fitted.insert(0, Message.of("system", system))
     if not capabilities.system and any(message.role == "system" for message in fitted):
@@ -52,7 +54,12 @@ def accepts(patterns: Sequence[str], media_type: str) -> bool:
 def _without_files(message: Message, patterns: Sequence[str], notices: list[Notice]) -> Message:
     parts: list[Part] = []
     for part in message.parts:
-        if isinstance(part, FilePart) and not accepts(patterns, part.media_type):
+        if isinstance(part, FilePart) and message.role == "assistant":
+            # Shown by an earlier answer: no upstream takes it back.
+            notices.append(
+                Notice("file_dropped", f"{part.name or 'a file'} of an earlier answer was not sent")
+            )
+        elif isinstance(part, FilePart) and not accepts(patterns, part.media_type):
             notices.append(
                 Notice("file_dropped", f"{part.name or 'a file'} was not sent: no {part.media_type} here")
             )

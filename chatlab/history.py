@@ -19,7 +19,7 @@ What holds for all of them:
 from __future__ import annotations
 
 from chatlab._chat_history import from_openai, to_openai
-from chatlab._conversation import fold_system, merge_consecutive, without_tools
+from chatlab._conversation import fold_system, merge_consecutive, without_tools, without_unmatched_tools
 from chatlab._gradio_history import OWN_IDS, fenced, from_gradio, to_gradio
 from chatlab._langchain_history import from_langchain, to_langchain
 from chatlab._prompt_template import NAMED_TEMPLATES, PromptTemplate
@@ -41,4 +41,5 @@ __all__ = [
     "to_openai",
     "to_responses",
     "without_tools",
+    "without_unmatched_tools",
 ]

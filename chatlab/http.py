@@ -5,6 +5,8 @@ Imported only by backends, inside `__init__`: it brings httpx2.
 
 from __future__ import annotations
 
+import ssl
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -39,4 +41,11 @@ def async_client(**kwargs: Any) -> httpx2.AsyncClient:
     """
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
     kwargs.setdefault("timeout", httpx2.Timeout(None, connect=10.0))
-    return httpx2.AsyncClient(transport=MarkingTransport(limits=limits), **kwargs)
+    transport = MarkingTransport(verify=_certificates(), limits=limits)
+    return httpx2.AsyncClient(transport=transport, **kwargs)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    # Reading the authorities takes tens of milliseconds: once, not once a backend.
+    return httpx2.create_ssl_context()

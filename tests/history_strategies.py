@@ -20,7 +20,7 @@ from chatlab.messages import (
 
 # The machine that runs this may be busy, and the same commit gives the same result. To look further, set more
 # examples and derandomize=False; a failing example belongs into a test of its own.
-relaxed = settings(deadline=None, database=None, max_examples=1000, derandomize=False)
+relaxed = settings(deadline=None, database=None, max_examples=60, derandomize=True)
 
 texts = st.text(min_size=1, max_size=40)
 names = st.from_regex(r"[a-z]{1,8}", fullmatch=True)

@@ -30,6 +30,7 @@ from chatlab.messages import (
     TextDelta,
     TextPart,
     ToolCall,
+    ToolCallPart,
     ToolResult,
     Usage,
 )
@@ -404,3 +405,23 @@ async def test_many_turns_at_once_do_not_wait_for_each_other() -> None:
         assert (turn.outcome, waiting.outcome) == ("finished", "running")
         gate.set()
         assert [event async for event in waiting] == [Finish("stop")]
+
+
+async def test_what_no_upstream_takes_back_is_left_out_of_the_history_and_said() -> None:
+    got: list[ChatRequest] = []
+
+    async def script(request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
+        got.append(request)
+        yield Finish("stop")
+
+    entry, _ = entry_for(script, Capabilities(files=("image/*",)))
+    answer = Message(
+        "assistant",
+        (TextPart("here"), FilePart("image/png", "plot.png", data=b"x"), ToolCallPart("1", "never_run", "{}")),
+    )
+    async with run_turn(entry, [*ASK, answer, Message.of("user", "and?")]) as turn:
+        events = [event async for event in turn]
+    assert got[0].messages[1] == Message.of("assistant", "here")
+    details = [event.detail for event in events if isinstance(event, Notice)]
+    assert details[0] == "plot.png of an earlier answer was not sent"
+    assert len(details) == 2

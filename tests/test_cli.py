@@ -5,8 +5,10 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -230,10 +232,8 @@ def test_no_secret_is_shown_even_in_a_traceback(folder: Path) -> None:
 
 
 def test_an_error_cannot_paint_the_terminal(folder: Path) -> None:
-    (folder / "b.yaml").write_text(
-        'backends: {a: {kind: echo, fail: {error: invalid_request, detail: "x\\e[2Jy\\nz"}}}\n'
-    )
-    assert "a: xy z" in one_sentence(run("chat", "b.yaml", "hi"))
+    done = run("init", "a\x1b[2Jb\n/c.yaml")
+    assert one_sentence(done) == "chatlab: ab /c.yaml: No such file or directory"
 
 
 def test_parameters_are_sent() -> None:
@@ -364,6 +364,29 @@ def test_a_reader_who_leaves_ends_it_quietly(args: list[str]) -> None:
         errors = process.stderr.read()
         process.wait(timeout=10)
     assert (errors, process.returncode) == (b"", 141)
+
+
+def test_serve_opens_the_page_until_it_is_interrupted() -> None:
+    with start("serve", "lab.yaml", "--port", "0") as process:
+        assert process.stderr is not None
+        log = b""
+        while (found := re.search(rb"http://127\.0\.0\.1:\d+", log)) is None:
+            log += os.read(process.stderr.fileno(), 4096) or pytest.fail(log.decode())
+        with urllib.request.urlopen(found[0].decode(), timeout=20) as reply:
+            assert reply.status == 200 and b"gradio" in reply.read()
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+    assert (out, process.returncode) == (b"", 0)
+
+
+def test_a_port_that_is_taken_is_a_sentence_and_1() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        start("serve", "lab.yaml", "--port", str(taken.getsockname()[1])) as process,
+    ):
+        _, errors = process.communicate(timeout=60)
+    assert errors.decode().splitlines()[-1].startswith("chatlab: the server could not start")
+    assert process.returncode == 1 and b"Traceback" not in errors
 
 
 def test_a_closed_standard_output_is_no_mistake_of_chatlab() -> None:

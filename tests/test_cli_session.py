@@ -4,8 +4,10 @@ import fcntl
 import os
 import pty
 import re
+import readline
 import select
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -34,11 +36,15 @@ class Terminal:
     def __init__(self, *args: str, env: dict[str, str] | None = None) -> None:
         self.written = ""
         self._mark = 0
-        self._pid, self._fd = pty.fork()
-        if self._pid == 0:
-            every = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **(env or {})}
-            os.execvpe(sys.executable, [sys.executable, "-m", "chatlab", *args], every)
-        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self._fd, self._other = pty.openpty()
+        fcntl.ioctl(self._other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        # The first terminal that the leader of a session opens becomes its own: Ctrl-C is a signal then.
+        command = ["sh", "-c", 'exec "$@" <"$0" >"$0" 2>&1', os.ttyname(self._other)]
+        self._process = subprocess.Popen(
+            [*command, sys.executable, "-m", "chatlab", *args],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **(env or {})},
+            start_new_session=True,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +52,10 @@ class Terminal:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._process.kill()
+        self._process.wait()
         os.close(self._fd)
+        os.close(self._other)
 
     def wait_for(self, pattern: str, timeout: float = 30) -> str:
         """Reads until this stands there, after what was waited for before; returns the text up to its end."""
@@ -70,17 +79,15 @@ class Terminal:
         """Reads to the end; returns the exit code."""
         while self._read():
             pass
-        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        return self._process.wait()
 
     def _read(self) -> bool:
-        if not select.select([self._fd], [], [], 1)[0]:
-            return True
-        try:
-            data = os.read(self._fd, 65536)
-        except OSError:  # the other side is closed
-            return False
-        self.written += data.decode("utf-8", "replace")
-        return bool(data)
+        """Reads what is there; whether more may come."""
+        ended = self._process.poll() is not None
+        if not select.select([self._fd], [], [], 0 if ended else 0.1)[0]:
+            return not ended
+        self.written += os.read(self._fd, 65536).decode("utf-8", "replace")
+        return True
 
 
 @pytest.fixture(autouse=True)
@@ -279,8 +286,17 @@ def test_a_message_of_several_lines() -> None:
         terminal.wait_for(r"\.\.\. ")
         terminal.type("two\r")
         assert "2 in, 2 out" in visible(terminal.wait_for("plain> "))
+        terminal.type("\x04")
+        assert terminal.end() == 0
+
+
+@pytest.mark.skipif("libedit" in (readline.__doc__ or ""), reason="libedit knows no bracketed paste")
+def test_a_pasted_message_of_several_lines_is_one_message() -> None:
+    with Terminal("chat", "lab.yaml") as terminal:
+        terminal.wait_for("plain> ")
         terminal.type("\x1b[200~three\nfour five\x1b[201~\r")  # as a terminal pastes
-        assert "7 in, 3 out" in visible(terminal.wait_for("plain> "))
+        assert "3 in, 3 out" in visible(terminal.wait_for("first token.*\n"))
+        terminal.wait_for("plain> ")
         terminal.type("\x04")
         assert terminal.end() == 0
 

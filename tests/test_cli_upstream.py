@@ -110,11 +110,13 @@ def test_ctrl_c_while_recording_keeps_what_was_recorded(front: Front, folder: Pa
 
 
 def test_a_refused_key_is_a_sentence_without_the_key(front: Front) -> None:
-    front.fail(401, {"error": {"message": f"Incorrect API key provided: {KEY}.", "code": "invalid_api_key"}})
+    body = {"error": {"message": f"Incorrect API key provided: {KEY}.", "code": "invalid_api_key"}}
+    front.fail(401, body, headers={"x-seen": KEY})  # which the HTTP library logs
     done = run("--debug", "chat", "lab.yaml", "-b", "local", "hello")
     assert done.exit_code == 1
     assert "check the backend's key or token" in done.stderr.splitlines()[-1]
-    assert "Traceback" in done.stderr and KEY not in done.stderr
+    assert "Traceback" in done.stderr and "x-seen" in done.stderr
+    assert KEY not in done.stderr
 
 
 def test_the_key_is_not_in_the_log(front: Front) -> None:

@@ -71,6 +71,8 @@ def test_carriage_returns_cannot_overwrite_a_line() -> None:
 def test_a_sequence_that_never_ends_hides_no_text() -> None:
     hidden = "this is important. " * 300
     assert clean(f"\x1b]0;{hidden}") == f"]0;{hidden}"
+    assert hidden in Cleaner().feed(f"\x1b]0;{hidden}"), "and it is not held back either"
+    assert hidden in clean(f"\x1b]0;{hidden}\x07after")
     assert clean("a\x1b]0;b") == "a]0;b"
     assert clean("a\x1b") == "a"
 
@@ -176,11 +178,11 @@ def painted(*events: object, reasoning: bool = True, every: int = 1, height: int
         if number % every == 0:
             painter.paint()
     painter.end()
-    return on_screen(out.getvalue()), err.getvalue()
+    return on_screen(out.getvalue(), height), err.getvalue()
 
 
-def on_screen(written: str) -> str:
-    """The few sequences that rich uses to repaint, carried out on an endless screen."""
+def on_screen(written: str, height: int) -> str:
+    """The few sequences that rich uses to repaint, carried out: what scrolled away, and the screen."""
     import re
 
     lines, row, column = [""], 0, 0
@@ -193,7 +195,7 @@ def on_screen(written: str) -> str:
         elif token == "\x1b[2K":
             lines[row] = ""
         elif up := re.fullmatch(r"\x1b\[(\d+)A", token):
-            row -= int(up[1])
+            row = max(row - int(up[1]), len(lines) - height)  # what has scrolled away is out of reach
         elif re.fullmatch(r"\x1b\[\?25[hl]", token):
             pass
         else:
@@ -226,6 +228,7 @@ def f():
 | 1 | 2 |
 
 1. first
+
 2. second
 
 &#27;[31m and \x1b[31mthe end.

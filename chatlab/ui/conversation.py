@@ -125,6 +125,9 @@ class Sessions:
         if session is not None:
             session.stop()
 
+    def __len__(self) -> int:
+        return len(self._by_hash)
+
     @property
     def running(self) -> int:
         """How many turns run, over all pages."""

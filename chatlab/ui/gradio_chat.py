@@ -22,7 +22,7 @@ from chatlab.chat import Turn, run_turn
 from chatlab.config import Ui
 from chatlab.errors import BackendError, ChatlabError, UnsupportedContent
 from chatlab.history import from_gradio
-from chatlab.messages import FilePart, Message
+from chatlab.messages import FilePart, Message, Notice
 from chatlab.registry import Backends, Entry
 from chatlab.secret import scrubbed_traceback
 from chatlab.ui.conversation import Conversation, Exchange, Session, Sessions
@@ -61,7 +61,8 @@ class Chat:
             user = from_gradio([], message)[0][-1]
             check_files(user)
             said = values(self._parameters, controls)
-            exchange = Exchange(self._parent(conversation, history, entry), user, entry.label)
+            parent, adopted = self._parent(conversation, history, entry)
+            exchange = Exchange(parent, user, entry.label)
         except ChatlabError as exc:
             refused = paint_error(_sentence(exc))
             yield [refused], [*history, {"role": "user", "content": _plain(message)}, refused]
@@ -71,7 +72,7 @@ class Chat:
         before = self._before(conversation, exchange)
         messages, notices = conversation.messages(exchange)
         painter = Painter(exchange.id, entry.label)
-        for notice in notices:
+        for notice in (*adopted, *notices):
             painter.add(notice)
         turn = run_turn(entry, messages, parameters=said, system=system if system.strip() else None)
         async with aclosing(self._paints(session, exchange, turn, painter)) as paints:
@@ -109,7 +110,7 @@ class Chat:
 
     def _pace(self) -> float:
         """Seconds between two paints: 20 a second for one stream, about 6 for each of many."""
-        return min(0.16, 0.05 + 0.004 * (self._sessions.running - 1))
+        return min(0.16, 0.05 + 0.008 * (self._sessions.running - 1))
 
     async def stopped(self, request: gr.Request) -> list[Any]:
         """What the page shows after a stop, once the upstream is closed."""
@@ -132,27 +133,32 @@ class Chat:
             before += [paint_message(earlier.user), *earlier.painted]
         return [*before, paint_message(exchange.user)]
 
-    def _parent(self, conversation: Conversation, history: list[Any], entry: Entry) -> str | None:
+    def _parent(
+        self, conversation: Conversation, history: list[Any], entry: Entry
+    ) -> tuple[str | None, tuple[Notice, ...]]:
         """The exchange this one follows: the last painted one, whatever was undone, edited or retried."""
         for shown in reversed(history):
             metadata = shown.get("metadata") if isinstance(shown, dict) else None
             named = turn_of((metadata or {}).get("id"))
             if named is not None and named in conversation:
-                return named
+                return named, ()
         return self._adopt(conversation, history, entry)
 
-    def _adopt(self, conversation: Conversation, history: list[Any], entry: Entry) -> str | None:
-        """Takes over a history this server does not hold: an API client's, or one from before a restart."""
+    def _adopt(
+        self, conversation: Conversation, history: list[Any], entry: Entry
+    ) -> tuple[str | None, tuple[Notice, ...]]:
+        """Takes over a history this server does not hold: an API client's, or one it has forgotten."""
         last: Exchange | None = None
-        for message in from_gradio(history)[0]:
+        messages, notices = from_gradio(history)
+        for message in messages:
+            check_files(message)
             if message.role == "user":
-                check_files(message)
                 last = Exchange(last.id if last else None, message, entry.label)
                 conversation.add(last)
             elif last is not None:
                 last.answer += message.parts
                 last.painted.append(paint_message(message))
-        return last.id if last else None
+        return (last.id if last else None), notices
 
 
 def check_files(message: Message) -> None:

@@ -18,6 +18,7 @@ from chatlab.registry import Backends
 from chatlab.ui.gradio_chat import Chat
 from chatlab.ui.gradio_controls import control, parameters_of, preset_values
 from chatlab.ui.gradio_safety import SafetyHeaders, link_guard
+from chatlab.ui.gradio_thrift import keep_config, spare_gradio
 
 _LATEX = [
     {"left": "$$", "right": "$$", "display": True},
@@ -30,6 +31,10 @@ _NO_PRESET = "none"
 class WindowedChat(gr.ChatInterface):  # type: ignore[misc]
     """A ChatInterface whose function says how the whole conversation looks, not only its answer."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        keep_config(self.null_component)  # it is written to, for nothing, at every paint
+
     async def _stream_fn(self, message: Any, history: list[Any], *args: Any) -> AsyncIterator[Any]:
         async with aclosing(self.fn(message, history, *args)) as paints:
             async for answer, shown in paints:
@@ -41,6 +46,7 @@ class Page(gr.Blocks):  # type: ignore[misc]
 
     def __init__(self, lab: Lab) -> None:
         assert lab.config is not None
+        spare_gradio()
         self.lab_config: Config = lab.config
         super().__init__(title=lab.config.ui.title, fill_height=True, analytics_enabled=False)
         with self:
@@ -87,7 +93,7 @@ def _fill(page: gr.Blocks, lab: Lab) -> None:
     with gr.Row(elem_classes="chatlab-head"):
         with gr.Column(scale=3, min_width=160):
             gr.Markdown(f"# {ui.title}" + (f"\n{ui.description}" if ui.description else ""))
-        with gr.Column(scale=2, min_width=240), gr.Row(elem_classes="chatlab-choice"):
+        with gr.Column(scale=3, min_width=280), gr.Row(elem_classes="chatlab-choice"):
             selector = gr.Dropdown(
                 _choices(backends),
                 value=first,
@@ -98,12 +104,12 @@ def _fill(page: gr.Blocks, lab: Lab) -> None:
                 min_width=140,
             )
             settings = gr.Button(
-                labels.get("parameters", "Settings"), size="sm", scale=1, min_width=90, elem_id="settings"
+                labels.get("parameters", "Options"), size="sm", scale=1, min_width=90, elem_id="settings"
             )
     status = gr.Markdown(_status(backends, first), elem_classes="chatlab-status")
 
     with gr.Sidebar(position="right", open=False, width=320, elem_id="settings-panel") as panel:
-        gr.Markdown(f"### {labels.get('parameters', 'Settings')}")
+        gr.Markdown(f"### {labels.get('parameters', 'Options')}")
         preset = gr.Dropdown(
             [_NO_PRESET, *ui.presets],
             value=_NO_PRESET,

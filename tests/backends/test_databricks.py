@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from backends.databricks import DatabricksBackend
 from chatlab.backend import CallContext, Capabilities, ChatRequest
@@ -298,6 +298,22 @@ async def test_a_page_instead_of_an_answer_is_broken(workspace: Workspace) -> No
     workspace.front.on("POST", "/serving-endpoints/bot/invocations", page)
     with pytest.raises(BrokenStream, match="answered with text/html"):
         await ask(task="chat")
+
+
+async def test_an_error_without_an_end_is_not_read_for_ever(workspace: Workspace) -> None:
+    async def endless(_: Request) -> Response:
+        async def pieces() -> AsyncIterator[bytes]:
+            while True:
+                yield b"no " * 1000
+                await asyncio.sleep(0)
+
+        return StreamingResponse(pieces(), 500)
+
+    workspace.front.on("POST", "/serving-endpoints/bot/invocations", endless)
+    async with asyncio.timeout(20):
+        with pytest.raises(Unavailable):
+            await ask(task="chat")
+    assert await asyncio.to_thread(workspace.invocations("bot")[0].closed.wait, 5)
 
 
 # -- closing

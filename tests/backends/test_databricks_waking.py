@@ -10,11 +10,12 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from backends._databricks_requests import Endpoint
 from chatlab.backend import CallContext
 from chatlab.errors import Unavailable
 from chatlab.messages import Finish, Notice, StreamEvent, TextDelta
 from tests.backends.databricks_calls import HELLO, agent, ask, backend, of_type, text_of
-from tests.servers.databricks import Gate, Workspace, streams
+from tests.servers.databricks import Gate, ServedEndpoint, Workspace, streams
 
 # Seconds: soon, where the look at the endpoint is what is tested; never, where it must not happen.
 SOON, NEVER = 0.05, 60.0
@@ -97,6 +98,25 @@ async def test_an_endpoint_that_is_slow_but_not_waking_is_not_said_to_be(
     gate.open()
     assert await answer == [TextDelta("x"), Finish("stop")]
     await made.aclose()
+
+
+@pytest.mark.parametrize(
+    ("state", "at_once", "after_a_while"),
+    [
+        ({}, False, False),
+        ({"scale_to_zero": True}, False, True),
+        ({"message": "Scaled to zero", "scale_to_zero": True}, True, True),
+        ({"message": "Stopped", "scale_to_zero": True}, False, False),  # no request wakes it
+        ({"ready": "NOT_READY"}, True, True),
+        ({"ready": "NOT_READY", "message": "Endpoint was stopped"}, False, False),
+        ({"config_update": "IN_PROGRESS"}, False, False),  # the old version answers meanwhile
+    ],
+)
+def test_which_state_means_waking(state: dict[str, Any], at_once: bool, after_a_while: bool) -> None:
+    served = ServedEndpoint("bot", None, streams([]), **state)
+    endpoint = Endpoint.of("bot", served.body())
+    assert (endpoint.waking() is not None) == at_once
+    assert (endpoint.waking(waited=3) is not None) == after_a_while
 
 
 async def test_a_reply_that_comes_in_time_asks_nothing_more(workspace: Workspace) -> None:

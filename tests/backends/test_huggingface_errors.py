@@ -139,7 +139,7 @@ async def test_the_servers_own_refusal_of_a_prompt_that_is_too_long_is_that(tgi:
 REPLIES: list[tuple[int, Any, type[BackendError], bool]] = [
     (400, {"error": "bad"}, InvalidRequest, False),
     (401, {"error": "Invalid username or password."}, AuthenticationFailed, False),
-    (402, {"error": "You have exceeded your monthly included credits"}, InvalidRequest, False),
+    (402, {"error": "You have exceeded your monthly included credits"}, PermissionDenied, False),
     (
         403,
         {"error": "This authentication method does not have sufficient permissions"},

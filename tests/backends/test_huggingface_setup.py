@@ -63,6 +63,7 @@ async def made() -> AsyncIterator[Any]:
         ({"endpoint": "https://a.example", "provider": "groq"}, "provider is for a model id"),
         ({"endpoint": "https://a.example", "bill_to": "org"}, "bill_to is for providers"),
         ({"endpoint": "https://me:pa55word@a.example"}, "endpoint holds a password"),
+        ({"model": "org/m", "scale_up_timeout": 3}, "scale_up_timeout is for an endpoint"),
         ({"endpoint": "a.example"}, "should match pattern"),
         ({"model": "org/m", "template": "chatml"}, "template is for task text-generation"),
         (
@@ -72,6 +73,7 @@ async def made() -> AsyncIterator[Any]:
         ({**TEXT, "template": None}, "needs a template"),
         ({**TEXT, "endpoint": "http://localhost:1/v1/"}, "leave /v1 out"),
         ({**TEXT, "images": True}, "are for task chat"),
+        ({**TEXT, "takes_system": False}, "are for task chat"),
         ({**TEXT, "template": "no-such"}, "the names are"),
         ({**TEXT, "template": {"jinja": "{% if %}"}}, "not a Jinja template"),
         ({**TEXT, "endpoint": None, "model": "org/m", "provider": "groq"}, "hf-inference only"),
@@ -154,6 +156,7 @@ def test_a_template_without_a_place_for_it_leaves_the_system_prompt_to_be_folded
             "template": {"jinja": "{% for m in messages if m.role != 'system' %}{{ m.content }}{% endfor %}"},
         }
     )
+    assert HuggingFaceBackend.capabilities(Options(model="org/m", takes_system=False)).system is False
     assert HuggingFaceBackend.capabilities(takes).system is True
     assert HuggingFaceBackend.capabilities(refuses).system is False
 
@@ -229,6 +232,25 @@ async def test_a_login_on_this_machine_is_not_sent_to_an_endpoint(
     backend = made(endpoint=tgi.url)
     [event async for event in backend.stream(HELLO, CallContext())]
     assert TOKEN not in str(tgi.last)
+
+
+async def test_a_default_token_that_is_none_of_hugging_face_goes_to_no_provider(
+    made: Any, hub: TgiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "some-other-key")
+    with pytest.raises(AuthenticationFailed, match="begins with hf_"):
+        [event async for event in made(model="org/model", provider="together").stream(HELLO, CallContext())]
+    assert hub.requests == []
+
+
+async def test_a_providers_own_key_is_not_shown_to_the_hub(
+    made: Any, hub: TgiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_TOKEN", "key-of-together")
+    backend = made(model="org/model", provider="together", token={"env": "MY_TOKEN"})
+    found = await backend.probe(CallContext())
+    assert (found.model_known, found.identity) == (True, None)
+    assert all("key-of-together" not in str(seen.headers) for seen in hub.requests)
 
 
 # -- providers, with the Hub and a provider played by one server

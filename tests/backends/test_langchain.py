@@ -6,7 +6,7 @@ import asyncio
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -99,75 +99,104 @@ def finish(found: list[StreamEvent]) -> Finish:
     return found[-1]
 
 
-def by_name(front: Front, **options: Any) -> LangChainBackend:
-    return LangChainBackend(
-        LangChainOptions.model_validate({"model": "openai:table", "base_url": f"{front.url}/v1", **options})
-    )
+@pytest.fixture
+async def by_name(front: Front) -> AsyncIterator[Load]:
+    """A backend of the server's model by name."""
+    made: list[LangChainBackend] = []
+
+    def make(**options: Any) -> LangChainBackend:
+        given = {"model": "openai:table", "base_url": f"{front.url}/v1", **options}
+        made.append(LangChainBackend(LangChainOptions.model_validate(given)))
+        return made[-1]
+
+    yield make
+    for backend in made:
+        await backend.aclose()
 
 
 # -- a model by name
 
 
-async def test_a_model_by_name_answers_with_usage_reason_and_model(front: Front, llama: LlamaServer) -> None:
-    backend = by_name(front)
+async def test_a_model_by_name_answers_with_usage_reason_and_model(
+    by_name: Load, front: Front, llama: LlamaServer
+) -> None:
+    backend = by_name()
     found = await events(backend, ask("hi"))
-    await backend.aclose()
     assert text(found) == llama.text
     end = finish(found)
     assert (end.reason, end.model) == ("stop", "table")
     assert end.usage.input and end.usage.output and end.usage.output > 20
 
 
-async def test_reasoning_beside_the_text_is_an_event(front: Front, llama: LlamaServer) -> None:
-    backend = by_name(front)
+async def test_reasoning_beside_the_text_is_an_event(by_name: Load, front: Front, llama: LlamaServer) -> None:
+    backend = by_name()
     found = await events(backend, ask(f"{THINKING} about it"))
-    await backend.aclose()
     assert "".join(event.text for event in found if isinstance(event, ReasoningDelta)) == THOUGHT
     assert text(found) == llama.text
 
 
-async def test_an_answer_that_was_cut_says_so(front: Front) -> None:
-    backend = by_name(front)
+async def test_the_responses_api_streams_through_langchain(
+    by_name: Load, front: Front, llama: LlamaServer
+) -> None:
+    backend = by_name(model_options={"use_responses_api": True})
+    found = await events(backend, ask("hi", temperature=0.5))
+    cut = await events(backend, ask("hi", max_tokens=3))
+    assert {seen.path for seen in front.requests} == {"/v1/responses"}
+    assert text(found) == llama.text
+    assert (finish(found).reason, finish(found).model) == ("stop", "table")
+    assert finish(found).usage.output
+    assert finish(cut).usage.output == 3
+
+
+@pytest.mark.parametrize(
+    "begun", [[], ['data: {"model":"m","choices":[{"delta":{"role":"assistant"}}]}\n\n']]
+)
+async def test_a_stream_that_ends_before_it_said_anything_is_broken(
+    by_name: Load, front: Front, begun: list[str]
+) -> None:
+    front.stream("/v1/chat/completions", [*begun, "data: [DONE]\n\n"])
+    backend = by_name()
+    with pytest.raises(BrokenStream):
+        await events(backend, ask("hi"))
+
+
+async def test_an_answer_that_was_cut_says_so(by_name: Load, front: Front) -> None:
+    backend = by_name()
     found = await events(backend, ask("hi", max_tokens=3))
-    await backend.aclose()
     assert finish(found).reason == "length"
     assert finish(found).usage.output == 3
 
 
 async def test_the_key_for_openai_never_goes_to_another_host(
-    front: Front, monkeypatch: pytest.MonkeyPatch
+    by_name: Load, front: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-the-real-one-0123456789")
-    backend = by_name(front)
+    backend = by_name()
     await events(backend, ask("hi"))
-    await backend.aclose()
     assert "sk-the-real-one" not in str(front.last.headers)
 
 
-async def test_a_failing_model_is_asked_once(front: Front) -> None:
+async def test_a_failing_model_is_asked_once(by_name: Load, front: Front) -> None:
     front.fail(429, {"error": {"message": "slow down"}}, {"retry-after": "5"}, times=1)
-    backend = by_name(front)
+    backend = by_name()
     with pytest.raises(RateLimited) as caught:
         await events(backend, ask("hi"))
-    await backend.aclose()
     assert caught.value.retry_after == 5
     assert len(front.requests) == 1
 
 
-async def test_a_probe_asks_for_the_models_only(front: Front) -> None:
-    backend = by_name(front)
+async def test_a_probe_asks_for_the_models_only(by_name: Load, front: Front) -> None:
+    backend = by_name()
     probe = await backend.probe(CallContext())
-    await backend.aclose()
     assert (probe.reachable, probe.model_known) == (True, True)
     assert [(seen.method, seen.path) for seen in front.requests] == [("GET", "/v1/models")]
 
 
-async def test_tracing_is_off(front: Front) -> None:
+async def test_tracing_is_off(by_name: Load, front: Front) -> None:
     from langsmith.utils import tracing_is_enabled
 
-    backend = by_name(front)
+    backend = by_name()
     await events(backend, ask("hi"))
-    await backend.aclose()
     assert not tracing_is_enabled()
 
 
@@ -688,6 +717,7 @@ async def test_no_thread_outlives_a_stopped_call(load: Load, front: Front, stall
     [
         ({}, "exactly one of model and object"),
         ({"model": "openai:m", "object": "a:b"}, "exactly one of model and object"),
+        ({"model": "gpt-5-mini"}, "write the provider before the model"),
         ({"object": "a:b", "base_url": "http://x"}, "go with model"),
         (
             {"model": "openai:m", "model_options": {"azure_ad_token": "x"}},

@@ -13,9 +13,11 @@ written as `{"$component": class name, "value": ..., "given": its constructor's 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
 import re
+import shutil
 import socket
 import sys
 import tempfile
@@ -26,6 +28,7 @@ from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 CACHE = Path(tempfile.mkdtemp(prefix="golden-"))
+atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 os.environ["GRADIO_TEMP_DIR"] = str(CACHE)
 
 import gradio as gr  # noqa: E402

@@ -11,7 +11,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -79,7 +79,7 @@ class Front:
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._server = uvicorn.Server(
+        self._server = _Server(
             uvicorn.Config(
                 self._app,
                 log_config=None,
@@ -89,8 +89,6 @@ class Front:
                 timeout_graceful_shutdown=1,
             )
         )
-        self._server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
-        self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="front", daemon=True)
 
     # -- what a test says
@@ -169,24 +167,19 @@ class Front:
 
     def __enter__(self) -> Front:
         self._thread.start()
-        if not self._ready.wait(10):
+        if not self._server.ready.wait(10):
             raise RuntimeError("the front did not start")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
+        self._server.leave()
         self._thread.join(10)
         self._socket.close()
 
     def _run(self) -> None:
         async def serve() -> None:
-            self._stopping = asyncio.Event()
             async with httpx2.AsyncClient(timeout=None, trust_env=False, verify=False) as self._client:
-                task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
-                while not self._server.started and not task.done():
-                    await asyncio.sleep(0.002)
-                self._ready.set()
-                await task
+                await self._server.serve(sockets=[self._socket])
 
         asyncio.run(serve())
 
@@ -273,6 +266,28 @@ class Front:
                     await asyncio.sleep(self.delay)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class _Server(uvicorn.Server):
+    """Starts and stops at once: uvicorn's own loop looks only ten times a second, once for each test here."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # signals belong to pytest
+
+    async def main_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._leaving = asyncio.Event()
+        self.ready.set()
+        await self._leaving.wait()
+
+    def leave(self) -> None:
+        self.force_exit = True  # does not wait for calls that hang on purpose
+        self._loop.call_soon_threadsafe(self._leaving.set)
 
 
 class _Hanging(Response):
