@@ -259,6 +259,8 @@ class Turn:
             raise BrokenStream("the stream ended before the answer did")
 
     def _deliver(self, event: StreamEvent) -> None:
+        if isinstance(event, Notice) and event in self.answer.notices:
+            return  # a second attempt says again what the first one said
         self.answer.add(event)
         self._unread.append(event)
         self._news.set()
