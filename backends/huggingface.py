@@ -38,7 +38,10 @@ _WHOLE = Notice("not_streamed", "the endpoint answered whole: how fast it wrote 
 
 
 class HuggingFaceBackend(Backend):
-    """See the module's docstring. One HTTP client for all calls; nothing of a person is kept."""
+    """Models of Hugging Face: by an inference provider, a dedicated endpoint, or a server of one's own.
+
+    As chat completion or as text generation, the protocol of text-generation-inference (docs/huggingface.md).
+    """
 
     Options = HuggingFaceOptions
     options: HuggingFaceOptions

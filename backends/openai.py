@@ -85,7 +85,7 @@ class OpenAIOptions(Options):
         None, description="Whether it takes PDF files. If not given: yes at OpenAI and Azure, no elsewhere."
     )
     audio: bool = Field(False, description="Whether it takes wav and mp3 files.")
-    system: bool = Field(True, description="Whether it takes a system message.")
+    takes_system: bool = Field(True, description="Whether it takes a system message.")
     reasoning: bool | None = Field(
         None, description="Whether reasoning_effort is a parameter. If not given: yes at OpenAI and Azure."
     )
@@ -162,7 +162,7 @@ class OpenAIBackend(Backend):
         self._httpx2 = httpx2
         self._no_authorization = {"Authorization": openai.Omit()}  # `_authorize` adds what there is
         base_url, query = _address(options)
-        # Secrets are put in by the HTTP client: at debug level the SDK logs the options it is given.
+        # Secrets are put in by the HTTP client, read anew each time: no SDK object ever holds one.
         self._http = async_client(event_hooks={"request": [self._authorize]})
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
@@ -189,7 +189,7 @@ class OpenAIBackend(Backend):
             files.extend(("audio/wav", "audio/mpeg"))
         reasoning = options.own if options.reasoning is None else options.reasoning
         known = parameters(options.api, own=options.own, reasoning=reasoning)
-        return Capabilities(tuple(files), known, options.system)
+        return Capabilities(tuple(files), known, options.takes_system)
 
     @classmethod
     def not_ready(cls, options: OpenAIOptions) -> str | None:

@@ -33,7 +33,9 @@ class PageDriver:
         self._components = {c["id"]: c for c in config["components"]}
         chatbot = next(c["id"] for c in config["components"] if c["type"] == "chatbot")
         box = next(
-            d["targets"][0][0] for d in config["dependencies"] if d["targets"] and d["targets"][0][1] == "submit"
+            d["targets"][0][0]
+            for d in config["dependencies"]
+            if d["targets"] and d["targets"][0][1] == "submit"
         )
         dependencies = config["dependencies"]
         self._clear = next(d for d in dependencies if [box, "submit"] in d["targets"] and d["outputs"])
@@ -132,7 +134,7 @@ def history_of(messages: int) -> list[dict[str, Any]]:
 async def drive(
     url: str, streams: int, history: int = 0, stagger: float = 0.02
 ) -> tuple[list[Arrivals], float]:
-    """So many pages at once, started one shortly after the other. Returns what they saw and how long it took."""
+    """So many pages at once, started shortly after each other: what they saw, and how long it took."""
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx2.AsyncClient(limits=limits, timeout=300) as client:
         page = await PageDriver.of(url, client)

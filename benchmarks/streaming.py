@@ -52,14 +52,23 @@ class Run:
     seconds: float
 
     def age(self, quantile: float) -> float:
-        return self.ages[min(len(self.ages) - 1, int(quantile * len(self.ages)))] if self.ages else float("nan")
+        return (
+            self.ages[min(len(self.ages) - 1, int(quantile * len(self.ages)))] if self.ages else float("nan")
+        )
 
     def row(self) -> str:
-        return (
-            f"| {self.app} | {self.streams} | {self.history} | {self.shown}/{self.sent} | {self.cpu_ms_a_token:.3f} "
-            f"| {self.events / max(1, self.shown):.2f} | {1000 * self.age(0.5):.0f} | {1000 * self.age(0.95):.0f} "
-            f"| {self.seconds:.1f} |"
+        cells = (
+            self.app,
+            self.streams,
+            self.history,
+            f"{self.shown}/{self.sent}",
+            f"{self.cpu_ms_a_token:.3f}",
+            f"{self.events / max(1, self.shown):.2f}",
+            f"{1000 * self.age(0.5):.0f}",
+            f"{1000 * self.age(0.95):.0f}",
+            f"{self.seconds:.1f}",
         )
+        return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def free_port() -> int:
@@ -113,11 +122,11 @@ async def first_tokens(upstream: str, rounds: int) -> tuple[float, float]:
     """Median seconds to the first token: the bare SDK, and chatlab's run_turn, in turns."""
     from openai import AsyncOpenAI
 
+    from backends.openai import OpenAIBackend
     from chatlab.chat import run_turn
+    from chatlab.config import BackendConfig
     from chatlab.messages import Message, TextDelta
     from chatlab.registry import Backends
-    from chatlab.config import BackendConfig
-    from backends.openai import OpenAIBackend
 
     client = AsyncOpenAI(base_url=upstream, api_key="none", max_retries=0)
     options = OpenAIBackend.Options.model_validate({"model": "3-1000", "base_url": upstream})
@@ -145,7 +154,9 @@ async def first_tokens(upstream: str, rounds: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=8, help="how long each answer streams")
     parser.add_argument("--streams", type=int, nargs="*", default=[20, 50, 100])
     parser.add_argument("--skip-history", action="store_true")
@@ -175,16 +186,25 @@ def main() -> None:
                 with process(*command, port=port) as server:
                     url = f"http://127.0.0.1:{port}"
                     measure(app, server.pid, url, 1, 0, tokens)  # imports, first connections
-                    run = runs[app, streams, history] = measure(app, server.pid, url, streams, history, tokens)
+                    run = runs[app, streams, history] = measure(
+                        app, server.pid, url, streams, history, tokens
+                    )
                     print(run.row(), flush=True)
         bare, ours = asyncio.run(first_tokens(upstream, 100))
     print(f"\nfirst token, median of 100: bare SDK {1000 * bare:.2f} ms, run_turn {1000 * ours:.2f} ms\n")
     for streams, history in loads:
-        ratio = runs["chatlab", streams, history].cpu_ms_a_token / runs["plain", streams, history].cpu_ms_a_token
-        print(f"{streams} streams, {history} messages of history: chatlab's CPU a token is {ratio:.3f} of the plain app's")
+        ratio = (
+            runs["chatlab", streams, history].cpu_ms_a_token / runs["plain", streams, history].cpu_ms_a_token
+        )
+        print(
+            f"{streams} streams, {history} messages of history: "
+            f"chatlab's CPU a token is {ratio:.3f} of the plain app's"
+        )
     if not args.skip_history:
         with_history, without = runs["chatlab", 4, 400].cpu_ms_a_token, runs["chatlab", 4, 0].cpu_ms_a_token
-        print(f"chatlab's own CPU a token with 400 messages is {with_history / without:.2f} of that with none")
+        print(
+            f"chatlab's own CPU a token with 400 messages is {with_history / without:.2f} of that with none"
+        )
 
 
 if __name__ == "__main__":

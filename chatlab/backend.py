@@ -99,7 +99,7 @@ class CallContext:
     identity: who asks (None: nobody signed in). token: that person's own credential.
     connect_timeout: seconds a backend may take to open its connection.
     mark: a backend says that it has its credentials (`"credentials"`) or its connection (`"connected"`).
-        Backends that use `chatlab.http.transport` need not mark the connection.
+        Backends that use `chatlab.http.async_client` need not mark the connection.
     """
 
     identity: str | None = None

@@ -183,7 +183,8 @@ class BrokenStream(BackendError):
 
 _CONTEXT = re.compile(
     r"context[ _](length|size|window)|maximum context|too many (input )?tokens"
-    r"|exceed\w*.{0,40}(context|tokens)|inputs?`? tokens.{0,40}must be|inputs`? must have less than|prompt is too long",
+    r"|exceed\w*.{0,40}(context|tokens)|inputs?`? tokens.{0,40}must be|inputs`? must have less than"
+    r"|prompt is too long",
     re.I,
 )
 _FILTER = re.compile(r"content[ _]filter|content[ _]policy|content management policy|safety system", re.I)

@@ -1,4 +1,4 @@
-"""The HTTP transport of backends: an httpx2 transport that says when a call has its connection.
+"""The HTTP client of backends: one that says when a call has its connection.
 
 Imported only by backends, inside `__init__`: it brings httpx2.
 """
@@ -25,24 +25,22 @@ async def _trace(name: str, info: dict[str, Any]) -> None:
             ctx.mark("connected")
 
 
-class MarkingTransport(httpx2.AsyncHTTPTransport):
-    """Marks `connected` on the current call when its request starts to be written to a connection."""
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        request.extensions = {**request.extensions, "trace": _trace}
-        return await super().handle_async_request(request)
+async def _mark_connection(request: httpx2.Request) -> None:
+    request.extensions = {**request.extensions, "trace": _trace}
 
 
 def async_client(**kwargs: Any) -> httpx2.AsyncClient:
-    """A client with the marking transport and room for many streams at once.
+    """A client that marks connections and has room for many streams at once; proxy variables hold as usual.
 
     Timeouts are left to `run_turn`, which holds all four of them for every backend alike; only the connect
     timeout has to be the client's: pass `timeout=httpx2.Timeout(None, connect=ctx.connect_timeout)` a call.
     """
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
+    # Idle connections are kept for as long as a person takes to write, so that a turn seldom opens TLS anew.
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=60)
     kwargs.setdefault("timeout", httpx2.Timeout(None, connect=10.0))
-    transport = MarkingTransport(verify=_certificates(), limits=limits)
-    return httpx2.AsyncClient(transport=transport, **kwargs)
+    hooks = dict(kwargs.pop("event_hooks", {}))
+    hooks["request"] = [_mark_connection, *hooks.get("request", [])]
+    return httpx2.AsyncClient(verify=_certificates(), limits=limits, event_hooks=hooks, **kwargs)
 
 
 @cache

@@ -417,7 +417,11 @@ async def test_what_no_upstream_takes_back_is_left_out_of_the_history_and_said()
     entry, _ = entry_for(script, Capabilities(files=("image/*",)))
     answer = Message(
         "assistant",
-        (TextPart("here"), FilePart("image/png", "plot.png", data=b"x"), ToolCallPart("1", "never_run", "{}")),
+        (
+            TextPart("here"),
+            FilePart("image/png", "plot.png", data=b"x"),
+            ToolCallPart("1", "never_run", "{}"),
+        ),
     )
     async with run_turn(entry, [*ASK, answer, Message.of("user", "and?")]) as turn:
         events = [event async for event in turn]

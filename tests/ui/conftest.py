@@ -13,9 +13,12 @@ import pytest
 from tests.ui.pages import CHROMIUM, FLAGS, ChatPage, Served
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A headless Chromium: skipped without one, except in CI, which installs it."""
+    """A headless Chromium: skipped without one, except in CI, which installs it.
+
+    Not for the session: while it runs, playwright's event loop would be in the way of async tests.
+    """
     if not Path(CHROMIUM).exists():
         reason = f"browser tests need {CHROMIUM} (Debian's package chromium)"
         if os.environ.get("CI"):

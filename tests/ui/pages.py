@@ -132,7 +132,9 @@ class ChatPage:
         ]
 
     def _texts(self, selector: str) -> list[str]:
-        return list(self.page.eval_on_selector_all(f"#conversation {selector}", "all => all.map(e => e.innerText)"))
+        return list(
+            self.page.eval_on_selector_all(f"#conversation {selector}", "all => all.map(e => e.innerText)")
+        )
 
     def choose(self, label: str) -> None:
         """Chooses a backend by what the selector shows."""
@@ -157,7 +159,13 @@ def chunks(texts: Sequence[str], model: str = "tiny", **usage: int) -> list[byte
 
     def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        return {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": model, "choices": [choice]}
+        return {
+            "id": "c",
+            "object": "chat.completion.chunk",
+            "created": 0,
+            "model": model,
+            "choices": [choice],
+        }
 
     counted = {"prompt_tokens": 5, "completion_tokens": len(texts), "total_tokens": 5 + len(texts), **usage}
     last = {**chunk({}), "choices": [], "usage": counted}

@@ -79,7 +79,11 @@ def test_the_next_turn_is_sent_the_whole_conversation(upstream: Front, open_page
     page = open_page(config(upstream))
     page.ask("one")
     page.ask("two")
-    assert roles(upstream.last.json) == [("user", "one"), ("assistant", "    four\n\tspaces"), ("user", "two")]
+    assert roles(upstream.last.json) == [
+        ("user", "one"),
+        ("assistant", "    four\n\tspaces"),
+        ("user", "two"),
+    ]
 
 
 def test_stop_closes_the_upstream_and_keeps_what_had_arrived(upstream: Front, open_page: Open) -> None:
@@ -108,7 +112,9 @@ def test_a_closed_tab_ends_a_stalled_upstream(upstream: Front, open_page: Open) 
     assert upstream.last.closed.wait(5)
 
 
-def test_an_error_is_one_sentence_and_the_box_takes_the_next_message(upstream: Front, open_page: Open) -> None:
+def test_an_error_is_one_sentence_and_the_box_takes_the_next_message(
+    upstream: Front, open_page: Open
+) -> None:
     upstream.fail(403, {"error": {"message": "this key may not use tiny", "code": "forbidden"}})
     page = open_page(config(upstream))
     page.ask("go")
@@ -340,7 +346,9 @@ def test_everything_fits_the_window(
     assert (max(channels) < 100) == (scheme == "dark")
 
 
-def test_a_message_can_be_written_sent_and_answered_by_keyboard_alone(upstream: Front, open_page: Open) -> None:
+def test_a_message_can_be_written_sent_and_answered_by_keyboard_alone(
+    upstream: Front, open_page: Open
+) -> None:
     upstream.on("POST", CHAT, says(chunks(["fine"])))
     page = open_page(config(upstream))
     keyboard = page.page.keyboard
@@ -371,4 +379,3 @@ def test_examples_start_a_conversation(upstream: Front, open_page: Open) -> None
     page.page.click("button:has-text('A joke')")
     page.wait_ended(1)
     assert roles(upstream.last.json) == [("user", "Tell me a joke")]
-

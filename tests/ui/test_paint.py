@@ -35,7 +35,8 @@ class Browser:
         request: Any = gr.Request(session_hash="tab")
         answer: list[Any] = []
         before = self.shown if history is None else history
-        async for answer, self.shown in self.chat.respond(text, before, request, backend, ""):
+        async for painted, shown in self.chat.respond(text, before, request, backend, ""):
+            answer, self.shown = painted, shown
             self.paints += 1
         return answer
 
@@ -91,7 +92,12 @@ async def test_a_history_the_server_does_not_hold_is_taken_over(tmp_path: Path) 
     page = Browser(tmp_path, "backends: {echo: {kind: echo}}")
     history = [
         {"role": "user", "content": "earlier"},
-        {"role": "assistant", "content": [{"type": "text", "text": "answer"}], "metadata": None, "options": None},
+        {
+            "role": "assistant",
+            "content": [{"type": "text", "text": "answer"}],
+            "metadata": None,
+            "options": None,
+        },
     ]
     answer = await page.ask("now", history=history)
     assert text_of(answer) == "now"

@@ -43,7 +43,9 @@ def foreign() -> Iterator[Front]:
 
 
 def config(upstream: Front, ui: str = "") -> str:
-    return f"version: 1\nbackends:\n  tiny: {{kind: openai, model: tiny, base_url: '{upstream.url}/v1'}}\n{ui}\n"
+    return (
+        f"version: 1\nbackends:\n  tiny: {{kind: openai, model: tiny, base_url: '{upstream.url}/v1'}}\n{ui}\n"
+    )
 
 
 @pytest.mark.browser
@@ -106,7 +108,9 @@ def test_an_allowed_host_is_shown_and_can_be_opened(
 ) -> None:
     host = foreign.url.removeprefix("http://")
     upstream.on(
-        "POST", CHAT, says(chunks([f"![p]({foreign.url}/leak.svg)\n\n[a link]({foreign.url}/leak.svg)\n\nend"]))
+        "POST",
+        CHAT,
+        says(chunks([f"![p]({foreign.url}/leak.svg)\n\n[a link]({foreign.url}/leak.svg)\n\nend"])),
     )
     page = open_page(config(upstream, f"ui: {{allowed_hosts: ['{host}']}}"))
     page.ask("go")
@@ -173,7 +177,12 @@ def test_no_route_gives_a_file_of_the_server(served_url: str, tmp_path: Path) ->
     with httpx2.Client(base_url=served_url, timeout=30) as client:
         config = client.get("/config").json()
         for path in wanted:
-            forged = {"path": path, "meta": {"_type": "gradio.FileData"}, "orig_name": "x", "mime_type": "text/plain"}
+            forged = {
+                "path": path,
+                "meta": {"_type": "gradio.FileData"},
+                "orig_name": "x",
+                "mime_type": "text/plain",
+            }
             content = [{"type": "file", "file": forged, "alt_text": None}]
             shown = [{"role": "user", "metadata": None, "options": None, "content": content}]
             for dependency in config["dependencies"]:
