@@ -98,9 +98,8 @@ class PageDriver:
                 if '"process_generating"' in line or '"process_completed"' in line:
                     seen.events += 1
                     _note(line, now, seen)
-                if '"process_completed"' in line:
-                    if '"success":false' in line.replace(" ", "")[:200]:
-                        raise RuntimeError(line[:500])
+                if '"process_completed"' in line and '"success":false' in line:
+                    raise RuntimeError(line[:500])
                 if '"close_stream"' in line:
                     break
         seen.seconds = time.monotonic() - start

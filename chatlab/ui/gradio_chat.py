@@ -16,6 +16,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
+from pydantic import BaseModel
 
 from chatlab.backend import Parameter
 from chatlab.chat import Turn, run_turn
@@ -27,7 +28,15 @@ from chatlab.registry import Backends, Entry
 from chatlab.secret import scrubbed_traceback
 from chatlab.ui.conversation import Conversation, Exchange, Session, Sessions
 from chatlab.ui.gradio_controls import values
-from chatlab.ui.gradio_paint import Painted, Painter, paint_earlier, paint_error, paint_message, turn_of
+from chatlab.ui.gradio_paint import (
+    Painted,
+    Painter,
+    paint_earlier,
+    paint_error,
+    paint_message,
+    settled,
+    turn_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +97,8 @@ class Chat:
             for event in turn.take():
                 painter.add(event)
             exchange.answer = turn.answer.parts
-            exchange.painted = painter.messages(turn, error)
+            painted = painter.messages(turn, error)
+            exchange.painted = [settled(message) for message in painted]
 
         error: str | None = None
         session.running[turn] = settle
@@ -106,11 +116,11 @@ class Chat:
         finally:
             del session.running[turn]
             settle()
-        yield exchange.painted
+        yield painter.messages(turn, error)
 
     def _pace(self) -> float:
-        """Seconds between two paints: 20 a second for one stream, about 6 for each of many."""
-        return min(0.16, 0.05 + 0.008 * (self._sessions.running - 1))
+        """Seconds between two paints: 20 a second for one stream, 5 for each of many."""
+        return min(0.2, 0.05 + 0.015 * (self._sessions.running - 1))
 
     async def stopped(self, request: gr.Request) -> list[Any]:
         """What the page shows after a stop, once the upstream is closed."""
@@ -130,7 +140,7 @@ class Chat:
         hidden = max(0, len(path) + 1 - self._ui.window // 2)  # a message and its answer are two
         before: list[Any] = [paint_earlier(2 * hidden, path[hidden - 1].id)] if hidden else []
         for earlier in path[hidden:]:
-            before += [paint_message(earlier.user), *earlier.painted]
+            before += [settled(paint_message(earlier.user)), *earlier.painted]
         return [*before, paint_message(exchange.user)]
 
     def _parent(
@@ -138,7 +148,7 @@ class Chat:
     ) -> tuple[str | None, tuple[Notice, ...]]:
         """The exchange this one follows: the last painted one, whatever was undone, edited or retried."""
         for shown in reversed(history):
-            metadata = shown.get("metadata") if isinstance(shown, dict) else None
+            metadata = shown.get("metadata") if isinstance(shown, dict) else getattr(shown, "metadata", None)
             named = turn_of((metadata or {}).get("id"))
             if named is not None and named in conversation:
                 return named, ()
@@ -149,7 +159,7 @@ class Chat:
     ) -> tuple[str | None, tuple[Notice, ...]]:
         """Takes over a history this server does not hold: an API client's, or one it has forgotten."""
         last: Exchange | None = None
-        messages, notices = from_gradio(history)
+        messages, notices = from_gradio([m.model_dump() if isinstance(m, BaseModel) else m for m in history])
         for message in messages:
             check_files(message)
             if message.role == "user":
@@ -157,7 +167,7 @@ class Chat:
                 conversation.add(last)
             elif last is not None:
                 last.answer += message.parts
-                last.painted.append(paint_message(message))
+                last.painted.append(settled(paint_message(message)))
         return (last.id if last else None), notices
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, assert_never
 
+from gradio.components.chatbot import Message as ShownMessage
+from gradio.components.chatbot import TextMessage
+
 from chatlab.chat import Turn
 from chatlab.messages import (
     Citation,
@@ -177,6 +180,18 @@ def paint_message(message: Message) -> Painted:
     ]
     content += [{"type": "text", "text": p.text} for p in message.parts if isinstance(p, TextPart)]
     return {"role": message.role, "content": content}
+
+
+def settled(painted: Painted) -> Painted | ShownMessage:
+    """A painted message that will not change any more, validated once instead of at every later paint."""
+    content = painted["content"]
+    if any(part.get("type") != "text" for part in content):
+        return painted  # Gradio has yet to take its files into the cache
+    return ShownMessage(
+        role=painted["role"],
+        metadata=painted.get("metadata"),
+        content=[TextMessage(text=part["text"]) for part in content],
+    )
 
 
 def paint_earlier(count: int, first_shown: str) -> Painted:

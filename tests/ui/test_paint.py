@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from gradio.components.chatbot import Message as ShownMessage
 
 import chatlab
 from chatlab.backend import Parameter
@@ -36,7 +37,8 @@ class Browser:
         answer: list[Any] = []
         before = self.shown if history is None else history
         async for painted, shown in self.chat.respond(text, before, request, backend, ""):
-            answer, self.shown = painted, shown
+            answer = painted
+            self.shown = [m.model_dump() if isinstance(m, ShownMessage) else m for m in shown]
             self.paints += 1
         return answer
 
@@ -101,7 +103,7 @@ async def test_a_history_the_server_does_not_hold_is_taken_over(tmp_path: Path) 
     ]
     answer = await page.ask("now", history=history)
     assert text_of(answer) == "now"
-    assert [m["content"][0]["text"] for m in page.shown if "metadata" not in m] == [
+    assert [m["content"][0]["text"] for m in page.shown if not m.get("metadata")] == [
         "earlier",
         "answer",
         "now",
