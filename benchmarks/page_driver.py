@@ -1,13 +1,19 @@
-"""Drives a Gradio chat page over HTTP as its own JavaScript does, and sees when each token arrives."""
+"""Drives a Gradio chat page over HTTP as its own JavaScript does, and sees when each token arrives.
+
+Run: page_driver.py URL PID STREAMS HISTORY QUICK; prints what was seen as JSON. `drive` says what they mean.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import secrets
+import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -23,6 +29,8 @@ class Arrivals:
     last: int = -1
     events: int = 0
     seconds: float = 0.0
+    shown: list[dict[str, Any]] = field(default_factory=list)
+    """What the page shows when the answer has ended."""
 
 
 class PageDriver:
@@ -44,6 +52,9 @@ class PageDriver:
         self._answer = after[self._append["id"]]
         self._synchronize = after[self._answer["id"]]
         self._chatbot, self._box = chatbot, box
+        self._selector = next(
+            (c["id"] for c in config["components"] if c["props"].get("elem_id") == "backend"), None
+        )
 
     @classmethod
     async def of(cls, url: str, client: httpx2.AsyncClient) -> PageDriver:
@@ -67,20 +78,30 @@ class PageDriver:
         reply.raise_for_status()
         return reply.json()["data"]
 
+    async def show(
+        self, client: httpx2.AsyncClient, session: str, history: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Has a page show this history, as one that loaded it would."""
+        await self._call(client, self._synchronize, {self._chatbot: history}, session)
+        return history
+
     async def ask(
-        self, client: httpx2.AsyncClient, text: str, history: list[dict[str, Any]] | None = None
+        self,
+        client: httpx2.AsyncClient,
+        session: str,
+        text: str,
+        shown: list[dict[str, Any]],
+        backend: str | None = None,
     ) -> Arrivals:
-        """One message on a fresh page, whose conversation may already have a history."""
-        session = secrets.token_hex(6)
-        if history:
-            await self._call(client, self._synchronize, {self._chatbot: history}, session)
+        """One message on a page that shows `shown`."""
         multimodal = self._components[self._box]["type"] == "multimodaltextbox"
         value: Any = {"text": text, "files": []} if multimodal else text
         await self._call(client, self._clear, {self._box: value}, session)
-        await self._call(client, self._append, {self._chatbot: history or []}, session)
+        await self._call(client, self._append, {self._chatbot: shown}, session)
         seen, start = Arrivals(), time.monotonic()
+        chosen = {} if backend is None or self._selector is None else {self._selector: backend}
         body = {
-            "data": self._data(self._answer, {}),
+            "data": self._data(self._answer, chosen),
             "fn_index": self._answer["id"],
             "session_hash": session,
             "event_data": None,
@@ -98,11 +119,14 @@ class PageDriver:
                 if '"process_generating"' in line or '"process_completed"' in line:
                     seen.events += 1
                     _note(line, now, seen)
-                if '"process_completed"' in line and '"success":false' in line:
-                    raise RuntimeError(line[:500])
+                if '"process_completed"' in line:
+                    if '"success":false' in line:
+                        raise RuntimeError(line[:500])
+                    seen.shown = json.loads(line[5:])["output"]["data"][1]
                 if '"close_stream"' in line:
                     break
         seen.seconds = time.monotonic() - start
+        await self._call(client, self._synchronize, {self._chatbot: seen.shown}, session)
         return seen
 
 
@@ -130,41 +154,50 @@ def history_of(messages: int) -> list[dict[str, Any]]:
     ]
 
 
-async def drive(
-    url: str, streams: int, history: int = 0, stagger: float = 0.02
-) -> tuple[list[Arrivals], float]:
-    """So many pages at once, started shortly after each other: what they saw, and how long it took."""
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def drive(url: str, pid: int, streams: int, history: int, quick: str) -> dict[str, Any]:
+    """So many pages at once, started shortly after each other; how they got their history is not measured.
+
+    quick: the backend that answers at once, with which an app that keeps its conversations on the server is
+    brought to the history by real turns; empty for one whose page holds them, which is simply shown it.
+    """
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx2.AsyncClient(limits=limits, timeout=300) as client:
         page = await PageDriver.of(url, client)
-        shown = history_of(history)
 
-        async def one(n: int) -> Arrivals:
-            await asyncio.sleep(n * stagger)
-            return await page.ask(client, "go", shown)
+        async def prepared(session: str) -> list[dict[str, Any]]:
+            if not history:
+                return []
+            if not quick:
+                return await page.show(client, session, history_of(history))
+            shown: list[dict[str, Any]] = []
+            for message in history_of(history)[::2]:
+                text = message["content"][0]["text"]
+                shown = (await page.ask(client, session, text, shown, quick)).shown
+            return shown
 
-        start = time.monotonic()
-        seen = await asyncio.gather(*(one(n) for n in range(streams)))
-        return seen, time.monotonic() - start
+        async def one(n: int, session: str, shown: list[dict[str, Any]]) -> Arrivals:
+            await asyncio.sleep(n * 0.02)
+            return await page.ask(client, session, "go", shown)
 
-
-def main() -> None:
-    """`page_driver.py URL STREAMS HISTORY`: prints what was seen as JSON."""
-    import sys
-
-    url, streams, history = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    seen, seconds = asyncio.run(drive(url, streams, history))
-    print(
-        json.dumps(
-            {
-                "tokens": [s.last + 1 for s in seen],
-                "ages": sorted(age for s in seen for age in s.ages),
-                "events": sum(s.events for s in seen),
-                "seconds": seconds,
-            }
-        )
-    )
+        sessions = [secrets.token_hex(6) for _ in range(streams)]
+        pages = [(session, await prepared(session)) for session in sessions]
+        cpu, start = cpu_seconds(pid), time.monotonic()
+        seen = await asyncio.gather(*(one(n, *shown) for n, shown in enumerate(pages)))
+        return {
+            "cpu": cpu_seconds(pid) - cpu,
+            "tokens": [s.last + 1 for s in seen],
+            "ages": sorted(age for s in seen for age in s.ages),
+            "events": sum(s.events for s in seen),
+            "seconds": time.monotonic() - start,
+        }
 
 
 if __name__ == "__main__":
-    main()
+    url, pid, streams, history, quick = sys.argv[1:]
+    print(json.dumps(asyncio.run(drive(url, int(pid), int(streams), int(history), quick))))

@@ -33,6 +33,7 @@ CHATLAB = """\
 version: 1
 backends:
   bench: {{kind: openai, model: "{model}", base_url: "{upstream}"}}
+  quick: {{kind: echo}}
 server: {{concurrency: 400}}
 """
 
@@ -97,24 +98,17 @@ def process(*command: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
             child.wait(10)
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def measure(app: str, pid: int, url: str, streams: int, history: int, tokens: int) -> Run:
-    before = cpu_seconds(pid)
-    driver = [sys.executable, str(HERE / "page_driver.py"), url, str(streams), str(history)]
+    quick = "quick" if app == "chatlab" else ""
+    driver = [sys.executable, str(HERE / "page_driver.py"), url, str(pid), str(streams), str(history), quick]
     done = subprocess.run(driver, capture_output=True, text=True, timeout=400, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr)
-    cpu = cpu_seconds(pid) - before
     seen = json.loads(done.stdout)
     sent = streams * tokens
     return Run(
-        app, streams, history, sum(seen["tokens"]), sent, seen["ages"], seen["events"], 1000 * cpu / sent,
-        seen["seconds"],
+        app, streams, history, sum(seen["tokens"]), sent, seen["ages"], seen["events"],
+        1000 * seen["cpu"] / sent, seen["seconds"],
     )  # fmt: skip
 
 

@@ -9,7 +9,10 @@ import ssl
 from functools import cache
 from typing import Any
 
+import anyio
+import httpcore2
 import httpx2
+from httpcore2._backends.anyio import AnyIOBackend, AnyIOStream
 
 from chatlab.backend import current_call
 
@@ -23,6 +26,32 @@ async def _trace(name: str, info: dict[str, Any]) -> None:
         ctx = current_call.get()
         if ctx is not None:
             ctx.mark("connected")
+
+
+class _Stream(AnyIOStream):
+    """A connection whose reads without a timeout cost what a read costs.
+
+    The library sets up a timeout for every read even if there is none, which is a third of what a streamed
+    token costs a client (`benchmarks/streaming.py`).
+    """
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        if timeout is not None:
+            return await super().read(max_bytes, timeout)
+        try:
+            return await self._stream.receive(max_bytes)
+        except anyio.EndOfStream:
+            return b""
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as exc:
+            raise httpcore2.ReadError(str(exc)) from exc
+
+    async def start_tls(self, *args: Any, **kwargs: Any) -> _Stream:
+        return _Stream((await super().start_tls(*args, **kwargs))._stream)  # type: ignore[attr-defined]
+
+
+class _Network(AnyIOBackend):
+    async def connect_tcp(self, *args: Any, **kwargs: Any) -> _Stream:
+        return _Stream((await super().connect_tcp(*args, **kwargs))._stream)  # type: ignore[attr-defined]
 
 
 async def _mark_connection(request: httpx2.Request) -> None:
@@ -40,7 +69,11 @@ def async_client(**kwargs: Any) -> httpx2.AsyncClient:
     kwargs.setdefault("timeout", httpx2.Timeout(None, connect=10.0))
     hooks = dict(kwargs.pop("event_hooks", {}))
     hooks["request"] = [_mark_connection, *hooks.get("request", [])]
-    return httpx2.AsyncClient(verify=_certificates(), limits=limits, event_hooks=hooks, **kwargs)
+    client = httpx2.AsyncClient(verify=_certificates(), limits=limits, event_hooks=hooks, **kwargs)
+    for transport in (client._transport, *client._mounts.values()):
+        if isinstance(transport, httpx2.AsyncHTTPTransport):
+            transport._pool._network_backend = _Network()
+    return client
 
 
 @cache

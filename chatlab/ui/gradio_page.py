@@ -18,7 +18,7 @@ from chatlab.registry import Backends
 from chatlab.ui.gradio_chat import Chat
 from chatlab.ui.gradio_controls import control, parameters_of, preset_values
 from chatlab.ui.gradio_safety import SafetyHeaders, link_guard
-from chatlab.ui.gradio_thrift import keep_config, spare_gradio
+from chatlab.ui.gradio_thrift import keep_config, keep_signatures, spare_gradio
 
 _LATEX = [
     {"left": "$$", "right": "$$", "display": True},
@@ -51,6 +51,7 @@ class Page(gr.Blocks):  # type: ignore[misc]
         super().__init__(title=lab.config.ui.title, fill_height=True, analytics_enabled=False)
         with self:
             _fill(self, lab)
+        keep_signatures(self.blocks.values())
         self.max_threads = max(40, 2 * lab.config.server.concurrency)
         self.queue(
             default_concurrency_limit=lab.config.server.concurrency, max_size=lab.config.server.queue_size

@@ -7,7 +7,9 @@ are. (Subclasses would be the plainer way, but Gradio writes a .pyi file beside 
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -15,7 +17,7 @@ import gradio as gr
 
 
 def spare_gradio() -> None:
-    """Once a process, before the first event."""
+    """Once a process, before the first page."""
     # Gradio tries to import matplotlib twice an event, to keep its figures from leaking. Where it is not
     # installed, each try searches the whole path; None says at once that there is none.
     if "matplotlib" not in sys.modules and importlib.util.find_spec("matplotlib") is None:
@@ -30,6 +32,14 @@ def spare_gradio() -> None:
 def _schema(component: type[Any]) -> Any:
     made = component(render=False)
     return super(component, made).api_info()
+
+
+def keep_signatures(blocks: Iterable[Any]) -> None:
+    """Gradio describes every component of the page anew for every tab, its constructor's signature included;
+    this says the signature where `inspect` looks first (PEP 362)."""
+    for kind in {type(block) for block in blocks}:
+        if "__init__" in vars(kind) and not hasattr(kind.__init__, "__signature__"):
+            kind.__init__.__signature__ = inspect.signature(kind.__init__)
 
 
 def keep_config(component: Any) -> None:
