@@ -108,8 +108,10 @@ class Sessions:
         self._by_hash: dict[str, Session] = {}
         self._most = most
 
-    def get(self, hash: str) -> Session:
-        """The session of a page, made when first asked for."""
+    def get(self, hash: str | None) -> Session:
+        """The session of a page, made when first asked for. A client without one gets a new one each time."""
+        if not hash:
+            return Session()
         session = self._by_hash.pop(hash, None) or Session()
         self._by_hash[hash] = session  # last again: the dict's order is that of use
         if len(self._by_hash) > self._most:
@@ -119,9 +121,9 @@ class Sessions:
                     break
         return session
 
-    def close(self, hash: str) -> None:
+    def close(self, hash: str | None) -> None:
         """The page was closed: its turns end, what it held is forgotten."""
-        session = self._by_hash.pop(hash, None)
+        session = self._by_hash.pop(hash or "", None)
         if session is not None:
             session.stop()
 

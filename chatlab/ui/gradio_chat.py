@@ -7,6 +7,7 @@ is sent never depends on what became of it on its way through the browser.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Sequence
@@ -25,7 +26,7 @@ from chatlab.errors import BackendError, ChatlabError, UnsupportedContent
 from chatlab.history import from_gradio
 from chatlab.messages import FilePart, Message, Notice
 from chatlab.registry import Backends, Entry
-from chatlab.secret import scrubbed_traceback
+from chatlab.secret import scrub, scrubbed_traceback
 from chatlab.ui.conversation import Conversation, Exchange, Session, Sessions
 from chatlab.ui.gradio_controls import values
 from chatlab.ui.gradio_paint import (
@@ -63,7 +64,7 @@ class Chat:
 
         Never raises: an exception would leave the page's message box dead, so what goes wrong is painted.
         """
-        session = self._sessions.get(request.session_hash or "")
+        session = self._sessions.get(request.session_hash)
         conversation = session.conversation
         try:
             entry = self._backends[backend]
@@ -122,9 +123,18 @@ class Chat:
         """Seconds between two paints: 20 a second for one stream, 5 for each of many."""
         return min(0.2, 0.05 + 0.015 * (self._sessions.running - 1))
 
+    async def warm(self, backend: str) -> None:
+        """Makes a chosen backend before its first message: importing an SDK can take seconds."""
+        entry = self._backends[backend]
+        if entry.not_ready is None and not entry.made:
+            try:
+                await asyncio.to_thread(entry.backend)
+            except Exception as exc:  # noqa: BLE001 - whoever asks it reads the sentence; nobody did yet
+                log.info("backend %s cannot be made: %s", backend, scrub(str(exc)))
+
     async def stopped(self, request: gr.Request) -> list[Any]:
         """What the page shows after a stop, once the upstream is closed."""
-        session = self._sessions.get(request.session_hash or "")
+        session = self._sessions.get(request.session_hash)
         await session.stopped()
         if session.last is None:
             return []
@@ -132,7 +142,7 @@ class Chat:
 
     def closed(self, request: gr.Request) -> None:
         """The tab was closed."""
-        self._sessions.close(request.session_hash or "")
+        self._sessions.close(request.session_hash)
 
     def _before(self, conversation: Conversation, exchange: Exchange) -> list[Any]:
         """What stands before the answer of this exchange, its own message included."""

@@ -191,6 +191,8 @@ def _fill(page: gr.Blocks, lab: Lab) -> None:
 
     private = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
     selector.change(chosen, selector, [status, system, interface.textbox, *controls], **private)
+    selector.change(chat.warm, selector, None, **private)
+    page.load(chat.warm, selector, None, **private)
     preset.change(prepared, preset, [system, *controls], **private)
     settings.click(lambda: gr.update(open=True), None, panel, **private)
     # Variables may have been set since the page was built.

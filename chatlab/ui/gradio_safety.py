@@ -38,11 +38,12 @@ def policy(allowed_hosts: Sequence[str]) -> str:
 
 
 class SafetyHeaders:
-    """ASGI middleware that adds the policy to every response."""
+    """ASGI middleware that adds the policy to every response below a path."""
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str] = (), path: str = "/") -> None:
         self._app = app
         self._policy = policy(allowed_hosts)
+        self._path = path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def guarded(message: Message) -> None:
@@ -53,7 +54,8 @@ class SafetyHeaders:
                 headers["x-content-type-options"] = "nosniff"
             await send(message)
 
-        await self._app(scope, receive, guarded if scope["type"] == "http" else send)
+        ours = scope["type"] == "http" and scope["path"].startswith(self._path)
+        await self._app(scope, receive, guarded if ours else send)
 
 
 def link_guard(allowed_hosts: Sequence[str]) -> str:

@@ -29,7 +29,7 @@ def mount(app: FastAPI, lab: Lab, path: str = "/") -> FastAPI:
     page = Page(lab)
     app = gr.mount_gradio_app(app, page, path=path, **page.settings(gr.mount_gradio_app))
     page.has_launched = True
-    app.add_middleware(SafetyHeaders, allowed_hosts=page.lab_config.ui.allowed_hosts)
+    app.add_middleware(SafetyHeaders, allowed_hosts=page.lab_config.ui.allowed_hosts, path=path)
     return app
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -31,29 +33,33 @@ FLAGS = [
 class Served:
     """The app of a configuration, as `chatlab serve` runs it, in a thread."""
 
+    url: str
+
     def __init__(self, config: Path) -> None:
         self.lab = chatlab.load(config)
-        self._server = uvicorn.Server(
-            uvicorn.Config(create_app(self.lab), port=0, log_config=None, timeout_graceful_shutdown=1)
-        )
+        self._server: uvicorn.Server | None = None
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="served page", daemon=True)
+        self._thread = threading.Thread(
+            target=asyncio.run, args=(self._serve(),), name="served page", daemon=True
+        )
         self._thread.start()
         assert self._ready.wait(60)
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
 
-    def _run(self) -> None:
-        startup = self._server.startup
-
-        async def started(*args: Any, **kwargs: Any) -> None:
-            await startup(*args, **kwargs)
+    async def _serve(self) -> None:
+        # The app is made inside the loop: outside of one, Gradio opens loops that it never closes.
+        config = uvicorn.Config(create_app(self.lab), port=0, log_config=None, timeout_graceful_shutdown=1)
+        self._server = server = uvicorn.Server(config)
+        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+        serving = asyncio.create_task(server.serve())
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        if server.started:
+            self.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
             self._ready.set()
-
-        self._server.startup = started  # type: ignore[method-assign]
-        self._server.run()
+        await serving
 
     def stop(self) -> None:
+        assert self._server is not None
         self._server.should_exit = True
         self._thread.join(20)
 
@@ -177,8 +183,6 @@ def says(pieces: Sequence[bytes], hold: threading.Event | None = None, after: in
 
     async def handler(_: Request) -> Response:
         async def body() -> AsyncIterator[bytes]:
-            import asyncio
-
             for n, piece in enumerate(pieces):
                 if hold is not None and n == after:
                     while not hold.is_set():

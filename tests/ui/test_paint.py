@@ -18,6 +18,7 @@ from chatlab.ui.conversation import Conversation, Exchange, Sessions
 from chatlab.ui.gradio_chat import Chat
 from chatlab.ui.gradio_controls import preset_values, shown_value, values
 from chatlab.ui.gradio_paint import turn_of
+from chatlab.ui.gradio_safety import SafetyHeaders
 
 
 class Browser:
@@ -208,3 +209,35 @@ def test_sparing_gradio_changes_nothing_it_says() -> None:
     said = state.get_config()
     keep_config(state)
     assert state.get_config() == said
+
+
+async def test_a_chosen_backend_is_made_before_its_first_message(tmp_path: Path) -> None:
+    page = Browser(tmp_path, "backends: {echo: {kind: echo}, locked: {kind: openai, model: m}}")
+    await page.chat.warm("echo")
+    await page.chat.warm("locked")
+    assert [page.lab.backends[name].made for name in ("echo", "locked")] == [True, False]
+
+
+def test_clients_without_a_session_share_none() -> None:
+    sessions = Sessions()
+    assert sessions.get(None) is not sessions.get(None)
+    sessions.close(None)
+    assert len(sessions) == 0
+
+
+async def test_a_page_mounted_below_a_path_leaves_the_rest_of_the_app_alone() -> None:
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def headers_of(path: str) -> list[bytes]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        guard: Any = SafetyHeaders(inner, path="/chat")
+        await guard({"type": "http", "path": path}, None, send)
+        return [name for name, _ in sent[0]["headers"]]
+
+    assert await headers_of("/own") == []
+    assert b"content-security-policy" in await headers_of("/chat/gradio_api/info")
