@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
 from chatlab import _media
-from chatlab._conversation import content_parts, only, unknown
+from chatlab._conversation import content_parts, only, unknown, user_content
 from chatlab.errors import UnsupportedContent
 from chatlab.messages import (
     FilePart,
@@ -43,25 +43,10 @@ def to_openai(messages: Sequence[Message]) -> list[dict[str, Any]]:
             texts = only(message.parts, TextPart, where, "system")
             found.append({"role": "system", "content": "".join(part.text for part in texts)})
         elif message.role == "user":
-            found.append({"role": "user", "content": _user_content(message.parts, where)})
+            found.append({"role": "user", "content": user_content(message.parts, where, "text", _file)})
         else:
             assert_never(message.role)
     return found
-
-
-def _user_content(parts: Sequence[Part], where: str) -> str | list[dict[str, Any]]:
-    if not any(isinstance(part, FilePart) for part in parts):
-        return "".join(part.text for part in only(parts, TextPart, where, "user"))
-    content: list[dict[str, Any]] = []
-    for part in parts:
-        if isinstance(part, FilePart):
-            content.append(_file(part, where))
-        elif isinstance(part, TextPart):
-            if part.text:
-                content.append({"type": "text", "text": part.text})
-        else:
-            raise UnsupportedContent(f"{where}: a user message cannot hold a {type(part).__name__}")
-    return content
 
 
 def _file(part: FilePart, where: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from chatlab.errors import UnsupportedContent
-from chatlab.messages import Message, Notice, Part, TextPart, ToolCallPart, ToolResultPart
+from chatlab.messages import FilePart, Message, Notice, Part, TextPart, ToolCallPart, ToolResultPart
 
 P = TypeVar("P")
 
@@ -125,6 +125,24 @@ def only(parts: Sequence[Part], kind: type[P], where: str, role: str) -> list[P]
             raise UnsupportedContent(f"{where}: a {role} message cannot hold a {type(part).__name__}")
         found.append(part)
     return found
+
+
+def user_content(
+    parts: Sequence[Part], where: str, text_type: str, file: Callable[[FilePart, str], dict[str, Any]]
+) -> str | list[dict[str, Any]]:
+    """A user message's content in one of OpenAI's two formats: a string, or a list where files are in it."""
+    if not any(isinstance(part, FilePart) for part in parts):
+        return "".join(part.text for part in only(parts, TextPart, where, "user"))
+    content: list[dict[str, Any]] = []
+    for part in parts:
+        if isinstance(part, FilePart):
+            content.append(file(part, where))
+        elif isinstance(part, TextPart):
+            if part.text:
+                content.append({"type": text_type, "text": part.text})
+        else:
+            raise UnsupportedContent(f"{where}: a user message cannot hold a {type(part).__name__}")
+    return content
 
 
 def content_parts(

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 
 from chatlab import _media
 from chatlab._chat_history import image_from_url
-from chatlab._conversation import content_parts, only, unknown
+from chatlab._conversation import content_parts, only, unknown, user_content
 from chatlab.errors import UnsupportedContent
 from chatlab.messages import (
     FilePart,
@@ -43,7 +43,7 @@ def to_responses(messages: Sequence[Message]) -> list[dict[str, Any]]:
             text = "".join(part.text for part in only(message.parts, TextPart, where, "system"))
             found.append(_message("system", text))
         elif message.role == "user":
-            found.append(_message("user", _user_content(message.parts, where)))
+            found.append(_message("user", user_content(message.parts, where, "input_text", _file)))
         else:
             assert_never(message.role)
     return found
@@ -51,21 +51,6 @@ def to_responses(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 def _message(role: str, content: str | list[dict[str, Any]]) -> dict[str, Any]:
     return {"type": "message", "role": role, "content": content}
-
-
-def _user_content(parts: Sequence[Part], where: str) -> str | list[dict[str, Any]]:
-    if not any(isinstance(part, FilePart) for part in parts):
-        return "".join(part.text for part in only(parts, TextPart, where, "user"))
-    content: list[dict[str, Any]] = []
-    for part in parts:
-        if isinstance(part, FilePart):
-            content.append(_file(part, where))
-        elif isinstance(part, TextPart):
-            if part.text:
-                content.append({"type": "input_text", "text": part.text})
-        else:
-            raise UnsupportedContent(f"{where}: a user message cannot hold a {type(part).__name__}")
-    return content
 
 
 def _file(part: FilePart, where: str) -> dict[str, Any]:

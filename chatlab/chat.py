@@ -215,8 +215,9 @@ class Turn:
                 raise Unavailable(self._too_late(clock() >= deadline)) from exc
             except BackendError as exc:
                 done = self._stopwatch.attempts
-                wait = exc.retry_after if exc.retry_after is not None else 0.5 * 2 ** (done - 1)
-                wait *= 1 if exc.retry_after is not None else random.uniform(0.5, 1)  # noqa: S311
+                wait = exc.retry_after
+                if wait is None:
+                    wait = 0.5 * 2 ** (done - 1) * random.uniform(0.5, 1)  # noqa: S311
                 if (
                     not exc.retryable
                     or self._stopwatch.delta_seen

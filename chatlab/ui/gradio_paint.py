@@ -13,6 +13,7 @@ from gradio.components.chatbot import Message as ShownMessage
 from gradio.components.chatbot import TextMessage
 
 from chatlab.chat import Turn
+from chatlab.history import OWN_IDS, fenced
 from chatlab.messages import (
     Citation,
     FilePart,
@@ -30,8 +31,7 @@ from chatlab.messages import (
 )
 
 Painted: TypeAlias = dict[str, Any]
-TURN = "turn:"
-WINDOW = "window:"
+TURN, WINDOW = OWN_IDS
 
 # Shown only with the details: they say how chatting works, not that something went wrong.
 _QUIET = frozenset({"thoughts_dropped"})
@@ -103,16 +103,14 @@ class Painter:
                     self._thought(
                         f"t{block.id}",
                         f"Tool: {_title(block.name)}",
-                        _fenced(block.arguments, "json"),
+                        fenced(block.arguments, "json"),
                         duration=turn.tool_seconds.get(block.id),
                         pending=pending,
                     )
                 )
             elif isinstance(block, ToolResult):
                 title = f"{'Error' if block.is_error else 'Result'} of {_title(block.name or 'the tool')}"
-                painted.append(
-                    self._thought(f"r{n}", title, _fenced(block.content, ""), parent=f"t{block.id}")
-                )
+                painted.append(self._thought(f"r{n}", title, fenced(block.content), parent=f"t{block.id}"))
             elif block.kind == "text":
                 painted.append(_text("assistant", block.text()))
             else:
@@ -213,10 +211,8 @@ def paint_error(sentence: str) -> Painted:
 
 def turn_of(metadata_id: object) -> str | None:
     """The turn that a painted message's id names, if it names one."""
-    if isinstance(metadata_id, str):
-        kind, _, rest = metadata_id.partition(":")
-        if kind in ("turn", "window"):
-            return rest.partition(":")[0]
+    if isinstance(metadata_id, str) and metadata_id.startswith(OWN_IDS):
+        return metadata_id.split(":")[1]
     return None
 
 
@@ -279,14 +275,6 @@ def _text(role: str, text: str) -> Painted:
     return {"role": role, "content": [{"type": "text", "text": text}]}
 
 
-def _fenced(text: str, language: str) -> str:
-    """A code block that its own content cannot end."""
-    fence = "```"
-    while fence in text:
-        fence += "`"
-    return f"{fence}{language}\n{text}\n{fence}"
-
-
 def _alarm(sentence: str) -> str:
     return f'<span class="chatlab-error">⚠ {_title(sentence)}</span>'
 
@@ -301,7 +289,9 @@ def _title(text: str) -> str:
 def _seconds(value: float | None) -> str:
     if value is None:
         return "–"
-    return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.2f} s"
+    if value >= 1:
+        return f"{value:.2f} s"
+    return f"{value * 1000:.3g} ms" if value < 0.1 else f"{value * 1000:.0f} ms"
 
 
 def _known(value: float | None, form: str) -> str:
