@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 from chatlab.paths import ConfigPath
+from chatlab.secret import SecretRef
 
 
 class Model(BaseModel):
@@ -128,6 +129,63 @@ class Server(Model):
     root_path: str | None = Field(None, description="Prefix behind a reverse proxy, such as /chat.")
 
 
+class Storage(Model):
+    """Where conversations and comparison sessions are kept. `storage: none` keeps nothing."""
+
+    url: str | SecretRef = Field(
+        "sqlite:.chatlab/chatlab.db",
+        description="`sqlite:PATH`, relative to the configuration file, or a `postgresql://` URL (extra "
+        "`postgres`), which is given as {env: NAME} or {file: PATH} if it has a password.",
+    )
+    files: str | SecretRef = Field(
+        ".chatlab/files",
+        description="Where attachments are kept: a folder, relative to the configuration file, or a URL that "
+        "fsspec knows, such as `s3://bucket/path` or `abfs://container/path`.",
+    )
+    keep_days: int | None = Field(
+        None, ge=1, description="Conversations not written to for so many days are removed, unless pinned."
+    )
+    sharing: bool = Field(False, description="People may make read-only links to their conversations.")
+
+
+class CompareLane(Model):
+    """A lane that a comparison begins with."""
+
+    backend: str = Field(description="A backend's name or an address.")
+    label: str | None = Field(None, description="Name shown to people; the backend's if not given.")
+    parameters: Mapping[str, Any] = Field(
+        default_factory=dict, description="Over those of the backend's entry."
+    )
+    system: str | None = Field(None, description="System prompt of this lane.")
+
+
+class Compare(Model):
+    """The comparison page and `chatlab compare`: what they begin with."""
+
+    lanes: tuple[str | CompareLane, ...] = Field(
+        (), max_length=8, description="Lanes a session begins with: backends by name, or with settings."
+    )
+    mode: Literal["own", "shared"] = Field(
+        "own",
+        description="own: each lane continues with its own answers. shared: all continue from the answer "
+        "that was picked.",
+    )
+    blind: bool = Field(False, description="Names are hidden until the vote.")
+    reveal: Literal["as they come", "together", "paced"] = Field(
+        "together",
+        description="How blind answers appear: as they come, all at once, or all at the slowest one's pace, "
+        "so that speed does not tell.",
+    )
+    criteria: tuple[str, ...] = Field(
+        ("overall",), min_length=1, description="What is voted on, such as correct, helpful, tone."
+    )
+    reasons: tuple[str, ...] = Field(
+        ("more correct", "more complete", "clearer", "shorter", "better style"),
+        description="Reasons a voter can tick.",
+    )
+    repeats: int = Field(1, ge=1, le=20, description="How often each prompt is asked a lane.")
+
+
 class Config(Model):
     """A whole configuration file."""
 
@@ -139,3 +197,7 @@ class Config(Model):
     system: str | None = Field(None, description="System prompt of every backend that has none of its own.")
     ui: Ui = Field(default_factory=Ui, description="The chat page.")
     server: Server = Field(default_factory=Server, description="How the page is served.")
+    storage: Storage | None = Field(
+        default_factory=Storage, description="Where conversations are kept; `none` keeps nothing."
+    )
+    compare: Compare = Field(default_factory=Compare, description="What a comparison begins with.")

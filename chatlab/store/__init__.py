@@ -1,0 +1,309 @@
+"""Conversations that last: what is stored, and the interface to it. `chatlab.store.sql` implements it.
+
+A conversation is a tree of turns: a turn is one message of the person and what came of it. Edit, retry and
+undo make siblings; nothing is overwritten. Every row has an owner, and no question is asked without one: an
+id of somebody else's is as unknown as one that does not exist.
+
+Attachments are not in the database. A stored message names them by their content (`sha256:<hex>` as the URL
+of a `FilePart`); `chatlab.store.files` keeps the content.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from secrets import token_hex
+from typing import Any, Literal, TypeAlias
+
+from chatlab.errors import StoreError
+from chatlab.messages import Citation, Finish, Message, Notice, Part, Timing, Trace
+
+Status: TypeAlias = Literal["running", "finished", "stopped", "failed", "interrupted"]
+"""What became of a turn. "interrupted": the server that ran it died; what it had saved is there."""
+
+FILE_SCHEME = "sha256:"
+
+
+class NotStored(StoreError):
+    """There is no such thing, or it is somebody else's: the two cannot be told apart."""
+
+
+class Conflict(StoreError):
+    """Somebody else wrote meanwhile: read again, then try again."""
+
+
+class Unreachable(StoreError):
+    """The database does not answer. Nothing was written; trying again later may work."""
+
+
+def now() -> datetime:
+    """The time that is stored: in UTC, with its zone."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """A random id, long enough that nobody guesses one."""
+    return token_hex(10)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredConversation:
+    """A conversation without its turns.
+
+    head: the turn last shown, from which the page opens it. comparison: the comparison session it is a lane
+    of; those are not listed among the chats.
+    """
+
+    id: str
+    owner: str
+    title: str
+    created: datetime
+    updated: datetime
+    pinned: bool = False
+    head: str | None = None
+    comparison: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTurn:
+    """One message of the person and what came of it, whole.
+
+    parameters, system: as asked for in this turn, over those of the configuration. `sent` is what the
+    backend was given after what it cannot take was left out; None until the turn has run.
+    answer: what arrived, to the last checkpoint if the turn is "running" or "interrupted".
+    cost: in the currency of the prices. error: the sentence the person read.
+    asked_by: who was signed in. copied_from: the turn of another lane that this one repeats.
+    """
+
+    id: str
+    owner: str
+    conversation: str
+    parent: str | None
+    created: datetime
+    user: Message
+    backend: str
+    kind: str
+    label: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    system: str | None = None
+    sent: Mapping[str, Any] | None = None
+    status: Status = "running"
+    answer: tuple[Part, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    traces: tuple[Trace, ...] = ()
+    finish: Finish | None = None
+    timing: Timing = field(default_factory=Timing)
+    tool_seconds: Mapping[str, float] = field(default_factory=dict)
+    cost: float | None = None
+    error: str | None = None
+    asked_by: str | None = None
+    copied_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page of a list. `next` continues it; None at its end."""
+
+    conversations: tuple[StoredConversation, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A conversation that a search found, its best turn, and a piece of its text around the words found
+    (plain text; the words between U+E000 and U+E001)."""
+
+    conversation: StoredConversation
+    turn: str | None
+    snippet: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredComparison:
+    """A comparison session without its log."""
+
+    id: str
+    owner: str
+    title: str
+    created: datetime
+    updated: datetime
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One thing that happened in a comparison session; a session is what its log says. seq counts from 1."""
+
+    seq: int
+    at: datetime
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A read-only link. token: the capability; known only when it is made, the database has its hash."""
+
+    token: str
+    created: datetime
+
+
+class Store(ABC):
+    """Where conversations and comparison sessions are kept. Every method may raise Unreachable."""
+
+    # conversations
+
+    @abstractmethod
+    async def create(
+        self, owner: str, *, title: str = "", comparison: str | None = None, id: str | None = None
+    ) -> StoredConversation:
+        """A new, empty conversation. Without a title, the first message gives it one."""
+
+    @abstractmethod
+    async def get(self, owner: str, conversation: str) -> StoredConversation:
+        """Raises NotStored."""
+
+    @abstractmethod
+    async def recent(self, owner: str, *, after: str | None = None, limit: int = 50) -> Listed:
+        """The owner's chats: pinned ones first, then by when they were last written to, newest first."""
+
+    @abstractmethod
+    async def search(self, owner: str, text: str, *, limit: int = 20) -> Sequence[Hit]:
+        """Chats in whose title, messages or answers all the words occur, best first. Words may be cut short
+        at their end ("compar" finds "comparison"); no text can break the search."""
+
+    @abstractmethod
+    async def change(
+        self,
+        owner: str,
+        conversation: str,
+        *,
+        title: str | None = None,
+        pinned: bool | None = None,
+        head: str | None = None,
+    ) -> StoredConversation:
+        """Changes what is given. Raises NotStored."""
+
+    @abstractmethod
+    async def delete(self, owner: str, conversation: str) -> None:
+        """Takes a conversation away at once: from lists, search, links and reads. For `UNDO` it can be
+        restored; then `purge` removes it for good. Raises NotStored."""
+
+    @abstractmethod
+    async def restore(self, owner: str, conversation: str) -> StoredConversation:
+        """Undoes a deletion. Raises NotStored once it is gone for good."""
+
+    # turns
+
+    @abstractmethod
+    async def turns(self, owner: str, conversation: str) -> Sequence[StoredTurn]:
+        """All turns of a conversation, in the order they were asked. Raises NotStored."""
+
+    @abstractmethod
+    async def turn(self, owner: str, turn: str) -> StoredTurn:
+        """Raises NotStored."""
+
+    @abstractmethod
+    async def save(self, turns: Sequence[StoredTurn]) -> None:
+        """Writes turns as they are now, new or known, all or none, and makes each the head of its
+        conversation. What `save` returned from survives a crash. A turn of a conversation that the owner
+        does not have is NotStored; a turn that has ended is never turned back to "running"."""
+
+    @abstractmethod
+    async def recover(self) -> int:
+        """Marks turns whose server died as "interrupted"; how many. Called when a server starts."""
+
+    # comparison sessions
+
+    @abstractmethod
+    async def create_comparison(self, owner: str, *, title: str = "") -> StoredComparison:
+        """A new, empty comparison session."""
+
+    @abstractmethod
+    async def comparison(self, owner: str, comparison: str) -> StoredComparison:
+        """Raises NotStored."""
+
+    @abstractmethod
+    async def comparisons(
+        self, owner: str, *, after: str | None = None, limit: int = 50
+    ) -> tuple[Sequence[StoredComparison], str | None]:
+        """The owner's sessions, newest first, and what continues the list."""
+
+    @abstractmethod
+    async def retitle_comparison(self, owner: str, comparison: str, title: str) -> None:
+        """Raises NotStored."""
+
+    @abstractmethod
+    async def delete_comparison(self, owner: str, comparison: str) -> None:
+        """Takes away a session and its lanes' conversations, restorable as a conversation is."""
+
+    @abstractmethod
+    async def restore_comparison(self, owner: str, comparison: str) -> None:
+        """Undoes that."""
+
+    @abstractmethod
+    async def log(self, owner: str, comparison: str, *, after: int = 0) -> Sequence[LogEntry]:
+        """What happened in a session since an entry. Raises NotStored."""
+
+    @abstractmethod
+    async def append(
+        self, owner: str, comparison: str, after: int, entries: Sequence[Mapping[str, Any]]
+    ) -> Sequence[LogEntry]:
+        """Appends to a session's log, if `after` is still its last entry; otherwise raises Conflict and
+        writes nothing."""
+
+    @abstractmethod
+    async def save_receipt(self, owner: str, turn: str, receipt: Mapping[str, Any]) -> None:
+        """Keeps what a turn was sent. A second one for the same turn is a Conflict: they do not change."""
+
+    @abstractmethod
+    async def receipts(self, owner: str, turns: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """The receipts of these turns, by turn; a turn without one is left out."""
+
+    # sharing
+
+    @abstractmethod
+    async def share(
+        self, owner: str, *, conversation: str | None = None, comparison: str | None = None
+    ) -> Share:
+        """A new link to exactly one of the two, as it is at any later time it is looked at."""
+
+    @abstractmethod
+    async def shares(
+        self, owner: str, *, conversation: str | None = None, comparison: str | None = None
+    ) -> int:
+        """How many links there are to it."""
+
+    @abstractmethod
+    async def revoke(
+        self, owner: str, *, conversation: str | None = None, comparison: str | None = None
+    ) -> None:
+        """Ends every link to it."""
+
+    @abstractmethod
+    async def shared(self, token: str) -> tuple[str, Literal["conversation", "comparison"], str]:
+        """Whom a link belongs to, and what it leads to, to be read with the methods above. The only question
+        asked without an owner: the token is the right to ask it. Raises NotStored."""
+
+    # attachments
+
+    @abstractmethod
+    async def may_read(self, owner: str, sha256: str) -> str | None:
+        """The media type of a file that one of the owner's stored turns names; None if none does."""
+
+    @abstractmethod
+    async def unused(self, sha256s: Sequence[str]) -> Sequence[str]:
+        """Those that no stored turn of anybody names."""
+
+    # keeping house
+
+    @abstractmethod
+    async def purge(self, *, deleted_before: datetime, unused_since: datetime | None = None) -> Sequence[str]:
+        """Removes for good what was deleted before one moment and, if given, what is not pinned and was not
+        written to since another. Returns the hashes of files that nobody names any more."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Closes the connections."""
