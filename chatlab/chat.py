@@ -252,12 +252,23 @@ class Turn:
                     # Once in a while is enough: the timer fires late by that, never early.
                     timer.reschedule(min(deadline, clock() + 1.05 * idle))
                     next_reset = arrived + 0.05 * idle
-                if len(self._unread) >= _MAX_UNREAD:
-                    self._room.clear()
-                    await self._room.wait()
                 watch.handled(arrived)
+                if len(self._unread) >= _MAX_UNREAD:
+                    await self._wait_for_reader(timer, deadline)
         if self.answer.finish is None:
             raise BrokenStream("the stream ended before the answer did")
+
+    async def _wait_for_reader(self, timer: asyncio.Timeout, deadline: float) -> None:
+        """Waits until somebody reads. That is no silence of the upstream: only the whole turn's time runs."""
+        clock = asyncio.get_running_loop().time
+        limit = timer.when()
+        assert limit is not None
+        idle = 1.05 * self.entry.config.timeouts.idle
+        left = idle if self._stopwatch.delta_seen else limit - clock()
+        timer.reschedule(deadline)
+        self._room.clear()
+        await self._room.wait()
+        timer.reschedule(min(deadline, clock() + left))
 
     def _deliver(self, event: StreamEvent) -> None:
         if isinstance(event, Notice) and event in self.answer.notices:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -75,6 +76,11 @@ sys.addaudithook(_guard)
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "network: may reach beyond loopback")
+
+
+def pytest_unconfigure() -> None:
+    """At the end of every process of the run, its workers included."""
+    shutil.rmtree(_HOME, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

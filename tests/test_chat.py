@@ -281,6 +281,49 @@ async def test_a_reader_that_does_not_read_does_not_move_the_times() -> None:
     assert timing.tokens_per_second == pytest.approx(1 / timing.longest_stall, rel=0.2)
 
 
+async def many(request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
+    """More events than a turn keeps for a reader that does not read."""
+    for _ in range(10_001):
+        yield TextDelta("a")
+    yield Finish("stop")
+
+
+async def test_a_slow_reader_is_no_silence_of_the_upstream() -> None:
+    entry, _ = entry_for(many, timeouts=Timeouts(idle=0.05))
+    async with run_turn(entry, ASK) as turn:
+        await turn.pause(5)  # until the first token
+        await turn.pause(0.5)  # nobody reads for much longer than `idle`
+        assert (turn.outcome, len(turn.answer.message.text)) == ("running", 10_000)
+        async for _event in turn:
+            pass
+    assert (turn.outcome, len(turn.answer.message.text)) == ("finished", 10_001)
+    assert turn.timing.total is not None and turn.timing.overhead is not None
+    assert turn.timing.overhead < turn.timing.total - 0.4, "waiting is not chatlab's own part"
+
+
+async def test_the_whole_turn_is_bounded_though_nobody_reads() -> None:
+    entry, _ = entry_for(many, timeouts=Timeouts(idle=0.05, total=0.5))
+    async with run_turn(entry, ASK) as turn:
+        await turn.pause(5)
+        await turn.pause(5)  # until the end
+        assert str(turn.error).startswith("mine: the answer was not complete within 0.5 s")
+
+
+async def test_the_upstreams_silence_counts_again_once_somebody_reads() -> None:
+    async def script(request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
+        for _ in range(10_000):
+            yield TextDelta("a")
+        await asyncio.Event().wait()
+
+    entry, _ = entry_for(script, timeouts=Timeouts(idle=0.05, total=3))
+    async with run_turn(entry, ASK) as turn:
+        await turn.pause(5)
+        await turn.pause(0.3)
+        with pytest.raises(Unavailable, match="nothing arrived for"):
+            async for _event in turn:
+                pass
+
+
 async def test_unknown_figures_stay_unknown() -> None:
     async def script(request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
         yield TextDelta("a")

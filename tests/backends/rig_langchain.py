@@ -81,9 +81,9 @@ from langgraph.graph import START, MessagesState, StateGraph
 model = ChatOpenAI(
     model="table", base_url=os.environ["RIG_URL"], api_key=os.environ["RIG_KEY"], max_retries=0,
     stream_usage=True, extra_body={"cache_prompt": False},
-    # Nothing closes an object's own clients, so none of their connections may outlive a test's event loop.
+    # Nothing closes an object's own clients, so none of their connections may outlive a call.
     http_async_client=httpx2.AsyncClient(timeout=None, limits=httpx2.Limits(max_keepalive_connections=0)),
-    http_client=httpx2.Client(timeout=None),
+    http_client=httpx2.Client(timeout=None, limits=httpx2.Limits(max_keepalive_connections=0)),
 )
 
 def chosen(config):
