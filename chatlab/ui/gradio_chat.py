@@ -120,8 +120,8 @@ class Chat:
         yield painter.messages(turn, error)
 
     def _pace(self) -> float:
-        """Seconds between two paints: 20 a second for one stream, 5 for each of many."""
-        return min(0.2, 0.05 + 0.015 * (self._sessions.running - 1))
+        """Seconds between two paints: 20 a second for one stream, 6 for each of many."""
+        return min(0.16, 0.05 + 0.015 * (self._sessions.running - 1))
 
     async def warm(self, backend: str) -> None:
         """Makes a chosen backend before its first message: importing an SDK can take seconds."""
@@ -139,6 +139,19 @@ class Chat:
         if session.last is None:
             return []
         return [*self._before(session.conversation, session.last), *session.last.painted]
+
+    def refused(self, message: Any, shown: list[Any], request: gr.Request) -> tuple[Any, Any]:
+        """The message box and the conversation after an answer that the full queue refused: as they were.
+
+        Gradio comes here after a stop, too; that answer had begun, so it stays on the page.
+        """
+        last = self._sessions.get(request.session_hash).last
+        try:
+            began = last is not None and from_gradio([], message)[0][-1] == last.user
+        except ChatlabError:
+            began = False
+        box = {"interactive": True, "submit_btn": self._ui.labels.get("submit", True), "stop_btn": False}
+        return (gr.update(**box), gr.skip()) if began else (gr.update(value=message, **box), shown)
 
     def closed(self, request: gr.Request) -> None:
         """The tab was closed."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 from starlette.middleware import Middleware
 
 from chatlab.config import Config, Example, Ui
@@ -18,7 +19,7 @@ from chatlab.registry import Backends
 from chatlab.ui.gradio_chat import Chat
 from chatlab.ui.gradio_controls import control, parameters_of, preset_values
 from chatlab.ui.gradio_safety import SafetyHeaders, link_guard
-from chatlab.ui.gradio_thrift import keep_config, keep_signatures, spare_gradio
+from chatlab.ui.gradio_thrift import StreamingBlocks, keep_descriptions, spare_gradio
 
 _LATEX = [
     {"left": "$$", "right": "$$", "display": True},
@@ -31,9 +32,9 @@ _NO_PRESET = "none"
 class WindowedChat(gr.ChatInterface):  # type: ignore[misc]
     """A ChatInterface whose function says how the whole conversation looks, not only its answer."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        keep_config(self.null_component)  # it is written to, for nothing, at every paint
+    def _clear_and_save_textbox(self, message: Any) -> tuple[Any, Any]:
+        # Gradio's own takes the placeholder away, too, and nothing brings it back.
+        return gr.update(value="", interactive=False), message
 
     async def _stream_fn(self, message: Any, history: list[Any], *args: Any) -> AsyncIterator[Any]:
         async with aclosing(self.fn(message, history, *args)) as paints:
@@ -41,7 +42,7 @@ class WindowedChat(gr.ChatInterface):  # type: ignore[misc]
                 yield answer, shown
 
 
-class Page(gr.Blocks):  # type: ignore[misc]
+class Page(StreamingBlocks):
     """The page as an app: `launch` it, or mount it with `chatlab.ui.server`."""
 
     def __init__(self, lab: Lab) -> None:
@@ -51,7 +52,7 @@ class Page(gr.Blocks):  # type: ignore[misc]
         super().__init__(title=lab.config.ui.title, fill_height=True, analytics_enabled=False)
         with self:
             _fill(self, lab)
-        keep_signatures(self.blocks.values())
+        keep_descriptions(self.blocks.values())
         self.max_threads = max(40, 2 * lab.config.server.concurrency)
         self.queue(
             default_concurrency_limit=lab.config.server.concurrency, max_size=lab.config.server.queue_size
@@ -83,7 +84,7 @@ class Page(gr.Blocks):  # type: ignore[misc]
         return launch(*args, **{**settings, **kwargs})
 
 
-def _fill(page: gr.Blocks, lab: Lab) -> None:
+def _fill(page: Page, lab: Lab) -> None:
     assert lab.config is not None
     config, backends = lab.config, lab.backends
     ui, labels = config.ui, config.ui.labels
@@ -142,7 +143,7 @@ def _fill(page: gr.Blocks, lab: Lab) -> None:
             latex_delimiters=_LATEX,
             buttons=["copy", "copy_all"],
             layout="bubble",
-            scale=1,
+            scale=1 if ui.height is None else None,
         ),
         textbox=gr.MultimodalTextbox(
             placeholder=ui.placeholder or "Message",
@@ -204,6 +205,27 @@ def _fill(page: gr.Blocks, lab: Lab) -> None:
         **private,
     )
     page.unload(chat.closed)
+    page.chat = interface
+    _queue_only_answers(page, interface, chat)
+
+
+def _queue_only_answers(page: gr.Blocks, interface: gr.ChatInterface, chat: Chat) -> None:
+    """Keeps everything but answers out of the queue, and the message box alive when that is full."""
+    for event in list(page.fns.values()):
+        if event.fn is None:
+            continue  # it happens in the browser alone
+        if not inspect.isasyncgenfunction(event.fn):
+            event.queue = False
+        elif event.api_visibility != "public":
+            # `respond` never raises, so this answer did not begin, or was stopped: Gradio fails both.
+            Dependency(None, {}, event._id, None).failure(
+                chat.refused,
+                [interface.saved_input, interface.chatbot_state],
+                [interface.textbox, interface.chatbot],
+                api_visibility="private",
+                queue=False,
+                show_progress="hidden",
+            )
 
 
 def _first(config: Config, backends: Backends) -> str:
