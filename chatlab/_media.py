@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import mimetypes
+import re
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -44,7 +45,7 @@ def media_type_of(name: str | None, head: bytes = b"") -> str:
         by_name = _BY_SUFFIX.get(suffix) or _TABLE.guess_type(f"file{suffix}")[0]
         if by_name:
             return by_name
-    return _by_content(head) or UNKNOWN
+    return by_content(head) or UNKNOWN
 
 
 def media_type_of_path(path: Path, name: str | None = None) -> str:
@@ -119,26 +120,33 @@ def decode_base64(text: str | bytes) -> bytes:
         raise ValueError("not base64") from exc
 
 
-def _by_content(head: bytes) -> str | None:
+def by_content(head: bytes) -> str | None:
+    """The media type that the first bytes of a file show; None if they show none. Never by a name.
+
+    As the WHATWG's "MIME Sniffing" has it, except that what reads as text is text whatever it begins with
+    (`BM`, `ID3`, `GIF89a`). A container is told by its brand; whether it holds sound only is not looked at.
+    """
+    if head.startswith(b"%PDF-"):
+        return "application/pdf"
+    if head and is_text(head):
+        return _kind_of_text(head)
     for magic, media_type in _MAGIC:
         if head.startswith(magic):
             return media_type
     if head[:4] == b"RIFF":
         return {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}.get(head[8:12])
-    if head[4:8] == b"ftyp":  # ISO base media: the brand tells pictures from films
-        brand = head[8:12]
-        if brand in (b"avif", b"avis"):
-            return "image/avif"
-        if brand in (b"heic", b"heix", b"mif1"):
-            return "image/heic"
-        return "audio/mp4" if brand == b"M4A " else "video/mp4"
-    if head[:2] in (b"\xff\xfb", b"\xff\xf3", b"\xff\xf2"):
+    if head[4:8] == b"ftyp":
+        return _iso_base_media(head)
+    if head.startswith(b"\x1aE\xdf\xa3"):  # Matroska; WebM is one with a name of its own
+        return "video/webm" if b"webm" in head[:64] else "video/x-matroska"
+    if head[:2] in (b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2"):
         return "audio/mpeg"
-    return "text/plain" if head and _is_text(head) else None
+    return "audio/aac" if head[:2] in (b"\xff\xf1", b"\xff\xf9") else None
 
 
-def _is_text(head: bytes) -> bool:
-    if b"\0" in head:
+def is_text(head: bytes) -> bool:
+    """Whether the beginning of a file is UTF-8 text: without NULs and other bytes that no text has."""
+    if _BINARY.search(head):
         return False
     try:
         head.decode("utf-8")
@@ -148,6 +156,35 @@ def _is_text(head: bytes) -> bool:
     return True
 
 
+def _kind_of_text(head: bytes) -> str:
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if _SVG.match(start):
+        return "image/svg+xml"
+    if _HTML.match(start):
+        return "text/html"
+    return "text/xml" if start.startswith(b"<?xml") else "text/plain"
+
+
+def _iso_base_media(head: bytes) -> str:
+    """What a file of ISO/IEC 14496-12 holds: its brands tell pictures from sound and films."""
+    size = int.from_bytes(head[:4])
+    brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(size, len(head)) - 3, 4))}
+    if brands & {b"avif", b"avis"}:
+        return "image/avif"
+    if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"}:
+        return "image/heic"
+    if head[8:12] in (b"M4A ", b"M4B "):
+        return "audio/mp4"
+    return "video/quicktime" if head[8:12] == b"qt  " else "video/mp4"
+
+
+_BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
+# Atomic and possessive, so that no text takes long to be told.
+_SVG = re.compile(rb"(?:(?><\?xml.*?\?>)|(?><!--.*?-->)|(?><!doctype svg.*?>)|\s)*+<svg[\s/>]", re.I | re.S)
+_HTML = re.compile(
+    rb"<!--|<(!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|img)[\s/>]",
+    re.I,
+)
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -156,11 +193,9 @@ _MAGIC = (
     (b"BM", "image/bmp"),
     (b"II*\0", "image/tiff"),
     (b"MM\0*", "image/tiff"),
-    (b"%PDF-", "application/pdf"),
     (b"PK\x03\x04", "application/zip"),
     (b"\x1f\x8b", "application/gzip"),
     (b"OggS", "audio/ogg"),
     (b"fLaC", "audio/flac"),
     (b"ID3", "audio/mpeg"),
-    (b"\x1aE\xdf\xa3", "video/webm"),
 )

@@ -5,13 +5,22 @@ Every field's description is the text of `docs/configuration.md` and of the JSON
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+)
 
-from chatlab.paths import ConfigPath
+from chatlab.paths import ConfigPath, from_base
 from chatlab.secret import SecretRef
 
 
@@ -129,16 +138,47 @@ class Server(Model):
     root_path: str | None = Field(None, description="Prefix behind a reverse proxy, such as /chat.")
 
 
+_PASSWORD = re.compile(r"://[^/@]*:[^/@]+@|[?&](?:ssl)?password=", re.I)
+
+
+def _database_url(url: str | SecretRef, info: ValidationInfo) -> str | SecretRef:
+    if isinstance(url, SecretRef):
+        return url
+    scheme, colon, rest = url.partition(":")
+    if scheme == "sqlite" and colon:
+        path = rest.removeprefix("///")
+        if path in ("", ":memory:"):
+            raise ValueError("names no file: write sqlite:PATH, such as sqlite:.chatlab/chatlab.db")
+        return f"sqlite:{from_base(Path(path), info)}"
+    if scheme not in ("postgresql", "postgres") or not rest.startswith("//"):
+        raise ValueError("should be sqlite:PATH or a postgresql:// URL")
+    if _PASSWORD.search(url):
+        raise ValueError("a secret is given by reference, {env: NAME} or {file: PATH}, never literally")
+    return url
+
+
+def _files_place(place: str | SecretRef, info: ValidationInfo) -> str | SecretRef:
+    if isinstance(place, SecretRef) or "://" in place:
+        return place
+    if not place:
+        raise ValueError("should not be empty")
+    return str(from_base(Path(place), info))
+
+
 class Storage(Model):
     """Where conversations and comparison sessions are kept. `storage: none` keeps nothing."""
 
-    url: str | SecretRef = Field(
+    model_config = ConfigDict(revalidate_instances="always")  # so that a default's paths get their folder
+
+    url: Annotated[str | SecretRef, AfterValidator(_database_url)] = Field(
         "sqlite:.chatlab/chatlab.db",
+        validate_default=True,
         description="`sqlite:PATH`, relative to the configuration file, or a `postgresql://` URL (extra "
         "`postgres`), which is given as {env: NAME} or {file: PATH} if it has a password.",
     )
-    files: str | SecretRef = Field(
+    files: Annotated[str | SecretRef, AfterValidator(_files_place)] = Field(
         ".chatlab/files",
+        validate_default=True,
         description="Where attachments are kept: a folder, relative to the configuration file, or a URL that "
         "fsspec knows, such as `s3://bucket/path` or `abfs://container/path`.",
     )
@@ -146,6 +186,10 @@ class Storage(Model):
         None, ge=1, description="Conversations not written to for so many days are removed, unless pinned."
     )
     sharing: bool = Field(False, description="People may make read-only links to their conversations.")
+
+
+def _or_none(value: Any) -> Any:
+    return None if value == "none" else value
 
 
 class CompareLane(Model):
@@ -197,7 +241,11 @@ class Config(Model):
     system: str | None = Field(None, description="System prompt of every backend that has none of its own.")
     ui: Ui = Field(default_factory=Ui, description="The chat page.")
     server: Server = Field(default_factory=Server, description="How the page is served.")
-    storage: Storage | None = Field(
-        default_factory=Storage, description="Where conversations are kept; `none` keeps nothing."
+    storage: Annotated[
+        Storage | None, BeforeValidator(_or_none, json_schema_input_type=Storage | Literal["none"] | None)
+    ] = Field(
+        default_factory=Storage,
+        validate_default=True,  # its paths too start at the configuration file
+        description="Where conversations are kept; `none` keeps nothing.",
     )
     compare: Compare = Field(default_factory=Compare, description="What a comparison begins with.")

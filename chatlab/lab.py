@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from chatlab.chat import Turn, run_turn
 from chatlab.config import Config
 from chatlab.config_file import load_config
 from chatlab.history import from_openai
+from chatlab.kept import Kept, keeping
 from chatlab.messages import Citation, Finish, Message, Notice, StreamEvent, Timing, Usage
 from chatlab.registry import Backends
 
@@ -71,6 +73,11 @@ class Lab:
     def __init__(self, config: Config | None = None) -> None:
         self.config = config
         self.backends = Backends(config.backends if config else {}, system=config.system if config else None)
+        self._opening = asyncio.Lock()
+        self._open = AsyncExitStack()
+        self._kept: Kept | None = None
+        self.at_close: list[Callable[[], Awaitable[None]]] = []
+        """Called first when the lab is closed: by what runs turns of its own and must end them."""
 
     @classmethod
     def without_config(cls) -> Lab:
@@ -121,8 +128,24 @@ class Lab:
                 pass
             return Answer.of(turn)
 
+    async def kept(self) -> Kept | None:
+        """Where conversations are kept, opened when first asked for; None if the configuration keeps none.
+
+        Raises StoreError, saying what to do, where the database or the files cannot be used.
+        """
+        if self._kept is not None or self.config is None or self.config.storage is None:
+            return self._kept
+        async with self._opening:
+            if self._kept is None:
+                self._kept = await self._open.enter_async_context(keeping(self.config.storage))
+        return self._kept
+
     async def aclose(self) -> None:
-        """Closes the backends' connections."""
+        """Closes the backends' connections, and the storage once everything is saved."""
+        while self.at_close:
+            await self.at_close.pop()()
+        await self._open.aclose()
+        self._kept = None
         await self.backends.aclose()
 
     async def __aenter__(self) -> Self:

@@ -11,7 +11,8 @@ BASE = "base"
 """Key of the validation context under which `chatlab.config_file` passes the configuration file's folder."""
 
 
-def _from_base(path: Path, info: ValidationInfo) -> Path:
+def from_base(path: Path, info: ValidationInfo) -> Path:
+    """A path as `ConfigPath` reads it, for values that are not paths alone."""
     try:
         path = path.expanduser()
     except RuntimeError as exc:
@@ -20,7 +21,7 @@ def _from_base(path: Path, info: ValidationInfo) -> Path:
     return path if base is None else Path(base) / path
 
 
-ConfigPath: TypeAlias = Annotated[Path, AfterValidator(_from_base)]
+ConfigPath: TypeAlias = Annotated[Path, AfterValidator(from_base)]
 """A path as an option: `~` is the home folder, a relative one starts at the configuration file's folder.
 
 Without a configuration file (an address, a model made in Python) it starts at the working folder. A default

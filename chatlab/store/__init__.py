@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Any, Literal, TypeAlias
 
@@ -24,6 +24,9 @@ Status: TypeAlias = Literal["running", "finished", "stopped", "failed", "interru
 """What became of a turn. "interrupted": the server that ran it died; what it had saved is there."""
 
 FILE_SCHEME = "sha256:"
+
+UNDO = timedelta(seconds=60)
+"""How long a deletion can be undone before `purge` is to remove it."""
 
 
 class NotStored(StoreError):
@@ -150,6 +153,16 @@ class Share:
     created: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class OwnerSummary:
+    """How much an owner has: chats that are not deleted, their turns, and when one was last written to."""
+
+    owner: str
+    conversations: int
+    turns: int
+    updated: datetime
+
+
 class Store(ABC):
     """Where conversations and comparison sessions are kept. Every method may raise Unreachable."""
 
@@ -171,8 +184,9 @@ class Store(ABC):
 
     @abstractmethod
     async def search(self, owner: str, text: str, *, limit: int = 20) -> Sequence[Hit]:
-        """Chats in whose title, messages or answers all the words occur, best first. Words may be cut short
-        at their end ("compar" finds "comparison"); no text can break the search."""
+        """Chats with a title or a turn (its message and answer) in which all the words occur: titles first,
+        then by turn, newest first. Words may be cut short at their end, to two letters at least ("compar"
+        finds "comparison"); case and accents do not count; no text can break the search."""
 
     @abstractmethod
     async def change(
@@ -195,6 +209,12 @@ class Store(ABC):
     async def restore(self, owner: str, conversation: str) -> StoredConversation:
         """Undoes a deletion. Raises NotStored once it is gone for good."""
 
+    @abstractmethod
+    async def adopt(self, conversation: StoredConversation, turns: Sequence[StoredTurn]) -> None:
+        """Takes in a conversation from elsewhere, all or nothing, with its ids, its times and its head as
+        they are; as a chat, whatever it was. None of the turns is running. Raises Conflict if an id is taken.
+        """
+
     # turns
 
     @abstractmethod
@@ -207,9 +227,11 @@ class Store(ABC):
 
     @abstractmethod
     async def save(self, turns: Sequence[StoredTurn]) -> None:
-        """Writes turns as they are now, new or known, all or none, and makes each the head of its
+        """Writes turns as they are now, new or known, all or none; each new one becomes the head of its
         conversation. What `save` returned from survives a crash. A turn of a conversation that the owner
-        does not have is NotStored; a turn that has ended is never turned back to "running"."""
+        does not have is NotStored, and so is one whose parent is not in that conversation; a turn that has
+        ended is never turned back to "running". Of a deleted conversation only known turns are written, so
+        that one that was running is whole if the deletion is undone."""
 
     @abstractmethod
     async def recover(self) -> int:
@@ -298,6 +320,10 @@ class Store(ABC):
         """Those that no stored turn of anybody names."""
 
     # keeping house
+
+    @abstractmethod
+    async def owners(self) -> Sequence[OwnerSummary]:
+        """Everybody who has chats, who wrote last first. For whoever runs the server, never for a request."""
 
     @abstractmethod
     async def purge(self, *, deleted_before: datetime, unused_since: datetime | None = None) -> Sequence[str]:

@@ -1,0 +1,131 @@
+"""Conversations in the database. Every function is given an open transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Update, insert, literal, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chatlab.errors import StoreError
+from chatlab.store import Listed, NotStored, StoredConversation, now
+from chatlab.store.schema import conversations, turns
+
+_table = conversations.c
+
+
+def conversation_of(row: Row[Any]) -> StoredConversation:
+    """The conversation of a row of `conversations`."""
+    return StoredConversation(
+        id=row.id,
+        owner=row.owner,
+        title=row.title,
+        created=row.created,
+        updated=row.updated,
+        pinned=row.pinned,
+        head=row.head,
+        comparison=row.comparison,
+    )
+
+
+async def add(
+    connection: AsyncConnection, owner: str, id: str, title: str, comparison: str | None
+) -> StoredConversation:
+    """A new one. An id that is taken, or a comparison that the owner does not have, is an IntegrityError."""
+    moment = now()
+    row = await connection.execute(
+        insert(conversations)
+        .values(
+            id=id,
+            owner=owner,
+            title=title,
+            created=moment,
+            updated=moment,
+            pinned=False,
+            comparison=comparison,
+        )
+        .returning(conversations)
+    )
+    return conversation_of(row.one())
+
+
+async def get(connection: AsyncConnection, owner: str, id: str) -> StoredConversation:
+    """One that is not deleted. Raises NotStored."""
+    query = select(conversations).where(_table.owner == owner, _table.id == id, _table.deleted.is_(None))
+    return conversation_of(_one((await connection.execute(query)).one_or_none()))
+
+
+async def recent(connection: AsyncConnection, owner: str, after: str | None, limit: int) -> Listed:
+    """A page of the owner's chats."""
+    order = (_table.pinned, _table.updated, _table.id)
+    query = (
+        select(conversations)
+        .where(_table.owner == owner, _table.deleted.is_(None), _table.comparison.is_(None))
+        .order_by(*(column.desc() for column in order))
+        .limit(limit + 1)
+    )
+    if after is not None:
+        place = zip(_place(after), order, strict=True)
+        query = query.where(tuple_(*order) < tuple_(*(literal(value, key.type) for value, key in place)))
+    rows = (await connection.execute(query)).all()
+    listed = tuple(conversation_of(row) for row in rows[:limit])
+    return Listed(listed, _after(listed[-1]) if len(rows) > limit and listed else None)
+
+
+def _after(last: StoredConversation) -> str:
+    return f"{int(last.pinned)} {last.updated.isoformat()} {last.id}"
+
+
+def _place(after: str) -> tuple[bool, datetime, str]:
+    try:
+        pinned, updated, id = after.split(" ")
+        moment = datetime.fromisoformat(updated)
+        if moment.tzinfo is None:
+            raise ValueError("no zone")
+        return pinned == "1", moment, id
+    except ValueError as error:
+        raise StoreError("the list cannot be continued from there: read it from its beginning") from error
+
+
+async def change(
+    connection: AsyncConnection,
+    owner: str,
+    id: str,
+    *,
+    title: str | None,
+    pinned: bool | None,
+    head: str | None,
+) -> StoredConversation:
+    """Changes what is given. Raises NotStored, also for a head that is not one of its turns."""
+    given = {"title": title, "pinned": pinned, "head": head}
+    values = {name: value for name, value in given.items() if value is not None}
+    if head is not None:
+        one = select(turns.c.id).where(turns.c.owner == owner, turns.c.conversation == id, turns.c.id == head)
+        _one((await connection.execute(one)).one_or_none())
+    if not values:
+        return await get(connection, owner, id)
+    query = _own(owner, id).where(_table.deleted.is_(None)).values(**values).returning(conversations)
+    return conversation_of(_one((await connection.execute(query)).one_or_none()))
+
+
+async def delete(connection: AsyncConnection, owner: str, id: str) -> None:
+    """Takes it away, for now."""
+    query = _own(owner, id).where(_table.deleted.is_(None)).values(deleted=now()).returning(_table.id)
+    _one((await connection.execute(query)).one_or_none())
+
+
+async def restore(connection: AsyncConnection, owner: str, id: str) -> StoredConversation:
+    """Brings it back, if it is still there."""
+    query = _own(owner, id).values(deleted=None).returning(conversations)
+    return conversation_of(_one((await connection.execute(query)).one_or_none()))
+
+
+def _own(owner: str, id: str) -> Update:
+    return update(conversations).where(_table.owner == owner, _table.id == id)
+
+
+def _one(row: Row[Any] | None) -> Row[Any]:
+    if row is None:
+        raise NotStored("there is no such conversation: it may have been deleted")
+    return row

@@ -1,0 +1,53 @@
+"""Values as JSON text that any database takes, and exactly the same values again.
+
+JSON itself loses three things that models and people write: keys that are not text, surrogates that stand
+alone (a second half of one comes in the next delta), and which of two neighbours were one character. The
+text has neither NUL nor surrogates, which PostgreSQL refuses; for all other values it is plain JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+# JSON text never has a bare control character, so one of them can stand for "a surrogate follows, in hex".
+_MARK = "\x1a"
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MARKED = re.compile(f"{_MARK}([0-9a-f]{{4}})")
+_PAIRS = "$pairs"
+
+
+def to_text(value: Any) -> str:
+    """JSON text. Mappings become dicts and tuples lists; what JSON has no word for is TypeError."""
+    text = json.dumps(_keyed(value), ensure_ascii=False, separators=(",", ":"))
+    return _SURROGATE.sub(lambda found: f"{_MARK}{ord(found[0]):04x}", text)
+
+
+def from_text(text: str) -> Any:
+    """What `to_text` was given."""
+    if _MARK in text:
+        text = _MARKED.sub(lambda found: chr(int(found[1], 16)), text)
+    value = json.loads(text)
+    return _unkeyed(value) if _PAIRS in text else value
+
+
+def _keyed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if _PAIRS in value or not all(isinstance(key, str) for key in value):
+            return {_PAIRS: [[_keyed(key), _keyed(item)] for key, item in value.items()]}
+        return {key: _keyed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_keyed(item) for item in value]
+    return value
+
+
+def _unkeyed(value: Any) -> Any:
+    if isinstance(value, dict):
+        if _PAIRS in value:
+            return {key: _unkeyed(item) for key, item in value[_PAIRS]}
+        return {key: _unkeyed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unkeyed(item) for item in value]
+    return value

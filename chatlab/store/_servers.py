@@ -1,0 +1,115 @@
+"""Which server runs a turn, and which of them are dead.
+
+A server is one process with one open store. It says every `_BEAT` that it is there; one that was not heard
+of for `_SILENCE`, or whose process is gone from this machine, is dead, and its turns are interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chatlab.store import StoredTurn, now
+from chatlab.store._search import set_turn
+from chatlab.store._turn_rows import from_row
+from chatlab.store.schema import Moment, servers, turns
+
+BEAT = timedelta(seconds=15)
+SILENCE = timedelta(seconds=60)
+
+
+def _this_machine() -> str:
+    """Where the number of a process means something: containers of one machine have numbers of their own."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115 (not a path)
+    except OSError:
+        return socket.gethostname()
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """This process, as others see it in the database."""
+
+    token: str = field(default_factory=lambda: token_hex(10))
+    host: str = field(default_factory=_this_machine)
+    pid: int = field(default_factory=os.getpid)
+
+    async def beat(self, connection: AsyncConnection) -> None:
+        """Says that it is there, by the database's clock."""
+        seen = await _clock(connection)
+        known = await connection.execute(
+            update(servers).where(servers.c.token == self.token).values(seen=seen)
+        )
+        if known.rowcount == 0:
+            await connection.execute(
+                insert(servers).values(token=self.token, host=self.host, pid=self.pid, seen=seen)
+            )
+
+    async def leave(self, connection: AsyncConnection) -> None:
+        """Says that it goes: whatever it still runs is interrupted."""
+        await connection.execute(delete(servers).where(servers.c.token == self.token))
+
+    async def recover(self, connection: AsyncConnection) -> int:
+        """Interrupts the turns of dead servers; how many."""
+        moment = await _clock(connection)
+        known = (await connection.execute(select(servers))).all()
+        alive = [row.token for row in known if not self._dead(row, moment - SILENCE)]
+        query = (
+            select(turns)
+            .where(turns.c.status == "running", turns.c.server.not_in([*alive, self.token]))
+            .with_for_update(skip_locked=True)  # one that is being written has a living server
+        )
+        lost = [from_row(row) for row in await connection.execute(query)]
+        await _interrupt(connection, lost)
+        dead = [row.token for row in known if row.token not in alive]
+        if dead:
+            await connection.execute(delete(servers).where(servers.c.token.in_(dead)))
+        return len(lost)
+
+    def _dead(self, other: Row[Any], silent_since: Any) -> bool:
+        if other.token == self.token:
+            return False
+        if other.seen < silent_since:
+            return True
+        # A process of our own number that is not ours was there before us.
+        return other.host == self.host and (other.pid == self.pid or not _runs(other.pid))
+
+
+async def _interrupt(connection: AsyncConnection, lost: Sequence[StoredTurn]) -> None:
+    for turn in lost:
+        await connection.execute(
+            update(turns)
+            .where(turns.c.owner == turn.owner, turns.c.id == turn.id)
+            .values(status="interrupted", server=None)
+        )
+        await set_turn(connection, replace(turn, status="interrupted"))
+
+
+async def _clock(connection: AsyncConnection) -> Any:
+    """The time by the one clock that all servers of a database share."""
+    if connection.dialect.name == "sqlite":
+        return now()
+    return (await connection.execute(select(func.now(type_=Moment())))).scalar_one()
+
+
+def _runs(pid: int) -> bool:
+    if sys.platform == "win32":
+        return True  # nothing there asks without doing; its silence will tell
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # somebody else's process
+    return True

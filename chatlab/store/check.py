@@ -1,0 +1,138 @@
+"""What an uploaded file is, and whether it may be attached: by its content, never by its name alone."""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from chatlab._media import UNKNOWN, by_content, media_type_of
+from chatlab.errors import UnsupportedContent
+
+_HEAD = 4096
+_CHUNK = 1 << 20
+
+_SVG = "image/svg+xml"
+_TEXTS = ("text/plain", "text/html", "text/xml", _SVG)
+_TEXTUAL = (
+    "application/json",
+    "application/jsonl",
+    "application/toml",
+    "application/xml",
+    "application/yaml",
+)
+# Formats that are no text, whatever major type they have.
+_BINARY = (
+    *("image/*", "audio/*", "video/*", "font/*", "application/vnd.*", "application/msword"),
+    *("application/pdf", "application/zip", "application/gzip", UNKNOWN),
+)
+# One container, sound or film: what the name says of it is believed.
+_CONTAINERS = (
+    {"audio/webm", "video/webm", "video/x-matroska"},
+    {"audio/mp4", "audio/x-m4a", "audio/m4a", "video/mp4", "video/quicktime"},
+    {"audio/ogg", "audio/opus", "audio/vorbis", "video/ogg", "application/ogg"},
+)
+# Packages that are ZIP files inside.
+_ZIPPED = ("application/vnd.openxmlformats-*", "application/vnd.oasis.*", "application/epub+zip")
+_CALLED = {"image": "an image", "audio": "audio", "video": "a video", "text": "a text"}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may be attached. types: media types or patterns such as `image/*`."""
+
+    max_bytes: int = 20_000_000
+    types: tuple[str, ...] = (
+        "image/*",
+        "audio/*",
+        "text/*",
+        "application/pdf",
+        *_TEXTUAL,
+        "application/*+json",
+    )
+
+
+def sniff(path: Path) -> str:
+    """The media type of a file by its content alone; `application/octet-stream` if that shows none.
+
+    A text is one to its last byte: UTF-8, without NULs. Raises OSError.
+    """
+    with path.open("rb") as file:
+        found = by_content(file.read(_HEAD)) or UNKNOWN
+        if found in _TEXTS:
+            file.seek(0)
+            decoder = codecs.getincrementaldecoder("utf-8")()
+            try:
+                while chunk := file.read(_CHUNK):
+                    if "\0" in decoder.decode(chunk):
+                        return UNKNOWN
+            except UnicodeDecodeError:
+                return UNKNOWN
+    return found
+
+
+def check(path: Path, name: str | None, declared: str | None, limits: Limits) -> str:
+    """The media type of an upload, to be kept with it. Blocks for as long as the file takes to read.
+
+    name, declared: what whoever sent it says it is, believed only where the content shows less: a text is
+    Markdown if it is called that. Raises UnsupportedContent with a sentence for the person.
+    """
+    shown = _shown(name or path.name)
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            raise UnsupportedContent(f"{shown} is empty")
+        if size > limits.max_bytes:
+            raise UnsupportedContent(f"{shown} has {_mb(size)} MB: the most is {_mb(limits.max_bytes)} MB")
+        found = sniff(path)
+    except OSError as exc:
+        raise UnsupportedContent(f"{shown} cannot be read: attach it again") from exc
+    claimed = media_type_of(name)
+    if claimed == _SVG:
+        raise UnsupportedContent(f"{shown} is an SVG picture, which can carry scripts: attach it as PNG")
+    media_type = _agreed(found, claimed)
+    if media_type is None:
+        what = "of no known kind" if found == UNKNOWN else found
+        called = _CALLED.get(claimed.partition("/")[0], claimed)
+        raise UnsupportedContent(f"{shown} is not {called}: its content is {what}")
+    if claimed == UNKNOWN and declared:
+        # A browser guesses that from the name too, and calls TypeScript a film: it decides nothing.
+        media_type = _agreed(found, declared.partition(";")[0].strip().lower()) or found
+    if not _any(media_type, limits.types):
+        what = "of a kind that is not known" if media_type == UNKNOWN else media_type
+        raise UnsupportedContent(
+            f"{shown} is {what}, which cannot be attached: {', '.join(limits.types)} can"
+        )
+    return media_type
+
+
+def _agreed(found: str, claimed: str) -> str | None:
+    """What a file is by its content and by what is said of it; None if they contradict each other."""
+    if found in _TEXTS:
+        if claimed.startswith("text/") or claimed in _TEXTUAL or claimed.endswith("+json"):
+            return claimed
+        if claimed in ("", UNKNOWN):
+            return "text/plain" if found == _SVG else found
+        return None if _any(claimed, _BINARY) else "text/plain"
+    if claimed in ("", UNKNOWN) or claimed.partition("/")[0] == found.partition("/")[0] != "application":
+        return found
+    if any(found in container and claimed in container for container in _CONTAINERS):
+        return claimed
+    if found == claimed or (found == "application/zip" and _any(claimed, _ZIPPED)):
+        return claimed
+    return None
+
+
+def _any(media_type: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(media_type, pattern) for pattern in patterns)
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1_000_000:.3g}"
+
+
+def _shown(name: str) -> str:
+    """A name as a sentence can have it: no folders, no line breaks, not too long."""
+    last = "".join(c for c in name.replace("\\", "/").rpartition("/")[2] if c.isprintable())
+    return last if len(last) <= 80 else f"{last[:79]}…"

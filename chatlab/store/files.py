@@ -1,0 +1,303 @@
+"""Attachments, kept by their content: a file's name is its SHA-256, so the same picture is there once.
+
+In a local folder, or wherever `fsspec` reaches (`s3://`, `abfs://`, `memory://`); then a bounded folder of
+this process has copies, since backends read paths. What a file is, is told by its content (`check`).
+
+Whoever answers a request has asked `Store.may_read` first: nothing here knows an owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import io
+import os
+import re
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from chatlab.errors import ChatlabError, StoreError, UnsupportedContent
+from chatlab.messages import FilePart, Message, Part
+from chatlab.store import FILE_SCHEME, NotStored, Store, now
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+_CHUNK = 1 << 20
+_PATIENCE = 60.0  # seconds in which one file is written or read
+_UNFINISHED = ".unfinished-"
+_SWEPT_AT_ONCE = 500
+_EXTRAS = {"s3": "s3", "s3a": "s3", "abfs": "azure", "abfss": "azure", "az": "azure"}
+
+
+class Files:
+    """The attachments of one app. Raises StoreError where they cannot be read or written.
+
+    url: a folder, relative to `root`, or a URL that fsspec knows; its credentials come from the environment,
+    as the cloud's own tools take them. cache_bytes: how much of a remote place is kept at hand.
+    """
+
+    def __init__(self, url: str, root: Path = Path(), *, cache_bytes: int = 1_000_000_000) -> None:
+        scheme, remote, rest = url.partition("://")
+        self._place = scheme if remote else "the folder"
+        self._fs: Any = None
+        self._cache_bytes = cache_bytes
+        self._cache: tempfile.TemporaryDirectory[str] | None = None
+        if remote and scheme not in ("file", "local"):
+            self._fs, self._base = _filesystem(scheme, url)
+            self._cache = tempfile.TemporaryDirectory(prefix="chatlab-files-")
+            self._folder = Path(self._cache.name)
+        else:
+            self._folder = root / Path(rest if remote else url).expanduser()
+
+    async def put(self, content: bytes | Path) -> str:
+        """Keeps a content, for good once this returns, and answers its SHA-256. Again is as good as once.
+
+        Raises UnsupportedContent for a file that is no longer there.
+        """
+        async with self._answering():
+            return await asyncio.to_thread(self._put, content)
+
+    async def path(self, sha256: str) -> Path:
+        """Where a content is as a local file, to be read soon and never written. Raises NotStored."""
+        async with self._answering():
+            return await asyncio.to_thread(self._get, sha256)
+
+    async def delete(self, sha256s: Sequence[str], *, put_before: datetime | None = None) -> int:
+        """Removes contents, those only that were last put before a moment if one is given; how many."""
+        async with self._answering(None):
+            return await asyncio.to_thread(self._delete, sha256s, put_before)
+
+    async def kept(self) -> Sequence[str]:
+        """Every content there is."""
+        async with self._answering(None):
+            return await asyncio.to_thread(self._kept)
+
+    async def discard_unfinished(self, before: datetime) -> None:
+        """Removes what a crash in the middle of a `put` left behind."""
+        async with self._answering(None):
+            await asyncio.to_thread(self._discard_unfinished, before)
+
+    async def taken(self, message: Message) -> Message:
+        """The message as it is stored: what it carries as a file or bytes is put here and named by its hash.
+
+        Raises UnsupportedContent for a file that is no longer there.
+        """
+        return Message(message.role, tuple([await self._taken(part) for part in message.parts]))
+
+    async def given(self, message: Message) -> Message:
+        """A stored message as a backend takes it: hashes are files again.
+
+        Only for messages from the store: in one from outside, a hash would be a claim. Raises
+        UnsupportedContent for a content that is gone.
+        """
+        return Message(message.role, tuple([await self._given(part) for part in message.parts]))
+
+    def close(self) -> None:
+        """Removes the local copies of a remote place."""
+        if self._cache is not None:
+            self._cache.cleanup()
+
+    async def _taken(self, part: Part) -> Part:
+        if not isinstance(part, FilePart) or part.url is not None:
+            return part
+        name = part.name or (part.path.name if part.path else None)
+        content = part.data if part.data is not None else part.path
+        assert content is not None
+        return FilePart(part.media_type, name, url=FILE_SCHEME + await self.put(content))
+
+    async def _given(self, part: Part) -> Part:
+        if not isinstance(part, FilePart) or part.url is None or not part.url.startswith(FILE_SCHEME):
+            return part
+        try:
+            path = await self.path(part.url.removeprefix(FILE_SCHEME))
+        except NotStored as exc:
+            name = part.name or "an attachment"
+            raise UnsupportedContent(f"{name} is no longer stored: attach it again") from exc
+        return replace(part, path=path, url=None)
+
+    @contextlib.asynccontextmanager
+    async def _answering(self, within: float | None = _PATIENCE) -> AsyncIterator[None]:
+        """Turns what a place answers into ours. within: seconds; some libraries try again for minutes."""
+        try:
+            async with asyncio.timeout(within):
+                yield
+        except ChatlabError:
+            raise
+        except Exception as exc:  # every cloud's library has errors of its own
+            reason = (isinstance(exc, OSError) and exc.strerror) or type(exc).__name__
+            raise StoreError(f"attachments in {self._place} cannot be read or written: {reason}") from exc
+
+    # Everything below blocks and runs in threads.
+
+    def _at(self, sha256: str) -> Path:
+        if not _HASH.fullmatch(sha256):
+            raise NotStored("an attachment is named by its SHA-256")
+        return self._folder / sha256[:2] / sha256
+
+    def _key(self, sha256: str) -> str:
+        return f"{self._base}/{sha256[:2]}/{sha256}"
+
+    def _put(self, content: bytes | Path) -> str:
+        with self._unfinished() as new:
+            digest = hashlib.sha256()
+            with _opened(content) as source, new.open("wb") as file:
+                while chunk := source.read(_CHUNK):
+                    digest.update(chunk)
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            sha256 = digest.hexdigest()
+            self._finish(new, sha256)
+        if self._fs is not None:
+            # Even if it is there: that makes it new again, so that no clearing away takes it.
+            self._fs.put_file(str(self._at(sha256)), self._key(sha256))
+            self._bound_cache()
+        return sha256
+
+    def _get(self, sha256: str) -> Path:
+        path = self._at(sha256)
+        if self._fs is None:
+            if not path.is_file():
+                raise NotStored("there is no such attachment")
+            return path
+        try:
+            os.utime(path)  # the cache forgets what was not used for longest
+        except FileNotFoundError:
+            with self._unfinished() as new:
+                try:
+                    self._fs.get_file(self._key(sha256), str(new))
+                except FileNotFoundError as exc:
+                    raise NotStored("there is no such attachment") from exc
+                with new.open("rb") as file:
+                    if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                        raise StoreError(
+                            f"an attachment in {self._place} is damaged: attach it again"
+                        ) from None
+                self._finish(new, sha256)
+            self._bound_cache()
+        return path
+
+    def _delete(self, sha256s: Sequence[str], put_before: datetime | None) -> int:
+        count = 0
+        for sha256 in sha256s:
+            path = self._at(sha256)
+            with contextlib.suppress(FileNotFoundError):
+                if self._fs is not None:
+                    path.unlink(missing_ok=True)
+                    self._fs.invalidate_cache()  # what it remembers of a list may be older than the last put
+                    modified = _utc(self._fs.modified(self._key(sha256)))
+                    if put_before is None or modified < put_before:
+                        self._fs.rm_file(self._key(sha256))
+                        count += 1
+                elif put_before is None or path.stat().st_mtime < put_before.timestamp():
+                    path.unlink()
+                    count += 1
+        return count
+
+    def _kept(self) -> Sequence[str]:
+        if self._fs is None:
+            names = [path.name for path in self._folder.glob("??/*")]
+        else:
+            self._fs.invalidate_cache()
+            names = [str(found).rpartition("/")[2] for found in self._fs.find(self._base)]
+        return [name for name in names if _HASH.fullmatch(name)]
+
+    @contextlib.contextmanager
+    def _unfinished(self) -> Iterator[Path]:
+        """A new file beside the others, which is gone afterwards unless it was finished."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=self._folder, prefix=_UNFINISHED)
+        os.close(handle)
+        try:
+            yield Path(name)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    def _finish(self, new: Path, sha256: str) -> None:
+        """Gives a whole file its name, which no reader can see half done and no crash undoes."""
+        final = self._at(sha256)
+        final.parent.mkdir(mode=0o700, exist_ok=True)
+        new.replace(final)
+        if self._fs is None:
+            folder = os.open(final.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def _bound_cache(self) -> None:
+        """Forgets the copies not used for longest, until the rest is small enough."""
+        found = []
+        for path in self._folder.glob("??/*"):
+            with contextlib.suppress(FileNotFoundError):
+                found.append((path.stat().st_mtime_ns, path.stat().st_size, path))
+        size = sum(bytes for _, bytes, _ in found)
+        for _, bytes, path in sorted(found)[:-1]:  # never the one that was asked for just now
+            if size <= self._cache_bytes:
+                return
+            path.unlink(missing_ok=True)
+            size -= bytes
+
+    def _discard_unfinished(self, before: datetime) -> None:
+        for path in self._folder.glob(f"{_UNFINISHED}*"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < before.timestamp():
+                    path.unlink()
+
+
+async def collect(
+    store: Store, files: Files, *, deleted_before: datetime, unused_since: datetime | None = None
+) -> int:
+    """`Store.purge`, and the contents that nobody names after it. Answers how many of those went.
+
+    What was put in the last minute stays: its message may be on its way to the store. `sweep` finds it later.
+    """
+    gone = await store.purge(deleted_before=deleted_before, unused_since=unused_since)
+    return await files.delete(await store.unused(gone), put_before=now() - timedelta(minutes=1))
+
+
+async def sweep(store: Store, files: Files, *, put_before: datetime | None = None) -> int:
+    """Removes every content that no stored turn names, such as uploads never sent; how many went.
+
+    put_before: what was put later stays; a day ago if not given. Reads the whole list of contents.
+    """
+    before = put_before or now() - timedelta(days=1)
+    await files.discard_unfinished(before)
+    everything = await files.kept()
+    count = 0
+    for start in range(0, len(everything), _SWEPT_AT_ONCE):
+        unused = await store.unused(everything[start : start + _SWEPT_AT_ONCE])
+        count += await files.delete(unused, put_before=before)
+    return count
+
+
+def _filesystem(scheme: str, url: str) -> tuple[Any, str]:
+    """The filesystem of a URL and the path in it. A URL may hold a secret: no error repeats it."""
+    from fsspec.core import url_to_fs
+
+    try:
+        fs, base = url_to_fs(url)
+    except ImportError as exc:
+        extra = _EXTRAS.get(scheme)
+        install = f"pip install 'chatlab[{extra}]'" if extra else "install the fsspec package for it"
+        raise StoreError(f"storage.files: {scheme}:// needs a package that is missing: {install}") from exc
+    except ValueError as exc:
+        raise StoreError(f"storage.files: {scheme}:// is not a kind of place that fsspec knows") from exc
+    return fs, str(base).rstrip("/")
+
+
+def _opened(content: bytes | Path) -> BinaryIO:
+    if isinstance(content, bytes):
+        return io.BytesIO(content)
+    try:
+        return content.open("rb")
+    except OSError as exc:
+        raise UnsupportedContent(f"{content.name} is no longer there: attach it again") from exc
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,148 @@
+"""Which version of the tables a database has, and the way to the newest."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from chatlab.errors import StoreError
+from chatlab.secret import SecretRef
+from chatlab.store._database import Database, address
+from chatlab.store.schema import metadata
+
+State: TypeAlias = Literal["up to date", "behind", "ahead", "differs"]
+"""ahead: of a newer chatlab. differs: of this version by its own account, but somebody changed the tables."""
+
+_SEARCH_INDEX = ("documents_words", "ix_documents_words")  # of each database's own kind, not in the metadata
+
+
+async def upgrade(url: str | SecretRef, root: Path) -> None:
+    """Brings the tables to the newest version, making the database's file if it is SQLite's."""
+    database = await opened(url, root)
+    try:
+        await upgrade_database(database)
+    finally:
+        await database.aclose()
+
+
+async def current(url: str | SecretRef, root: Path) -> str | None:
+    """The version the database has; None if it has no tables of ours yet, or is no file yet."""
+    if await _missing(url, root):
+        return None
+    database = await opened(url, root)
+    try:
+        async with database.read() as connection:
+            return await connection.run_sync(_revision)
+    finally:
+        await database.aclose()
+
+
+async def check(url: str | SecretRef, root: Path) -> State:
+    """Where the database stands, its tables compared one by one."""
+    if await _missing(url, root):
+        return "behind"
+    database = await opened(url, root)
+    try:
+        async with database.read() as connection:
+            state = await connection.run_sync(_by_revision)
+            if state == "up to date" and len(await connection.run_sync(differences)) > 0:
+                return "differs"
+            return state
+    finally:
+        await database.aclose()
+
+
+async def upgrade_database(database: Database) -> None:
+    """`upgrade` of a database that is open."""
+    async with database.migrate() as connection:
+        state = await connection.run_sync(_by_revision)
+        if state == "ahead":
+            raise StoreError(_AHEAD)
+        if state == "behind":
+            await connection.run_sync(_upgrade)
+
+
+async def require_newest(database: Database) -> None:
+    """Raises StoreError, with what to do, unless the database has the newest version."""
+    async with database.read() as connection:
+        state = await connection.run_sync(_by_revision)
+    if state == "ahead":
+        raise StoreError(_AHEAD)
+    if state == "behind":
+        raise StoreError(
+            "the database's tables are behind this chatlab: back it up, then run "
+            "`chatlab db upgrade CONFIG` with this configuration"
+        )
+
+
+_AHEAD = "the database was written by a newer chatlab: install that one, or go back to a backup"
+
+
+def differences(connection: Connection) -> list[Any]:
+    """What Alembic would change to make the tables those of `chatlab.store.schema`."""
+
+    def ours(name: str | None, kind: str, _: object) -> bool:
+        return name is None or not (kind in ("table", "index") and name.startswith(_SEARCH_INDEX))
+
+    context = MigrationContext.configure(
+        connection, opts={"target_metadata": metadata, "include_name": ours, "compare_type": True}
+    )
+    return list(compare_metadata(context, metadata))
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "chatlab.store:migrations")
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _by_revision(connection: Connection) -> State:
+    revision = _revision(connection)
+    known = [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
+    if revision is not None and revision not in known:
+        return "ahead"
+    return "up to date" if revision == known[0] else "behind"
+
+
+def _upgrade(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+async def opened(url: str | SecretRef, root: Path) -> Database:
+    """Connections to the database that `storage.url` names; a SQLite file has a folder to be in."""
+    place = address(url, root)
+    if place.get_backend_name() == "sqlite":
+        await asyncio.to_thread(_make_private, Path(str(place.database)))
+    return Database(place)
+
+
+async def _missing(url: str | SecretRef, root: Path) -> bool:
+    """Whether there is not even a file, which asking need not make."""
+    place = address(url, root)
+    return place.get_backend_name() == "sqlite" and not await asyncio.to_thread(
+        Path(str(place.database)).exists
+    )
+
+
+def _make_private(file: Path) -> None:
+    """Conversations are nobody else's on this machine: only who runs chatlab may read the file."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.touch(mode=0o600)
+    except OSError as error:
+        raise StoreError(f"cannot write {file}: {error.strerror}") from error

