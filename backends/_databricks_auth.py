@@ -104,6 +104,14 @@ def host_problem(host: str | HostFromEnv | None, auth: Auth) -> str | None:
     return None
 
 
+def host_of(host: str | HostFromEnv | None, auth: Auth) -> str | None:
+    """The workspace's URL; None while it is not known."""
+    try:
+        return _host(host, auth)
+    except LookupError:
+        return None
+
+
 def profile_problem(auth: Auth) -> str | None:
     """What is wrong with the profile, or None."""
     if isinstance(auth, ProfileAuth):

@@ -17,6 +17,7 @@ from backends._databricks_auth import (
     Credentials,
     HostFromEnv,
     PatAuth,
+    host_of,
     host_problem,
     profile_problem,
 )
@@ -30,7 +31,7 @@ from backends._databricks_requests import (
 )
 from backends._databricks_streams import StreamReader, whole
 from backends._openai_wire import SseDecoder, classify_sdk_error, error_from_body, retry_after
-from chatlab.backend import Backend, CallContext, Capabilities, ChatRequest, Probe
+from chatlab.backend import Backend, CallContext, Capabilities, ChatRequest, Probe, Target
 from chatlab.backend import Options as BaseOptions
 from chatlab.errors import AuthenticationFailed, BackendError, BrokenStream, ModelNotFound, PermissionDenied
 from chatlab.messages import Notice, StreamEvent
@@ -123,6 +124,11 @@ class DatabricksBackend(Backend):
         chat = options.task in ("auto", "chat")
         files = options.files if options.files is not None else ("image/*",) if chat else ()
         return Capabilities(files=files, parameters=CHAT_PARAMETERS if chat else (), system=True)
+
+    @classmethod
+    def target(cls, options: Options) -> Target:
+        """The endpoint's name is what it is called by; the workspace, as far as it is known by now."""
+        return Target(options.endpoint, host_of(options.host, options.auth))
 
     @classmethod
     def not_ready(cls, options: Options) -> str | None:

@@ -17,7 +17,16 @@ from typing import Any, Literal, TypeAlias
 from pydantic import Field
 
 from backends._pace import Pace
-from chatlab.backend import Backend, CallContext, Capabilities, ChatRequest, Options, Parameter, Probe
+from chatlab.backend import (
+    Backend,
+    CallContext,
+    Capabilities,
+    ChatRequest,
+    Options,
+    Parameter,
+    Probe,
+    Target,
+)
 from chatlab.errors import (
     AuthenticationFailed,
     BackendError,
@@ -159,6 +168,11 @@ class EchoBackend(Backend):
     def capabilities(cls, options: EchoOptions) -> Capabilities:
         """Any file (it only names them) and two parameters."""
         return Capabilities(files=("*/*",), parameters=_PARAMETERS)
+
+    @classmethod
+    def target(cls, options: EchoOptions) -> Target:
+        """The name it answers under; it runs in this process."""
+        return Target(options.model)
 
     async def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
         """Answers with the last user message, the files it came with named at the end."""

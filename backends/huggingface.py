@@ -29,7 +29,7 @@ from backends._hf_probe import look
 from backends._hf_text import MAX_SERVER_STOPS, StopFilter, TextStream
 from backends._hf_tgi_client import import_text_generation, text_generation_chunks
 from backends._openai_wire import ChatStream, ThinkTags, whole_chat
-from chatlab.backend import Backend, CallContext, Capabilities, ChatRequest, Probe
+from chatlab.backend import Backend, CallContext, Capabilities, ChatRequest, Probe, Target, shown_url
 from chatlab.errors import AuthenticationFailed, BrokenStream, MissingExtra, NotReady, UnsupportedContent
 from chatlab.history import PromptTemplate, to_openai, without_tools
 from chatlab.messages import Finish, Message, Notice, StreamEvent, TextDelta
@@ -71,6 +71,13 @@ class HuggingFaceBackend(Backend):
         except UnsupportedContent:  # a file that cannot be read; `not_ready` says so
             takes_system = True
         return Capabilities(parameters=text_parameters(options.client), system=takes_system)
+
+    @classmethod
+    def target(cls, options: HuggingFaceOptions) -> Target:
+        """An endpoint's URL; which host of a provider answers is known to Hugging Face only."""
+        if options.endpoint is not None:
+            return Target(options.model, shown_url(options.endpoint))
+        return Target(options.model)
 
     @classmethod
     def not_ready(cls, options: HuggingFaceOptions) -> str | None:

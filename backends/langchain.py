@@ -41,6 +41,8 @@ from chatlab.backend import (
     Options,
     Parameter,
     Probe,
+    Target,
+    shown_url,
 )
 from chatlab.errors import BrokenStream, NotReady
 from chatlab.history import to_langchain
@@ -176,6 +178,14 @@ class LangChainBackend(Backend):
         more = tuple(Parameter(name, "json", advanced=True) for name in options.accepts if name not in have)
         files = options.files if options.files is not None else ("image/*",) if options.model else ()
         return Capabilities(files=files, parameters=offered + more)
+
+    @classmethod
+    def target(cls, options: LangChainOptions) -> Target:
+        """A model by its name; where a provider's own class calls, it alone knows. Of an object, its name."""
+        if options.model is None:
+            return Target(options.object)
+        url = options.base_url
+        return Target(options.model.partition(":")[2], None if url is None else shown_url(url))
 
     @classmethod
     def not_ready(cls, options: LangChainOptions) -> str | None:

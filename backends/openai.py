@@ -31,7 +31,16 @@ from backends._openai_wire import (
     whole_chat,
     whole_responses,
 )
-from chatlab.backend import Backend, CallContext, Capabilities, ChatRequest, Options, Probe
+from chatlab.backend import (
+    Backend,
+    CallContext,
+    Capabilities,
+    ChatRequest,
+    Options,
+    Probe,
+    Target,
+    shown_url,
+)
 from chatlab.errors import ChatlabError, NotReady
 from chatlab.messages import Notice, StreamEvent
 from chatlab.secret import SecretRef
@@ -190,6 +199,10 @@ class OpenAIBackend(Backend):
         reasoning = options.own if options.reasoning is None else options.reasoning
         known = parameters(options.api, own=options.own, reasoning=reasoning)
         return Capabilities(tuple(files), known, options.takes_system)
+
+    @classmethod
+    def target(cls, options: OpenAIOptions) -> Target:
+        return Target(options.model_name, shown_url(_address(options)[0]))
 
     @classmethod
     def not_ready(cls, options: OpenAIOptions) -> str | None:

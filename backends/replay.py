@@ -12,7 +12,16 @@ from typing import Literal
 from pydantic import Field
 
 from backends._pace import Pace
-from chatlab.backend import Backend, CallContext, Capabilities, ChatRequest, Options, Parameter, Probe
+from chatlab.backend import (
+    Backend,
+    CallContext,
+    Capabilities,
+    ChatRequest,
+    Options,
+    Parameter,
+    Probe,
+    Target,
+)
 from chatlab.errors import BrokenStream, InvalidRequest
 from chatlab.messages import Finish, Notice, StreamEvent
 from chatlab.paths import ConfigPath
@@ -52,6 +61,11 @@ class ReplayBackend(Backend):
             "speed", "float", "How many times faster than recorded.", minimum=0, maximum=100, advanced=True
         )
         return Capabilities(parameters=(speed,))
+
+    @classmethod
+    def target(cls, options: ReplayOptions) -> Target:
+        """The recording's file name stands for a model: nothing is called."""
+        return Target(options.recording.name)
 
     @classmethod
     def not_ready(cls, options: ReplayOptions) -> str | None:

@@ -15,6 +15,7 @@ FAILED = 1
 USAGE = 2
 CONFIG = 3
 NOT_READY = 4
+BUDGET = 5
 INTERRUPTED = 130
 CLOSED = 141
 
@@ -24,6 +25,7 @@ EXIT_CODES = {
     USAGE: "the command line is wrong: an unknown option, backend or address, a missing prompt",
     CONFIG: "the configuration file is missing or wrong",
     NOT_READY: "a backend is not ready: a variable is not set, or its SDK is not installed",
+    BUDGET: "the budget of a comparison had no room for all of it",
     INTERRUPTED: "interrupted with Ctrl-C",
     CLOSED: "whoever read standard output stopped reading",
 }

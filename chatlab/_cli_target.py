@@ -86,7 +86,7 @@ def config_of(word: str | None) -> Path:
         return default_config()
     if is_config(word):
         return Path(word)
-    hint = "serve needs a file, not an address; 'chatlab init' writes one"
+    hint = "a file is needed here, not an address; 'chatlab init' writes one"
     raise click.UsageError(f"{word!r} is not a configuration file: {hint}")
 
 

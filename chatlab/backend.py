@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -100,12 +101,14 @@ class CallContext:
     connect_timeout: seconds a backend may take to open its connection.
     mark: a backend says that it has its credentials (`"credentials"`) or its connection (`"connected"`).
         Backends that use `chatlab.http.async_client` need not mark the connection.
+    sent: is told the body of each request that `chatlab.http` sends; None if nobody wants to know.
     """
 
     identity: str | None = None
     token: SecretStr | None = None
     connect_timeout: float = 10.0
     mark: Callable[[Mark], None] = field(default=_no_mark, repr=False)
+    sent: Callable[[bytes], None] | None = field(default=None, repr=False)
 
 
 current_call: ContextVar[CallContext | None] = ContextVar("chatlab_current_call", default=None)
@@ -120,6 +123,24 @@ class Probe:
     model_known: bool | None = None
     identity: str | None = None
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a backend's calls go, as its options have it: what may be shown, never a secret.
+
+    model: the name that stands in a request. endpoint: the URL below which it is called, without user,
+    query and fragment. None means: not known before the call, or there is none.
+    """
+
+    model: str | None = None
+    endpoint: str | None = None
+
+
+def shown_url(url: str) -> str:
+    """A URL without what may hold a secret in it: user and password, query and fragment."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 class Backend(ABC):
@@ -140,6 +161,11 @@ class Backend(ABC):
     def capabilities(cls, options: Any) -> Capabilities:
         """What a backend with these options takes; answered without its SDK."""
         return Capabilities()
+
+    @classmethod
+    def target(cls, options: Any) -> Target:
+        """Which model is called where, for whoever wants to know what a call was; no network, no SDK."""
+        return Target()
 
     @classmethod
     def not_ready(cls, options: Any) -> str | None:

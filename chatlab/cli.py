@@ -233,3 +233,155 @@ def record(targets: tuple[str, ...], named: tuple[str, ...], **options: Any) -> 
     from chatlab._cli_files import record as run
 
     raise click.exceptions.Exit(run(targets, named, **options))
+
+
+@main.command(short_help="Compare backends on many prompts.", epilog=_DEFAULT)
+@click.argument("config", required=False)
+@click.option(
+    "--lanes",
+    metavar="A,B,C",
+    help="What is compared: backends by name, addresses, or labels of compare.lanes, also as BACKEND@LABEL; "
+    "all of compare.lanes if not given.",
+)
+@click.option("--prompts", metavar="FILE", help="Prompts as text, .jsonl or .csv; - is standard input.")
+@click.option("--repeats", type=click.IntRange(1, 20), metavar="K", help="How often each is asked a lane.")
+@click.option(
+    "--concurrency",
+    default=4,
+    show_default=True,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Calls at once, over all lanes.",
+)
+@click.option(
+    "--lane-concurrency",
+    multiple=True,
+    metavar="[LANE=]N",
+    help="Calls at once of one lane, or of each; may be repeated.",
+)
+@click.option(
+    "--rpm",
+    multiple=True,
+    metavar="[LANE=]N",
+    help="Requests a minute of one lane, or of each, evenly spaced; the judge's are judge=N.",
+)
+@click.option(
+    "--check",
+    "checks",
+    multiple=True,
+    metavar="KIND[:VALUE]",
+    help="Check of every answer: expected, exact, contains:TEXT, not_contains:TEXT, regex:PATTERN, "
+    "numeric:TOLERANCE, json_schema:FILE, python:MODULE:FUNCTION.",
+)
+@click.option("--judge", metavar="BACKEND", help="Backend that says which of two answers is better.")
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0),
+    metavar="MONEY",
+    help="Stop before more than this is spent, earlier sittings included; in the currency of the prices.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="New folder for the results; compare-DATE-TIME if not given.",
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Go on with the run in this folder; what it has is not asked for again.",
+)
+@click.option("--retry-failed", is_flag=True, help="With --resume: ask again for answers that failed.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="N", help="Of the random order; drawn if not given."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
+def compare(config: str | None, **options: Any) -> None:
+    """Compare backends on many prompts, with checks, a judge and a budget.
+
+    Every prompt goes to every lane, in random order, so that whatever drifts meanwhile hits all alike. The
+    answers are in DIR/results.jsonl as they come, each with a receipt of what was sent. A run that was ended,
+    however it was, goes on with --resume; nothing that has been answered is asked and paid for again. Without
+    a check of its own, a prompt with an expected answer has the check "expected".
+
+    Leaves with 1 if an answer failed (not if a check did), with 5 if the budget had no room for all.
+
+    \b
+      chatlab compare chatlab.yaml --lanes gpt,gpt@hot,qwen --prompts questions.jsonl --out run
+      chatlab compare chatlab.yaml --lanes gpt,qwen --prompts q.csv --repeats 3 --judge gpt --budget 2
+      chatlab compare --resume run
+    """
+    from chatlab._cli_compare import Options
+    from chatlab._cli_compare import compare as run
+
+    raise click.exceptions.Exit(run(config, Options(**options)))
+
+
+@main.command(short_help="Write stored conversations to a file.", epilog=_DEFAULT)
+@click.argument("config", required=False)
+@click.option(
+    "--format",
+    type=click.Choice(["jsonl", "markdown", "html"]),
+    default="jsonl",
+    show_default=True,
+    help="jsonl is complete and can be imported again; html is one file with pictures.",
+)
+@click.option("--conversation", metavar="ID", help="One conversation, instead of all of the owner's.")
+@click.option("--owner", metavar="OWNER", help="Whose; not needed if only one owner has conversations.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write it to a file instead."
+)
+@click.option("--force", is_flag=True, help="Replace a file that is there already.")
+def export(config: str | None, **options: Any) -> None:
+    """Write an owner's stored conversations to standard output or a file, as docs/export-format.md says.
+
+    An owner is a person who signed in or, without sign-in, a browser; "chatlab db owners" lists them.
+
+    \b
+      chatlab export chatlab.yaml -o conversations.jsonl
+      chatlab export chatlab.yaml --format html --conversation 1f0c -o talk.html
+    """
+    from chatlab._cli_transfer import export as run
+
+    raise click.exceptions.Exit(run(config, **options))
+
+
+@main.command("import", short_help="Read conversations from a file.")
+@click.argument("config")
+@click.argument("file")
+@click.option("--owner", metavar="OWNER", help="Whose they become; not needed if there is only one owner.")
+def import_(config: str, file: str, owner: str | None) -> None:
+    """Read conversations from FILE into the store; - is standard input.
+
+    FILE is what "chatlab export" wrote, conversations.json of ChatGPT's data export, or OpenAI messages: a
+    JSON list of them, or lines of objects with messages. What cannot be taken is said by line or
+    conversation, and of a conversation all is imported or nothing. One that is there already stays as it is.
+
+    \b
+      chatlab import chatlab.yaml conversations.jsonl --owner ann
+    """
+    from chatlab._cli_transfer import import_ as run
+
+    raise click.exceptions.Exit(run(config, file, owner=owner))
+
+
+@main.command(short_help="Look after the database.", epilog=_DEFAULT)
+@click.argument("action", type=click.Choice(["upgrade", "current", "check", "prune", "owners"]))
+@click.argument("config", required=False)
+def db(action: Any, config: str | None) -> None:
+    """Look after the database of a configuration.
+
+    \b
+      upgrade  bring its tables to this version; "chatlab serve" does it by itself for SQLite
+      current  print the version its tables have
+      check    compare its tables with this version's; leaves with 1 if they are not the same
+      prune    remove for good what was deleted, what storage.keep_days is over for, and unused attachments
+      owners   list who has conversations: how many, and when they were last written to
+
+    \b
+      chatlab db upgrade chatlab.yaml
+    """
+    from chatlab._cli_db import db as run
+
+    raise click.exceptions.Exit(run(action, config))

@@ -56,6 +56,9 @@ class _Network(AnyIOBackend):
 
 async def _mark_connection(request: httpx2.Request) -> None:
     request.extensions = {**request.extensions, "trace": _trace}
+    ctx = current_call.get()
+    if ctx is not None and ctx.sent is not None and request.method == "POST":
+        ctx.sent(await request.aread())
 
 
 def async_client(**kwargs: Any) -> httpx2.AsyncClient:

@@ -117,7 +117,8 @@ class Vote:
 class Verdict:
     """A judge's comparison of two answers, asked in both orders.
 
-    winner: a lane's id, or "tie"; "flip" if the two orders disagree, which counts as no preference.
+    winner: a lane's id, or "tie"; "flip" if the two orders disagree, which counts as no preference; "unclear"
+    if the judge failed or its reply cannot be read, which counts as no verdict: the reasons say why.
     """
 
     item: str

@@ -49,7 +49,7 @@ class SafetyHeaders:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["content-security-policy"] = self._policy
+                headers.setdefault("content-security-policy", self._policy)  # some have a stricter one
                 headers["referrer-policy"] = "no-referrer"
                 headers["x-content-type-options"] = "nosniff"
             await send(message)

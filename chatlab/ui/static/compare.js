@@ -212,8 +212,8 @@ const drawComposer = () => {
   make("span", { className: "quiet" }, only.size ? "only to the chosen lanes" : "to all lanes"));
   const upload = make("input", { type: "file", multiple: true, hidden: true, onchange: () => attach(upload.files) });
   composer.replaceChildren(chips,
-    make("div", { className: "files" }, files.map((file) => button(`📎 ${file.name} ✕`, () => { files = files.filter((one) => one !== file); drawComposer(); }))),
-    make("div", { className: "write" }, button("📎", () => upload.click(), { "aria-label": "Attach files" }), upload, box,
+    make("div", { className: "files" }, files.map((file) => button(`${file.name} ✕`, () => { files = files.filter((one) => one !== file); drawComposer(); }))),
+    make("div", { className: "write" }, button("Attach", () => upload.click(), { "aria-label": "Attach files" }), upload, box,
       view.running ? button("Stop all", () => act.stop(), { className: "stop" }) : button("Send", () => send(box), { className: "primary" })));
   if (focused) box.focus();
 };
@@ -246,7 +246,7 @@ const open = (id) => {
   history.replaceState(null, "", `${root}/compare?s=${encodeURIComponent(id)}`);
   events = new EventSource(`${root}/-/compare/sessions/${encodeURIComponent(id)}/events`);
   events.addEventListener("view", (event) => { view = JSON.parse(event.data); draw(); });
-  events.addEventListener("paint", (event) => paint(JSON.parse(event.data)));
+  events.addEventListener("paint", (event) => JSON.parse(event.data).forEach(paint));
   events.addEventListener("answer", (event) => {
     const { round, lane, repeat, answer } = JSON.parse(event.data);
     const found = view && view.rounds.find((one) => one.id === round);

@@ -109,7 +109,7 @@ export const drawRound = (view, round, act) => {
   const lanes = view.lanes.filter((lane) => round.answers[lane.id]);
   const done = lanes.every((lane) => !round.answers[lane.id].some(pending));
   const question = make("div", { className: "question" }, safe(round.text_html),
-    (round.files || []).map((file) => make("span", { className: "file" }, `📎 ${file}`)),
+    (round.files || []).map((file) => make("span", { className: "file" }, `${file}`)),
     round.only ? make("span", { className: "quiet" }, `only to ${round.only.map((id) => (view.lanes.find((lane) => lane.id === id) || { name: "a removed lane" }).name).join(", ")}`) : null,
     make("span", { className: "tools" },
       button("Edit", () => act.edit(round)), button("Retry all", () => act.retry(round.id)),

@@ -1,0 +1,88 @@
+"""`chatlab db`: the database's tables, what is no longer kept, and who has conversations."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal, TypeAlias, assert_never
+
+import click
+
+from chatlab._cli_errors import FAILED, OK
+from chatlab._cli_target import config_of
+from chatlab._cli_transfer import count, opened
+from chatlab.config import Storage
+from chatlab.config_file import load_config
+from chatlab.ui.terminal_text import one_line
+
+Action: TypeAlias = Literal["upgrade", "current", "check", "prune", "owners"]
+
+_STATES = {
+    "up to date": "the tables are up to date",
+    "behind": "the tables are behind this chatlab: back the database up, then run 'chatlab db upgrade'",
+    "ahead": "the database was written by a newer chatlab: install that one, or go back to a backup",
+    "differs": "the tables are not what this version makes: somebody changed them",
+}
+
+
+def db(action: Action, config: str | None) -> int:
+    """Runs `chatlab db` and returns its exit code."""
+    match action:
+        case "owners":
+            return asyncio.run(_owners(config))
+        case "prune":
+            return asyncio.run(_prune(config))
+        case "upgrade" | "current" | "check":
+            wanted = load_config(config_of(config)).storage
+            if wanted is None:
+                raise click.UsageError("this configuration has storage: none, so there is no database")
+            return asyncio.run(_schema(action, wanted))
+        case _:
+            assert_never(action)
+
+
+async def _schema(action: Literal["upgrade", "current", "check"], wanted: Storage) -> int:
+    from chatlab.store import schema_state
+
+    if action == "upgrade":
+        await schema_state.upgrade(wanted.url, Path())
+    if action != "check":
+        click.echo(await schema_state.current(wanted.url, Path()) or "there are no tables yet")
+        return OK
+    state = await schema_state.check(wanted.url, Path())
+    click.echo(_STATES[state])
+    return OK if state == "up to date" else FAILED
+
+
+async def _prune(config: str | None) -> int:
+    from chatlab.store import UNDO, now
+    from chatlab.store.files import collect, sweep
+
+    path = config_of(config)
+    wanted = load_config(path).storage
+    keep_days = wanted.keep_days if wanted else None
+    async with opened(str(path)) as storage:
+        removed = await collect(
+            storage.store,
+            storage.files,
+            deleted_before=now() - UNDO,
+            unused_since=None if keep_days is None else now() - timedelta(days=keep_days),
+        )
+        removed += await sweep(storage.store, storage.files)
+    what = "what was deleted is gone for good"
+    if keep_days is not None:
+        what += f", and so are unpinned conversations not written to for {keep_days} days"
+    click.echo(f"{what}; {count(removed, 'attachment')} went with them")
+    return OK
+
+
+async def _owners(config: str | None) -> int:
+    async with opened(config) as storage:
+        for owner in await storage.store.owners():
+            click.echo(
+                f"{one_line(owner.owner)}\t{count(owner.conversations, 'conversation')}\t"
+                f"{count(owner.turns, 'turn')}\t"
+                f"last written to {owner.updated:%Y-%m-%d %H:%M} UTC"
+            )
+    return OK

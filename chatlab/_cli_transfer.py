@@ -1,0 +1,122 @@
+"""`chatlab export` and `chatlab import`: conversations out of the store and into it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TextIO
+
+import click
+
+from chatlab._cli_errors import FAILED, OK, say
+from chatlab._cli_target import config_of
+from chatlab.config_file import load_config
+from chatlab.ui.terminal_text import Cleaner
+
+if TYPE_CHECKING:
+    from chatlab.storage import Storage
+    from chatlab.transfer import Format
+
+
+def export(
+    config: str | None,
+    *,
+    format: Format,
+    conversation: str | None,
+    owner: str | None,
+    output: Path | None,
+    force: bool,
+) -> int:
+    """Runs `chatlab export` and returns its exit code."""
+    if output is not None and output.exists() and not force:
+        raise click.UsageError(f"{output} is there already: --force replaces it")
+    asyncio.run(_export(config, format, conversation, owner, output))
+    return OK
+
+
+async def _export(
+    config: str | None, format: Format, conversation: str | None, owner: str | None, output: Path | None
+) -> None:
+    from chatlab.transfer import export
+
+    async with opened(config) as storage:
+        whose = await _owner(storage, owner)
+        pieces = export(storage.store, storage.files, whose, conversation, format=format)
+        if output is None:
+            shown = Cleaner() if sys.stdout.isatty() else None
+            async for piece in pieces:  # a pipe gets UTF-8 whatever the locale is: the formats are
+                click.echo(piece.encode() if shown is None else shown.feed(piece), nl=False)
+            return
+        with _replaced(output) as file:
+            async for piece in pieces:
+                file.write(piece)
+        click.echo(f"wrote {output}", err=True)
+
+
+@contextmanager
+def _replaced(output: Path) -> Iterator[TextIO]:
+    """A file beside it that takes its place at the end: an export that fails leaves an older one whole."""
+    handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            yield file
+        Path(name).replace(output)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def import_(config: str, file: str, *, owner: str | None) -> int:
+    """Runs `chatlab import` and returns its exit code."""
+    if file == "-":
+        return asyncio.run(_import(config, sys.stdin.buffer, "standard input", owner))
+    with Path(file).open("rb") as source:
+        return asyncio.run(_import(config, source, file, owner))
+
+
+async def _import(config: str, source: BinaryIO, name: str, owner: str | None) -> int:
+    from chatlab.transfer import import_file
+
+    async with opened(config) as storage:
+        done = await import_file(storage.store, storage.files, await _owner(storage, owner), source, name)
+    for problem in done.problems:
+        say(str(problem))
+    said = f"imported {count(done.conversations, 'conversation')} with {count(done.turns, 'turn')}"
+    if done.noticed:
+        said += f"; on {count(done.noticed, 'turn')} a notice says what was left out"
+    if done.already:
+        said += f"; {count(done.already, 'conversation')} had been there already"
+    click.echo(said, err=True)
+    return FAILED if done.problems else OK
+
+
+@asynccontextmanager
+async def opened(config: str | None) -> AsyncIterator[Storage]:
+    """The storage of a configuration. Raises UsageError if it keeps nothing."""
+    from chatlab.storage import open_storage
+
+    wanted = load_config(config_of(config)).storage
+    async with open_storage(wanted) as storage:
+        if storage is None:
+            raise click.UsageError("this configuration has storage: none, so nothing is kept")
+        yield storage
+
+
+async def _owner(storage: Storage, named: str | None) -> str:
+    """The owner who was named, or the only one there is."""
+    if named is not None:
+        return named
+    owners = await storage.store.owners()
+    if len(owners) == 1:
+        return owners[0].owner
+    how = "there are several owners" if owners else "nobody has conversations yet"
+    raise click.UsageError(f"{how}: say whose with --owner ('chatlab db owners' lists them)")
+
+
+def count(number: int, what: str) -> str:
+    """A number of things, in words."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,304 @@
+"""A comparison session as the state its log comes to.
+
+The log is append-only and the state a pure fold over it: whoever reads the same entries has the same
+session, after a restart and in a second tab alike. What people and models said is not in the state but in
+the lanes' stored turns; the state says which turn stands where. `session_entries` says what can happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from chatlab.compare.results import Lane, Mode, Vote
+from chatlab.compare.session_entries import (
+    Asked,
+    Checked,
+    Drawn,
+    LaneAdded,
+    LaneChanged,
+    LaneRemoved,
+    LaneSwapped,
+    LogValue,
+    Mismatch,
+    ModeSet,
+    Opened,
+    Picked,
+    Place,
+    Reordered,
+    Retried,
+    Revealed,
+    SessionError,
+    Undone,
+    Voted,
+    entry_from_data,
+)
+from chatlab.event_json import message_from_json
+from chatlab.messages import Message, Notice, TextPart, ToolCallPart, ToolResultPart
+from chatlab.store import LogEntry, StoredTurn
+
+MOST_LANES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One message, and the turns that answer it now, by lane: as many as there are repeats.
+
+    to_all: asked of every lane there was. replaces: the round it is an edit of. place: sorts rounds as a
+    person reads them, an edit beside what it replaces.
+    """
+
+    id: str
+    user: Message
+    to_all: bool
+    turns: Mapping[str, tuple[str, ...]]
+    replaces: str | None
+    place: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """A session at one moment. `seq` is the last entry that is part of it.
+
+    lanes: the present ones, in their order. heads: the last turn of each present lane; None before its first.
+    letters: by lane, once they are drawn. votes: all ever given. checked: by round.
+    """
+
+    seq: int = 0
+    opened: Opened = field(default_factory=Opened)
+    mode: Mode = "own"
+    lanes: tuple[Lane, ...] = ()
+    removed: tuple[Lane, ...] = ()
+    conversations: Mapping[str, str] = field(default_factory=dict)
+    heads: Mapping[str, str | None] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
+    rounds: Mapping[str, Round] = field(default_factory=dict)
+    letters: Mapping[str, str] = field(default_factory=dict)
+    revealed: bool = False
+    votes: tuple[Vote, ...] = ()
+    checked: Mapping[str, tuple[Mismatch, ...]] = field(default_factory=dict)
+
+    @property
+    def hidden(self) -> bool:
+        """Whether names must not be told."""
+        return self.opened.blind and not self.revealed
+
+    def lane(self, id: str) -> Lane:
+        """A lane, present or removed. Raises SessionError."""
+        for lane in (*self.lanes, *self.removed):
+            if lane.id == id:
+                return lane
+        raise SessionError("there is no such lane in this session")
+
+    def round(self, id: str) -> Round:
+        """Raises SessionError."""
+        if id not in self.rounds:
+            raise SessionError("there is no such message in this session")
+        return self.rounds[id]
+
+    def path(self, last: str | None) -> tuple[Place, ...]:
+        """The turns of a lane from its first to this one."""
+        found: list[Place] = []
+        while last is not None:
+            found.append(self.places[last])
+            last = found[-1].parent
+        return tuple(reversed(found))
+
+    def history(self, lane: str) -> tuple[Place, ...]:
+        """The turns that a present lane goes on from. Raises SessionError."""
+        if lane not in self.heads:
+            raise SessionError("there is no such lane in this session")
+        return self.path(self.heads[lane])
+
+    def standing(self, lane: str, round: str) -> Place | None:
+        """The turn of a round that a lane goes on from, if it does from one."""
+        return next((place for place in self.history(lane) if place.round == round), None)
+
+    @property
+    def visible(self) -> tuple[Round, ...]:
+        """The rounds that some present lane goes on from, as a person reads them."""
+        ids = {place.round for lane in self.heads for place in self.history(lane)}
+        return tuple(sorted((self.rounds[id] for id in ids), key=lambda round: round.place))
+
+    @property
+    def common(self) -> bool:
+        """Whether all present lanes go on from the same answers."""
+        return len({tuple(place.origin for place in self.history(lane)) for lane in self.heads}) <= 1
+
+    def shown(self, round: Round) -> tuple[str, ...]:
+        """The lanes that answered a round, from left to right as a person sees them."""
+        if self.hidden:
+            return tuple(
+                sorted((lane for lane in round.turns if lane in self.heads), key=self.letters.__getitem__)
+            )
+        return tuple(lane.id for lane in self.lanes if lane.id in round.turns)
+
+    @property
+    def current_votes(self) -> tuple[Vote, ...]:
+        """The votes that count: of each voter the last for a round and criterion."""
+        last = {(vote.round, vote.criterion, vote.voter): vote for vote in self.votes}
+        return tuple(last.values())
+
+
+def fold(entries: Iterable[LogEntry], state: SessionState | None = None) -> SessionState:
+    """The state after these entries. Raises SessionError for one that is not known or cannot follow."""
+    state = state or SessionState()
+    for logged in entries:
+        state = replace(after(state, entry_from_data(logged.data)), seq=logged.seq)
+    return state
+
+
+def after(state: SessionState, entry: LogValue) -> SessionState:
+    """The state after one more entry. Raises SessionError for one that cannot follow."""
+    if isinstance(entry, Opened):
+        return replace(state, opened=entry, mode=entry.mode)
+    if isinstance(entry, LaneAdded):
+        if len(state.lanes) >= MOST_LANES:
+            raise SessionError(f"a comparison has at most {MOST_LANES} lanes")
+        state = replace(state, lanes=(*state.lanes, entry.lane))
+        return _with_history(state, entry.lane.id, entry.conversation, entry.history)
+    if isinstance(entry, LaneRemoved):
+        return _without(state, entry.lane)
+    if isinstance(entry, LaneSwapped):
+        at = state.lanes.index(state.lane(entry.old))
+        state = _without(state, entry.old)
+        state = replace(state, lanes=(*state.lanes[:at], entry.lane, *state.lanes[at:]))
+        return _with_history(state, entry.lane.id, entry.conversation, entry.history)
+    if isinstance(entry, LaneChanged):
+        state.lane(entry.lane.id)
+        lanes = tuple(entry.lane if lane.id == entry.lane.id else lane for lane in state.lanes)
+        return replace(state, lanes=lanes)
+    if isinstance(entry, Reordered):
+        if sorted(entry.lanes) != sorted(lane.id for lane in state.lanes):
+            raise SessionError("name every lane once, in the new order")
+        return replace(state, lanes=tuple(state.lane(id) for id in entry.lanes))
+    if isinstance(entry, ModeSet):
+        return replace(state, mode=entry.mode)
+    if isinstance(entry, Drawn):
+        return replace(state, letters=entry.letters)
+    if isinstance(entry, Asked):
+        sort = len(state.rounds)
+        first = state.round(entry.replaces).place[0] if entry.replaces else sort
+        user = message_from_json(entry.user)
+        round = Round(entry.round, user, entry.to_all, {}, entry.replaces, (first, sort))
+        return _placed(replace(state, rounds={**state.rounds, round.id: round}), round.id, entry.places)
+    if isinstance(entry, Retried):
+        return _placed(state, entry.round, entry.places)
+    if isinstance(entry, Undone):
+        back = {lane: _parent(state, lane, entry.round) for lane in entry.lanes}
+        return replace(state, heads={**state.heads, **back})
+    if isinstance(entry, Picked):
+        chosen = state.places[entry.turn]
+        heads = {**state.heads, **{place.lane: place.turn for place in entry.copies}}
+        if chosen.lane in heads:
+            heads[chosen.lane] = chosen.turn
+        places = {**state.places, **{place.turn: place for place in entry.copies}}
+        return replace(state, places=places, heads=heads)
+    if isinstance(entry, Voted):
+        return replace(state, votes=(*state.votes, entry.vote))
+    if isinstance(entry, Revealed):
+        return replace(state, revealed=True)
+    if isinstance(entry, Checked):
+        return replace(state, checked={**state.checked, entry.round: entry.mismatches})
+    assert_never(entry)
+
+
+def _with_history(
+    state: SessionState, lane: str, conversation: str, history: Sequence[Place]
+) -> SessionState:
+    return replace(
+        state,
+        conversations={**state.conversations, lane: conversation},
+        places={**state.places, **{place.turn: place for place in history}},
+        heads={**state.heads, lane: history[-1].turn if history else None},
+    )
+
+
+def _without(state: SessionState, id: str) -> SessionState:
+    gone = state.lane(id)
+    return replace(
+        state,
+        lanes=tuple(lane for lane in state.lanes if lane.id != id),
+        removed=(*state.removed, gone),
+        heads={lane: head for lane, head in state.heads.items() if lane != id},
+    )
+
+
+def _placed(state: SessionState, round: str, places: Sequence[Place]) -> SessionState:
+    """The state with new turns of a round; each lane goes on from the first of its own."""
+    turns: dict[str, list[str]] = {}
+    for place in places:
+        turns.setdefault(place.lane, []).append(place.turn)
+    known = state.round(round)
+    answered = replace(known, turns={**known.turns, **{lane: tuple(ids) for lane, ids in turns.items()}})
+    return replace(
+        state,
+        rounds={**state.rounds, round: answered},
+        places={**state.places, **{place.turn: place for place in places}},
+        heads={**state.heads, **{lane: ids[0] for lane, ids in turns.items()}},
+    )
+
+
+def _parent(state: SessionState, lane: str, round: str) -> str | None:
+    standing = state.standing(lane, round)
+    if standing is None:
+        raise SessionError("this lane does not go on from that message")
+    return standing.parent
+
+
+# -- what a lane should be sent
+
+
+def expected_messages(
+    state: SessionState, turns: Mapping[str, StoredTurn], lane: str, round: str
+) -> tuple[Message, ...]:
+    """What a lane should be sent for a round: its own history, and the round's message.
+
+    Without the system prompt, and before anything that its backend cannot take is left out of it.
+    """
+    return prompt(state, turns, state.places[state.round(round).turns[lane][0]])[0]
+
+
+def prompt(
+    state: SessionState, turns: Mapping[str, StoredTurn], place: Place
+) -> tuple[tuple[Message, ...], tuple[Notice, ...]]:
+    """What should be sent for one turn, and what of the lane's history is no part of it.
+
+    Reasoning and tool calls of earlier answers are not sent again; a message that got no answer at all is
+    left out, since two messages in a row would be answered as one.
+    """
+    messages: list[Message] = []
+    thoughts = unanswered = 0
+    for earlier in state.path(place.parent):
+        answer = turns[earlier.turn].answer
+        text = tuple(part for part in answer if isinstance(part, TextPart))
+        thoughts += any(isinstance(part, ToolCallPart | ToolResultPart) for part in answer)
+        if text:
+            messages += [state.rounds[earlier.round].user, Message("assistant", text)]
+        else:
+            unanswered += 1
+    messages.append(state.rounds[place.round].user)
+    notices = []
+    if thoughts:
+        notices.append(
+            Notice("thoughts_dropped", f"tool calls of {thoughts} earlier answers were not sent again")
+        )
+    if unanswered:
+        notices.append(Notice("history_truncated", f"{unanswered} messages that got no answer were not sent"))
+    return tuple(messages), tuple(notices)
+
+
+def to_rerun(state: SessionState, lane: str) -> tuple[tuple[Round, ...], str | None]:
+    """The rounds that a re-run asks a lane, and the turn it goes on from: in own mode, from the start, all
+    that it stands on and those that were asked of all before it came; in shared mode the last one."""
+    stands_on = {place.round: place for place in state.history(lane)}
+    if state.mode == "shared":
+        last = state.visible[-1:]
+        standing = stands_on.get(last[0].id) if last else None
+        return last, standing.parent if standing else state.heads[lane]
+    return tuple(
+        round
+        for round in state.visible
+        if round.id in stands_on or (round.to_all and lane not in round.turns)
+    ), None

@@ -1,0 +1,77 @@
+"""An upstream for runs of many prompts: it says what a test wants, and counts who is there at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from tests.servers.front import Front
+
+PATH = "/v1/chat/completions"
+
+
+class Upstream:
+    """Answers Chat Completions at a `Front`.
+
+    reply: the answer to a request's body. seconds: how long an answer takes. fails: bodies that are refused.
+    hold_after: requests after which none is answered any more. at_once: the most requests of a model that
+    were there together, and of all under "".
+    """
+
+    def __init__(self, front: Front, reply: Callable[[Mapping[str, Any]], str] = lambda body: "fine") -> None:
+        self.front = front.on("POST", PATH, self._answer)
+        self.reply = reply
+        self.seconds = 0.0
+        self.hold_after: int | None = None
+        self.fails: Callable[[Mapping[str, Any]], bool] = lambda body: False
+        self.at_once: Counter[str] = Counter()
+        self.usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+        self._there: Counter[str] = Counter()
+
+    @property
+    def asked(self) -> list[str]:
+        """What the last message of each request was, behind its model's name."""
+        bodies = [seen.json for seen in self.front.requests]
+        return [f"{body['model']}: {body['messages'][-1]['content']}" for body in bodies]
+
+    async def until_written(self, path: Path, lines: int, timeout: float = 20) -> None:
+        """Waits until another process has written so many lines to a file."""
+        async with asyncio.timeout(timeout):
+            while path.read_bytes().count(b"\n") < lines:
+                await asyncio.sleep(0.02)
+
+    async def _answer(self, request: Request) -> Response:
+        body = json.loads(await request.body())
+        if self.fails(body):
+            return Response('{"error": {"message": "no"}}', 400, media_type="application/json")
+        return StreamingResponse(self._stream(body), media_type="text/event-stream")
+
+    async def _stream(self, body: Mapping[str, Any]) -> AsyncIterator[str]:
+        for who in ("", body["model"]):
+            self._there[who] += 1
+            self.at_once[who] = max(self.at_once[who], self._there[who])
+        try:
+            if self.hold_after is not None and len(self.front.requests) > self.hold_after:
+                await asyncio.Event().wait()
+            await asyncio.sleep(self.seconds)  # an upstream takes its time; nothing waits for this to pass
+            yield self._chunk(body, {"content": self.reply(body)}, None)
+            yield self._chunk(body, {}, "stop")
+            yield f"data: {json.dumps({**self._head(body), 'choices': [], 'usage': self.usage})}\n\n"
+            yield "data: [DONE]\n\n"
+        finally:
+            for who in ("", body["model"]):
+                self._there[who] -= 1
+
+    def _chunk(self, body: Mapping[str, Any], delta: Mapping[str, Any], reason: str | None) -> str:
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        return f"data: {json.dumps({**self._head(body), 'choices': [choice]})}\n\n"
+
+    def _head(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        return {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": body["model"]}

@@ -1,0 +1,277 @@
+"""`chatlab compare`: what it says, writes and leaves with, also when it is killed."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from chatlab.cli import main
+from tests.compare.upstream import Upstream
+from tests.servers.front import Front
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = """\
+storage: none
+backends:
+  a: {kind: echo}
+  b: {kind: echo, label: B, parameters: {max_tokens: 4}, prices: {input: 0, output: 250000}}
+  broken: {kind: echo, fail: {after: 1, error: invalid_request}}
+  absent: {kind: openai, model: m, api_key: {env: CHATLAB_TEST_ABSENT}}
+compare:
+  lanes: [a, {backend: a, label: hot, parameters: {max_tokens: 1}}]
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "lab.yaml").write_text(CONFIG)
+    (tmp_path / "p.txt").write_text("one two three four\nfive six seven eight\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*args: str, input: str = "") -> Result:
+    return CliRunner().invoke(main, ("compare", *args), input=input, prog_name="chatlab")
+
+
+def asked(*more: str) -> Result:
+    return run("lab.yaml", "--prompts", "p.txt", "--out", "run", *more)
+
+
+def lines(path: str = "run/results.jsonl") -> list[Any]:
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def summary(*more: str) -> tuple[int, Any]:
+    done = asked("--json", *more)
+    return done.exit_code, json.loads(done.stdout)
+
+
+def test_lanes_of_the_configuration_are_compared_and_a_table_is_shown() -> None:
+    done = asked("--seed", "7", "--check", "contains:two")
+    assert done.exit_code == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert rows[0][:4] == ["lane", "answers", "failed", "checks"]
+    assert rows[1][:5] == ["a", "2", "0", "50%", "(9%-91%)"] and rows[2][:4] == ["hot", "2", "0", "0%"]
+    assert "not distinguishable" in done.stdout and "results: run/results.jsonl" in done.stdout
+    assert "seed 7" in done.stderr and "a: 2 of 2\n" in done.stderr
+    assert json.loads(Path("run/run.json").read_text())["seed"] == 7
+    assert len(lines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("lanes", "labels"),
+    [
+        ("b,a", ["B", "a"]),
+        ("a@hot,a", ["hot", "a"]),
+        ("hot,echo:", ["hot", "echo:"]),
+        ("a,a", ["a", "a (2)"]),
+    ],
+)
+def test_lanes_are_backends_addresses_and_labels(lanes: str, labels: list[str]) -> None:
+    code, found = summary("--lanes", lanes)
+    assert code == 0
+    assert [lane["lane"]["label"] for lane in found["lanes"]] == labels
+    assert [lane["tokens_out"] for lane in found["lanes"]] == [2 if "hot" in name else 8 for name in labels]
+
+
+def test_addresses_need_no_configuration() -> None:
+    done = run("--lanes", "echo:", "--prompts", "-", "--out", "run", input="hello\n")
+    assert done.exit_code == 0, done.stderr
+    assert "using" not in done.stderr
+    assert run("--resume", "run").exit_code == 0
+
+
+def test_the_summary_as_json_has_the_numbers() -> None:
+    code, found = summary("--lanes", "b", "--repeats", "3")
+    (lane,) = found["lanes"]
+    assert code == 0 and found["complete"] and found["left"] == 0
+    assert (lane["answers"], lane["failed"], lane["cost"], lane["tokens_out"]) == (6, 0, 6.0, 24)
+    assert lane["total"]["median"] > 0 and found["spent"] == 6
+
+
+def test_a_failed_answer_is_said_and_kept() -> None:
+    done = asked("--lanes", "a,broken")
+    assert done.exit_code == 1
+    assert "2 answers failed" in done.stderr and "--resume run --retry-failed" in done.stderr
+    assert sorted(line["turn"]["status"] for line in lines()) == ["failed"] * 2 + ["finished"] * 2
+
+
+def test_the_budget_ends_a_run_with_a_code_of_its_own() -> None:
+    done = asked("--lanes", "a,b", "--budget", "1.5", "--concurrency", "1")
+    assert done.exit_code == 5
+    assert "outside the budget, for want of prices: a" in done.stderr
+    assert "the budget of 1.5 has no room for another call (1.0000 are spent)" in done.stderr
+    done = run("--resume", "run", "--budget", "2")
+    assert done.exit_code == 0 and len(lines()) == 4
+
+
+def test_a_budget_that_holds_for_nothing_or_by_a_guess_is_said() -> None:
+    done = asked("--lanes", "a", "--budget", "1")
+    assert done.exit_code == 2 and "no lane has prices" in done.stderr
+    Path("lab.yaml").write_text(CONFIG.replace("parameters: {max_tokens: 4}, ", ""))
+    assert "rests on the longest answer seen so far: B" in asked("--lanes", "b", "--budget", "1").stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "word"),
+    [
+        (["--lanes", "nobody"], 2, "nobody"),
+        (["--lanes", "absent"], 4, "set CHATLAB_TEST_ABSENT"),
+        (["--judge", "nobody"], 2, "nobody"),
+        (["--check", "regx:a"], 2, "did you mean regex?"),
+        (["--check", "exact"], 2, "no prompt has one"),
+        (["--rpm", "x=3"], 2, "there is no lane 'x'"),
+        (["--rpm", "a=fast"], 2, "LANE=NUMBER"),
+        (["--lanes", ",".join("a" * 9)], 2, "at most 8"),
+        (["--resume", "run"], 2, "--out cannot be given"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_asked(args: list[str], code: int, word: str) -> None:
+    done = asked(*args)
+    assert (done.exit_code, done.stdout) == (code, "") and word in done.stderr
+    assert not Path("run").exists()
+
+
+def test_mistakes_of_the_prompts_are_said_with_their_lines() -> None:
+    Path("p.txt").rename("p.jsonl")
+    Path("p.jsonl").write_text("nonsense\n{}\n")
+    done = run("lab.yaml", "--prompts", "p.jsonl", "--out", "run")
+    assert done.exit_code == 1
+    assert [line.split(": ")[:2] for line in done.stderr.splitlines()] == [
+        ["chatlab", "p.jsonl:1"],
+        ["chatlab", "p.jsonl:2"],
+    ]
+
+
+def test_a_folder_with_a_run_is_left_alone() -> None:
+    asked()
+    before = Path("run/run.json").read_bytes()
+    done = asked()
+    assert done.exit_code == 2 and "--resume run goes on with it" in done.stderr
+    assert Path("run/run.json").read_bytes() == before
+
+
+def test_a_folder_without_a_run_cannot_be_resumed() -> None:
+    done = run("--resume", "nowhere")
+    assert done.exit_code == 1 and "nowhere is not the folder of a run" in done.stderr
+
+
+def test_another_run_is_refused_in_its_folder() -> None:
+    asked("--seed", "1")
+    Path("lab.yaml").write_text(CONFIG.replace("a: {kind: echo}", "a: {kind: echo, reply: x}"))
+    Path("q.txt").write_text("other\n")
+    done = run("lab.yaml", "--resume", "run", "--prompts", "q.txt", "--seed", "2")
+    assert done.exit_code == 1
+    for word in ("the settings of a have changed", "the prompts are others", "seed was 1 and is 2"):
+        assert word in done.stderr
+    assert len(lines()) == 4
+
+
+def test_a_judge_decides_and_is_counted() -> None:
+    config = CONFIG.replace(
+        "  broken:",
+        '  judge: {kind: echo, reply: \'{"winner": "first"}\', prices: {input: 0, output: 1000}}\n  broken:',
+    )
+    Path("lab.yaml").write_text(config + "  criteria: [tone]\n")
+    done = asked("--judge", "judge")
+    assert done.exit_code == 0, done.stderr
+    assert "judge, tone: a 0, hot 0, tie 0, flip 2, unclear 0" in done.stdout
+    assert [line["winner"] for line in lines("run/verdicts.jsonl")] == ["flip", "flip"]
+    ledger = lines("run/ledger.jsonl")
+    assert sum("cost" in line for line in ledger) == 4
+
+
+def test_the_sample_of_the_documentation_runs_without_a_key(folder: Path) -> None:
+    shutil.copytree(ROOT / "configs", folder / "configs", ignore=shutil.ignore_patterns(".chatlab"))
+    documented = re.findall("^chatlab compare (.*)$", (ROOT / "docs/results-format.md").read_text(), re.M)
+    assert len(documented) == 2
+    for command in documented:
+        done = run(*command.split())
+        assert done.exit_code == 0, done.stderr
+    assert len(lines()) == 3 * 6
+    assert "Quick echo (no model)" in done.stdout and "five words" in done.stdout
+    checked = [line for line in lines() if line["turn"]["backend"] == "samples" and "checks" in line]
+    passed = {line["item"] for line in checked if all(check["passed"] for check in line["checks"])}
+    assert passed == {"page", "merge", "bloom", "transport"}
+    assert (folder / "configs/.chatlab/chatlab.db").is_file(), "the store has it too"
+
+
+# -- ends that nobody wished for
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with Front() as front:
+        yield Upstream(front)
+
+
+def start(*args: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "chatlab", "compare", *args],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+async def test_a_run_goes_on_however_it_was_ended(upstream: Upstream, how: signal.Signals) -> None:
+    prices = "parameters: {max_tokens: 5}, prices: {input: 0, output: 200000}"
+    Path("lab.yaml").write_text(
+        "storage: none\nbackends:\n"
+        + "".join(
+            f'  {name}: {{kind: openai, base_url: "{upstream.front.url}/v1", model: {name}, {prices}}}\n'
+            for name in ("m1", "m2")
+        )
+    )
+    Path("p.txt").write_text("".join(f"prompt {n}\n" for n in range(10)))
+    upstream.hold_after = 12
+    args = ("lab.yaml", "--lanes", "m1,m2", "--prompts", "p.txt", "--out", "run", "--budget", "23")
+    with start(*args, "--concurrency", "2") as process:
+        await upstream.front.wait_for(14, timeout=60)  # two of them are never answered
+        await upstream.until_written(Path("run/results.jsonl"), 12)
+        process.send_signal(how)
+        assert process.stderr is not None
+        said = process.stderr.read().decode()
+        code = process.wait(timeout=20)
+    if how == signal.SIGINT:
+        assert code == 130 and "interrupted: chatlab compare --resume run goes on" in said
+    kept = lines()
+    assert len(kept) == 12
+    with Path("run/results.jsonl").open("a") as file:
+        file.write('{"version":1,"item":"3"')  # as if killed within a line
+    first = upstream.asked
+    upstream.front.requests.clear()
+    upstream.hold_after = None
+    done = await asyncio.to_thread(run, "--resume", "run", "--budget", "23")
+    assert done.exit_code == 0, done.stderr
+    assert len(upstream.asked) == 8 and lines()[:12] == kept and len(lines()) == 20
+    answered = {(line["item"], line["lane"]) for line in lines()}
+    assert len(answered) == 20
+    twice = set(first) & set(upstream.asked)
+    assert twice == set(first[12:14]), "only what had no answer is asked again"
+    spent = {line["call"]: line.get("cost", line.get("aside")) for line in lines("run/ledger.jsonl")}
+    assert sum(spent.values()) == 22, "the two calls that were killed count"
+
+
+def test_nothing_heavy_is_imported_for_help() -> None:
+    code = (
+        "import sys\nfrom chatlab.cli import main\n"
+        "try: main(['compare', '--help'])\nexcept SystemExit: pass\n"
+        "heavy = 'numpy', 'gradio', 'sqlalchemy', 'rich', 'openai', 'pydantic'\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "[]" and "--resume DIR" in done.stdout

@@ -1,0 +1,129 @@
+"""`chatlab export`, `import` and `db`, as a shell sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from chatlab._cli_errors import CONFIG, FAILED, OK, USAGE
+from chatlab.cli import main
+from chatlab.config_file import load_config
+from chatlab.storage import open_storage
+
+MESSAGES = [{"role": "user", "content": "grüße \x1b[31m"}, {"role": "assistant", "content": "hello"}]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "lab.yaml").write_text("backends: {a: {kind: echo}}\nstorage: {keep_days: 30}\n")
+    (tmp_path / "none.yaml").write_text("backends: {a: {kind: echo}}\nstorage: none\n")
+    (tmp_path / "chat.json").write_text(json.dumps(MESSAGES))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*args: str, input: str | bytes = "") -> Result:
+    return CliRunner().invoke(main, args, input=input, prog_name="chatlab")
+
+
+def imported(owner: str = "ann") -> None:
+    done = run("import", "lab.yaml", "chat.json", "--owner", owner)
+    assert (done.exit_code, done.stderr) == (OK, "imported 1 conversation with 1 turn\n")
+
+
+def test_what_is_exported_can_be_imported_elsewhere(folder: Path) -> None:
+    imported()
+    assert run("export", "lab.yaml", "-o", "out.jsonl").stderr == "wrote out.jsonl\n"
+    written = Path("out.jsonl").read_bytes()
+    (folder / "other").mkdir()
+    (folder / "other/lab.yaml").write_text("backends: {a: {kind: echo}}\n")
+    assert run("import", "other/lab.yaml", "-", "--owner", "ann", input=written).exit_code == OK
+    assert run("export", "other/lab.yaml").stdout_bytes == written
+    assert (folder / "other/.chatlab/chatlab.db").is_file()
+
+
+def test_an_export_replaces_a_file_only_if_it_is_told_to_and_only_when_it_is_whole() -> None:
+    imported()
+    Path("out").write_text("mine")
+    refused = run("export", "lab.yaml", "-o", "out")
+    assert refused.exit_code == USAGE and "--force replaces it" in refused.stderr
+    failed = run("export", "lab.yaml", "-o", "out", "--force", "--conversation", "nosuch")
+    assert failed.exit_code == FAILED and "no such conversation" in failed.stderr
+    assert Path("out").read_text() == "mine" and not list(Path().glob(".out*"))
+    assert run("export", "lab.yaml", "-o", "out", "--force", "--format", "html").exit_code == OK
+    assert Path("out").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_several_owners_are_listed_and_one_is_to_be_named() -> None:
+    nobody = run("export", "lab.yaml")
+    assert nobody.exit_code == USAGE and "nobody has conversations yet" in nobody.stderr
+    imported("ann")
+    imported("bob")
+    several = run("export", "lab.yaml")
+    assert several.exit_code == USAGE and "chatlab db owners" in several.stderr
+    listed = run("db", "owners", "lab.yaml").stdout.splitlines()
+    assert sorted(line.split("\t")[0] for line in listed) == ["ann", "bob"]
+    assert all("1 conversation\t1 turn\t" in line for line in listed)
+    assert "hello" in run("export", "lab.yaml", "--owner", "bob", "--format", "markdown").stdout
+
+
+def test_what_cannot_be_imported_is_said_with_its_line_and_ends_with_1() -> None:
+    Path("bad.jsonl").write_text(json.dumps({"messages": MESSAGES}) + '\n{"messages": [{"role": "x"}]}\n')
+    done = run("import", "lab.yaml", "bad.jsonl", "--owner", "ann")
+    assert done.exit_code == FAILED
+    problem, summary = done.stderr.splitlines()
+    assert problem.startswith("chatlab: bad.jsonl:2: message 0: expected a role")
+    assert summary == "imported 1 conversation with 1 turn"
+    missing = run("import", "lab.yaml", "nosuch.json", "--owner", "ann")
+    assert (missing.exit_code, missing.stderr) == (
+        FAILED,
+        "chatlab: nosuch.json: No such file or directory\n",
+    )
+
+
+def test_the_database_is_made_checked_and_brought_up_to_date() -> None:
+    assert run("db", "current", "lab.yaml").stdout == "there are no tables yet\n"
+    behind = run("db", "check", "lab.yaml")
+    assert behind.exit_code == FAILED and "chatlab db upgrade" in behind.stdout
+    upgraded = run("db", "upgrade", "lab.yaml")
+    assert upgraded.exit_code == OK and upgraded.stdout.strip()
+    assert run("db", "current", "lab.yaml").stdout == upgraded.stdout
+    assert (run("db", "check", "lab.yaml").stdout) == "the tables are up to date\n"
+
+
+def test_prune_removes_what_is_too_old_and_keeps_the_rest(folder: Path) -> None:
+    imported()
+    lines = [json.loads(line) for line in run("export", "lab.yaml").stdout.splitlines()]
+    lines[1] |= {"id": "old", "updated": "2020-01-01T00:00:00+00:00", "head": None}
+    Path("old.jsonl").write_text("\n".join(map(json.dumps, lines[:2])))
+    assert run("import", "lab.yaml", "old.jsonl").exit_code == OK
+    assert _titles(folder) == 2
+    done = run("db", "prune", "lab.yaml")
+    assert done.exit_code == OK and "30 days; 0 attachments" in done.stdout
+    assert _titles(folder) == 1
+
+
+def _titles(folder: Path) -> int:
+    async def count() -> int:
+        async with open_storage(load_config(folder / "lab.yaml").storage) as storage:
+            assert storage is not None
+            return len((await storage.store.recent("ann")).conversations)
+
+    return asyncio.run(count())
+
+
+@pytest.mark.parametrize("words", ["export", "db owners", "db prune", "db check", "db upgrade", "import"])
+def test_without_a_store_there_is_nothing_to_do_and_it_says_so(words: str) -> None:
+    rest = ["chat.json"] if words == "import" else []
+    done = run(*words.split(), "none.yaml", *rest)
+    assert done.exit_code == USAGE and "storage: none" in done.stderr
+
+
+def test_a_wrong_configuration_is_told_apart() -> None:
+    Path("bad.yaml").write_text("backends: {a: {kind: echo}}\nstorage: {url: 'mysql://h/d'}\n")
+    done = run("db", "check", "bad.yaml")
+    assert done.exit_code == CONFIG and "bad.yaml:2:16: storage.url: should be sqlite:PATH" in done.stderr
