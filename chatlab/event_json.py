@@ -83,7 +83,7 @@ def message_from_json(value: Any) -> Message:
 
 def _part_to_json(part: Part) -> dict[str, Any]:
     if isinstance(part, FilePart):
-        name = part.name or (part.path.name if part.path else None)
+        name = part.path.name if part.name is None and part.path else part.name
         named = {} if name is None else {"name": name}
         return {"type": "file", "media_type": part.media_type, **named, "url": part.data_url()}
     return {"type": _PART_NAMES[type(part)], **to_plain(part)}

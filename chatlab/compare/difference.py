@@ -57,8 +57,8 @@ def agreement(a: str, b: str) -> float:
 
     1 is the same words, 0 none in common; case, punctuation and white space do not count, and the order of
     the two answers does not matter. In answers of 200 words or more, a word that is over 1 % of them ("the")
-    counts only beside others that agree (difflib's rule), since it is in every answer. Two answers without any word agree. It says nothing of meaning: two
-    right answers in other words may agree little.
+    counts only beside others that agree (difflib's rule), since it is in every answer. Two answers without
+    any word agree. It says nothing of meaning: two right answers in other words may agree little.
     """
     ours, theirs = sorted((_lines(a.casefold(), _WORD), _lines(b.casefold(), _WORD)))
     words = sum(map(len, ours)) + sum(map(len, theirs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 import tracemalloc
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -43,15 +44,13 @@ def test_both_answers_can_be_read_off_the_spans(a: str, b: str) -> None:
     spans = word_difference(a, b)
     assert sides(spans) == (a, b)
     assert all(span.text for span in spans)
-    assert all(one.kind != other.kind for one, other in zip(spans, spans[1:], strict=False))
+    assert all(one.kind != other.kind for one, other in pairwise(spans))
 
 
 def long_answer(seed: int, words: int) -> str:
     rnd = random.Random(seed)
     vocabulary = [f"word{number}" for number in range(2_000)]
-    return "".join(
-        rnd.choice(vocabulary) + ("\n" if number % 40 == 39 else " ") for number in range(words)
-    )
+    return "".join(rnd.choice(vocabulary) + ("\n" if number % 40 == 39 else " ") for number in range(words))
 
 
 def test_long_answers_are_compared_in_bounded_time_and_memory() -> None:
