@@ -12,6 +12,7 @@ import re
 import secrets
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,9 @@ class PageDriver:
         text: str,
         shown: list[dict[str, Any]],
         backend: str | None = None,
+        on_message: Callable[[dict[str, Any]], None] | None = None,
     ) -> Arrivals:
-        """One message on a page that shows `shown`."""
+        """One message on a page that shows `shown`. on_message: told of every message of Gradio's."""
         multimodal = self._components[self._box]["type"] == "multimodaltextbox"
         value: Any = {"text": text, "files": []} if multimodal else text
         await self._call(client, self._clear, {self._box: value}, session)
@@ -116,6 +118,8 @@ class PageDriver:
                 if not line.startswith("data:"):
                     continue
                 now = time.monotonic()
+                if on_message is not None:
+                    on_message(json.loads(line[5:]))
                 if '"process_generating"' in line or '"process_completed"' in line:
                     seen.events += 1
                     _note(line, now, seen)

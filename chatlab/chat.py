@@ -17,6 +17,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
+from chatlab.arrivals import Arrivals
 from chatlab.backend import CallContext, ChatRequest, Mark, current_call
 from chatlab.config import Prices
 from chatlab.errors import BackendError, BrokenStream, ChatlabError, Unavailable
@@ -84,6 +85,8 @@ class Turn:
         self.request: ChatRequest | None = None
         """What the backend was given, once the turn has started."""
         self._given = (messages, parameters, entry.system if system is None else system)
+        self.arrivals = Arrivals()
+        """When its events arrived."""
         self._stopwatch = _Stopwatch()
         self._ctx = replace(ctx, connect_timeout=entry.config.timeouts.connect, mark=self._stopwatch.mark)
         self._unread: list[StreamEvent] = []
@@ -247,7 +250,7 @@ class Turn:
                     self._urgent.set()
                 if self.answer.finish is not None:
                     raise BrokenStream("the backend went on after its end")
-                self._deliver(event)
+                self._deliver(event, arrived)
                 if watch.delta_seen and arrived >= next_reset:
                     # Once in a while is enough: the timer fires late by that, never early.
                     timer.reschedule(min(deadline, clock() + 1.05 * idle))
@@ -270,10 +273,11 @@ class Turn:
         await self._room.wait()
         timer.reschedule(min(deadline, clock() + left))
 
-    def _deliver(self, event: StreamEvent) -> None:
+    def _deliver(self, event: StreamEvent, arrived: float | None = None) -> None:
         if isinstance(event, Notice) and event in self.answer.notices:
             return  # a second attempt says again what the first one said
         self.answer.add(event)
+        self.arrivals.add(self._stopwatch.since_start(arrived), event)
         self._unread.append(event)
         self._news.set()
 
@@ -375,6 +379,10 @@ class _Stopwatch:
             overhead=self._own,
             attempts=self.attempts,
         )
+
+    def since_start(self, moment: float | None) -> float:
+        """Seconds from zero to a moment, to now if none is given."""
+        return (perf_counter() if moment is None else moment) - self._start
 
     def _since_start(self, moment: float | None) -> float | None:
         return None if moment is None else moment - self._start

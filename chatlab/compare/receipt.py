@@ -56,6 +56,7 @@ def receipt_of(
         identity=ctx.identity if ctx else None,
         dropped=tuple(notice.detail for notice in turn.answer.notices if notice.kind in _DROPPED),
         wire_sha256=wire_sha256,
+        arrivals=str(turn.arrivals) or None,
     )
 
 
@@ -100,6 +101,7 @@ def receipt_to_json(receipt: Receipt) -> dict[str, Any]:
         "identity": receipt.identity,
         "dropped": list(receipt.dropped),
         "wire_sha256": receipt.wire_sha256,
+        "arrivals": receipt.arrivals,
     }
 
 

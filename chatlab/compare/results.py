@@ -47,6 +47,8 @@ class Receipt:
     dropped: the notices about what was left out. sha256: of the canonical JSON (RFC 8785 in spirit: sorted
     keys, no spaces, UTF-8) of `messages` and `parameters` alone, so that two lanes which should be sent the
     same have the same one. wire_sha256: of the body of the HTTP request, where chatlab's own client sent it.
+    arrivals: when the events of the answer arrived, as `chatlab.arrivals` writes it; kept here because it is
+    written once, with the receipt, and is no part of what was sent.
     """
 
     backend: str
@@ -60,6 +62,7 @@ class Receipt:
     identity: str | None = None
     dropped: tuple[str, ...] = ()
     wire_sha256: str | None = None
+    arrivals: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,10 @@ class Compared:
     """Everything of one comparison, for a report.
 
     mode: None for a run of many prompts, in which every item begins anew. versions: of chatlab, Python and
-    the libraries that matter. redacted: what was taken out of it: the pattern's name and how often.
+    the libraries that matter. redacted: what was taken out of it and where ("email in prompts"), and how
+    often. session: the id of the session on the page it is of, whose lanes kept their places; "" of a run.
+    mismatches: lanes that were not sent what they should have been. notes: what a reader must know, such as
+    what of the session is not in it; sentences, both of them.
     """
 
     title: str
@@ -153,3 +159,6 @@ class Compared:
     versions: Mapping[str, str] = field(default_factory=dict)
     redacted: Mapping[str, int] = field(default_factory=dict)
     repeats: int = 1
+    session: str = ""
+    mismatches: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

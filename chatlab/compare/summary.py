@@ -112,7 +112,7 @@ def differences(compared: Compared) -> list[tuple[str, tuple[Difference, ...]]]:
     found = []
     for measure, value_of in _MEASURES:
         measurements = [
-            Measurement(labels[result.lane], f"{result.item}/{result.step}", value)
+            Measurement(labels[result.lane], result.item, value)  # the steps of a conversation go together
             for result in compared.results
             if result.turn.status == "finished" and (value := value_of(result)) is not None
         ]
