@@ -327,10 +327,10 @@ class OpenAIBackend(Backend):
                 else:
                     for event in stream.feed(decode(payload)):
                         yield event
-        if marked:
-            await self._drain(pieces)
         for event in stream.end(marked=marked):
             yield event
+        if marked:  # after the answer's end, to whose time it does not belong
+            await self._drain(pieces)
 
     async def _drain(self, pieces: AsyncIterator[bytes]) -> None:
         """Reads what follows [DONE], nothing as a rule, so that the connection can serve the next turn."""

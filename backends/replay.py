@@ -125,7 +125,10 @@ def _provenance(header: Header) -> Notice:
         return Notice(
             "sample", f"{header.label or 'a sample'}: {header.origin or 'a recording made as a sample'}"
         )
-    return Notice("other", f"a recording of {_recorded(header)} made {header.created}, not a live answer")
+    made = f"; {header.origin}" if header.origin else ""
+    return Notice(
+        "other", f"a recording of {_recorded(header)} made {header.created}, not a live answer{made}"
+    )
 
 
 def _recorded(header: Header) -> str:

@@ -2,6 +2,11 @@
 
 The stamp is this machine's monotonic clock, which all processes share, so whoever sees a token knows its age.
 Run: python benchmarks/upstream.py PORT
+
+The model's name says what to send: "TOKENS-RATE", and after it, each behind a comma, what one needs of
+name=ANY (tells lanes apart), wait=SECONDS (before the first token), stall=SECONDS (in the middle),
+end=refuse (no answer but status 503), end=break (the connection is dropped in the middle).
+A GET answers with what was recorded since the last one, as JSON: see `Served`.
 """
 
 from __future__ import annotations
@@ -10,11 +15,13 @@ import asyncio
 import json
 import sys
 import time
+from dataclasses import asdict, dataclass, field
 
 HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n"
-    b"connection: close\r\n\r\n"
+    b"transfer-encoding: chunked\r\n\r\n"
 )
+REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 
 
 def chunk(delta: dict[str, str], finish: str | None = None, usage: dict[str, int] | None = None) -> bytes:
@@ -27,41 +34,88 @@ def chunk(delta: dict[str, str], finish: str | None = None, usage: dict[str, int
     }
     if usage is not None:
         body |= {"choices": [], "usage": usage}
-    return b"data: " + json.dumps(body).encode() + b"\n\n"
+    return framed(b"data: " + json.dumps(body).encode() + b"\n\n")
 
 
-async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+def framed(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+@dataclass
+class Served:
+    """One request. Seconds of the monotonic clock.
+
+    received: the whole request was there. tokens: each token was written. done: the end of the answer was;
+    None if it did not come to that.
+    """
+
+    model: str
+    received: float
+    tokens: list[float] = field(default_factory=list)
+    done: float | None = None
+
+
+served: list[Served] = []
+
+
+async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers on one connection until the client leaves it, as model servers do."""
     try:
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = next(
-            int(line.split(b":")[1])
-            for line in head.split(b"\r\n")
-            if line.lower().startswith(b"content-length")
-        )
-        # The model's name says what to send: "TOKENS-RATE".
-        tokens, rate = map(int, json.loads(await reader.readexactly(length))["model"].split("-"))
-        writer.write(HEAD + chunk({"role": "assistant", "content": ""}))
-        start = time.monotonic()
-        for n in range(tokens):
-            wait = start + n / rate - time.monotonic()
-            if wait > 0:
-                await asyncio.sleep(wait)
-            writer.write(chunk({"content": f"w{n}@{time.monotonic():.6f} "}))
-            await writer.drain()
-        writer.write(chunk({}, "stop"))
-        writer.write(
-            chunk({}, usage={"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": tokens + 1})
-        )
-        writer.write(b"data: [DONE]\n\n")
-        await writer.drain()
+        while not writer.is_closing():
+            await answer(reader, writer)
     except (ConnectionError, asyncio.IncompleteReadError):
         pass
     finally:
         writer.close()
 
 
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    if head.startswith(b"GET"):
+        body = json.dumps([asdict(one) for one in served]).encode()
+        served.clear()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        return
+    length = next(
+        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+    )
+    sent = await reader.readexactly(length)
+    record = Served(json.loads(sent)["model"], time.monotonic())
+    served.append(record)
+    await stream(record, writer)
+
+
+async def stream(record: Served, writer: asyncio.StreamWriter) -> None:
+    how, *rest = record.model.split(",")
+    tokens, rate = map(int, how.split("-"))
+    more = dict(item.split("=") for item in rest)
+    if more.get("end") == "refuse":
+        writer.write(REFUSAL)
+        return
+    writer.write(HEAD + chunk({"role": "assistant", "content": ""}))
+    start = record.received + float(more.get("wait", 0))
+    for n in range(tokens):
+        if n == tokens // 2:
+            if more.get("end") == "break":
+                writer.transport.abort()
+                return
+            start += float(more.get("stall", 0))
+        wait = start + n / rate - time.monotonic()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        now = time.monotonic()
+        record.tokens.append(now)
+        writer.write(chunk({"content": f"w{n}@{now:.6f} "}))
+        await writer.drain()
+    usage = {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": tokens + 1}
+    record.done = time.monotonic()
+    writer.write(chunk({}, "stop") + chunk({}, usage=usage) + framed(b"data: [DONE]\n\n") + framed(b""))
+    await writer.drain()
+
+
 async def main(port: int) -> None:
-    server = await asyncio.start_server(answer, "127.0.0.1", port, backlog=1000)
+    server = await asyncio.start_server(connection, "127.0.0.1", port, backlog=1000)
     async with server:
         await server.serve_forever()
 

@@ -17,6 +17,7 @@ from chatlab._cli_chat import read_stdin
 from chatlab._cli_compare_show import print_summary, summary_json, watch
 from chatlab._cli_errors import BUDGET, FAILED, INTERRUPTED, OK, say
 from chatlab._cli_target import config_of, default_config, entry, is_address, open_lab
+from chatlab._cli_transfer import replaced
 from chatlab.compare.batch import JUDGE, Batch, Progress
 from chatlab.compare.batch_store import BatchStore, make_comparison
 from chatlab.compare.budget import Budget, max_tokens
@@ -25,6 +26,7 @@ from chatlab.compare.dispatch import Limit
 from chatlab.compare.judge import UNCLEAR
 from chatlab.compare.lanes import new_lane
 from chatlab.compare.prompts import Item, PromptsError, load_items, read_items
+from chatlab.compare.report import report
 from chatlab.compare.results import Lane
 from chatlab.compare.run_folder import Plan, RunFolder, compared, read_plan, refuse_differences, settings_of
 from chatlab.config import CompareLane
@@ -297,9 +299,11 @@ async def _storage(lab: Lab, opened: AsyncExitStack) -> Storage | None:
 
 def _report(folder: RunFolder, options: Options, budget: Budget, batch: Batch, *, whole: bool) -> int:
     found = compared(folder.plan, folder.results.values(), folder.verdicts.values())
+    page = folder.path / "report.html"
     if options.as_json:
         value = {
             "folder": str(folder.path),
+            "report": str(page),
             "seed": folder.plan.seed,
             "order": folder.plan.order,
             "complete": whole,
@@ -312,6 +316,9 @@ def _report(folder: RunFolder, options: Options, budget: Budget, batch: Batch, *
     else:
         print_summary(found)
         click.echo(f"results: {folder.path / 'results.jsonl'}")
+        click.echo(f"report: {page}")
+    with replaced(page) as file:
+        file.write(report(found))
     if not whole:
         say(
             f"the budget of {options.budget:g} has no room for another call ({budget.spent:.4f} are spent); "

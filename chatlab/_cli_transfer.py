@@ -52,14 +52,14 @@ async def _export(
             async for piece in pieces:  # a pipe gets UTF-8 whatever the locale is: the formats are
                 click.echo(piece.encode() if shown is None else shown.feed(piece), nl=False)
             return
-        with _replaced(output) as file:
+        with replaced(output) as file:
             async for piece in pieces:
                 file.write(piece)
         click.echo(f"wrote {output}", err=True)
 
 
 @contextmanager
-def _replaced(output: Path) -> Iterator[TextIO]:
+def replaced(output: Path) -> Iterator[TextIO]:
     """A file beside it that takes its place at the end: an export that fails leaves an older one whole."""
     handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
     try:

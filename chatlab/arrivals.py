@@ -43,7 +43,7 @@ class Arrivals:
 
     def add(self, at: float, event: StreamEvent) -> None:
         """The next event. at: seconds since the turn's zero."""
-        moment = max(round(at * 1_000_000), self._last)
+        moment = max(int(at * 1_000_000 + 0.5), self._last)  # quick: it is done for every event
         self._words.append(f"{moment - self._last}{_said(event)}")
         self._last = moment
 
@@ -80,8 +80,12 @@ def events_of(
     traces: Sequence[Trace] = (),
     finish: Finish | None = None,
 ) -> tuple[Timed, ...]:
-    """The events of an answer with their times. Raises ValueError if these are not the times of this answer.
+    """The events of an answer with their times. Notices from before its first event come first, at zero.
+
+    Raises ValueError if these are not the times of this answer.
     """
+    words = arrivals.split()
+    before = max(0, len(notices) - sum(word.endswith("n") for word in words))
     text = _Characters("".join(part.text for part in answer if isinstance(part, TextPart)))
     thought = _Characters("".join(part.text for part in answer if isinstance(part, ReasoningPart)))
     calls = [part for part in answer if isinstance(part, ToolCallPart)]
@@ -91,13 +95,13 @@ def events_of(
         "o": (ToolResult(part.id, part.content, part.name, part.is_error) for part in outcomes),
         "s": iter(citations),
         "x": iter(traces),
-        "n": iter(notices),
+        "n": iter(notices[before:]),
         "f": iter(() if finish is None else (finish,)),
     }
-    found: list[Timed] = []
+    found = [Timed(0.0, notice) for notice in notices[:before]]
     at = 0
     try:
-        for word in arrivals.split():
+        for word in words:
             wait, letter, size = _WORD.fullmatch(word).groups()  # type: ignore[union-attr]
             at += int(wait)
             if letter == "t":

@@ -93,6 +93,10 @@ def _no_mark(_: Mark) -> None:
     return None
 
 
+def _no_rest() -> float:
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class CallContext:
     """What belongs to one call and is never kept on a backend.
@@ -102,6 +106,7 @@ class CallContext:
     mark: a backend says that it has its credentials (`"credentials"`) or its connection (`"connected"`).
         Backends that use `chatlab.http.async_client` need not mark the connection.
     sent: is told the body of each request that `chatlab.http` sends; None if nobody wants to know.
+    rest: how many seconds `chatlab.http` lets what arrives gather before it reads on, asked before each read.
     """
 
     identity: str | None = None
@@ -109,6 +114,7 @@ class CallContext:
     connect_timeout: float = 10.0
     mark: Callable[[Mark], None] = field(default=_no_mark, repr=False)
     sent: Callable[[bytes], None] | None = field(default=None, repr=False)
+    rest: Callable[[], float] = field(default=_no_rest, repr=False)
 
 
 current_call: ContextVar[CallContext | None] = ContextVar("chatlab_current_call", default=None)

@@ -15,7 +15,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from chatlab.arrivals import Arrivals
 from chatlab.backend import CallContext, ChatRequest, Mark, current_call
@@ -44,6 +44,10 @@ log = logging.getLogger(__name__)
 Outcome: TypeAlias = Literal["running", "finished", "stopped", "failed"]
 
 _MAX_UNREAD = 10_000  # events; a reader that far behind makes the upstream wait
+# A read costs about as much as all that is done with the token in it, so that many turns share these.
+_CROWD = 20  # turns up to which every turn is read whenever something has arrived
+_READS = 1000  # a second, for all turns of a crowd together
+_LONGEST_REST = 0.08  # seconds
 _LONGEST_WAIT = 30.0  # seconds a retry may wait, whatever Retry-After says
 
 
@@ -70,6 +74,8 @@ def run_turn(
 class Turn:
     """One running turn. Reading it raises what made it fail; what had arrived stays in `answer`."""
 
+    _running: ClassVar[int] = 0
+
     def __init__(
         self,
         entry: Entry,
@@ -88,7 +94,8 @@ class Turn:
         self.arrivals = Arrivals()
         """When its events arrived."""
         self._stopwatch = _Stopwatch()
-        self._ctx = replace(ctx, connect_timeout=entry.config.timeouts.connect, mark=self._stopwatch.mark)
+        timeouts, watch = entry.config.timeouts, self._stopwatch
+        self._ctx = replace(ctx, connect_timeout=timeouts.connect, mark=watch.mark, rest=self._rest)
         self._unread: list[StreamEvent] = []
         self._news = asyncio.Event()
         self._urgent = asyncio.Event()  # the first visible token, or the end, is there
@@ -99,6 +106,7 @@ class Turn:
     async def __aenter__(self) -> Self:
         self._stopwatch.start()
         self._task = asyncio.create_task(self._run(), name=f"turn {self.entry.name}")
+        Turn._running += 1
         self._task.add_done_callback(self._ended)  # a task cancelled before its first step runs nothing
         return self
 
@@ -189,8 +197,15 @@ class Turn:
             self._end("failed")
 
     def _ended(self, _: asyncio.Task[None]) -> None:
+        Turn._running -= 1
         if self.outcome == "running":
             self._end("stopped")
+
+    def _rest(self) -> float:
+        """Seconds in which tokens may gather before they are read; the first one never waits."""
+        if Turn._running <= _CROWD or self._stopwatch.waiting:
+            return 0.0
+        return min(_LONGEST_REST, Turn._running / _READS)
 
     def _end(self, outcome: Outcome) -> None:
         self.outcome = outcome

@@ -318,6 +318,49 @@ def compare(config: str | None, **options: Any) -> None:
     raise click.exceptions.Exit(run(config, Options(**options)))
 
 
+@main.command(short_help="Write a comparison as one file to hand on.", epilog=_DEFAULT)
+@click.argument("what", metavar="DIR|SESSION_ID")
+@click.argument("config", required=False)
+@click.option(
+    "--format",
+    type=click.Choice(["html", "markdown", "jsonl", "votes"]),
+    default="html",
+    show_default=True,
+    help="html is one page without scripts; jsonl is complete; votes is CSV as arena tools read it.",
+)
+@click.option(
+    "--redact",
+    "patterns",
+    multiple=True,
+    metavar="NAME|PATTERN",
+    help="Take out what matches: email, phone, iban, ipv4, url-userinfo, api-key, or a regular expression; "
+    "may be repeated.",
+)
+@click.option(
+    "--recording", metavar="LANE", help="Write one lane as a recording for the backend replay instead."
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write it to a file instead."
+)
+@click.option("--force", is_flag=True, help="Replace a file that is there already.")
+def report(what: str, config: str | None, **options: Any) -> None:
+    """Write a comparison as one file to hand on: the folder of a run, or a stored session of the page.
+
+    It has prompts, answers side by side, votes and verdicts, figures with their distributions, rankings with
+    intervals, and the hash of what each lane was sent. Credentials are always taken out. Of a blind session
+    there is no report before its names are shown. CONFIG is for a session: it says where they are stored.
+
+    \b
+      chatlab report run -o report.html
+      chatlab report run --format markdown --redact email --redact "(?i)project x"
+      chatlab report 5f0c2ab19d0e44c7a1b2 chatlab.yaml -o report.html
+      chatlab report run --recording gpt -o gpt.jsonl
+    """
+    from chatlab._cli_report import print_report as run
+
+    raise click.exceptions.Exit(run(what, config, **options))
+
+
 @main.command(short_help="Write stored conversations to a file.", epilog=_DEFAULT)
 @click.argument("config", required=False)
 @click.option(

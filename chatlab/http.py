@@ -5,6 +5,7 @@ Imported only by backends, inside `__init__`: it brings httpx2.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from functools import cache
 from typing import Any
@@ -29,15 +30,19 @@ async def _trace(name: str, info: dict[str, Any]) -> None:
 
 
 class _Stream(AnyIOStream):
-    """A connection whose reads without a timeout cost what a read costs.
+    """A connection whose reads without a timeout cost what a read costs, and are few under load.
 
     The library sets up a timeout for every read even if there is none, which is a third of what a streamed
-    token costs a client (`benchmarks/streaming.py`).
+    token costs a client (`benchmarks/streaming.py`). Most of the rest is the read itself, so that tokens that
+    are read together cost less each.
     """
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         if timeout is not None:
             return await super().read(max_bytes, timeout)
+        ctx = current_call.get()
+        if ctx is not None and (rest := ctx.rest()):
+            await asyncio.sleep(rest)
         try:
             return await self._stream.receive(max_bytes)
         except anyio.EndOfStream:

@@ -67,7 +67,10 @@ def stored(
 
 
 def as_it_is(begun: StoredTurn, turn: Turn, error: str | None = None) -> StoredTurn:
-    """What was asked, with what came of it so far. Costs the same however long the conversation is."""
+    """What was asked, with what came of it so far. Costs the same however long the conversation is.
+
+    Notices that `begun` has already, from whoever shows the turn, stay before the turn's own.
+    """
     answer = turn.answer
     if error is None and turn.error is not None:
         error = scrub(str(turn.error))
@@ -76,7 +79,7 @@ def as_it_is(begun: StoredTurn, turn: Turn, error: str | None = None) -> StoredT
         sent=None if turn.request is None else dict(turn.request.parameters),
         status=turn.outcome,
         answer=answer.parts,
-        notices=tuple(answer.notices),
+        notices=tuple(dict.fromkeys((*begun.notices, *answer.notices))),
         citations=tuple(answer.citations),
         traces=tuple(answer.traces),
         finish=answer.finish,

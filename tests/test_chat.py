@@ -472,3 +472,31 @@ async def test_what_no_upstream_takes_back_is_left_out_of_the_history_and_said()
     details = [event.detail for event in events if isinstance(event, Notice)]
     assert details[0] == "plot.png of an earlier answer was not sent"
     assert len(details) == 2
+
+
+async def test_in_a_crowd_tokens_may_gather_but_the_first_is_never_kept_waiting() -> None:
+    crowd, go = asyncio.Event(), asyncio.Event()
+
+    async def script(_: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
+        rests = [ctx.rest()]
+        yield TextDelta("first")
+        rests.append(ctx.rest())
+        crowd.set()
+        await go.wait()
+        yield TextDelta(str([*rests, ctx.rest()]))
+        yield Finish("stop")
+
+    entry, _ = entry_for(script)
+    events, _turn = await asyncio.gather(read(entry), release(crowd, go))
+    assert events[0][1] == TextDelta("[0.0, 0.0, 0.0]"), "alone, every token is read as it comes"
+
+    crowd.clear(), go.clear()
+    turns = [asyncio.create_task(read(entry)) for _ in range(50)]
+    await release(crowd, go)
+    last = [events[1] for events, _ in await asyncio.gather(*turns)]
+    assert set(last) == {TextDelta("[0.0, 0.05, 0.05]")}
+
+
+async def release(crowd: asyncio.Event, go: asyncio.Event) -> None:
+    await crowd.wait()
+    go.set()

@@ -80,7 +80,7 @@ def test_the_default_needs_no_key_and_offers_the_rest_once_their_variables_are_s
     config = load_config(CONFIGS / "default.yaml")
     entries = Backends(config.backends)
     ready = [name for name, entry in entries.items() if entry.not_ready is None]
-    assert ready == ["samples", "sample-agent", "echo"]
+    assert ready == ["samples", "sample-brief", "sample-agent", "echo"]
     assert config.default in ready
     assert {entry.not_ready for name, entry in entries.items() if name not in ready} == {
         "set OPENAI_API_KEY",
@@ -115,6 +115,7 @@ def test_the_sample_graph_looks_a_word_up_with_its_tool() -> None:
     ("file", "name", "question", "answer"),
     [
         ("default", "samples", "What can this page show?", "Everything below"),
+        ("default", "sample-brief", "Compare TCP and UDP in a table", "web, mail, files"),
         ("default", "sample-agent", "Will I need an umbrella in Lisbon tomorrow?", "umbrella at home"),
         ("default", "echo", "Hello there", "Hello there"),
         ("compare", "quick-echo", "Hello there", "Hello there"),
@@ -128,7 +129,10 @@ async def test_what_needs_no_key_answers(file: str, name: str, question: str, an
     assert answer in said.text
 
 
-def test_the_examples_of_the_default_are_questions_its_sample_was_recorded_for() -> None:
+def test_the_examples_of_the_default_are_questions_its_sample_session_was_recorded_for() -> None:
     config = load_config(CONFIGS / "default.yaml")
-    recorded = (CONFIGS / "samples" / "writer.jsonl").read_text("utf-8")
-    assert all(json.dumps(example.text) in recorded for example in config.ui.examples)
+    assert [config.backends[str(lane)].kind for lane in config.compare.lanes] == ["replay", "replay"]
+    for name in ("writer", "brief"):
+        recorded = (CONFIGS / "samples" / f"{name}.jsonl").read_text("utf-8")
+        assert json.loads(recorded.partition("\n")[0])["sample"] is True
+        assert all(json.dumps(example.text) in recorded for example in config.ui.examples)

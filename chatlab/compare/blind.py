@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from chatlab.compare.results import Vote
+from chatlab.compare.results import Lane, Vote
 from chatlab.compare.session_entries import SessionError
 from chatlab.compare.session_log import Round, SessionState
 from chatlab.errors import ChatlabError
@@ -28,6 +28,9 @@ from chatlab.store import StoredTurn
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 Reveal: TypeAlias = Literal["as they come", "together", "paced"]
+
+
+_CUT = ("running", "stopped")
 
 
 def draw(lanes: Iterable[str]) -> dict[str, str]:
@@ -141,19 +144,18 @@ def _round(
     running = [answer for _, _, answer in answers if answer.status == "running"]
     texts = {answer.id: _text(answer) for _, _, answer in answers}
     limit: int | None = None
-    reveal: str = state.opened.reveal
-    if running and reveal == "together":
+    as_they_come = state.opened.reveal == "as they come"
+    if running and state.opened.reveal == "together":
         limit = 0
-    elif running and reveal == "paced":
-        limit = min(len(texts[answer.id]) for answer in running)
-    as_they_come = reveal == "as they come"
+    elif not as_they_come:  # how far each had come when all were stopped tells their speed too
+        limit = min((len(texts[one.id]) for _, _, one in answers if one.status in _CUT), default=None)
     shown = [
         BlindAnswer(
             letter,
             repeat,
             texts[answer.id][:limit],
             answer.status == "running" if as_they_come else bool(running),
-            not texts[answer.id] and not running,
+            not texts[answer.id][:limit] and not running,
         )
         for letter, repeat, answer in answers
     ]
@@ -244,14 +246,17 @@ def marks(
     """Why a blind vote on a round should be taken with care, by letter: answers that tell who gave them."""
     found = []
     for lane, ids in round.turns.items():
-        names = {state.lane(lane).label, state.lane(lane).backend}
-        for id in ids:
-            turn = turns[id]
-            names |= {turn.label, turn.backend, turn.finish.model or "" if turn.finish else ""}
-            names |= {_model(backends, turn.backend)}
+        names = {name for id in ids for name in names_of(state.lane(lane), turns[id], backends)}
         if any(names_itself(_text(turns[id]), names) for id in ids):
             found.append(f"{state.letters.get(lane, '?')} names a model")
     return tuple(sorted(found))
+
+
+def names_of(lane: Lane, turn: StoredTurn, backends: Mapping[str, Entry]) -> frozenset[str]:
+    """What the lane that gave an answer is called: its label, its backend, its model."""
+    answered = turn.finish.model if turn.finish else None
+    names = (lane.label, lane.backend, turn.label, turn.backend, answered, _model(backends, turn.backend))
+    return frozenset(name for name in names if name)
 
 
 def _model(backends: Mapping[str, Entry], name: str) -> str:

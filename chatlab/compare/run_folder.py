@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,8 +17,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from chatlab import __version__
 from chatlab.compare.checks import CheckSpec, parse_check
+from chatlab.compare.compared import versions
 from chatlab.compare.journal import Journal
 from chatlab.compare.prompts import Item, hash_of, item_from_json, item_to_json
 from chatlab.compare.results import Compared, Lane, Order, Result, Verdict
@@ -184,7 +183,7 @@ def compared(plan: Plan, results: Iterable[Result], verdicts: Iterable[Verdict])
         plan.lanes,
         tuple(sorted(results, key=lambda one: (item[one.item], one.repeat, lane[one.lane], one.step))),
         verdicts=tuple(sorted(verdicts, key=lambda one: (item[one.item], one.repeat))),
-        versions={"chatlab": __version__, "Python": platform.python_version()},
+        versions=versions(),
         repeats=plan.repeats,
     )
 

@@ -89,8 +89,11 @@ class SessionCore:
     async def settled(self) -> None:
         """Waits until nothing runs, and what ran is saved and its receipts are checked."""
         while self._running or self._background.tasks:
-            reading = [one.task for one in self._running.values() if one.task is not None]
-            await asyncio.wait([*reading, *self._background.tasks])
+            async with self._lock:  # so that whatever was about to start has its task
+                busy = [one.task for one in self._running.values() if one.task is not None]
+                busy.extend(self._background.tasks)
+            if busy:
+                await asyncio.wait(busy)
 
     # -- what there is
 
@@ -294,8 +297,10 @@ class SessionCore:
         await self._start(Asked(round, message_to_json(kept), tuple(places), to_all, replaces), places, ctx)
         return round
 
-    async def _start(self, entry: Asked | Retried, places: Sequence[Place], ctx: CallContext | None) -> None:
-        """Prepares turns, saves them as begun, logs them, and starts them together."""
+    async def _start(
+        self, entry: Asked | Retried, places: Sequence[Place], ctx: CallContext | None
+    ) -> Sequence[LaneTurn]:
+        """Prepares turns, saves them as begun, logs them, and starts them together. Returns them."""
         if self._closed:
             raise SessionError("this session was closed: open it again")
         state = after(self.state, entry)
@@ -311,6 +316,7 @@ class SessionCore:
             self._running[one.begun.id] = one
             self._unchecked.setdefault(one.round, set()).add(one.begun.id)
         await start_together(prepared, self._news.touch, self._settle)
+        return prepared
 
     async def _prepared(self, state: SessionState, place: Place, ctx: CallContext) -> LaneTurn:
         lane = state.lane(place.lane)
@@ -386,26 +392,24 @@ class SessionCore:
             raise SessionError("nothing was asked yet that this lane could be asked again")
         token = self._rerunning[lane] = object()
 
-        async def step(round: Round, parent: str | None) -> LaneTurn | None:
+        async def step(round: Round, parent: str | None) -> Sequence[LaneTurn]:
             if self._rerunning.get(lane) is not token:
-                return None  # it was stopped, or begun anew
+                return ()  # it was stopped, or begun anew
             repeats = max((len(ids) for ids in round.turns.values()), default=1)
             places = [Place(new_id(), lane, round.id, parent, number) for number in range(repeats)]
-            await self._start(Retried(round.id, tuple(places), rerun=True), places, ctx)
-            return self._running[places[0].turn]
+            return await self._start(Retried(round.id, tuple(places), rerun=True), places, ctx)
 
         async def steps() -> None:
             last = parent
             try:
                 for round in rounds:
-                    one = await self._whole(lambda round=round, last=last: step(round, last))  # type: ignore[misc]
-                    if one is None:
+                    begun = await self._whole(lambda round=round, last=last: step(round, last))  # type: ignore[misc]
+                    if not begun:
                         return
-                    busy = [other.task for other in self._running.values() if other.lane == lane]
-                    await asyncio.wait([task for task in busy if task is not None])
-                    if one.turn.outcome != "finished":
+                    await asyncio.wait([one.task for one in begun if one.task is not None])
+                    if begun[0].turn.outcome != "finished":
                         return
-                    last = one.begun.id
+                    last = begun[0].begun.id
             finally:
                 if self._rerunning.get(lane) is token:
                     del self._rerunning[lane]

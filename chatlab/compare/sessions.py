@@ -70,9 +70,13 @@ class Sessions:
                     self._backends, id, owner=owner, store=self._store, saving=self._saving, files=self._files
                 )
             if session is None or session.owner != owner:
-                raise NotStored("there is no such comparison: it may have been deleted")
+                raise NotStored("there is no such comparison session: it may have been deleted")
             await self._keep(session)
             return session
+
+    def __contains__(self, session: Session) -> bool:
+        """Whether it is open still."""
+        return self._open.get(session.id) is session
 
     async def close(self, owner: str, id: str) -> None:
         """Ends a session in this process, as before it is deleted from the store."""

@@ -107,14 +107,18 @@ _MEASURES: Sequence[tuple[Measure, Callable[[Result], float | None]]] = (
 
 
 def differences(compared: Compared) -> list[tuple[str, tuple[Difference, ...]]]:
-    """Of each measure every two lanes, by their labels; a difference within the noise says so."""
+    """Of each measure every two lanes, by their labels; a difference within the noise says so. Of a
+    conversation of several messages it is the mean over them."""
     labels = {lane.id: lane.label for lane in compared.lanes}
     found = []
     for measure, value_of in _MEASURES:
+        # The steps of a conversation are neither independent nor repeats of each other: it is one value.
+        conversations: dict[tuple[str, str, int], list[float]] = defaultdict(list)
+        for result in compared.results:
+            if result.turn.status == "finished" and (value := value_of(result)) is not None:
+                conversations[labels[result.lane], result.item, result.repeat].append(value)
         measurements = [
-            Measurement(labels[result.lane], result.item, value)  # the steps of a conversation go together
-            for result in compared.results
-            if result.turn.status == "finished" and (value := value_of(result)) is not None
+            Measurement(label, item, fmean(values)) for (label, item, _), values in conversations.items()
         ]
         if measurements:
             found.append((measure.name, spread(measurements, measure).differences))

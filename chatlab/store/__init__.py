@@ -212,7 +212,8 @@ class Store(ABC):
     @abstractmethod
     async def adopt(self, conversation: StoredConversation, turns: Sequence[StoredTurn]) -> None:
         """Takes in a conversation from elsewhere, all or nothing, with its ids, its times and its head as
-        they are; as a chat, whatever it was. None of the turns is running. Raises Conflict if an id is taken.
+        they are; as a chat, whatever it was. None of the turns is running. Raises Conflict if an id is taken,
+        NotStored if a turn follows one that is not there.
         """
 
     # turns
@@ -324,6 +325,10 @@ class Store(ABC):
     @abstractmethod
     async def owners(self) -> Sequence[OwnerSummary]:
         """Everybody who has chats, who wrote last first. For whoever runs the server, never for a request."""
+
+    @abstractmethod
+    async def owner_of_comparison(self, comparison: str) -> str:
+        """Whose a session is. For whoever runs the server, never for a request. Raises NotStored."""
 
     @abstractmethod
     async def purge(self, *, deleted_before: datetime, unused_since: datetime | None = None) -> Sequence[str]:

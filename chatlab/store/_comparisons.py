@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Update, insert, literal, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, Update, insert, literal, select, tuple_, update
 
 from chatlab.errors import StoreError
 from chatlab.store import Conflict, LogEntry, NotStored, StoredComparison, new_id, now
@@ -27,22 +26,28 @@ def _comparison_of(row: Row[Any]) -> StoredComparison:
     )
 
 
-async def add(connection: AsyncConnection, owner: str, title: str) -> StoredComparison:
+def add(connection: Connection, owner: str, title: str) -> StoredComparison:
     """A new one."""
     moment = now()
     values = {"id": new_id(), "owner": owner, "title": title, "created": moment, "updated": moment}
-    row = await connection.execute(insert(comparisons).values(**values, entries=0).returning(comparisons))
+    row = connection.execute(insert(comparisons).values(**values, entries=0).returning(comparisons))
     return _comparison_of(row.one())
 
 
-async def get(connection: AsyncConnection, owner: str, id: str) -> StoredComparison:
+def get(connection: Connection, owner: str, id: str) -> StoredComparison:
     """One that is not deleted. Raises NotStored."""
     query = select(comparisons).where(_table.owner == owner, _table.id == id, _table.deleted.is_(None))
-    return _comparison_of(_one((await connection.execute(query)).one_or_none()))
+    return _comparison_of(_one((connection.execute(query)).one_or_none()))
 
 
-async def recent(
-    connection: AsyncConnection, owner: str, after: str | None, limit: int
+def owner_of(connection: Connection, id: str) -> str:
+    """Whose one is that is not deleted. Raises NotStored."""
+    query = select(_table.owner).where(_table.id == id, _table.deleted.is_(None))
+    return str(_one(connection.execute(query).one_or_none()).owner)
+
+
+def recent(
+    connection: Connection, owner: str, after: str | None, limit: int
 ) -> tuple[Sequence[StoredComparison], str | None]:
     """A page of the owner's."""
     query = (
@@ -57,7 +62,7 @@ async def recent(
             tuple_(_table.created, _table.id)
             < tuple_(literal(moment, _table.created.type), literal(id, _table.id.type))
         )
-    rows = (await connection.execute(query)).all()
+    rows = (connection.execute(query)).all()
     listed = [_comparison_of(row) for row in rows[:limit]]
     more = len(rows) > limit and listed
     return listed, f"{listed[-1].created.isoformat()} {listed[-1].id}" if more else None
@@ -74,43 +79,40 @@ def _place(after: str) -> tuple[datetime, str]:
         raise StoreError("the list cannot be continued from there: read it from its beginning") from error
 
 
-async def retitle(connection: AsyncConnection, owner: str, id: str, title: str) -> None:
+def retitle(connection: Connection, owner: str, id: str, title: str) -> None:
     """Raises NotStored."""
     query = _own(owner, id).where(_table.deleted.is_(None)).values(title=title).returning(_table.id)
-    _one((await connection.execute(query)).one_or_none())
+    _one((connection.execute(query)).one_or_none())
 
 
-async def delete(connection: AsyncConnection, owner: str, id: str) -> None:
+def delete(connection: Connection, owner: str, id: str) -> None:
     """Takes it away with its lanes, for now: all at the same moment, by which they are known together."""
     moment = now()
     query = _own(owner, id).where(_table.deleted.is_(None)).values(deleted=moment).returning(_table.id)
-    _one((await connection.execute(query)).one_or_none())
-    await connection.execute(
-        _lanes(owner, id).where(conversations.c.deleted.is_(None)).values(deleted=moment)
-    )
+    _one((connection.execute(query)).one_or_none())
+    connection.execute(_lanes(owner, id).where(conversations.c.deleted.is_(None)).values(deleted=moment))
 
 
-async def restore(connection: AsyncConnection, owner: str, id: str) -> None:
+def restore(connection: Connection, owner: str, id: str) -> None:
     """Brings it back with the lanes that went with it."""
     query = select(_table.deleted).where(_table.owner == owner, _table.id == id)
-    moment = _one((await connection.execute(query)).one_or_none()).deleted
+    moment = _one((connection.execute(query)).one_or_none()).deleted
     if moment is not None:
-        await connection.execute(
-            _lanes(owner, id).where(conversations.c.deleted == moment).values(deleted=None)
-        )
-        await connection.execute(_own(owner, id).values(deleted=None))
+        connection.execute(_lanes(owner, id).where(conversations.c.deleted == moment).values(deleted=None))
+        connection.execute(_own(owner, id).values(deleted=None))
 
 
-async def log(connection: AsyncConnection, owner: str, id: str, after: int) -> Sequence[LogEntry]:
-    """The entries of a session that was found, since one."""
+def log(connection: Connection, owner: str, id: str, after: int) -> Sequence[LogEntry]:
+    """The entries of a session, since one. Raises NotStored."""
+    get(connection, owner, id)
     table = log_entries.c
     query = select(log_entries).where(table.owner == owner, table.comparison == id, table.seq > after)
-    rows = await connection.execute(query.order_by(table.seq))
+    rows = connection.execute(query.order_by(table.seq))
     return [LogEntry(row.seq, row.at, row.data) for row in rows]
 
 
-async def append(
-    connection: AsyncConnection, owner: str, id: str, after: int, entries: Sequence[Mapping[str, Any]]
+def append(
+    connection: Connection, owner: str, id: str, after: int, entries: Sequence[Mapping[str, Any]]
 ) -> Sequence[LogEntry]:
     """See `Store.append`."""
     moment = now()
@@ -119,12 +121,12 @@ async def append(
         .where(_table.deleted.is_(None), _table.entries == after)
         .values(entries=after + len(entries), updated=moment)
     )
-    if (await connection.execute(query.returning(_table.id))).one_or_none() is None:
-        await get(connection, owner, id)
+    if (connection.execute(query.returning(_table.id))).one_or_none() is None:
+        get(connection, owner, id)
         raise Conflict("the session has gone on meanwhile: read it again")
     written = [LogEntry(after + number, moment, data) for number, data in enumerate(entries, start=1)]
     if written:
-        await connection.execute(
+        connection.execute(
             insert(log_entries),
             [
                 {"comparison": id, "owner": owner, "seq": entry.seq, "at": moment, "data": entry.data}

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Update, insert, literal, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, Update, insert, literal, select, tuple_, update
 
 from chatlab.errors import StoreError
 from chatlab.store import Listed, NotStored, StoredConversation, now
@@ -29,12 +28,12 @@ def conversation_of(row: Row[Any]) -> StoredConversation:
     )
 
 
-async def add(
-    connection: AsyncConnection, owner: str, id: str, title: str, comparison: str | None
+def add(
+    connection: Connection, owner: str, id: str, title: str, comparison: str | None
 ) -> StoredConversation:
     """A new one. An id that is taken, or a comparison that the owner does not have, is an IntegrityError."""
     moment = now()
-    row = await connection.execute(
+    row = connection.execute(
         insert(conversations)
         .values(
             id=id,
@@ -50,13 +49,13 @@ async def add(
     return conversation_of(row.one())
 
 
-async def get(connection: AsyncConnection, owner: str, id: str) -> StoredConversation:
+def get(connection: Connection, owner: str, id: str) -> StoredConversation:
     """One that is not deleted. Raises NotStored."""
     query = select(conversations).where(_table.owner == owner, _table.id == id, _table.deleted.is_(None))
-    return conversation_of(_one((await connection.execute(query)).one_or_none()))
+    return conversation_of(_one((connection.execute(query)).one_or_none()))
 
 
-async def recent(connection: AsyncConnection, owner: str, after: str | None, limit: int) -> Listed:
+def recent(connection: Connection, owner: str, after: str | None, limit: int) -> Listed:
     """A page of the owner's chats."""
     order = (_table.pinned, _table.updated, _table.id)
     query = (
@@ -68,7 +67,7 @@ async def recent(connection: AsyncConnection, owner: str, after: str | None, lim
     if after is not None:
         place = zip(_place(after), order, strict=True)
         query = query.where(tuple_(*order) < tuple_(*(literal(value, key.type) for value, key in place)))
-    rows = (await connection.execute(query)).all()
+    rows = (connection.execute(query)).all()
     listed = tuple(conversation_of(row) for row in rows[:limit])
     return Listed(listed, _after(listed[-1]) if len(rows) > limit and listed else None)
 
@@ -88,8 +87,8 @@ def _place(after: str) -> tuple[bool, datetime, str]:
         raise StoreError("the list cannot be continued from there: read it from its beginning") from error
 
 
-async def change(
-    connection: AsyncConnection,
+def change(
+    connection: Connection,
     owner: str,
     id: str,
     *,
@@ -102,23 +101,23 @@ async def change(
     values = {name: value for name, value in given.items() if value is not None}
     if head is not None:
         one = select(turns.c.id).where(turns.c.owner == owner, turns.c.conversation == id, turns.c.id == head)
-        _one((await connection.execute(one)).one_or_none())
+        _one((connection.execute(one)).one_or_none())
     if not values:
-        return await get(connection, owner, id)
+        return get(connection, owner, id)
     query = _own(owner, id).where(_table.deleted.is_(None)).values(**values).returning(conversations)
-    return conversation_of(_one((await connection.execute(query)).one_or_none()))
+    return conversation_of(_one((connection.execute(query)).one_or_none()))
 
 
-async def delete(connection: AsyncConnection, owner: str, id: str) -> None:
+def delete(connection: Connection, owner: str, id: str) -> None:
     """Takes it away, for now."""
     query = _own(owner, id).where(_table.deleted.is_(None)).values(deleted=now()).returning(_table.id)
-    _one((await connection.execute(query)).one_or_none())
+    _one((connection.execute(query)).one_or_none())
 
 
-async def restore(connection: AsyncConnection, owner: str, id: str) -> StoredConversation:
+def restore(connection: Connection, owner: str, id: str) -> StoredConversation:
     """Brings it back, if it is still there."""
     query = _own(owner, id).values(deleted=None).returning(conversations)
-    return conversation_of(_one((await connection.execute(query)).one_or_none()))
+    return conversation_of(_one((connection.execute(query)).one_or_none()))
 
 
 def _own(owner: str, id: str) -> Update:

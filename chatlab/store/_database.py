@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import URL, Connection, event, exc, make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import URL, Connection, create_engine, event, exc, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from chatlab.errors import MissingExtra, StoreError
 from chatlab.secret import SecretRef, remember, scrub
 from chatlab.store import Unreachable
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 PATIENCE = 15.0  # seconds a transaction may take, waiting included; each wait within it is shorter
+_READERS = 4  # threads that read a SQLite file
 
 # https://www.sqlite.org/rescode.html: BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN.
 _SQLITE_TROUBLE = {5, 6, 8, 10, 13, 14}
@@ -39,7 +45,7 @@ def address(url: str | SecretRef, root: Path) -> URL:
             raise StoreError(
                 "storage.url lacks a path: write sqlite:PATH, such as sqlite:.chatlab/chatlab.db"
             )
-        return URL.create("sqlite+aiosqlite", database=str(root / path))
+        return URL.create("sqlite+pysqlite", database=str(root / path))
     if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
         try:
             parsed = make_url(url)
@@ -54,52 +60,98 @@ def address(url: str | SecretRef, root: Path) -> URL:
 
 
 class Database:
-    """Connections to one database. Every transaction either commits whole or leaves nothing behind."""
+    """Connections to one database. Every transaction either commits whole or leaves nothing behind.
+
+    What is done in a transaction is a function of its connection, the same for both databases. SQLite's runs
+    from its first statement to its commit in one thread: there, a thread for each statement costs more than
+    the statements. PostgreSQL's runs in the event loop, which it leaves whenever it waits for an answer.
+    """
 
     def __init__(self, url: URL) -> None:
         self.url = url
         self.sqlite = url.get_backend_name() == "sqlite"
-        self._engine = _engine(url)
-        self._writing = self._engine.execution_options(chatlab_writes=True)
-        # SQLite has one writer at a time: a fair queue here, instead of its own polling.
-        self._turnstile = asyncio.Lock() if self.sqlite else None
+        self._engine: _Threads | AsyncEngine = _Threads(url) if self.sqlite else _postgres(url)
 
-    @asynccontextmanager
-    async def read(self) -> AsyncGenerator[AsyncConnection, None]:
-        """A transaction that sees one state of the database. Raises Unreachable and StoreError."""
-        async with _explained(), asyncio.timeout(PATIENCE), self._engine.begin() as connection:
-            yield connection
+    async def read(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """What `work` returns, in a transaction that sees one state of the database.
 
-    @asynccontextmanager
-    async def write(self) -> AsyncGenerator[AsyncConnection, None]:
-        """A transaction; it is committed when the block is left without an error. Raises as `read` does."""
+        Raises Unreachable and StoreError, and what `work` raises.
+        """
         async with _explained(), asyncio.timeout(PATIENCE):
-            if self._turnstile is None:
-                async with self._writing.begin() as connection:
-                    yield connection
-            else:
-                async with self._turnstile, self._writing.begin() as connection:
-                    yield connection
+            return await self._run(lambda connection: work(connection, *args, **kwargs), writes=False)
 
-    @asynccontextmanager
-    async def migrate(self) -> AsyncGenerator[AsyncConnection, None]:
-        """A transaction that may take as long as it takes."""
-        async with _explained(), self._writing.begin() as connection:
-            if not self.sqlite:
-                await connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-            yield connection
+    async def write(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `read`; what `work` wrote is committed if it raises nothing. Who does not wait for that to the
+        end knows no more than that all of it was written or none.
+        """
+        async with _explained(), asyncio.timeout(PATIENCE):
+            return await self._run(lambda connection: work(connection, *args, **kwargs), writes=True)
+
+    async def migrate(self, work: Callable[[Connection], T]) -> T:
+        """As `write`, for as long as it takes."""
+        async with _explained():
+            return await self._run(partial(_without_hurry, work), writes=True)
+
+    async def _run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
+        if isinstance(self._engine, _Threads):
+            return await self._engine.run(work, writes=writes)
+        async with self._engine.begin() as connection:
+            return await connection.run_sync(work)
 
     async def aclose(self) -> None:
-        """Closes the connections."""
-        await self._engine.dispose()
+        """Closes the connections, once what goes on is over."""
+        if isinstance(self._engine, _Threads):
+            await asyncio.to_thread(self._engine.close)
+        else:
+            await self._engine.dispose()
 
 
-def _engine(url: URL) -> AsyncEngine:
-    if url.get_backend_name() == "sqlite":
-        engine = create_async_engine(url, pool_timeout=10, hide_parameters=True)
-        event.listen(engine.sync_engine, "connect", _set_up_sqlite)
-        event.listen(engine.sync_engine, "begin", _begin_sqlite)
-        return engine
+class _Threads:
+    """A SQLite file, with threads that read it and one that writes."""
+
+    def __init__(self, url: URL) -> None:
+        # All that write wait for each other here, in their order, instead of polling the file.
+        self._writer = ThreadPoolExecutor(1, "store-writer")
+        self._readers = ThreadPoolExecutor(_READERS, "store-reader")
+        self._engine = create_engine(
+            url,
+            pool_size=1 + _READERS,
+            pool_timeout=10,
+            pool_use_lifo=True,
+            hide_parameters=True,
+            connect_args={"check_same_thread": False},
+        )
+        event.listen(self._engine, "connect", _set_up_sqlite)
+
+    async def run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
+        """What `work` returns. Cancelled before a thread took it up, it is not done at all."""
+        # A writer takes the lock at once: one that read first could not get it any more (SQLITE_BUSY).
+        threads, begin = (self._writer, "BEGIN IMMEDIATE") if writes else (self._readers, "BEGIN")
+        return await asyncio.get_running_loop().run_in_executor(threads, self._work, begin, work)
+
+    def _work(self, begin: str, work: Callable[[Connection], T]) -> T:
+        with self._engine.begin() as connection:
+            connection.exec_driver_sql(begin)
+            return work(connection)
+
+    def close(self) -> None:
+        """Closes the file, once what goes on is over."""
+        self._writer.shutdown()
+        self._readers.shutdown()
+        self._engine.dispose()
+
+
+def _without_hurry(work: Callable[[Connection], T], connection: Connection) -> T:
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    return work(connection)
+
+
+def _postgres(url: URL) -> AsyncEngine:
     try:
         engine = create_async_engine(
             url,
@@ -116,17 +168,9 @@ def _engine(url: URL) -> AsyncEngine:
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # transactions begin where `_begin_sqlite` says, nowhere else
-    cursor = connection.cursor()
+    connection.isolation_level = None  # transactions begin where `_Threads` says, nowhere else
     for pragma in ("busy_timeout = 5000", "journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A writer takes the lock at once: one that read first could not get it any more (SQLITE_BUSY).
-    writes = connection.get_execution_options().get("chatlab_writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        connection.execute(f"PRAGMA {pragma}").close()
 
 
 def _set_up_postgres(connection: Any, _: object) -> None:

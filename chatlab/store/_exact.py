@@ -18,10 +18,14 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _MARKED = re.compile(f"{_MARK}([0-9a-f]{{4}})")
 _PAIRS = "$pairs"
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 def to_text(value: Any) -> str:
     """JSON text. Mappings become dicts and tuples lists; what JSON has no word for is TypeError."""
-    text = json.dumps(_keyed(value), ensure_ascii=False, separators=(",", ":"))
+    text = _encode(_keyed(value))
+    if text.isascii():
+        return text
     return _SURROGATE.sub(lambda found: f"{_MARK}{ord(found[0]):04x}", text)
 
 
@@ -34,7 +38,9 @@ def from_text(text: str) -> Any:
 
 
 def _keyed(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict | Mapping):  # to ask for a Mapping takes longer, and most are dicts
         if _PAIRS in value or not all(isinstance(key, str) for key in value):
             return {_PAIRS: [[_keyed(key), _keyed(item)] for key, item in value.items()]}
         return {key: _keyed(item) for key, item in value.items()}

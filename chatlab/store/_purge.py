@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Table, and_, delete, exists, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, or_, select
 
 from chatlab.store._turns import unused
 from chatlab.store.schema import attachments, comparisons, conversations, turns
@@ -13,13 +12,11 @@ from chatlab.store.schema import attachments, comparisons, conversations, turns
 _AT_ONCE = 50  # rows with all that belongs to them, so that nobody waits long for the database
 
 
-async def some(
-    connection: AsyncConnection, deleted_before: datetime, unused_since: datetime | None
-) -> list[str] | None:
+def some(connection: Connection, deleted_before: datetime, unused_since: datetime | None) -> list[str] | None:
     """Removes some conversations and sessions, and returns the files that nobody names any more; None once
     there is nothing left to remove."""
-    sessions = await _some(connection, comparisons, _old_sessions(deleted_before, unused_since))
-    chats = await _some(connection, conversations, _old_chats(deleted_before, unused_since))
+    sessions = _some(connection, comparisons, _old_sessions(deleted_before, unused_since))
+    chats = _some(connection, conversations, _old_chats(deleted_before, unused_since))
     if not sessions and not chats:
         return None
     gone = or_(conversations.c.id.in_(chats), conversations.c.comparison.in_(sessions))
@@ -30,15 +27,15 @@ async def some(
         .where(gone)
         .distinct()
     )
-    named = (await connection.execute(query)).scalars().all()
-    await connection.execute(delete(conversations).where(gone))
-    await connection.execute(delete(comparisons).where(comparisons.c.id.in_(sessions)))
-    return await unused(connection, named)
+    named = (connection.execute(query)).scalars().all()
+    connection.execute(delete(conversations).where(gone))
+    connection.execute(delete(comparisons).where(comparisons.c.id.in_(sessions)))
+    return unused(connection, named)
 
 
-async def _some(connection: AsyncConnection, table: Table, old: ColumnElement[bool]) -> list[str]:
+def _some(connection: Connection, table: Table, old: ColumnElement[bool]) -> list[str]:
     query = select(table.c.id).where(old).order_by(table.c.id).limit(_AT_ONCE).with_for_update()
-    return list((await connection.execute(query)).scalars())
+    return list((connection.execute(query)).scalars())
 
 
 def _old_chats(deleted_before: datetime, unused_since: datetime | None) -> ColumnElement[bool]:

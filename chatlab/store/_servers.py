@@ -16,11 +16,10 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from chatlab.store import StoredTurn, now
-from chatlab.store._search import set_turn
+from chatlab.store._search import set_turn, turn_document
 from chatlab.store._turn_rows import from_row
 from chatlab.store.schema import Moment, servers, turns
 
@@ -45,36 +44,34 @@ class Server:
     host: str = field(default_factory=_this_machine)
     pid: int = field(default_factory=os.getpid)
 
-    async def beat(self, connection: AsyncConnection) -> None:
+    def beat(self, connection: Connection) -> None:
         """Says that it is there, by the database's clock."""
-        seen = await _clock(connection)
-        known = await connection.execute(
-            update(servers).where(servers.c.token == self.token).values(seen=seen)
-        )
+        seen = _clock(connection)
+        known = connection.execute(update(servers).where(servers.c.token == self.token).values(seen=seen))
         if known.rowcount == 0:
-            await connection.execute(
+            connection.execute(
                 insert(servers).values(token=self.token, host=self.host, pid=self.pid, seen=seen)
             )
 
-    async def leave(self, connection: AsyncConnection) -> None:
+    def leave(self, connection: Connection) -> None:
         """Says that it goes: whatever it still runs is interrupted."""
-        await connection.execute(delete(servers).where(servers.c.token == self.token))
+        connection.execute(delete(servers).where(servers.c.token == self.token))
 
-    async def recover(self, connection: AsyncConnection) -> int:
+    def recover(self, connection: Connection) -> int:
         """Interrupts the turns of dead servers; how many."""
-        moment = await _clock(connection)
-        known = (await connection.execute(select(servers))).all()
+        moment = _clock(connection)
+        known = (connection.execute(select(servers))).all()
         alive = [row.token for row in known if not self._dead(row, moment - SILENCE)]
         query = (
             select(turns)
             .where(turns.c.status == "running", turns.c.server.not_in([*alive, self.token]))
             .with_for_update(skip_locked=True)  # one that is being written has a living server
         )
-        lost = [from_row(row) for row in await connection.execute(query)]
-        await _interrupt(connection, lost)
+        lost = [from_row(row) for row in connection.execute(query)]
+        _interrupt(connection, lost)
         dead = [row.token for row in known if row.token not in alive]
         if dead:
-            await connection.execute(delete(servers).where(servers.c.token.in_(dead)))
+            connection.execute(delete(servers).where(servers.c.token.in_(dead)))
         return len(lost)
 
     def _dead(self, other: Row[Any], silent_since: Any) -> bool:
@@ -86,21 +83,21 @@ class Server:
         return other.host == self.host and (other.pid == self.pid or not _runs(other.pid))
 
 
-async def _interrupt(connection: AsyncConnection, lost: Sequence[StoredTurn]) -> None:
+def _interrupt(connection: Connection, lost: Sequence[StoredTurn]) -> None:
     for turn in lost:
-        await connection.execute(
+        connection.execute(
             update(turns)
             .where(turns.c.owner == turn.owner, turns.c.id == turn.id)
             .values(status="interrupted", server=None)
         )
-        await set_turn(connection, replace(turn, status="interrupted"))
+        set_turn(connection, turn.owner, turn.id, turn_document(replace(turn, status="interrupted")))
 
 
-async def _clock(connection: AsyncConnection) -> Any:
+def _clock(connection: Connection) -> Any:
     """The time by the one clock that all servers of a database share."""
     if connection.dialect.name == "sqlite":
         return now()
-    return (await connection.execute(select(func.now(type_=Moment())))).scalar_one()
+    return (connection.execute(select(func.now(type_=Moment())))).scalar_one()
 
 
 def _runs(pid: int) -> bool:

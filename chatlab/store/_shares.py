@@ -6,20 +6,17 @@ from hashlib import sha256
 from secrets import token_urlsafe
 from typing import Literal
 
-from sqlalchemy import ColumnElement, delete, func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from chatlab.store import NotStored, Share, _comparisons, _conversations, now
 from chatlab.store.schema import comparisons, conversations, shares
 
 
-async def add(
-    connection: AsyncConnection, owner: str, conversation: str | None, comparison: str | None
-) -> Share:
+def add(connection: Connection, owner: str, conversation: str | None, comparison: str | None) -> Share:
     """A new link. Raises NotStored."""
-    await _require(connection, owner, conversation, comparison)
+    _require(connection, owner, conversation, comparison)
     share = Share(token_urlsafe(24), now())
-    await connection.execute(
+    connection.execute(
         insert(shares).values(
             token_hash=_hash(share.token),
             owner=owner,
@@ -31,26 +28,20 @@ async def add(
     return share
 
 
-async def count(
-    connection: AsyncConnection, owner: str, conversation: str | None, comparison: str | None
-) -> int:
+def count(connection: Connection, owner: str, conversation: str | None, comparison: str | None) -> int:
     """How many links there are. Raises NotStored."""
-    await _require(connection, owner, conversation, comparison)
+    _require(connection, owner, conversation, comparison)
     query = select(func.count()).select_from(shares).where(*_to(owner, conversation, comparison))
-    return (await connection.execute(query)).scalar_one()
+    return (connection.execute(query)).scalar_one()
 
 
-async def revoke(
-    connection: AsyncConnection, owner: str, conversation: str | None, comparison: str | None
-) -> None:
+def revoke(connection: Connection, owner: str, conversation: str | None, comparison: str | None) -> None:
     """Ends every link. Raises NotStored."""
-    await _require(connection, owner, conversation, comparison)
-    await connection.execute(delete(shares).where(*_to(owner, conversation, comparison)))
+    _require(connection, owner, conversation, comparison)
+    connection.execute(delete(shares).where(*_to(owner, conversation, comparison)))
 
 
-async def followed(
-    connection: AsyncConnection, token: str
-) -> tuple[str, Literal["conversation", "comparison"], str]:
+def followed(connection: Connection, token: str) -> tuple[str, Literal["conversation", "comparison"], str]:
     """Whose it is and what it leads to. Raises NotStored."""
     query = (
         select(shares)
@@ -63,7 +54,7 @@ async def followed(
             comparisons.c.deleted.is_(None),
         )
     )
-    row = (await connection.execute(query)).one_or_none()
+    row = (connection.execute(query)).one_or_none()
     if row is None:
         raise NotStored("this link leads nowhere: it was ended, or what it led to was deleted")
     if row.conversation is not None:
@@ -71,15 +62,13 @@ async def followed(
     return row.owner, "comparison", row.comparison
 
 
-async def _require(
-    connection: AsyncConnection, owner: str, conversation: str | None, comparison: str | None
-) -> None:
+def _require(connection: Connection, owner: str, conversation: str | None, comparison: str | None) -> None:
     if (conversation is None) == (comparison is None):
         raise ValueError("a link leads to a conversation or to a comparison session")
     if conversation is not None:
-        await _conversations.get(connection, owner, conversation)
+        _conversations.get(connection, owner, conversation)
     if comparison is not None:
-        await _comparisons.get(connection, owner, comparison)
+        _comparisons.get(connection, owner, comparison)
 
 
 def _to(owner: str, conversation: str | None, comparison: str | None) -> list[ColumnElement[bool]]:

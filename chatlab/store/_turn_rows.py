@@ -10,6 +10,7 @@ from sqlalchemy import Row
 from chatlab.event_json import from_plain, message_from_json, message_to_json, to_plain
 from chatlab.messages import Citation, FilePart, Finish, Message, Notice, Timing, Trace
 from chatlab.store import FILE_SCHEME, StoredTurn
+from chatlab.store._exact import from_text, to_text
 
 
 def to_row(turn: StoredTurn) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def to_row(turn: StoredTurn) -> dict[str, Any]:
         "parent": turn.parent,
         "created": turn.created,
         "status": turn.status,
-        "asked": _filled(
+        "asked": _text(
             user=message_to_json(turn.user),
             backend=turn.backend,
             kind=turn.kind,
@@ -34,7 +35,7 @@ def to_row(turn: StoredTurn) -> dict[str, Any]:
             asked_by=turn.asked_by,
             copied_from=turn.copied_from,
         ),
-        "answered": _filled(
+        "answered": _text(
             sent=turn.sent,
             answer=message_to_json(Message("assistant", turn.answer))["parts"],
             notices=[to_plain(notice) for notice in turn.notices],
@@ -51,8 +52,8 @@ def to_row(turn: StoredTurn) -> dict[str, Any]:
 
 def from_row(row: Row[Any]) -> StoredTurn:
     """The turn of a row of `turns`."""
-    asked: dict[str, Any] = row.asked
-    answered: dict[str, Any] = row.answered
+    asked: dict[str, Any] = from_text(row.asked)
+    answered: dict[str, Any] = from_text(row.answered)
     finish = answered.get("finish")
     return StoredTurn(
         id=row.id,
@@ -102,5 +103,5 @@ def _files(turn: StoredTurn) -> Iterator[FilePart]:
     return (part for part in (*turn.user.parts, *turn.answer) if isinstance(part, FilePart))
 
 
-def _filled(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
+def _text(**values: Any) -> str:
+    return to_text({name: value for name, value in values.items() if value is not None})

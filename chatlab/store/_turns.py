@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import FromClause, Select, bindparam, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, FromClause, Row, Select, bindparam, insert, select, update
 
 from chatlab.messages import FilePart, Message
 from chatlab.store import NotStored, StoredTurn, now
+from chatlab.store._conversations import get as found
 from chatlab.store._insert import insert_unless_there
 from chatlab.store._search import set_title, set_turn, turn_document
 from chatlab.store._turn_rows import attachments as attachments_of
@@ -20,20 +21,26 @@ from chatlab.store.schema import attachments, conversations, documents, receipts
 _TITLE = 80  # characters
 
 
-async def of_conversation(connection: AsyncConnection, owner: str, conversation: str) -> Sequence[StoredTurn]:
-    """All of a conversation that was found, in the order they were asked."""
+def of_conversation(connection: Connection, owner: str, conversation: str) -> Sequence[Row[Any]]:
+    """All of a conversation, in the order they were asked, to be decoded. Raises NotStored."""
+    found(connection, owner, conversation)
     query = (
         select(turns)
         .where(turns.c.owner == owner, turns.c.conversation == conversation)
         .order_by(turns.c.created, turns.c.id)
     )
-    return [from_row(row) for row in await connection.execute(query)]
+    return connection.execute(query).all()
 
 
-async def get(connection: AsyncConnection, owner: str, id: str) -> StoredTurn:
+def decoded(rows: Sequence[Row[Any]]) -> list[StoredTurn]:
+    """The turns of some rows. Takes its time if there are many."""
+    return [from_row(row) for row in rows]
+
+
+def get(connection: Connection, owner: str, id: str) -> StoredTurn:
     """One of a conversation that is not deleted. Raises NotStored."""
     query = _readable(select(turns), turns, owner).where(turns.c.id == id)
-    row = (await connection.execute(query)).one_or_none()
+    row = (connection.execute(query)).one_or_none()
     if row is None:
         raise NotStored("there is no such turn: its conversation may have been deleted")
     return from_row(row)
@@ -46,136 +53,199 @@ def _readable(query: Select[Any], source: FromClause, owner: str) -> Select[Any]
     )
 
 
-async def save(connection: AsyncConnection, given: Sequence[StoredTurn], server: str) -> None:
-    """See `Store.save`."""
-    batch = {turn.id: turn for turn in given}
-    rows = {id: to_row(turn) for id, turn in batch.items()}
-    chats = await _conversations_of(connection, batch.values())
-    known = await _known(connection, batch.values())
-    new = []
-    changed = []
-    for id, turn in batch.items():
-        chat = chats.get((turn.owner, turn.conversation))
-        before = known.get(id)
-        if chat is None or (before is None and chat.deleted is not None):
-            raise NotStored("there is no such conversation: it may have been deleted")
-        if before is None:
-            new.append(turn)
-        elif (before.owner, before.conversation) != (turn.owner, turn.conversation):
-            raise NotStored("there is no such turn: its conversation may have been deleted")
-        elif turn.status == "running" and before.status != "running":
-            continue  # a checkpoint that comes late
-        else:
-            changed.append(turn)
-    for turn in (*new, *changed):
-        rows[turn.id]["server"] = server if turn.status == "running" else None
-    await _insert(connection, new, rows, chats)
-    await _update(connection, changed, rows, chats)
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A turn, with what of it goes into the database."""
+
+    turn: StoredTurn
+    row: dict[str, Any]
+    words: str | None  # what is searched of it; None if that is known already, most likely
+    files: Mapping[str, str]
+
+    @property
+    def chat(self) -> tuple[str, str]:
+        """The owner and the id of its conversation."""
+        return self.turn.owner, self.turn.conversation
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more is to come."""
+        return self.turn.status != "running"
 
 
-async def _insert(
-    connection: AsyncConnection,
-    new: Sequence[StoredTurn],
-    rows: Mapping[str, Mapping[str, Any]],
-    chats: Mapping[tuple[str, str], Any],
-) -> None:
-    if not new:
-        return
-    await connection.execute(insert(turns), [rows[turn.id] for turn in new])
-    found = [
-        {
-            "owner": turn.owner,
-            "conversation": turn.conversation,
-            "turn": turn.id,
-            "words": turn_document(turn),
-        }
-        for turn in new
-        if chats[turn.owner, turn.conversation].comparison is None
+def encoded(given: Iterable[StoredTurn]) -> list[Encoded]:
+    """Turns to be saved: the newest state of each. Takes its time if they are long."""
+    return [
+        Encoded(
+            turn,
+            to_row(turn),
+            None if turn.status == "running" and turn.answer else turn_document(turn),
+            attachments_of(turn),
+        )
+        for turn in {turn.id: turn for turn in given}.values()
     ]
-    if found:
-        await connection.execute(insert(documents), found)
-    await _attach(connection, new)
+
+
+def save(connection: Connection, batch: Sequence[Encoded], server: str) -> None:
+    """See `Store.save`."""
+    checkpoints = [one for one in batch if one.words is None]
+    rest = [one for one in batch if one.words is not None]
+    if checkpoints and not _all_updated(connection, checkpoints, server):
+        rest = list(batch)  # one came late, or was never saved before
+    if rest:
+        _save(connection, rest, server)
+
+
+def _all_updated(connection: Connection, checkpoints: Sequence[Encoded], server: str) -> bool:
+    """Writes checkpoints of turns that run, and nothing else of them. Whether all were such."""
+    done = connection.execute(
+        _CHECKPOINT,
+        [
+            {
+                "of": one.turn.owner,
+                "which": one.turn.id,
+                "where": one.turn.conversation,
+                "server": server,
+                "answered": one.row["answered"],
+            }
+            for one in checkpoints
+        ],
+    )
+    if done.rowcount != len(checkpoints):
+        return False
+    _attach(connection, checkpoints)
+    return True
+
+
+def _save(connection: Connection, batch: Sequence[Encoded], server: str) -> None:
+    chats = _conversations_of(connection, [one for one in batch if one.words is not None])
+    known = _known(connection, batch)
+    chats |= _conversations_of(
+        connection, [one for one in batch if one.turn.id not in known and one.chat not in chats]
+    )
+    new, changed = [], []
+    for one in batch:
+        one.row["server"] = None if one.ended else server
+        before = known.get(one.turn.id)
+        if before is None:
+            if one.chat not in chats or chats[one.chat].deleted is not None:
+                raise NotStored("there is no such conversation: it may have been deleted")
+            new.append(one)
+        elif before.conversation != one.turn.conversation:
+            raise NotStored("there is no such turn: its conversation may have been deleted")
+        elif one.ended or before.status == "running":  # else it is a checkpoint that comes late
+            changed.append(one)
+    if new:
+        _insert(connection, new, chats)
+    if changed:
+        _update(connection, changed, chats)
+
+
+_INSERT = insert(turns)
+_INSERT_DOCUMENT = insert(documents)
+_UPDATE = (
+    update(turns)
+    .where(turns.c.owner == bindparam("of"), turns.c.id == bindparam("which"))
+    .values({name: bindparam(name) for name in ("status", "server", "asked", "answered")})
+)
+_CHECKPOINT = (
+    update(turns)
+    .where(
+        turns.c.owner == bindparam("of"),
+        turns.c.id == bindparam("which"),
+        turns.c.conversation == bindparam("where"),
+        turns.c.status == "running",
+    )
+    .values(server=bindparam("server"), answered=bindparam("answered"))
+)
+_OWN = update(conversations).where(
+    conversations.c.owner == bindparam("of"), conversations.c.id == bindparam("which")
+)
+_TOUCH = _OWN.values(updated=bindparam("moment"))
+_LEAD = _OWN.values(updated=bindparam("moment"), head=bindparam("last"))
+_NAME = _OWN.values(title=bindparam("called"))
+
+
+def _insert(connection: Connection, new: Sequence[Encoded], chats: Mapping[tuple[str, str], Any]) -> None:
+    connection.execute(_INSERT, [one.row for one in new])
+    words = [
+        {
+            "owner": one.turn.owner,
+            "conversation": one.turn.conversation,
+            "turn": one.turn.id,
+            "words": one.words or turn_document(one.turn),
+        }
+        for one in new
+        if chats[one.chat].comparison is None
+    ]
+    if words:
+        connection.execute(_INSERT_DOCUMENT, words)
+    _attach(connection, new)
     moment = now()
-    latest = {(turn.owner, turn.conversation): turn for turn in new}
-    for (owner, conversation), turn in latest.items():
-        values = {"head": turn.id, "updated": moment}
-        chat = chats[owner, conversation]
-        if not chat.title:
-            first = next(turn for turn in new if (turn.owner, turn.conversation) == (owner, conversation))
-            values["title"] = title_of(first.user)
-            if chat.comparison is None:
-                await set_title(connection, owner, conversation, title_of(first.user))
-        await connection.execute(
-            update(conversations)
-            .where(conversations.c.owner == owner, conversations.c.id == conversation)
-            .values(**values)
-        )
+    for chat, last in {one.chat: one.turn.id for one in new}.items():
+        owner, id = chat
+        connection.execute(_LEAD, {"of": owner, "which": id, "moment": moment, "last": last})
+        if not chats[chat].title:
+            title = title_of(next(one for one in new if one.chat == chat).turn.user)
+            connection.execute(_NAME, {"of": owner, "which": id, "called": title})
+            if chats[chat].comparison is None:
+                set_title(connection, owner, id, title)
 
 
-async def _update(
-    connection: AsyncConnection,
-    changed: Sequence[StoredTurn],
-    rows: Mapping[str, Mapping[str, Any]],
-    chats: Mapping[tuple[str, str], Any],
-) -> None:
-    if not changed:
-        return
-    await connection.execute(
-        update(turns)
-        .where(turns.c.owner == bindparam("of"), turns.c.id == bindparam("which"))
-        .values({name: bindparam(name) for name in ("status", "server", "asked", "answered")}),
-        [{**rows[turn.id], "of": turn.owner, "which": turn.id} for turn in changed],
+def _update(connection: Connection, changed: Sequence[Encoded], chats: Mapping[tuple[str, str], Any]) -> None:
+    connection.execute(_UPDATE, [{**one.row, "of": one.turn.owner, "which": one.turn.id} for one in changed])
+    _attach(connection, changed)
+    ended = [one for one in changed if one.ended]
+    for one in ended:
+        if chats[one.chat].comparison is None:
+            set_turn(connection, one.turn.owner, one.turn.id, one.words or turn_document(one.turn))
+    moment = now()
+    for owner, id in sorted({one.chat for one in ended}):
+        connection.execute(_TOUCH, {"of": owner, "which": id, "moment": moment})
+
+
+_CONVERSATIONS = (
+    select(*(conversations.c[name] for name in ("owner", "id", "title", "comparison", "deleted")))
+    .where(
+        conversations.c.owner.in_(bindparam("owners", expanding=True)),
+        conversations.c.id.in_(bindparam("ids", expanding=True)),
     )
-    await _attach(connection, changed)
-    ended = [turn for turn in changed if turn.status != "running"]
-    for turn in ended:
-        if chats[turn.owner, turn.conversation].comparison is None:
-            await set_turn(connection, turn)
-    for owner, conversation in sorted({(turn.owner, turn.conversation) for turn in ended}):
-        await connection.execute(
-            update(conversations)
-            .where(conversations.c.owner == owner, conversations.c.id == conversation)
-            .values(updated=now())
-        )
+    .order_by(conversations.c.id)  # always in this order, so that two batches never wait for each other
+    .with_for_update()
+)
+_KNOWN = (
+    select(turns.c.id, turns.c.conversation, turns.c.status)
+    .where(
+        turns.c.owner.in_(bindparam("owners", expanding=True)),
+        turns.c.id.in_(bindparam("ids", expanding=True)),
+    )
+    .order_by(turns.c.id)
+    .with_for_update()
+)
 
 
-async def _conversations_of(
-    connection: AsyncConnection, batch: Collection[StoredTurn]
-) -> dict[tuple[str, str], Any]:
+def _conversations_of(connection: Connection, batch: Sequence[Encoded]) -> dict[tuple[str, str], Any]:
     """The conversations of a batch, those that are there, held until the transaction's end."""
-    table = conversations.c
-    query = (
-        select(table.owner, table.id, table.title, table.comparison, table.deleted)
-        .where(
-            table.owner.in_({turn.owner for turn in batch}),
-            table.id.in_({turn.conversation for turn in batch}),
-        )
-        .order_by(table.id)  # always in this order, so that two batches never wait for each other
-        .with_for_update()
-    )
-    rows = (await connection.execute(query)).all()
+    if not batch:
+        return {}
+    asked = {"owners": {one.turn.owner for one in batch}, "ids": {one.turn.conversation for one in batch}}
+    rows = connection.execute(_CONVERSATIONS, {name: list(values) for name, values in asked.items()}).all()
     return {(row.owner, row.id): row for row in rows}
 
 
-async def _known(connection: AsyncConnection, batch: Collection[StoredTurn]) -> dict[str, Any]:
-    query = (
-        select(turns.c.id, turns.c.owner, turns.c.conversation, turns.c.status)
-        .where(turns.c.owner.in_({turn.owner for turn in batch}), turns.c.id.in_({turn.id for turn in batch}))
-        .order_by(turns.c.id)
-        .with_for_update()
-    )
-    rows = (await connection.execute(query)).all()
-    return {row.id: row for row in rows}
+def _known(connection: Connection, batch: Sequence[Encoded]) -> dict[str, Any]:
+    asked = {"owners": list({one.turn.owner for one in batch}), "ids": [one.turn.id for one in batch]}
+    return {row.id: row for row in connection.execute(_KNOWN, asked).all()}
 
 
-async def _attach(connection: AsyncConnection, written: Sequence[StoredTurn]) -> None:
+def _attach(connection: Connection, written: Sequence[Encoded]) -> None:
     rows = [
-        {"turn": turn.id, "owner": turn.owner, "sha256": sha256, "media_type": media_type}
-        for turn in written
-        for sha256, media_type in attachments_of(turn).items()
+        {"turn": one.turn.id, "owner": one.turn.owner, "sha256": sha256, "media_type": media_type}
+        for one in written
+        for sha256, media_type in one.files.items()
     ]
     if rows:
-        await connection.execute(insert_unless_there(connection, attachments), rows)
+        connection.execute(insert_unless_there(connection, attachments), rows)
 
 
 def title_of(message: Message) -> str:
@@ -185,40 +255,36 @@ def title_of(message: Message) -> str:
     return title if len(title) <= _TITLE else title[: _TITLE - 1].rstrip() + "…"
 
 
-async def save_receipt(
-    connection: AsyncConnection, owner: str, turn: str, receipt: Mapping[str, Any]
-) -> bool:
+def save_receipt(connection: Connection, owner: str, turn: str, receipt: Mapping[str, Any]) -> bool:
     """Whether it was kept: there may be one already. Raises NotStored."""
-    await get(connection, owner, turn)
+    get(connection, owner, turn)
     kept = insert_unless_there(connection, receipts).values(owner=owner, turn=turn, data=receipt)
-    return (await connection.execute(kept.returning(receipts.c.turn))).one_or_none() is not None
+    return (connection.execute(kept.returning(receipts.c.turn))).one_or_none() is not None
 
 
-async def receipts_of(
-    connection: AsyncConnection, owner: str, wanted: Sequence[str]
-) -> dict[str, Mapping[str, Any]]:
+def receipts_of(connection: Connection, owner: str, wanted: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """The receipts there are, by turn."""
     query = _readable(
         select(receipts.c.turn, receipts.c.data),
         receipts.join(turns, turns.c.id == receipts.c.turn),
         owner,
     ).where(receipts.c.owner == owner, receipts.c.turn.in_(wanted))
-    return {row.turn: row.data for row in await connection.execute(query)}
+    return {row.turn: row.data for row in connection.execute(query)}
 
 
-async def media_type(connection: AsyncConnection, owner: str, sha256: str) -> str | None:
+def media_type(connection: Connection, owner: str, sha256: str) -> str | None:
     """The media type of a file that a turn names which the owner can read."""
     query = _readable(
         select(attachments.c.media_type),
         attachments.join(turns, turns.c.id == attachments.c.turn),
         owner,
     ).where(attachments.c.owner == owner, attachments.c.sha256 == sha256)
-    found: str | None = (await connection.execute(query.limit(1))).scalar_one_or_none()
+    found: str | None = (connection.execute(query.limit(1))).scalar_one_or_none()
     return found
 
 
-async def unused(connection: AsyncConnection, sha256s: Collection[str]) -> list[str]:
+def unused(connection: Connection, sha256s: Collection[str]) -> list[str]:
     """Those that no turn names."""
     query = select(attachments.c.sha256).where(attachments.c.sha256.in_(sha256s)).distinct()
-    used = set((await connection.execute(query)).scalars())
+    used = set((connection.execute(query)).scalars())
     return [sha256 for sha256 in dict.fromkeys(sha256s) if sha256 not in used]

@@ -4,18 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chatlab.store import Conflict, NotStored, OwnerSummary, StoredConversation, StoredTurn, _search, _turns
+from chatlab.store import (
+    Conflict,
+    NotStored,
+    OwnerSummary,
+    StoredConversation,
+    _comparisons,
+    _conversations,
+    _search,
+    _turns,
+)
+from chatlab.store._turns import Encoded
 from chatlab.store.schema import conversations, turns
 
 _table = conversations.c
 
 
-async def adopt(
-    connection: AsyncConnection, conversation: StoredConversation, given: Sequence[StoredTurn], server: str
+def create(
+    connection: Connection, owner: str, id: str, title: str, comparison: str | None
+) -> StoredConversation:
+    """See `Store.create`."""
+    if comparison is not None:
+        _comparisons.get(connection, owner, comparison)
+    try:
+        made = _conversations.add(connection, owner, id, title, comparison)
+    except IntegrityError:
+        raise Conflict("there is a conversation with this id already") from None
+    if comparison is None:
+        _search.set_title(connection, owner, id, title)
+    return made
+
+
+def change(
+    connection: Connection, owner: str, id: str, *, title: str | None, pinned: bool | None, head: str | None
+) -> StoredConversation:
+    """See `Store.change`."""
+    changed = _conversations.change(connection, owner, id, title=title, pinned=pinned, head=head)
+    if title is not None and changed.comparison is None:
+        _search.set_title(connection, owner, id, title)
+    return changed
+
+
+def adopt(
+    conversation: StoredConversation, connection: Connection, given: Sequence[Encoded], server: str
 ) -> None:
     """See `Store.adopt`."""
     values = {
@@ -26,20 +60,18 @@ async def adopt(
     }
     owner, id = conversation.owner, conversation.id
     try:
-        await connection.execute(
+        connection.execute(
             insert(conversations).values(id=id, owner=owner, title=conversation.title, **values)
         )
-        await _search.set_title(connection, owner, id, conversation.title)
-        await _turns.save(connection, given, server)
+        _search.set_title(connection, owner, id, conversation.title)
+        _turns.save(connection, given, server)
     except (IntegrityError, NotStored):
         raise Conflict("there is a conversation or a turn with one of these ids already") from None
     # To save turns is news everywhere else; here all is as it was.
-    await connection.execute(
-        update(conversations).where(_table.owner == owner, _table.id == id).values(**values)
-    )
+    connection.execute(update(conversations).where(_table.owner == owner, _table.id == id).values(**values))
 
 
-async def owners(connection: AsyncConnection) -> list[OwnerSummary]:
+def owners(connection: Connection) -> list[OwnerSummary]:
     """See `Store.owners`."""
     query = (
         select(
@@ -55,5 +87,5 @@ async def owners(connection: AsyncConnection) -> list[OwnerSummary]:
     )
     return [
         OwnerSummary(row.owner, row.conversations, row.turns, row.updated)
-        for row in await connection.execute(query)
+        for row in connection.execute(query)
     ]

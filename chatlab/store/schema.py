@@ -141,7 +141,8 @@ conversations = Table(
     Index(None, "comparison"),
 )
 
-# `asked` never changes once the answer has begun, `answered` grows with it; each is one JSON object.
+# `asked` never changes once the answer has begun, `answered` grows with it; each is one JSON object, of which
+# `_turn_rows.py` makes the text itself, since that can take too long for a transaction.
 turns = Table(
     "turns",
     metadata,
@@ -152,8 +153,8 @@ turns = Table(
     Column("created", Moment, nullable=False),
     Column("status", Text, nullable=False),
     Column("server", Text),  # which one runs it, while it is running
-    Column("asked", Exact, nullable=False),
-    Column("answered", Exact, nullable=False),
+    Column("asked", Text, nullable=False),
+    Column("answered", Text, nullable=False),
     UniqueConstraint("owner", "id"),
     UniqueConstraint("conversation", "id"),
     ForeignKeyConstraint(

@@ -39,8 +39,7 @@ async def current(url: str | SecretRef, root: Path) -> str | None:
         return None
     database = await opened(url, root)
     try:
-        async with database.read() as connection:
-            return await connection.run_sync(_revision)
+        return await database.read(_revision)
     finally:
         await database.aclose()
 
@@ -51,29 +50,19 @@ async def check(url: str | SecretRef, root: Path) -> State:
         return "behind"
     database = await opened(url, root)
     try:
-        async with database.read() as connection:
-            state = await connection.run_sync(_by_revision)
-            if state == "up to date" and len(await connection.run_sync(differences)) > 0:
-                return "differs"
-            return state
+        return await database.read(_state)
     finally:
         await database.aclose()
 
 
 async def upgrade_database(database: Database) -> None:
     """`upgrade` of a database that is open."""
-    async with database.migrate() as connection:
-        state = await connection.run_sync(_by_revision)
-        if state == "ahead":
-            raise StoreError(_AHEAD)
-        if state == "behind":
-            await connection.run_sync(_upgrade)
+    await database.migrate(_upgrade)
 
 
 async def require_newest(database: Database) -> None:
     """Raises StoreError, with what to do, unless the database has the newest version."""
-    async with database.read() as connection:
-        state = await connection.run_sync(_by_revision)
+    state = await database.read(_by_revision)
     if state == "ahead":
         raise StoreError(_AHEAD)
     if state == "behind":
@@ -117,10 +106,19 @@ def _by_revision(connection: Connection) -> State:
     return "up to date" if revision == known[0] else "behind"
 
 
+def _state(connection: Connection) -> State:
+    state = _by_revision(connection)
+    return "differs" if state == "up to date" and differences(connection) else state
+
+
 def _upgrade(connection: Connection) -> None:
-    config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    state = _by_revision(connection)
+    if state == "ahead":
+        raise StoreError(_AHEAD)
+    if state == "behind":
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
 
 
 async def opened(url: str | SecretRef, root: Path) -> Database:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from chatlab.errors import StoreError
@@ -71,28 +73,16 @@ class SqlStore(Store):
     async def create(
         self, owner: str, *, title: str = "", comparison: str | None = None, id: str | None = None
     ) -> StoredConversation:
-        async with self._database.write() as connection:
-            if comparison is not None:
-                await _comparisons.get(connection, owner, comparison)
-            try:
-                made = await _conversations.add(connection, owner, id or new_id(), title, comparison)
-            except IntegrityError:
-                raise Conflict("there is a conversation with this id already") from None
-            if comparison is None:
-                await _search.set_title(connection, owner, made.id, title)
-            return made
+        return await self._database.write(_whole.create, owner, id or new_id(), title, comparison)
 
     async def get(self, owner: str, conversation: str) -> StoredConversation:
-        async with self._database.read() as connection:
-            return await _conversations.get(connection, owner, conversation)
+        return await self._database.read(_conversations.get, owner, conversation)
 
     async def recent(self, owner: str, *, after: str | None = None, limit: int = 50) -> Listed:
-        async with self._database.read() as connection:
-            return await _conversations.recent(connection, owner, after, limit)
+        return await self._database.read(_conversations.recent, owner, after, limit)
 
     async def search(self, owner: str, text: str, *, limit: int = 20) -> Sequence[Hit]:
-        async with self._database.read() as connection:
-            return await _search.search(connection, owner, text, limit)
+        return await self._database.read(_search.search, owner, text, limit)
 
     async def change(
         self,
@@ -103,58 +93,53 @@ class SqlStore(Store):
         pinned: bool | None = None,
         head: str | None = None,
     ) -> StoredConversation:
-        async with self._database.write() as connection:
-            changed = await _conversations.change(
-                connection, owner, conversation, title=title, pinned=pinned, head=head
-            )
-            if title is not None and changed.comparison is None:
-                await _search.set_title(connection, owner, conversation, title)
-            return changed
+        return await self._database.write(
+            _whole.change, owner, conversation, title=title, pinned=pinned, head=head
+        )
 
     async def delete(self, owner: str, conversation: str) -> None:
-        async with self._database.write() as connection:
-            await _conversations.delete(connection, owner, conversation)
+        await self._database.write(_conversations.delete, owner, conversation)
 
     async def restore(self, owner: str, conversation: str) -> StoredConversation:
-        async with self._database.write() as connection:
-            return await _conversations.restore(connection, owner, conversation)
+        return await self._database.write(_conversations.restore, owner, conversation)
 
     async def adopt(self, conversation: StoredConversation, turns: Sequence[StoredTurn]) -> None:
-        async with self._database.write() as connection:
-            await _whole.adopt(connection, conversation, turns, self._server.token)
+        await self._write_turns(turns, partial(_whole.adopt, conversation))
 
     # turns
 
     async def turns(self, owner: str, conversation: str) -> Sequence[StoredTurn]:
-        async with self._database.read() as connection:
-            await _conversations.get(connection, owner, conversation)
-            return await _turns.of_conversation(connection, owner, conversation)
+        rows = await self._database.read(_turns.of_conversation, owner, conversation)
+        return await asyncio.to_thread(_turns.decoded, rows)
 
     async def turn(self, owner: str, turn: str) -> StoredTurn:
-        async with self._database.read() as connection:
-            return await _turns.get(connection, owner, turn)
+        return await self._database.read(_turns.get, owner, turn)
 
     async def save(self, turns: Sequence[StoredTurn]) -> None:
         if any(turn.status == "running" for turn in turns):
             await self._keep_alive()
-        try:
-            async with self._database.write() as connection:
-                await _turns.save(connection, turns, self._server.token)
-        except StoreError as error:
-            if isinstance(error.__cause__, IntegrityError):
-                raise NotStored("there is no such conversation, or no such turn before this one") from error
-            raise
+        await self._write_turns(turns, _turns.save)
+
+    async def _write_turns(
+        self, turns: Sequence[StoredTurn], work: Callable[[Connection, Sequence[_turns.Encoded], str], None]
+    ) -> None:
+        """Long answers take too long to encode for the event loop, in which PostgreSQL's work is done."""
+        server = self._server.token
+        with _a_row_is_missing():
+            if self._database.sqlite:
+                await self._database.write(lambda connection: work(connection, _turns.encoded(turns), server))
+            else:
+                batch = await asyncio.to_thread(_turns.encoded, turns)
+                await self._database.write(work, batch, server)
 
     async def recover(self) -> int:
         await self._keep_alive()
-        async with self._database.write() as connection:
-            return await self._server.recover(connection)
+        return await self._database.write(self._server.recover)
 
     async def _keep_alive(self) -> None:
         """From now on this process says that it is there, and looks who is not any more."""
         if self._beating is None:
-            async with self._database.write() as connection:
-                await self._server.beat(connection)
+            await self._database.write(self._server.beat)
             if self._beating is None:  # meanwhile another turn may have begun
                 self._beating = asyncio.create_task(self._beat(), name="store heartbeat")
 
@@ -162,9 +147,8 @@ class SqlStore(Store):
         while True:
             await asyncio.sleep(BEAT.total_seconds())
             try:
-                async with self._database.write() as connection:
-                    await self._server.beat(connection)
-                    lost = await self._server.recover(connection)
+                await self._database.write(self._server.beat)
+                lost = await self._database.write(self._server.recover)
                 if lost:
                     log.warning("%d turns of a server that died were interrupted", lost)
             except StoreError as error:
@@ -173,96 +157,80 @@ class SqlStore(Store):
     # comparison sessions
 
     async def create_comparison(self, owner: str, *, title: str = "") -> StoredComparison:
-        async with self._database.write() as connection:
-            return await _comparisons.add(connection, owner, title)
+        return await self._database.write(_comparisons.add, owner, title)
 
     async def comparison(self, owner: str, comparison: str) -> StoredComparison:
-        async with self._database.read() as connection:
-            return await _comparisons.get(connection, owner, comparison)
+        return await self._database.read(_comparisons.get, owner, comparison)
 
     async def comparisons(
         self, owner: str, *, after: str | None = None, limit: int = 50
     ) -> tuple[Sequence[StoredComparison], str | None]:
-        async with self._database.read() as connection:
-            return await _comparisons.recent(connection, owner, after, limit)
+        return await self._database.read(_comparisons.recent, owner, after, limit)
 
     async def retitle_comparison(self, owner: str, comparison: str, title: str) -> None:
-        async with self._database.write() as connection:
-            await _comparisons.retitle(connection, owner, comparison, title)
+        await self._database.write(_comparisons.retitle, owner, comparison, title)
 
     async def delete_comparison(self, owner: str, comparison: str) -> None:
-        async with self._database.write() as connection:
-            await _comparisons.delete(connection, owner, comparison)
+        await self._database.write(_comparisons.delete, owner, comparison)
 
     async def restore_comparison(self, owner: str, comparison: str) -> None:
-        async with self._database.write() as connection:
-            await _comparisons.restore(connection, owner, comparison)
+        await self._database.write(_comparisons.restore, owner, comparison)
 
     async def log(self, owner: str, comparison: str, *, after: int = 0) -> Sequence[LogEntry]:
-        async with self._database.read() as connection:
-            await _comparisons.get(connection, owner, comparison)
-            return await _comparisons.log(connection, owner, comparison, after)
+        return await self._database.read(_comparisons.log, owner, comparison, after)
 
     async def append(
         self, owner: str, comparison: str, after: int, entries: Sequence[Mapping[str, Any]]
     ) -> Sequence[LogEntry]:
-        async with self._database.write() as connection:
-            return await _comparisons.append(connection, owner, comparison, after, entries)
+        return await self._database.write(_comparisons.append, owner, comparison, after, entries)
 
     async def save_receipt(self, owner: str, turn: str, receipt: Mapping[str, Any]) -> None:
-        async with self._database.write() as connection:
-            if not await _turns.save_receipt(connection, owner, turn, receipt):
-                raise Conflict("this turn has a receipt already, and receipts do not change")
+        if not await self._database.write(_turns.save_receipt, owner, turn, receipt):
+            raise Conflict("this turn has a receipt already, and receipts do not change")
 
     async def receipts(self, owner: str, turns: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-        async with self._database.read() as connection:
-            return await _turns.receipts_of(connection, owner, turns)
+        return await self._database.read(_turns.receipts_of, owner, turns)
 
     # sharing
 
     async def share(
         self, owner: str, *, conversation: str | None = None, comparison: str | None = None
     ) -> Share:
-        async with self._database.write() as connection:
-            return await _shares.add(connection, owner, conversation, comparison)
+        return await self._database.write(_shares.add, owner, conversation, comparison)
 
     async def shares(
         self, owner: str, *, conversation: str | None = None, comparison: str | None = None
     ) -> int:
-        async with self._database.read() as connection:
-            return await _shares.count(connection, owner, conversation, comparison)
+        return await self._database.read(_shares.count, owner, conversation, comparison)
 
     async def revoke(
         self, owner: str, *, conversation: str | None = None, comparison: str | None = None
     ) -> None:
-        async with self._database.write() as connection:
-            await _shares.revoke(connection, owner, conversation, comparison)
+        await self._database.write(_shares.revoke, owner, conversation, comparison)
 
     async def shared(self, token: str) -> tuple[str, Literal["conversation", "comparison"], str]:
-        async with self._database.read() as connection:
-            return await _shares.followed(connection, token)
+        return await self._database.read(_shares.followed, token)
 
     # attachments
 
     async def may_read(self, owner: str, sha256: str) -> str | None:
-        async with self._database.read() as connection:
-            return await _turns.media_type(connection, owner, sha256)
+        return await self._database.read(_turns.media_type, owner, sha256)
 
     async def unused(self, sha256s: Sequence[str]) -> Sequence[str]:
-        async with self._database.read() as connection:
-            return await _turns.unused(connection, sha256s)
+        return await self._database.read(_turns.unused, sha256s)
 
     # keeping house
 
     async def owners(self) -> Sequence[OwnerSummary]:
-        async with self._database.read() as connection:
-            return await _whole.owners(connection)
+        return await self._database.read(_whole.owners)
+
+    async def owner_of_comparison(self, comparison: str) -> str:
+        return await self._database.read(_comparisons.owner_of, comparison)
 
     async def purge(self, *, deleted_before: datetime, unused_since: datetime | None = None) -> Sequence[str]:
         unnamed: dict[str, None] = {}
         while True:
-            async with self._database.write() as connection:
-                some = await _purge.some(connection, deleted_before, unused_since)
+            some = await self._database.write(_purge.some, deleted_before, unused_since)
             if some is None:
                 return list(unnamed)
             unnamed |= dict.fromkeys(some)
@@ -274,6 +242,16 @@ class SqlStore(Store):
                 await self._beating
             self._beating = None
             with suppress(StoreError):  # then its silence will tell
-                async with self._database.write() as connection:
-                    await self._server.leave(connection)
+                await self._database.write(self._server.leave)
         await self._database.aclose()
+
+
+@contextmanager
+def _a_row_is_missing() -> Iterator[None]:
+    """Some rows are looked for only when the database commits: what it refuses then, says what is missing."""
+    try:
+        yield
+    except StoreError as error:
+        if isinstance(error.__cause__, IntegrityError):
+            raise NotStored("there is no such conversation, or no such turn before this one") from error
+        raise

@@ -4,109 +4,49 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, TypeAlias
+from itertools import combinations
+from typing import Any, TypeAlias
 from urllib.parse import unquote
 
-from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from chatlab.compare.blind import lane_of
+from chatlab.compare.blind import lane_of, turn_of
 from chatlab.compare.difference import agreement, word_difference
 from chatlab.compare.receipt import difference, receipt_to_json
-from chatlab.compare.session import Session
 from chatlab.compare.session_entries import Opened, SessionError
-from chatlab.compare.session_log import MOST_LANES
-from chatlab.config import CompareLane, Config
+from chatlab.config import Config
 from chatlab.lab import Lab
 from chatlab.messages import Message, TextPart
 from chatlab.store import StoredComparison
+from chatlab.ui.compare_bodies import (
+    Ask,
+    Ballot,
+    Begin,
+    Edit,
+    ModeWanted,
+    NewLane,
+    Nothing,
+    Order,
+    Pick,
+    Retry,
+    Title,
+    Undo,
+    Which,
+)
+from chatlab.ui.compare_feed import events
+from chatlab.ui.compare_handing_on import HandingOn
+from chatlab.ui.compare_options import backends_of, options_of
 from chatlab.ui.compare_ranking import ranking
-from chatlab.ui.compare_sessions import Open, OpenSessions, events
+from chatlab.ui.compare_sessions import Open, OpenSessions
 from chatlab.ui.compare_uploads import Uploads
 from chatlab.ui.compare_view import text_of
-from chatlab.ui.own_answers import Body, answering, body_of
+from chatlab.ui.own_answers import answering, body_of
 
 InSession: TypeAlias = Callable[[Open, str, Request], Awaitable[Any]]
+_SHARES = ("GET", "POST", "DELETE")
 _KINDS = {"same": "same", "removed": "only_a", "added": "only_b"}
-
-
-class _Begin(Body):
-    lanes: list[CompareLane] = Field(min_length=2, max_length=MOST_LANES)
-    mode: Literal["own", "shared"] = "own"
-    blind: bool = False
-    reveal: Literal["as they come", "together", "paced"] = "together"
-    repeats: int = Field(1, ge=1, le=20)
-
-
-class _Ask(Body):
-    text: str = ""
-    files: list[str] = Field(default_factory=list)
-    lanes: list[str] | None = None
-    repeats: int | None = Field(None, ge=1, le=20)
-
-
-class _Edit(Body):
-    round: str
-    text: str
-    lanes: list[str] | None = None
-
-
-class _Retry(Body):
-    round: str
-    lanes: list[str] | None = None
-
-
-class _Undo(Body):
-    lanes: list[str] | None = None
-
-
-class _Lane(Body):
-    backend: str
-    label: str | None = None
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    system: str | None = None
-    history_from: str | None = None
-
-    def spec(self) -> CompareLane:
-        return CompareLane(
-            backend=self.backend, label=self.label, parameters=self.parameters, system=self.system
-        )
-
-
-class _Which(Body):
-    lane: str | None = None
-
-
-class _Order(Body):
-    lanes: list[str]
-
-
-class _Mode(Body):
-    mode: Literal["own", "shared"]
-
-
-class _Pick(Body):
-    round: str
-    lane: str
-    repeat: int = 0
-
-
-class _Vote(Body):
-    round: str
-    criterion: str
-    best: str
-    reasons: list[str] = Field([], max_length=50)
-    note: str = Field("", max_length=2000)
-
-
-class _Title(Body):
-    title: str = Field(min_length=1, max_length=200)
-
-
-class _Nothing(Body):
-    pass
 
 
 class CompareRoutes:
@@ -117,7 +57,9 @@ class CompareRoutes:
         self._lab = lab
         self._config: Config = lab.config
         self.sessions = OpenSessions(lab)
+        self.handing_on = HandingOn(lab, self.sessions)
         self._uploads = Uploads(int(lab.config.ui.max_file_mb * 1_000_000))
+        lab.at_close.append(self._uploads.aclose)
 
     def routes(self) -> list[Route]:
         """All of them, below `/-/compare`."""
@@ -125,6 +67,7 @@ class CompareRoutes:
         lane, round = f"{one}/lanes/{{lane}}", f"{one}/rounds/{{round}}"
         return [
             Route("/options", answering(self._options)),
+            Route("/backends", answering(self._backends)),
             Route("/uploads", answering(self._upload), methods=["POST"]),
             Route("/sessions", answering(self._list), methods=["GET"]),
             Route("/sessions", answering(self._begin), methods=["POST"]),
@@ -150,54 +93,28 @@ class CompareRoutes:
             self._route(f"{one}/title", "POST", self._title),
             self._route(f"{round}/receipts", "GET", self._receipts),
             self._route(f"{round}/difference", "GET", self._difference),
+            self._route(f"{round}/glance", "GET", self._glance),
             self._route(f"{one}/ranking", "GET", self._ranking),
+            self._route(f"{one}/report", "GET", self.handing_on.report),
+            self._route(f"{lane}/recording", "GET", self.handing_on.recording),
+            *(self._route(f"{one}/shares", method, self.handing_on.shares) for method in _SHARES),
         ]
 
     def _route(self, path: str, method: str, act: InSession) -> Route:
         async def acted(owner: str, request: Request) -> Response:
             found = await self.sessions.get(owner, request.path_params["id"])
-            return JSONResponse(await act(found, owner, request) or {})
+            said = await act(found, owner, request)
+            return said if isinstance(said, Response) else JSONResponse(said or {})
 
         return Route(path, answering(acted), methods=[method])
 
     # -- sessions
 
     async def _options(self, _: str, __: Request) -> Response:
-        compare, ui = self._config.compare, self._config.ui
-        backends = []
-        for name, entry in self._lab.backends.items():
-            capabilities = entry.capabilities
-            parameters = [
-                {
-                    "name": one.name,
-                    "type": one.type,
-                    "description": one.description,
-                    "minimum": one.minimum,
-                    "maximum": one.maximum,
-                    "choices": list(one.choices),
-                }
-                for one in capabilities.parameters
-            ]
-            backends.append(
-                {
-                    "name": name,
-                    "label": entry.label,
-                    "ready": entry.not_ready,
-                    "parameters": parameters,
-                    "files": list(capabilities.files),
-                }
-            )
-        lanes = [CompareLane(backend=lane) if isinstance(lane, str) else lane for lane in compare.lanes]
-        defaults = compare.model_dump(mode="json", exclude={"lanes"})
-        return JSONResponse(
-            {
-                "title": ui.title,
-                "backends": backends,
-                "defaults": {**defaults, "lanes": [lane.model_dump(mode="json") for lane in lanes]},
-                "storage": self._config.storage is not None,
-                "sharing": self._config.storage is not None and self._config.storage.sharing,
-            }
-        )
+        return JSONResponse(options_of(self._config))
+
+    async def _backends(self, _: str, __: Request) -> Response:
+        return JSONResponse(backends_of(self._config, self._lab.backends))
 
     async def _list(self, owner: str, request: Request) -> Response:
         kept = await self._lab.kept()
@@ -207,7 +124,7 @@ class CompareRoutes:
         return JSONResponse({"sessions": [_listed(one) for one in found], "next": following})
 
     async def _begin(self, owner: str, request: Request) -> Response:
-        wanted = await body_of(request, _Begin)
+        wanted = await body_of(request, Begin)
         opened = Opened(
             wanted.mode,
             wanted.blind,
@@ -216,22 +133,12 @@ class CompareRoutes:
             self._config.compare.criteria,
             self._config.compare.reasons,
         )
-        kept = await self._lab.kept()
-        session = await Session.create(
-            self._lab.backends,
-            wanted.lanes,
-            owner=owner,
-            opened=opened,
-            store=kept.store if kept else None,
-            saving=kept.saving if kept else None,
-            files=kept.files if kept else None,
-        )
-        await self.sessions.add(session)
-        return JSONResponse({"id": session.id})
+        found = await self.sessions.create(owner, wanted.lanes, opened)
+        return JSONResponse({"id": found.session.id})
 
     async def _delete(self, owner: str, request: Request) -> Response:
         found = await self.sessions.get(owner, request.path_params["id"])
-        await self.sessions.forget(found.session.id)
+        await self.sessions.close(found)
         kept = await self._lab.kept()
         if kept is not None:
             await kept.store.delete_comparison(owner, found.session.id)
@@ -253,7 +160,7 @@ class CompareRoutes:
         return found.view.whole(owner, found.title)
 
     async def _title(self, found: Open, owner: str, request: Request) -> Any:
-        await self._retitle(found, owner, (await body_of(request, _Title)).title)
+        await self._retitle(found, owner, (await body_of(request, Title)).title)
 
     async def _retitle(self, found: Open, owner: str, title: str) -> None:
         found.title = " ".join(title.split())[:80]
@@ -268,10 +175,14 @@ class CompareRoutes:
         id, part = await self._uploads.take(
             owner, name, request.headers.get("content-type"), request.stream()
         )
-        return JSONResponse({"id": id, "name": part.name, "media_type": part.media_type})
+        shown = {"id": id, "name": part.name, "media_type": part.media_type, "not_for": None}
+        session = request.query_params.get("session")
+        if session is not None:
+            shown["not_for"] = (await self.sessions.get(owner, session)).view.not_for(part)
+        return JSONResponse(shown)
 
     async def _ask(self, found: Open, owner: str, request: Request) -> Any:
-        wanted = await body_of(request, _Ask)
+        wanted = await body_of(request, Ask)
         files = [self._uploads.part(owner, id) for id in wanted.files]
         text = (TextPart(wanted.text),) if wanted.text.strip() else ()
         message = Message("user", (*files, *text))
@@ -281,32 +192,35 @@ class CompareRoutes:
         return {"round": round}
 
     async def _edit(self, found: Open, _: str, request: Request) -> Any:
-        wanted = await body_of(request, _Edit)
+        wanted = await body_of(request, Edit)
         files = await found.session.attached(wanted.round)
         message = Message("user", (*files, TextPart(wanted.text)))
         return {"round": await found.session.edit(wanted.round, message, lanes=_lanes(found, wanted.lanes))}
 
     async def _retry(self, found: Open, _: str, request: Request) -> Any:
-        wanted = await body_of(request, _Retry)
+        wanted = await body_of(request, Retry)
         await found.session.retry(wanted.round, lanes=_lanes(found, wanted.lanes))
 
     async def _undo(self, found: Open, _: str, request: Request) -> Any:
-        wanted = await body_of(request, _Undo)
+        wanted = await body_of(request, Undo)
         return {"text": (await found.session.undo(lanes=_lanes(found, wanted.lanes))).text}
 
     async def _stop(self, found: Open, _: str, request: Request) -> Any:
-        lane = (await body_of(request, _Which)).lane
-        await found.session.stop(None if lane is None else lane_of(found.session.state, lane))
+        lane = (await body_of(request, Which)).lane
+        chosen = _lanes(found, None if lane is None else [lane])
+        await found.session.stop(chosen[0] if chosen else None)
 
     # -- lanes
 
     async def _add_lane(self, found: Open, _: str, request: Request) -> Any:
-        wanted = await body_of(request, _Lane)
+        wanted = await body_of(request, NewLane)
+        found.names_told()
         like = None if wanted.history_from is None else lane_of(found.session.state, wanted.history_from)
         return {"lane": (await found.session.add_lane(wanted.spec(), like=like)).id}
 
     async def _change_lane(self, found: Open, _: str, request: Request) -> Any:
-        wanted = await body_of(request, _Lane)
+        wanted = await body_of(request, NewLane)
+        found.names_told()
         session = found.session
         id = lane_of(session.state, request.path_params["lane"])
         if wanted.backend == session.state.lane(id).backend:
@@ -318,6 +232,7 @@ class CompareRoutes:
         await found.session.remove_lane(lane_of(found.session.state, request.path_params["lane"]))
 
     async def _rerun(self, found: Open, _: str, request: Request) -> Any:
+        found.names_told()
         await found.session.rerun(lane_of(found.session.state, request.path_params["lane"]))
 
     async def _chat(self, found: Open, _: str, request: Request) -> Any:
@@ -325,21 +240,21 @@ class CompareRoutes:
         return {"conversation": await found.session.continue_in_chat(lane)}
 
     async def _order(self, found: Open, _: str, request: Request) -> Any:
-        wanted = await body_of(request, _Order)
-        _named(found)
+        wanted = await body_of(request, Order)
+        found.names_told()
         await found.session.reorder(wanted.lanes)
 
     async def _mode(self, found: Open, _: str, request: Request) -> Any:
-        await found.session.set_mode((await body_of(request, _Mode)).mode)
+        await found.session.set_mode((await body_of(request, ModeWanted)).mode)
 
     # -- judging
 
     async def _pick(self, found: Open, _: str, request: Request) -> Any:
-        wanted = await body_of(request, _Pick)
-        await found.session.pick(_turn(found, wanted.round, wanted.lane, wanted.repeat))
+        wanted = await body_of(request, Pick)
+        await found.session.pick(turn_of(found.session.state, wanted.round, wanted.lane, wanted.repeat))
 
     async def _vote(self, found: Open, owner: str, request: Request) -> Any:
-        wanted = await body_of(request, _Vote)
+        wanted = await body_of(request, Ballot)
         state = found.session.state
         best = wanted.best if wanted.best in ("tie", "bad") else lane_of(state, wanted.best)
         await found.session.vote(
@@ -352,16 +267,16 @@ class CompareRoutes:
         )
 
     async def _reveal(self, found: Open, _: str, request: Request) -> Any:
-        await body_of(request, _Nothing)
+        await body_of(request, Nothing)
         await found.session.reveal()
 
     async def _receipts(self, found: Open, _: str, request: Request) -> Any:
-        _named(found)
+        found.names_told()
         session, round = found.session, request.path_params["round"]
         known = session.receipts(round)
         places = {id: session.state.places[id] for id in known}
-        first = {place.lane: known[id] for id, place in reversed(list(places.items()))}
-        pairs = [(a, b) for a in first for b in first if list(first).index(a) < list(first).index(b)]
+        turns = session.state.round(round).turns
+        first = {lane: known[ids[0]] for lane, ids in turns.items() if ids[0] in known}
         return {
             "receipts": [
                 {"lane": places[id].lane, "repeat": places[id].repeat, "receipt": receipt_to_json(receipt)}
@@ -369,7 +284,7 @@ class CompareRoutes:
             ],
             "differences": [
                 {"a": a, "b": b, "lines": [str(one) for one in difference(first[a], first[b])]}
-                for a, b in pairs
+                for a, b in combinations(first, 2)
             ],
             "mismatches": [one.reason for one in session.mismatches(round)],
         }
@@ -381,7 +296,8 @@ class CompareRoutes:
         if session.state.hidden and session.running():
             raise SessionError("wait for all answers")
         a, b = (
-            text_of(session.turn(_turn(found, round, query.get(side, ""), repeat))) for side in ("a", "b")
+            text_of(session.turn(turn_of(session.state, round, query.get(side, ""), repeat)))
+            for side in ("a", "b")
         )
         spans = await asyncio.to_thread(word_difference, a, b)
         return {
@@ -389,27 +305,26 @@ class CompareRoutes:
             "spans": [{"kind": _KINDS[span.kind], "text": span.text} for span in spans],
         }
 
+    async def _glance(self, found: Open, _: str, request: Request) -> Any:
+        state = found.session.state
+        round = state.round(request.path_params["round"])
+        if state.hidden and found.session.running():
+            return {"agreement": {}, "spread": []}
+        return await asyncio.to_thread(found.glance.look, round, state)
+
     async def _ranking(self, found: Open, _: str, __: Request) -> Any:
-        _named(found)
+        found.names_told()
         return await asyncio.to_thread(ranking, found.session.state, found.session.turn)
-
-
-def _named(found: Open) -> None:
-    if found.session.state.hidden:
-        raise SessionError("take the letters off first: this would tell which lane is which")
 
 
 def _lanes(found: Open, names: list[str] | None) -> list[str] | None:
     """The lanes that a page means, in its own names for them."""
+    opened = found.session.state.opened
+    if names is not None and found.session.state.hidden and opened.reveal != "as they come":
+        raise SessionError(
+            "take the letters off first, or act on all lanes: the time that one takes tells which it is"
+        )
     return None if names is None else [lane_of(found.session.state, name) for name in names]
-
-
-def _turn(found: Open, round: str, lane: str, repeat: int) -> str:
-    state = found.session.state
-    turns = state.round(round).turns.get(lane_of(state, lane), ())
-    if not 0 <= repeat < len(turns):
-        raise SessionError("there is no such answer in this session")
-    return turns[repeat]
 
 
 def _listed(one: StoredComparison) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,7 +22,8 @@ class Uploads:
 
     def __init__(self, max_bytes: int) -> None:
         self._limits = Limits(max_bytes=max_bytes)
-        self._folder = tempfile.TemporaryDirectory(prefix="chatlab-uploads-", ignore_cleanup_errors=True)
+        self._folder = Path(tempfile.mkdtemp(prefix="chatlab-uploads-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._parts: dict[str, tuple[str, FilePart]] = {}
 
     async def take(
@@ -28,7 +31,7 @@ class Uploads:
     ) -> tuple[str, FilePart]:
         """Keeps an upload until it is sent. Raises UnsupportedContent for one that may not be attached."""
         id = new_id()
-        path = Path(self._folder.name) / id
+        path = self._folder / id
         size = 0
         try:
             with path.open("wb") as file:
@@ -51,6 +54,11 @@ class Uploads:
             assert old.path is not None
             old.path.unlink(missing_ok=True)
         return id, part
+
+    async def aclose(self) -> None:
+        """Removes what was not sent."""
+        self._parts.clear()
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     def part(self, owner: str, id: str) -> FilePart:
         """An owner's upload. Raises UnsupportedContent."""

@@ -7,15 +7,14 @@ Everything of a session that goes to a browser is made here. While names are hid
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Any
 
-from chatlab.compare.blind import BlindAnswer, BlindRound, blind_view
-from chatlab.compare.difference import agreement
+from chatlab.compare.blind import BlindAnswer, BlindRound, blind_view, names_itself, names_of, turn_of
 from chatlab.compare.results import Lane
 from chatlab.compare.session import Session
 from chatlab.compare.session_log import Round, SessionState
 from chatlab.errors import ChatlabError
+from chatlab.fit import accepts
 from chatlab.markup import render
 from chatlab.messages import (
     FilePart,
@@ -28,10 +27,6 @@ from chatlab.messages import (
 from chatlab.registry import Backends
 from chatlab.store import StoredTurn
 
-_LONGEST_COMPARED = (
-    20_000  # characters of an answer up to which its agreement with others is told at a glance
-)
-
 
 class View:
     """Makes what one session's pages are told; what has ended is made once."""
@@ -41,7 +36,7 @@ class View:
         self._backends = backends
         self.allowed_hosts = allowed_hosts
         self._html: dict[str, str] = {}
-        self._agreements: dict[tuple[str, str], float] = {}
+        self._names: dict[str, bool] = {}
 
     def whole(self, voter: str, title: str) -> dict[str, Any]:
         """The session as this voter sees it. Answers that are still written come empty: they are painted."""
@@ -57,6 +52,7 @@ class View:
             "reasons": list(state.opened.reasons),
             "running": self._session.running(),
             "seq": state.seq,
+            "unsaved": self._unsaved(state),
         }
         if state.hidden:
             return {**common, **self._hidden(state, voter)}
@@ -64,8 +60,27 @@ class View:
             **common,
             "lanes": [self._lane(lane) for lane in state.lanes],
             "rounds": [self._round(state, round, voter) for round in state.visible],
-            "mismatches": [],
         }
+
+    def not_for(self, part: FilePart) -> str | None:
+        """Which lanes would be asked without this file, as a sentence; None if all take it."""
+        state = self._session.state
+        without = [lane.label for lane in state.lanes if not accepts(self._files(lane), part.media_type)]
+        if not without:
+            return None
+        which = "some lanes" if state.hidden else ", ".join(without)
+        return f"{part.name or 'this file'} ({part.media_type}) is not for {which}: asked without it"
+
+    def _files(self, lane: Lane) -> Sequence[str]:
+        try:
+            return self._backends[lane.backend].capabilities.files
+        except ChatlabError:
+            return ()
+
+    def _unsaved(self, state: SessionState) -> list[str]:
+        """Why something that was answered is not saved, each reason once."""
+        turns = (id for round in state.visible for ids in round.turns.values() for id in ids)
+        return list(dict.fromkeys(why for id in turns if (why := self._session.unsaved(id)) is not None))
 
     # -- named
 
@@ -88,22 +103,32 @@ class View:
     def _round(self, state: SessionState, round: Round, voter: str) -> dict[str, Any]:
         shown = state.shown(round)
         answers = {lane: [self.answer(id) for id in round.turns[lane]] for lane in shown}
+        standing = {lane: state.standing(lane, round.id) for lane in state.heads}
         return {
-            **self._question(round.id, round.user),
+            **self._question(state, round.id, round.user),
+            "standing": {lane: place.repeat for lane, place in standing.items() if place and lane in shown},
+            "copied": {
+                lane: state.lane(state.places[place.origin].lane).label
+                for lane, place in standing.items()
+                if place is not None and lane not in shown
+            },
             "only": None if round.to_all else list(shown),
             "answers": answers,
             "picked": self._picked(state, round),
             "votes": self._votes(state, round.id, voter),
-            "agreement": self._agreement({lane: round.turns[lane][0] for lane in shown}),
             "mismatches": [
                 f"{' and '.join(state.lane(lane).label for lane in one.lanes)}: {one.reason}"
                 for one in self._session.mismatches(round.id)
             ],
         }
 
-    def _question(self, id: str, user: Message) -> dict[str, Any]:
+    def _question(self, state: SessionState, id: str, user: Message) -> dict[str, Any]:
+        first = state.round(id).place[0]
+        versions = sorted((*one.place, one.id) for one in state.rounds.values() if one.place[0] == first)
         return {
             "id": id,
+            "version": [version[-1] for version in versions].index(id) + 1,
+            "versions": len(versions),
             "text": user.text,
             "text_html": render(user.text, allowed_hosts=self.allowed_hosts),
             "files": [part.name or part.media_type for part in user.parts if isinstance(part, FilePart)],
@@ -122,12 +147,8 @@ class View:
     def answer(self, id: str) -> dict[str, Any]:
         """One answer; its text is left to be painted while it runs."""
         turn = self._session.turn(id)
-        unsaved = self._session.unsaved(id)
         shown: dict[str, Any] = {"turn": id, "status": turn.status, "html": "", "error": turn.error}
-        shown["notices"] = [
-            *(notice.detail for notice in turn.notices if notice.kind != "thoughts_dropped"),
-            *([unsaved] if unsaved else []),
-        ]
+        shown["notices"] = [notice.detail for notice in turn.notices if notice.kind != "thoughts_dropped"]
         if turn.status == "running":
             return shown
         if id not in self._html:
@@ -142,7 +163,23 @@ class View:
             shown["thoughts"][0]["seconds"] = turn.timing.reasoning
         shown["tools"] = _tools(turn)
         shown["figures"] = self._figures(id, turn)
+        if self._session.state.opened.blind:
+            shown["names"] = self._names_a_lane(id, text_of(turn))
         return shown
+
+    def _names_a_lane(self, id: str, text: str) -> bool:
+        """Whether an answer of a blind session names any of its lanes, or introduces itself. Any of them, not
+        its own alone: else "say the word X" would make this flag tell which lane is X."""
+        if id not in self._names:
+            state, turn = self._session.state, self._session.turn
+            names = {
+                name
+                for lane, ids in state.round(state.places[id].round).turns.items()
+                for one in ids
+                for name in names_of(state.lane(lane), turn(one), self._backends)
+            }
+            self._names[id] = names_itself(text, names)
+        return self._names[id]
 
     def _figures(self, id: str, turn: StoredTurn) -> dict[str, Any]:
         usage = turn.finish.usage if turn.finish else None
@@ -170,28 +207,11 @@ class View:
                     "best": state.letters.get(vote.best, vote.best) if state.hidden else vote.best,
                     "reasons": list(vote.reasons),
                     "note": vote.note,
-                    "marked": list(vote.marked),
+                    # Told with the names: until then it could tell that an answer's own name is in it.
+                    "marked": [] if state.hidden else list(vote.marked),
                     "changes": changes,
                 }
         return shown
-
-    def _agreement(self, turns: dict[str, str]) -> dict[str, float]:
-        """By pair of what the lanes are called here; of whole answers that are not too long for it."""
-        found = {}
-        texts = {name: self._text_to_compare(id) for name, id in turns.items()}
-        for a, b in combinations(turns, 2):
-            ours, theirs = texts[a], texts[b]
-            if ours and theirs:
-                key = (turns[a], turns[b])
-                if key not in self._agreements:
-                    self._agreements[key] = agreement(ours, theirs)
-                found[f"{a}|{b}"] = self._agreements[key]
-        return found
-
-    def _text_to_compare(self, id: str) -> str | None:
-        turn = self._session.turn(id)
-        text = text_of(turn)
-        return text if turn.status == "finished" and len(text) <= _LONGEST_COMPARED else None
 
     # -- hidden
 
@@ -200,26 +220,22 @@ class View:
         return {
             "lanes": [{"id": letter, "name": letter} for letter in blind.letters],
             "rounds": [self._hidden_round(state, round, voter) for round in blind.rounds],
-            "mismatches": [],
         }
 
     def _hidden_round(self, state: SessionState, round: BlindRound, voter: str) -> dict[str, Any]:
         answers: dict[str, list[dict[str, Any]]] = {}
         for answer in round.answers:
-            answers.setdefault(answer.letter, []).append(self._hidden_answer(answer))
-        first = {
-            letter: state.rounds[round.id].turns[lane][0]
-            for lane, letter in sorted(state.letters.items(), key=lambda item: item[1])
-            if letter in answers
-        }
-        waiting = any(answer.waiting for answer in round.answers)
+            shown = self._hidden_answer(answer)
+            if not answer.waiting:
+                id = turn_of(state, round.id, answer.letter, answer.repeat)
+                shown["names"] = self._names_a_lane(id, answer.text)
+            answers.setdefault(answer.letter, []).append(shown)
         return {
-            **self._question(round.id, round.user),
+            **self._question(state, round.id, round.user),
             "only": None,
             "answers": answers,
             "picked": round.picked,
             "votes": self._votes(state, round.id, voter),
-            "agreement": {} if waiting else self._agreement(first),
             "mismatches": ["the lanes were not sent what they should have been"] if round.unlike else [],
         }
 

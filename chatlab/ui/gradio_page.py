@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import mimetypes
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,12 @@ from chatlab.lab import Lab
 from chatlab.registry import Backends
 from chatlab.ui.gradio_chat import Chat
 from chatlab.ui.gradio_controls import control, parameters_of, preset_values
+from chatlab.ui.gradio_kept import Opening
 from chatlab.ui.gradio_safety import SafetyHeaders, link_guard
+from chatlab.ui.gradio_sidebar import compare_link, opened_by_scripts, sidebar
 from chatlab.ui.gradio_thrift import StreamingBlocks, keep_descriptions, spare_gradio
+from chatlab.ui.own_routes import OwnRoutes
+from chatlab.ui.owner import BrowserCookie, OwnTabs, Tabs, owner_of
 
 _LATEX = [
     {"left": "$$", "right": "$$", "display": True},
@@ -30,7 +34,26 @@ _NO_PRESET = "none"
 
 
 class WindowedChat(gr.ChatInterface):  # type: ignore[misc]
-    """A ChatInterface whose function says how the whole conversation looks, not only its answer."""
+    """A ChatInterface whose function says how the whole conversation looks, not only its answer, and whose
+    messages that are asked again are the conversation's own."""
+
+    def __init__(self, opening: Opening, *args: Any, **kwargs: Any) -> None:
+        self._opening = opening
+        super().__init__(*args, **kwargs)
+
+    async def _pop_last_user_message(self, history: list[Any], request: gr.Request) -> tuple[list[Any], Any]:
+        left, message = super()._pop_last_user_message(history)
+        return left, await self._opening.taken_back(history[len(left) :], message, request)
+
+    def _edit_message(self, history: list[Any], edit_data: gr.EditData, request: gr.Request) -> Any:
+        left, _, text = super()._edit_message(history, edit_data)
+        return left, left, self._opening.edited(history[len(left) :], text, request)
+
+    def _append_message_to_history(
+        self, message: Any, history: list[Any], role: str = "user", request: gr.Request | None = None
+    ) -> list[Any]:
+        shown = message if request is None else self._opening.paint(message, request)
+        return list(super()._append_message_to_history(shown, history, role))
 
     def _clear_and_save_textbox(self, message: Any) -> tuple[Any, Any]:
         # Gradio's own takes the placeholder away, too, and nothing brings it back.
@@ -49,6 +72,8 @@ class Page(StreamingBlocks):
         assert lab.config is not None
         spare_gradio()
         self.lab_config: Config = lab.config
+        self.tabs = Tabs()
+        self._lab = lab
         super().__init__(title=lab.config.ui.title, fill_height=True, analytics_enabled=False)
         with self:
             _fill(self, lab)
@@ -57,6 +82,15 @@ class Page(StreamingBlocks):
         self.queue(
             default_concurrency_limit=lab.config.server.concurrency, max_size=lab.config.server.queue_size
         )
+
+    async def process_api(self, *args: Any, **call: Any) -> Any:
+        """As Gradio's own, for the browser whose page it is."""
+        request = call.get("request")
+        if isinstance(request, gr.Request):
+            owner = owner_of(getattr(request, "cookies", {}))
+            if not self.tabs.admit(call.get("session_hash"), owner):
+                raise gr.Error("this page is somebody else's: open one of your own", print_exception=False)
+        return await super().process_api(*args, **call)
 
     def settings(self, serve: Callable[..., Any]) -> dict[str, Any]:
         """What `gr.Blocks.launch` or `gr.mount_gradio_app` is to be called with, for this page's look and
@@ -79,8 +113,21 @@ class Page(StreamingBlocks):
     def launch(self, *args: Any, **kwargs: Any) -> Any:
         """As `gr.Blocks.launch`, with the page's settings and its protections."""
         launch = super().launch
-        guard = Middleware(SafetyHeaders, allowed_hosts=self.lab_config.ui.allowed_hosts)
-        settings = {**self.settings(launch), "app_kwargs": {"middleware": [guard]}}
+        around = [
+            Middleware(SafetyHeaders, allowed_hosts=self.lab_config.ui.allowed_hosts),
+            Middleware(BrowserCookie),
+            Middleware(OwnTabs, tabs=self.tabs),
+            Middleware(OwnRoutes, lab=self._lab),
+        ]
+
+        @asynccontextmanager
+        async def lifespan(_: Any) -> AsyncIterator[None]:
+            try:
+                yield
+            finally:
+                await self._lab.aclose()
+
+        settings = {**self.settings(launch), "app_kwargs": {"middleware": around, "lifespan": lifespan}}
         return launch(*args, **{**settings, **kwargs})
 
 
@@ -90,8 +137,11 @@ def _fill(page: Page, lab: Lab) -> None:
     ui, labels = config.ui, config.ui.labels
     first = _first(config, backends)
     parameters = list(parameters_of(backends).values())
-    chat = Chat(backends, ui, parameters)
+    keeps = config.storage is not None
+    chat = Chat(backends, ui, parameters, lab.kept if keeps else None)
+    opening = Opening(chat)
 
+    bridge = sidebar(sharing=config.storage.sharing) if config.storage is not None else None
     with gr.Row(elem_classes="chatlab-head"):
         with gr.Column(scale=3, min_width=160):
             gr.Markdown(f"# {ui.title}" + (f"\n{ui.description}" if ui.description else ""))
@@ -108,6 +158,7 @@ def _fill(page: Page, lab: Lab) -> None:
             settings = gr.Button(
                 labels.get("parameters", "Options"), size="sm", scale=1, min_width=90, elem_id="settings"
             )
+            compare_link()
     status = gr.Markdown(_status(backends, first), elem_classes="chatlab-status")
 
     with gr.Sidebar(position="right", open=False, width=320, elem_id="settings-panel") as panel:
@@ -131,6 +182,7 @@ def _fill(page: Page, lab: Lab) -> None:
         controls = [control(parameter, parameter.name in accepted) for parameter in parameters]
 
     interface = WindowedChat(
+        opening,
         chat.respond,
         multimodal=True,
         chatbot=gr.Chatbot(
@@ -204,6 +256,9 @@ def _fill(page: Page, lab: Lab) -> None:
         [interface.chatbot_state, interface.chatbot_value],
         **private,
     )
+    interface.chatbot.clear(opening.cleared, None, None, **private)
+    if bridge is not None:
+        opened_by_scripts(page, bridge, interface, opening)
     page.unload(chat.closed)
     page.chat = interface
     _queue_only_answers(page, interface, chat)

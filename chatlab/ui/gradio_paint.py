@@ -2,10 +2,14 @@
 
 Every painted message carries an id that names its turn, which is how the page is matched with the
 conversation that the server holds. Text is always a typed part: a bare string would lose its indentation.
+
+A turn from the store is painted by the same code as one that runs, so the two cannot differ.
 """
 
 from __future__ import annotations
 
+import html
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, assert_never
 
@@ -20,21 +24,48 @@ from chatlab.messages import (
     Finish,
     Message,
     Notice,
+    Part,
     ReasoningDelta,
+    ReasoningPart,
     StreamEvent,
     TextDelta,
     TextPart,
     Timing,
     ToolCall,
+    ToolCallPart,
     ToolResult,
+    ToolResultPart,
     Trace,
 )
+from chatlab.store import FILE_SCHEME, StoredTurn
 
 Painted: TypeAlias = dict[str, Any]
 TURN, WINDOW = OWN_IDS
+NO_TURN = "none"
+"""What `turn_of` says of a sentence in place of an answer."""
 
 # Shown only with the details: they say how chatting works, not that something went wrong.
 _QUIET = frozenset({"thoughts_dropped"})
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a turn stands, beside its events: one that runs here, or one from the store."""
+
+    outcome: str
+    running: bool
+    timing: Timing
+    tool_seconds: Mapping[str, float]
+    finish: Finish | None
+    cost: float | None
+
+    @classmethod
+    def of(cls, turn: Turn | StoredTurn) -> Standing:
+        """A stored turn that runs does so for another page, or for one that was just closed."""
+        if isinstance(turn, StoredTurn):
+            return cls(turn.status, False, turn.timing, turn.tool_seconds, turn.finish, turn.cost)
+        running = turn.outcome == "running"
+        return cls(turn.outcome, running, turn.timing, turn.tool_seconds, turn.answer.finish, turn.cost)
 
 
 @dataclass(slots=True)
@@ -53,9 +84,10 @@ class _Run:
 class Painter:
     """Takes the events of one turn and says how the answer looks at any moment."""
 
-    def __init__(self, id: str, label: str) -> None:
+    def __init__(self, id: str, label: str, mark: str = "") -> None:
         self._id = id
         self._label = label
+        self._mark = mark
         self._blocks: list[_Run | ToolCall | ToolResult] = []
         self._notices: list[Notice] = []
         self._citations: list[Citation] = []
@@ -87,9 +119,12 @@ class Painter:
             self._blocks.append(last)
         last.pieces.append(text)
 
-    def messages(self, turn: Turn, error: str | None = None) -> list[Painted]:
-        """The answer as it stands. `error` is the sentence for a turn that failed."""
-        running = turn.outcome == "running"
+    def messages(
+        self, turn: Turn | StoredTurn, error: str | None = None, unsaved: str | None = None
+    ) -> list[Painted]:
+        """The answer as it stands. error, unsaved: the sentences for a turn that failed, or is not saved."""
+        standing = Standing.of(turn)
+        running = standing.running
         results = {block.id for block in self._blocks if isinstance(block, ToolResult)}
         painted = [
             self._thought(f"n{n}", f"Note: {_title(notice.detail)}")
@@ -104,7 +139,7 @@ class Painter:
                         f"t{block.id}",
                         f"Tool: {_title(block.name)}",
                         fenced(block.arguments, "json"),
-                        duration=turn.tool_seconds.get(block.id),
+                        duration=standing.tool_seconds.get(block.id),
                         pending=pending,
                     )
                 )
@@ -120,7 +155,7 @@ class Painter:
                         f"k{n}",
                         "Thinking" if thinking else "Thought",
                         block.text(),
-                        duration=None if thinking else turn.timing.reasoning,
+                        duration=None if thinking else standing.timing.reasoning,
                         pending=thinking,
                     )
                 )
@@ -128,24 +163,31 @@ class Painter:
             painted.append(self._thought("c", f"Sources ({len(self._citations)})", _sources(self._citations)))
         if error is not None:
             painted.append(self._thought("e", _alarm(error)))
-        painted.append(self._footer(turn))
+        if unsaved is not None:
+            painted.append(self._thought("u", _alarm(unsaved)))
+        painted.append(self._footer(standing))
         return painted
 
-    def _footer(self, turn: Turn) -> Painted:
-        if turn.outcome == "running":
-            return self._thought("", _title(self._label), pending=True)
-        finish = turn.answer.finish
-        usage = finish.usage if finish else None
+    def _footer(self, standing: Standing) -> Painted:
+        if standing.running:
+            return self._thought("", self._marked(_title(self._label), "chatlab-pending"), pending=True)
+        usage = standing.finish.usage if standing.finish else None
         line = figures(
             _title(self._label),
-            turn.timing,
+            standing.timing,
             usage.input if usage else None,
             usage.output if usage else None,
-            turn.cost,
+            standing.cost,
         )
-        if turn.outcome != "finished":
-            line = f"{line} · {turn.outcome}"
-        return self._thought("", line, _details(turn, self._notices, self._traces))
+        if standing.outcome != "finished":
+            line = f"{line} · {standing.outcome}"
+        return self._thought("", self._marked(line), _details(standing, self._notices, self._traces))
+
+    def _marked(self, line: str, state: str = "") -> str:
+        """A line with what page scripts read beside it. All of that is our own: nothing that a model or a
+        person wrote is in it, and in their text it does not count."""
+        classes = html.escape(f"{self._mark} {state}".strip())
+        return f'{line} <span class="{classes}"></span>' if self._mark else line
 
     def _thought(
         self,
@@ -169,15 +211,66 @@ class Painter:
         return {**_text("assistant", content), "metadata": metadata}
 
 
+def paint_stored(turn: StoredTurn, mark: str = "") -> list[Painted]:
+    """An answer from the store, as the page showed it when it ended."""
+    painter = Painter(turn.id, turn.label, mark)
+    events = [event for part in turn.answer if (event := _event(part)) is not None]
+    for event in (*turn.notices, *events, *turn.citations, *turn.traces):
+        painter.add(event)
+    return painter.messages(turn, turn.error)
+
+
+def _event(part: Part) -> StreamEvent | None:
+    if isinstance(part, TextPart):
+        return TextDelta(part.text)
+    if isinstance(part, ReasoningPart):
+        return ReasoningDelta(part.text)
+    if isinstance(part, ToolCallPart):
+        return ToolCall(part.id, part.name, part.arguments)
+    if isinstance(part, ToolResultPart):
+        return ToolResult(part.id, part.content, part.name, part.is_error)
+    if isinstance(part, FilePart):  # only in conversations from elsewhere
+        return TextDelta(f"\n\n{_attachment(part)}\n\n") if _kept(part) else None
+    assert_never(part)
+
+
+def branch_mark(turn: str, conversation: str, number: int, of: int, *, running: bool = False) -> str:
+    """What page scripts are told of a turn, as classes: its id, its conversation, which of how many versions
+    of its message it is. running: for another page, so that there will be more of it."""
+    state = " chatlab-running" if running else ""
+    told = f"chatlab-turn-{turn} chatlab-in-{conversation} chatlab-version-{number} chatlab-of-{of}"
+    return f"chatlab-at {told}{state}"
+
+
 def paint_message(message: Message) -> Painted:
-    """A person's message as the page shows it."""
-    content: list[Any] = [
-        {"path": str(part.path)}
-        for part in message.parts
-        if isinstance(part, FilePart) and part.path is not None
-    ]
-    content += [{"type": "text", "text": p.text} for p in message.parts if isinstance(p, TextPart)]
+    """A person's message as the page shows it; what is kept is shown by the route that only its owner has."""
+    files = [part for part in message.parts if isinstance(part, FilePart)]
+    content: list[Any] = [{"path": str(part.path)} for part in files if part.path is not None]
+    attached = paint_attachments(message)
+    if attached:  # one part with the text: Gradio would answer an edit of two parts twice
+        content.append({"type": "text", "text": attached + message.text})
+    else:
+        content += [{"type": "text", "text": p.text} for p in message.parts if isinstance(p, TextPart)]
     return {"role": message.role, "content": content}
+
+
+def paint_attachments(message: Message) -> str:
+    """Markdown for a message's kept files, which its text follows; empty if it has none."""
+    files = [part for part in message.parts if isinstance(part, FilePart) and _kept(part)]
+    return "".join(f"{_attachment(part)}\n\n" for part in files)
+
+
+def _kept(part: FilePart) -> bool:
+    return part.url is not None and part.url.startswith(FILE_SCHEME)
+
+
+def _attachment(part: FilePart) -> str:
+    """Markdown for a kept file. Its address is relative, so that it is right below any prefix."""
+    assert part.url is not None
+    address = f"-/files/{part.url.removeprefix(FILE_SCHEME)}"
+    name = _title(part.name or "attachment")
+    shown = part.media_type.startswith("image/")
+    return f"![{name}]({address})" if shown else f"[📎 {name}]({address})"
 
 
 def settled(painted: Painted) -> Painted | ShownMessage:
@@ -192,9 +285,14 @@ def settled(painted: Painted) -> Painted | ShownMessage:
     )
 
 
-def paint_earlier(count: int, first_shown: str) -> Painted:
-    """The line above a window: earlier exchanges that are kept and sent, though not shown."""
+def paint_earlier(count: int, first_shown: str, *, more: bool = False) -> Painted:
+    """The line above a window: earlier exchanges that are kept and sent, though not shown.
+
+    more: page scripts may offer to show more of them.
+    """
     title = f"{count} earlier messages are part of this conversation and are sent, though not shown here"
+    if more:
+        title += ' <span class="chatlab-more"></span>'
     return {
         **_text("assistant", ""),
         "metadata": {"title": title, "id": f"{WINDOW}{first_shown}", "status": "done"},
@@ -205,7 +303,7 @@ def paint_error(sentence: str) -> Painted:
     """A sentence in place of an answer that never began."""
     return {
         **_text("assistant", ""),
-        "metadata": {"title": _alarm(sentence), "id": f"{TURN}none", "status": "done"},
+        "metadata": {"title": _alarm(sentence), "id": f"{TURN}{NO_TURN}", "status": "done"},
     }
 
 
@@ -232,8 +330,8 @@ def figures(
     return " · ".join(parts)
 
 
-def _details(turn: Turn, notices: list[Notice], traces: list[Trace]) -> str:
-    timing, finish = turn.timing, turn.answer.finish
+def _details(standing: Standing, notices: list[Notice], traces: list[Trace]) -> str:
+    timing, finish = standing.timing, standing.finish
     rows: list[tuple[str, str]] = []
     if finish is not None:
         rows += [("model", finish.model or "–"), ("finish reason", finish.reason)]

@@ -6,20 +6,40 @@ does not exist.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeAlias, cast, get_args
+from urllib.parse import quote, unquote
 
 from pydantic import Field
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from chatlab.errors import InvalidRequest, StoreError
 from chatlab.kept import Kept
 from chatlab.lab import Lab
+from chatlab.markup import document
+from chatlab.secret import scrub
 from chatlab.store import Hit, NotStored, StoredConversation
+from chatlab.transfer import Format, export, import_file, shared_html
 from chatlab.ui.own_answers import Body, answering, body_of
 
 Answering: TypeAlias = Callable[[Kept, str, Request], Awaitable[Response]]
+
+_LARGEST_IMPORT = 1_000_000_000  # bytes
+_ENDING = {
+    "jsonl": (".jsonl", "application/jsonl"),
+    "markdown": (".md", "text/markdown; charset=utf-8"),
+    "html": (".html", "text/html; charset=utf-8"),
+}
+# What others made: no script of it runs, and it asks for nothing outside of itself.
+_INERT = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "media-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox allow-popups",
+    "referrer-policy": "no-referrer",
+    "cache-control": "private, no-store",
+}
 
 # What a browser may show in place; anything else is downloaded, so that no upload becomes a page of ours.
 _SHOWN = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "audio/", "application/pdf")
@@ -49,12 +69,16 @@ def kept_routes(lab: Lab) -> list[Route]:
         route("/conversations/{id}", _change, "PATCH"),
         route("/conversations/{id}", _delete, "DELETE"),
         route("/conversations/{id}/restore", _restore, "POST"),
+        route("/conversations/{id}/export", _export, "GET"),
+        route("/export", _export, "GET"),
+        route("/import", _import, "POST"),
         route("/files/{sha256}", _file, "GET"),
         *(
             [
                 route("/conversations/{id}/shares", _shares, "GET"),
                 route("/conversations/{id}/shares", _share, "POST"),
                 route("/conversations/{id}/shares", _revoke, "DELETE"),
+                Route("/shared/{token}", _shared(lab), methods=["GET"]),
             ]
             if shared
             else []
@@ -87,6 +111,60 @@ async def _delete(kept: Kept, owner: str, request: Request) -> Response:
 
 async def _restore(kept: Kept, owner: str, request: Request) -> Response:
     return JSONResponse(_shown(await kept.store.restore(owner, request.path_params["id"])))
+
+
+async def _export(kept: Kept, owner: str, request: Request) -> Response:
+    wanted = request.query_params.get("format", "jsonl")
+    if wanted not in _ENDING:
+        raise InvalidRequest(f"the format is one of {', '.join(get_args(Format))}")
+    id = request.path_params.get("id")
+    title = "conversations" if id is None else (await kept.store.get(owner, id)).title or "conversation"
+    ending, media_type = _ENDING[wanted]
+    name = "".join(c if c.isalnum() or c in " -_." else "-" for c in title)[:80].strip() + ending
+    pieces = export(kept.store, kept.files, owner, id, format=cast(Format, wanted))
+    headers = {**_INERT, "content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
+    return StreamingResponse(_encoded(pieces), media_type=media_type, headers=headers)
+
+
+async def _encoded(pieces: AsyncIterator[str]) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        yield piece.encode("utf-8", "replace")
+
+
+async def _import(kept: Kept, owner: str, request: Request) -> Response:
+    name = unquote(request.headers.get("x-filename", "the file")).replace("\\", "/").rpartition("/")[2][:200]
+    with tempfile.TemporaryFile() as file:
+        size = 0
+        async for piece in request.stream():
+            size += len(piece)
+            if size > _LARGEST_IMPORT:
+                raise InvalidRequest(f"a file to import has at most {_LARGEST_IMPORT // 1_000_000} MB")
+            file.write(piece)
+        file.seek(0)
+        result = await import_file(kept.store, kept.files, owner, file, name)
+    problems = [scrub(str(problem)) for problem in result.problems[:20]]
+    if result.already:
+        problems.append(f"{result.already} were here already.")
+    return JSONResponse({"conversations": result.conversations, "turns": result.turns, "problems": problems})
+
+
+def _shared(lab: Lab) -> Callable[[Request], Awaitable[Response]]:
+    """The page of a read-only link: the only answer that is given without asking whose browser it is."""
+
+    async def shared(request: Request) -> Response:
+        try:
+            kept = await lab.kept()
+            assert kept is not None
+            page = await shared_html(kept.store, kept.files, request.path_params["token"])
+        except NotStored:
+            text = "This link leads nowhere: it was ended, or the conversation was deleted."
+            return HTMLResponse(document("Not found", f"<p>{text}</p>"), status_code=404, headers=_INERT)
+        except StoreError:
+            text = "The conversation cannot be read just now: try again soon."
+            return HTMLResponse(document("Not now", f"<p>{text}</p>"), status_code=503, headers=_INERT)
+        return HTMLResponse(page, headers=_INERT)
+
+    return shared
 
 
 async def _file(kept: Kept, owner: str, request: Request) -> Response:

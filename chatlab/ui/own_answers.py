@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from chatlab.errors import AuthRequired, ChatlabError, InvalidRequest
+from chatlab.errors import AuthRequired, ChatlabError, ConfigError, InvalidRequest
 from chatlab.secret import scrubbed_traceback
 from chatlab.store import Conflict, NotStored, Unreachable
 from chatlab.ui.owner import owner_of
@@ -48,6 +48,8 @@ def answering(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
             return refused(str(exc), 404)
         except Conflict as exc:
             return refused(str(exc), 409)
+        except ConfigError as exc:  # an unknown backend was named: the configuration itself is fine
+            return refused(str(exc), 400)
         except Unreachable as exc:
             log.error("%s\n%s", exc, scrubbed_traceback(exc))
             return refused(str(exc), 503)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatlab.lab import Lab
+from chatlab.markup import CODE_CSS
 from chatlab.ui.compare_routes import CompareRoutes
 from chatlab.ui.kept_routes import kept_routes
 
@@ -32,9 +33,12 @@ class OwnRoutes:
     def __init__(self, app: ASGIApp, lab: Lab, path: str = "/") -> None:
         self._app = app
         self._path = path.rstrip("/")
+        compare = CompareRoutes(lab)
         below = [
+            Route("/code.css", _code_style),
             Mount("/static", StaticFiles(directory=_STATIC)),
-            Mount("/compare", routes=CompareRoutes(lab).routes()),
+            Mount("/compare", routes=compare.routes()),
+            Route("/shared/comparison/{token}", compare.handing_on.shared),
             *kept_routes(lab),
         ]
         routes = [Mount("/-", routes=below), Route("/compare", _compare_page(lab))]
@@ -48,6 +52,10 @@ class OwnRoutes:
     def _is_own(self, path: str) -> bool:
         below = path.removeprefix(self._path)
         return path.startswith(self._path) and (below.startswith("/-/") or below == "/compare")
+
+
+async def _code_style(_: Request) -> Response:
+    return Response(CODE_CSS, media_type="text/css", headers={"cache-control": "no-cache"})
 
 
 def _compare_page(lab: Lab) -> Callable[[Request], Awaitable[HTMLResponse]]:

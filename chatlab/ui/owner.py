@@ -12,9 +12,11 @@ import re
 import secrets
 from collections.abc import Mapping
 from http.cookies import SimpleCookie
+from urllib.parse import parse_qs
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "chatlab-browser"
@@ -56,6 +58,48 @@ class BrowserCookie:
             await send(message)
 
         await self._app(scope, receive, given)
+
+
+class Tabs:
+    """Whose each open page is. Gradio keeps what a page holds by a hash that the page itself made up: whoever
+    knew another's would read it. So a hash belongs to the browser that used it first."""
+
+    def __init__(self, most: int = 20_000) -> None:  # twice as many as Gradio keeps anything of
+        self._owners: dict[str, str | None] = {}
+        self._most = most
+
+    def admit(self, hash: str | None, owner: str | None) -> bool:
+        """Whether a page is this owner's."""
+        if not hash:
+            return True
+        first = self._owners.pop(hash, owner)
+        self._owners[hash] = first  # last again: the dict's order is that of use
+        if len(self._owners) > self._most:
+            del self._owners[next(iter(self._owners))]
+        return first == owner
+
+
+class OwnTabs:
+    """ASGI middleware that refuses the streams of a page to all but its owner."""
+
+    def __init__(self, app: ASGIApp, tabs: Tabs) -> None:
+        self._app = app
+        self._tabs = tabs
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            hash = _page_of(scope["path"], scope.get("query_string", b""))
+            if hash and not self._tabs.admit(hash, owner_of(HTTPConnection(scope).cookies)):
+                await PlainTextResponse("this page is somebody else's", 403)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _page_of(path: str, query: bytes) -> str | None:
+    if path.endswith("/queue/data"):
+        return parse_qs(query.decode("latin-1")).get("session_hash", [""])[0]
+    _, heartbeat, hash = path.rpartition("/heartbeat/")
+    return hash if heartbeat else None
 
 
 def _cookie(token: str, *, secure: bool, path: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,8 +18,10 @@ from chatlab.compare.intervals import (
     student_quantile,
     wilson,
 )
+from tests.compare.peers import scipy
 
 
+@pytest.mark.heavy
 @given(st.floats(-30, 30), st.integers(1, 1500))
 def test_students_t_is_scipys(t: float, df: int) -> None:
     # Above 1000 degrees it is the normal, which is off by less than 0.0004 there.
@@ -28,16 +29,19 @@ def test_students_t_is_scipys(t: float, df: int) -> None:
     assert student_p(t, df) == pytest.approx(2 * scipy.stats.t.sf(abs(t), df), abs=tolerance)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("df", [1, 2, 3, 5, 30, 999, 1000, 1001])
 def test_students_quantile_is_scipys(df: int) -> None:
     assert student_quantile(df) == pytest.approx(scipy.stats.t.ppf(0.975, df), abs=0.003)
 
 
+@pytest.mark.heavy
 @given(st.floats(-8, 8))
 def test_the_normal_p_value_is_scipys(z: float) -> None:
     assert normal_p(z) == pytest.approx(2 * scipy.stats.norm.sf(abs(z)), abs=1e-12)
 
 
+@pytest.mark.heavy
 @given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_shares_are_judged_as_scipys_binomial_test_does(case: tuple[int, int]) -> None:
     successes, trials = case
@@ -53,6 +57,7 @@ def test_no_trials_have_no_share() -> None:
     assert wilson(0, 0) is None
 
 
+@pytest.mark.heavy
 def test_ten_thousand_votes_are_tested_exactly() -> None:
     assert sign_p(4900, 10_000) == pytest.approx(scipy.stats.binomtest(4900, 10_000).pvalue, rel=1e-9)
 
@@ -76,6 +81,7 @@ def test_holm_of_a_known_example() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("units", [6, 12, 200])
 def test_the_bootstrap_interval_of_a_mean_is_students(units: int) -> None:
     """What the expansion is for: percentiles alone would be too narrow by about a quarter for six units."""

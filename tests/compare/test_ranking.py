@@ -6,10 +6,8 @@ from dataclasses import replace
 from itertools import combinations
 from time import perf_counter
 
-import choix
 import numpy as np
 import pytest
-import scipy.optimize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +15,7 @@ from chatlab.compare.bradley_terry import PRIOR, TIE_PRIOR
 from chatlab.compare.judgements import WINNERS, Judgement
 from chatlab.compare.ranking import Ranking, rank
 from tests.compare.judging import LANES, drawn, judged, judgements
+from tests.compare.peers import choix, scipy
 
 COUNTS = {
     ("a", "b"): (31, 12, 9),
@@ -82,6 +81,7 @@ def test_where_ties_are_half_wins_intervals_are_a_little_wider_than_arena_ranks_
         assert 1.0 <= (one.interval.high - one.interval.low) / (high - low) <= 1.2
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("counts", [COUNTS, {("a", "b"): (5, 0, 0), ("b", "c"): (3, 1, 2)}])
 def test_ties_as_half_wins_are_what_choix_finds_for_each_judgement_twice(
     counts: dict[tuple[str, str], tuple[int, int, int]],
@@ -96,6 +96,7 @@ def test_ties_as_half_wins_are_what_choix_finds_for_each_judgement_twice(
     assert [ours[name] for name in names] == pytest.approx(found.tolist(), abs=1e-6)
 
 
+@pytest.mark.heavy
 def test_without_ties_the_model_is_the_bradley_terry_model_of_choix() -> None:
     counts = {pair: (won, lost, 0) for pair, (won, lost, _) in COUNTS.items()}
     data = [("abcd".index(one.preferred or ""), "abcd".index(_loser(one))) for one in judged(counts)]
@@ -109,6 +110,7 @@ def _loser(one: Judgement) -> str:
     return one.model_b if one.winner == "model_a" else one.model_a
 
 
+@pytest.mark.heavy
 @settings(max_examples=25, deadline=None)
 @given(st.lists(judgements(), min_size=1, max_size=30))
 def test_any_judgements_give_what_a_general_optimiser_finds_for_davidsons_likelihood(
@@ -286,6 +288,7 @@ def test_both_bad_counts_as_a_tie_or_is_left_out_and_is_told_apart_in_the_table(
     assert kept.table.win_rate(0, 1) == 20 / 44
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("prompts", "told"), [(5, False), (6, True), (12, True)])
 def test_a_lane_that_always_wins_is_told_apart_from_as_many_prompts_as_by_an_exact_sign_test(
     prompts: int, told: bool

@@ -87,7 +87,7 @@ async def test_all_lanes_start_together_and_one_that_stalls_or_fails_harms_no_ot
     script(backends, "breaks").fail = "middle"
     session = await made(backends, None, None)
     await session.ask("Hello")
-    assert all(session.running(lane.id) for lane in session.state.lanes), "the call returns at the start"
+    assert session.running(lane(session, "stalls").id), "the call waits for no answer"
     async for _ in session.changes():
         if not any(session.running(lane(session, name).id) for name in ("a", "b", "fails", "breaks")):
             break
@@ -104,22 +104,36 @@ async def test_all_lanes_start_together_and_one_that_stalls_or_fails_harms_no_ot
     assert script(backends, "stalls").open == 0, "its upstream is closed"
 
 
-async def test_every_turn_has_its_task_before_any_of_them_runs() -> None:
+async def test_every_lane_has_started_when_the_call_returns_and_no_start_waits_for_an_answer() -> None:
     backends = scripted("a", "b", "c")
-    began: list[int] = []
+    hold = asyncio.Event()
     for name in backends:
-        requests = script(backends, name).requests
-
-        class Noting(list):  # type: ignore[type-arg]
-            def append(self, request: Any) -> None:
-                tasks = [task.get_name() for task in asyncio.all_tasks()]
-                began.append(sum(name.startswith("turn ") for name in tasks))
-
-        script(backends, name).requests = Noting(requests)
+        script(backends, name).hold = hold
     session = await made(backends, None, None)
     await session.ask("Hello")
+    assert {task.get_name() for task in asyncio.all_tasks()} >= {f"turn {name}" for name in backends}
+    hold.set()
     await session.settled()
-    assert began[0] == 3
+    assert [text(session, name) for name in backends] == ["a says 1", "b says 1", "c says 1"]
+    await session.aclose()
+
+
+async def test_a_session_can_be_waited_for_and_stopped_while_its_lanes_start() -> None:
+    backends = scripted("a", "b", "c")
+    script(backends, "a").fail = "start"
+    session = await made(backends, None, None)
+    asking = asyncio.create_task(session.ask("Hello", repeats=5))
+    while not session.running():
+        await asyncio.sleep(0)
+    await session.settled()
+    assert asking.done() and not session.running()
+    assert text(session, "c").startswith("c says")
+    again = asyncio.create_task(session.ask("And you?", repeats=5))
+    while not session.running():
+        await asyncio.sleep(0)
+    await session.stop()
+    assert again.done() and not session.running()
+    assert {session.turn(id).status for id in session.state.places} <= {"finished", "failed", "stopped"}
     await session.aclose()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -50,10 +52,25 @@ def postgres() -> Iterator[Postgres]:
     made = Postgres(server, count())
     # What a test wrote need not survive a power loss.
     made.execute("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+    # The server is a process of its own, and would outlive a test run that is killed.
+    watch = subprocess.Popen([sys.executable, "-c", _STOP_AFTER_ME, folder], stdin=subprocess.PIPE)
     try:
         yield made
     finally:
         server.cleanup()
+        watch.communicate()
+
+
+_STOP_AFTER_ME = """
+import os, pathlib, shutil, signal, sys
+sys.stdin.read()  # ends when whoever started this closes it, or dies
+folder = pathlib.Path(sys.argv[1])
+try:
+    os.kill(int((folder / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+except OSError:
+    pass  # it was stopped
+shutil.rmtree(folder, ignore_errors=True)
+"""
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from chatlab.errors import StoreError
 from chatlab.store import schema_state
@@ -17,8 +18,7 @@ from tests.store.conftest import Postgres
 
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(store: SqlStore, url: str) -> None:
-    async with store._database.read() as connection:
-        assert await connection.run_sync(schema_state.differences) == []
+    assert await store._database.read(schema_state.differences) == []
     assert await schema_state.check(url, Path()) == "up to date"
     assert await schema_state.current(url, Path()) == "0001"
     await schema_state.upgrade(url, Path())
@@ -36,14 +36,12 @@ async def test_the_migrations_make_the_tables_that_the_code_uses(store: SqlStore
 async def test_tables_that_somebody_changed_are_said_to_differ(
     store: SqlStore, url: str, change: str
 ) -> None:
-    async with store._database.write() as connection:
-        await connection.exec_driver_sql(change)
+    await store._database.write(Connection.exec_driver_sql, change)
     assert await schema_state.check(url, Path()) == "differs"
 
 
 async def test_a_database_of_a_newer_chatlab_is_left_alone(store: SqlStore, url: str) -> None:
-    async with store._database.write() as connection:
-        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    await store._database.write(Connection.exec_driver_sql, "UPDATE alembic_version SET version_num = '9999'")
     assert await schema_state.check(url, Path()) == "ahead"
     for attempt in (open_store(url), schema_state.upgrade(url, Path())):
         with pytest.raises(StoreError, match="newer chatlab"):

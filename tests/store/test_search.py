@@ -107,7 +107,7 @@ async def test_a_title_is_found_by_what_it_is_now(store: Store) -> None:
 
 
 async def test_what_is_purged_is_not_in_the_index_either(store: SqlStore) -> None:
-    from sqlalchemy import text
+    from sqlalchemy import Connection, text
 
     from chatlab.store import now
 
@@ -116,11 +116,14 @@ async def test_what_is_purged_is_not_in_the_index_either(store: SqlStore) -> Non
     await store.delete(ME, chat.id)
     assert await titles(store, "cats") == []
     await store.purge(deleted_before=now())
-    async with store._database.read() as connection:
-        assert (await connection.execute(text("SELECT count(*) FROM documents"))).scalar_one() == 0
-        if connection.dialect.name == "sqlite":
-            found = text("SELECT count(*) FROM documents_words WHERE documents_words MATCH 'cats'")
-            assert (await connection.execute(found)).scalar_one() == 0
+
+    def left(connection: Connection, query: str) -> int:
+        return connection.execute(text(query)).scalar_one()
+
+    assert await store._database.read(left, "SELECT count(*) FROM documents") == 0
+    if store._database.sqlite:
+        found = "SELECT count(*) FROM documents_words WHERE documents_words MATCH 'cats'"
+        assert await store._database.read(left, found) == 0
 
 
 async def test_lanes_of_a_comparison_are_not_found_among_the_chats(store: Store) -> None:

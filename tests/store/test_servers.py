@@ -8,7 +8,9 @@ import sys
 from dataclasses import replace
 from datetime import timedelta
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql.base import PGDialect as PostgreSQL
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect as SQLite
 
 from chatlab.messages import TextPart
 from chatlab.store import _servers
@@ -20,11 +22,8 @@ ME = "owner-1"
 
 async def pretend(store: SqlStore, assignment: str, **values: object) -> None:
     """Changes how this store's server looks to others."""
-    async with store._database.write() as connection:
-        await connection.execute(
-            text(f"UPDATE servers SET {assignment} WHERE token = :token"),
-            {"token": store._server.token, **values},
-        )
+    change = text(f"UPDATE servers SET {assignment} WHERE token = :token")
+    await store._database.write(Connection.execute, change, {"token": store._server.token, **values})
 
 
 async def running(store: SqlStore) -> str:
@@ -83,9 +82,9 @@ async def test_a_server_elsewhere_is_dead_once_it_was_not_heard_of_for_a_minute(
 def _stored(store: SqlStore, moment: object) -> object:
     from chatlab.store.schema import Moment
 
-    dialect = store._database._engine.dialect
+    dialect = (SQLite if store._database.sqlite else PostgreSQL)()
     value = Moment().process_bind_param(moment, dialect)  # type: ignore[arg-type]
-    return str(value) if dialect.name == "sqlite" else value
+    return str(value) if store._database.sqlite else value
 
 
 async def test_a_server_that_was_taken_for_dead_may_still_bring_its_answer(store: SqlStore, url: str) -> None:
@@ -119,10 +118,9 @@ async def test_a_server_goes_on_saying_that_it_is_there(store: SqlStore, monkeyp
         await pretend(store, "seen = :seen", seen=_stored(store, _servers.now() - timedelta(hours=1)))
         async with asyncio.timeout(10):
             while True:
-                async with store._database.read() as connection:
-                    query = text("SELECT count(*) FROM servers WHERE seen > :since")
-                    since = _stored(store, _servers.now() - timedelta(minutes=1))
-                    if (await connection.execute(query, {"since": since})).scalar_one():
-                        break
+                since = _stored(store, _servers.now() - timedelta(minutes=1))
+                query = text("SELECT count(*) FROM servers WHERE seen > :since")
+                if await store._database.read(Connection.scalar, query, {"since": since}):
+                    break
     finally:
         sql.BEAT = before

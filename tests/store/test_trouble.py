@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from chatlab.store import Store, Unreachable, schema_state
 from chatlab.store.sql import SqlStore, open_store
@@ -48,9 +49,12 @@ async def test_a_locked_file_is_unreachable_and_nothing_was_written(sqlite: SqlS
 
 async def test_a_full_disk_is_unreachable_and_what_was_there_is_there(sqlite: SqlStore) -> None:
     chat = await sqlite.create(ME)
-    async with sqlite._database.write() as connection:
-        [[pages]] = (await connection.exec_driver_sql("PRAGMA page_count")).all()
-        await connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 5}")
+
+    def fill(connection: Connection) -> None:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 5}")
+
+    await sqlite._database.write(fill)
     with pytest.raises(Unreachable, match="full"):
         await sqlite.save([turn_in(chat, "x" * 100_000, status="finished")])
     assert await sqlite.turns(ME, chat.id) == []

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from chatlab.store import Conflict, OwnerSummary, StoredConversation
+from chatlab.store import Conflict, NotStored, OwnerSummary, StoredConversation
 from chatlab.store.sql import SqlStore
 from tests.store.values import finished, with_file
 
@@ -37,6 +37,15 @@ async def test_an_id_that_is_taken_is_a_conflict_and_nothing_is_written(store: S
         await store.adopt(other, [] if taken == "conversation" else clash)
     assert await store.turns("ann", "c1") == TURNS
     assert [(one.owner, one.conversations) for one in await store.owners()] == [("ann", 1)]
+
+
+async def test_a_turn_that_follows_none_that_is_there_is_refused_with_all_that_came_with_it(
+    store: SqlStore,
+) -> None:
+    lost = finished(CHAT, "go on", "gladly", id="t3", parent="nowhere", created=WHEN)
+    with pytest.raises(NotStored, match="no such turn before this one"):
+        await store.adopt(CHAT, [*TURNS, lost])
+    assert list(await store.owners()) == []
 
 
 async def test_owners_are_listed_by_when_they_last_wrote(store: SqlStore) -> None:

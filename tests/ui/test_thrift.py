@@ -71,6 +71,6 @@ async def test_every_event_of_an_answer_leaves_the_page_with_the_whole_value(
             expected = [value.model_dump() for value in whole]
             assert page_shows.values == [*expected, expected[-1]]
             assert page_shows.edited > 10
-            titles = [(message["metadata"] or {}).get("title") for message in shown]
-            assert any(titles)
-            assert question in str(shown[-len(titles) :])
+            assert any((message["metadata"] or {}).get("title") for message in shown), (
+                "no reasoning, no tools"
+            )

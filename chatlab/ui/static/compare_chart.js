@@ -46,5 +46,5 @@ export const timings = (measured, caption) => {
         `${seconds(lane.first)} / ${seconds(lane.total)} · ${known(lane.rate)} tok/s${lane.count > 1 ? ` · median of ${lane.count}` : ""}`),
     );
   });
-  return make("figure", {}, drawing, make("figcaption", {}, `${caption}: first token (light) / total`));
+  return make("figure", {}, drawing, make("figcaption", {}, `${caption}: time to the first token / total`));
 };

@@ -1,138 +1,193 @@
 // One round: the message, every lane's answer side by side, the timings, and what was voted.
 import { button, known, make, safe, seconds } from "./dom.js";
 import { timings } from "./compare_chart.js";
+import { difference, edit, receipts } from "./compare_dialogs.js";
 
-export const key = (round, lane, repeat) => `${round}/${lane}/${repeat}`;
-
-// The answer cards of the page by key, so that a paint touches one of them and nothing else.
-export const cards = new Map();
-
-const folded = (title, ...content) => make("details", {}, make("summary", {}, title), ...content);
-
-const figures = (found) => make("p", { className: "figures" }, [
-  `first token ${seconds(found.first_token)}`, `total ${seconds(found.total)}`,
-  `${known(found.tokens_per_second)} tokens/s`, `longest stall ${seconds(found.longest_stall)}`,
-  `${known(found.input)} tokens in, ${known(found.output)} out`,
-  found.cost === null || found.cost === undefined ? null : `cost ${Number(found.cost.toPrecision(4))}`,
-  found.finish ? `finish ${found.finish}` : null, found.model || null,
-].filter(Boolean).join(" · "));
-
-const body = (answer) => [
-  ...(answer.thoughts || []).map((one) => folded(`${one.title}${one.seconds ? ` (${seconds(one.seconds)})` : ""}`, safe(one.html))),
-  ...(answer.tools || []).map((tool) => folded(`Tool: ${tool.name}${tool.seconds ? ` (${seconds(tool.seconds)})` : ""}`,
-    make("pre", {}, tool.arguments || ""), tool.result === null || tool.result === undefined ? null : make("pre", {}, tool.result))),
-  safe(answer.html || ""),
-  ...(answer.notices || []).map((notice) => make("p", { className: "notice" }, `Note: ${notice}`)),
-  answer.error ? make("p", { className: "error", role: "alert" }, `⚠ ${answer.error}`) : null,
-  answer.names_itself ? make("p", { className: "notice" }, "This answer names its own model; a vote on it is marked.") : null,
-  answer.copied_from ? make("p", { className: "notice" }, "Continued from the picked answer.") : null,
-  answer.figures ? figures(answer.figures) : null,
-];
-
-const answerCard = (view, round, lane, answer, repeat, act) => {
-  const card = make("article", { className: `answer ${answer.status}`, "data-lane": lane.id, "aria-label": `${lane.name}'s answer` });
-  const settled = make("div", { className: "settled" });
-  const tail = make("div", { className: "tail" });
-  const running = pending(answer);
-  const name = make("header", {}, make("strong", {}, lane.name),
-    lane.model && lane.model !== lane.name ? make("span", { className: "quiet" }, lane.model) : null,
-    make("span", { className: "status" }, answer.status === "finished" ? "" : answer.status));
-  if (running) { settled.append(...body(answer).filter(Boolean)); card.append(name, settled, tail); }
-  else card.append(name, ...body(answer).filter(Boolean));
-  const tools = make("div", { className: "tools" });
-  if (running) tools.append(button("Stop", () => act.stop(lane.id)));
-  else {
-    tools.append(button("Receipt", () => act.receipt(round.id, lane.id)), button("Retry", () => act.retry(round.id, [lane.id])));
-    if (view.mode === "shared") {
-      tools.append(button(round.picked === lane.id ? "✓ Picked" : "Continue from this", () => act.pick(round.id, lane.id, repeat),
-        { "aria-pressed": String(round.picked === lane.id) }));
-    }
-    if (act.chat && !view.hidden) tools.append(button("Continue in Chat", () => act.chat(lane.id)));
-  }
-  card.append(tools);
-  cards.set(key(round.id, lane.id, repeat), { card, settled, tail, name });
-  return card;
-};
-
-// An answer has ended: its card alone is drawn anew, or the whole round once every lane is done.
-export const settle = (view, round, lane, repeat, act) => {
-  const found = cards.get(key(round.id, lane, repeat));
-  const about = view.lanes.find((one) => one.id === lane);
-  if (!found || !about) return;
-  if (Object.values(round.answers).flat().every((one) => !pending(one))) {
-    found.card.closest(".round").replaceWith(drawRound(view, round, act));
-  } else {
-    found.card.replaceWith(answerCard(view, round, about, round.answers[lane][repeat], repeat, act));
-  }
-};
+const FEW = 6; // pairs of lanes that are shown unfolded
 
 export const pending = (answer) => answer.status === "running" || answer.status === "waiting";
 
+// The answer cards of the page by key, so that a paint touches one of them and nothing else.
+export const cards = new Map();
+const key = (round, lane, repeat) => `${round}/${lane}/${repeat}`;
+
+const folded = (title, ...content) => make("details", {}, make("summary", {}, title), ...content);
+
+const figures = (found, lane) => make("p", { className: "figures" }, [
+  ["first token", seconds(found.first_token)], ["total", seconds(found.total)], ["", known(found.tokens_per_second), " tokens/s"],
+  ["longest stall", seconds(found.longest_stall)], ["", known(found.input), " tokens in"], ["", known(found.output), " out"],
+  ["cost", found.cost === null || found.cost === undefined ? "–" : String(Number(found.cost.toPrecision(4)))],
+  ["finish:", found.finish || "–"], ["model:", found.model && found.model !== lane.model ? found.model : "–"],
+].filter(([, value]) => value !== "–").map(([name, value, unit]) => `${name} ${value}${unit || ""}`.trim()).join(" · "));
+
+const body = (answer, lane) => [
+  ...(answer.thoughts || []).map((one) => folded(`${one.title}${one.seconds ? ` (${seconds(one.seconds)})` : ""}`, safe(one.html))),
+  ...(answer.tools || []).map((tool) => folded(`Tool: ${tool.name}${tool.seconds ? ` (${seconds(tool.seconds)})` : ""}`,
+    make("pre", { tabindex: "0" }, tool.arguments || ""),
+    tool.result === null || tool.result === undefined ? null : make("pre", { tabindex: "0" }, tool.result))),
+  safe(answer.html || ""),
+  ...(answer.notices || []).map((notice) => make("p", { className: "notice" }, `Note: ${notice}`)),
+  answer.error ? make("p", { className: "error" }, answer.error) : null,
+  answer.names ? make("p", { className: "notice names" }, "This answer names a model: a vote on it may be marked.") : null,
+  answer.figures ? figures(answer.figures, lane) : null,
+].filter(Boolean);
+
+const answerCard = (page, round, lane, answer, repeat) => {
+  const { view } = page;
+  const many = round.answers[lane.id].length > 1;
+  const running = pending(answer);
+  const alone = !view.hidden || view.reveal === "as they come";
+  const card = make("article", { className: `answer ${answer.status}`, "data-lane": lane.id, "aria-busy": running ? "true" : null,
+    "aria-label": `${lane.name}${many ? `, repeat ${repeat + 1}` : ""}` });
+  const settled = make("div", { className: "settled" });
+  const tail = make("div", { className: "tail" });
+  const status = make("span", { className: "status" }, answer.status === "finished" ? "" : answer.status);
+  const name = make("header", {}, make("strong", {}, lane.name, many ? ` · ${repeat + 1}` : ""),
+    lane.model && lane.model !== lane.name ? make("span", { className: "quiet" }, lane.model) : null, status);
+  card.append(name, ...(running ? [settled, tail] : body(answer, lane)));
+  const tools = make("div", { className: "tools" });
+  if (running && alone) tools.append(button("Stop", () => page.session("/stop", "POST", { lane: lane.id }), { "aria-label": `Stop ${lane.name}` }));
+  if (!running) {
+    if (!view.hidden) tools.append(button("Receipt", () => receipts(page, round.id, lane.id)));
+    if (alone) tools.append(button("Retry", () => page.session("/retry", "POST", { round: round.id, lanes: [lane.id] })));
+    const shared = view.mode === "shared";
+    if (shared || (many && !view.hidden)) {
+      const on = shared ? round.picked === lane.id : round.standing[lane.id] === repeat;
+      tools.append(button(on ? (shared ? "Picked" : "Continues from this") : "Continue from this",
+        () => page.session("/pick", "POST", { round: round.id, lane: lane.id, repeat }), { "aria-pressed": String(on) }));
+    }
+  }
+  card.append(tools);
+  if (running) cards.set(key(round.id, lane.id, repeat), { card, settled, tail, status });
+  else cards.delete(key(round.id, lane.id, repeat));
+  return card;
+};
+
+// An answer has ended while others of its round have not: its card alone is drawn anew.
+export const settle = (page, round, lane, repeat) => {
+  const found = cards.get(key(round.id, lane, repeat));
+  const about = page.view.lanes.find((one) => one.id === lane);
+  if (found && about) found.card.replaceWith(answerCard(page, round, about, round.answers[lane][repeat], repeat));
+};
+
 // Adds what arrived to a running answer. The settled blocks stay as they are; only the last one is drawn anew.
-export const paint = ({ round, lane, repeat, add, tail, status }) => {
+export const paint = ({ round, lane, repeat, add, tail, doing }) => {
   const found = cards.get(key(round, lane, repeat));
   if (!found) return;
   if (add) found.settled.insertAdjacentHTML("beforeend", add);
   if (tail !== undefined) found.tail.innerHTML = tail;
-  if (status) found.name.querySelector(".status").textContent = status === "finished" ? "" : status;
+  if (doing !== undefined) found.status.textContent = doing;
 };
 
-const votes = (view, round, act) => {
-  const lanes = view.lanes.filter((lane) => round.answers[lane.id]);
-  const panel = make("div", { className: "votes", role: "group", "aria-label": "Votes" });
-  for (const criterion of view.criteria) {
-    const given = round.votes[criterion];
-    const vote = (best) => act.vote(round.id, {
-      criterion, best,
-      reasons: [...reasons.querySelectorAll("input:checked")].map((input) => input.value), note: note.value,
-    });
-    const option = (best, text) => button(text, () => vote(best), { "aria-pressed": String(Boolean(given && given.best === best)) });
-    const reasons = make("span", { className: "reasons" }, view.reasons.map((reason) => {
-      const input = make("input", { type: "checkbox", value: reason, onchange: () => given && vote(given.best) });
-      input.checked = Boolean(given && given.reasons.includes(reason));
-      return make("label", {}, input, reason);
-    }));
-    const note = make("input", { type: "text", placeholder: "note", "aria-label": `Note on ${criterion}`, maxlength: "500",
-      onchange: () => given && vote(given.best) });
-    note.value = given ? given.note : "";
-    panel.append(make("div", { className: "vote" },
-      make("span", { className: "criterion" }, criterion === "overall" && view.criteria.length === 1 ? "Best" : criterion),
-      lanes.map((lane) => option(lane.id, lane.name)), option("tie", "Tie"), option("bad", "All bad"),
-      folded(given && given.note ? "Reasons, note ✎" : "Reasons, note", reasons, note),
-      given && given.changes ? make("span", { className: "quiet" }, `changed ${given.changes}×`) : null,
-      given && given.marked && given.marked.length ? make("span", { className: "notice" }, `marked: ${given.marked.join("; ")}`) : null));
+// Running answers are painted from their beginning again.
+export const restart = () => {
+  for (const [name, { card, settled, tail }] of cards) {
+    if (!card.isConnected) cards.delete(name);
+    settled.replaceChildren();
+    tail.replaceChildren();
   }
-  return panel;
 };
 
-export const drawRound = (view, round, act) => {
+const pair = (page, round, a, b, value) => button(
+  `${a.name} and ${b.name}${value === undefined ? "" : `: ${Math.round(value * 100)} %`}`,
+  () => difference(page, round.id, a.id, b.id), { title: "Words that agree; shows the difference" });
+
+// Agreement and spread take the server a while: they are asked for once all have answered.
+const seen = new Map();
+const glance = (page, round, lanes, element) => {
+  const sign = JSON.stringify([page.view.hidden, lanes.map((lane) => [lane.id, lane.name]), round.answers]);
+  const draw = (found) => {
+    const pairs = lanes.flatMap((a, at) => lanes.slice(at + 1).map((b) =>
+      pair(page, round, a, b, found.agreement[`${a.id}|${b.id}`] ?? found.agreement[`${b.id}|${a.id}`])));
+    const values = Object.values(found.agreement).map((value) => Math.round(value * 100));
+    const range = values.length ? `: ${Math.min(...values)} to ${Math.max(...values)} %` : "";
+    element.replaceChildren(
+      pairs.length <= FEW
+        ? make("div", { className: "agreement" }, make("span", { className: "quiet" }, "Agreement"), pairs)
+        : folded(`Agreement of ${pairs.length} pairs${range}`, make("div", { className: "agreement" }, pairs)),
+      ...found.spread.map((one) => make("div", { className: "spread" }, make("strong", {}, `Spread: ${one.measure}`),
+        make("ul", {}, [...one.lanes, ...one.differences].map((line) => make("li", {}, line))))));
+  };
+  const before = seen.get(round.id);
+  if (before && before.sign === sign) return draw(before.found);
+  draw({ agreement: {}, spread: [] });
+  page.tried(async () => {
+    const found = await page.api(page.below(`/rounds/${round.id}/glance`));
+    seen.set(round.id, { sign, found });
+    draw(found);
+  });
+};
+
+const bestName = (page, best) =>
+  best === "tie" ? "Tie" : best === "bad" ? "All bad" : (page.view.lanes.find((lane) => lane.id === best) || { name: "a removed lane" }).name;
+
+const votesGiven = (page, round) => {
+  const given = Object.entries(round.votes);
+  return given.length ? make("p", { className: "quiet" }, `Votes: ${given.map(([criterion, vote]) =>
+    `${criterion}: ${bestName(page, vote.best)}${vote.reasons.length ? ` (${vote.reasons.join(", ")})` : ""}${vote.note ? ` “${vote.note}”` : ""}${vote.marked.length ? ` [${vote.marked.join("; ")}]` : ""}`).join(" · ")}`) : null;
+};
+
+// What is written but not sent yet is kept while the round is drawn anew.
+const drafts = new Map();
+const votes = (page, round, lanes) => make("div", { className: "votes", role: "group", "aria-label": "Votes" }, page.view.criteria.map((criterion) => {
+  const given = round.votes[criterion];
+  const draftOf = `${round.id}/${criterion}`;
+  const draft = drafts.get(draftOf) || { reasons: given ? given.reasons : [], note: given ? given.note : "", open: false };
+  drafts.set(draftOf, draft);
+  const vote = (best) => page.session("/votes", "POST", { round: round.id, criterion, best, reasons: draft.reasons, note: draft.note });
+  const option = (best, text) => button(text, () => vote(best), { "aria-pressed": String(Boolean(given && given.best === best)) });
+  const reasons = page.view.reasons.map((reason) => {
+    const input = make("input", { type: "checkbox", "aria-label": reason, onchange: () => {
+      draft.reasons = input.checked ? [...draft.reasons, reason] : draft.reasons.filter((one) => one !== reason);
+      if (given) vote(given.best);
+    } });
+    input.checked = draft.reasons.includes(reason);
+    return make("label", {}, input, reason);
+  });
+  const note = make("input", { type: "text", placeholder: "note", "aria-label": `Note on ${criterion}`, maxlength: "2000",
+    oninput: () => { draft.note = note.value; }, onchange: () => given && vote(given.best) });
+  note.value = draft.note;
+  const more = make("details", { open: draft.open, ontoggle: () => { draft.open = more.open; } },
+    make("summary", {}, "Reasons, note"), make("span", { className: "reasons" }, reasons), note);
+  return make("div", { className: "vote", "data-criterion": criterion },
+    make("span", { className: "criterion" }, criterion === "overall" && page.view.criteria.length === 1 ? "Best" : criterion),
+    lanes.map((lane) => option(lane.id, lane.name)), option("tie", "Tie"), option("bad", "All bad"), more,
+    given && given.changes ? make("span", { className: "quiet" }, `changed ${given.changes}×`) : null,
+    given && given.marked.length ? make("span", { className: "notice" }, `marked: ${given.marked.join("; ")}`) : null);
+}));
+
+const question = (page, round) => {
+  const names = round.only && round.only.map((id) => (page.view.lanes.find((lane) => lane.id === id) || { name: "a removed lane" }).name);
+  return make("div", { className: "question" }, safe(round.text_html),
+    round.files.length ? make("p", { className: "quiet" }, `With ${round.files.join(", ")}`) : null,
+    make("span", { className: "tools" },
+      names ? make("span", { className: "quiet" }, `only to ${names.join(", ")}`) : null,
+      round.versions > 1 ? make("span", { className: "quiet" }, `version ${round.version} of ${round.versions}`) : null,
+      button("Edit", () => edit(page, round)), button("Retry all", () => page.session("/retry", "POST", { round: round.id }))));
+};
+
+export const drawRound = (page, round, newest) => {
+  const { view } = page;
   const lanes = view.lanes.filter((lane) => round.answers[lane.id]);
   const done = lanes.every((lane) => !round.answers[lane.id].some(pending));
-  const question = make("div", { className: "question" }, safe(round.text_html),
-    (round.files || []).map((file) => make("span", { className: "file" }, `${file}`)),
-    round.only ? make("span", { className: "quiet" }, `only to ${round.only.map((id) => (view.lanes.find((lane) => lane.id === id) || { name: "a removed lane" }).name).join(", ")}`) : null,
-    make("span", { className: "tools" },
-      button("Edit", () => act.edit(round)), button("Retry all", () => act.retry(round.id)),
-      round.siblings && round.siblings.count > 1 ? make("span", { className: "quiet" }, `version ${round.siblings.index} of ${round.siblings.count}`) : null));
-  const grid = make("div", { className: "answers" }, lanes.map((lane) =>
-    make("div", { className: "column", "data-lane": lane.id },
-      round.answers[lane.id].map((answer, repeat) => answerCard(view, round, lane, answer, repeat, act)))));
-  grid.style.setProperty("--lanes", lanes.length);
-  const section = make("section", { className: "round", "data-round": round.id, "aria-label": "Round" }, question, grid);
-  if (round.mismatches && round.mismatches.length) {
-    section.append(make("div", { className: "error", role: "alert" }, round.mismatches.map((one) => make("p", {}, `⚠ ${one}`))));
+  const grid = make("div", { className: "answers" }, view.lanes.map((lane) =>
+    make("div", { className: "column", "data-lane": lane.id }, round.answers[lane.id]
+      ? round.answers[lane.id].map((answer, repeat) => answerCard(page, round, lane, answer, repeat))
+      : make("p", { className: "quiet absent" }, round.copied && round.copied[lane.id] ? `goes on from ${round.copied[lane.id]}'s answer` : "not asked"))));
+  const section = make("section", { className: "round", "data-round": round.id, "aria-label": "Round" }, question(page, round), grid);
+  section.append(...round.mismatches.map((one) => make("p", { className: "error wide", role: "alert" }, one)));
+  if (!done) return section;
+  const below = make("div", { className: "below" });
+  section.append(below);
+  if (lanes.length > 1) {
+    const compared = make("div", {});
+    glance(page, round, lanes, compared);
+    below.append(compared);
   }
-  if (done && lanes.length > 1) {
-    const agreement = Object.entries(round.agreement || {}).map(([pair, value]) => {
-      const [a, b] = pair.split("|").map((id) => view.lanes.find((lane) => lane.id === id));
-      return a && b ? button(`${a.name} ≟ ${b.name}: ${Math.round(value * 100)} %`, () => act.difference(round.id, a.id, b.id),
-        { title: "Share of words in common; click for the difference" }) : null;
-    });
-    section.append(make("div", { className: "agreement", "aria-label": "Agreement" }, agreement.filter(Boolean)));
-    const measured = lanes.map((lane) => ({ name: lane.name, figures: round.answers[lane.id].map((one) => one.figures).filter(Boolean) }));
-    if (measured.some((lane) => lane.figures.length)) section.append(timings(measured, "This round") || "");
-    if (round.spread) section.append(make("p", { className: "quiet" }, round.spread));
-    section.append(votes(view, round, act));
-  }
+  const measured = lanes.map((lane) => ({ name: lane.name, figures: round.answers[lane.id].map((one) => one.figures).filter(Boolean) }));
+  const chart = measured.some((lane) => lane.figures.length) ? timings(measured, "This round") : null;
+  if (chart) below.append(chart);
+  const judged = newest && lanes.length > 1 ? votes(page, round, lanes) : votesGiven(page, round);
+  if (judged) below.append(judged);
   return section;
 };

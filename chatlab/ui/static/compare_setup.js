@@ -13,9 +13,14 @@ const choice = (label, values, chosen, onchange) => {
 export const laneForm = (options, given = {}) => {
   const element = make("div", { className: "lane-form" });
   const backend = choice("Backend", options.backends.map((one) =>
-    [one.name, one.ready ? `${one.label} (${one.ready})` : one.label]), given.backend, () => draw());
+    [one.name, one.ready ? `${one.label} (${one.ready})` : one.label]), given.backend, () => {
+    if (label.value === named) label.value = ""; // it was the other backend's
+    draw();
+  });
   const label = make("input", { type: "text", maxlength: "60", placeholder: "the backend's name" });
-  label.value = given.label || "";
+  const own = (options.backends.find((one) => one.name === given.backend) || {}).label;
+  const named = given.label && given.label !== own ? given.label : "";
+  label.value = named;
   const system = make("textarea", { rows: "2", placeholder: "as configured" });
   system.value = given.system || "";
   const inputs = new Map();

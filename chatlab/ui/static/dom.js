@@ -38,10 +38,30 @@ export const asking = (root) => async (path, method = "GET", body) => {
   return said;
 };
 
+// A button that unfolds others; it folds again when one is chosen, at Escape, and at a click elsewhere.
+export const menu = (label, shown, ...items) =>
+  make("details", { className: "menu", onclick: (event) => {
+    if (event.target.closest("button")) event.currentTarget.open = false;
+  } }, make("summary", { "aria-label": label, title: label }, shown), make("div", {}, ...items));
+
+document.addEventListener("click", (event) => {
+  for (const open of document.querySelectorAll("details.menu[open]")) if (!open.contains(event.target)) open.open = false;
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const open of document.querySelectorAll("details.menu[open]")) {
+    open.open = false;
+    open.querySelector("summary").focus();
+    event.preventDefault();
+  }
+});
+
 export const seconds = (value) => {
   if (value === null || value === undefined) return "–";
   if (value >= 1) return `${value.toFixed(2)} s`;
-  return `${value < 0.1 ? Number((value * 1000).toPrecision(3)) : Math.round(value * 1000)} ms`;
+  if (value < 0.001) return "under 1 ms";
+  return value < 0.01 ? `${(value * 1000).toFixed(1)} ms` : `${Math.round(value * 1000)} ms`;
 };
-export const known = (value, digits = 0) =>
-  value === null || value === undefined ? "–" : Number(value).toFixed(digits);
+export const known = (value) =>
+  value === null || value === undefined ? "–"
+    : value >= 100_000 ? "over 100,000" : Math.round(value).toLocaleString("en");

@@ -1,6 +1,6 @@
 // The list of conversations beside the chat. Everything here is asked of this page's own server, and text
 // is only ever set as text. `root` is where the app is mounted; `open` shows a conversation, "" a new one.
-import { asking, button, make } from "./dom.js";
+import { asking, button, make, menu } from "./dom.js";
 
 export function sidebar(element, { root, open, sharing }) {
   const api = asking(root);
@@ -14,7 +14,17 @@ export function sidebar(element, { root, open, sharing }) {
   const list = make("div", { className: "chatlab-list", role: "list" });
   const told = make("div", { className: "chatlab-told", role: "status" });
   const end = make("div", { className: "chatlab-end" });
-  element.replaceChildren(fresh, search, list, told);
+  const FORMATS = [["jsonl", "JSONL"], ["markdown", "Markdown"], ["html", "HTML"]];
+  const chosenFile = make("input", {
+    type: "file", hidden: true, accept: ".json,.jsonl", "aria-label": "Conversations to import",
+    onchange: () => { for (const file of chosenFile.files) bring(file); chosenFile.value = ""; },
+  });
+  const foot = make("div", { className: "chatlab-foot" },
+    button("Import…", () => chosenFile.click()),
+    menu("Export all conversations", "Export all…",
+      ...FORMATS.map(([format, text]) => button(text, () => download(`export?format=${format}`)))),
+    chosenFile);
+  element.replaceChildren(fresh, search, list, told, foot);
 
   let chosen = "", next = null, asked = 0, loading = false;
 
@@ -44,24 +54,18 @@ export function sidebar(element, { root, open, sharing }) {
     const title = act("chatlab-title", conversation.title || "Untitled", conversation.title || "Untitled",
       () => choose(conversation.id, conversation.turn));
     if (conversation.snippet) title.append(snippet(conversation.snippet));
-    const menu = act("chatlab-menu", "⋯", `More about ${conversation.title || "Untitled"}`, () => {
-      const shown = made.querySelector(".chatlab-actions");
-      element.querySelectorAll(".chatlab-actions").forEach((other) => other.remove());
-      menu.setAttribute("aria-expanded", String(!shown));
-      if (!shown) made.append(actions(conversation, made));
-    });
-    menu.setAttribute("aria-expanded", "false");
-    made.append(title, menu);
+    const more = menu(`More about ${conversation.title || "Untitled"}`, "⋯", ...actions(conversation, made));
+    made.append(title, more);
     if (conversation.id === chosen) made.setAttribute("aria-current", "true");
     return made;
   };
 
   const actions = (conversation, made) => {
-    const shown = make("div", { className: "chatlab-actions" });
-    const add = (text, what) => shown.append(button(text, () => { shown.remove(); what(); }));
+    const shown = [];
+    const add = (text, what) => shown.push(button(text, what));
     add("Rename", () => rename(conversation, made));
     add(conversation.pinned ? "Unpin" : "Pin", () => change(conversation, { pinned: !conversation.pinned }));
-    for (const [format, text] of [["markdown", "Markdown"], ["html", "HTML"], ["jsonl", "JSONL"]]) {
+    for (const [format, text] of FORMATS) {
       add(`Export as ${text}`, () => download(`conversations/${conversation.id}/export?format=${format}`));
     }
     if (sharing) {
@@ -84,13 +88,21 @@ export function sidebar(element, { root, open, sharing }) {
     link.click();
     link.remove();
   };
+  const bring = (file) => {
+    tell(`Reading ${file.name}…`);
+    api("import", "POST", file).then(({ conversations, problems }) => {
+      const count = conversations === 1 ? "1 conversation" : `${conversations} conversations`;
+      tell([`Imported ${count} of ${file.name}.`, ...problems].join(" "));
+      refresh();
+    }, failed);
+  };
   const change = (conversation, what) =>
     api(`conversations/${conversation.id}`, "PATCH", what).then(() => refresh(), failed);
   const share = (conversation) =>
     api(`conversations/${conversation.id}/shares`, "POST").then(async ({ token }) => {
       const link = new URL(`${root}/-/shared/${token}`, location.href).href;
-      try { await navigator.clipboard.writeText(link); tell("Copied. Anybody with the link can read it."); }
-      catch { tell(link); }
+      const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
+      tell(`${copied ? "Copied. " : ""}Anybody with this link can read it: ${link}`);
     }, failed);
   const remove = (conversation) =>
     api(`conversations/${conversation.id}`, "DELETE").then(() => {
@@ -150,7 +162,12 @@ export function sidebar(element, { root, open, sharing }) {
       show(found.conversations, more);
     } catch (error) { failed(error); } finally { loading = false; }
   };
-  const refresh = () => load(false);
+  let later;
+  const refresh = () => {
+    clearTimeout(later);
+    if (list.querySelector(".chatlab-rename, details[open]")) later = setTimeout(refresh, 1000);
+    else load(false);
+  };
 
   let typing;
   search.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(refresh, 150); });

@@ -1,0 +1,99 @@
+"""`chatlab report`: a run of many prompts, or a session of the page, as something one can hand on."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from chatlab._cli_errors import OK, say
+from chatlab._cli_target import config_of
+from chatlab._cli_transfer import opened, replaced
+from chatlab.compare.compared import compared_of
+from chatlab.compare.redact import Pattern, WrongPattern, parse_patterns, redact
+from chatlab.compare.report import Format, report, with_pictures
+from chatlab.compare.run_folder import load
+from chatlab.compare.session import Session
+from chatlab.compare.to_recording import NoSuchLane, recording_of, recording_text
+from chatlab.lab import load as load_lab
+from chatlab.secret import scrub
+from chatlab.store import NotStored
+from chatlab.ui.terminal_text import Cleaner
+
+if TYPE_CHECKING:
+    from chatlab.compare.results import Compared
+
+
+def print_report(
+    what: str,
+    config: str | None,
+    *,
+    format: Format,
+    patterns: tuple[str, ...],
+    recording: str | None,
+    output: Path | None,
+    force: bool,
+) -> int:
+    """Runs the command and returns its exit code."""
+    if output is not None and output.exists() and not force:
+        raise click.UsageError(f"{output} is there already: --force replaces it")
+    try:
+        wanted = parse_patterns(patterns)
+    except WrongPattern as exc:
+        raise click.UsageError(f"--redact: {exc}") from exc
+    folder = Path(what)
+    if folder.is_dir():
+        if config is not None:
+            raise click.UsageError(f"{what} is a run's folder: it needs no configuration")
+        found = load(folder)
+    else:
+        found = asyncio.run(_stored(what, config, pictures=format == "html" and not wanted))
+    if recording is not None:
+        _write(_recording(found, recording, wanted), output)
+    else:
+        _write(report(found, format, wanted), output)
+    return OK
+
+
+def _recording(found: Compared, lane: str, patterns: tuple[Pattern, ...]) -> str:
+    try:
+        return scrub(recording_text(recording_of(redact(found, patterns), lane)))
+    except NoSuchLane as exc:
+        raise click.UsageError(f"--recording: {exc}") from exc
+
+
+async def _stored(id: str, config: str | None, *, pictures: bool) -> Compared:
+    """A session from the store. Raises NotStored."""
+    path = config_of(config)
+    async with opened(str(path)) as storage:
+        try:
+            whose = await storage.store.owner_of_comparison(id)
+        except NotStored as exc:
+            raise NotStored(f"{id} is neither the folder of a run nor a stored comparison session") from exc
+        about = await storage.store.comparison(whose, id)
+        lab = load_lab(path)
+        try:
+            session = await Session.open(
+                lab.backends, id, owner=whose, store=storage.store, files=storage.files
+            )
+            try:
+                found = compared_of(session, title=about.title, created=about.created)
+            finally:
+                await session.aclose()
+        finally:
+            await lab.aclose()
+        return await with_pictures(found, storage.files) if pictures else found
+
+
+def _write(content: str, output: Path | None) -> None:
+    if output is None:
+        # A pipe gets UTF-8 whatever the locale is: the formats are.
+        shown = Cleaner().feed(content) if sys.stdout.isatty() else content.encode("utf-8", "replace")
+        click.echo(shown, nl=False)
+        return
+    with replaced(output) as file:
+        file.write(content.encode("utf-8", "replace").decode("utf-8"))
+    say(f"wrote {output}")

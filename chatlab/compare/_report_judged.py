@@ -1,0 +1,139 @@
+"""What votes and verdicts of a comparison come to: a ranking for each criterion and source, and its audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from chatlab.compare.audit import Agreement, Lean, by_length, by_position, by_source, by_voter
+from chatlab.compare.intervals import Interval
+from chatlab.compare.judgements import Judgement, Source, from_verdicts, from_votes
+from chatlab.compare.ranking import Ranked, Ranking, rank
+from chatlab.compare.results import Compared
+from chatlab.messages import TextPart
+
+_WHO: Mapping[Source, str] = {"vote": "votes", "judge": "the judge's verdicts", "check": "checks"}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One criterion, judged by people or by a judge. audit: sentences."""
+
+    criterion: str
+    source: Source
+    judgements: tuple[Judgement, ...]
+    ranking: Ranking
+    audit: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What was ranked, and by what."""
+        return f"{self.criterion}: ranking by {_WHO[self.source]}"
+
+
+def judgements_of(compared: Compared) -> list[Judgement]:
+    """Every vote and verdict as judgements of two lanes each, lanes by their labels."""
+    names = {lane.id: lane.label for lane in compared.lanes}
+    for id in {id for vote in compared.votes for id in (*vote.shown, vote.best)} - {"tie", "bad"}:
+        names.setdefault(id, f"a lane that was removed ({id[:6]})")
+    lengths: dict[tuple[str, str], int] = {}
+    for result in compared.results:
+        size = sum(len(part.text) for part in result.turn.answer if isinstance(part, TextPart))
+        lengths.setdefault((result.item, result.lane), size)
+    return [
+        *from_votes(compared.votes, names, lengths, session=compared.session),
+        *from_verdicts(compared.verdicts, names),
+    ]
+
+
+def judged(compared: Compared) -> list[Judged]:
+    """Each criterion and source by itself: neither is averaged with another."""
+    groups: dict[tuple[str, Source], list[Judgement]] = {}
+    for one in judgements_of(compared):
+        groups.setdefault((one.criterion, one.source), []).append(one)
+    return [
+        Judged(criterion, source, tuple(given), rank(given), tuple(_audit(source, given)))
+        for (criterion, source), given in groups.items()
+    ]
+
+
+def _audit(source: Source, judgements: Sequence[Judgement]) -> list[str]:
+    found = []
+    who = "Voter" if source == "vote" else "Judge"
+    if source == "vote":
+        position = by_position(judgements)
+        found.append(_lean("Position (a session counts once)", "further left", position))
+        found.append(_lean("Length", "longer", by_length(judgements)))
+    for voter in by_voter(judgements):
+        wins = ", ".join(f"{lane} {count:g}" for lane, count in voter.wins.items()) or "none"
+        found.append(
+            f"{who} {voter.voter or 'unnamed'}: {voter.share:.0%} of all; "
+            f"preferred {wins}; ties {voter.ties:g}, both bad {voter.both_bad:g}."
+        )
+    return found
+
+
+def _lean(what: str, side: str, lean: Lean) -> str:
+    if lean.share is None or lean.interval is None or lean.p is None:
+        return f"{what}: no preference tells."
+    said = (
+        f"{what}: {lean.toward} of {lean.toward + lean.away} preferences were for an answer that was {side} "
+        f"({lean.share:.0%}, 95 % interval {lean.interval.low:.0%} to {lean.interval.high:.0%}, "
+        f"p = {lean.p:.2g})"
+    )
+    if lean.neither or lean.unknown:
+        said += f"; neither {lean.neither}, unknown {lean.unknown}"
+    return said + "."
+
+
+def agreement(compared: Compared) -> str:
+    """How far votes and judge agree, as a sentence; "" if they judged nothing in common."""
+    found = by_source(judgements_of(compared))
+    if found.agreed is None:
+        return ""
+    kappa = "" if found.kappa is None else f"; Cohen's kappa {found.kappa:.2f}{_said(found.kappa_interval)}"
+    return (
+        f"Votes and judge agree on {found.agreed:.0%}{_percent(found)} of {found.compared} comparisons of "
+        f"{found.items} prompts{kappa}."
+    )
+
+
+def _percent(found: Agreement) -> str:
+    interval = found.agreed_interval
+    return "" if interval is None else f" (95 % interval {interval.low:.0%} to {interval.high:.0%})"
+
+
+def _said(interval: Interval | None) -> str:
+    return "" if interval is None else f" (95 % interval {interval.low:.2f} to {interval.high:.2f})"
+
+
+PLACES_HEAD = ("lane", "rank", "ranks not excluded", "strength (95 %)", "won", "lost", "tied", "both bad")
+
+
+def strength(one: Ranked) -> str:
+    """A lane's strength with its interval."""
+    interval = one.interval
+    within = "no interval" if interval is None else f"{interval.low:+.2f} to {interval.high:+.2f}"
+    return f"{one.strength:+.2f} ({within})"
+
+
+def places(ranking: Ranking) -> list[tuple[str, ...]]:
+    """Each lane's rank, its strength and what it rests on, under `PLACES_HEAD`."""
+    return [
+        (
+            one.lane,
+            str(one.rank),
+            str(one.best) if one.best == one.worst else f"{one.best} to {one.worst}",
+            strength(one),
+            *(f"{count:g}" for count in (one.wins, one.losses, one.ties, one.both_bad)),
+        )
+        for one in ranking.lanes
+    ]
+
+
+def pairs(ranking: Ranking) -> tuple[list[str], list[str]]:
+    """Which two lanes differ, and which are not distinguishable: sentences."""
+    return (
+        [str(pair) for pair in ranking.pairs if pair.distinguishable],
+        [str(pair) for pair in ranking.pairs if not pair.distinguishable],
+    )
