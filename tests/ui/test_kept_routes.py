@@ -146,14 +146,16 @@ class Theirs:
         """Everything in the database that a stranger must not change."""
         with closing(sqlite3.connect(self.files / ".chatlab" / "chatlab.db")) as connection:
             return [
-                connection.execute(f"select * from {table} where {key} = ? order by 1, 2", (id,)).fetchall()
-                for table, key, id in (
-                    ("conversations", "id", self.conversation),
-                    ("turns", "conversation", self.conversation),
-                    ("shares", "conversation", self.conversation),
-                    ("comparisons", "id", self.session),
-                    ("log_entries", "comparison", self.session),
-                    ("shares", "comparison", self.session),
+                connection.execute(
+                    f"select {what} from {table} where {key} = ? order by 1, 2", (id,)
+                ).fetchall()
+                for what, table, key, id in (
+                    ("*", "conversations", "id", self.conversation),
+                    ("*", "turns", "conversation", self.conversation),
+                    ("*", "shares", "conversation", self.conversation),
+                    ("id, title, deleted", "comparisons", "id", self.session),
+                    ("*", "log_entries", "comparison", self.session),
+                    ("*", "shares", "comparison", self.session),
                 )
             ]
 
@@ -225,8 +227,10 @@ def theirs(owner: Browser, folder: Path) -> Theirs:
     owner.client.post(f"/-/conversations/{conversation}/shares")
     lane, round = whole["lanes"][0]["id"], whole["rounds"][0]["id"]
     made = Theirs(conversation, turn, sha256, session, lane, round, folder)
-    while made.unfinished() or len(made.snapshot()[4]) < whole["seq"]:  # on their way to the database
-        continue
+    still, seen = 0, made.snapshot()
+    while made.unfinished() or still < 30:  # what a session still has to write comes a moment later
+        owner.client.get(f"/-/compare/sessions/{session}")
+        still, seen = (still + 1 if seen == made.snapshot() else 0), made.snapshot()
     return made
 
 
@@ -342,6 +346,26 @@ def test_no_event_of_the_page_reads_or_goes_on_with_anothers(stranger: Browser, 
             assert SECRET not in said, event["api_name"]
             tried += 1
     assert tried > 80
+    assert theirs.snapshot() == before
+
+
+def test_a_page_that_claims_to_show_anothers_conversation_cannot_go_on_with_it(
+    stranger: Browser, theirs: Theirs
+) -> None:
+    before = theirs.snapshot()
+    claims = Browser(stranger.client, "claims", stranger.components, stranger.dependencies)
+    shown = forged(theirs)
+    types = {id: one["type"] for id, one in claims.components.items()}
+    takes_over = next(
+        event
+        for event in claims.dependencies
+        if [types.get(id) for id in event["inputs"]] == ["chatbot"]
+        and [types.get(id) for id in event["outputs"]] == ["state", "state"]
+    )
+    claims.fire(claims.event("_clear_and_save_textbox"), shown, None)
+    claims.fire(takes_over, shown, None)
+    said = claims.fire(claims.event("_submit_fn"), shown, None)
+    assert "this conversation is not there any more" in said and SECRET not in said
     assert theirs.snapshot() == before
 
 
