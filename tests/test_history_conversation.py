@@ -142,7 +142,7 @@ def test_a_media_type_is_told_by_name_then_by_content(name: str | None, head: by
 
 def test_the_content_is_read_only_where_no_name_tells(tmp_path: Path) -> None:
     file = tmp_path / "upload"
-    file.write_bytes(b"GIF89a")
+    file.write_bytes(b"GIF89a\x01\x00\x01\x00\x80\x00\x00")
     assert media_type_of_path(file) == "image/gif"
     assert media_type_of_path(file, "real.pdf") == "application/pdf"
     assert media_type_of_path(tmp_path / "missing") == "application/octet-stream"

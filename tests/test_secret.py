@@ -109,3 +109,9 @@ def test_ordinary_text_is_left_alone() -> None:
     remember("abc")  # too short to be told from ordinary text
     text = "the abc of tasks: sk-1, hf_x, a bearer of news"
     assert scrub(text) == text
+
+
+def test_a_stand_in_for_a_key_takes_no_word_out_of_any_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_KEY", "none")
+    SecretRef(env="NO_KEY").resolve()
+    assert scrub("none of it is secret") == "none of it is secret"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import re
-from typing import get_args
+from typing import cast, get_args
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -48,7 +48,7 @@ class HandingOn:
         kept = await self._lab.kept()
         text = await session_report(
             found.session,
-            format,
+            cast(Format, format),
             query.getlist("redact"),
             title=found.title,
             files=kept.files if kept else None,

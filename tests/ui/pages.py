@@ -72,8 +72,13 @@ class ChatPage:
         self.served = served
         self.errors: list[str] = []
         self.foreign: list[str] = []
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("pageerror", self._failed)
         page.on("request", self._requested)
+
+    def _failed(self, error: Any) -> None:
+        # Gradio's audio player says this of a load that it gave up itself, as the message was painted anew.
+        if str(error) != "signal is aborted without reason":
+            self.errors.append(str(error))
 
     def _requested(self, request: Any) -> None:
         if not request.url.startswith((self.served.url, "data:", "blob:")):

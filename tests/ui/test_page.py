@@ -304,7 +304,7 @@ def test_a_long_conversation_is_sent_whole_though_only_its_end_is_painted(
         page.ask(f"q{n}", wait=False)
         page.wait_text(f"answer to q{n}")
         page.page.wait_for_function("!document.querySelector('#message textarea').disabled")
-    page.page.wait_for_function("!document.querySelector('#message .stop-button')")
+    page.wait_ended(3)
     assert page.said == ["q3", "q4", "q5"]
     assert any(title.startswith("6 earlier messages are part of this conversation") for title in page.titles)
     sent = roles(upstream.last.json)
