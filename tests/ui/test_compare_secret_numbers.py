@@ -113,7 +113,9 @@ class Watcher:
         self.rounds = len(self.asked.view["rounds"]) + 1
         self.upstream.take()
         self.pages[0].wait_for_function(
-            "n => document.querySelectorAll('.round').length === n", arg=self.rounds - 1
+            "n => document.querySelectorAll('.round').length === n"
+            " && !document.querySelector('.answer[aria-busy]') && !document.querySelector('#composer .stop')",
+            arg=self.rounds - 1,
         )
         self.pages[0].fill("#composer textarea", QUESTION)
         self.pages[0].press("#composer textarea", "Enter")
