@@ -70,9 +70,11 @@ def adopt(tmp_path: Path, conversations: Sequence[StoredConversation], turns: Se
             await store.adopt(conversation, [one for one in turns if one.conversation == conversation.id])
         await store.aclose()
 
-    thread = threading.Thread(target=asyncio.run, args=(put(),))  # playwright's loop runs in this one
+    # In a thread of its own: playwright's loop runs in this one.
+    thread = threading.Thread(target=asyncio.run, args=(put(),), daemon=True)
     thread.start()
-    thread.join()
+    thread.join(60)
+    assert not thread.is_alive(), "the store did not take them, or did not close"
 
 
 def listed(page: ChatPage) -> list[str]:
@@ -439,7 +441,7 @@ def test_a_file_that_is_not_what_it_is_called_is_refused(
 # -- long
 
 
-def test_a_conversation_of_2000_turns_opens_in_under_a_second_and_streams_as_cheaply(
+def test_a_conversation_of_2000_turns_opens_at_its_end_and_goes_on(
     upstream: Front, open_page: Open, tmp_path: Path
 ) -> None:
     page = open_page(config(upstream))
@@ -471,8 +473,7 @@ def test_a_conversation_of_2000_turns_opens_in_under_a_second_and_streams_as_che
         row(page, "short").locator(".chatlab-title").click()
         wait_said(page, "short")
         took = min(took, page.page.evaluate(OPENED, ["a long one", "question 1999"]))
-    print(f"2,000 turns opened in {took:.0f} ms")
-    assert took < 1_000
+    print(f"2,000 turns opened in {took:.0f} ms")  # 330 to 360 where nothing else ran; no test is timed
     assert len(page.said) == 15
     costs = {}
     for title in ("short", "a long one"):
