@@ -13,31 +13,25 @@ import random
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from time import perf_counter
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from chatlab.arrivals import Arrivals
-from chatlab.backend import CallContext, ChatRequest, Mark, current_call
+from chatlab.backend import CallContext, ChatRequest, current_call
 from chatlab.config import Prices
 from chatlab.errors import BackendError, BrokenStream, ChatlabError, Unavailable
 from chatlab.fit import fit
 from chatlab.messages import (
     Accumulator,
-    Finish,
     Message,
     Notice,
-    ReasoningDelta,
-    ReasoningPart,
     StreamEvent,
-    TextDelta,
     Timing,
-    ToolCall,
-    ToolResult,
     Usage,
 )
 from chatlab.registry import Entry
 from chatlab.secret import scrubbed_traceback
+from chatlab.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +87,7 @@ class Turn:
         self._given = (messages, parameters, entry.system if system is None else system)
         self.arrivals = Arrivals()
         """When its events arrived."""
-        self._stopwatch = _Stopwatch()
+        self._stopwatch = Stopwatch()
         timeouts, watch = entry.config.timeouts, self._stopwatch
         self._ctx = replace(ctx, connect_timeout=timeouts.connect, mark=watch.mark, rest=self._rest)
         self._unread: list[StreamEvent] = []
@@ -303,121 +297,6 @@ class Turn:
         if self._stopwatch.delta_seen:
             return f"nothing arrived for {timeouts.idle:g} s"
         return f"no first token within {timeouts.first_token:g} s"
-
-
-class _Stopwatch:
-    """Takes a turn's times. One clock (`perf_counter`), one vantage point (this task), for every backend."""
-
-    def __init__(self) -> None:
-        self.attempts = 1
-        self.delta_seen = False
-        self.tool_seconds: dict[str, float] = {}
-        self._tool_calls: dict[str, float] = {}
-        self._thinking: tuple[float, float] | None = None
-        self._start = self._lap = perf_counter()
-        self._marks: dict[Mark, float] = {}
-        self._first_event: float | None = None
-        self._first_token: float | None = None
-        self._last_event: float | None = None
-        self._last_delta: float | None = None
-        self._stall: float | None = None
-        self._total: float | None = None
-        self._own = 0.0
-
-    @property
-    def waiting(self) -> bool:
-        """Whether no visible token has arrived yet."""
-        return self._first_token is None
-
-    def start(self) -> None:
-        self._start = self._lap = perf_counter()
-
-    def lap(self) -> None:
-        """An attempt begins: what is marked from here on is its own."""
-        self._lap = perf_counter()
-        if self.attempts == 1:
-            self._own += self._lap - self._start
-        self._marks.clear()
-
-    def called(self) -> None:
-        self._own += perf_counter() - self._lap
-
-    def mark(self, what: Mark) -> None:
-        self._marks.setdefault(what, perf_counter() - self._start)
-
-    def arrival(self, event: StreamEvent) -> float:
-        now = perf_counter()
-        if isinstance(event, Notice):
-            return now
-        if self._first_event is None:
-            self._first_event = now
-        if self._first_token is not None:
-            assert self._last_event is not None
-            gap = now - self._last_event
-            if self._stall is None or gap > self._stall:
-                self._stall = gap
-        elif isinstance(event, TextDelta) and event.text:
-            self._first_token = now
-        self._last_event = now
-        if isinstance(event, TextDelta | ReasoningDelta | ToolCall):
-            self.delta_seen = True
-            self._last_delta = now
-            if isinstance(event, ReasoningDelta):
-                self._thinking = (self._thinking[0] if self._thinking else now, now)
-            elif isinstance(event, ToolCall):
-                self._tool_calls[event.id] = now
-        elif isinstance(event, ToolResult):
-            called = self._tool_calls.get(event.id)
-            if called is not None:
-                self.tool_seconds[event.id] = now - called
-        elif isinstance(event, Finish):
-            self._total = now - self._start
-        return now
-
-    def handled(self, arrived: float) -> None:
-        self._own += perf_counter() - arrived
-
-    def stop(self) -> None:
-        if self._total is None:
-            self._total = perf_counter() - self._start
-
-    def timing(self, answer: Accumulator) -> Timing:
-        return Timing(
-            credentials=self._marks.get("credentials"),
-            connected=self._marks.get("connected"),
-            first_event=self._since_start(self._first_event),
-            first_token=self._since_start(self._first_token),
-            reasoning=None if self._thinking is None else self._thinking[1] - self._thinking[0],
-            total=self._total,
-            longest_stall=self._stall,
-            tokens_per_second=self._rate(answer),
-            overhead=self._own,
-            attempts=self.attempts,
-        )
-
-    def since_start(self, moment: float | None) -> float:
-        """Seconds from zero to a moment, to now if none is given."""
-        return (perf_counter() if moment is None else moment) - self._start
-
-    def _since_start(self, moment: float | None) -> float | None:
-        return None if moment is None else moment - self._start
-
-    def _rate(self, answer: Accumulator) -> float | None:
-        finish = answer.finish
-        if finish is None or finish.usage.output is None or self._first_token is None:
-            return None
-        if any(notice.kind == "not_streamed" for notice in answer.notices):
-            return None
-        hidden = finish.usage.reasoning
-        if hidden is None:
-            # Thoughts came before the first visible token; how many tokens they took is not known.
-            if any(isinstance(part, ReasoningPart) for part in answer.parts):
-                return None
-            hidden = 0
-        tokens = finish.usage.output - hidden - 1
-        assert self._last_delta is not None
-        seconds = self._last_delta - self._first_token
-        return tokens / seconds if tokens > 0 and seconds > 0 else None
 
 
 def cost(usage: Usage, prices: Prices | None) -> float | None:

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     {"paths", "secret", "errors", "messages"},
     {
-        *("arrivals", "backend", "http", "history", "recording", "event_json"),
+        *("arrivals", "backend", "http", "history", "recording", "event_json", "stopwatch"),
         *("_chat_history", "_gradio_history", "_langchain_history", "_responses_history"),
         *("_conversation", "_media", "_named_templates", "_prompt_template"),
     },
