@@ -11,13 +11,13 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
+from backends._langchain_content import content_events, tool_text
 from chatlab.errors import BrokenStream, Unavailable
 from chatlab.messages import (
     Citation,
     Finish,
     FinishReason,
     Notice,
-    ReasoningDelta,
     StreamEvent,
     TextDelta,
     ToolCall,
@@ -139,7 +139,7 @@ class MessageEvents:
         message = self._open.get(chunk.id)
         if message is None:
             message = self._open[chunk.id] = _Streaming(chunk.id)
-        for event in _content(chunk):
+        for event in content_events(chunk):
             message.shown = True
             if isinstance(event, TextDelta):
                 self._pieces += 1
@@ -189,7 +189,7 @@ class MessageEvents:
             return
         if not (message.text and message.text in self._texts):
             # Otherwise a node made a new message of what its model had streamed.
-            for event in _content(message):
+            for event in content_events(message):
                 if isinstance(event, TextDelta):
                     self._pieces += 1
                 yield event
@@ -208,7 +208,7 @@ class MessageEvents:
                 yield from self._calls_of(streaming)
         self._reason = None  # the call was answered, so the turn does not end with it
         failed = message.status == "error"
-        yield ToolResult(message.tool_call_id, _tool_text(message.content), message.name, failed)
+        yield ToolResult(message.tool_call_id, tool_text(message.content), message.name, failed)
         yield from self.feed(message.artifact)  # a retriever tool's documents
 
     def _new(self, message: BaseMessage) -> bool:
@@ -313,66 +313,6 @@ class _Call:
         self.id: str | None = None
         self.name = ""
         self.arguments: list[str] = []
-
-
-def _content(message: AIMessage) -> Iterator[StreamEvent]:
-    """The content: blocks in LangChain's standard form or a provider's own, or a string.
-
-    Some providers put the reasoning beside the string.
-    """
-    text = message.content
-    if not isinstance(text, str):
-        for block in message.content_blocks:
-            yield from _block_events(block)
-        return
-    more = message.additional_kwargs
-    if more:
-        reasoning = more.get("reasoning_content") or more.get("reasoning")
-        if isinstance(reasoning, str):
-            yield ReasoningDelta(reasoning)
-        refusal = more.get("refusal")
-        if isinstance(refusal, str) and refusal:
-            yield TextDelta(refusal)
-    if text:
-        yield TextDelta(text)
-
-
-def _block_events(block: Mapping[str, Any]) -> Iterator[StreamEvent]:
-    kind = block.get("type")
-    if kind == "non_standard" and isinstance(block.get("value"), Mapping):
-        block = block["value"]
-        kind = block.get("type")
-    if kind == "text":
-        if block.get("text"):
-            yield TextDelta(block["text"])
-        for note in block.get("annotations") or ():
-            if isinstance(note, Mapping) and note.get("type") in ("citation", "url_citation"):
-                url = note.get("url")
-                yield Citation(note.get("title") or url or "source", url, note.get("cited_text"))
-    elif kind in ("reasoning", "thinking"):
-        text = block.get("reasoning") or block.get("thinking")
-        if isinstance(text, str) and text:
-            yield ReasoningDelta(text)
-    elif kind == "refusal" and block.get("refusal"):
-        yield TextDelta(block["refusal"])
-    elif kind == "server_tool_call":
-        arguments = json.dumps(block.get("args") or {}, ensure_ascii=False)
-        yield ToolCall(block.get("id") or "server", block.get("name") or "tool", arguments)
-    elif kind == "server_tool_result":
-        output = block.get("output")
-        text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False, default=str)
-        yield ToolResult(block.get("tool_call_id") or "server", text, None, block.get("status") == "error")
-
-
-def _tool_text(content: str | list[Any]) -> str:
-    if isinstance(content, str):
-        return content
-    return "".join(
-        item
-        if isinstance(item, str)
-        else str(item.get("text") or json.dumps(item, ensure_ascii=False, default=str))
-        for item in content
-    )
 
 
 def _reason(metadata: Mapping[str, Any]) -> FinishReason | None:

@@ -11,130 +11,38 @@ set. Only the OpenAI provider could be run here; the others' events are read as 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-from uuid import uuid4
-
-from pydantic import Field, model_validator
+from typing import TYPE_CHECKING, Any
 
 from backends._langchain_objects import (
     Shape,
-    chain_keys,
-    is_chat_model,
-    is_graph,
     load_object,
     missing,
     only_synchronous,
     shape_of,
 )
+from backends._langchain_options import COMMON, OPENAI_ALONE, LangChainOptions
 from backends._langchain_providers import OPENAI, PROVIDERS, RETRYING
+from backends._langchain_run import Made, Run
 from backends._langchain_sockets import CallSockets, in_loop, in_thread, watch
 from chatlab.backend import (
     Backend,
     CallContext,
     Capabilities,
     ChatRequest,
-    Options,
     Parameter,
     Probe,
     Target,
     shown_url,
 )
-from chatlab.errors import BrokenStream, NotReady
-from chatlab.history import to_langchain
-from chatlab.messages import FilePart, Notice, StreamEvent
-from chatlab.paths import ConfigPath
-from chatlab.secret import SecretRef, remember
+from chatlab.errors import NotReady
+from chatlab.messages import StreamEvent
+from chatlab.secret import remember
 
 if TYPE_CHECKING:
-    from backends._langchain_events import MessageEvents
-
-_COMMON = (
-    Parameter("temperature", "float", "How freely it chooses among likely tokens.", minimum=0, maximum=2),
-    Parameter("top_p", "float", "Share of likelihood it chooses from.", minimum=0, maximum=1, advanced=True),
-    Parameter("max_tokens", "int", "Most tokens of an answer.", minimum=1),
-    Parameter("stop", "strings", "Texts at which the answer ends.", advanced=True),
-)
-_OPENAI = (
-    Parameter("seed", "int", "Makes answers repeatable, as far as that is possible.", advanced=True),
-    Parameter("presence_penalty", "float", "Against repeating topics.", minimum=-2, maximum=2, advanced=True),
-    Parameter("frequency_penalty", "float", "Against repeating words.", minimum=-2, maximum=2, advanced=True),
-    Parameter(
-        "reasoning_effort",
-        "string",
-        "How long a reasoning model thinks.",
-        choices=("none", "minimal", "low", "medium", "high", "xhigh"),
-        advanced=True,
-    ),
-)
-_SECRET = re.compile(r"(^|_)(key|secret|password|token)$", re.I)
-
-
-class LangChainOptions(Options):
-    """Options of the kind `langchain`: exactly one of `model` and `object`."""
-
-    model: str | None = Field(
-        None, description="A model as `init_chat_model` takes it, with its provider: `openai:gpt-5-mini`."
-    )
-    object: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$",
-        description="A Runnable, a graph, or a function that returns one, as `module:attribute`.",
-    )
-    python_path: ConfigPath = Field(
-        Path(),
-        validate_default=True,
-        description="Folder the `object` is imported from; the configuration file's own if not given.",
-    )
-    base_url: str | None = Field(None, description="Another server for the `model`.")
-    api_key: SecretRef | None = Field(
-        None, description="The model's key; the provider's usual variable if not given and no base_url is."
-    )
-    model_options: Mapping[str, Any] = Field(
-        default_factory=dict, description="More arguments of the model's class."
-    )
-    secrets: Mapping[str, SecretRef] = Field(
-        default_factory=dict, description="Arguments of the model's class that are secrets, by reference."
-    )
-    input: Literal["auto", "messages", "state", "chain", "text"] = Field(
-        "auto",
-        description="What the `object` takes: `messages`, a graph's `state` with messages in it, a `chain`'s "
-        "dict with a question and perhaps a history, or the `text` of the last message.",
-    )
-    configurable: Mapping[str, Any] = Field(
-        default_factory=dict, description="Values of the run's `configurable`, such as a user id."
-    )
-    accepts: tuple[str, ...] = Field(
-        (),
-        description="More parameters to offer. A graph finds them in its context or in `configurable`.",
-    )
-    files: tuple[str, ...] | None = Field(
-        None, description="Media types it takes; images for a `model`, none for an `object` if not given."
-    )
-    recursion_limit: int = Field(50, ge=1, description="Steps after which a graph is given up.")
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> LangChainOptions:
-        if (self.model is None) == (self.object is None):
-            raise ValueError("give exactly one of model and object")
-        if self.model is not None and not self.provider:
-            raise ValueError("write the provider before the model, such as openai:gpt-5-mini")
-        if self.object is not None and (self.base_url or self.api_key or self.model_options or self.secrets):
-            raise ValueError("base_url, api_key, model_options and secrets go with model, not with object")
-        for name in self.model_options:
-            if _SECRET.search(name):
-                raise ValueError(f"give {name} under secrets, by reference, not under model_options")
-        return self
-
-    @property
-    def provider(self) -> str | None:
-        """The provider in front of the model's name; None without one."""
-        before, colon, _ = (self.model or "").partition(":")
-        return before.replace("-", "_") if colon else None
+    pass
 
 
 class LangChainBackend(Backend):
@@ -151,28 +59,25 @@ class LangChainBackend(Backend):
         import langchain  # noqa: F401  # so that what is missing is said here, not at the first call
 
         from backends._langchain_errors import classify_langchain
-        from backends._langchain_events import MessageEvents, ModelEnds
 
         watch()
         self._classify = classify_langchain
-        self._events_class, self._ends_class = MessageEvents, ModelEnds
         self._client: Any = None
         if options.model is not None:
-            self._runnable = self._model()
-            self._shape: Shape = "messages"
+            runnable = self._model()
+            shape: Shape = "messages"
         else:
             assert options.object is not None
-            self._runnable = load_object(options.object, options.python_path)
-            self._shape = shape_of(self._runnable) if options.input == "auto" else options.input
-        self._graph = is_graph(self._runnable)
-        self._chat = is_chat_model(self._runnable)
-        self._synchronous = only_synchronous(self._runnable)
+            runnable = load_object(options.object, options.python_path)
+            shape = shape_of(runnable) if options.input == "auto" else options.input
+        self._made = Made(options, runnable, shape, timed=self._client is not None)
+        self._synchronous = only_synchronous(runnable)
 
     @classmethod
     def capabilities(cls, options: LangChainOptions) -> Capabilities:
         """The parameters LangChain has for every model, its provider's, and those the options name."""
-        known = _COMMON + (_OPENAI if options.provider in OPENAI or options.object else ())
-        names = {parameter.name for parameter in _COMMON} | set(options.accepts)
+        known = COMMON + (OPENAI_ALONE if options.provider in OPENAI or options.object else ())
+        names = {parameter.name for parameter in COMMON} | set(options.accepts)
         offered = known if options.model else tuple(item for item in known if item.name in names)
         have = {parameter.name for parameter in offered}
         more = tuple(Parameter(name, "json", advanced=True) for name in options.accepts if name not in have)
@@ -254,7 +159,7 @@ class LangChainBackend(Backend):
         """Streams one run. What its threads, if any, still wait for is closed when this is closed."""
         if self.options.model is not None:
             ctx.mark("credentials")
-        run = _Run(self, request, ctx)
+        run = Run(self._made, request, ctx)
         for notice in run.notices:
             yield notice
         sockets = CallSockets(lambda: ctx.mark("connected"))
@@ -276,7 +181,7 @@ class LangChainBackend(Backend):
 
     async def probe(self, ctx: CallContext) -> Probe:
         """Asks a server of OpenAI's kind for its models. Others have no such question in LangChain."""
-        client = getattr(self._runnable, "root_async_client", None)
+        client = getattr(self._made.runnable, "root_async_client", None)
         if self.options.provider != "openai" or client is None:
             return Probe()
         try:
@@ -290,126 +195,6 @@ class LangChainBackend(Backend):
         """Closes the connections of a model made here; an object's are its own."""
         if self._client is not None:
             await self._client.aclose()
-
-
-class _Run:
-    """One call: what it is given, and what becomes of what it streams."""
-
-    def __init__(self, backend: LangChainBackend, request: ChatRequest, ctx: CallContext) -> None:
-        self._backend = backend
-        self._runnable = backend._runnable
-        self._state: Mapping[str, Any] = {}
-        self.begun = False
-        self._thread = str(uuid4())
-        self.notices: list[Notice] = []
-        self._kwargs: dict[str, Any] = {}
-        options = backend.options
-        configurable: dict[str, Any] = {"thread_id": self._thread, **options.configurable}
-        self._config: dict[str, Any] = {
-            "configurable": configurable,
-            "recursion_limit": options.recursion_limit,
-        }
-        self._parameters(request.parameters, configurable)
-        if backend._client is not None:
-            import httpx2
-
-            self._kwargs["timeout"] = httpx2.Timeout(None, connect=ctx.connect_timeout)
-        self._given: list[str] = []
-        self._input = self._input_of(request)
-        self._ends = None if backend._chat or backend._graph else backend._ends_class()
-        if self._ends is not None:
-            self._config["callbacks"] = [self._ends]
-        self._events: MessageEvents = backend._events_class(self._given, accounts=self._ends is None)
-        if backend._graph:
-            self._kwargs |= {"stream_mode": ["messages", "values"], "subgraphs": True}
-
-    def sync(self) -> Iterator[Any]:
-        found: Iterator[Any] = self._runnable.stream(self._input, self._config, **self._kwargs)
-        return found
-
-    def asynchronous(self) -> AsyncIterator[Any]:
-        found: AsyncIterator[Any] = self._runnable.astream(self._input, self._config, **self._kwargs)
-        return found
-
-    def events_of(self, item: Any) -> Iterator[StreamEvent]:
-        if not self._backend._graph:
-            self.begun = True
-            yield from self._events.feed(item)
-            return
-        namespace, mode, data = item
-        if mode == "messages":
-            self.begun = True
-            message, _ = data
-            yield from self._events.feed(message)
-        elif not namespace and isinstance(data, Mapping):
-            self._state = data
-
-    def end(self) -> Iterator[StreamEvent]:
-        events = self._events
-        if self._backend._graph:
-            if not events.answered:
-                yield from events.feed(self._state)
-            yield from events.sources(self._state)
-            for interrupt in self._state.get("__interrupt__") or ():
-                asked = getattr(interrupt, "value", interrupt)
-                yield Notice("other", f"the graph stopped to ask: {asked}; say it in the next message")
-                events.answered = True
-        for message in self._ends.messages if self._ends is not None else ():
-            events.model_ended(message)
-        if not events.answered:
-            raise BrokenStream("the object gave nothing that is text, a message, or a dict with an answer")
-        yield from events.end()
-
-    def forget(self) -> None:
-        """Drops what an in-memory checkpointer kept of this run: nobody will come back to its thread."""
-        checkpointer: Any = getattr(self._runnable, "checkpointer", None)
-        if type(checkpointer).__name__ == "InMemorySaver":
-            checkpointer.delete_thread(self._thread)
-
-    def _parameters(self, parameters: Mapping[str, Any], configurable: dict[str, Any]) -> None:
-        """Puts each parameter where the Runnable looks for it."""
-        if self._backend._chat:
-            self._kwargs |= parameters
-            return
-        schema = getattr(self._runnable, "context_schema", None)
-        in_context = set(getattr(schema, "__annotations__", ())) | set(getattr(schema, "model_fields", ()))
-        context: dict[str, Any] = {}
-        specs = {spec.id for spec in self._runnable.config_specs}
-        for name, value in parameters.items():
-            if name in in_context:
-                context[name] = value
-            elif name in specs or name in self._backend.options.accepts:
-                configurable[name] = value
-            else:
-                self.notices.append(Notice("parameter_ignored", f"{name}: this object has no place for it"))
-        if context and self._backend._graph:
-            self._kwargs["context"] = context
-
-    def _input_of(self, request: ChatRequest) -> Any:
-        shape = self._backend._shape
-        if shape in ("messages", "state"):
-            messages = to_langchain(request.messages)
-            if shape == "messages":
-                return messages
-            for message in messages:
-                message.id = str(uuid4())
-                self._given.append(message.id)
-            return {"messages": messages}
-        last = max((i for i, item in enumerate(request.messages) if item.role == "user"), default=None)
-        said = request.messages[last] if last is not None else None
-        text = said.text if said is not None else ""
-        before = request.messages[:last] if last is not None else request.messages
-        if said is not None and any(isinstance(part, FilePart) for part in said.parts):
-            self.notices.append(Notice("file_dropped", "this object takes text only"))
-        if shape == "chain":
-            question, history = chain_keys(self._runnable)
-            if history is not None:
-                return {question: text, history: to_langchain(before)}
-        if any(message.role == "system" for message in before):
-            self.notices.append(Notice("other", "this object takes no system prompt"))
-        if any(message.role != "system" for message in before):
-            self.notices.append(Notice("history_truncated", "this object takes the last message only"))
-        return text if shape == "text" else {question: text}
 
 
 def _covered(group: tuple[str, ...], given: set[str]) -> bool:
