@@ -13,6 +13,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -170,11 +171,19 @@ async def drive(url: str, pid: int, streams: int, history: int, quick: str) -> d
     quick: the backend that answers at once, with which an app that keeps its conversations on the server is
     brought to the history by real turns; empty for one whose page holds them, which is simply shown it.
     """
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-    async with httpx2.AsyncClient(limits=limits, timeout=300) as client:
-        page = await PageDriver.of(url, client)
+    async with AsyncExitStack() as stack:
 
-        async def prepared(session: str) -> list[dict[str, Any]]:
+        async def opened() -> httpx2.AsyncClient:
+            """A browser of its own that has opened the page, so that what is said there is kept."""
+            client = httpx2.AsyncClient(timeout=300, verify=False)
+            await stack.enter_async_context(client)
+            (await client.get(url, headers={"accept": "text/html"})).raise_for_status()
+            return client
+
+        browsers = [(await opened(), secrets.token_hex(6)) for _ in range(streams)]
+        page = await PageDriver.of(url, browsers[0][0])
+
+        async def prepared(client: httpx2.AsyncClient, session: str) -> list[dict[str, Any]]:
             if not history:
                 return []
             if not quick:
@@ -185,12 +194,13 @@ async def drive(url: str, pid: int, streams: int, history: int, quick: str) -> d
                 shown = (await page.ask(client, session, text, shown, quick)).shown
             return shown
 
-        async def one(n: int, session: str, shown: list[dict[str, Any]]) -> Arrivals:
+        async def one(
+            n: int, client: httpx2.AsyncClient, session: str, shown: list[dict[str, Any]]
+        ) -> Arrivals:
             await asyncio.sleep(n * 0.02)
             return await page.ask(client, session, "go", shown)
 
-        sessions = [secrets.token_hex(6) for _ in range(streams)]
-        pages = [(session, await prepared(session)) for session in sessions]
+        pages = [(*browser, await prepared(*browser)) for browser in browsers]
         cpu, start = cpu_seconds(pid), time.monotonic()
         seen = await asyncio.gather(*(one(n, *shown) for n, shown in enumerate(pages)))
         return {
