@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
@@ -30,6 +31,23 @@ FLAGS = [
 ]
 
 
+_port = 0  # of this worker's pages, once one was served
+
+
+def _listening() -> socket.socket:
+    """At the same port for one page after the other, so that what a browser has cached is there for the next
+    one; at another while that is taken."""
+    global _port
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(("127.0.0.1", _port))
+    except OSError:
+        listening.bind(("127.0.0.1", 0))
+    _port = _port or listening.getsockname()[1]
+    return listening
+
+
 class Served:
     """The app of a configuration, as `chatlab serve` runs it, in a thread."""
 
@@ -47,14 +65,15 @@ class Served:
 
     async def _serve(self) -> None:
         # The app is made inside the loop: outside of one, Gradio opens loops that it never closes.
-        config = uvicorn.Config(create_app(self.lab), port=0, log_config=None, timeout_graceful_shutdown=1)
+        config = uvicorn.Config(create_app(self.lab), log_config=None, timeout_graceful_shutdown=1)
         self._server = server = uvicorn.Server(config)
         server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
-        serving = asyncio.create_task(server.serve())
+        listening = _listening()
+        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        serving = asyncio.create_task(server.serve([listening]))
         while not server.started and not serving.done():
             await asyncio.sleep(0.01)
         if server.started:
-            self.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
             self._ready.set()
         await serving
 
