@@ -11,7 +11,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -21,6 +21,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message as AsgiMessage
 from starlette.types import Receive, Scope, Send
+
+from tests.servers.at_once import AtOnce
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -79,15 +81,8 @@ class Front:
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._server = _Server(
-            uvicorn.Config(
-                self._app,
-                log_config=None,
-                log_level="error",
-                lifespan="off",
-                interface="asgi3",
-                timeout_graceful_shutdown=1,
-            )
+        self._server = AtOnce(
+            uvicorn.Config(self._app, log_config=None, log_level="error", lifespan="off", interface="asgi3")
         )
         self._thread = threading.Thread(target=self._run, name="front", daemon=True)
 
@@ -266,28 +261,6 @@ class Front:
                     await asyncio.sleep(self.delay)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-class _Server(uvicorn.Server):
-    """Starts and stops at once: uvicorn's own loop looks only ten times a second, once for each test here."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = threading.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield  # signals belong to pytest
-
-    async def main_loop(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._leaving = asyncio.Event()
-        self.ready.set()
-        await self._leaving.wait()
-
-    def leave(self) -> None:
-        self.force_exit = True  # does not wait for calls that hang on purpose
-        self._loop.call_soon_threadsafe(self._leaving.set)
 
 
 class _Hanging(Response):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import socket
 import threading
@@ -17,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 
 import chatlab
 from chatlab.ui.server import create_app
+from tests.servers.at_once import AtOnce
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -55,31 +55,29 @@ class Served:
 
     def __init__(self, config: Path) -> None:
         self.lab = chatlab.load(config)
-        self._server: uvicorn.Server | None = None
-        self._ready = threading.Event()
+        self._server: AtOnce | None = None
+        self._serving = threading.Event()
         self._thread = threading.Thread(
             target=asyncio.run, args=(self._serve(),), name="served page", daemon=True
         )
         self._thread.start()
-        assert self._ready.wait(60)
+        assert self._serving.wait(60)
+        assert self._server is not None and self._server.ready.wait(60)
 
     async def _serve(self) -> None:
-        # The app is made inside the loop: outside of one, Gradio opens loops that it never closes.
-        config = uvicorn.Config(create_app(self.lab), log_config=None, timeout_graceful_shutdown=1)
-        self._server = server = uvicorn.Server(config)
-        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
         listening = _listening()
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        serving = asyncio.create_task(server.serve([listening]))
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.01)
-        if server.started:
-            self._ready.set()
-        await serving
+        try:
+            # The app is made inside the loop: outside of one, Gradio opens loops that it never closes.
+            app = create_app(self.lab)
+            self._server = AtOnce(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
+        finally:
+            self._serving.set()
+        await self._server.serve([listening])
 
     def stop(self) -> None:
         assert self._server is not None
-        self._server.should_exit = True
+        self._server.leave()
         self._thread.join(20)
 
 

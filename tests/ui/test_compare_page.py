@@ -233,7 +233,7 @@ def test_lanes_are_added_swapped_asked_again_moved_and_removed(open_compare: Ope
     assert page.names() == ["Other (2)", "Other"]
     page.page.get_by_role("button", name="Undo").click()
     page.wait_rounds(1)
-    assert page.page.input_value("#composer textarea") == "two"
+    page.page.wait_for_function("() => document.querySelector('#composer textarea').value === 'two'")
 
 
 def test_in_shared_mode_an_answer_is_picked_and_all_go_on_from_it(open_compare: Open) -> None:
