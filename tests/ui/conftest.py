@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,13 @@ def browser() -> Iterator[Any]:
 
     Not for the session: while it runs, playwright's event loop would be in the way of async tests.
     """
+    missing = []
     if not Path(CHROMIUM).exists():
-        reason = f"browser tests need {CHROMIUM} (Debian's package chromium)"
+        missing.append(f"{CHROMIUM} (Debian's package chromium)")
+    if find_spec("playwright") is None:
+        missing.append("Playwright (pip install 'chatlab[test-browser]')")
+    if missing:
+        reason = f"browser tests need {' and '.join(missing)}"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

@@ -31,6 +31,13 @@ FLAGS = [
 ]
 
 
+def expect(locator: Any) -> Any:
+    """Playwright's assertions, which wait. Without Playwright these tests are skipped before they ask."""
+    from playwright.sync_api import expect as playwrights
+
+    return playwrights(locator)
+
+
 _port = 0  # of this worker's pages, once one was served
 
 

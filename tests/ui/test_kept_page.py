@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,7 +20,7 @@ from chatlab.messages import Finish, Message, TextPart, Usage
 from chatlab.store import StoredConversation, StoredTurn
 from chatlab.store.sql import open_store
 from tests.servers.front import Front
-from tests.ui.pages import ChatPage, chunks, says
+from tests.ui.pages import ChatPage, chunks, expect, says
 from tests.ui.test_page import CHAT, PNG, roles
 
 pytestmark = pytest.mark.browser
