@@ -17,13 +17,14 @@ _MARK = "\x1a"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MARKED = re.compile(f"{_MARK}([0-9a-f]{{4}})")
 _PAIRS = "$pairs"
+_LEAVES = frozenset((str, int, float, bool, type(None)))
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def to_text(value: Any) -> str:
     """JSON text. Mappings become dicts and tuples lists; what JSON has no word for is TypeError."""
-    text = _encode(_keyed(value))
+    text = _encode(value if _plain(value) else _keyed(value))
     if text.isascii():
         return text
     return _SURROGATE.sub(lambda found: f"{_MARK}{ord(found[0]):04x}", text)
@@ -35,6 +36,18 @@ def from_text(text: str) -> Any:
         text = _MARKED.sub(lambda found: chr(int(found[1], 16)), text)
     value = json.loads(text)
     return _unkeyed(value) if _PAIRS in text else value
+
+
+def _plain(value: Any) -> bool:
+    """Whether JSON takes it as it is, as it does nearly everything: looking costs less than building it anew."""
+    kind = type(value)
+    if kind in _LEAVES:
+        return True
+    if kind is dict:
+        return _PAIRS not in value and all(
+            type(key) is str and (type(item) in _LEAVES or _plain(item)) for key, item in value.items()
+        )
+    return (kind is list or kind is tuple) and all(_plain(item) for item in value)
 
 
 def _keyed(value: Any) -> Any:
