@@ -39,7 +39,7 @@ def from_text(text: str) -> Any:
 
 
 def _plain(value: Any) -> bool:
-    """Whether JSON takes it as it is, as it does nearly everything: looking costs less than building it anew."""
+    """Whether JSON takes it as it is, as it does nearly all: looking costs less than making it anew."""
     kind = type(value)
     if kind in _LEAVES:
         return True
