@@ -176,7 +176,9 @@ def test_ctrl_c_stops_an_answer_but_not_the_conversation() -> None:
 def test_ctrl_c_at_the_prompt_drops_the_line() -> None:
     with Terminal("chat", "lab.yaml") as terminal:
         terminal.wait_for("plain> ")
-        terminal.type("half a li\x03")
+        terminal.type("half a li")
+        terminal.wait_for("half a li")  # until it reads, a Ctrl-C waits for the next key
+        terminal.type("\x03")
         terminal.wait_for("Ctrl-D leaves")
         terminal.wait_for("plain> ")
         assert "half" not in terminal.ask("next")

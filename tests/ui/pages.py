@@ -83,9 +83,11 @@ class Served:
         await self._server.serve([listening])
 
     def stop(self) -> None:
+        """Ends it, if it still runs."""
         assert self._server is not None
-        self._server.leave()
-        self._thread.join(20)
+        if self._thread.is_alive():
+            self._server.leave()
+            self._thread.join(20)
 
 
 class ChatPage:
