@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.events import Dependency
+from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from chatlab.config import Config, Example, Ui
@@ -24,6 +25,7 @@ from chatlab.ui.gradio_sidebar import compare_link, opened_by_scripts, sidebar
 from chatlab.ui.gradio_thrift import StreamingBlocks, keep_descriptions, spare_gradio
 from chatlab.ui.own_routes import OwnRoutes
 from chatlab.ui.owner import BrowserCookie, OwnTabs, Tabs, owner_of
+from chatlab.ui.uploads import KEPT_FOR, OwnUploads, Uploads
 
 _LATEX = [
     {"left": "$$", "right": "$$", "display": True},
@@ -45,9 +47,9 @@ class WindowedChat(gr.ChatInterface):  # type: ignore[misc]
         left, message = super()._pop_last_user_message(history)
         return left, await self._opening.taken_back(history[len(left) :], message, request)
 
-    def _edit_message(self, history: list[Any], edit_data: gr.EditData, request: gr.Request) -> Any:
+    async def _edit_message(self, history: list[Any], edit_data: gr.EditData, request: gr.Request) -> Any:
         left, _, text = super()._edit_message(history, edit_data)
-        return left, left, self._opening.edited(history[len(left) :], text, request)
+        return left, left, await self._opening.edited(history[len(left) :], text, request)
 
     def _append_message_to_history(
         self, message: Any, history: list[Any], role: str = "user", request: gr.Request | None = None
@@ -73,10 +75,22 @@ class Page(StreamingBlocks):
         spare_gradio()
         self.lab_config: Config = lab.config
         self.tabs = Tabs()
+        self.uploads = Uploads(Path(get_upload_folder()))
         self._lab = lab
-        super().__init__(title=lab.config.ui.title, fill_height=True, analytics_enabled=False)
+        super().__init__(
+            title=lab.config.ui.title,
+            fill_height=True,
+            analytics_enabled=False,
+            delete_cache=(KEPT_FOR // 24, KEPT_FOR),
+        )
         with self:
             _fill(self, lab)
+        # Examples' files and avatars: Gradio has them where uploads are, and would remove them like those.
+        own = {file for files in self.temp_file_sets for file in files}
+        assert self.chat is not None
+        self.chat.chatbot.keep_in_cache |= own
+        self.uploads.publish(own)
+        self.temp_file_sets.append(self.uploads.copies)
         keep_descriptions(self.blocks.values())
         self.max_threads = max(40, 2 * lab.config.server.concurrency)
         self.queue(
@@ -117,6 +131,7 @@ class Page(StreamingBlocks):
             Middleware(SafetyHeaders, allowed_hosts=self.lab_config.ui.allowed_hosts),
             Middleware(BrowserCookie),
             Middleware(OwnTabs, tabs=self.tabs),
+            Middleware(OwnUploads, uploads=self.uploads),
             Middleware(OwnRoutes, lab=self._lab),
         ]
 
@@ -138,7 +153,7 @@ def _fill(page: Page, lab: Lab) -> None:
     first = _first(config, backends)
     parameters = list(parameters_of(backends).values())
     keeps = config.storage is not None
-    chat = Chat(backends, ui, parameters, lab.kept if keeps else None)
+    chat = Chat(backends, ui, parameters, page.uploads, lab.kept if keeps else None)
     opening = Opening(chat)
 
     bridge = sidebar(sharing=config.storage.sharing) if config.storage is not None else None
@@ -258,7 +273,7 @@ def _fill(page: Page, lab: Lab) -> None:
     )
     interface.chatbot.clear(opening.cleared, None, None, **private)
     if bridge is not None:
-        opened_by_scripts(page, bridge, interface, opening)
+        opened_by_scripts(page, bridge, interface, opening, chat)
     page.unload(chat.closed)
     page.chat = interface
     _queue_only_answers(page, interface, chat)

@@ -14,11 +14,13 @@ import chatlab
 from chatlab.backend import Parameter
 from chatlab.errors import InvalidRequest
 from chatlab.messages import Message, ReasoningPart, TextPart, ToolCallPart
-from chatlab.ui.conversation import Conversation, Exchange, Sessions
+from chatlab.ui.conversation import Conversation, Exchange
 from chatlab.ui.gradio_chat import Chat
 from chatlab.ui.gradio_controls import preset_values, shown_value, values
 from chatlab.ui.gradio_paint import turn_of
 from chatlab.ui.gradio_safety import SafetyHeaders
+from chatlab.ui.sessions import Sessions
+from chatlab.ui.uploads import Uploads
 
 
 class Browser:
@@ -29,7 +31,7 @@ class Browser:
         file.write_text(yaml)
         self.lab = chatlab.load(file)
         assert self.lab.config is not None
-        self.chat = Chat(self.lab.backends, self.lab.config.ui, [])
+        self.chat = Chat(self.lab.backends, self.lab.config.ui, [], Uploads(tmp_path / "uploads"))
         self.shown: list[Any] = []
         self.paints = 0
 
