@@ -14,7 +14,9 @@ from gradio.events import Dependency
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
+from chatlab._media import media_type_of_path
 from chatlab.config import Config, Example, Ui
+from chatlab.fit import accepts
 from chatlab.lab import Lab
 from chatlab.registry import Backends
 from chatlab.ui.gradio_chat import Chat
@@ -33,6 +35,7 @@ _LATEX = [
     {"left": "\\(", "right": "\\)", "display": False},
 ]
 _NO_PRESET = "none"
+_ATTACHING = f"<script>(() => {{{(Path(__file__).parent / 'attach.js').read_text('utf-8')}}})();</script>"
 
 
 class WindowedChat(gr.ChatInterface):  # type: ignore[misc]
@@ -113,7 +116,7 @@ class Page(StreamingBlocks):
         settings = {
             "theme": _theme(ui),
             "css": (Path(__file__).parent / "page.css").read_text("utf-8"),
-            "head": link_guard(ui.allowed_hosts),
+            "head": link_guard(ui.allowed_hosts) + _ATTACHING,
             "show_error": False,  # the text of an exception is for the log
             "ssr_mode": False,
             "run_history": False,
@@ -240,11 +243,11 @@ def _fill(page: Page, lab: Lab) -> None:
     if ui.footer:
         gr.Markdown(ui.footer)
 
-    def chosen(name: str) -> list[Any]:
-        """What follows from the choice of a backend."""
+    def chosen(name: str, message: Any) -> list[Any]:
+        """What follows from the choice of a backend; what is attached and it does not take is said."""
         names = {parameter.name for parameter in backends[name].capabilities.parameters}
         return [
-            _status(backends, name),
+            _status(backends, name, message["files"] if message else ()),
             gr.update(placeholder=backends[name].system or "none"),
             gr.update(**_files(backends, name)),
             *(gr.update(visible=parameter.name in names) for parameter in parameters),
@@ -258,7 +261,9 @@ def _fill(page: Page, lab: Lab) -> None:
         return [given.system or "", *preset_values(parameters, given.parameters)]
 
     private = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
-    selector.change(chosen, selector, [status, system, interface.textbox, *controls], **private)
+    selector.change(
+        chosen, [selector, interface.textbox], [status, system, interface.textbox, *controls], **private
+    )
     selector.change(chat.warm, selector, None, **private)
     page.load(chat.warm, selector, None, **private)
     preset.change(prepared, preset, [system, *controls], **private)
@@ -276,7 +281,19 @@ def _fill(page: Page, lab: Lab) -> None:
         opened_by_scripts(page, bridge, interface, opening, chat)
     page.unload(chat.closed)
     page.chat = interface
+    _keep_placeholder(page, interface.textbox)
     _queue_only_answers(page, interface, chat)
+
+
+def _keep_placeholder(page: gr.Blocks, textbox: Any) -> None:
+    """Gradio's retry takes the message box's placeholder away, and nothing brings it back."""
+    for event in page.fns.values():
+        if event.outputs == [textbox] and not event.inputs and not inspect.iscoroutinefunction(event.fn):
+            event.fn = _without_placeholder(event.fn)
+
+
+def _without_placeholder(update: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    return lambda: {name: value for name, value in update().items() if name != "placeholder"}
 
 
 def _queue_only_answers(page: gr.Blocks, interface: gr.ChatInterface, chat: Chat) -> None:
@@ -311,25 +328,32 @@ def _choices(backends: Backends) -> list[tuple[str, str]]:
     ]
 
 
-def _status(backends: Backends, name: str) -> str:
+def _status(backends: Backends, name: str, attached: Sequence[str] = ()) -> str:
     entry = backends[name]
     if entry.not_ready is not None:
         return f"**{entry.label} is not ready:** {entry.not_ready}"
+    taken = entry.capabilities.files
+    left = [file.name for file in map(Path, attached) if not accepts(taken, media_type_of_path(file))]
+    if left:
+        return f"**{entry.label} does not take `{', '.join(left).replace('`', '')}`:** it will not be sent"
     return entry.config.description or ""
 
 
 def _files(backends: Backends, name: str) -> dict[str, Any]:
-    """What the message box takes for this backend, in Gradio's own terms: families and file endings."""
+    """What the message box takes for this backend, in Gradio's own terms: families and file endings.
+
+    The last one says "whatever" to the server and nothing to the page. Otherwise Gradio would refuse a
+    message whose attachments another backend took; what of it is not sent is said, before and after.
+    """
     patterns = backends[name].capabilities.files
-    if not patterns:
-        return {"sources": [], "file_types": None}
-    if "*/*" in patterns:
-        return {"sources": ["upload"], "file_types": None}
     types: list[str] = []
     for pattern in patterns:
         family, _, subtype = pattern.partition("/")
-        types += [family] if subtype == "*" else mimetypes.guess_all_extensions(pattern)
-    return {"sources": ["upload"], "file_types": types}
+        if pattern == "*/*":
+            types.append(pattern)
+        else:
+            types += [family] if subtype == "*" else mimetypes.guess_all_extensions(pattern)
+    return {"sources": ["upload"] if patterns else [], "file_types": [*types, "file"]}
 
 
 def _avatars(ui: Ui) -> tuple[str | None, str | None] | None:
