@@ -195,6 +195,14 @@ class Saving:
             self._put(ended)
         return ended
 
+    async def stop(self, owner: str, conversation: str) -> None:
+        """Ends the turns of a conversation that run here, whoever shows them, and their upstreams."""
+        where = (owner, conversation)
+        running = [
+            one for one in self._running.values() if (one.begun.owner, one.begun.conversation) == where
+        ]
+        await asyncio.gather(*(one.turn.aclose() for one in running))
+
     async def written(self, turn_id: str) -> None:
         """Waits until what is known of a turn is committed, or the database does not answer."""
         with contextlib.suppress(TimeoutError):

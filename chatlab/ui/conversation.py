@@ -6,11 +6,10 @@ the store where there is one (`chatlab.ui.kept_turns`) and otherwise kept in mem
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from chatlab.chat import Turn
 from chatlab.messages import Message, Notice, Part, TextPart, ToolCallPart, ToolResultPart
 from chatlab.store import StoredTurn, new_id
 
@@ -59,6 +58,10 @@ class Conversation:
 
     def __getitem__(self, id: str) -> Exchange:
         return self._exchanges[id]
+
+    def __iter__(self) -> Iterator[Exchange]:
+        """All of them, each after the one it follows."""
+        return iter(self._exchanges.values())
 
     def __len__(self) -> int:
         return len(self._exchanges)
@@ -109,76 +112,3 @@ class Conversation:
                 Notice("history_truncated", f"{unanswered} messages that got no answer were not sent")
             )
         return tuple(messages), notices
-
-
-@dataclass(slots=True)
-class Session:
-    """One open page: whose it is, what it shows, and the turns that run for it, each with what settles it.
-
-    kept: the stored conversation that the page shows; None for one that is new, or kept nowhere.
-    opened: how many conversations the page has shown; a turn that runs for an earlier one paints no more.
-    window: how many messages are painted, if not as many as the configuration says.
-    """
-
-    owner: str | None = None
-    conversation: Conversation = field(default_factory=Conversation)
-    last: Exchange | None = None
-    running: dict[Turn, Callable[[], None]] = field(default_factory=dict)
-    kept: str | None = None
-    opened: int = 0
-    window: int | None = None
-    asked: Any = None
-    """What the page sent to have `last` answered."""
-
-    def show(self, conversation: Conversation, kept: str | None = None, last: Exchange | None = None) -> None:
-        """Turns to another conversation; by default to a new one."""
-        self.conversation, self.kept, self.last = conversation, kept, last
-        self.opened += 1
-        self.window = self.asked = None
-
-    def stop(self) -> None:
-        """Closes the upstream of every running turn."""
-        for turn in tuple(self.running):
-            turn.stop()
-
-    async def stopped(self) -> None:
-        """Stops every running turn and waits until what had arrived is part of the conversation."""
-        for turn, settle in tuple(self.running.items()):
-            await turn.aclose()
-            settle()
-
-
-class Sessions:
-    """The open pages by session hash and owner: who knows the hash of somebody else's page still has a page
-    of their own. The oldest idle ones go when there are too many."""
-
-    def __init__(self, most: int = 5_000) -> None:
-        self._open: dict[tuple[str, str | None], Session] = {}
-        self._most = most
-
-    def get(self, hash: str | None, owner: str | None = None) -> Session:
-        """The session of a page, made when first asked for. A client without one gets a new one each time."""
-        if not hash:
-            return Session(owner)
-        session = self._open.pop((hash, owner), None) or Session(owner)
-        self._open[hash, owner] = session  # last again: the dict's order is that of use
-        if len(self._open) > self._most:
-            for old, candidate in list(self._open.items()):
-                if not candidate.running:
-                    del self._open[old]
-                    break
-        return session
-
-    def close(self, hash: str | None, owner: str | None = None) -> None:
-        """The page was closed: its turns end, what it held is forgotten."""
-        session = self._open.pop((hash or "", owner), None)
-        if session is not None:
-            session.stop()
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    @property
-    def running(self) -> int:
-        """How many turns run, over all pages."""
-        return sum(len(session.running) for session in self._open.values())

@@ -12,26 +12,25 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 from pydantic import BaseModel
 
 from chatlab.backend import Parameter
-from chatlab.chat import Turn, run_turn
+from chatlab.chat import run_turn
 from chatlab.config import Ui
-from chatlab.errors import BackendError, ChatlabError, StoreError, UnsupportedContent
+from chatlab.errors import BackendError, ChatlabError, StoreError
 from chatlab.history import from_gradio
 from chatlab.kept import Kept
-from chatlab.messages import FilePart, Message, Notice
+from chatlab.messages import Message, Notice
 from chatlab.registry import Backends, Entry
 from chatlab.secret import scrub, scrubbed_traceback
 from chatlab.store import NotStored
 from chatlab.store.check import Limits
 from chatlab.ui import kept_turns
-from chatlab.ui.conversation import Conversation, Exchange, Session, Sessions
+from chatlab.ui.answering import Answering
+from chatlab.ui.conversation import Conversation, Exchange
 from chatlab.ui.gradio_controls import values
 from chatlab.ui.gradio_paint import (
     NO_TURN,
@@ -40,22 +39,26 @@ from chatlab.ui.gradio_paint import (
     branch_mark,
     paint_earlier,
     paint_error,
+    paint_later,
     paint_message,
     paint_stored,
     settled,
     turn_of,
 )
-from chatlab.ui.kept_turns import Running
 from chatlab.ui.owner import owner_of
+from chatlab.ui.sessions import Session, Sessions
+from chatlab.ui.uploads import Uploads
 
 log = logging.getLogger(__name__)
+
+_AT_ONCE = 5  # answers that one page has running
 
 
 class Chat:
     """Answers the messages of one page; every browser tab has a Session of its own.
 
-    kept: opens where conversations are kept; without it, and for a client without a cookie, they are in
-    memory alone.
+    uploads: whose the files are that messages come with. kept: opens where conversations are kept; without
+    it, and for a client without a cookie, they are in memory alone.
     """
 
     def __init__(
@@ -63,11 +66,13 @@ class Chat:
         backends: Backends,
         ui: Ui,
         parameters: Sequence[Parameter],
+        uploads: Uploads,
         kept: Callable[[], Awaitable[Kept | None]] | None = None,
     ) -> None:
         self._backends = backends
         self._ui = ui
         self._parameters = parameters
+        self.uploads = uploads
         self._open_kept = kept
         self._limits = Limits(max_bytes=int(ui.max_file_mb * 1_000_000))
         self._sessions = Sessions()
@@ -78,7 +83,7 @@ class Chat:
         return self._sessions.get(request.session_hash, self._owner(request))
 
     def _owner(self, request: gr.Request) -> str | None:
-        return None if self._open_kept is None else owner_of(getattr(request, "cookies", {}))
+        return None if self._open_kept is None else browser_of(request)
 
     async def kept(self, session: Session) -> Kept | None:
         """Where the conversations of a page are kept; None if they are not. Raises StoreError."""
@@ -107,9 +112,14 @@ class Chat:
                 kept = await self.kept(session)
             except StoreError as exc:
                 notices.append(Notice("other", f"this answer is not saved: {scrub(str(exc))}"))
-            parent, adopted = await self._parent(session, history, entry, kept)
+            if len(session.running) >= _AT_ONCE:
+                raise ChatlabError(f"{_AT_ONCE} answers of this page still run: wait for one, or stop one")
+            browser = browser_of(request)
+            parent, adopted = await self._parent(session, message, history, entry, kept, browser)
+            if parent in session.running:
+                raise ChatlabError("the answer before this message still runs: wait for it, or stop it")
             conversation = session.conversation
-            user = await self._user(session, message)
+            user = await self._user(session, message, browser)
             # What follows on something that is not in the store cannot be there either.
             saves = kept is not None and (parent is None or conversation[parent].kept)
             if kept is not None and saves:
@@ -127,7 +137,9 @@ class Chat:
             return
         notices += [*adopted, *left_out]
         conversation.add(exchange)
-        session.last, session.asked = exchange, message
+        session.last, session.until, session.asked = exchange, None, message
+        session.turn()
+        opened, chat = session.opened, session.kept
         system_prompt = system if system.strip() else None
         turn = run_turn(entry, messages, parameters=said, system=system_prompt)
         saved = None
@@ -135,55 +147,54 @@ class Chat:
             saved = await kept_turns.begin(
                 kept, session, exchange, turn, parameters=said, system=system_prompt, notices=notices
             )
-        painter = Painter(exchange.id, entry.label, self._mark(session, exchange))
+            chat = saved.begun.conversation
+        painter = Painter(exchange.id, entry.label, _mark(conversation, chat, exchange))
         for notice in notices:
             painter.add(notice)
-        before, opened = self.before(session, exchange), session.opened
-        async with aclosing(self._paints(session, exchange, turn, painter, saved)) as paints:
-            async for painted in paints:
-                if session.opened == opened:
-                    yield painted, [*before, *painted]
-        session.asked = None  # it ended: nobody has to tell it from one that was refused
-        if session.opened != opened:  # meanwhile the page turned to another conversation: it shows that one
-            yield [], self.window(session)
+        answering = Answering(exchange, conversation, chat, turn, painter, saved, _sentence)
+        session.running[exchange.id] = answering
+        await answering.start(self._pace, lambda: session.running.pop(exchange.id, None))
+        async with aclosing(self._watch(session, answering, opened)) as paints:
+            async for paint in paints:
+                yield paint
 
-    async def _paints(
-        self, session: Session, exchange: Exchange, turn: Turn, painter: Painter, saved: Running | None
-    ) -> AsyncGenerator[list[Painted], None]:
-        """The answer at the first token, then as often as the load allows, and at its end."""
+    async def follow(self, request: gr.Request) -> AsyncGenerator[tuple[list[Painted], list[Any]], None]:
+        """The answer that runs where the page is, to which it has come back."""
+        session = self.session(request)
+        answering = session.answering
+        if answering is None:
+            yield [], self.window(session) if session.last is not None else gr.skip()
+        elif answering.watched != session.opened:
+            async with aclosing(self._watch(session, answering, session.opened, at_once=True)) as paints:
+                async for paint in paints:
+                    yield paint
 
-        def settle() -> None:
-            for event in turn.take():
-                painter.add(event)
-            exchange.answer = turn.answer.parts
-            if saved is not None:
-                exchange.stored = saved.end(error)
-            exchange.painted = [settled(message) for message in painter.messages(turn, error, unsaved)]
-            exchange.mark = self._mark(session, exchange)
+    async def _watch(
+        self, session: Session, answering: Answering, opened: int, *, at_once: bool = False
+    ) -> AsyncGenerator[tuple[list[Painted], list[Any]], None]:
+        """What the page shows while an answer grows, until it ends or the page turns to something else.
 
-        error: str | None = None
-        unsaved: str | None = None
-        session.running[turn] = settle
+        If it ends here before either, somebody stopped it, or the page is gone. An answer that is not kept
+        cannot be come back to, so it ends when the page turns away.
+        """
+        exchange = answering.exchange
+
+        def shown() -> bool:
+            return session.opened == opened
+
+        answering.watched = opened
         try:
-            async with turn:
-                try:
-                    async with aclosing(turn.batches()) as batches:
-                        async for batch in batches:
-                            for event in batch:
-                                painter.add(event)
-                            yield painter.messages(turn)
-                            await turn.pause(self._pace())
-                except ChatlabError as exc:
-                    error = _sentence(exc)
+            before = self.before(session, exchange) if shown() else []
+            async with aclosing(answering.paints(shown, at_once=at_once)) as paints:
+                async for painted in paints:
+                    yield painted, [*before, *painted]
         finally:
-            del session.running[turn]
-            settle()
-        yield painter.messages(turn, error)
-        if saved is not None:
-            unsaved = await saved.unsaved()
-            if unsaved is not None:
-                exchange.painted = [settled(message) for message in painter.messages(turn, error, unsaved)]
-                yield painter.messages(turn, error, unsaved)
+            if not answering.over and (shown() or not exchange.kept):
+                await answering.stopped()
+        if shown():
+            session.asked = None  # it ended: nobody has to tell it from one that was refused
+        else:
+            yield [], self.window(session)
 
     def _pace(self) -> float:
         """Seconds between two paints: 20 a second for one stream, 6 for each of many."""
@@ -204,6 +215,26 @@ class Chat:
         await session.stopped()
         return self.window(session)
 
+    def busy_box(self, request: gr.Request) -> Any:
+        """The message box of a page that comes to see an answer that runs, which it can stop."""
+        return self.box(busy=self.session(request).answering is not None)
+
+    def idle_box(self, request: gr.Request) -> Any:
+        """The message box once an answer is not looked at any more, if not another one is."""
+        session = self.session(request)
+        answering = session.answering
+        watched = answering is not None and answering.watched == session.opened
+        return gr.skip() if watched else self.box()
+
+    def box(self, *, busy: bool = False) -> Any:
+        """How the message box is, its text apart."""
+        labels = self._ui.labels
+        return gr.update(
+            interactive=not busy,
+            submit_btn=False if busy else labels.get("submit", True),
+            stop_btn=labels.get("stop", True) if busy else False,
+        )
+
     def refused(self, message: Any, shown: list[Any], request: gr.Request) -> tuple[Any, Any]:
         """The message box and the conversation after an answer that the full queue refused: as they were.
 
@@ -211,8 +242,7 @@ class Chat:
         """
         session = self.session(request)
         began = session.last is not None and message == session.asked
-        box = {"interactive": True, "submit_btn": self._ui.labels.get("submit", True), "stop_btn": False}
-        return (gr.update(**box), gr.skip()) if began else (gr.update(value=message, **box), shown)
+        return (self.box(), gr.skip()) if began else ({**self.box(), "value": message}, shown)
 
     def closed(self, request: gr.Request) -> None:
         """The tab was closed."""
@@ -222,8 +252,14 @@ class Chat:
 
     def window(self, session: Session) -> list[Any]:
         """What the page shows of its conversation."""
-        last = session.last
-        return [] if last is None else [*self.before(session, last), *self.painted(session, last)]
+        if session.last is None:
+            return []
+        path = session.conversation.path(session.last.id)
+        at = next((n for n, one in enumerate(path) if one.id == session.until), len(path) - 1)
+        shown = [*self.before(session, path[at]), *self.painted(session, path[at])]
+        if at < len(path) - 1:
+            shown.append(paint_later(2 * (len(path) - 1 - at), path[at].id))
+        return shown
 
     def before(self, session: Session, exchange: Exchange) -> list[Any]:
         """What stands before the answer of this exchange, its own message included."""
@@ -238,52 +274,56 @@ class Chat:
         return [*before, paint_message(exchange.user)]
 
     def painted(self, session: Session, exchange: Exchange) -> list[Any]:
-        """The answer of an exchange that has ended, as the page shows it."""
-        mark = self._mark(session, exchange)
+        """The answer of an exchange, as the page shows it now."""
+        mark = _mark(session.conversation, session.kept, exchange)
+        answering = session.running.get(exchange.id)
+        if answering is not None:
+            return answering.painted(mark)
         if exchange.stored is not None and (not exchange.painted or exchange.mark != mark):
             exchange.painted = [settled(message) for message in paint_stored(exchange.stored, mark)]
             exchange.mark = mark
         return exchange.painted
 
-    def _mark(self, session: Session, exchange: Exchange) -> str:
-        """What the page's scripts are told of an exchange; nothing of one that is not kept."""
-        if not exchange.kept or session.kept is None:
-            return ""
-        versions = session.conversation.versions(exchange)
-        elsewhere = exchange.stored is not None and exchange.stored.status == "running"
-        return branch_mark(
-            exchange.id, session.kept, versions.index(exchange.id) + 1, len(versions), running=elsewhere
-        )
-
     # -- what is asked
 
-    async def _user(self, session: Session, message: Any) -> Message:
+    async def _user(self, session: Session, message: Any, browser: str | None) -> Message:
         """The person's message. One that is asked again is taken from the conversation, not from the page."""
-        known = message if isinstance(message, dict) else {}
-        again, edits = known.get("again"), known.get("edits")
-        if again is not None and again in session.conversation:
-            return session.conversation[again].user
-        if edits is not None and edits in session.conversation:
-            return kept_turns.edited(session.conversation[edits].user, str(known.get("text") or ""))
+        again, edits = _asked_before(session.conversation, message)
+        if again is not None:
+            return again.user
+        if edits is not None:
+            return kept_turns.edited(edits.user, str(message.get("text") or ""))
         user = from_gradio([], message)[0][-1]
-        check_files(user)
+        self.uploads.check(user, browser)
         return await kept_turns.checked(user, self._limits)
 
     async def _parent(
-        self, session: Session, history: list[Any], entry: Entry, kept: Kept | None
+        self,
+        session: Session,
+        message: Any,
+        history: list[Any],
+        entry: Entry,
+        kept: Kept | None,
+        browser: str | None,
     ) -> tuple[str | None, tuple[Notice, ...]]:
-        """The exchange this one follows: the last painted one, whatever was undone, edited or retried.
+        """The exchange this one follows: that which a message asked again follows; else the last painted one,
+        whatever was undone. If that is not the end of what the page shows a part of, it is that end.
 
         Where conversations are kept, one that this page does not hold is looked up, for its owner alone.
         """
+        for before in _asked_before(session.conversation, message):
+            if before is not None:
+                return before.parent, ()
         for named in self.named(history):
+            if named == session.until and session.last is not None:
+                return session.last.id, ()
             if named in session.conversation:
                 return named, ()
             if kept is not None:
                 if await kept_turns.found(kept, session, named):
                     return named, ()
                 raise NotStored("this conversation is not there any more: begin a new chat")
-        return self._adopt(session.conversation, history, entry)
+        return self._adopt(session.conversation, history, entry, browser)
 
     @staticmethod
     def named(shown: Sequence[Any]) -> list[str]:
@@ -299,13 +339,13 @@ class Chat:
         return found
 
     def _adopt(
-        self, conversation: Conversation, history: list[Any], entry: Entry
+        self, conversation: Conversation, history: list[Any], entry: Entry, browser: str | None
     ) -> tuple[str | None, tuple[Notice, ...]]:
         """Takes over a history this server does not hold: an API client's, or one it has forgotten."""
         last: Exchange | None = None
         messages, notices = from_gradio([m.model_dump() if isinstance(m, BaseModel) else m for m in history])
         for message in messages:
-            check_files(message)
+            self.uploads.check(message, browser)
             if message.role == "user":
                 last = Exchange(last.id if last else None, message, entry.label)
                 conversation.add(last)
@@ -315,12 +355,26 @@ class Chat:
         return (last.id if last else None), notices
 
 
-def check_files(message: Message) -> None:
-    """Only what was uploaded may be read: a client can claim any path."""
-    uploads = Path(get_upload_folder()).resolve()
-    for part in message.parts:
-        if isinstance(part, FilePart) and part.path and not part.path.resolve().is_relative_to(uploads):
-            raise UnsupportedContent("that file was not uploaded here: attach it again")
+def browser_of(request: gr.Request) -> str | None:
+    """Whose a request is, whether or not conversations are kept; None for a client without a cookie."""
+    return owner_of(getattr(request, "cookies", {}))
+
+
+def _asked_before(conversation: Conversation, message: Any) -> tuple[Exchange | None, Exchange | None]:
+    """The exchanges whose messages are asked again, as they are and with another text."""
+    known = message if isinstance(message, dict) else {}
+    found = (known.get("again"), known.get("edits"))
+    again, edits = (conversation[one] if one is not None and one in conversation else None for one in found)
+    return again, edits
+
+
+def _mark(conversation: Conversation, kept: str | None, exchange: Exchange) -> str:
+    """What the page's scripts are told of an exchange; nothing of one that is not kept."""
+    if not exchange.kept or kept is None:
+        return ""
+    versions = conversation.versions(exchange)
+    elsewhere = exchange.stored is not None and exchange.stored.status == "running"
+    return branch_mark(exchange.id, kept, versions.index(exchange.id) + 1, len(versions), running=elsewhere)
 
 
 def _plain(message: str | dict[str, Any]) -> list[dict[str, str]]:

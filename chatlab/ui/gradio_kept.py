@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,17 @@ from chatlab.errors import ChatlabError, StoreError
 from chatlab.secret import scrub
 from chatlab.store import NotStored, Unreachable
 from chatlab.ui import kept_turns
-from chatlab.ui.conversation import Conversation, Session
-from chatlab.ui.gradio_chat import Chat
+from chatlab.ui.conversation import Conversation
+from chatlab.ui.gradio_chat import Chat, browser_of
 from chatlab.ui.gradio_paint import paint_attachments, paint_error, paint_message
+from chatlab.ui.sessions import Session
 
 log = logging.getLogger(__name__)
 
-_MORE = 100  # messages that are painted more, each time somebody asks to see earlier ones
-_MOST = 1_000
-_FOUND = 200  # exchanges before the end, among which one that a search found is painted too
+_MORE = 100  # messages that are painted more, each time somebody asks to see earlier or later ones
+_MOST = 1_000  # painted at once: beyond that, the window moves
+_FOUND = 50  # exchanges before the end, from which on all is painted if a search found one of them
+_AFTER = 5  # exchanges that are painted after one that a search found before those
 
 Shown = tuple[Any, Any]
 """For the chatbot, and for the state that says what the chatbot shows."""
@@ -46,19 +48,21 @@ class Opening:
             return gr.skip(), gr.skip()
         return await self._show(session, str(wanted), request.query_params.get("t"))
 
-    async def asked(self, event: gr.EventData, request: gr.Request) -> Shown:
+    async def asked(self, event: gr.EventData, request: gr.Request) -> tuple[Any, Any, Any]:
         """The sidebar, or a control of the conversation, asks for another one, or for another part of it."""
-        session = self._chat.session(request)
-        asked = _fields(event)
+        return *await self._asked(self._chat.session(request), _fields(event)), self._chat.box()
+
+    async def _asked(self, session: Session, asked: Mapping[str, str]) -> Shown:
         conversation, turn = asked.get("conversation"), asked.get("turn")
+        number = int(asked.get("number", "0"))
+        session.asks = max(session.asks, number)
         if conversation:
-            return await self._show(session, conversation, turn)
-        if asked.get("earlier"):
-            session.window = min(_MOST, (session.window or self._chat.window_size) + _MORE)
+            return await self._show(session, conversation, turn, number)
+        if where := asked.get("part"):
+            self._move(session, where)
             return self._shown(session)
         if turn:
             return await self._walk(session, turn, int(asked.get("step", "1")))
-        await session.stopped()
         session.show(Conversation())
         return [], []
 
@@ -75,7 +79,7 @@ class Opening:
         except StoreError as exc:
             shown = [*self._chat.window(session), paint_error(_said(exc))]
             return shown, _as_state(shown), gr.skip()
-        await session.stopped()
+        session.turn()
         exchange = session.conversation[turn]
         before = self._chat.before(session, exchange)
         asked = {"text": exchange.user.text, "files": [], "again": exchange.id}
@@ -91,8 +95,9 @@ class Opening:
         """An exchange was taken back: it stays, but the conversation opens at the one before it."""
         session = self._chat.session(request)
         last = next((one for one in self._chat.named(shown) if one in session.conversation), None)
-        if last is None:
+        if last is None or session.until is not None:  # what stands before the end is not taken back
             return
+        await session.stopped(last)
         session.last = None
         parent = session.conversation[last].parent
         if parent is not None:
@@ -107,23 +112,27 @@ class Opening:
         turn = next((one for one in self._chat.named(shown) if one in session.conversation), None)
         if turn is None or not isinstance(message, dict):
             return message
+        await session.stopped(turn)
         exchange = session.conversation[turn]
         files = message["files"]
         try:
             kept = await self._chat.kept(session) if exchange.kept else None
             if kept is not None:
-                folder = Path(get_upload_folder())
-                files = [str(path) for path in await kept_turns.lent(kept, exchange.user, folder)]
+                copies = await kept_turns.lent(kept, exchange.user, Path(get_upload_folder()))
+                for copy in copies:
+                    self._chat.uploads.lend(copy, browser_of(request))
+                files = [str(copy) for copy in copies]
         except ChatlabError as exc:
             log.error("attachments cannot be given back: %s", scrub(str(exc)))
         return {"text": exchange.user.text, "files": files, "again": exchange.id}
 
-    def edited(self, shown: Sequence[Any], text: Any, request: gr.Request) -> Any:
+    async def edited(self, shown: Sequence[Any], text: Any, request: gr.Request) -> Any:
         """The message of an exchange with another text; shown is what the edit takes off the page."""
         session = self._chat.session(request)
         turns = [one for one in self._chat.named(shown) if one in session.conversation]
         if not turns or not isinstance(text, str):
             return text
+        await session.stopped(*turns)
         painted = paint_attachments(session.conversation[turns[-1]].user)
         return {"text": text.removeprefix(painted), "files": [], "edits": turns[-1]}
 
@@ -141,35 +150,58 @@ class Opening:
 
     # --
 
-    async def _show(self, session: Session, id: str, turn: str | None = None) -> Shown:
-        await session.stopped()
+    async def _show(
+        self, session: Session, id: str, turn: str | None = None, number: int | None = None
+    ) -> Shown:
         try:
             kept = await self._chat.kept(session)
             if kept is None:
                 raise NotStored("conversations are not kept here")
             assert session.owner is not None
-            conversation, last = await kept_turns.opened(kept, session.owner, id, turn)
+            running = session.running.values()
+            conversation, last = await kept_turns.opened(kept, session.owner, id, turn, running=running)
+            if number is not None and number < session.asks:  # meanwhile the person asked for something else
+                return gr.skip(), gr.skip()
         except StoreError as exc:
             session.show(Conversation())
             shown = [paint_error(_said(exc))]
             return shown, _as_state(shown)
         session.show(conversation, id, last)
-        if turn is not None:
-            after = [one.id for one in conversation.path(last.id)][::-1] if last is not None else []
-            if turn in after[:_FOUND]:
-                session.window = max(self._chat.window_size, 2 * after.index(turn) + 4)
+        if turn is not None and last is not None:
+            path = [one.id for one in conversation.path(last.id)]
+            if turn in path[-_FOUND:]:
+                session.window = max(self._chat.window_size, 2 * (len(path) - path.index(turn)) + 2)
+            elif turn in path:
+                session.until = path[path.index(turn) + _AFTER]
             await self._remember(session)
         return self._shown(session)
+
+    def _move(self, session: Session, where: str) -> None:
+        """Paints more of the conversation before or after what is shown of it, or turns to its end."""
+        if session.last is None:
+            return
+        size = session.window or self._chat.window_size
+        path = [one.id for one in session.conversation.path(session.last.id)]
+        end = path.index(session.until) if session.until in path else len(path) - 1
+        if where == "newest":
+            session.window, end = None, len(path) - 1
+        elif where == "later":
+            end += _MORE // 2
+        elif size + _MORE > _MOST:
+            end -= _MORE // 2
+        if where != "newest":
+            session.window = min(_MOST, size + _MORE)
+        session.until = path[end] if 0 <= end < len(path) - 1 else None
+        session.turn()
 
     async def _walk(self, session: Session, turn: str, step: int) -> Shown:
         """Shows the branch of the version before or after this one."""
         if turn not in session.conversation:
             return gr.skip(), gr.skip()
-        await session.stopped()
         versions = session.conversation.versions(session.conversation[turn])
         at = min(max(versions.index(turn) + (1 if step > 0 else -1), 0), len(versions) - 1)
-        session.last = session.conversation.end(versions[at])
-        session.opened += 1
+        session.last, session.until = session.conversation.end(versions[at]), None
+        session.turn()
         await self._remember(session)
         return self._shown(session)
 

@@ -11,9 +11,12 @@ from typing import Any
 
 import gradio as gr
 from gradio.events import Dependency
+from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
+from chatlab._media import media_type_of_path
 from chatlab.config import Config, Example, Ui
+from chatlab.fit import accepts
 from chatlab.lab import Lab
 from chatlab.registry import Backends
 from chatlab.ui.gradio_chat import Chat
@@ -24,6 +27,7 @@ from chatlab.ui.gradio_sidebar import compare_link, opened_by_scripts, sidebar
 from chatlab.ui.gradio_thrift import StreamingBlocks, keep_descriptions, spare_gradio
 from chatlab.ui.own_routes import OwnRoutes
 from chatlab.ui.owner import BrowserCookie, OwnTabs, Tabs, owner_of
+from chatlab.ui.uploads import KEPT_FOR, OwnUploads, Uploads
 
 _LATEX = [
     {"left": "$$", "right": "$$", "display": True},
@@ -31,6 +35,7 @@ _LATEX = [
     {"left": "\\(", "right": "\\)", "display": False},
 ]
 _NO_PRESET = "none"
+_ATTACHING = f"<script>(() => {{{(Path(__file__).parent / 'attach.js').read_text('utf-8')}}})();</script>"
 
 
 class WindowedChat(gr.ChatInterface):  # type: ignore[misc]
@@ -45,9 +50,9 @@ class WindowedChat(gr.ChatInterface):  # type: ignore[misc]
         left, message = super()._pop_last_user_message(history)
         return left, await self._opening.taken_back(history[len(left) :], message, request)
 
-    def _edit_message(self, history: list[Any], edit_data: gr.EditData, request: gr.Request) -> Any:
+    async def _edit_message(self, history: list[Any], edit_data: gr.EditData, request: gr.Request) -> Any:
         left, _, text = super()._edit_message(history, edit_data)
-        return left, left, self._opening.edited(history[len(left) :], text, request)
+        return left, left, await self._opening.edited(history[len(left) :], text, request)
 
     def _append_message_to_history(
         self, message: Any, history: list[Any], role: str = "user", request: gr.Request | None = None
@@ -73,10 +78,22 @@ class Page(StreamingBlocks):
         spare_gradio()
         self.lab_config: Config = lab.config
         self.tabs = Tabs()
+        self.uploads = Uploads(Path(get_upload_folder()))
         self._lab = lab
-        super().__init__(title=lab.config.ui.title, fill_height=True, analytics_enabled=False)
+        super().__init__(
+            title=lab.config.ui.title,
+            fill_height=True,
+            analytics_enabled=False,
+            delete_cache=(KEPT_FOR // 24, KEPT_FOR),
+        )
         with self:
             _fill(self, lab)
+        # Examples' files and avatars: Gradio has them where uploads are, and would remove them like those.
+        own = {file for files in self.temp_file_sets for file in files}
+        assert self.chat is not None
+        self.chat.chatbot.keep_in_cache |= own
+        self.uploads.publish(own)
+        self.temp_file_sets.append(self.uploads.copies)
         keep_descriptions(self.blocks.values())
         self.max_threads = max(40, 2 * lab.config.server.concurrency)
         self.queue(
@@ -99,7 +116,7 @@ class Page(StreamingBlocks):
         settings = {
             "theme": _theme(ui),
             "css": (Path(__file__).parent / "page.css").read_text("utf-8"),
-            "head": link_guard(ui.allowed_hosts),
+            "head": link_guard(ui.allowed_hosts) + _ATTACHING,
             "show_error": False,  # the text of an exception is for the log
             "ssr_mode": False,
             "run_history": False,
@@ -117,6 +134,7 @@ class Page(StreamingBlocks):
             Middleware(SafetyHeaders, allowed_hosts=self.lab_config.ui.allowed_hosts),
             Middleware(BrowserCookie),
             Middleware(OwnTabs, tabs=self.tabs),
+            Middleware(OwnUploads, uploads=self.uploads),
             Middleware(OwnRoutes, lab=self._lab),
         ]
 
@@ -138,7 +156,7 @@ def _fill(page: Page, lab: Lab) -> None:
     first = _first(config, backends)
     parameters = list(parameters_of(backends).values())
     keeps = config.storage is not None
-    chat = Chat(backends, ui, parameters, lab.kept if keeps else None)
+    chat = Chat(backends, ui, parameters, page.uploads, lab.kept if keeps else None)
     opening = Opening(chat)
 
     bridge = sidebar(sharing=config.storage.sharing) if config.storage is not None else None
@@ -225,11 +243,11 @@ def _fill(page: Page, lab: Lab) -> None:
     if ui.footer:
         gr.Markdown(ui.footer)
 
-    def chosen(name: str) -> list[Any]:
-        """What follows from the choice of a backend."""
+    def chosen(name: str, message: Any) -> list[Any]:
+        """What follows from the choice of a backend; what is attached and it does not take is said."""
         names = {parameter.name for parameter in backends[name].capabilities.parameters}
         return [
-            _status(backends, name),
+            _status(backends, name, message["files"] if message else ()),
             gr.update(placeholder=backends[name].system or "none"),
             gr.update(**_files(backends, name)),
             *(gr.update(visible=parameter.name in names) for parameter in parameters),
@@ -243,7 +261,9 @@ def _fill(page: Page, lab: Lab) -> None:
         return [given.system or "", *preset_values(parameters, given.parameters)]
 
     private = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
-    selector.change(chosen, selector, [status, system, interface.textbox, *controls], **private)
+    selector.change(
+        chosen, [selector, interface.textbox], [status, system, interface.textbox, *controls], **private
+    )
     selector.change(chat.warm, selector, None, **private)
     page.load(chat.warm, selector, None, **private)
     preset.change(prepared, preset, [system, *controls], **private)
@@ -258,10 +278,22 @@ def _fill(page: Page, lab: Lab) -> None:
     )
     interface.chatbot.clear(opening.cleared, None, None, **private)
     if bridge is not None:
-        opened_by_scripts(page, bridge, interface, opening)
+        opened_by_scripts(page, bridge, interface, opening, chat)
     page.unload(chat.closed)
     page.chat = interface
+    _keep_placeholder(page, interface.textbox)
     _queue_only_answers(page, interface, chat)
+
+
+def _keep_placeholder(page: gr.Blocks, textbox: Any) -> None:
+    """Gradio's retry takes the message box's placeholder away, and nothing brings it back."""
+    for event in page.fns.values():
+        if event.outputs == [textbox] and not event.inputs and not inspect.iscoroutinefunction(event.fn):
+            event.fn = _without_placeholder(event.fn)
+
+
+def _without_placeholder(update: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    return lambda: {name: value for name, value in update().items() if name != "placeholder"}
 
 
 def _queue_only_answers(page: gr.Blocks, interface: gr.ChatInterface, chat: Chat) -> None:
@@ -296,25 +328,32 @@ def _choices(backends: Backends) -> list[tuple[str, str]]:
     ]
 
 
-def _status(backends: Backends, name: str) -> str:
+def _status(backends: Backends, name: str, attached: Sequence[str] = ()) -> str:
     entry = backends[name]
     if entry.not_ready is not None:
         return f"**{entry.label} is not ready:** {entry.not_ready}"
+    taken = entry.capabilities.files
+    left = [file.name for file in map(Path, attached) if not accepts(taken, media_type_of_path(file))]
+    if left:
+        return f"**{entry.label} does not take `{', '.join(left).replace('`', '')}`:** it will not be sent"
     return entry.config.description or ""
 
 
 def _files(backends: Backends, name: str) -> dict[str, Any]:
-    """What the message box takes for this backend, in Gradio's own terms: families and file endings."""
+    """What the message box takes for this backend, in Gradio's own terms: families and file endings.
+
+    The last one says "whatever" to the server and nothing to the page. Otherwise Gradio would refuse a
+    message whose attachments another backend took; what of it is not sent is said, before and after.
+    """
     patterns = backends[name].capabilities.files
-    if not patterns:
-        return {"sources": [], "file_types": None}
-    if "*/*" in patterns:
-        return {"sources": ["upload"], "file_types": None}
     types: list[str] = []
     for pattern in patterns:
         family, _, subtype = pattern.partition("/")
-        types += [family] if subtype == "*" else mimetypes.guess_all_extensions(pattern)
-    return {"sources": ["upload"], "file_types": types}
+        if pattern == "*/*":
+            types.append(pattern)
+        else:
+            types += [family] if subtype == "*" else mimetypes.guess_all_extensions(pattern)
+    return {"sources": ["upload"] if patterns else [], "file_types": [*types, "file"]}
 
 
 def _avatars(ui: Ui) -> tuple[str | None, str | None] | None:

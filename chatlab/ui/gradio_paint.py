@@ -85,9 +85,10 @@ class Painter:
     """Takes the events of one turn and says how the answer looks at any moment."""
 
     def __init__(self, id: str, label: str, mark: str = "") -> None:
+        self.mark = mark
+        """What page scripts are told of the turn."""
         self._id = id
         self._label = label
-        self._mark = mark
         self._blocks: list[_Run | ToolCall | ToolResult] = []
         self._notices: list[Notice] = []
         self._citations: list[Citation] = []
@@ -168,6 +169,10 @@ class Painter:
         painted.append(self._footer(standing))
         return painted
 
+    def settled(self, turn: Turn | StoredTurn, error: str | None, unsaved: str | None = None) -> list[Any]:
+        """The answer as it ended, to be shown again and again."""
+        return [settled(message) for message in self.messages(turn, error, unsaved)]
+
     def _footer(self, standing: Standing) -> Painted:
         if standing.running:
             return self._thought("", self._marked(_title(self._label), "chatlab-pending"), pending=True)
@@ -186,8 +191,8 @@ class Painter:
     def _marked(self, line: str, state: str = "") -> str:
         """A line with what page scripts read beside it. All of that is our own: nothing that a model or a
         person wrote is in it, and in their text it does not count."""
-        classes = html.escape(f"{self._mark} {state}".strip())
-        return f'{line} <span class="{classes}"></span>' if self._mark else line
+        classes = html.escape(f"{self.mark} {state}".strip())
+        return f'{line} <span class="{classes}"></span>' if self.mark else line
 
     def _thought(
         self,
@@ -296,6 +301,19 @@ def paint_earlier(count: int, first_shown: str, *, more: bool = False) -> Painte
     return {
         **_text("assistant", ""),
         "metadata": {"title": title, "id": f"{WINDOW}{first_shown}", "status": "done"},
+    }
+
+
+def paint_later(count: int, last_shown: str) -> Painted:
+    """The line below a window that ends before the conversation does."""
+    title = f"{count} later messages of this conversation are not shown here"
+    return {
+        **_text("assistant", ""),
+        "metadata": {
+            "title": f'{title} <span class="chatlab-later"></span>',
+            "id": f"{WINDOW}{last_shown}",
+            "status": "done",
+        },
     }
 
 

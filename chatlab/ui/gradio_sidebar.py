@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from chatlab.ui.gradio_chat import Chat
 from chatlab.ui.gradio_kept import Opening
 
 _ROOT = (
@@ -47,12 +48,16 @@ def compare_link() -> None:
     )
 
 
-def opened_by_scripts(page: gr.Blocks, bridge: gr.HTML, chat: gr.ChatInterface, opening: Opening) -> None:
-    """Connects what scripts ask for: a conversation or a branch to be shown, or a message answered anew."""
+def opened_by_scripts(
+    page: gr.Blocks, bridge: gr.HTML, chat: gr.ChatInterface, opening: Opening, answers: Chat
+) -> None:
+    """Connects what scripts ask for: a conversation or a branch to be shown, a message answered anew, or an
+    answer that runs followed."""
     private = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
     shown = [chat.chatbot, chat.chatbot_state]
     page.load(opening.arrived, None, shown, **private)
-    bridge.select(opening.asked, None, shown, **private)
+    # By default Gradio drops what is asked before the same event has been answered.
+    bridge.select(opening.asked, None, [*shown, chat.textbox], trigger_mode="multiple", **private)
     chat.chatbot.undo(opening.undone, chat.chatbot, None, **private)
 
     asked = bridge.submit(opening.again, None, [*shown, chat.saved_input], **private)
@@ -64,11 +69,28 @@ def opened_by_scripts(page: gr.Blocks, bridge: gr.HTML, chat: gr.ChatInterface, 
         api_visibility="private",
         concurrency_limit=chat.concurrency_limit,
         show_progress="hidden",
+        trigger_mode="multiple",
     )
     answer.then(
         lambda shown: (shown, shown), chat.chatbot, [chat.chatbot_state, chat.chatbot_value], **private
     ).then(lambda: gr.update(interactive=True), None, chat.textbox, **private)
     chat._setup_stop_events(event_triggers=[], events_to_cancel=[answer], after_success=asked)
+
+    # The scripts ask for this while an answer runs where the page is and the box offers no stop. Whatever
+    # comes in whatever order, each of these ends with the box as it has to be. No `cancels`: a stop ends the
+    # answer itself, and with it what shows it.
+    steps = {**private, "trigger_mode": "multiple"}
+    bridge.play(answers.busy_box, None, chat.textbox, **steps).success(
+        answers.follow,
+        None,
+        [chat.null_component, chat.chatbot],
+        api_visibility="private",
+        concurrency_limit=chat.concurrency_limit,
+        show_progress="hidden",
+        trigger_mode="multiple",
+    ).then(
+        lambda shown: (shown, shown), chat.chatbot, [chat.chatbot_state, chat.chatbot_value], **steps
+    ).then(answers.idle_box, None, chat.textbox, **steps)
 
 
 def _answers(chat: gr.ChatInterface) -> Any:

@@ -105,6 +105,7 @@ async def _change(kept: Kept, owner: str, request: Request) -> Response:
 
 
 async def _delete(kept: Kept, owner: str, request: Request) -> Response:
+    await kept.saving.stop(owner, request.path_params["id"])
     await kept.store.delete(owner, request.path_params["id"])
     return JSONResponse({})
 

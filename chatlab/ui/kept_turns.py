@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from chatlab.chat import Turn
+from chatlab.errors import UnsupportedContent
 from chatlab.kept import Kept
 from chatlab.messages import FilePart, Message, Notice, Part, TextPart
 from chatlab.saving import NewConversation, stored
 from chatlab.store import NotStored, StoredTurn, new_id
 from chatlab.store.check import Limits, check
-from chatlab.ui.conversation import Conversation, Exchange, Session
+from chatlab.ui.answering import Answering
+from chatlab.ui.conversation import Conversation, Exchange
+from chatlab.ui.sessions import Session
 
 
 async def checked(message: Message, limits: Limits) -> Message:
@@ -49,6 +52,10 @@ def edited(message: Message, text: str) -> Message:
 async def sendable(kept: Kept | None, messages: Sequence[Message]) -> tuple[Message, ...]:
     """The messages as a backend takes them. Raises UnsupportedContent for an attachment that is gone."""
     if kept is None:
+        for part in (part for message in messages for part in message.parts):
+            if isinstance(part, FilePart) and part.path is not None and not part.path.exists():
+                name = part.name or "an attachment"
+                raise UnsupportedContent(f"{name} is not here any more: begin a new chat and attach it again")
         return tuple(messages)
     return tuple(
         [
@@ -125,14 +132,20 @@ async def begin(
 
 
 async def opened(
-    kept: Kept, owner: str, id: str, turn: str | None = None
+    kept: Kept, owner: str, id: str, turn: str | None = None, *, running: Iterable[Answering] = ()
 ) -> tuple[Conversation, Exchange | None]:
     """A conversation, and the last exchange of the branch that was last shown, or of that which a turn is on.
 
+    running: the page's own answers that run; of their exchanges the page knows more than the store.
     Raises NotStored for one that is not the owner's.
     """
     head = (await kept.store.get(owner, id)).head
     conversation = Conversation(Exchange.of(one) for one in await kept.store.turns(owner, id))
+    for answering in running:
+        if answering.kept == id:
+            for exchange in answering.conversation:
+                if exchange is answering.exchange or exchange.id not in conversation:
+                    conversation.add(exchange)
     last = conversation[head] if head is not None and head in conversation else None
     if turn is not None and turn in conversation:
         shown = {exchange.id for exchange in conversation.path(head)}
@@ -146,7 +159,7 @@ async def found(kept: Kept, session: Session, turn: str) -> bool:
     assert session.owner is not None
     try:
         id = (await kept.store.turn(session.owner, turn)).conversation
-        conversation, _ = await opened(kept, session.owner, id)
+        conversation, _ = await opened(kept, session.owner, id, running=session.running.values())
     except NotStored:
         return False
     session.show(conversation, id)

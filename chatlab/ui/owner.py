@@ -7,6 +7,7 @@ itself: who reads the database cannot pretend to be a browser.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -80,7 +81,8 @@ class Tabs:
 
 
 class OwnTabs:
-    """ASGI middleware that refuses the streams of a page to all but its owner."""
+    """ASGI middleware that refuses the streams of a page, and the ending of what it runs, to all but its
+    owner. (What a page runs is checked where it is run.)"""
 
     def __init__(self, app: ASGIApp, tabs: Tabs) -> None:
         self._app = app
@@ -89,10 +91,20 @@ class OwnTabs:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             hash = _page_of(scope["path"], scope.get("query_string", b""))
+            if scope["method"] == "POST" and scope["path"].rstrip("/").endswith(_NAMING):
+                body, receive = await _read(receive)
+                if body is None:
+                    await PlainTextResponse("that is too long", 413)(scope, receive, send)
+                    return
+                hash = _named(body)
             if hash and not self._tabs.admit(hash, owner_of(HTTPConnection(scope).cookies)):
                 await PlainTextResponse("this page is somebody else's", 403)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+_NAMING = ("/gradio_api/cancel", "/gradio_api/reset")
+"""Where Gradio takes the page's hash from the body and asks nobody whose it is."""
 
 
 def _page_of(path: str, query: bytes) -> str | None:
@@ -100,6 +112,34 @@ def _page_of(path: str, query: bytes) -> str | None:
         return parse_qs(query.decode("latin-1")).get("session_hash", [""])[0]
     _, heartbeat, hash = path.rpartition("/heartbeat/")
     return hash if heartbeat else None
+
+
+def _named(body: bytes) -> str | None:
+    try:
+        hash = json.loads(body)["session_hash"]
+    except (ValueError, KeyError, TypeError):  # Gradio will say so
+        return None
+    return hash if isinstance(hash, str) else None
+
+
+async def _read(receive: Receive, most: int = 1_000_000) -> tuple[bytes | None, Receive]:
+    """A request's body, None if it is too long, and how to receive it again."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        body.extend(message.get("body", b""))
+        if len(body) > most:
+            return None, receive
+        if message["type"] != "http.request" or not message.get("more_body"):
+            break
+    again: list[Message] = [
+        message if message["type"] != "http.request" else {**message, "body": bytes(body)}
+    ]
+
+    async def received() -> Message:
+        return again.pop() if again else await receive()
+
+    return bytes(body), received
 
 
 def _cookie(token: str, *, secure: bool, path: str) -> str:

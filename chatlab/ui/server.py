@@ -20,6 +20,7 @@ from chatlab.ui.gradio_page import Page
 from chatlab.ui.gradio_safety import SafetyHeaders
 from chatlab.ui.own_routes import OwnRoutes
 from chatlab.ui.owner import BrowserCookie, OwnTabs
+from chatlab.ui.uploads import OwnUploads
 
 
 def mount(app: FastAPI, lab: Lab, path: str = "/") -> FastAPI:
@@ -32,6 +33,7 @@ def mount(app: FastAPI, lab: Lab, path: str = "/") -> FastAPI:
     app = gr.mount_gradio_app(app, page, path=path, **page.settings(gr.mount_gradio_app))
     page.has_launched = True
     app.add_middleware(OwnRoutes, lab=lab, path=path)
+    app.add_middleware(OwnUploads, uploads=page.uploads)
     app.add_middleware(OwnTabs, tabs=page.tabs)
     app.add_middleware(BrowserCookie, path=path)
     app.add_middleware(SafetyHeaders, allowed_hosts=page.lab_config.ui.allowed_hosts, path=path)

@@ -29,13 +29,15 @@ Open = Callable[..., ChatPage]
 OLD = datetime(2024, 5, 1, tzinfo=UTC)
 
 
+async def answer(request: Request) -> Response:
+    said = (await request.json())["messages"][-1]["content"]
+    text = said if isinstance(said, str) else next(p["text"] for p in said if p["type"] == "text")
+    response: Response = await says(chunks([f"answer to {text}"]))(request)
+    return response
+
+
 @pytest.fixture
 def upstream() -> Iterator[Front]:
-    async def answer(request: Request) -> Response:
-        said = (await request.json())["messages"][-1]["content"]
-        text = said if isinstance(said, str) else next(p["text"] for p in said if p["type"] == "text")
-        return await says(chunks([f"answer to {text}"]))(request)
-
     with Front() as front:
         front.on("POST", CHAT, answer)
         yield front
@@ -171,24 +173,53 @@ def test_what_a_stop_left_is_kept_as_stopped(upstream: Front, open_page: Open) -
     assert page.answers == ["partial"] and page.titles[-1].endswith("stopped")
 
 
-def test_opening_another_conversation_ends_the_answer_that_runs(upstream: Front, open_page: Open) -> None:
+def test_an_answer_goes_on_while_other_conversations_are_open(upstream: Front, open_page: Open) -> None:
+    hold, never = threading.Event(), threading.Event()
     page = open_page(config(upstream))
     page.ask("first")
     page.page.click(".chatlab-new")
     wait_said(page)
-    never = threading.Event()
-    upstream.on("POST", CHAT, says(chunks(["partial", " more"]), never, after=1))
+    upstream.on("POST", CHAT, says(chunks(["partial", " more"]), hold, after=1))
     page.ask("second", wait=False)
     page.wait_text("partial")
+    second = upstream.last
     wait_listed(page, "second", "first")
     row(page, "first").locator(".chatlab-title").click()
-    assert upstream.last.closed.wait(5)
     page.wait_ended(1)
-    assert page.said == ["first"] and page.answers == ["answer to first"]
-    page.page.click(".chatlab-row:has-text('second') .chatlab-title")
+    upstream.on("POST", CHAT, answer)
+    page.ask("third")  # in the first conversation, while the second one's answer runs
+    assert page.said == ["first", "third"] and page.answers == ["answer to first", "answer to third"]
+    assert len(roles(upstream.last.json)) == 3
+    row(page, "second").locator(".chatlab-title").click()
     wait_said(page, "second")
     page.wait_text("partial")
-    assert page.titles[-1].endswith("stopped")
+    page.page.wait_for_selector("#message .stop-button")
+    assert not second.closed.is_set()
+    hold.set()
+    page.wait_text("partial more")
+    page.wait_ended(1)
+    assert page.answers == ["partial more"] and page.titles[-1].endswith("2 out")
+    # Nor does another branch end it; a stop does, also of one that was come back to.
+    upstream.on("POST", CHAT, says(chunks(["again", " more"]), never, after=1))
+    page.page.get_by_role("button", name="Retry").click()
+    page.wait_text("again")
+    page.page.click(".chatlab-new")
+    wait_said(page)
+    row(page, "second").locator(".chatlab-title").click()
+    page.wait_text("again")
+    page.page.click("#message .stop-button")
+    assert upstream.last.closed.wait(5)
+    page.wait_ended(1)
+    assert page.answers == ["again"] and page.titles[-1].endswith("stopped")
+    # A deleted conversation's answer ends.
+    page.ask("doomed", wait=False)
+    page.page.wait_for_function("document.querySelectorAll('#conversation .chatlab-pending').length === 1")
+    page.page.click(".chatlab-new")
+    wait_said(page)
+    doomed = upstream.last
+    assert not doomed.closed.is_set()
+    choose(page, "second", "Delete")
+    assert doomed.closed.wait(5)
 
 
 def test_a_database_that_does_not_answer_costs_nobody_the_answer(
@@ -454,7 +485,7 @@ def test_a_conversation_of_2000_turns_opens_at_its_end_and_goes_on(
             "long",
             f"t{n - 1}" if n else None,
             OLD + timedelta(seconds=n),
-            Message.of("user", f"question {n}"),
+            Message.of("user", f"question {n}" + " about pomegranates" * (n == 700)),
             "tiny",
             "openai",
             "Tiny model",
@@ -490,6 +521,31 @@ def test_a_conversation_of_2000_turns_opens_at_its_end_and_goes_on(
     print(costs)
     page.page.get_by_role("button", name="Show earlier messages").click()
     page.wait_text("question 1960")
+    # What a search finds far from the end is shown with what is around it.
+    page.page.fill(".chatlab-search", "pomegranates")
+    wait_listed(page, "a long one")
+    row(page, "a long one").locator(".chatlab-title").click()
+    wait_said(page, *(f"question {n}" for n in range(691, 706)))
+    expect(page.page.locator("#conversation", has_text="about pomegranates")).to_be_in_viewport()
+    assert any(title.startswith("2590 later messages") for title in page.titles)
+    for control in ("Retry", "Undo"):  # it is not the last exchange that could be taken back
+        expect(page.page.get_by_role("button", name=control)).to_have_count(0)
+    page.page.get_by_role("button", name="Show later messages").click()
+    page.wait_text("question 755")
+    assert "question 691" in page.said and "question 756" not in page.said
+    # What is written there follows on the end of the branch, which the page shows then.
+    page.choose("Tiny model")
+    page.ask("and now?", wait=False)
+    page.wait_text("answer to and now?")
+    sent = [content for role, content in roles(upstream.last.json) if role == "user"]
+    assert len(sent) == 2_002 and sent[-3] == "question 1999" and sent[-1] == "and now?"
+    assert page.said[-3] == "question 1999" and page.said[-1] == "and now?"
+    ((parent,),) = rows(tmp_path, "select parent from turns order by created desc limit 1")
+    assert rows(tmp_path, f"select parent from turns where id = '{parent}'") == [("t1999",)]
+    row(page, "a long one").locator(".chatlab-title").click()
+    page.wait_text("about pomegranates")
+    page.page.get_by_role("button", name="Go to the newest").click()
+    page.wait_text("answer to and now?")
 
 
 OPENED = """async ([title, text]) => {

@@ -13,10 +13,11 @@ from chatlab.errors import ChatlabError
 from chatlab.messages import FilePart, Message, Notice, TextPart
 from chatlab.saving import as_it_is, stored
 from chatlab.store import StoredTurn, now
-from chatlab.ui.conversation import Conversation, Exchange, Sessions
+from chatlab.ui.conversation import Conversation, Exchange
 from chatlab.ui.gradio_paint import Painter, paint_attachments, paint_message, paint_stored
 from chatlab.ui.kept_turns import edited
 from chatlab.ui.owner import Tabs
+from chatlab.ui.sessions import Sessions
 
 CONFIG = """\
 backends:

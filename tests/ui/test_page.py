@@ -149,6 +149,7 @@ def test_retry_asks_the_same_again_and_undo_gives_the_text_back(upstream: Front,
     sent = [("user", "one"), ("assistant", "first"), ("user", "two")]
     assert roles(upstream.last.json) == sent
     assert page.answers == ["first", "second"]
+    assert page.page.get_attribute("#message textarea", "placeholder") == "Message"
     page.page.click("button[aria-label=Undo]")
     page.page.wait_for_function("document.querySelector('#message textarea').value === 'two'")
     page.ask("three")
@@ -169,6 +170,7 @@ def test_an_edited_message_is_answered_anew_from_where_it_stood(upstream: Front,
     )
     page.wait_ended(2)
     assert roles(upstream.last.json) == [("user", "one"), ("assistant", "yes"), ("user", "two, better")]
+    assert page.page.get_attribute("#message textarea", "placeholder") == "Message"
     page.ask("four")
     assert [content for role, content in roles(upstream.last.json) if role == "user"] == [
         "one",

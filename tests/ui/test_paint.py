@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ import chatlab
 from chatlab.backend import Parameter
 from chatlab.errors import InvalidRequest
 from chatlab.messages import Message, ReasoningPart, TextPart, ToolCallPart
-from chatlab.ui.conversation import Conversation, Exchange, Sessions
+from chatlab.ui.conversation import Conversation, Exchange
 from chatlab.ui.gradio_chat import Chat
 from chatlab.ui.gradio_controls import preset_values, shown_value, values
+from chatlab.ui.gradio_kept import Opening
 from chatlab.ui.gradio_paint import turn_of
 from chatlab.ui.gradio_safety import SafetyHeaders
+from chatlab.ui.sessions import Sessions
+from chatlab.ui.uploads import Uploads
 
 
 class Browser:
@@ -29,7 +33,7 @@ class Browser:
         file.write_text(yaml)
         self.lab = chatlab.load(file)
         assert self.lab.config is not None
-        self.chat = Chat(self.lab.backends, self.lab.config.ui, [])
+        self.chat = Chat(self.lab.backends, self.lab.config.ui, [], Uploads(tmp_path / "uploads"))
         self.shown: list[Any] = []
         self.paints = 0
 
@@ -153,6 +157,35 @@ def test_the_oldest_idle_page_is_forgotten_first() -> None:
     sessions.get("3")
     assert sessions.get("1") is first
     assert len(sessions) == 2
+
+
+@pytest.mark.parametrize("act", ["new chat", "clear", "edit", "retry", "undo"])
+async def test_an_answer_ends_when_it_is_taken_back_or_there_is_no_way_back_to_it(
+    tmp_path: Path, act: str
+) -> None:
+    page = Browser(tmp_path, "backends: {echo: {kind: echo, rate: 20}}")
+    request: Any = gr.Request(session_hash="tab")
+    session, opening = page.chat.session(request), Opening(page.chat)
+    answers = page.chat.respond("word " * 200, [], request, "echo", "")
+    _, shown = await anext(answers)
+    assert session.last is not None and len(session.running) == 1
+    exchange = session.last
+    if act == "new chat":
+        session.show(Conversation())  # nothing is kept here
+    elif act == "clear":
+        await opening.cleared(request)
+    elif act == "edit":
+        await opening.edited(shown, "another", request)
+    elif act == "retry":
+        await opening.taken_back(shown, {"text": "", "files": []}, request)
+    else:
+        await opening.undone(shown, request)
+    async for _ in answers:
+        pass
+    while session.running:
+        await asyncio.sleep(0)
+    assert 0 < len(exchange.answer[0].text) < 1_000  # type: ignore[union-attr]
+    assert titles([one.model_dump() for one in exchange.painted])[-1].endswith("stopped")
 
 
 FLOAT = Parameter("temperature", "float", minimum=0, maximum=2)

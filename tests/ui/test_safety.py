@@ -213,16 +213,6 @@ def _holds_nothing(text: str, path: str) -> None:
             assert Path(word).read_text(errors="replace") != content
 
 
-def test_a_forged_path_is_not_read_into_a_message(tmp_path: Path, serve: Callable[..., Served]) -> None:
-    """Even past Gradio's own checks, the chat reads nothing that was not uploaded."""
-    from chatlab.errors import UnsupportedContent
-    from chatlab.messages import FilePart, Message
-    from chatlab.ui.gradio_chat import check_files
-
-    with pytest.raises(UnsupportedContent, match="not uploaded here"):
-        check_files(Message("user", (FilePart("text/plain", path=Path("/etc/passwd")),)))
-
-
 def test_the_page_carries_no_secret(serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-value-1")
     served = serve("version: 1\nbackends:\n  gpt: {kind: openai, model: m}\n")

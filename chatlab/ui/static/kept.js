@@ -1,14 +1,18 @@
 // What the chat page's scripts do with conversations that are kept: the sidebar, the address, and the
-// controls under an answer. `ask` is an event for the server: "select" shows, "submit" has answered anew.
+// controls under an answer. `ask` is an event for the server: "select" shows, "submit" has answered anew,
+// "play" shows an answer that runs as it grows.
 import { button, make } from "./dom.js";
 import { sidebar } from "./sidebar.js";
 
 const NARROW = 768;
+const AGAIN = 1000; // milliseconds after which an answer that runs may be asked for once more
 
 export function kept(element, { root, sharing, ask }) {
   if (!document.querySelector("link[data-chatlab]")) {
     document.head.append(make("link", { rel: "stylesheet", href: `${root}/-/static/sidebar.css`, "data-chatlab": "" }));
   }
+  let asked = 0; // what is asked first may be answered last: the numbers say what was asked last
+  const show = (what) => ask("select", { ...what, number: String(++asked) });
   let sought = ""; // a turn that a search found, to be scrolled to once it is there
   const panel = element.closest(".sidebar");
   const narrow = () => window.innerWidth < NARROW;
@@ -19,7 +23,7 @@ export function kept(element, { root, sharing, ask }) {
     root, sharing,
     open: (conversation, turn) => {
       sought = turn || "";
-      ask("select", { conversation: conversation || "", turn: turn || "" });
+      show({ conversation: conversation || "", turn: turn || "" });
       fold();
     },
   });
@@ -38,7 +42,7 @@ export function kept(element, { root, sharing, ask }) {
 
   const controls = (mark) => {
     const turn = said(mark, "turn"), at = Number(said(mark, "version")), of = Number(said(mark, "of"));
-    const step = (by) => ask("select", { turn, step: String(by) });
+    const step = (by) => show({ turn, step: String(by) });
     const again = button("Answer with…", () => ask("submit", { turn }), { className: "chatlab-again" });
     const name = () => {
       again.title = `Answer this message with ${backend()}, beside this answer`;
@@ -84,11 +88,16 @@ export function kept(element, { root, sharing, ask }) {
     const settled = marks.filter((mark) => !mark.classList.contains("chatlab-pending"));
     // Gradio uses an element again for another message.
     page.querySelectorAll(".chatlab-branch").forEach((row) => {
-      if (!row.parentElement.querySelector(":scope > .title :is(.chatlab-at, .chatlab-more)")) row.remove();
+      if (!row.parentElement.querySelector(":scope > .title :is(.chatlab-at, .chatlab-more, .chatlab-later)")) row.remove();
     });
     settled.forEach((mark) => put(mark, () => controls(mark)));
-    [...page.querySelectorAll(".chatlab-more")].filter(ours).forEach((mark) => put(mark, () =>
-      button("Show earlier messages", () => ask("select", { earlier: "yes" }))));
+    const part = (text, which) => button(text, () => show({ part: which }));
+    const more = [...page.querySelectorAll(".chatlab-more")].filter(ours);
+    more.forEach((mark) => put(mark, () => [part("Show earlier messages", "earlier")]));
+    const later = [...page.querySelectorAll(".chatlab-later")].filter(ours);
+    later.forEach((mark) => put(mark, () =>
+      [part("Show later messages", "later"), part("Go to the newest", "newest")]));
+    document.body.classList.toggle("chatlab-part", later.length > 0);
     // A message is edited without the lines that show its attachments: they stay.
     page.querySelectorAll("textarea").forEach((box) => {
       const bare = box.value.replace(/^(?:!?\[[^\]\n]*\]\(-\/files\/[0-9a-f]{64}\)\n\n)+/, "");
@@ -106,6 +115,7 @@ export function kept(element, { root, sharing, ask }) {
     if (last) go(said(last, "in"));
     else if (empty && filled) go("");
     filled = !empty;
+    follow(last);
     const now = marks.map((mark) => mark.className).join("\n");
     if (now !== known) {
       known = now;
@@ -115,12 +125,21 @@ export function kept(element, { root, sharing, ask }) {
         // It runs in another tab, or its tab was just closed: what there is of it is asked for again.
         const poll = () => {
           if (said(last, "in") !== shown) return;
-          ask("select", { conversation: shown });
+          show({ conversation: shown });
           again = setTimeout(poll, 2000);
         };
         again = setTimeout(poll, 2000);
       }
     }
+  };
+  // The page has come back to an answer that runs: nobody paints it, so the message box has no stop button.
+  let followed = 0;
+  const follow = (last) => {
+    if (!last?.classList.contains("chatlab-pending") || document.querySelector("#message .stop-button")) return;
+    const now = Date.now();
+    if (now - followed < AGAIN) return void setTimeout(look, AGAIN);
+    followed = now;
+    ask("play", {});
   };
   let waiting = false;
   new MutationObserver(() => {
