@@ -82,7 +82,7 @@ async def _owners(config: str | None) -> int:
         for owner in await storage.store.owners():
             click.echo(
                 f"{one_line(owner.owner)}\t{count(owner.conversations, 'conversation')}\t"
-                f"{count(owner.turns, 'turn')}\t"
+                f"{count(owner.turns, 'turn')}\t{count(owner.comparisons, 'comparison session')}\t"
                 f"last written to {owner.updated:%Y-%m-%d %H:%M} UTC"
             )
     return OK

@@ -1,4 +1,4 @@
-"""`chatlab export` and `chatlab import`: conversations out of the store and into it."""
+"""`chatlab export` and `chatlab import`: what is stored out of the store and into it."""
 
 from __future__ import annotations
 
@@ -28,25 +28,37 @@ def export(
     *,
     format: Format,
     conversation: str | None,
+    comparison: str | None,
     owner: str | None,
     output: Path | None,
     force: bool,
 ) -> int:
     """Runs `chatlab export` and returns its exit code."""
+    if conversation is not None and comparison is not None:
+        raise click.UsageError("name a conversation or a comparison session, not both")
     if output is not None and output.exists() and not force:
         raise click.UsageError(f"{output} is there already: --force replaces it")
-    asyncio.run(_export(config, format, conversation, owner, output))
+    asyncio.run(_export(config, format, conversation, comparison, owner, output))
     return OK
 
 
 async def _export(
-    config: str | None, format: Format, conversation: str | None, owner: str | None, output: Path | None
+    config: str | None,
+    format: Format,
+    conversation: str | None,
+    comparison: str | None,
+    owner: str | None,
+    output: Path | None,
 ) -> None:
     from chatlab.transfer import export
 
     async with opened(config) as storage:
+        if comparison is not None and owner is None:
+            owner = await storage.store.owner_of_comparison(comparison)
         whose = await _owner(storage, owner)
-        pieces = export(storage.store, storage.files, whose, conversation, format=format)
+        pieces = export(
+            storage.store, storage.files, whose, conversation, comparison=comparison, format=format
+        )
         if output is None:
             shown = Cleaner() if sys.stdout.isatty() else None
             async for piece in pieces:  # a pipe gets UTF-8 whatever the locale is: the formats are
@@ -85,11 +97,12 @@ async def _import(config: str, source: BinaryIO, name: str, owner: str | None) -
         done = await import_file(storage.store, storage.files, await _owner(storage, owner), source, name)
     for problem in done.problems:
         say(str(problem))
-    said = f"imported {count(done.conversations, 'conversation')} with {count(done.turns, 'turn')}"
+    sessions = f" and {count(done.comparisons, 'comparison session')}" if done.comparisons else ""
+    said = f"imported {count(done.conversations, 'conversation')}{sessions} with {count(done.turns, 'turn')}"
     if done.noticed:
         said += f"; on {count(done.noticed, 'turn')} a notice says what was left out"
     if done.already:
-        said += f"; {count(done.already, 'conversation')} had been there already"
+        said += f"; {done.already} had been there already"
     click.echo(said, err=True)
     return FAILED if done.problems else OK
 
@@ -107,10 +120,11 @@ async def opened(config: str | None) -> AsyncIterator[Storage]:
 
 
 async def _owner(storage: Storage, named: str | None) -> str:
-    """The owner who was named, or the only one there is."""
+    """The owner who was named, or the only one who has chats, or the only one there is."""
     if named is not None:
         return named
     owners = await storage.store.owners()
+    owners = [one for one in owners if one.conversations] or owners
     if len(owners) == 1:
         return owners[0].owner
     how = "there are several owners" if owners else "nobody has conversations yet"

@@ -13,6 +13,7 @@ from chatlab.errors import StoreError
 from chatlab.markup import document, render
 from chatlab.messages import (
     FilePart,
+    Message,
     Part,
     ReasoningPart,
     TextPart,
@@ -92,8 +93,8 @@ async def pieces(
     and the settings that were asked for."""
     tree = Tree.of(conversation, turns)
     yield (
-        f"<article>\n<header><h1>{_text(conversation.title or 'Conversation')}</h1>\n"
-        f'<p class="faint">{_when(conversation.created)}</p></header>\n'
+        f"<article>\n<header><h1>{plain_text(conversation.title or 'Conversation')}</h1>\n"
+        f'<p class="faint">{moment_text(conversation.created)}</p></header>\n'
     )
     # No recursion: a conversation is as deep as it has turns.
     todo: list[str | StoredTurn | None] = [None]
@@ -108,7 +109,7 @@ async def pieces(
         yield await _turn(files, turn, settings=branches)
         todo.append(turn)
         for other in reversed(others) if branches else ():
-            opening = f"Another version: {_text(other.label)}, {_when(other.created)}"
+            opening = f"Another version: {plain_text(other.label)}, {moment_text(other.created)}"
             whole = await _turn(files, other, settings=True)
             todo += ["</details>\n", other, f'<details class="branch"><summary>{opening}</summary>\n{whole}']
     yield "</article>\n"
@@ -159,29 +160,39 @@ def outcome(turn: StoredTurn) -> str | None:
 
 
 async def _turn(files: Files, turn: StoredTurn, *, settings: bool) -> str:
-    said = [await _part(files, part) for part in turn.user.parts]
-    made = [f'<section>\n<div class="user">{"".join(said)}</div>\n<p class="who">{_text(turn.label)}</p>\n']
-    asked = {name: value for name, value in turn.parameters.items() if value is not None}
-    if settings and (asked or turn.system):
-        listed = [f"{name} = {value}" for name, value in asked.items()]
+    said = await asked(files, turn.user)
+    return f"<section>\n{said}{await answered(files, turn, turn.label, settings=settings)}</section>\n"
+
+
+async def asked(files: Files, user: Message) -> str:
+    """A message of the person as HTML."""
+    return f'<div class="user">{"".join([await _part(files, part) for part in user.parts])}</div>\n'
+
+
+async def answered(files: Files, turn: StoredTurn, who: str, *, settings: bool) -> str:
+    """What came of a turn as HTML, with what it took. settings: those that were asked for too."""
+    made = [f'<p class="who">{plain_text(who)}</p>\n']
+    given = {name: value for name, value in turn.parameters.items() if value is not None}
+    if settings and (given or turn.system):
+        listed = [f"{name} = {value}" for name, value in given.items()]
         listed += [f"system prompt: {turn.system}"] if turn.system else []
         made.append(
-            f"<details><summary>Settings</summary><pre>{_text(chr(10).join(listed))}</pre></details>\n"
+            f"<details><summary>Settings</summary><pre>{plain_text(chr(10).join(listed))}</pre></details>\n"
         )
     made += [await _part(files, part) for part in turn.answer]
     trouble = outcome(turn)
     if trouble is not None:
-        made.append(f'<p class="trouble">{_text(trouble)}</p>\n')
+        made.append(f'<p class="trouble">{plain_text(trouble)}</p>\n')
     if turn.citations:
         listed = [f"{source.title} {source.url or ''}".strip() for source in turn.citations]
         made.append(
-            "<p>Sources:</p><ol>" + "".join(f"<li>{_text(source)}</li>" for source in listed) + "</ol>\n"
+            "<p>Sources:</p><ol>" + "".join(f"<li>{plain_text(source)}</li>" for source in listed) + "</ol>\n"
         )
-    made += [f'<p class="faint">{_text(notice.detail)}</p>\n' for notice in turn.notices]
+    made += [f'<p class="faint">{plain_text(notice.detail)}</p>\n' for notice in turn.notices]
     took = figures(turn)
     if took:
-        made.append(f'<p class="figures">{_text(took)}</p>\n')
-    return "".join([*made, "</section>\n"])
+        made.append(f'<p class="figures">{plain_text(took)}</p>\n')
+    return "".join(made)
 
 
 async def _part(files: Files, part: Part) -> str:
@@ -190,9 +201,9 @@ async def _part(files: Files, part: Part) -> str:
     if isinstance(part, ReasoningPart):
         return f"<details><summary>Thoughts</summary>{render(part.text)}</details>\n"
     if isinstance(part, ToolCallPart):
-        return _folded(f"Called {_text(part.name)}", part.arguments)
+        return _folded(f"Called {plain_text(part.name)}", part.arguments)
     if isinstance(part, ToolResultPart):
-        title = f"{_text(part.name or 'The tool')} {'failed' if part.is_error else 'answered'}"
+        title = f"{plain_text(part.name or 'The tool')} {'failed' if part.is_error else 'answered'}"
         return _folded(title, part.content)
     if isinstance(part, FilePart):
         return await _file(files, part)
@@ -200,14 +211,14 @@ async def _part(files: Files, part: Part) -> str:
 
 
 def _folded(title: str, text: str) -> str:
-    return f"<details><summary>{title}</summary><pre>{_text(text)}</pre></details>\n"
+    return f"<details><summary>{title}</summary><pre>{plain_text(text)}</pre></details>\n"
 
 
 async def _file(files: Files, part: FilePart) -> str:
-    name = _text(part.name or "attachment")
-    about = f'<p class="faint">[{name}, {_text(part.media_type)}'
+    name = plain_text(part.name or "attachment")
+    about = f'<p class="faint">[{name}, {plain_text(part.media_type)}'
     if part.url is None or not part.url.startswith(FILE_SCHEME):
-        return f"{about}: {_text(part.url or '')}]</p>\n"
+        return f"{about}: {plain_text(part.url or '')}]</p>\n"
     try:
         path = await files.path(part.url.removeprefix(FILE_SCHEME))
         size = path.stat().st_size
@@ -221,9 +232,11 @@ async def _file(files: Files, part: FilePart) -> str:
     return f"{about}, {size / 1000:.0f} kB]</p>\n"
 
 
-def _text(text: str) -> str:
+def plain_text(text: str) -> str:
+    """Text as HTML."""
     return html.escape(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
-def _when(moment: datetime) -> str:
+def moment_text(moment: datetime) -> str:
+    """A time, for people."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"

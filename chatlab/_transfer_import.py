@@ -1,40 +1,32 @@
-"""Conversations from files: our JSONL (docs/export-format.md), ChatGPT's data export, OpenAI message lists.
+"""What files hold: our JSONL (docs/export-format.md), ChatGPT's data export, OpenAI message lists.
 
-A conversation is taken in whole or not at all; one that cannot be is a `Problem`, and the others go on.
+A conversation or comparison session is taken in whole or not at all; one that cannot be is a `Problem`, and
+the others go on.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import chain
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 from chatlab._transfer_chatgpt import from_chatgpt, is_chatgpt
+from chatlab._transfer_drafts import ConversationDraft, content
 from chatlab._transfer_json import (
     FORMAT,
     VERSION,
+    comparison_from_json,
     conversation_from_json,
     object_from_line,
-    turn_from_json,
 )
+from chatlab._transfer_sessions import SessionDraft
 from chatlab.errors import UnsupportedContent
 from chatlab.history import from_openai
-from chatlab.messages import FilePart, Finish, Message, Notice, Part
-from chatlab.store import (
-    FILE_SCHEME,
-    Conflict,
-    NotStored,
-    Store,
-    StoredConversation,
-    StoredTurn,
-    new_id,
-    now,
-)
+from chatlab.messages import Finish, Message, Part
+from chatlab.store import Store, StoredConversation, StoredTurn, new_id, now
 from chatlab.store.files import Files
 
 
@@ -51,29 +43,23 @@ class Problem:
 
 @dataclass(slots=True)
 class Imported:
-    """What an import came to. already: conversations that were there with the same id, and stay as they are.
-    notices: on how many turns there is something to read that was left out."""
+    """What an import came to. already: conversations and sessions that were there with the same id, and stay
+    as they are. noticed: on how many turns there is something to read that was left out."""
 
     conversations: int = 0
+    comparisons: int = 0
     turns: int = 0
     already: int = 0
     noticed: int = 0
     problems: list[Problem] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Draft:
-    """A conversation that was read. contents: hashes of the attachments that came with it."""
-
-    where: str
-    conversation: StoredConversation
-    turns: list[StoredTurn] = field(default_factory=list)
-    contents: set[str] = field(default_factory=set)
+_Draft: TypeAlias = ConversationDraft | SessionDraft
 
 
 async def import_file(store: Store, files: Files, owner: str, source: BinaryIO, name: str) -> Imported:
     """Takes in what a file holds as this owner's; the format is told by the content. Ids are kept; where one
-    is taken by somebody else, the conversation gets new ones. Raises StoreError where the store fails.
+    is taken by somebody else, the whole of it gets new ones. Raises StoreError where the store fails.
 
     name: what the file is called in problems.
     """
@@ -83,14 +69,18 @@ async def import_file(store: Store, files: Files, owner: str, source: BinaryIO, 
             result.problems.append(read)
             continue
         try:
-            _check(read)
-            if not await _take_in(store, files, read):
+            read.check()
+            if not await read.take_in(store, files):
                 result.already += 1
                 continue
         except (ValueError, UnsupportedContent) as exc:
-            result.problems.append(Problem(read.where, str(exc)))
+            title = f" ({read.title[:60]})" if isinstance(read, SessionDraft) and read.title else ""
+            result.problems.append(Problem(read.where + title, str(exc)))
             continue
-        result.conversations += 1
+        if isinstance(read, SessionDraft):
+            result.comparisons += 1
+        else:
+            result.conversations += 1
         result.turns += len(read.turns)
         result.noticed += sum(1 for turn in read.turns if turn.notices)
     return result
@@ -156,7 +146,7 @@ def _from_value(value: Any, owner: str, where: str) -> _Draft | Problem:
     try:
         if is_chatgpt(value):
             conversation, turns = from_chatgpt(value, owner)
-            return _Draft(where, conversation, turns)
+            return ConversationDraft(where, conversation, turns)
         if isinstance(value, dict) and isinstance(value.get("messages"), list):
             return _from_messages(value, owner, where)
     except (ValueError, UnsupportedContent) as exc:
@@ -164,11 +154,11 @@ def _from_value(value: Any, owner: str, where: str) -> _Draft | Problem:
     return Problem(where, _UNKNOWN)
 
 
-def _from_messages(value: Mapping[str, Any], owner: str, where: str) -> _Draft:
+def _from_messages(value: Mapping[str, Any], owner: str, where: str) -> ConversationDraft:
     """A plain list of messages: every message of the person begins a turn."""
     title, model = value.get("title"), value.get("model")
     begun = now()
-    draft = _Draft(
+    draft = ConversationDraft(
         where, StoredConversation(new_id(), owner, title if isinstance(title, str) else "", begun, begun)
     )
     system: list[str] = []
@@ -227,113 +217,27 @@ async def _ours(
         where = f"{name}:{number}"
         try:
             value = object_from_line(line)
-            if value.get("type") == "conversation":
+            kind = value.get("type")
+            if kind in ("conversation", "comparison"):
                 if draft is not None:
                     yield draft
                 draft, broken = None, False
-                draft = _Draft(where, conversation_from_json(value, owner))
+                if kind == "conversation":
+                    draft = ConversationDraft(where, conversation_from_json(value, owner))
+                else:
+                    draft = SessionDraft(where, comparison_from_json(value, owner), value.get("left_out"))
             elif broken:
                 continue
-            elif value.get("type") not in ("file", "turn"):
-                raise ValueError("type should be conversation, file or turn")
             elif draft is None:
                 raise ValueError("stands before the conversation that it belongs to")
-            elif value["type"] == "turn":
-                draft.turns.append(turn_from_json(value, owner, draft.conversation.id))
+            elif kind == "file":
+                draft.contents.add(await content(files, value))
             else:
-                draft.contents.add(await _content(files, value))
+                draft.add(value)
         except ValueError as exc:
-            title = f" ({draft.conversation.title[:60]})" if draft is not None else ""
-            yield Problem(where + title, f"{exc}; this conversation was not imported")
+            title = f" ({draft.title[:60]})" if draft is not None else ""
+            noun = draft.noun if draft is not None else "conversation"
+            yield Problem(where + title, f"{exc}; this {noun} was not imported")
             draft, broken = None, True
     if draft is not None:
         yield draft
-
-
-async def _content(files: Files, value: Mapping[str, Any]) -> str:
-    data = value.get("data")
-    if not isinstance(data, str):
-        raise ValueError("data is missing")
-    content = base64.b64decode(data, validate=True)
-    sha256 = hashlib.sha256(content).hexdigest()
-    if sha256 != value.get("sha256"):
-        raise ValueError("the content is not the one that its sha256 names")
-    return await files.put(content)
-
-
-def _check(draft: _Draft) -> None:
-    """Raises ValueError unless the turns are trees."""
-    parents = {turn.id: turn.parent for turn in draft.turns}
-    if len(parents) != len(draft.turns):
-        raise ValueError("two of its turns have the same id")
-    if any(parent is not None and parent not in parents for parent in parents.values()):
-        raise ValueError("a turn follows one that is not there")
-    if draft.conversation.head is not None and draft.conversation.head not in parents:
-        raise ValueError("its head is not one of its turns")
-    rooted: set[str] = set()
-    for turn in parents:
-        way: dict[str, None] = {}
-        at: str | None = turn
-        while at is not None and at not in rooted:
-            if at in way:
-                raise ValueError("turns follow each other in a circle")
-            way[at] = None
-            at = parents[at]
-        rooted |= way.keys()
-
-
-async def _take_in(store: Store, files: Files, draft: _Draft) -> bool:
-    """Whether it was taken in: it may be there already."""
-    owner = draft.conversation.owner
-    try:
-        await store.get(owner, draft.conversation.id)
-    except NotStored:
-        pass
-    else:
-        return False
-    draft.turns = [await _with_own_files(store, files, turn, draft.contents) for turn in draft.turns]
-    try:
-        await store.adopt(draft.conversation, draft.turns)
-    except Conflict:
-        await store.adopt(*_with_new_ids(draft.conversation, draft.turns))
-    return True
-
-
-async def _with_own_files(store: Store, files: Files, turn: StoredTurn, contents: set[str]) -> StoredTurn:
-    """The turn with its files in the file store. One that is only named, and did not come with it, is left
-    out unless the owner has it: a name is no right to read it."""
-    notices = list(turn.notices)
-
-    async def own(parts: Sequence[Part]) -> tuple[Part, ...]:
-        kept: list[Part] = []
-        for part in parts:
-            if isinstance(part, FilePart) and part.url is not None and part.url.startswith(FILE_SCHEME):
-                sha256 = part.url.removeprefix(FILE_SCHEME)
-                if sha256 not in contents and await store.may_read(turn.owner, sha256) is None:
-                    notices.append(
-                        Notice("file_dropped", f"{part.name or 'an attachment'} was not in the file")
-                    )
-                    continue
-            kept.append(part)
-        return (await files.taken(Message("user", tuple(kept)))).parts
-
-    user, answer = await own(turn.user.parts), await own(turn.answer)
-    return replace(turn, user=Message("user", user), answer=answer, notices=tuple(notices))
-
-
-def _with_new_ids(
-    conversation: StoredConversation, turns: Sequence[StoredTurn]
-) -> tuple[StoredConversation, list[StoredTurn]]:
-    ids = {turn.id: new_id() for turn in turns}
-    renamed = replace(
-        conversation, id=new_id(), head=None if conversation.head is None else ids[conversation.head]
-    )
-    return renamed, [
-        replace(
-            turn,
-            id=ids[turn.id],
-            conversation=renamed.id,
-            parent=None if turn.parent is None else ids[turn.parent],
-        )
-        for turn in turns
-    ]

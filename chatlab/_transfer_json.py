@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, get_args
 
 from chatlab.event_json import from_plain, message_from_json, message_to_json, to_plain
 from chatlab.messages import Citation, FilePart, Finish, Message, Notice, Timing, Trace
-from chatlab.store import FILE_SCHEME, Status, StoredConversation, StoredTurn
+from chatlab.store import (
+    FILE_SCHEME,
+    LogEntry,
+    NotStored,
+    Status,
+    StoredComparison,
+    StoredConversation,
+    StoredTurn,
+)
+from chatlab.store._exact import keyed, unkeyed
+from chatlab.store.files import Files
 
 T = TypeVar("T")
 
@@ -57,6 +68,71 @@ def conversation_from_json(value: Mapping[str, Any], owner: str) -> StoredConver
     )
 
 
+def comparison_to_json(comparison: StoredComparison) -> dict[str, Any]:
+    """A comparison session without its owner and its log."""
+    return {
+        "type": "comparison",
+        "id": comparison.id,
+        "title": comparison.title,
+        "created": comparison.created.isoformat(),
+        "updated": comparison.updated.isoformat(),
+    }
+
+
+def comparison_from_json(value: Mapping[str, Any], owner: str) -> StoredComparison:
+    """The session again, as this owner's, before its log. Raises ValueError with a sentence."""
+    return StoredComparison(
+        id=_id(value, "id"),
+        owner=owner,
+        title=_field(value, "title", str),
+        created=_moment(value, "created"),
+        updated=_moment(value, "updated"),
+        entries=0,
+    )
+
+
+def entry_to_json(entry: LogEntry) -> dict[str, Any]:
+    """An entry of a session's log."""
+    return {"type": "entry", "seq": entry.seq, "at": entry.at.isoformat(), "data": keyed(entry.data)}
+
+
+def entry_from_json(value: Mapping[str, Any]) -> LogEntry:
+    """The entry again. Raises ValueError with a sentence."""
+    data = unkeyed(_field(value, "data", dict))
+    return LogEntry(_field(value, "seq", int), _moment(value, "at"), data)
+
+
+def kept_receipt_to_json(turn: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a turn was sent."""
+    return {"type": "receipt", "turn": turn, "data": keyed(data)}
+
+
+def kept_receipt_from_json(value: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The turn and its receipt again. Raises ValueError with a sentence."""
+    return _id(value, "turn"), unkeyed(_field(value, "data", dict))
+
+
+async def turn_lines(files: Files, turns: Sequence[StoredTurn], written: set[str]) -> AsyncIterator[str]:
+    """The lines of turns, each after the attachments that it names. written: those that were written before,
+    to which these are added."""
+    for turn in turns:
+        for sha256 in _named(turn):
+            if sha256 not in written:
+                written.add(sha256)
+                try:
+                    path = await files.path(sha256)
+                except NotStored:
+                    continue  # the turn still names it; an import says that it was not there
+                data = base64.b64encode(path.read_bytes()).decode("ascii")
+                yield to_line({"type": "file", "sha256": sha256, "data": data})
+        yield to_line(turn_to_json(turn))
+
+
+def _named(turn: StoredTurn) -> list[str]:
+    urls = [part.url for part in (*turn.user.parts, *turn.answer) if isinstance(part, FilePart)]
+    return [url.removeprefix(FILE_SCHEME) for url in urls if url is not None and url.startswith(FILE_SCHEME)]
+
+
 def turn_to_json(turn: StoredTurn) -> dict[str, Any]:
     """A turn without its owner. One that is still running is told as it would be if its server stopped."""
     return {
@@ -91,13 +167,8 @@ def turn_from_json(value: Mapping[str, Any], owner: str, conversation: str) -> S
     status: Any = value.get("status")
     if status not in get_args(Status) or status == "running":
         raise ValueError("status should be finished, stopped, failed or interrupted")
-    user = message_from_json(value.get("user"))
-    if user.role != "user":
-        raise ValueError("user should be a message of the role user")
-    answer = message_from_json({"role": "assistant", "parts": value.get("answer")})
-    for part in (*user.parts, *answer.parts):
-        if isinstance(part, FilePart) and part.url is not None and not _URL.match(part.url):
-            raise ValueError("a file's url should be sha256:, data: or http(s)")
+    user = user_from_json(value.get("user"))
+    answer = _nothing_local(message_from_json({"role": "assistant", "parts": value.get("answer")}))
     cost = value.get("cost")
     if cost is not None and (isinstance(cost, bool) or not isinstance(cost, int | float)):
         raise ValueError("cost should be a number")
@@ -127,6 +198,21 @@ def turn_from_json(value: Mapping[str, Any], owner: str, conversation: str) -> S
         asked_by=_optional(value, "asked_by", str),
         copied_from=_optional(value, "copied_from", str),
     )
+
+
+def user_from_json(value: Any) -> Message:
+    """A message of the person again. Raises ValueError with a sentence."""
+    user = _nothing_local(message_from_json(value))
+    if user.role != "user":
+        raise ValueError("user should be a message of the role user")
+    return user
+
+
+def _nothing_local(message: Message) -> Message:
+    for part in message.parts:
+        if isinstance(part, FilePart) and part.url is not None and not _URL.match(part.url):
+            raise ValueError("a file's url should be sha256:, data: or http(s)")
+    return message
 
 
 def object_from_line(line: str | bytes) -> dict[str, Any]:

@@ -370,14 +370,16 @@ def report(what: str, config: str | None, **options: Any) -> None:
     show_default=True,
     help="jsonl is complete and can be imported again; html is one file with pictures.",
 )
-@click.option("--conversation", metavar="ID", help="One conversation, instead of all of the owner's.")
+@click.option("--conversation", metavar="ID", help="One conversation, instead of all the owner has.")
+@click.option("--comparison", metavar="ID", help="One comparison session, whoever's it is.")
 @click.option("--owner", metavar="OWNER", help="Whose; not needed if only one owner has conversations.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write it to a file instead."
 )
 @click.option("--force", is_flag=True, help="Replace a file that is there already.")
 def export(config: str | None, **options: Any) -> None:
-    """Write an owner's stored conversations to standard output or a file, as docs/export-format.md says.
+    """Write an owner's stored conversations and comparison sessions to standard output or a file, as
+    docs/export-format.md says.
 
     An owner is a person who signed in or, without sign-in, a browser; "chatlab db owners" lists them.
 
@@ -399,7 +401,8 @@ def import_(config: str, file: str, owner: str | None) -> None:
 
     FILE is what "chatlab export" wrote, conversations.json of ChatGPT's data export, or OpenAI messages: a
     JSON list of them, or lines of objects with messages. What cannot be taken is said by line or
-    conversation, and of a conversation all is imported or nothing. One that is there already stays as it is.
+    conversation, and of a conversation or comparison session all is imported or nothing. One that is there
+    already stays as it is.
 
     \b
       chatlab import chatlab.yaml conversations.jsonl --owner ann
@@ -420,7 +423,7 @@ def db(action: Any, config: str | None) -> None:
       current  print the version its tables have
       check    compare its tables with this version's; leaves with 1 if they are not the same
       prune    remove for good what was deleted, what storage.keep_days is over for, and unused attachments
-      owners   list who has conversations: how many, and when they were last written to
+      owners   list who has conversations or comparison sessions: how many, and when they were last written to
 
     \b
       chatlab db upgrade chatlab.yaml

@@ -1,21 +1,23 @@
-"""Conversations out of the store, as JSONL, Markdown or one HTML file, and into it from ours and others'.
+"""What is stored, as JSONL, Markdown or one HTML file; and into the store from ours and others' files.
 
 docs/export-format.md describes the JSONL, which alone is complete and comes back without loss.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Literal, TypeAlias, assert_never
 
-from chatlab._transfer_html import CSS, Tree, figures, outcome, pieces, shared_html
+from chatlab import _transfer_session_text as session_text
+from chatlab._transfer_html import CSS, pieces, shared_html
 from chatlab._transfer_import import Imported, Problem, import_file
-from chatlab._transfer_json import FORMAT, VERSION, conversation_to_json, to_line, turn_to_json
-from chatlab.history import fenced
+from chatlab._transfer_json import FORMAT, VERSION, conversation_to_json, to_line, turn_lines
+from chatlab._transfer_markdown import conversation_markdown
+from chatlab._transfer_sessions import session_lines
 from chatlab.markup import document
-from chatlab.messages import FilePart, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
-from chatlab.store import FILE_SCHEME, NotStored, Store, StoredConversation, StoredTurn
+from chatlab.store import NotStored, Store, StoredComparison, StoredConversation, StoredTurn
 from chatlab.store.files import Files
 
 __all__ = ["Format", "Imported", "Problem", "export", "import_file", "shared_html"]
@@ -24,34 +26,71 @@ Format: TypeAlias = Literal["jsonl", "markdown", "html"]
 
 
 async def export(
-    store: Store, files: Files, owner: str, conversation: str | None = None, *, format: Format = "jsonl"
+    store: Store,
+    files: Files,
+    owner: str,
+    conversation: str | None = None,
+    *,
+    comparison: str | None = None,
+    format: Format = "jsonl",
+    hidden: bool = True,
 ) -> AsyncIterator[str]:
-    """One conversation of an owner, or all of the owner's chats, as text in pieces to be written one after
-    the other. At most one conversation and one attachment are in memory. Raises NotStored.
+    """One conversation or comparison session of an owner, or all chats and sessions, as text in pieces to be
+    written one after the other. At most one of them and one attachment are in memory. Raises NotStored.
+
+    hidden: whether the JSONL has blind sessions whose names are hidden still. What is to be read never has.
     """
-    chosen = await _all(store, owner) if conversation is None else [await store.get(owner, conversation)]
+    if conversation is not None:
+        chosen = _Chosen([await store.get(owner, conversation)], [])
+    elif comparison is not None:
+        chosen = _Chosen([], [await store.comparison(owner, comparison)])
+    else:
+        chosen = _Chosen(await _conversations(store, owner), await _comparisons(store, owner))
     if format == "jsonl":
         yield to_line({"format": FORMAT, "version": VERSION})
-        async for kept, turns in _each(store, chosen):
-            async for line in _lines(files, kept, turns):
+        # Sessions come first: a chatlab that does not know them leaves them out, says so, and reads the rest.
+        for about in chosen.comparisons:
+            with suppress(NotStored):  # it was deleted meanwhile
+                async for line in session_lines(store, files, about, hidden=hidden):
+                    yield line
+        async for kept, turns in _each(store, chosen.conversations):
+            yield to_line(conversation_to_json(kept))
+            async for line in turn_lines(files, turns, set()):
                 yield line
     elif format == "markdown":
-        async for kept, turns in _each(store, chosen):
-            for text in _markdown(kept, turns):
+        async for kept, turns in _each(store, chosen.conversations):
+            for text in conversation_markdown(kept, turns):
+                yield _characters(text)
+        async for session in _sessions(store, chosen.comparisons):
+            for text in session_text.markdown(session):
                 yield _characters(text)
     elif format == "html":
-        title = chosen[0].title if conversation is not None else "Conversations"
+        title = "Conversations" if conversation is None and comparison is None else chosen.title
         head, _, tail = document(_characters(title) or "Conversation", "\0", css=CSS).partition("\0")
         yield head
-        async for kept, turns in _each(store, chosen):
+        async for kept, turns in _each(store, chosen.conversations):
             async for piece in pieces(files, kept, turns):
+                yield piece
+        async for session in _sessions(store, chosen.comparisons):
+            async for piece in session_text.html(files, session):
                 yield piece
         yield tail
     else:
         assert_never(format)
 
 
-async def _all(store: Store, owner: str) -> list[StoredConversation]:
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    conversations: Sequence[StoredConversation]
+    comparisons: Sequence[StoredComparison]
+
+    @property
+    def title(self) -> str:
+        """Of the one thing that it is."""
+        return [*(one.title for one in self.conversations), *(one.title for one in self.comparisons)][0]
+
+
+async def _conversations(store: Store, owner: str) -> list[StoredConversation]:
     found: list[StoredConversation] = []
     after: str | None = None
     while True:
@@ -60,6 +99,16 @@ async def _all(store: Store, owner: str) -> list[StoredConversation]:
         after = page.next
         if after is None:
             return list({kept.id: kept for kept in found}.values())  # one may move while the list is read
+
+
+async def _comparisons(store: Store, owner: str) -> list[StoredComparison]:
+    found: list[StoredComparison] = []
+    after: str | None = None
+    while True:
+        page, after = await store.comparisons(owner, after=after, limit=200)
+        found += page
+        if after is None:
+            return found
 
 
 async def _each(
@@ -73,65 +122,10 @@ async def _each(
             continue
 
 
-async def _lines(
-    files: Files, conversation: StoredConversation, turns: Sequence[StoredTurn]
-) -> AsyncIterator[str]:
-    yield to_line(conversation_to_json(conversation))
-    written: set[str] = set()
-    for turn in turns:
-        for sha256 in _named(turn):
-            if sha256 not in written:
-                written.add(sha256)
-                try:
-                    path = await files.path(sha256)
-                except NotStored:
-                    continue  # the turn still names it; an import says that it was not there
-                data = base64.b64encode(path.read_bytes()).decode("ascii")
-                yield to_line({"type": "file", "sha256": sha256, "data": data})
-        yield to_line(turn_to_json(turn))
-
-
-def _named(turn: StoredTurn) -> list[str]:
-    urls = [part.url for part in (*turn.user.parts, *turn.answer) if isinstance(part, FilePart)]
-    return [url.removeprefix(FILE_SCHEME) for url in urls if url is not None and url.startswith(FILE_SCHEME)]
-
-
-def _markdown(conversation: StoredConversation, turns: Sequence[StoredTurn]) -> list[str]:
-    branch = Tree.of(conversation, turns).branch()
-    made = [f"# {conversation.title or 'Conversation'}\n\n{conversation.created:%Y-%m-%d %H:%M} UTC\n\n"]
-    for turn in branch:
-        made.append(f"## You\n\n{_parts(turn.user.parts)}## {turn.label}\n\n{_parts(turn.answer)}")
-        ending = outcome(turn)
-        said = [*([ending] if ending else []), *(notice.detail for notice in turn.notices)]
-        said += [f"Source: {source.title} {source.url or ''}".strip() for source in turn.citations]
-        made += [f"> {line}\n\n" for line in said]
-        took = figures(turn)
-        made.append(f"*{took}*\n\n" if took else "")
-    left = len(turns) - len(branch)
-    if left:
-        what = "turn of another version is" if left == 1 else "turns of other versions are"
-        made.append(f"> {left} {what} not shown here.\n\n")
-    return made
-
-
-def _parts(parts: Sequence[Part]) -> str:
-    return "".join(_part(part) for part in parts)
-
-
-def _part(part: Part) -> str:
-    if isinstance(part, TextPart):
-        return f"{part.text}\n\n"
-    if isinstance(part, ReasoningPart):
-        return "".join(f"> {line}\n" for line in ("Thoughts:", *part.text.splitlines())) + "\n"
-    if isinstance(part, ToolCallPart):
-        return f"Called `{part.name}`:\n\n{fenced(part.arguments)}\n\n"
-    if isinstance(part, ToolResultPart):
-        ended = "failed" if part.is_error else "answered"
-        return f"`{part.name or 'The tool'}` {ended}:\n\n{fenced(part.content)}\n\n"
-    if isinstance(part, FilePart):
-        where = "" if part.url is None or part.url.startswith(FILE_SCHEME) else f": {part.url}"
-        return f"[{part.name or 'attachment'}, {part.media_type}{where}]\n\n"
-    assert_never(part)
+async def _sessions(store: Store, chosen: Sequence[StoredComparison]) -> AsyncIterator[session_text.Session]:
+    for about in chosen:
+        with suppress(NotStored):
+            yield await session_text.read(store, about)
 
 
 def _characters(text: str) -> str:

@@ -26,11 +26,11 @@ LAYERS = [
     },
     {"config", "store", "_config_problems", "_yaml_positions"},
     {"registry", "chat", "fit", "config_file", "_config_schema", "markup"},
+    {"saving", "storage", "_transfer_chatgpt", "_transfer_html", "_transfer_json", "_transfer_markdown"},
     {
-        *("saving", "storage", "transfer"),
-        *("_transfer_chatgpt", "_transfer_html", "_transfer_import", "_transfer_json"),
+        *("kept", "lab", "compare", "record", "check"),
+        *("transfer", "_transfer_drafts", "_transfer_import", "_transfer_sessions", "_transfer_session_text"),
     },
-    {"kept", "lab", "compare", "record", "check"},
     {"auth", "ui", "agent"},
     {"cli", "__main__", "cli_reference", "config_reference"},
 ]

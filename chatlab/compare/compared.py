@@ -14,7 +14,7 @@ from chatlab import __version__
 from chatlab.compare.results import Compared, Lane, Receipt, Result, Vote
 from chatlab.compare.session import Session
 from chatlab.compare.session_entries import SessionError
-from chatlab.compare.session_log import Round
+from chatlab.compare.session_log import Round, SessionState
 from chatlab.store import StoredTurn, now
 
 _LIBRARIES = ("openai", "langchain", "huggingface-hub", "databricks-sdk", "httpx2", "numpy")
@@ -42,13 +42,13 @@ def compared_of(session: Session, *, title: str = "", created: datetime | None =
     state = session.state
     if state.hidden:
         raise SessionError("take the letters off first: a report says which lane gave which answer")
-    run = bool(state.rounds) and all(_RUN_ROUND.fullmatch(id) for id in state.rounds)
-    rounds = tuple(state.rounds.values()) if run else state.visible
+    run = is_run(state)
+    rounds = rounds_shown(state)
     results: list[Result] = []
     running = 0
     for round in rounds:
         receipts = session.receipts(round.id)
-        for lane in _in_order(session, round):
+        for lane in in_order(state, round):
             for repeat, id in enumerate(round.turns[lane]):
                 turn = session.turn(id)
                 if turn.status == "running":
@@ -85,9 +85,19 @@ def compared_of(session: Session, *, title: str = "", created: datetime | None =
     )
 
 
-def _in_order(session: Session, round: Round) -> list[str]:
+def is_run(state: SessionState) -> bool:
+    """Whether it is a run of many prompts, in which every round but a later step of one begins anew."""
+    return bool(state.rounds) and all(_RUN_ROUND.fullmatch(id) for id in state.rounds)
+
+
+def rounds_shown(state: SessionState) -> tuple[Round, ...]:
+    """The rounds that a reader is shown: all of a run, and of a session those that some lane goes on from."""
+    return tuple(state.rounds.values()) if is_run(state) else state.visible
+
+
+def in_order(state: SessionState, round: Round) -> list[str]:
     """The lanes that answered a round, as they stand on the page, then those that were removed."""
-    order = [lane.id for lane in (*session.state.lanes, *session.state.removed)]
+    order = [lane.id for lane in (*state.lanes, *state.removed)]
     return [id for id in order if id in round.turns]
 
 

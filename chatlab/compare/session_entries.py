@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter
@@ -230,3 +230,43 @@ def entry_from_data(data: Mapping[str, Any]) -> LogValue:
         return from_plain(cls, {name: value for name, value in data.items() if name != "type"})
     except ValueError as exc:
         raise SessionError(f"an entry of type {data['type']} of this session cannot be read: {exc}") from exc
+
+
+def places_of(entry: LogValue) -> tuple[Place, ...]:
+    """The turns that an entry puts in their places."""
+    if isinstance(entry, LaneAdded | LaneSwapped):
+        return entry.history
+    if isinstance(entry, Asked | Retried):
+        return entry.places
+    return entry.copies if isinstance(entry, Picked) else ()
+
+
+def renamed(entry: LogValue, conversations: Mapping[str, str], turns: Mapping[str, str]) -> LogValue:
+    """The entry with other ids for the lanes' conversations and for the turns. Those of lanes and rounds mean
+    nothing outside of their session, and stay."""
+
+    def moved(places: tuple[Place, ...]) -> tuple[Place, ...]:
+        return tuple(
+            replace(
+                place,
+                turn=turns[place.turn],
+                parent=None if place.parent is None else turns[place.parent],
+                copied_from=None if place.copied_from is None else turns[place.copied_from],
+            )
+            for place in places
+        )
+
+    if isinstance(entry, LaneAdded | LaneSwapped):
+        return replace(entry, conversation=conversations[entry.conversation], history=moved(entry.history))
+    if isinstance(entry, Asked | Retried):
+        return replace(entry, places=moved(entry.places))
+    if isinstance(entry, Picked):
+        return replace(entry, turn=turns[entry.turn], copies=moved(entry.copies))
+    if isinstance(entry, Checked):
+        return replace(
+            entry,
+            mismatches=tuple(
+                replace(one, turns=tuple(turns[turn] for turn in one.turns)) for one in entry.mismatches
+            ),
+        )
+    return entry

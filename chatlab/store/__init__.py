@@ -146,6 +146,18 @@ class LogEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class WholeComparison:
+    """A comparison session with all that belongs to it, of one owner. log: from its first entry. lanes: their
+    conversations, which name the session. turns: those of all lanes. receipts: by turn."""
+
+    comparison: StoredComparison
+    log: Sequence[LogEntry]
+    lanes: Sequence[StoredConversation]
+    turns: Sequence[StoredTurn]
+    receipts: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """A read-only link. token: the capability; known only when it is made, the database has its hash."""
 
@@ -155,11 +167,13 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class OwnerSummary:
-    """How much an owner has: chats that are not deleted, their turns, and when one was last written to."""
+    """How much an owner has, of what is not deleted: chats, their turns, comparison sessions; and when one of
+    them was last written to."""
 
     owner: str
     conversations: int
     turns: int
+    comparisons: int
     updated: datetime
 
 
@@ -267,6 +281,16 @@ class Store(ABC):
         """Undoes that."""
 
     @abstractmethod
+    async def lanes(self, owner: str, comparison: str) -> Sequence[StoredConversation]:
+        """The conversations of a session's lanes, those of removed ones too, in the order they were made.
+        Raises NotStored."""
+
+    @abstractmethod
+    async def adopt_comparison(self, whole: WholeComparison) -> None:
+        """Takes in a session from elsewhere, all or nothing, with its ids and times as they are. None of the
+        turns is running. Raises what `adopt` raises."""
+
+    @abstractmethod
     async def log(self, owner: str, comparison: str, *, after: int = 0) -> Sequence[LogEntry]:
         """What happened in a session since an entry. Raises NotStored."""
 
@@ -324,7 +348,8 @@ class Store(ABC):
 
     @abstractmethod
     async def owners(self) -> Sequence[OwnerSummary]:
-        """Everybody who has chats, who wrote last first. For whoever runs the server, never for a request."""
+        """Everybody who has anything, who wrote last first. For whoever runs the server, never for a
+        request."""
 
     @abstractmethod
     async def owner_of_comparison(self, comparison: str) -> str:

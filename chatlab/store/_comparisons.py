@@ -9,7 +9,16 @@ from typing import Any
 from sqlalchemy import Connection, Row, Update, insert, literal, select, tuple_, update
 
 from chatlab.errors import StoreError
-from chatlab.store import Conflict, LogEntry, NotStored, StoredComparison, new_id, now
+from chatlab.store import (
+    Conflict,
+    LogEntry,
+    NotStored,
+    StoredComparison,
+    StoredConversation,
+    new_id,
+    now,
+)
+from chatlab.store._conversations import conversation_of
 from chatlab.store.schema import comparisons, conversations, log_entries
 
 _table = comparisons.c
@@ -102,6 +111,29 @@ def restore(connection: Connection, owner: str, id: str) -> None:
         connection.execute(_own(owner, id).values(deleted=None))
 
 
+def lanes(connection: Connection, owner: str, id: str) -> Sequence[StoredConversation]:
+    """The conversations of a session's lanes. Raises NotStored."""
+    get(connection, owner, id)
+    table = conversations.c
+    query = select(conversations).where(table.owner == owner, table.comparison == id, table.deleted.is_(None))
+    return [conversation_of(row) for row in connection.execute(query.order_by(table.created, table.id))]
+
+
+def insert_whole(connection: Connection, made: StoredComparison, entries: Sequence[LogEntry]) -> None:
+    """A session from elsewhere with its log. An id that is taken is an IntegrityError."""
+    connection.execute(
+        insert(comparisons).values(
+            id=made.id,
+            owner=made.owner,
+            title=made.title,
+            created=made.created,
+            updated=made.updated,
+            entries=len(entries),
+        )
+    )
+    _insert_log(connection, made.owner, made.id, entries)
+
+
 def log(connection: Connection, owner: str, id: str, after: int) -> Sequence[LogEntry]:
     """The entries of a session, since one. Raises NotStored."""
     get(connection, owner, id)
@@ -125,15 +157,19 @@ def append(
         get(connection, owner, id)
         raise Conflict("the session has gone on meanwhile: read it again")
     written = [LogEntry(after + number, moment, data) for number, data in enumerate(entries, start=1)]
-    if written:
+    _insert_log(connection, owner, id, written)
+    return written
+
+
+def _insert_log(connection: Connection, owner: str, id: str, entries: Sequence[LogEntry]) -> None:
+    if entries:
         connection.execute(
             insert(log_entries),
             [
-                {"comparison": id, "owner": owner, "seq": entry.seq, "at": moment, "data": entry.data}
-                for entry in written
+                {"comparison": id, "owner": owner, "seq": entry.seq, "at": entry.at, "data": entry.data}
+                for entry in entries
             ],
         )
-    return written
 
 
 def _own(owner: str, id: str) -> Update:

@@ -24,7 +24,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 def to_text(value: Any) -> str:
     """JSON text. Mappings become dicts and tuples lists; what JSON has no word for is TypeError."""
-    text = _encode(value if _plain(value) else _keyed(value))
+    text = _encode(value if _plain(value) else keyed(value))
     if text.isascii():
         return text
     return _SURROGATE.sub(lambda found: f"{_MARK}{ord(found[0]):04x}", text)
@@ -35,7 +35,7 @@ def from_text(text: str) -> Any:
     if _MARK in text:
         text = _MARKED.sub(lambda found: chr(int(found[1], 16)), text)
     value = json.loads(text)
-    return _unkeyed(value) if _PAIRS in text else value
+    return unkeyed(value) if _PAIRS in text else value
 
 
 def _plain(value: Any) -> bool:
@@ -50,23 +50,25 @@ def _plain(value: Any) -> bool:
     return (kind is list or kind is tuple) and all(_plain(item) for item in value)
 
 
-def _keyed(value: Any) -> Any:
+def keyed(value: Any) -> Any:
+    """The value with every key a text, as JSON has it."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict | Mapping):  # to ask for a Mapping takes longer, and most are dicts
         if _PAIRS in value or not all(isinstance(key, str) for key in value):
-            return {_PAIRS: [[_keyed(key), _keyed(item)] for key, item in value.items()]}
-        return {key: _keyed(item) for key, item in value.items()}
+            return {_PAIRS: [[keyed(key), keyed(item)] for key, item in value.items()]}
+        return {key: keyed(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_keyed(item) for item in value]
+        return [keyed(item) for item in value]
     return value
 
 
-def _unkeyed(value: Any) -> Any:
+def unkeyed(value: Any) -> Any:
+    """What `keyed` was given."""
     if isinstance(value, dict):
         if _PAIRS in value:
-            return {key: _unkeyed(item) for key, item in value[_PAIRS]}
-        return {key: _unkeyed(item) for key, item in value.items()}
+            return {key: unkeyed(item) for key, item in value[_PAIRS]}
+        return {key: unkeyed(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_unkeyed(item) for item in value]
+        return [unkeyed(item) for item in value]
     return value

@@ -1,10 +1,11 @@
-"""Whole conversations from elsewhere, and who has any. Every function is given an open transaction."""
+"""Whole conversations and sessions from elsewhere, and who has any. Every function is given an open
+transaction."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, literal, select, union_all, update
 from sqlalchemy.exc import IntegrityError
 
 from chatlab.store import (
@@ -12,13 +13,14 @@ from chatlab.store import (
     NotStored,
     OwnerSummary,
     StoredConversation,
+    WholeComparison,
     _comparisons,
     _conversations,
     _search,
     _turns,
 )
 from chatlab.store._turns import Encoded
-from chatlab.store.schema import conversations, turns
+from chatlab.store.schema import comparisons, conversations, receipts, turns
 
 _table = conversations.c
 
@@ -71,21 +73,74 @@ def adopt(
     connection.execute(update(conversations).where(_table.owner == owner, _table.id == id).values(**values))
 
 
+def adopt_comparison(
+    whole: WholeComparison, connection: Connection, given: Sequence[Encoded], server: str
+) -> None:
+    """See `Store.adopt_comparison`."""
+    lanes = [
+        {
+            "id": lane.id,
+            "owner": lane.owner,
+            "title": lane.title,
+            "created": lane.created,
+            "updated": lane.updated,
+            "pinned": lane.pinned,
+            "head": lane.head,
+            "comparison": whole.comparison.id,
+        }
+        for lane in whole.lanes
+    ]
+    try:
+        _comparisons.insert_whole(connection, whole.comparison, whole.log)
+        if lanes:
+            connection.execute(insert(conversations), lanes)
+        _turns.save(connection, given, server)
+        kept = [
+            {"owner": whole.comparison.owner, "turn": turn, "data": data}
+            for turn, data in whole.receipts.items()
+        ]
+        if kept:
+            connection.execute(insert(receipts), kept)
+    except (IntegrityError, NotStored):
+        raise Conflict("there is a session, a conversation or a turn with one of these ids already") from None
+    for lane in lanes:  # as in `adopt`
+        connection.execute(
+            update(conversations)
+            .where(_table.owner == lane["owner"], _table.id == lane["id"])
+            .values({name: lane[name] for name in ("title", "updated", "head")})
+        )
+
+
 def owners(connection: Connection) -> list[OwnerSummary]:
     """See `Store.owners`."""
-    query = (
+    chats = (
         select(
             _table.owner,
             func.count(_table.id.distinct()).label("conversations"),
             func.count(turns.c.id).label("turns"),
+            literal(0).label("comparisons"),
             func.max(_table.updated, type_=_table.updated.type).label("updated"),
         )
         .select_from(conversations.outerjoin(turns, turns.c.conversation == _table.id))
         .where(_table.deleted.is_(None), _table.comparison.is_(None))
         .group_by(_table.owner)
-        .order_by(func.max(_table.updated).desc(), _table.owner)
     )
+    sessions = (
+        select(
+            comparisons.c.owner,
+            literal(0),
+            literal(0),
+            func.count(),
+            func.max(comparisons.c.updated, type_=comparisons.c.updated.type),
+        )
+        .where(comparisons.c.deleted.is_(None))
+        .group_by(comparisons.c.owner)
+    )
+    both = union_all(chats, sessions).subquery().c
+    last = func.max(both.updated, type_=_table.updated.type)
+    counts = [func.sum(both[name]).label(name) for name in ("conversations", "turns", "comparisons")]
+    query = select(both.owner, *counts, last.label("updated")).group_by(both.owner)
     return [
-        OwnerSummary(row.owner, row.conversations, row.turns, row.updated)
-        for row in connection.execute(query)
+        OwnerSummary(row.owner, int(row.conversations), int(row.turns), int(row.comparisons), row.updated)
+        for row in connection.execute(query.order_by(last.desc(), both.owner))
     ]

@@ -28,6 +28,7 @@ from chatlab.store import (
     StoredComparison,
     StoredConversation,
     StoredTurn,
+    WholeComparison,
     _comparisons,
     _conversations,
     _purge,
@@ -175,6 +176,12 @@ class SqlStore(Store):
 
     async def restore_comparison(self, owner: str, comparison: str) -> None:
         await self._database.write(_comparisons.restore, owner, comparison)
+
+    async def lanes(self, owner: str, comparison: str) -> Sequence[StoredConversation]:
+        return await self._database.read(_comparisons.lanes, owner, comparison)
+
+    async def adopt_comparison(self, whole: WholeComparison) -> None:
+        await self._write_turns(whole.turns, partial(_whole.adopt_comparison, whole))
 
     async def log(self, owner: str, comparison: str, *, after: int = 0) -> Sequence[LogEntry]:
         return await self._database.read(_comparisons.log, owner, comparison, after)

@@ -122,7 +122,8 @@ async def _export(kept: Kept, owner: str, request: Request) -> Response:
     title = "conversations" if id is None else (await kept.store.get(owner, id)).title or "conversation"
     ending, media_type = _ENDING[wanted]
     name = "".join(c if c.isalnum() or c in " -_." else "-" for c in title)[:80].strip() + ending
-    pieces = export(kept.store, kept.files, owner, id, format=cast(Format, wanted))
+    # What a page gets must not tell which lane of a blind session is which.
+    pieces = export(kept.store, kept.files, owner, id, format=cast(Format, wanted), hidden=False)
     headers = {**_INERT, "content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
     return StreamingResponse(_encoded(pieces), media_type=media_type, headers=headers)
 
@@ -146,7 +147,14 @@ async def _import(kept: Kept, owner: str, request: Request) -> Response:
     problems = [scrub(str(problem)) for problem in result.problems[:20]]
     if result.already:
         problems.append(f"{result.already} were here already.")
-    return JSONResponse({"conversations": result.conversations, "turns": result.turns, "problems": problems})
+    return JSONResponse(
+        {
+            "conversations": result.conversations,
+            "comparisons": result.comparisons,
+            "turns": result.turns,
+            "problems": problems,
+        }
+    )
 
 
 def _shared(lab: Lab) -> Callable[[Request], Awaitable[Response]]:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from chatlab.messages import TextPart
-from chatlab.store import Conflict, NotStored, Store, StoredConversation, StoredTurn, now
+from chatlab.store import (
+    Conflict,
+    LogEntry,
+    NotStored,
+    Store,
+    StoredComparison,
+    StoredConversation,
+    StoredTurn,
+    WholeComparison,
+    now,
+)
 from tests.store.values import finished, with_file
 
 ME = "owner-1"
@@ -54,6 +64,7 @@ async def _all(store: Store, mine: Mine) -> list[Any]:
         [await store.turns(ME, chat.id) for chat in (mine.chat, mine.lane)],
         [await store.get(ME, chat.id) for chat in (mine.chat, mine.lane)],
         await store.log(ME, mine.session),
+        await store.lanes(ME, mine.session),
         await store.receipts(ME, [mine.turn.id]),
         await store.shares(ME, conversation=mine.chat.id),
         await store.shares(ME, comparison=mine.session),
@@ -75,6 +86,26 @@ TRIES: dict[str, list[tuple[Try, Any]]] = {
             ),
             Conflict,
         ),
+    ],
+    "adopt_comparison": [
+        (lambda s, m, owner: s.adopt_comparison(_session(owner, m.session, _chat(owner))), Conflict),
+        (
+            lambda s, m, owner: s.adopt_comparison(_session(owner, "new", replace(m.lane, owner=owner))),
+            Conflict,
+        ),
+        (
+            lambda s, m, owner: s.adopt_comparison(
+                _session(owner, "new", _chat(owner), replace(m.turn, owner=owner, conversation="theirs"))
+            ),
+            Conflict,
+        ),
+        (
+            lambda s, m, owner: s.adopt_comparison(
+                _session(owner, "new", _chat(owner), receipts={m.turn.id: {"secret": 0}})
+            ),
+            Conflict,
+        ),
+        (lambda s, m, owner: s.adopt_comparison(_session(owner, m.gone, _chat(owner))), Conflict),
     ],
     "create": [(lambda s, m, owner: s.create(owner, comparison=m.session), NotStored)],
     "get": [
@@ -104,6 +135,7 @@ TRIES: dict[str, list[tuple[Try, Any]]] = {
     "retitle_comparison": [(lambda s, m, owner: s.retitle_comparison(owner, m.session, "x"), NotStored)],
     "delete_comparison": [(lambda s, m, owner: s.delete_comparison(owner, m.session), NotStored)],
     "restore_comparison": [(lambda s, m, owner: s.restore_comparison(owner, m.gone), NotStored)],
+    "lanes": [(lambda s, m, owner: s.lanes(owner, m.session), NotStored)],
     "log": [(lambda s, m, owner: s.log(owner, m.session), NotStored)],
     "append": [
         (lambda s, m, owner: s.append(owner, m.session, 1, [{}]), NotStored),
@@ -130,6 +162,18 @@ WITHOUT_OWNER = {"recover", "owners", "owner_of_comparison", "shared", "unused",
 
 def _chat(owner: str) -> StoredConversation:
     return StoredConversation("theirs", owner, "", now(), now())
+
+
+def _session(
+    owner: str,
+    id: str,
+    lane: StoredConversation,
+    *turns: StoredTurn,
+    receipts: Mapping[str, Mapping[str, Any]] | None = None,
+) -> WholeComparison:
+    about = StoredComparison(id, owner, "", now(), now(), 1)
+    log = [LogEntry(1, now(), {"mine": True})]
+    return WholeComparison(about, log, [replace(lane, comparison=id)], turns, receipts or {})
 
 
 async def _in_my_own(store: Store, mine: Mine, owner: str, **fields: Any) -> None:
@@ -169,7 +213,7 @@ def test_every_method_with_an_owner_is_tried() -> None:
     assert set(TRIES) == Store.__abstractmethods__ - WITHOUT_OWNER
     for name in Store.__abstractmethods__:
         asked = set(inspect.signature(getattr(Store, name)).parameters)
-        named = "owner" in asked or name in ("save", "adopt")  # or by what is written
+        named = "owner" in asked or name in ("save", "adopt", "adopt_comparison")  # or by what is written
         assert named == (name not in WITHOUT_OWNER), name
 
 

@@ -55,9 +55,12 @@ async def test_owners_are_listed_by_when_they_last_wrote(store: SqlStore) -> Non
     await store.adopt(later, [])
     session = await store.create_comparison("cat")
     await store.create("cat", comparison=session.id)
+    other = await store.create_comparison("dan")
+    await store.delete_comparison("dan", other.id)
     gone = await store.create("dan")
     await store.delete("dan", gone.id)
     assert list(await store.owners()) == [
-        OwnerSummary("bob", 1, 0, WHEN.replace(year=2027)),
-        OwnerSummary("ann", 1, 2, WHEN.replace(year=2026)),
+        OwnerSummary("bob", 1, 0, 0, WHEN.replace(year=2027)),
+        OwnerSummary("cat", 0, 0, 1, session.updated),
+        OwnerSummary("ann", 1, 2, 0, WHEN.replace(year=2026)),
     ]

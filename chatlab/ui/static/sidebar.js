@@ -90,8 +90,10 @@ export function sidebar(element, { root, open, sharing }) {
   };
   const bring = (file) => {
     tell(`Reading ${file.name}…`);
-    api("import", "POST", file).then(({ conversations, problems }) => {
-      const count = conversations === 1 ? "1 conversation" : `${conversations} conversations`;
+    api("import", "POST", file).then(({ conversations, comparisons, problems }) => {
+      const chats = conversations === 1 ? "1 conversation" : `${conversations} conversations`;
+      const sessions = comparisons === 1 ? "1 comparison session" : `${comparisons} comparison sessions`;
+      const count = comparisons ? `${chats} and ${sessions}` : chats;
       tell([`Imported ${count} of ${file.name}.`, ...problems].join(" "));
       refresh();
     }, failed);
