@@ -399,10 +399,23 @@ def test_what_is_refused_is_said_on_the_page_and_nothing_is_lost(open_compare: O
     assert page.page.input_value("#composer textarea") == "meanwhile"
     page.page.get_by_role("button", name="Stop all").click()
     page.wait_rounds(1)
+    # the server has it and has answered, while what it said of the asking is still on its way
+    held: list[Any] = []
+    page.page.route("**/ask", lambda route: held.append((route, route.fetch())))
+    page.ask("again")
+    page.ask("again", wait=False)
+    page.told("still being sent")
+    assert page.page.input_value("#composer textarea") == "again"
+    ((route, answer),) = held
+    route.fulfill(response=answer)
+    page.page.wait_for_selector("#composer[aria-busy=false]", state="attached")
+    page.page.unroute("**/ask")
+    page.page.press("#composer textarea", "Enter")
+    page.wait_rounds(3)
     page.more("Comparisons…")
     page.wait_dialog().get_by_role("button", name="Delete word0").first.click()
     page.told("no such comparison")
     page.page.locator("dialog").get_by_role("button", name="Undo").click()
     page.page.locator("dialog").get_by_role("button", name="word0").first.click()
-    page.wait_rounds(1)
-    assert page.texts()[0] == LONG
+    page.wait_rounds(3)
+    assert page.texts(0)[0] == LONG
