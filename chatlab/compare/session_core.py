@@ -385,6 +385,9 @@ class SessionCore:
             if not waiting:
                 del self._unchecked[one.round]
         await self._saving.written(one.begun.id)
+        # No entry of the log can be written that would tell. While names are hidden the last answer tells it.
+        if self.unsaved(one.begun.id) is not None and not (self.state.hidden and self.running()):
+            self._news.state()
         await self._receipts.save()
         if not waiting:
             await self._whole(lambda: self._check(one.round))
