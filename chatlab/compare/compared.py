@@ -127,11 +127,16 @@ def _distinct(lanes: Iterable[Lane]) -> tuple[Lane, ...]:
 def _votes(session: Session, rounds: set[str]) -> tuple[tuple[Vote, ...], int]:
     """All votes on the answers as they are now, and how many others there are. Voters who did not sign in
     are browsers, and get numbers."""
-    answered: dict[str, datetime] = defaultdict(lambda: datetime.max.replace(tzinfo=now().tzinfo))
+    answered = {}
     for id in rounds:
         ids = [turn for turns in session.state.round(id).turns.values() for turn in turns]
-        answered[id] = max((session.turn(turn).created for turn in ids), default=answered[id])
-    current = [vote for vote in session.state.votes if vote.at >= answered[vote.round]]
+        answered[id] = max((session.turn(turn).created for turn in ids), default=None)
+    current = [
+        vote
+        for vote in session.state.votes
+        if (latest := answered.get(vote.round)) is not None
+        and (session.state.judges(vote) if vote.answers else vote.at >= latest)
+    ]
     browsers = dict.fromkeys(vote.voter for vote in current if vote.voter.startswith("browser-"))
     names = {voter: f"voter {number}" for number, voter in enumerate(browsers, 1)}
     votes = tuple(replace(vote, voter=names.get(vote.voter, vote.voter)) for vote in current)

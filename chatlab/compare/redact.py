@@ -42,7 +42,7 @@ BUILT_IN: Mapping[str, str] = {
 _LEFT = frozenset(
     (
         *("id", "lane", "lane_a", "lane_b", "best", "shown", "winner", "session", "conversation", "parent"),
-        *("copied_from", "sha256", "wire_sha256", "arrivals", "status", "role", "kind", "reason"),
+        *("answers", "copied_from", "sha256", "wire_sha256", "arrivals", "status", "role", "kind", "reason"),
         *("media_type", "tool_seconds", "mode", "order", "versions", "redacted"),
     )
 )

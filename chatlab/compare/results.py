@@ -100,8 +100,8 @@ class Vote:
 
     best: the lane's id, "tie" or "bad" (all bad). shown: the lanes' ids from left to right as the voter saw
     them. blind: whether the names were hidden when it was given. marked: why it should be taken with care
-    (an answer named its own model, say). A later vote of the same voter for the same round and criterion
-    replaces it; both are kept.
+    (an answer named its own model, say). answers: the turns it was given on; a vote from before this was kept
+    has none. A later vote of the same voter for the same round and criterion replaces it; both are kept.
     """
 
     round: str
@@ -114,6 +114,7 @@ class Vote:
     reasons: tuple[str, ...] = ()
     note: str = ""
     marked: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ from chatlab.compare.session_entries import (
     SessionError,
     Undone,
     Voted,
+    Walked,
 )
 from chatlab.config import CompareLane
 from chatlab.messages import Message
@@ -277,10 +278,11 @@ class Session(SessionCore):
             ends = {self.state.places[head].round for head in self.state.heads.values() if head is not None}
             if place is None or place.round not in ends:
                 raise SessionError("only an answer to the last message can be picked")
-            if turn in self._running or without_answer(self._turns[turn]):
-                raise SessionError("there is nothing to go on from: wait for an answer, or pick another")
             self._idle([self.state.lane(place.lane)])
+            if without_answer(self._turns[turn]):
+                raise SessionError("there is nothing to go on from: pick another answer")
             copies: list[Place] = []
+            back: dict[str, str] = {}
             if self.state.mode == "shared":
                 turns: list[StoredTurn] = []
                 path = self.state.path(turn)
@@ -289,14 +291,44 @@ class Session(SessionCore):
                         conversation = self.state.conversations[lane]
                         have = self.state.history(lane)
                         made = copied(path, have, self._turns, lane, conversation)
+                        if not made and len(have) > len(path):  # it was asked more, alone
+                            back[lane] = have[len(path) - 1].turn
                         copies.extend(placed for placed, _ in made)
                         turns.extend(copy for _, copy in made)
                 await self._keep(turns)
             elif turn not in self.state.round(place.round).turns.get(place.lane, ()):
                 raise SessionError("only an answer to the last message can be picked")
-            await self._commit(Picked(turn, tuple(copies)))
+            await self._commit(Picked(turn, tuple(copies)), *([Walked(back)] if back else []))
 
         await self._whole(pick)
+
+    async def to_version(self, round: str) -> None:
+        """Goes to another version of a message: every lane that was asked it goes on from where it stood last
+        after it. Does nothing if all of them go on from it now."""
+
+        async def to_version() -> None:
+            state = self.state
+            state.round(round)
+            back = {lane: state.stood(lane, round) for lane in state.heads if not state.standing(lane, round)}
+            await self._walk({lane: head for lane, head in back.items() if head is not None})
+
+        await self._whole(to_version)
+
+    async def to_answer(self, round: str, lane: str, answer: int) -> None:
+        """Goes to another of a lane's answers to a round, numbered from 0 in the order they were asked for
+        (`Round.given`): the lane goes on from where it stood last after it."""
+
+        async def to_answer() -> None:
+            self._present([lane])
+            given = self.state.round(round).given.get(lane, ())
+            if not 0 <= answer < len(given):
+                raise SessionError("there is no such answer in this session")
+            standing = self.state.standing(lane, round)
+            head = self.state.stood(lane, round, given[answer])
+            if head is not None and (standing is None or standing.turn not in given[answer]):
+                await self._walk({lane: head})
+
+        await self._whole(to_answer)
 
     # -- judging
 
@@ -332,6 +364,7 @@ class Session(SessionCore):
                 tuple(reasons),
                 note,
                 marked,
+                tuple(turn for lane in shown for turn in known.turns[lane]),
             )
             await self._commit(Voted(given))
             return given

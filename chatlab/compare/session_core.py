@@ -25,6 +25,7 @@ from chatlab.compare.session_entries import (
     Place,
     Retried,
     SessionError,
+    Walked,
     entry_to_data,
 )
 from chatlab.compare.session_log import Round, SessionState, after, fold, prompt, to_rerun
@@ -220,6 +221,9 @@ class SessionCore:
         return found
 
     def _idle(self, lanes: Collection[Lane]) -> None:
+        # While names are hidden, which lane is not ready yet would tell how slow it is.
+        if self.state.hidden and self.state.opened.reveal != "as they come" and self.running():
+            raise SessionError("the lanes are still being answered: wait for them, or stop them")
         for lane in lanes:
             if self.running(lane.id):
                 raise SessionError(f"{self._name(lane)} is still being answered: wait for it, or stop it")
@@ -258,6 +262,21 @@ class SessionCore:
         made = copied(self.state.history(like), (), self._turns, new.id, conversation)
         await self._keep([copy for _, copy in made])
         return tuple(place for place, _ in made)
+
+    async def _walk(self, heads: Mapping[str, str]) -> None:
+        """Lets lanes go on from where they stood; what is said of the rounds' receipts is of the answers that
+        are there again."""
+        if not heads:
+            return
+        self._idle(self._present(list(heads)))
+        before, entry = self.state.rounds, Walked(heads)
+        state = after(self.state, entry)
+        checked = [
+            Checked(id, find_mismatches(state, self._turns, self._receipts.by_turn, self._backends, id))
+            for id, round in state.rounds.items()
+            if round.turns != before[id].turns and id not in self._unchecked
+        ]
+        await self._commit(entry, *checked)
 
     async def _standing_on(self, round: str, lanes: Sequence[str] | None) -> dict[str, str | None]:
         """The lanes, of these or all, that go on from a round, with what came before it; they are stopped."""
@@ -366,6 +385,9 @@ class SessionCore:
             if not waiting:
                 del self._unchecked[one.round]
         await self._saving.written(one.begun.id)
+        # No entry of the log can be written that would tell. While names are hidden the last answer tells it.
+        if self.unsaved(one.begun.id) is not None and not (self.state.hidden and self.running()):
+            self._news.state()
         await self._receipts.save()
         if not waiting:
             await self._whole(lambda: self._check(one.round))

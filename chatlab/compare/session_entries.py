@@ -155,6 +155,14 @@ class Picked:
 
 
 @dataclass(frozen=True, slots=True)
+class Walked:
+    """These lanes go on from earlier turns of their own again: of another version of a message, of another
+    answer to the same, or, in shared mode, of the one that was picked."""
+
+    heads: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Voted:
     """Given or changed: the last one of a voter for a round and criterion counts, all are kept."""
 
@@ -187,6 +195,7 @@ LogValue: TypeAlias = (
     | Retried
     | Undone
     | Picked
+    | Walked
     | Voted
     | Revealed
     | Checked
@@ -205,6 +214,7 @@ _TYPES: Mapping[str, type[LogValue]] = {
     "retried": Retried,
     "undone": Undone,
     "picked": Picked,
+    "walked": Walked,
     "voted": Voted,
     "revealed": Revealed,
     "checked": Checked,

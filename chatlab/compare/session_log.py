@@ -32,6 +32,7 @@ from chatlab.compare.session_entries import (
     SessionError,
     Undone,
     Voted,
+    Walked,
     entry_from_data,
 )
 from chatlab.event_json import message_from_json
@@ -46,7 +47,8 @@ class Round:
     """One message, and the turns that answer it now, by lane: as many as there are repeats.
 
     to_all: asked of every lane there was. replaces: the round it is an edit of. place: sorts rounds as a
-    person reads them, an edit beside what it replaces.
+    person reads them, an edit beside what it replaces. given: by lane every answer there ever was, in the
+    order they were asked for; `turns` has one of them.
     """
 
     id: str
@@ -55,6 +57,7 @@ class Round:
     turns: Mapping[str, tuple[str, ...]]
     replaces: str | None
     place: tuple[int, int]
+    given: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,8 @@ class SessionState:
     """A session at one moment. `seq` is the last entry that is part of it.
 
     lanes: the present ones, in their order. heads: the last turn of each present lane; None before its first.
-    letters: by lane, once they are drawn. votes: all ever given. checked: by round.
+    trail: by lane, where it stood, from its first turn on. letters: by lane, once they are drawn. votes: all
+    ever given. checked: by round.
     """
 
     seq: int = 0
@@ -72,6 +76,7 @@ class SessionState:
     removed: tuple[Lane, ...] = ()
     conversations: Mapping[str, str] = field(default_factory=dict)
     heads: Mapping[str, str | None] = field(default_factory=dict)
+    trail: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)
     rounds: Mapping[str, Round] = field(default_factory=dict)
     letters: Mapping[str, str] = field(default_factory=dict)
@@ -114,6 +119,31 @@ class SessionState:
     def standing(self, lane: str, round: str) -> Place | None:
         """The turn of a round that a lane goes on from, if it does from one."""
         return next((place for place in self.history(lane) if place.round == round), None)
+
+    def stood(self, lane: str, round: str, answer: Sequence[str] | None = None) -> str | None:
+        """The turn where a lane stood last that goes on from a round: from any answer to it, or from this."""
+        for head in reversed(self.trail.get(lane, ())):
+            for place in self.path(head):
+                if place.round == round and (answer is None or place.turn in answer):
+                    return head
+        return None
+
+    def versions(self, round: str) -> tuple[Round, ...]:
+        """A message and what it was edited to, or from, in the order they were asked. Raises SessionError."""
+        first = self.round(round).place[0]
+        found = (one for one in self.rounds.values() if one.place[0] == first)
+        return tuple(sorted(found, key=lambda one: one.place))
+
+    def apart(self, round: str) -> tuple[str, ...]:
+        """The present lanes that answered a round and do not go on from it now."""
+        answered = (lane.id for lane in self.lanes if lane.id in self.round(round).given)
+        return tuple(lane for lane in answered if self.standing(lane, round) is None)
+
+    def judges(self, vote: Vote) -> bool:
+        """Whether a vote is on the answers that its round has now; of a vote from before votes said which
+        they are on, that is taken to be so."""
+        now = {turn for turns in self.round(vote.round).turns.values() for turn in turns}
+        return now.issuperset(vote.answers)
 
     @property
     def visible(self) -> tuple[Round, ...]:
@@ -186,15 +216,16 @@ def after(state: SessionState, entry: LogValue) -> SessionState:
     if isinstance(entry, Retried):
         return _placed(state, entry.round, entry.places)
     if isinstance(entry, Undone):
-        back = {lane: _parent(state, lane, entry.round) for lane in entry.lanes}
-        return replace(state, heads={**state.heads, **back})
+        return _stand(state, {lane: _parent(state, lane, entry.round) for lane in entry.lanes})
     if isinstance(entry, Picked):
         chosen = state.places[entry.turn]
-        heads = {**state.heads, **{place.lane: place.turn for place in entry.copies}}
-        if chosen.lane in heads:
-            heads[chosen.lane] = chosen.turn
+        picked = {place.lane: place.turn for place in entry.copies}
+        if chosen.lane in state.heads:
+            picked[chosen.lane] = chosen.turn
         places = {**state.places, **{place.turn: place for place in entry.copies}}
-        return replace(state, places=places, heads=heads)
+        return _stand(replace(state, places=places), picked)
+    if isinstance(entry, Walked):
+        return _walked(state, entry.heads)
     if isinstance(entry, Voted):
         return replace(state, votes=(*state.votes, entry.vote))
     if isinstance(entry, Revealed):
@@ -207,12 +238,12 @@ def after(state: SessionState, entry: LogValue) -> SessionState:
 def _with_history(
     state: SessionState, lane: str, conversation: str, history: Sequence[Place]
 ) -> SessionState:
-    return replace(
+    state = replace(
         state,
         conversations={**state.conversations, lane: conversation},
         places={**state.places, **{place.turn: place for place in history}},
-        heads={**state.heads, lane: history[-1].turn if history else None},
     )
+    return _stand(state, {lane: history[-1].turn if history else None})
 
 
 def _without(state: SessionState, id: str) -> SessionState:
@@ -226,18 +257,39 @@ def _without(state: SessionState, id: str) -> SessionState:
 
 
 def _placed(state: SessionState, round: str, places: Sequence[Place]) -> SessionState:
-    """The state with new turns of a round; each lane goes on from the first of its own."""
-    turns: dict[str, list[str]] = {}
+    """A round answered by these turns; each lane goes on from the first of its own."""
+    asked: dict[str, tuple[str, ...]] = {}
     for place in places:
-        turns.setdefault(place.lane, []).append(place.turn)
+        asked[place.lane] = (*asked.get(place.lane, ()), place.turn)
     known = state.round(round)
-    answered = replace(known, turns={**known.turns, **{lane: tuple(ids) for lane, ids in turns.items()}})
-    return replace(
+    given = {lane: (*known.given.get(lane, ()), turns) for lane, turns in asked.items()}
+    answered = replace(known, turns={**known.turns, **asked}, given={**known.given, **given})
+    state = replace(
         state,
         rounds={**state.rounds, round: answered},
         places={**state.places, **{place.turn: place for place in places}},
-        heads={**state.heads, **{lane: ids[0] for lane, ids in turns.items()}},
     )
+    return _stand(state, {lane: turns[0] for lane, turns in asked.items()})
+
+
+def _stand(state: SessionState, heads: Mapping[str, str | None]) -> SessionState:
+    """These lanes go on from these turns."""
+    trail = {lane: (*state.trail.get(lane, ()), head) for lane, head in heads.items() if head is not None}
+    return replace(state, heads={**state.heads, **heads}, trail={**state.trail, **trail})
+
+
+def _walked(state: SessionState, heads: Mapping[str, str]) -> SessionState:
+    """These lanes stand where they stood; what led to it is what answers its rounds again."""
+    rounds = dict(state.rounds)
+    for lane, head in heads.items():
+        if lane not in state.heads or head not in state.places or state.places[head].lane != lane:
+            raise SessionError("a lane can go on only from an answer in its own conversation")
+        for place in state.path(head):
+            round = rounds[place.round]
+            for answer in round.given.get(lane, ()):
+                if place.turn in answer:
+                    rounds[round.id] = replace(round, turns={**round.turns, lane: answer})
+    return _stand(replace(state, rounds=rounds), heads)
 
 
 def _parent(state: SessionState, lane: str, round: str) -> str | None:

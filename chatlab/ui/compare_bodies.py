@@ -41,6 +41,14 @@ class Retry(Body):
     lanes: list[str] | None = None
 
 
+class Walk(Body):
+    """To another version of a message, for all lanes; or to another of one lane's answers, from 0."""
+
+    round: str
+    lane: str | None = None
+    answer: Annotated[int, Field(ge=0)] = 0
+
+
 class Undo(Body):
     lanes: list[str] | None = None
 

@@ -60,20 +60,23 @@ class _Feed:
         self._voter = voter
         self._growing: dict[str, Growing] = {}
         self._doing: dict[str, str] = {}
-        self._hidden_running = False
+        self._running = False
 
     def told(self, state_changed: bool) -> list[str]:
         session = self._found.session
+        ended = self._running and not session.running()
+        self._running = session.running()
         if session.state.hidden:
-            return self._hidden(state_changed)
+            return self._hidden(state_changed or ended)
         events = []
-        if state_changed:
+        # With the last answer its event says that nothing runs; a re-run can end after its last answer.
+        if state_changed or (ended and not self._growing):
             self._forget()
             events.append(self._whole())
-        paints, ended = self._named()
+        paints, answers = self._named()
         if paints:
             events.append(_event("paint", paints))
-        return [*events, *(_event("answer", answer) for answer in ended)]
+        return [*events, *(_event("answer", answer) for answer in answers)]
 
     def _forget(self) -> None:
         self._growing.clear()
@@ -102,16 +105,13 @@ class _Feed:
                 paints.append({**paint, "doing": doing})
         return paints, ended
 
-    def _hidden(self, state_changed: bool) -> list[str]:
+    def _hidden(self, changed: bool) -> list[str]:
         """While names are hidden a lane's progress is told as far as the session reveals it, no event more:
         the moments of events would tell lanes apart as well as their figures."""
         session, view = self._found.session, self._found.view
-        running = session.running()
-        if state_changed or (self._hidden_running and not running):
+        if changed:
             self._forget()
-            self._hidden_running = running
             return [self._whole()]
-        self._hidden_running = running
         if session.state.opened.reveal == "together":
             return []
         paints: list[dict[str, Any]] = []

@@ -33,6 +33,7 @@ from chatlab.ui.compare_bodies import (
     Retry,
     Title,
     Undo,
+    Walk,
     Which,
 )
 from chatlab.ui.compare_feed import events
@@ -79,6 +80,7 @@ class CompareRoutes:
             self._route(f"{one}/edit", "POST", self._edit),
             self._route(f"{one}/retry", "POST", self._retry),
             self._route(f"{one}/undo", "POST", self._undo),
+            self._route(f"{one}/walk", "POST", self._walk),
             self._route(f"{one}/stop", "POST", self._stop),
             self._route(f"{one}/lanes", "POST", self._add_lane),
             self._route(lane, "PATCH", self._change_lane),
@@ -204,6 +206,14 @@ class CompareRoutes:
     async def _undo(self, found: Open, _: str, request: Request) -> Any:
         wanted = await body_of(request, Undo)
         return {"text": (await found.session.undo(lanes=_lanes(found, wanted.lanes))).text}
+
+    async def _walk(self, found: Open, _: str, request: Request) -> Any:
+        wanted = await body_of(request, Walk)
+        chosen = _lanes(found, None if wanted.lane is None else [wanted.lane])
+        if chosen is None:
+            await found.session.to_version(wanted.round)
+        else:
+            await found.session.to_answer(wanted.round, chosen[0], wanted.answer)
 
     async def _stop(self, found: Open, _: str, request: Request) -> Any:
         lane = (await body_of(request, Which)).lane

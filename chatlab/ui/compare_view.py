@@ -6,7 +6,7 @@ Everything of a session that goes to a browser is made here. While names are hid
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chatlab.compare.blind import BlindAnswer, BlindRound, blind_view, names_itself, names_of, turn_of
@@ -114,6 +114,7 @@ class View:
             },
             "only": None if round.to_all else list(shown),
             "answers": answers,
+            "given": _given(round, {lane: lane for lane in shown}),
             "picked": self._picked(state, round),
             "votes": self._votes(state, round.id, voter),
             "mismatches": [
@@ -123,12 +124,17 @@ class View:
         }
 
     def _question(self, state: SessionState, id: str, user: Message) -> dict[str, Any]:
-        first = state.round(id).place[0]
-        versions = sorted((*one.place, one.id) for one in state.rounds.values() if one.place[0] == first)
+        versions = [one.id for one in state.versions(id)]
+        at = versions.index(id)
+        # Where no lane would go on from another message than now, there is nothing to walk to.
+        walk = [one if state.apart(one) else None for one in versions]
         return {
             "id": id,
-            "version": [version[-1] for version in versions].index(id) + 1,
+            "message": versions[0],
+            "version": at + 1,
             "versions": len(versions),
+            "previous": walk[at - 1] if at else None,
+            "next": walk[at + 1] if at + 1 < len(versions) else None,
             "text": user.text,
             "text_html": render(user.text, allowed_hosts=self.allowed_hosts),
             "files": [part.name or part.media_type for part in user.parts if isinstance(part, FilePart)],
@@ -201,7 +207,7 @@ class View:
     def _votes(self, state: SessionState, round: str, voter: str) -> dict[str, Any]:
         shown: dict[str, Any] = {}
         for vote in state.votes:
-            if vote.round == round and vote.voter == voter:
+            if vote.round == round and vote.voter == voter and state.judges(vote):
                 changes = shown[vote.criterion]["changes"] + 1 if vote.criterion in shown else 0
                 shown[vote.criterion] = {
                     "best": state.letters.get(vote.best, vote.best) if state.hidden else vote.best,
@@ -224,6 +230,7 @@ class View:
 
     def _hidden_round(self, state: SessionState, round: BlindRound, voter: str) -> dict[str, Any]:
         answers: dict[str, list[dict[str, Any]]] = {}
+        letters = {lane: state.letters[lane] for lane in state.heads}
         for answer in round.answers:
             shown = self._hidden_answer(answer)
             if not answer.waiting:
@@ -234,6 +241,7 @@ class View:
             **self._question(state, round.id, round.user),
             "only": None,
             "answers": answers,
+            "given": _given(state.round(round.id), letters if state.opened.reveal == "as they come" else {}),
             "picked": round.picked,
             "votes": self._votes(state, round.id, voter),
             "mismatches": ["the lanes were not sent what they should have been"] if round.unlike else [],
@@ -245,6 +253,15 @@ class View:
         if answer.empty:
             return {"status": "finished", "html": "", "error": "no answer"}
         return {"status": "finished", "html": render(answer.text, allowed_hosts=self.allowed_hosts)}
+
+
+def _given(round: Round, names: Mapping[str, str]) -> dict[str, list[int]]:
+    """Of the lanes with more answers than the one shown: which that is, from 1, and of how many."""
+    return {
+        names[lane]: [given.index(round.turns[lane]) + 1, len(given)]
+        for lane, given in round.given.items()
+        if lane in names and len(given) > 1
+    }
 
 
 def text_of(turn: StoredTurn) -> str:

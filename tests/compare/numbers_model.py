@@ -31,12 +31,31 @@ class Exchange:
 
 @dataclass
 class Known:
-    """A lane: its seed, its place in the session, its history, the numbers it was told, the rounds it had."""
+    """A lane: its seed, its place in the session, its history, each it had before, and its own answers."""
 
     id: str
     seed: int
     history: list[Exchange] = field(default_factory=list)
-    rounds: set[str] = field(default_factory=set)
+    had: list[list[Exchange]] = field(default_factory=list)
+    given: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.stand(self.history)
+
+    def stand(self, history: list[Exchange]) -> None:
+        self.history = list(history)
+        self.had.append(self.history)
+
+    def answered(self, exchange: Exchange) -> None:
+        self.stand([*self.history, exchange])
+        self.given.setdefault(exchange.round, []).append(exchange.answer)
+
+    def back_to(self, round: str, answer: str | None = None) -> None:
+        """To where it was last after a round, or after this answer to it; nowhere, if it never was."""
+        for history in reversed(self.had):
+            if any(one.round == round and answer in (None, one.answer) for one in history):
+                self.stand(history)
+                return
 
 
 class Person:
@@ -84,7 +103,7 @@ class Person:
         self._new_round(round, text, lanes is None, None)
         await self.answered(round, text, lanes or self.lanes)
 
-    async def edit(self, round: str, lane: Known | None) -> None:
+    async def edit(self, round: str, lane: Known | None) -> str:
         text = f"Remember #{next(_numbers)}# instead"
         asked = [known for known in self.lanes if self._stands(known, round) and lane in (None, known)]
         new = await self.session.edit(round, text, lanes=None if lane is None else [lane.id])
@@ -92,6 +111,7 @@ class Person:
         for known in asked:
             self._cut(known, round)
         await self.answered(new, text, asked)
+        return new
 
     async def retry(self, round: str, lane: Known | None) -> None:
         asked = [known for known in self.lanes if self._stands(known, round) and lane in (None, known)]
@@ -112,7 +132,7 @@ class Person:
         spec = self._spec()
         lane = await self.session.add_lane(spec, like=like.id if like else None)
         history = self.lanes[0].history if self.mode == "shared" else like.history if like else []
-        self.lanes.append(Known(lane.id, spec.parameters["seed"], list(history)))
+        self.lanes.append(Known(lane.id, spec.parameters["seed"], history))
 
     async def remove(self, lane: Known) -> None:
         await self.session.remove_lane(lane.id)
@@ -122,7 +142,7 @@ class Person:
         spec = self._spec()
         lane = await self.session.swap(old.id, spec, keep_history=keep)
         history = old.history if keep or self.mode == "shared" else []
-        self.lanes[self.lanes.index(old)] = Known(lane.id, spec.parameters["seed"], list(history))
+        self.lanes[self.lanes.index(old)] = Known(lane.id, spec.parameters["seed"], history)
 
     async def share(self, picked: Known) -> None:
         await self.session.set_mode("shared")
@@ -134,7 +154,7 @@ class Person:
         assert head is not None
         await self.session.pick(head)
         for known in self.lanes:
-            known.history = list(picked.history)
+            known.stand(picked.history)
 
     async def own(self) -> None:
         await self.session.set_mode("own")
@@ -149,17 +169,32 @@ class Person:
             rounds = [
                 round
                 for round in visible
-                if self._stands(lane, round) or (self.to_all[round] and round not in lane.rounds)
+                if self._stands(lane, round) or (self.to_all[round] and round not in lane.given)
             ]
-            lane.history = []
+            lane.stand([])
         await self.session.rerun(lane.id)
         await self.session.settled()
         calls = self.upstream.take()
         assert len(calls) == len(rounds)
         for round, call in zip(rounds, calls, strict=True):
             self._sent(lane, self.users[round], call)
-            lane.history.append(Exchange(round, self.users[round], call.answer))
-            lane.rounds.add(round)
+            lane.answered(Exchange(round, self.users[round], call.answer))
+
+    async def walk(self, round: str) -> None:
+        """To another version of a message, or to any that was left behind."""
+        await self.session.to_version(round)
+        for lane in self.lanes:
+            if not self._stands(lane, round):
+                lane.back_to(round)
+        await self.looked()
+
+    async def walk_alone(self, lane: Known, round: str, answer: int) -> None:
+        """To another of a lane's answers."""
+        await self.session.to_answer(round, lane.id, answer)
+        said = lane.given[round][answer]
+        if said not in [one.answer for one in lane.history]:
+            lane.back_to(round, said)
+        await self.looked()
 
     async def reopen(self) -> None:
         """The server is another one: all it has of the session is what the store has."""
@@ -179,8 +214,7 @@ class Person:
         assert sorted(calls) == sorted(lane.seed for lane in lanes)
         for lane in lanes:
             self._sent(lane, text, calls[lane.seed])
-            lane.history.append(Exchange(round, text, calls[lane.seed].answer))
-            lane.rounds.add(round)
+            lane.answered(Exchange(round, text, calls[lane.seed].answer))
         assert self.session.mismatches(round) == self.session.state.checked[round] == ()
 
     def _sent(self, lane: Known, text: str, call: Call) -> None:
@@ -199,14 +233,28 @@ class Person:
         for lane in self.lanes:
             said = lane.history[-1].answer
             assert set(NUMBER.findall(said)) == known[lane.id]
+            assert await self._in_store(lane) == [
+                (exchange.user, exchange.answer) for exchange in lane.history
+            ]
+        await self.looked()
+
+    async def looked(self) -> None:
+        """The session shows every lane's own history, and each answer's receipt says what was before it."""
+        for lane in self.lanes:
             places = self.session.state.history(lane.id)
             shown = [(self._user(place.round), self.session.turn(place.turn).answer) for place in places]
             assert [(user, Message("assistant", parts).text) for user, parts in shown] == [
                 (exchange.user, exchange.answer) for exchange in lane.history
             ]
-            assert await self._in_store(lane) == [
-                (exchange.user, exchange.answer) for exchange in lane.history
-            ]
+            before: list[tuple[str, str]] = []
+            for place, exchange in zip(places, lane.history, strict=True):
+                before.append(("user", exchange.user))
+                if place.copied_from is None:
+                    receipt = self.session.receipts(place.round)[place.turn]
+                    assert [(message.role, message.text) for message in receipt.messages] == before
+                before.append(("assistant", exchange.answer))
+        for round in self.visible():
+            assert self.session.mismatches(round) == self.session.state.checked[round] == ()
         assert [lane.id for lane in self.session.state.lanes] == [lane.id for lane in self.lanes]
         assert [round.id for round in self.session.state.visible] == self.visible()
 
@@ -248,4 +296,4 @@ class Person:
 
     def _cut(self, lane: Known, round: str) -> None:
         at = [exchange.round for exchange in lane.history].index(round)
-        del lane.history[at:]
+        lane.stand(lane.history[:at])

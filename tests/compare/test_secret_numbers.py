@@ -70,7 +70,20 @@ async def test_every_lane_knows_its_own_numbers_and_no_others_after_every_step(
         await me.check()
         await me.retry(me.visible()[-2], me.lanes[-1])
         await me.check()
-        await me.edit(first, me.lanes[0])
+        edited = await me.edit(first, me.lanes[0])
+        await me.check()
+        await me.walk(first)
+        assert edited not in me.visible()
+        await me.check()
+        await me.reopen()
+        await me.walk(edited)
+        await me.check()
+        last = me.visible()[-1]
+        await me.retry(last, None)
+        for lane in me.lanes:
+            await me.walk_alone(lane, last, 0)
+        await me.check()
+        await me.walk_alone(me.lanes[-1], last, 1)
         await me.check()
         await me.undo()
         await me.undo()
@@ -219,6 +232,18 @@ class Steps(RuleBasedStateMachine):
         if self.me.mode == "own" and not lane.history:
             return
         self.run(self.me.rerun(lane))
+
+    @rule(data=st.data())
+    def walk(self, data: st.DataObject) -> None:
+        self.run(self.me.walk(data.draw(st.sampled_from(sorted(self.me.order, key=self.me.order.get)))))
+
+    @rule(data=st.data())
+    def walk_alone(self, data: st.DataObject) -> None:
+        lane = self.lane(data)
+        if lane.given:
+            round = data.draw(st.sampled_from(list(lane.given)))
+            answer = data.draw(st.integers(0, len(lane.given[round]) - 1))
+            self.run(self.me.walk_alone(lane, round, answer))
 
     @rule()
     def reopen(self) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chatlab.backend import CallContext
+from chatlab.compare.compared import compared_of
 from chatlab.compare.results import Lane
 from chatlab.compare.session import Session
 from chatlab.compare.session_entries import (
@@ -19,6 +21,8 @@ from chatlab.compare.session_entries import (
     Opened,
     Place,
     SessionError,
+    Voted,
+    Walked,
     entry_from_data,
     entry_to_data,
 )
@@ -252,6 +256,22 @@ async def test_in_shared_mode_all_go_on_from_the_answer_that_was_picked(store: S
     await session.aclose()
 
 
+async def test_a_lane_that_was_asked_more_than_the_picked_one_goes_back_to_the_picked_answer() -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, None, None, mode="shared")
+    await session.ask("One")
+    await session.settled()
+    picked = head(session, "a").id
+    await session.pick(picked)
+    await session.ask("Two", lanes=[lane(session, "b").id])
+    await session.settled()
+    await session.pick(picked)
+    await session.ask("Three")
+    await session.settled()
+    assert sent(backends, "a") == sent(backends, "b") == ["One", "a says 1", "Three"]
+    await session.aclose()
+
+
 async def test_changing_to_shared_history_takes_one_pick_and_back_takes_none() -> None:
     backends = scripted("a", "b")
     session = await made(backends, None, None)
@@ -309,6 +329,96 @@ async def test_edit_retry_and_undo_make_siblings_and_lose_nothing(store: Store, 
         await session.undo()
     conversation = session.state.conversations[lane(session, "a").id]
     assert len(await store.turns("me", conversation)) == 4
+    await session.aclose()
+
+
+async def test_versions_and_answers_are_walked_and_what_followed_them_is_there_again(
+    store: Store, saving: Saving
+) -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, store, saving)
+    first = await session.ask("One")
+    await session.settled()
+    await session.ask("Two")
+    await session.settled()
+    edited = await session.edit(first, "Three")
+    await session.settled()
+    a = lane(session, "a").id
+    await session.retry(edited, lanes=[a])
+    await session.settled()
+    await session.to_version(first)
+    assert [round.user.text for round in session.state.visible] == ["One", "Two"]
+    assert (text(session, "a"), text(session, "b")) == ("a says 2", "b says 2")
+    await session.to_answer(edited, a, 0)
+    assert text(session, "a") == "a says 3" and text(session, "b") == "b says 2"
+    assert [round.user.text for round in session.state.visible] == ["One", "Three", "Two"]
+    await session.aclose()
+    session = await Session.open(backends, session.id, owner="me", store=store, saving=saving)
+    await session.to_version(edited)
+    assert [round.user.text for round in session.state.visible] == ["Three"]
+    assert (text(session, "a"), text(session, "b")) == ("a says 3", "b says 3")
+    seen = session.state.seq
+    await session.to_version(edited)
+    await session.to_answer(edited, a, 0)
+    assert session.state.seq == seen, "they stand there"
+    await session.ask("Four")
+    await session.settled()
+    assert sent(backends, "a") == ["Three", "a says 3", "Four"]
+    with pytest.raises(SessionError, match="no such answer"):
+        await session.to_answer(edited, a, 2)
+    with pytest.raises(SessionError, match="no such message"):
+        await session.to_version("nowhere")
+    await session.aclose()
+
+
+async def test_nobody_is_walked_away_from_an_answer_that_is_being_given() -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, None, None)
+    first = await session.ask("One")
+    await session.settled()
+    script(backends, "b").hold = asyncio.Event()
+    edited = await session.edit(first, "Two")
+    with pytest.raises(SessionError, match="is still being answered"):
+        await session.to_version(first)
+    assert {place.round for one in session.state.lanes for place in session.state.history(one.id)} == {edited}
+    await session.aclose()
+
+
+async def test_while_names_are_hidden_no_refusal_tells_which_lane_is_still_answering() -> None:
+    backends = scripted("a", "b")
+    script(backends, "b").hold = asyncio.Event()
+    session = await made(backends, None, None, blind=True, mode="shared")
+    round = await session.ask("One")
+    async for _ in session.changes():
+        if not session.running(lane(session, "a").id):
+            break
+    said = set()
+    for one in session.state.lanes:
+        with pytest.raises(SessionError) as refused:
+            await session.pick(session.state.round(round).turns[one.id][0])
+        said.add(str(refused.value))
+    with pytest.raises(SessionError) as refused:
+        await session.ask("Two")
+    assert said == {str(refused.value)} == {"the lanes are still being answered: wait for them, or stop them"}
+    await session.aclose()
+
+
+async def test_a_mismatch_is_said_of_the_answer_that_was_sent_the_wrong_and_of_no_other() -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, None, None)
+    round = await session.ask("One")
+    await session.settled()
+    a = lane(session, "a").id
+    given = session._receipts.by_turn[head(session, "a").id]
+    wrong = replace(given, messages=(Message.of("user", "Another"),))
+    session._receipts.by_turn[head(session, "a").id] = wrong
+    await session.retry(round, lanes=[a])
+    await session.settled()
+    assert session.mismatches(round) == ()
+    await session.to_answer(round, a, 0)
+    assert {one.lanes[0] for one in session.mismatches(round)} == {a}
+    await session.to_answer(round, a, 1)
+    assert session.mismatches(round) == ()
     await session.aclose()
 
 
@@ -443,6 +553,27 @@ async def test_a_vote_can_be_changed_until_the_next_message_and_all_are_kept() -
     await session.settled()
     with pytest.raises(SessionError, match="until the next message"):
         await session.vote(round, "tie", voter="me")
+    await session.aclose()
+
+
+async def test_a_vote_is_on_the_answers_it_was_given_on() -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, None, None)
+    round = await session.ask("One")
+    await session.settled()
+    a = lane(session, "a").id
+    await session.vote(round, "tie", voter="me")
+    await session.retry(round, lanes=[a])
+    await session.settled()
+    await session.vote(round, "bad", voter="me")
+
+    def on_these() -> list[str]:
+        return [vote.best for vote in session.state.votes if session.state.judges(vote)]
+
+    assert on_these() == ["bad"]
+    await session.to_answer(round, a, 0)
+    assert on_these() == ["tie"]
+    assert [vote.best for vote in compared_of(session).votes] == ["tie"]
     await session.aclose()
 
 
@@ -597,8 +728,10 @@ async def test_the_state_is_what_the_log_folds_to(store: Store, saving: Saving) 
     await session.reveal()
     await session.set_mode("shared")
     await session.pick(head(session, "a").id)
-    await session.edit(round, "Another")
+    edited = await session.edit(round, "Another")
     await session.settled()
+    await session.to_version(round)
+    await session.to_version(edited)
     await session.undo()
     await session.change_lane(CompareLane(backend="a", label="other"), lane(session, "a").id)
     await session.swap(lane(session, "b").id, "a")
@@ -609,6 +742,20 @@ async def test_the_state_is_what_the_log_folds_to(store: Store, saving: Saving) 
     for entry in log:
         assert entry_to_data(entry_from_data(entry.data)) == entry.data
     await session.aclose()
+
+
+def test_a_vote_of_a_log_from_before_votes_said_what_they_are_on_counts_as_it_did() -> None:
+    at = "2026-06-01T10:00:00Z"
+    old = {"round": "r", "criterion": "tone", "best": "tie", "shown": ["l"], "voter": "me", "at": at}
+    entry = entry_from_data({"type": "voted", "vote": {**old, "blind": False}})
+    assert isinstance(entry, Voted) and entry.vote.answers == ()
+    user = message_to_json(Message.of("user", "One"))
+    state = SessionState()
+    for one in (LaneAdded(Lane("l", "a", "a"), "c"), Asked("r", user, (Place("t", "l", "r", None),)), entry):
+        state = after(state, one)
+    assert state.judges(entry.vote)
+    with pytest.raises(SessionError, match="in its own conversation"):
+        after(state, Walked({"l": "elsewhere"}))
 
 
 def test_what_a_lane_should_be_sent_is_a_function_of_state_and_turns() -> None:

@@ -109,6 +109,20 @@ def test_nothing_that_a_browser_receives_names_a_lane_before_the_reveal(
             asked.post("/pick", {"round": round["id"], "lane": best})
             assert asked.view["rounds"][0]["picked"] == best
         asked.ask(f"{QUESTION} again")
+        asked.post("/edit", {"round": round["id"], "text": f"{QUESTION} edited"})
+        (edited,) = asked.ended()["rounds"]
+        assert edited["previous"] == round["id"]
+        asked.post("/walk", {"round": round["id"]})
+        assert [one["votes"] for one in asked.view["rounds"]] == [{}, {}], "it was on other answers"
+        asked.post("/walk", {"round": edited["id"]})
+        asked.post("/walk", {"round": round["id"]})
+        if reveal == "as they come":
+            for answer in (0, 1, 0):
+                asked.post("/walk", {"round": round["id"], "lane": "B", "answer": answer})
+            assert asked.view["rounds"][0]["given"] == {"A": [2, 2], "B": [1, 2], "C": [2, 2], "D": [2, 2]}
+        else:
+            me.refused("POST", f"{asked.path}/walk", {"round": round["id"], "lane": "B", "answer": 0})
+            assert asked.view["rounds"][0]["given"] == {}
         for method, path, body in (
             *(("GET", f"/rounds/{round['id']}/receipts", None), ("GET", "/ranking", None)),
             *(("GET", "/report", None), ("GET", "/lanes/A/recording", None), ("POST", "/shares", {})),

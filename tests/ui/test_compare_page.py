@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,8 +30,12 @@ LONG = " ".join(f"word{n}" for n in range(60))
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("page")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path) -> Iterator[Served]:
     (folder / "config.yaml").write_text(CONFIG.format(folder=folder), "utf-8")
     running = Served(folder / "config.yaml")
     yield running
@@ -117,6 +124,14 @@ class Compare:
         self.page.wait_for_selector("dialog[open]")
         return self.page.locator("dialog")
 
+    def moving(self) -> tuple[list[str], str]:
+        """The animations that run, and how the page scrolls."""
+        names, scrolls = self.page.evaluate(
+            "() => [[...new Set(document.getAnimations().map(one => one.animationName))],"
+            " getComputedStyle(document.documentElement).scrollBehavior]"
+        )
+        return names, scrolls
+
     def told(self, text: str) -> None:
         self.page.wait_for_function("t => document.getElementById('told').textContent.includes(t)", arg=text)
 
@@ -153,6 +168,7 @@ def test_three_lanes_stream_at_once_one_is_stopped_and_the_others_end(open_compa
         " return card && card.hasAttribute('aria-busy') && card.innerText.includes('word1'); })"
     )
     assert page.page.locator("#composer button.stop").inner_text() == "Stop all"
+    assert page.moving() == (["pulse"], "auto")
     page.page.get_by_role("button", name="Stop Slow").click()
     page.wait_rounds(1)
     quick, brisk, slow = page.texts()
@@ -388,6 +404,43 @@ def test_a_file_is_attached_by_choosing_pasting_and_dropping(open_compare: Open)
     assert "with a.txt (text/plain), paste.txt (text/plain)" in page.texts()[0]
 
 
+def test_a_link_is_for_anybody_until_it_is_ended_and_what_is_not_saved_is_said(
+    open_compare: Open, browser: Any, folder: Path
+) -> None:
+    page = open_compare(reduced_motion="reduce")
+    page.begin("brisk", "slow")
+    page.ask("one two three four five six", wait=False)
+    page.page.wait_for_selector(".answer[aria-busy]")
+    assert page.moving() == ([], "auto")
+    with closing(sqlite3.connect(folder / "kept.db")) as other:
+        other.execute("begin exclusive")  # as a backup or a full disk would keep it from writing
+        page.wait_rounds(1)
+        page.page.locator("main > .error[role=alert]").wait_for()
+        said = page.page.locator("main > .error[role=alert]").all_inner_texts()
+        other.rollback()
+    assert said == [
+        "this answer is not saved: the database does not answer; it will be saved when it does"
+    ], "once, whatever number of answers it is said of"
+    assert page.texts() == ["one two three four five six"] * 2
+    page.more("Share…")
+    dialog = page.wait_dialog()
+    dialog.get_by_text("There is no link yet.").wait_for()
+    dialog.get_by_role("button", name="Make a link").click()
+    dialog.get_by_text("There is one link.").wait_for()
+    link = dialog.locator("a").get_attribute("href")
+    context = browser.new_context(java_script_enabled=False)
+    reader = context.new_page()
+    reader.goto(link)
+    assert "one two three four five six" in reader.inner_text("body")
+    assert reader.locator("script, button, form, input, textarea").count() == 0
+    dialog.get_by_role("button", name="End all links").click()
+    dialog.get_by_text("There is no link yet.").wait_for()
+    assert dialog.locator("a").count() == 0
+    assert reader.reload().status == 404
+    assert "This link leads nowhere, or was ended." in reader.inner_text("body")
+    context.close()
+
+
 def test_what_is_refused_is_said_on_the_page_and_nothing_is_lost(open_compare: Open) -> None:
     page = open_compare()
     page.begin("quick", "slow")
@@ -399,10 +452,23 @@ def test_what_is_refused_is_said_on_the_page_and_nothing_is_lost(open_compare: O
     assert page.page.input_value("#composer textarea") == "meanwhile"
     page.page.get_by_role("button", name="Stop all").click()
     page.wait_rounds(1)
+    # the server has it and has answered, while what it said of the asking is still on its way
+    held: list[Any] = []
+    page.page.route("**/ask", lambda route: held.append((route, route.fetch())))
+    page.ask("again")
+    page.ask("again", wait=False)
+    page.told("still being sent")
+    assert page.page.input_value("#composer textarea") == "again"
+    ((route, answer),) = held
+    route.fulfill(response=answer)
+    page.page.wait_for_selector("#composer[aria-busy=false]", state="attached")
+    page.page.unroute("**/ask")
+    page.page.press("#composer textarea", "Enter")
+    page.wait_rounds(3)
     page.more("Comparisons…")
     page.wait_dialog().get_by_role("button", name="Delete word0").first.click()
     page.told("no such comparison")
     page.page.locator("dialog").get_by_role("button", name="Undo").click()
     page.page.locator("dialog").get_by_role("button", name="word0").first.click()
-    page.wait_rounds(1)
-    assert page.texts()[0] == LONG
+    page.wait_rounds(3)
+    assert page.texts(0)[0] == LONG

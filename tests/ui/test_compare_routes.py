@@ -150,6 +150,17 @@ def test_retry_edit_and_undo(me: Person) -> None:
     (edited,) = asked.ended()["rounds"]
     assert edited["text"] == "two"
     assert (edited["version"], edited["versions"]) == (2, 2)
+    assert (edited["previous"], edited["next"]) == (round["id"], None)
+    asked.post("/walk", {"round": round["id"]})
+    (first_version,) = asked.view["rounds"]
+    assert (first_version["text"], first_version["previous"]) == ("one", None)
+    assert (first_version["next"], first_version["message"]) == (edited["id"], edited["message"])
+    assert first_version["given"] == {first: [2, 2]}
+    asked.post("/walk", {"round": round["id"], "lane": first, "answer": 0})
+    (first_version,) = asked.view["rounds"]
+    assert first_version["given"] == {first: [1, 2]}
+    assert {lane: answers[0]["turn"] for lane, answers in first_version["answers"].items()} == turns
+    asked.post("/walk", {"round": edited["id"]})
     asked.ask("three")
     assert asked.post("/undo") == {"text": "three"}
     assert [one["text"] for one in asked.view["rounds"]] == ["two"]
@@ -346,6 +357,7 @@ def test_nobody_else_reaches_anything_of_a_session(served: Served, me: Person, y
         "ask": {"text": "x"},
         "edit": {"round": round["id"], "text": "x"},
         "retry": {"round": round["id"]},
+        "walk": {"round": round["id"]},
         "lanes": {"backend": "alpha"},
         "order": {"lanes": asked.lanes},
         "mode": {"mode": "own"},
@@ -408,6 +420,8 @@ def test_a_client_without_a_cookie_is_told_what_to_do(served: Served, me: Person
         ("/ID/edit", {"round": "none", "text": "x"}),
         ("/ID/retry", {"round": "none"}),
         ("/ID/undo", {}),
+        ("/ID/walk", {"round": "none"}),
+        ("/ID/walk", {"round": "none", "lane": "none", "answer": -1}),
         ("/ID/order", {"lanes": []}),
         ("/ID/mode", {"mode": None}),
         ("/ID/pick", {"round": "none", "lane": "none", "repeat": -1}),

@@ -58,14 +58,17 @@ const following = (change) => {
 };
 
 // Where the focus is, in words that hold when the same thing is drawn anew.
-const place = (element) => [element.closest("[data-round]")?.dataset.round, element.closest("[data-lane]")?.dataset.lane,
+const place = (element, round = "round") => [element.closest("[data-round]")?.dataset[round], element.closest("[data-lane]")?.dataset.lane,
   element.closest("[data-criterion]")?.dataset.criterion, element.tagName, element.getAttribute("aria-label") || element.textContent].join("|");
 const keepingFocus = (change) => {
-  const had = document.activeElement, kept = had && main.contains(had) ? place(had) : null;
+  const had = document.activeElement;
+  if (!had || !main.contains(had)) return change();
+  const here = place(had), message = place(had, "message"); // of another version, if this one has gone
   change();
-  if (kept === null || document.activeElement === had) return;
-  if (had.isConnected) had.focus();
-  else [...main.querySelectorAll("button, summary, input")].find((one) => place(one) === kept)?.focus();
+  if (document.activeElement === had) return;
+  if (had.isConnected) return had.focus();
+  const all = [...main.querySelectorAll("button, summary, input")];
+  (all.find((one) => place(one) === here) || all.find((one) => place(one, "message") === message))?.focus();
 };
 
 // What was drawn and is the same still is left as it is, so that nobody's reading or writing is disturbed.

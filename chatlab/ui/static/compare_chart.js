@@ -27,23 +27,26 @@ export const timings = (measured, caption) => {
   }));
   const longest = Math.max(0, ...lanes.map((lane) => lane.total || 0));
   if (!longest) return null;
-  const height = 22, left = 130, width = 360;
+  // Beside each other where there is room: name, bar, figures. On a phone the bar stands below the other two.
+  const narrow = matchMedia("(max-width: 640px)").matches;
+  const height = narrow ? 38 : 22, left = narrow ? 0 : 130, width = narrow ? 420 : 290, room = narrow ? 0 : 340;
   const drawing = shape("svg", {
-    viewBox: `0 0 ${left + width + 170} ${lanes.length * height + 4}`, role: "img", class: "chart",
+    viewBox: `0 0 ${left + width + room} ${lanes.length * height + 4}`, role: "img", class: "chart",
     "aria-label": `${caption}: ${lanes.map((lane) =>
       `${lane.name} first token ${seconds(lane.first)}, total ${seconds(lane.total)}`).join("; ")}`,
   });
   lanes.forEach((lane, n) => {
-    const y = n * height + 4, bar = { y, height: height - 8, rx: 2 };
+    const y = n * height + 4, bar = { y: narrow ? y + 16 : y, height: 14, rx: 2 };
     const first = lane.first === null ? 0 : (lane.first / longest) * width;
     const total = lane.total === null ? 0 : (lane.total / longest) * width;
+    const name = lane.name.length > 18 ? `${lane.name.slice(0, 17)}…` : lane.name;
     drawing.append(
-      shape("text", { x: left - 8, y: y + 11, "text-anchor": "end" },
-        lane.name.length > 18 ? `${lane.name.slice(0, 17)}…` : lane.name),
+      shape("text", { x: narrow ? 0 : left - 8, y: y + 11, "text-anchor": narrow ? "start" : "end" }, name),
       shape("rect", { ...bar, x: left, width: Math.max(first, 1), class: "wait" }),
       shape("rect", { ...bar, x: left + first, width: Math.max(total - first, 0), class: "stream" }),
-      shape("text", { x: left + total + 8, y: y + 11, class: "figure" },
-        `${seconds(lane.first)} / ${seconds(lane.total)} · ${known(lane.rate)} tok/s${lane.count > 1 ? ` · median of ${lane.count}` : ""}`),
+      shape("text", { x: narrow ? width : left + total + 8, y: y + 11, "text-anchor": narrow ? "end" : "start", class: "figure" },
+        `${seconds(lane.first)} / ${seconds(lane.total)}${lane.rate === null ? "" : ` · ${known(lane.rate)} tok/s`}${
+          lane.count > 1 ? ` · median of ${lane.count}` : ""}`),
     );
   });
   return make("figure", {}, drawing, make("figcaption", {}, `${caption}: time to the first token / total`));

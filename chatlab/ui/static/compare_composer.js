@@ -36,18 +36,24 @@ export const composer = (element, page) => {
 
   const send = async () => {
     const text = box.value;
-    if (sending || (!text.trim() && !files.length)) return;
+    if (!text.trim() && !files.length) return;
+    if (sending) return page.tell("The last message is still being sent: wait a moment.");
     if (page.view.running) return page.tell("The lanes are still answering: wait, or stop them.");
+    const lanes = chosen(), taken = files;
     sending = true;
-    const lanes = chosen();
-    const sent = await page.session("/ask", "POST",
-      { text, files: files.map((file) => file.id), ...(lanes.length ? { lanes } : {}) });
-    sending = false;
-    if (!sent) return;
-    if (box.value === text) box.value = "";
+    box.value = ""; // what is written from now on is another message
     files = [];
     only.clear();
     draw();
+    const sent = await page.session("/ask", "POST",
+      { text, files: taken.map((file) => file.id), ...(lanes.length ? { lanes } : {}) });
+    sending = false;
+    if (!sent) {
+      if (!box.value) box.value = text;
+      files = [...taken, ...files];
+      lanes.forEach((lane) => only.add(lane));
+    }
+    if (page.view) draw();
   };
 
   const chosen = () => page.view.lanes.map((lane) => lane.id).filter((id) => only.has(id));
@@ -56,6 +62,7 @@ export const composer = (element, page) => {
   const draw = () => {
     const { view } = page;
     element.hidden = false;
+    element.setAttribute("aria-busy", String(sending));
     const lanes = chosen();
     const mayChoose = !view.hidden || view.reveal === "as they come";
     const names = view.lanes.filter((lane) => lanes.includes(lane.id)).map((lane) => lane.name).join(", ");

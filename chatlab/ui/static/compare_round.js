@@ -32,6 +32,13 @@ const body = (answer, lane) => [
   answer.figures ? figures(answer.figures, lane) : null,
 ].filter(Boolean);
 
+// ‹ 2/3 ›: goes to the one before or after, as far as there is one.
+const walker = (at, of, what, previous, next) => [
+  button("‹", previous, { className: "walk", "aria-label": `Previous ${what}`, title: `Previous ${what}`, "aria-disabled": previous ? null : "true" }),
+  make("span", { className: "quiet walked" }, `${at}/${of}`),
+  button("›", next, { className: "walk", "aria-label": `Next ${what}`, title: `Next ${what}`, "aria-disabled": next ? null : "true" }),
+];
+
 const answerCard = (page, round, lane, answer, repeat) => {
   const { view } = page;
   const many = round.answers[lane.id].length > 1;
@@ -48,6 +55,11 @@ const answerCard = (page, round, lane, answer, repeat) => {
   const tools = make("div", { className: "tools" });
   if (running && alone) tools.append(button("Stop", () => page.session("/stop", "POST", { lane: lane.id }), { "aria-label": `Stop ${lane.name}` }));
   if (!running) {
+    if (round.given[lane.id] && repeat === 0) {
+      const [at, of] = round.given[lane.id];
+      const to = (answer) => () => page.session("/walk", "POST", { round: round.id, lane: lane.id, answer: answer - 1 });
+      tools.append(...walker(at, of, `answer of ${lane.name}`, at > 1 && to(at - 1), at < of && to(at + 1)));
+    }
     if (!view.hidden) tools.append(button("Receipt", () => receipts(page, round.id, lane.id)));
     if (alone) tools.append(button("Retry", () => page.session("/retry", "POST", { round: round.id, lanes: [lane.id] })));
     const shared = view.mode === "shared";
@@ -158,11 +170,12 @@ const votes = (page, round, lanes) => make("div", { className: "votes", role: "g
 
 const question = (page, round) => {
   const names = round.only && round.only.map((id) => (page.view.lanes.find((lane) => lane.id === id) || { name: "a removed lane" }).name);
+  const to = (version) => version && (() => page.session("/walk", "POST", { round: version }));
   return make("div", { className: "question" }, safe(round.text_html),
     round.files.length ? make("p", { className: "quiet" }, `With ${round.files.join(", ")}`) : null,
     make("span", { className: "tools" },
       names ? make("span", { className: "quiet" }, `only to ${names.join(", ")}`) : null,
-      round.versions > 1 ? make("span", { className: "quiet" }, `version ${round.version} of ${round.versions}`) : null,
+      round.versions > 1 ? walker(round.version, round.versions, "version", to(round.previous), to(round.next)) : null,
       button("Edit", () => edit(page, round)), button("Retry all", () => page.session("/retry", "POST", { round: round.id }))));
 };
 
@@ -174,7 +187,7 @@ export const drawRound = (page, round, newest) => {
     make("div", { className: "column", "data-lane": lane.id }, round.answers[lane.id]
       ? round.answers[lane.id].map((answer, repeat) => answerCard(page, round, lane, answer, repeat))
       : make("p", { className: "quiet absent" }, round.copied && round.copied[lane.id] ? `goes on from ${round.copied[lane.id]}'s answer` : "not asked"))));
-  const section = make("section", { className: "round", "data-round": round.id, "aria-label": "Round" }, question(page, round), grid);
+  const section = make("section", { className: "round", "data-round": round.id, "data-message": round.message, "aria-label": "Round" }, question(page, round), grid);
   section.append(...round.mismatches.map((one) => make("p", { className: "error wide", role: "alert" }, one)));
   if (!done) return section;
   const below = make("div", { className: "below" });
