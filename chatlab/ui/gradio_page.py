@@ -352,7 +352,10 @@ def _files(backends: Backends, name: str) -> dict[str, Any]:
         if pattern == "*/*":
             types.append(pattern)
         else:
-            types += [family] if subtype == "*" else mimetypes.guess_all_extensions(pattern)
+            # Not every system knows every ending: some have none for audio/wav.
+            types += (
+                [family] if subtype == "*" else mimetypes.guess_all_extensions(pattern) or [f".{subtype}"]
+            )
     return {"sources": ["upload"] if patterns else [], "file_types": [*types, "file"]}
 
 
