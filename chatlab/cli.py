@@ -76,7 +76,11 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
     path = config_of(config)
     from chatlab.config_file import load_config
 
-    load_config(path)  # its mistakes are said at once, not after the seconds that importing the page takes
+    # Its mistakes are said at once, not after the seconds that importing the page takes.
+    wanted = load_config(path)
+    from chatlab._cli_db import refuse_other_tables
+
+    refuse_other_tables(wanted.storage)
     from chatlab.ui.server import serve as run
 
     try:
