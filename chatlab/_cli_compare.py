@@ -131,6 +131,9 @@ def _plan(lab: Lab, path: Path | None, options: Options, before: Plan | None) ->
     )
     if before is not None:
         refuse_differences(before, plan)
+        for spec in before.checks:
+            if spec.kind == "python":
+                _check(f"python:{spec.value}")  # said before anything is asked, if it is not there any more
         return before
     for spec in plan.checks:
         if spec.needs_expected and all(item.expected is None for item in items):
