@@ -282,7 +282,8 @@ def record(targets: tuple[str, ...], named: tuple[str, ...], **options: Any) -> 
     "--budget",
     type=click.FloatRange(min=0),
     metavar="MONEY",
-    help="Stop before more than this is spent, earlier sittings included; in the currency of the prices.",
+    help="Stop before more than this is spent, earlier sittings included; in the currency of the prices. "
+    "--resume keeps it; inf lifts it.",
 )
 @click.option(
     "--out",

@@ -114,8 +114,28 @@ def test_the_budget_ends_a_run_with_a_code_of_its_own() -> None:
     assert done.exit_code == 5
     assert "outside the budget, for want of prices: a" in done.stderr
     assert "the budget of 1.5 has no room for another call (1.0000 are spent)" in done.stderr
+    again = run("--resume", "run")
+    assert again.exit_code == 5 and len(lines()) < 4, "going on is no reason to spend more"
     done = run("--resume", "run", "--budget", "2")
     assert done.exit_code == 0 and len(lines()) == 4
+    assert json.loads(Path("run/run.json").read_text())["budget"] == 2
+
+
+def test_a_budget_can_be_lifted() -> None:
+    assert asked("--lanes", "a,b", "--budget", "0").exit_code == 5
+    assert run("--resume", "run", "--budget", "inf").exit_code == 0 and len(lines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--retry-failed"], "name it with --resume"),
+        (["--lane-concurrency", "a=1.5"], "it is a whole number of calls"),
+    ],
+)
+def test_an_option_that_would_be_passed_over_is_refused(args: list[str], said: str) -> None:
+    done = asked(*args)
+    assert done.exit_code == 2 and said in done.stderr and not Path("run").exists()
 
 
 def test_a_budget_that_holds_for_nothing_or_by_a_guess_is_said() -> None:

@@ -54,7 +54,7 @@ class Plan:
 
     settings: the hash of what decides a backend's answers, by backend. judge: a backend's name or address.
     comparison: the session it goes to in the store, conversations: each lane's there; None without one.
-    config: the configuration file.
+    config: the configuration file. budget: in money, of the newest sitting that named one; it may change.
     """
 
     title: str
@@ -71,6 +71,7 @@ class Plan:
     comparison: str | None = None
     conversations: Mapping[str, str] = field(default_factory=dict)
     config: str | None = None
+    budget: float | None = None
 
 
 def settings_of(entry: Entry) -> str:
@@ -216,6 +217,7 @@ def write_plan(path: Path, plan: Plan) -> None:
         "comparison": plan.comparison,
         "conversations": dict(plan.conversations),
         "config": plan.config,
+        "budget": plan.budget,
         "prompts_sha256": hash_of(plan.items),
         "items": [item_to_json(item) for item in plan.items],
     }
@@ -256,6 +258,7 @@ def read_plan(path: Path) -> Plan:
             value["comparison"],
             value["conversations"],
             value["config"],
+            value.get("budget"),
         )
     except KeyError as exc:
         raise StoreError(f"{file} cannot be used: {exc} is missing") from exc
