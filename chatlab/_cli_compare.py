@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -28,7 +29,15 @@ from chatlab.compare.lanes import new_lane
 from chatlab.compare.prompts import Item, PromptsError, load_items, read_items
 from chatlab.compare.report import report
 from chatlab.compare.results import Lane
-from chatlab.compare.run_folder import Plan, RunFolder, compared, read_plan, refuse_differences, settings_of
+from chatlab.compare.run_folder import (
+    Plan,
+    RunFolder,
+    compared,
+    read_plan,
+    refuse_differences,
+    settings_of,
+    write_plan,
+)
 from chatlab.config import CompareLane
 from chatlab.errors import StoreError
 from chatlab.lab import Lab
@@ -64,6 +73,8 @@ def compare(config: str | None, options: Options) -> int:
     """Runs the command and returns its exit code."""
     if options.resume is not None and options.out is not None:
         raise click.UsageError("--resume goes on in its own folder, so --out cannot be given with it")
+    if options.retry_failed and options.resume is None:
+        raise click.UsageError("--retry-failed asks again in a run that was begun: name it with --resume")
     before = None if options.resume is None else read_plan(options.resume)
     path = _config_path(config, options.lanes, before)
     lab = open_lab(path)
@@ -78,7 +89,7 @@ def compare(config: str | None, options: Options) -> int:
     for one in (*entries.values(), judge):
         if one is not None:
             one.backend()  # said to be not ready before anything is asked or written
-    _say_budget(options.budget, plan, entries, judge)
+    _say_budget(plan.budget, plan, entries, judge)
     limits = _limits(options, plan.lanes)
     folder = options.resume or options.out or Path(f"compare-{datetime.now().astimezone():%Y%m%d-%H%M%S}")
     if before is None and (folder / "run.json").exists():
@@ -128,14 +139,25 @@ def _plan(lab: Lab, path: Path | None, options: Options, before: Plan | None) ->
         criteria=compare.criteria if compare else ("overall",),
         settings={name: settings_of(entry(lab, name)) for name in sorted(used)},
         config=None if path is None else str(path.resolve()),
+        budget=_budget(options.budget, before),
     )
     if before is not None:
         refuse_differences(before, plan)
-        return before
+        for spec in before.checks:
+            if spec.kind == "python":
+                _check(f"python:{spec.value}")  # said before anything is asked, if it is not there any more
+        return replace(before, budget=plan.budget)
     for spec in plan.checks:
         if spec.needs_expected and all(item.expected is None for item in items):
             raise click.UsageError(f"the check {spec.name} needs an expected answer, and no prompt has one")
     return plan
+
+
+def _budget(said: float | None, before: Plan | None) -> float | None:
+    """The budget named now, or else that of the sittings before: going on is no reason to spend more."""
+    if said is None:
+        return None if before is None else before.budget
+    return None if math.isinf(said) else said
 
 
 def _names(lanes: str) -> list[str]:
@@ -203,8 +225,10 @@ def _limits(options: Options, lanes: Sequence[Lane]) -> dict[str, Limit]:
         for who in whose:
             if option == "--rpm":
                 found[who] = replace(found[who], rpm=number)
+            elif number != int(number):
+                raise click.UsageError(f"{option} {said}: it is a whole number of calls")
             else:
-                found[who] = replace(found[who], concurrency=max(1, int(number)))
+                found[who] = replace(found[who], concurrency=int(number))
     return found
 
 
@@ -260,10 +284,12 @@ async def _run(
                 say(f"the store gets nothing of this run: {exc}")
         folder = RunFolder(where) if before is not None else RunFolder.make(where, plan)
         opened.callback(folder.close)
+        if before is not None and plan.budget != before.budget:
+            write_plan(where, plan)
         keep = None
         if storage is not None and plan.comparison is not None:
             keep = BatchStore(storage.store, OWNER, storage.files)
-        budget = Budget(options.budget, folder.ledger)
+        budget = Budget(plan.budget, folder.ledger)
         answers = plan.repeats * sum(len(item.asked) for item in plan.items)
         pairs = len(plan.lanes) * (len(plan.lanes) - 1) // 2
         verdicts = len(plan.items) * plan.repeats * pairs * len(plan.criteria)
@@ -308,7 +334,7 @@ def _report(folder: RunFolder, options: Options, budget: Budget, batch: Batch, *
             "order": folder.plan.order,
             "complete": whole,
             "left": batch.calls_left(),
-            "budget": options.budget,
+            "budget": budget.limit,
             "spent": budget.spent,
             **summary_json(found),
         }
@@ -321,7 +347,7 @@ def _report(folder: RunFolder, options: Options, budget: Budget, batch: Batch, *
         file.write(report(found))
     if not whole:
         say(
-            f"the budget of {options.budget:g} has no room for another call ({budget.spent:.4f} are spent); "
+            f"the budget of {budget.limit:g} has no room for another call ({budget.spent:.4f} are spent); "
             f"chatlab compare --resume {folder.path} --budget X goes on"
         )
         return BUDGET

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal, TypeAlias, assert_never
 
 import click
 
-from chatlab._cli_errors import FAILED, OK
+from chatlab._cli_errors import FAILED, OK, say
 from chatlab._cli_target import config_of
 from chatlab._cli_transfer import count, opened
 from chatlab.config import Storage
@@ -40,6 +41,31 @@ def db(action: Action, config: str | None) -> int:
             return asyncio.run(_schema(action, wanted))
         case _:
             assert_never(action)
+
+
+def refuse_other_tables(wanted: Storage | None) -> None:
+    """Raises StoreError if a PostgreSQL has not this version's tables, which nothing but `chatlab db upgrade`
+    changes. One that cannot be reached may come back: that is said, and is no reason not to serve."""
+    if wanted is None:
+        return
+    from chatlab.store import Unreachable, schema_state
+    from chatlab.store._database import address
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+    async def newest() -> None:
+        database = await schema_state.opened(wanted.url, Path())
+        try:
+            await schema_state.require_newest(database)
+        finally:
+            await database.aclose()
+
+    if address(wanted.url, Path()).get_backend_name() == "sqlite":
+        return
+    try:
+        asyncio.run(newest())
+    except Unreachable as exc:
+        say(f"{exc}; nothing is kept until it is there")
 
 
 async def _schema(action: Literal["upgrade", "current", "check"], wanted: Storage) -> int:

@@ -76,7 +76,11 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
     path = config_of(config)
     from chatlab.config_file import load_config
 
-    load_config(path)  # its mistakes are said at once, not after the seconds that importing the page takes
+    # Its mistakes are said at once, not after the seconds that importing the page takes.
+    wanted = load_config(path)
+    from chatlab._cli_db import refuse_other_tables
+
+    refuse_other_tables(wanted.storage)
     from chatlab.ui.server import serve as run
 
     try:
@@ -278,7 +282,8 @@ def record(targets: tuple[str, ...], named: tuple[str, ...], **options: Any) -> 
     "--budget",
     type=click.FloatRange(min=0),
     metavar="MONEY",
-    help="Stop before more than this is spent, earlier sittings included; in the currency of the prices.",
+    help="Stop before more than this is spent, earlier sittings included; in the currency of the prices. "
+    "--resume keeps it; inf lifts it.",
 )
 @click.option(
     "--out",

@@ -1,6 +1,7 @@
 """`chatlab compare`: what it says, writes and leaves with, also when it is killed."""
 
 import asyncio
+import fcntl
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from chatlab.cli import main
+from chatlab.compare.checks import function_of
 from tests.compare.upstream import Upstream
 from tests.servers.front import Front
 
@@ -112,8 +114,28 @@ def test_the_budget_ends_a_run_with_a_code_of_its_own() -> None:
     assert done.exit_code == 5
     assert "outside the budget, for want of prices: a" in done.stderr
     assert "the budget of 1.5 has no room for another call (1.0000 are spent)" in done.stderr
+    again = run("--resume", "run")
+    assert again.exit_code == 5 and len(lines()) < 4, "going on is no reason to spend more"
     done = run("--resume", "run", "--budget", "2")
     assert done.exit_code == 0 and len(lines()) == 4
+    assert json.loads(Path("run/run.json").read_text())["budget"] == 2
+
+
+def test_a_budget_can_be_lifted() -> None:
+    assert asked("--lanes", "a,b", "--budget", "0").exit_code == 5
+    assert run("--resume", "run", "--budget", "inf").exit_code == 0 and len(lines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--retry-failed"], "name it with --resume"),
+        (["--lane-concurrency", "a=1.5"], "it is a whole number of calls"),
+    ],
+)
+def test_an_option_that_would_be_passed_over_is_refused(args: list[str], said: str) -> None:
+    done = asked(*args)
+    assert done.exit_code == 2 and said in done.stderr and not Path("run").exists()
 
 
 def test_a_budget_that_holds_for_nothing_or_by_a_guess_is_said() -> None:
@@ -165,6 +187,53 @@ def test_a_folder_with_a_run_is_left_alone() -> None:
 def test_a_folder_without_a_run_cannot_be_resumed() -> None:
     done = run("--resume", "nowhere")
     assert done.exit_code == 1 and "nowhere is not the folder of a run" in done.stderr
+
+
+def test_a_report_imports_nothing_that_a_run_names(folder: Path) -> None:
+    (folder / "mine.py").write_text("open('imported', 'a').close()\ndef good(answer, item): return True\n")
+    assert asked("--check", "python:mine.py:good").exit_code == 0
+    (folder / "imported").unlink()
+    function_of.cache_clear()
+    written = CliRunner().invoke(main, ["report", "run", "--format", "jsonl"])
+    assert written.exit_code == 0 and "python mine.py:good" in written.stdout
+    assert not (folder / "imported").exists()
+    (folder / "mine.py").unlink()
+    assert CliRunner().invoke(main, ["report", "run", "--format", "jsonl"]).stdout == written.stdout
+    refused = run("--resume", "run")
+    assert refused.exit_code == 2 and "mine.py:good cannot be imported" in refused.stderr
+
+
+def test_a_report_is_made_of_a_run_that_goes_on_and_changes_nothing() -> None:
+    assert asked().exit_code == 0
+    with Path("run/results.jsonl").open("a") as out:
+        out.write('{"version":1,"it')  # as it is while a line is being written
+    Path("run/verdicts.jsonl").unlink()
+    before = {path.name: path.read_bytes() for path in Path("run").iterdir()}
+    with Path("run/results.jsonl").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # as the process that goes on with it has it
+        written = CliRunner().invoke(main, ["report", "run", "--format", "jsonl"])
+    assert written.exit_code == 0 and written.stdout.count('{"type":"result"') == 4
+    assert {path.name: path.read_bytes() for path in Path("run").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("run.json", "[]", "run.json cannot be used: it is not a JSON object"),
+        ("run.json", '{"version": 1}', "run.json cannot be used: 'title' is missing"),
+        ("ledger.jsonl", '{"call": "x"}\n', "ledger.jsonl:1: this line says of no call what it cost"),
+        ("results.jsonl", None, "results.jsonl:1: run.json has no prompt '99'"),
+    ],
+)
+def test_a_damaged_folder_is_said_with_file_and_line(file: str, content: str | None, said: str) -> None:
+    assert asked().exit_code == 0
+    path = Path("run") / file
+    if content is None:
+        first, rest = path.read_text().split("\n", 1)
+        content = json.dumps({**json.loads(first), "item": "99"}) + "\n" + rest
+    path.write_text(content)
+    done = run("--resume", "run")
+    assert done.exit_code == 1 and said in done.stderr, done.stderr
 
 
 def test_another_run_is_refused_in_its_folder() -> None:

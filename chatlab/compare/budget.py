@@ -34,12 +34,15 @@ class Budget:
         self.spent = 0.0
         self._ledger = ledger
         self._aside: dict[str, float] = {}
-        for _, line in ledger.read():
-            if "cost" in line:
-                self.spent += line["cost"]
-                self._aside.pop(line["call"], None)
-            else:
-                self._aside[line["call"]] = line["aside"]
+        for number, line in ledger.read():
+            try:
+                if "cost" in line:
+                    self.spent += line["cost"]
+                    self._aside.pop(line["call"], None)
+                else:
+                    self._aside[line["call"]] = 0.0 + line["aside"]
+            except (KeyError, TypeError) as exc:
+                raise ledger.damaged(number, "this line says of no call what it cost") from exc
         self.spent += sum(self._aside.values())
         self._aside.clear()
 

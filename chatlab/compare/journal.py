@@ -38,17 +38,14 @@ class Journal:
         """
         self._file.seek(0)
         content = self._file.readall()
-        lines = content.split(b"\n")
-        whole = len(content) - len(lines.pop())  # what stands behind the last line's end
-        for number, line in enumerate(lines, 1):
-            try:
-                yield number, json.loads(line)
-            except ValueError as exc:
-                if number < len(lines):
-                    raise StoreError(f"{self._path}:{number}: this line is not JSON") from exc
-                whole -= len(line) + 1  # a machine that lost its power may leave any bytes
+        lines, whole = _parsed(self._path, content)
         if whole < len(content):
             self._file.truncate(whole)
+        return iter(lines)
+
+    def damaged(self, number: int, reason: str) -> StoreError:
+        """What to raise for a line that is JSON, and not what stands in this file."""
+        return StoreError(f"{self._path}:{number}: {reason}")
 
     async def append(self, value: Mapping[str, Any]) -> None:
         """Returns once the line is on the disk. The event loop goes on meanwhile: others' times are taken."""
@@ -65,6 +62,33 @@ class Journal:
     def close(self) -> None:
         """Lets another process have it."""
         self._file.close()
+
+
+def read_only(path: Path) -> Iterator[tuple[int, Any]]:
+    """The lines of a journal that may be written meanwhile, or nobody may write; none if there is no file.
+
+    Raises StoreError as `Journal.read`; nothing is changed.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        content = b""
+    return iter(_parsed(path, content)[0])
+
+
+def _parsed(path: Path, content: bytes) -> tuple[list[tuple[int, Any]], int]:
+    """The lines with their numbers, and how many bytes of the content they are."""
+    lines = content.split(b"\n")
+    whole = len(content) - len(lines.pop())  # what stands behind the last line's end
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append((number, json.loads(line)))
+        except ValueError as exc:
+            if number < len(lines):
+                raise StoreError(f"{path}:{number}: this line is not JSON") from exc
+            whole -= len(line) + 1  # a machine that lost its power may leave any bytes
+    return found, whole
 
 
 async def to_its_end(work: Coroutine[Any, Any, T]) -> T:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from chatlab.compare.checks import CheckSpec, parse_check
 from chatlab.compare.compared import versions
-from chatlab.compare.journal import Journal
+from chatlab.compare.journal import Journal, read_only
 from chatlab.compare.prompts import Item, hash_of, item_from_json, item_to_json
 from chatlab.compare.results import Compared, Lane, Order, Result, Verdict
 from chatlab.compare.results_json import (
@@ -37,6 +37,8 @@ ResultKey: TypeAlias = tuple[str, int, int, str]
 VerdictKey: TypeAlias = tuple[str, int, str, str, str]
 
 _PLAN = "run.json"
+_RESULTS = "results.jsonl"
+_VERDICTS = "verdicts.jsonl"
 _VERSION = 1
 
 
@@ -52,7 +54,7 @@ class Plan:
 
     settings: the hash of what decides a backend's answers, by backend. judge: a backend's name or address.
     comparison: the session it goes to in the store, conversations: each lane's there; None without one.
-    config: the configuration file.
+    config: the configuration file. budget: in money, of the newest sitting that named one; it may change.
     """
 
     title: str
@@ -69,6 +71,7 @@ class Plan:
     comparison: str | None = None
     conversations: Mapping[str, str] = field(default_factory=dict)
     config: str | None = None
+    budget: float | None = None
 
 
 def settings_of(entry: Entry) -> str:
@@ -124,14 +127,12 @@ class RunFolder:
         """Raises StoreError if it is none, or another process has it."""
         self.path = path
         self.plan = read_plan(path)
-        self._results = Journal(path / "results.jsonl")
-        self._verdicts = Journal(path / "verdicts.jsonl")
+        self._results = Journal(path / _RESULTS)
+        self._verdicts = Journal(path / _VERDICTS)
         self.ledger = Journal(path / "ledger.jsonl")
         try:
-            self.results = _by_key(self._results.read(), result_from_json, key_of, path / "results.jsonl")
-            self.verdicts = _by_key(
-                self._verdicts.read(), verdict_from_json, verdict_key, path / "verdicts.jsonl"
-            )
+            self.results = _results(self.plan, self._results.read(), path)
+            self.verdicts = _verdicts(self.plan, self._verdicts.read(), path)
         except BaseException:
             self.close()
             raise
@@ -162,12 +163,12 @@ class RunFolder:
 
 
 def load(path: Path) -> Compared:
-    """Everything of a run, for a report. Raises StoreError; a run that goes on meanwhile cannot be read."""
-    folder = RunFolder(path)
-    try:
-        return compared(folder.plan, folder.results.values(), folder.verdicts.values())
-    finally:
-        folder.close()
+    """Everything of a run so far, for a report. Nothing is changed, nor run that run.json names, so the
+    folder may be somebody else's, and the run may go on meanwhile. Raises StoreError."""
+    plan = read_plan(path)
+    results = _results(plan, read_only(path / _RESULTS), path)
+    verdicts = _verdicts(plan, read_only(path / _VERDICTS), path)
+    return compared(plan, results.values(), verdicts.values())
 
 
 def compared(plan: Plan, results: Iterable[Result], verdicts: Iterable[Verdict]) -> Compared:
@@ -216,6 +217,7 @@ def write_plan(path: Path, plan: Plan) -> None:
         "comparison": plan.comparison,
         "conversations": dict(plan.conversations),
         "config": plan.config,
+        "budget": plan.budget,
         "prompts_sha256": hash_of(plan.items),
         "items": [item_to_json(item) for item in plan.items],
     }
@@ -237,6 +239,8 @@ def read_plan(path: Path) -> Plan:
     except ValueError as exc:
         raise StoreError(f"{file} is not JSON") from exc
     try:
+        if not isinstance(value, dict):
+            raise ValueError("it is not a JSON object")
         if value["version"] != _VERSION:
             raise ValueError(f"it is version {value['version']}, and version {_VERSION} is expected")
         return Plan(
@@ -247,16 +251,57 @@ def read_plan(path: Path) -> Plan:
             value["repeats"],
             value["seed"],
             value["order"],
-            tuple(parse_check(said, path, trusted=True) for said in value["checks"]),
+            tuple(_check(said, path) for said in value["checks"]),
             value["judge"],
             tuple(value["criteria"]),
             value["settings"],
             value["comparison"],
             value["conversations"],
             value["config"],
+            value.get("budget"),
         )
-    except (KeyError, TypeError, ValueError, ChatlabError) as exc:
+    except KeyError as exc:
+        raise StoreError(f"{file} cannot be used: {exc} is missing") from exc
+    except (TypeError, ValueError, AttributeError, ChatlabError) as exc:
         raise StoreError(f"{file} cannot be used: {exc}") from exc
+
+
+def _check(said: Any, path: Path) -> CheckSpec:
+    """A check of run.json. A function that it names is not imported: who reads a run need not trust it, nor
+    have it. Who goes on with the run has it loaded by `checks.function_of`."""
+    if isinstance(said, dict) and list(said) == ["python"] and isinstance(said["python"], str):
+        return CheckSpec("python", said["python"])
+    return parse_check(said, path)
+
+
+def _results(plan: Plan, lines: Iterable[tuple[int, Any]], folder: Path) -> dict[ResultKey, Result]:
+    items, lanes = {item.id for item in plan.items}, {lane.id for lane in plan.lanes}
+
+    def read(line: Any) -> Result:
+        found = result_from_json(line)
+        _known(found.item, items, {found.lane}, lanes)
+        return found
+
+    return _by_key(lines, read, key_of, folder / _RESULTS)
+
+
+def _verdicts(plan: Plan, lines: Iterable[tuple[int, Any]], folder: Path) -> dict[VerdictKey, Verdict]:
+    items, lanes = {item.id for item in plan.items}, {lane.id for lane in plan.lanes}
+
+    def read(line: Any) -> Verdict:
+        found = verdict_from_json(line)
+        _known(found.item, items, {found.lane_a, found.lane_b}, lanes)
+        return found
+
+    return _by_key(lines, read, verdict_key, folder / _VERDICTS)
+
+
+def _known(item: str, items: Set[str], of: Set[str], lanes: Set[str]) -> None:
+    """Raises ValueError for what is of another run."""
+    if item not in items:
+        raise ValueError(f"{_PLAN} has no prompt {item!r}: this line is of another run")
+    if not of <= lanes:
+        raise ValueError(f"{_PLAN} has no such lane: this line is of another run")
 
 
 K = TypeVar("K")

@@ -7,9 +7,12 @@ import sqlite3
 import stat
 from pathlib import Path
 
+import psycopg
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import Connection
 
+from chatlab.cli import main
 from chatlab.errors import StoreError
 from chatlab.store import schema_state
 from chatlab.store._database import address
@@ -101,3 +104,33 @@ def test_the_migrations_are_in_the_package() -> None:
     folder = Path(schema_state.__file__).parent / "migrations"
     assert (folder / "env.py").is_file()
     assert [file.name for file in sorted((folder / "versions").glob("v*.py"))] == ["v0001_first.py"]
+
+
+@pytest.mark.parametrize("state", ["behind", "ahead"])
+def test_serve_refuses_a_postgres_whose_tables_are_not_its_own(
+    postgres_of_this_version: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    if state == "behind":
+        postgres_of_this_version.execute("CREATE DATABASE serve_behind")
+        url = postgres_of_this_version.url("serve_behind")
+    else:
+        url = postgres_of_this_version.new()
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = 'future'")
+    monkeypatch.setenv("CHATLAB_TEST_DATABASE", url)
+    config = tmp_path / "lab.yaml"
+    config.write_text("backends: {a: {kind: echo}}\nstorage: {url: {env: CHATLAB_TEST_DATABASE}}\n")
+    monkeypatch.setattr("chatlab.ui.server.serve", lambda *_: pytest.fail("it serves"))
+    done = CliRunner().invoke(main, ["serve", str(config)], prog_name="chatlab")
+    assert done.exit_code == 1
+    assert ("chatlab db upgrade" if state == "behind" else "newer chatlab") in done.stderr
+
+
+def test_serve_begins_while_a_postgres_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHATLAB_TEST_DATABASE", "postgresql://nobody@127.0.0.1:1/none")
+    config = tmp_path / "lab.yaml"
+    config.write_text("backends: {a: {kind: echo}}\nstorage: {url: {env: CHATLAB_TEST_DATABASE}}\n")
+    served: list[object] = []
+    monkeypatch.setattr("chatlab.ui.server.serve", lambda *args: served.append(args))
+    done = CliRunner().invoke(main, ["serve", str(config)], prog_name="chatlab")
+    assert served and done.exit_code == 0 and "nothing is kept until it is there" in done.stderr
