@@ -71,6 +71,32 @@ def test_several_owners_are_listed_and_one_is_to_be_named() -> None:
     assert "hello" in run("export", "lab.yaml", "--owner", "bob", "--format", "markdown").stdout
 
 
+def test_a_comparison_session_is_exported_whoevers_it_is_and_with_all_that_its_owner_has() -> None:
+    async def made() -> str:
+        async with open_storage(load_config(Path("lab.yaml")).storage) as storage:
+            assert storage is not None
+            return (await storage.store.create_comparison("local", title="A run")).id
+
+    id = asyncio.run(made())
+    assert "local\t0 conversations\t0 turns\t1 comparison session\t" in run("db", "owners", "lab.yaml").stdout
+    assert "# A run" in run("export", "lab.yaml", "--format", "markdown").stdout, "there is nobody else"
+    imported("ann")
+    assert "A run" not in run("export", "lab.yaml").stdout, "one alone has conversations"
+    written = run("export", "lab.yaml", "--comparison", id).stdout
+    done = run("import", "lab.yaml", "-", "--owner", "ann", input=written)
+    assert (done.exit_code, done.stderr) == (
+        OK,
+        "imported 0 conversations and 1 comparison session with 0 turns\n",
+    )
+    again = run("import", "lab.yaml", "-", "--owner", "local", input=written)
+    assert again.stderr == "imported 0 conversations with 0 turns; 1 had been there already\n"
+    assert "A run" in run("export", "lab.yaml").stdout
+    both = run("export", "lab.yaml", "--comparison", id, "--conversation", id)
+    assert both.exit_code == USAGE and "not both" in both.stderr
+    missing = run("export", "lab.yaml", "--comparison", "nosuch")
+    assert missing.exit_code == FAILED and "no such comparison session" in missing.stderr
+
+
 def test_what_cannot_be_imported_is_said_with_its_line_and_ends_with_1() -> None:
     Path("bad.jsonl").write_text(json.dumps({"messages": MESSAGES}) + '\n{"messages": [{"role": "x"}]}\n')
     done = run("import", "lab.yaml", "bad.jsonl", "--owner", "ann")

@@ -1,6 +1,9 @@
-"""Inserts that do nothing about rows that are there already: each database has its own."""
+"""Inserts that know what to do about rows that are there already: each database has its own."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
@@ -8,6 +11,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 def insert_unless_there(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """An insert that leaves rows alone that are there already."""
-    if connection.dialect.name == "sqlite":
-        return sqlite.insert(table).on_conflict_do_nothing()
-    return postgresql.insert(table).on_conflict_do_nothing()
+    return _insert(connection, table).on_conflict_do_nothing()
+
+
+def insert_or_update(
+    connection: Connection, table: Table, values: Mapping[str, Any], *changed: str
+) -> sqlite.Insert | postgresql.Insert:
+    """An insert of a row of which only these columns are changed if its primary key is there already."""
+    made = _insert(connection, table).values(values)
+    return made.on_conflict_do_update(
+        index_elements=table.primary_key.columns, set_={name: made.excluded[name] for name in changed}
+    )
+
+
+def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)

@@ -16,9 +16,10 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 
 from chatlab.store import StoredTurn, now
+from chatlab.store._insert import insert_or_update
 from chatlab.store._search import set_turn, turn_document
 from chatlab.store._turn_rows import from_row
 from chatlab.store.schema import Moment, servers, turns
@@ -45,13 +46,10 @@ class Server:
     pid: int = field(default_factory=os.getpid)
 
     def beat(self, connection: Connection) -> None:
-        """Says that it is there, by the database's clock."""
-        seen = _clock(connection)
-        known = connection.execute(update(servers).where(servers.c.token == self.token).values(seen=seen))
-        if known.rowcount == 0:
-            connection.execute(
-                insert(servers).values(token=self.token, host=self.host, pid=self.pid, seen=seen)
-            )
+        """Says that it is there, by the database's clock. Its first turns may begin at once, and then each
+        of them says so: one statement, of which either database makes one row."""
+        row = {"token": self.token, "host": self.host, "pid": self.pid, "seen": _clock(connection)}
+        connection.execute(insert_or_update(connection, servers, row, "seen"))
 
     def leave(self, connection: Connection) -> None:
         """Says that it goes: whatever it still runs is interrupted."""

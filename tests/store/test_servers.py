@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -43,6 +44,17 @@ async def test_a_living_servers_turns_run_on_when_another_starts(store: SqlStore
     assert await store.recover() == 0
     assert {(await store.turn(ME, turn)).status for turn in (mine, theirs)} == {"running"}
     await other.aclose()
+
+
+async def test_turns_that_begin_at_once_say_together_that_their_server_is_there(url: str) -> None:
+    for _ in range(5):
+        store = await open_store(url)
+        chats = [await store.create(ME) for _ in range(8)]
+        await asyncio.gather(*(store.save([turn_in(chat)]) for chat in chats))
+        query = text("SELECT count(*) FROM servers WHERE token = :token")
+        asked = {"token": store._server.token}
+        assert await store._database.read(Connection.scalar, query, asked) == 1
+        await store.aclose()
 
 
 async def test_a_server_whose_process_is_gone_is_dead(store: SqlStore, url: str) -> None:
@@ -108,8 +120,6 @@ async def test_a_server_that_closes_leaves_nothing_running(store: SqlStore, url:
 
 
 async def test_a_server_goes_on_saying_that_it_is_there(store: SqlStore, monkeypatch: object) -> None:
-    import asyncio
-
     import chatlab.store.sql as sql
 
     before, sql.BEAT = sql.BEAT, timedelta(milliseconds=20)

@@ -349,6 +349,24 @@ def test_a_session_leaves_the_page_as_a_report_a_recording_a_chat_and_a_link(me:
 # -- who may
 
 
+def test_all_that_a_person_exports_another_imports_and_goes_on_with(me: Person, you: Person) -> None:
+    asked = me.begin("alpha", "beta", mode="own", blind=True)
+    asked.ask("Which of you?")
+    for format in ("jsonl", "markdown", "html"):
+        told = me.http.get(f"/-/export?format={format}").text
+        assert "Which of you?" in told and "names are still hidden" in told
+        assert "Alpha" not in told and "Something else" not in told and "echo" not in told
+    asked.post("/reveal")
+    exported = me.http.get("/-/export?format=jsonl")
+    done = you.http.post("/-/import", content=exported.content, headers={"x-chatlab": "1"}).json()
+    assert (done["conversations"], done["comparisons"], done["problems"]) == (0, 1, [])
+    (listed,) = you.get("/sessions")["sessions"]
+    assert listed["id"] != asked.id and listed["title"] == "Which of you?"
+    theirs = Asked(you, listed["id"])
+    assert theirs.answers() == asked.answers()
+    assert len(theirs.ask("And now?")["rounds"]) == 2 and len(asked.view["rounds"]) == 1
+
+
 def test_nobody_else_reaches_anything_of_a_session(served: Served, me: Person, you: Person) -> None:
     asked = me.begin("alpha", "beta")
     (round,) = asked.ask("mine alone")["rounds"]
