@@ -154,6 +154,8 @@ class Chat:
         answering = Answering(exchange, conversation, chat, turn, painter, saved, _sentence)
         session.running[exchange.id] = answering
         await answering.start(self._pace, lambda: session.running.pop(exchange.id, None))
+        if session.closed:  # while the message was committed
+            answering.stop()
         async with aclosing(self._watch(session, answering, opened)) as paints:
             async for paint in paints:
                 yield paint

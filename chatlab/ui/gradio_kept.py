@@ -188,7 +188,7 @@ class Opening:
         elif where == "later":
             end += _MORE // 2
         elif size + _MORE > _MOST:
-            end -= _MORE // 2
+            end = max(0, end - _MORE // 2)
         if where != "newest":
             session.window = min(_MOST, size + _MORE)
         session.until = path[end] if 0 <= end < len(path) - 1 else None

@@ -240,6 +240,7 @@ def _fill(page: Page, lab: Lab) -> None:
         fill_height=True,
         api_name="chat",
     )
+    _keep_placeholder(page, interface.textbox)
     if ui.footer:
         gr.Markdown(ui.footer)
 
@@ -281,12 +282,12 @@ def _fill(page: Page, lab: Lab) -> None:
         opened_by_scripts(page, bridge, interface, opening, chat)
     page.unload(chat.closed)
     page.chat = interface
-    _keep_placeholder(page, interface.textbox)
     _queue_only_answers(page, interface, chat)
 
 
 def _keep_placeholder(page: gr.Blocks, textbox: Any) -> None:
-    """Gradio's retry takes the message box's placeholder away, and nothing brings it back."""
+    """Gradio's retry takes the message box's placeholder away, and nothing brings it back. To be called while
+    there are only Gradio's own events."""
     for event in page.fns.values():
         if event.outputs == [textbox] and not event.inputs and not inspect.iscoroutinefunction(event.fn):
             event.fn = _without_placeholder(event.fn)

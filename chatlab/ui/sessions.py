@@ -29,6 +29,7 @@ class Session:
     window: int | None = None
     until: str | None = None
     asks: int = 0
+    closed: bool = False
     asked: Any = None
     """What the page sent to have `last` answered."""
 
@@ -49,8 +50,9 @@ class Session:
         """The answer that runs where the page is."""
         return None if self.last is None else self.running.get(self.last.id)
 
-    def stop(self) -> None:
-        """Closes the upstream of every running answer."""
+    def close(self) -> None:
+        """The page is gone: closes the upstream of every running answer."""
+        self.closed = True
         for answering in tuple(self.running.values()):
             answering.stop()
 
@@ -88,7 +90,7 @@ class Sessions:
         """The page was closed: its turns end, what it held is forgotten."""
         session = self._open.pop((hash or "", owner), None)
         if session is not None:
-            session.stop()
+            session.close()
 
     def __len__(self) -> int:
         return len(self._open)

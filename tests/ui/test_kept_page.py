@@ -194,6 +194,7 @@ def test_an_answer_goes_on_while_other_conversations_are_open(upstream: Front, o
     wait_said(page, "second")
     page.wait_text("partial")
     page.page.wait_for_selector("#message .stop-button")
+    expect(page.page.locator(".chatlab-branch")).to_have_count(0)  # it has no controls before it has ended
     assert not second.closed.is_set()
     hold.set()
     page.wait_text("partial more")

@@ -88,7 +88,7 @@ export function kept(element, { root, sharing, ask }) {
     const settled = marks.filter((mark) => !mark.classList.contains("chatlab-pending"));
     // Gradio uses an element again for another message.
     page.querySelectorAll(".chatlab-branch").forEach((row) => {
-      if (!row.parentElement.querySelector(":scope > .title :is(.chatlab-at, .chatlab-more, .chatlab-later)")) row.remove();
+      if (!row.parentElement.querySelector(":scope > .title :is(.chatlab-at:not(.chatlab-pending), .chatlab-more, .chatlab-later)")) row.remove();
     });
     settled.forEach((mark) => put(mark, () => controls(mark)));
     const part = (text, which) => button(text, () => show({ part: which }));
