@@ -341,6 +341,8 @@ def _report(folder: RunFolder, options: Options, budget: Budget, batch: Batch, *
         click.echo(json.dumps(value, ensure_ascii=False, indent=2))
     else:
         print_summary(found)
+        if found.verdicts:
+            click.echo(f"the judge's agreement with people: chatlab report {folder.path} --votes FILE")
         click.echo(f"results: {folder.path / 'results.jsonl'}")
         click.echo(f"report: {page}")
     with replaced(page) as file:

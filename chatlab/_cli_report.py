@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,14 @@ import click
 from chatlab._cli_errors import OK, say
 from chatlab._cli_target import config_of
 from chatlab._cli_transfer import opened, replaced
+from chatlab.compare._report_judged import agreement
 from chatlab.compare.compared import compared_of
 from chatlab.compare.redact import Pattern, WrongPattern, parse_patterns, redact
 from chatlab.compare.report import Format, report, with_pictures
 from chatlab.compare.run_folder import load
 from chatlab.compare.session import Session
 from chatlab.compare.to_recording import NoSuchLane, recording_of, recording_text
+from chatlab.compare.votes_csv import read, votes_on
 from chatlab.lab import load as load_lab
 from chatlab.secret import scrub
 from chatlab.store import NotStored
@@ -33,6 +36,7 @@ def print_report(
     *,
     format: Format,
     patterns: tuple[str, ...],
+    votes: Path | None,
     recording: str | None,
     output: Path | None,
     force: bool,
@@ -49,6 +53,11 @@ def print_report(
         if config is not None:
             raise click.UsageError(f"{what} is a run's folder: it needs no configuration")
         found = load(folder)
+        if votes is not None:
+            found = replace(found, votes=votes_on(found, read(votes), votes.name))
+            say(agreement(found) or f"no verdict of a judge is on what {votes.name} votes on")
+    elif votes is not None:
+        raise click.UsageError("--votes is for the folder of a run: a session has its votes already")
     else:
         found = asyncio.run(_stored(what, config, pictures=format == "html" and not wanted))
     if recording is not None:

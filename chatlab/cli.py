@@ -342,6 +342,13 @@ def compare(config: str | None, **options: Any) -> None:
     "may be repeated.",
 )
 @click.option(
+    "--votes",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="People's votes on a run's answers, as --format votes writes them: ranked, and held against the "
+    "judge's verdicts.",
+)
+@click.option(
     "--recording", metavar="LANE", help="Write one lane as a recording for the backend replay instead."
 )
 @click.option(
@@ -359,6 +366,7 @@ def report(what: str, config: str | None, **options: Any) -> None:
       chatlab report run -o report.html
       chatlab report run --format markdown --redact email --redact "(?i)project x"
       chatlab report 5f0c2ab19d0e44c7a1b2 chatlab.yaml -o report.html
+      chatlab report run --votes ours.csv -o report.html
       chatlab report run --recording gpt -o gpt.jsonl
     """
     from chatlab._cli_report import print_report as run

@@ -137,6 +137,38 @@ def test_a_wrong_command_line_is_said_and_writes_nothing(more: tuple[str, ...], 
     assert Path("p.txt").read_text() == before
 
 
+def test_peoples_votes_on_a_run_are_held_against_its_judge() -> None:
+    Path("judged.yaml").write_text(
+        f"{CONFIG}  long: {{kind: echo, reply: 'Something else'}}\n"
+        '  judge: {kind: echo, reply: \'{"winner": "first"}\'}\n'
+    )
+    asked = ("compare", "judged.yaml", "--lanes", "a,b,long", "--prompts", "p.txt", "--judge", "judge")
+    done = run(*asked, "--out", "run")
+    assert done.exit_code == 0, done.stderr
+    assert "the judge's agreement with people: chatlab report run --votes FILE" in done.stdout
+    rows = run("report", "run", "--format", "votes").stdout.splitlines()
+    assert len(rows) == 7 and all(",tie," in row for row in rows[1:]), "the judge flips with the order"
+    rows[1:] = [row.replace(",judge,", ",vote,").replace(",judge,", ",ann,") for row in rows[1:]]
+    voted = [*rows[:1], *(row.replace(",tie,", ",model_a,") for row in rows[1:3]), *rows[3:]]
+    Path("ours.csv").write_text("\n".join(voted) + "\n", "utf-8")
+    done = run("report", "run", "--votes", "ours.csv", "-o", "report.html")
+    assert done.exit_code == 0, done.stderr
+    assert "Votes and judge agree on 67% of 6 comparisons of 2 prompts" in done.stderr
+    written = Path("report.html").read_text("utf-8")
+    assert (
+        "Votes and judge agree on 67%" in written and "(a, B): a" in written and "(B, long): a tie" in written
+    )
+    for given, said in (
+        ("long", "no lane 'short'; it has"),
+        ("overall", "no criterion 'short'; it has overall"),
+    ):
+        Path("ours.csv").write_text("\n".join(voted).replace(given, "short"), "utf-8")
+        done = run("report", "run", "--votes", "ours.csv")
+        assert done.exit_code == 1 and said in done.stderr, done.stderr
+    done = run("report", "nothing", "--votes", "ours.csv")
+    assert done.exit_code == 2 and "a session has its votes already" in done.stderr
+
+
 def test_what_is_no_comparison_is_said() -> None:
     done = run("report", "nothing", "lab.yaml")
     assert done.exit_code == 1 and "nothing is neither the folder of a run nor" in done.stderr

@@ -39,7 +39,11 @@ def steps_of(compared: Compared, results: Sequence[Result]) -> list[tuple[int, l
 
 def current_votes(compared: Compared) -> dict[str, list[Vote]]:
     """The votes that count, by round."""
-    last = {(vote.round, vote.criterion, vote.voter): vote for vote in compared.votes}
+    apart = compared.mode is None  # of a run each two lanes are voted on by themselves
+    last = {
+        (vote.round, vote.criterion, vote.voter, frozenset(vote.shown) if apart else None): vote
+        for vote in compared.votes
+    }
     found: dict[str, list[Vote]] = {}
     for vote in last.values():
         found.setdefault(vote.round, []).append(vote)
@@ -51,7 +55,9 @@ def said_of(vote: Vote, labels: Mapping[str, str]) -> str:
     best = {"tie": "a tie", "bad": "all bad"}.get(vote.best) or labels.get(
         vote.best, "a lane that was removed"
     )
-    made = f"Vote of {vote.voter or 'somebody'}, {vote.criterion}: {best}" + (
+    among = ", ".join(labels.get(id, "a lane that was removed") for id in vote.shown)
+    of = f" ({among})" if len(vote.shown) < len(labels) else ""
+    made = f"Vote of {vote.voter or 'somebody'}, {vote.criterion}{of}: {best}" + (
         " (blind)" if vote.blind else ""
     )
     made += f"; {', '.join(vote.reasons)}" if vote.reasons else ""

@@ -41,7 +41,7 @@ def judgements_of(compared: Compared) -> list[Judgement]:
         size = sum(len(part.text) for part in result.turn.answer if isinstance(part, TextPart))
         lengths.setdefault((result.item, result.lane), size)
     return [
-        *from_votes(compared.votes, names, lengths, session=compared.session),
+        *from_votes(compared.votes, names, lengths, session=compared.session, apart=compared.mode is None),
         *from_verdicts(compared.verdicts, names),
     ]
 

@@ -66,15 +66,20 @@ def from_votes(
     names: Mapping[str, str],
     lengths: Mapping[tuple[str, str], int] | None = None,
     session: str = "",
+    *,
+    apart: bool = False,
 ) -> list[Judgement]:
     """What some votes say of each two lanes. names: of lanes by id, distinct. lengths: by round and lane id.
-    session: the id of the session they are of, if its lanes kept their places.
+    session: the id of the session they are of, if its lanes kept their places. apart: a voter may have judged
+    several sets of lanes of one round, each by itself.
 
-    Only the last vote of a voter for a round and criterion counts. The best of N lanes beats each of the
-    others; a tie or "all bad" is one between each two, and weighs 2/N each, so that every vote weighs N - 1.
+    Only the last vote of a voter for a round and criterion counts (if apart, of the same lanes). The best of
+    N lanes beats each of the others; a tie or "all bad" is one between each two, and weighs 2/N each, so that
+    every vote weighs N - 1.
     """
     last = {
-        (vote.voter, vote.round, vote.criterion): vote for vote in sorted(votes, key=lambda vote: vote.at)
+        (vote.voter, vote.round, vote.criterion, frozenset(vote.shown) if apart else None): vote
+        for vote in sorted(votes, key=lambda vote: vote.at)
     }
     length = lengths or {}
     found = []

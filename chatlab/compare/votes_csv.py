@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from chatlab.compare.judgements import Judgement
+from chatlab.compare.results import Compared, Vote
 from chatlab.errors import UnsupportedContent
 
 COLUMNS = tuple(field.name for field in fields(Judgement))
@@ -88,6 +89,36 @@ def read(path: Path) -> list[Judgement]:
     except (OSError, UnicodeDecodeError) as exc:
         raise UnsupportedContent(f"{path.name} could not be read as UTF-8 text") from exc
     return (from_jsonl if path.suffix == ".jsonl" else from_csv)(text, path.name)
+
+
+def votes_on(compared: Compared, judgements: Iterable[Judgement], name: str) -> tuple[Vote, ...]:
+    """What people said of a run's answers in a file, as votes on it: lanes by their labels, items by the
+    prompts' ids, `model_a` on the left. Judgements of another source than people are passed over; without a
+    criterion they are on the run's only one.
+
+    Raises UnsupportedContent, with `name`, for a lane, prompt or criterion that the run has not.
+    """
+    lanes = {lane.label: lane.id for lane in compared.lanes}
+    items = {result.item for result in compared.results}
+    criteria = {verdict.criterion for verdict in compared.verdicts}
+    only = next(iter(criteria)) if len(criteria) == 1 else ""
+    found = []
+    for one in judgements:
+        if one.source != "vote":
+            continue
+        criterion = one.criterion or only
+        for what, given, known in (
+            *(("lane", label, lanes.keys()) for label in (one.model_a, one.model_b)),
+            ("prompt", one.item, items),
+            ("criterion", criterion, criteria or {criterion}),
+        ):
+            if given not in known:
+                there = ", ".join(sorted(known)[:8])
+                raise UnsupportedContent(f"{name}: the run has no {what} {given!r}; it has {there}")
+        best = lanes[one.preferred] if one.preferred else "bad" if one.winner == "tie (bothbad)" else "tie"
+        shown = (lanes[one.model_a], lanes[one.model_b])
+        found.append(Vote(one.item, criterion, best, shown, one.voter, compared.created, blind=False))
+    return tuple(found)
 
 
 def _judgement(row: Mapping[Any, Any], where: str) -> Judgement:
