@@ -50,7 +50,7 @@ class ChatSession:
         self._files = list(files)
         self._conversation = Conversation()
         self._last: str | None = None
-        self._said: list[Notice] = []
+        self._said: tuple[Notice, ...] = ()
         self._commands = {
             "/help": _Command(self._help, "", "this list"),
             "/backend": _Command(self._backend, "[NAME]", "list the backends, or go on with another one"),

@@ -220,28 +220,23 @@ async def _with_own_files(own: OwnFiles, logged: LogEntry) -> LogEntry:
     return replace(logged, data=entry_to_data(replace(entry, user=user)))
 
 
-class _NewIds(dict[str, str]):
-    """A new id for each that is asked about; for turns too that the log names and the store had lost."""
-
-    def __missing__(self, id: str) -> str:
-        self[id] = new_id()
-        return self[id]
-
-
 def _with_new_ids(whole: WholeComparison) -> WholeComparison:
+    entries = [entry_from_data(logged.data) for logged in whole.log]
+    # Turns that only the log names, since the store had lost them, may be somebody else's here.
+    named = [place.turn for entry in entries for place in places_of(entry)]
+    there = [*(turn.id for turn in whole.turns), *(lane.id for lane in whole.lanes)]
+    ids = {id: new_id() for id in (*named, *there)}
     comparison = replace(whole.comparison, id=new_id())
-    lanes, turns = _NewIds(), _NewIds()
+    log = [replace(logged, data=renamed(logged.data, ids)) for logged in whole.log]
+    state_of(log)
     return WholeComparison(
         comparison,
-        [
-            replace(logged, data=entry_to_data(renamed(entry_from_data(logged.data), lanes, turns)))
-            for logged in whole.log
-        ],
+        log,
         [
             replace(
                 lane,
-                id=lanes[lane.id],
-                head=None if lane.head is None else turns[lane.head],
+                id=ids[lane.id],
+                head=None if lane.head is None else ids[lane.head],
                 comparison=comparison.id,
             )
             for lane in whole.lanes
@@ -249,12 +244,12 @@ def _with_new_ids(whole: WholeComparison) -> WholeComparison:
         [
             replace(
                 turn,
-                id=turns[turn.id],
-                conversation=lanes[turn.conversation],
-                parent=None if turn.parent is None else turns[turn.parent],
-                copied_from=None if turn.copied_from is None else turns[turn.copied_from],
+                id=ids[turn.id],
+                conversation=ids[turn.conversation],
+                parent=None if turn.parent is None else ids[turn.parent],
+                copied_from=None if turn.copied_from is None else ids.get(turn.copied_from, turn.copied_from),
             )
             for turn in whole.turns
         ],
-        {turns[turn]: receipt for turn, receipt in whole.receipts.items()},
+        {ids[turn]: receipt for turn, receipt in whole.receipts.items()},
     )

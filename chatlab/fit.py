@@ -1,14 +1,42 @@
-"""Fits a conversation to what a backend takes. Nothing is dropped without a Notice."""
+"""What of a conversation is sent, and how it fits what a backend takes. Nothing is dropped in silence."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from chatlab.backend import Capabilities, ChatRequest, ParameterValue
 from chatlab.errors import UnsupportedContent
 from chatlab.history import fold_system, without_unmatched_tools
-from chatlab.messages import FilePart, Message, Notice, Part
+from chatlab.messages import FilePart, Message, Notice, Part, TextPart, ToolCallPart, ToolResultPart
+
+
+def prompt(
+    earlier: Iterable[tuple[Message, Sequence[Part]]], user: Message
+) -> tuple[tuple[Message, ...], tuple[Notice, ...]]:
+    """What is sent to have a message answered after these messages, each with what came of it; and what of
+    them is no part of it.
+
+    Reasoning and tool calls of earlier answers are not sent again; a message that got no text as answer is
+    left out, since two messages in a row would be answered as one.
+    """
+    messages: list[Message] = []
+    thoughts = unanswered = 0
+    for asked, answer in earlier:
+        text = tuple(part for part in answer if isinstance(part, TextPart))
+        thoughts += any(isinstance(part, ToolCallPart | ToolResultPart) for part in answer)
+        if text:
+            messages += [asked, Message("assistant", text)]
+        else:
+            unanswered += 1
+    notices = []
+    if thoughts:
+        notices.append(
+            Notice("thoughts_dropped", f"tool calls of {thoughts} earlier answers were not sent again")
+        )
+    if unanswered:
+        notices.append(Notice("history_truncated", f"{unanswered} messages that got no answer were not sent"))
+    return (*messages, user), tuple(notices)
 
 
 def fit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter
@@ -251,32 +251,22 @@ def places_of(entry: LogValue) -> tuple[Place, ...]:
     return entry.copies if isinstance(entry, Picked) else ()
 
 
-def renamed(entry: LogValue, conversations: Mapping[str, str], turns: Mapping[str, str]) -> LogValue:
-    """The entry with other ids for the lanes' conversations and for the turns. Those of lanes and rounds mean
-    nothing outside of their session, and stay."""
+_WRITTEN = {"user", "note", "reasons", "label", "system", "parameters"}
+"""The keys of entries under which stands what people wrote, in which nothing is an id."""
 
-    def moved(places: tuple[Place, ...]) -> tuple[Place, ...]:
-        return tuple(
-            replace(
-                place,
-                turn=turns[place.turn],
-                parent=None if place.parent is None else turns[place.parent],
-                copied_from=None if place.copied_from is None else turns[place.copied_from],
-            )
-            for place in places
-        )
 
-    if isinstance(entry, LaneAdded | LaneSwapped):
-        return replace(entry, conversation=conversations[entry.conversation], history=moved(entry.history))
-    if isinstance(entry, Asked | Retried):
-        return replace(entry, places=moved(entry.places))
-    if isinstance(entry, Picked):
-        return replace(entry, turn=turns[entry.turn], copies=moved(entry.copies))
-    if isinstance(entry, Checked):
-        return replace(
-            entry,
-            mismatches=tuple(
-                replace(one, turns=tuple(turns[turn] for turn in one.turns)) for one in entry.mismatches
-            ),
-        )
-    return entry
+def renamed(data: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
+    """An entry as the store keeps it, with other ids for turns and lanes' conversations, wherever it has
+    one. Those of lanes and rounds mean nothing outside of their session, and stay."""
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, str):
+            return ids.get(value, value)
+        if isinstance(value, list | tuple):
+            return [moved(item) for item in value]
+        if isinstance(value, Mapping):
+            return {key: item if key in _WRITTEN else moved(item) for key, item in value.items()}
+        return value
+
+    found: dict[str, Any] = moved(data)
+    return found

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
+from chatlab import fit
 from chatlab.compare.results import Lane, Mode, Vote
 from chatlab.compare.session_entries import (
     Asked,
@@ -36,7 +37,7 @@ from chatlab.compare.session_entries import (
     entry_from_data,
 )
 from chatlab.event_json import message_from_json
-from chatlab.messages import Message, Notice, TextPart, ToolCallPart, ToolResultPart
+from chatlab.messages import Message, Notice
 from chatlab.store import LogEntry, StoredTurn
 
 MOST_LANES = 8
@@ -315,30 +316,11 @@ def expected_messages(
 def prompt(
     state: SessionState, turns: Mapping[str, StoredTurn], place: Place
 ) -> tuple[tuple[Message, ...], tuple[Notice, ...]]:
-    """What should be sent for one turn, and what of the lane's history is no part of it.
-
-    Reasoning and tool calls of earlier answers are not sent again; a message that got no answer at all is
-    left out, since two messages in a row would be answered as one.
-    """
-    messages: list[Message] = []
-    thoughts = unanswered = 0
-    for earlier in state.path(place.parent):
-        answer = turns[earlier.turn].answer
-        text = tuple(part for part in answer if isinstance(part, TextPart))
-        thoughts += any(isinstance(part, ToolCallPart | ToolResultPart) for part in answer)
-        if text:
-            messages += [state.rounds[earlier.round].user, Message("assistant", text)]
-        else:
-            unanswered += 1
-    messages.append(state.rounds[place.round].user)
-    notices = []
-    if thoughts:
-        notices.append(
-            Notice("thoughts_dropped", f"tool calls of {thoughts} earlier answers were not sent again")
-        )
-    if unanswered:
-        notices.append(Notice("history_truncated", f"{unanswered} messages that got no answer were not sent"))
-    return tuple(messages), tuple(notices)
+    """What should be sent for one turn, and what of the lane's history is no part of it: see `fit.prompt`."""
+    earlier = (
+        (state.rounds[before.round].user, turns[before.turn].answer) for before in state.path(place.parent)
+    )
+    return fit.prompt(earlier, state.rounds[place.round].user)
 
 
 def to_rerun(state: SessionState, lane: str) -> tuple[tuple[Round, ...], str | None]:

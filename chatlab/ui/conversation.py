@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from chatlab.messages import Message, Notice, Part, TextPart, ToolCallPart, ToolResultPart
+from chatlab.fit import prompt
+from chatlab.messages import Message, Notice, Part
 from chatlab.store import StoredTurn, new_id
 
 
@@ -86,29 +87,7 @@ class Conversation:
             id = self._after[id][-1]
         return self._exchanges[id]
 
-    def messages(self, exchange: Exchange) -> tuple[tuple[Message, ...], list[Notice]]:
-        """What is sent to have this exchange answered, and what of the page is not part of it.
-
-        Reasoning and tool calls of earlier answers are shown but not sent again; a message that got no
-        answer at all is left out, since two messages in a row would be answered as one.
-        """
-        messages: list[Message] = []
-        thoughts = unanswered = 0
-        for earlier in self.path(exchange.parent):
-            text = tuple(part for part in earlier.answer if isinstance(part, TextPart))
-            thoughts += any(isinstance(part, ToolCallPart | ToolResultPart) for part in earlier.answer)
-            if text:
-                messages += [earlier.user, Message("assistant", text)]
-            else:
-                unanswered += 1
-        messages.append(exchange.user)
-        notices = []
-        if thoughts:
-            notices.append(
-                Notice("thoughts_dropped", f"tool calls of {thoughts} earlier answers were not sent again")
-            )
-        if unanswered:
-            notices.append(
-                Notice("history_truncated", f"{unanswered} messages that got no answer were not sent")
-            )
-        return tuple(messages), notices
+    def messages(self, exchange: Exchange) -> tuple[tuple[Message, ...], tuple[Notice, ...]]:
+        """What is sent to have this exchange answered, and what is left out of it: see `prompt`."""
+        earlier = ((before.user, before.answer) for before in self.path(exchange.parent))
+        return prompt(earlier, exchange.user)

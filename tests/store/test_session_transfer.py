@@ -155,6 +155,8 @@ async def test_an_imported_session_is_gone_on_with_by_its_new_owner(here: Place)
         assert now.copied_from is None or now.copied_from in turns
         assert receipts.get(new.turn) == before[4].get(old.turn)
     assert not set(mine.places) & set(theirs.places)
+    told = json.dumps([entry.data for entry in log])
+    assert not [id for id in (*before[3], *(lane.id for lane in before[2])) if id in told]
     backends = scripted("a", "b", "c")
     session = await Session.open(backends, copy.id, owner="bob", store=here.store, files=here.files)
     assert session.state == mine
