@@ -126,15 +126,16 @@ class View:
     def _question(self, state: SessionState, id: str, user: Message) -> dict[str, Any]:
         versions = [one.id for one in state.versions(id)]
         at = versions.index(id)
+        beside = [versions[at - 1] if at else None, versions[at + 1] if at + 1 < len(versions) else None]
         # Where no lane would go on from another message than now, there is nothing to walk to.
-        walk = [one if state.apart(one) else None for one in versions]
+        previous, following = (one if one and state.apart(one) else None for one in beside)
         return {
             "id": id,
             "message": versions[0],
             "version": at + 1,
             "versions": len(versions),
-            "previous": walk[at - 1] if at else None,
-            "next": walk[at + 1] if at + 1 < len(versions) else None,
+            "previous": previous,
+            "next": following,
             "text": user.text,
             "text_html": render(user.text, allowed_hosts=self.allowed_hosts),
             "files": [part.name or part.media_type for part in user.parts if isinstance(part, FilePart)],

@@ -94,6 +94,8 @@ class Asked:
 
     def ended(self) -> Any:
         """The session once nothing runs: looked at whenever there is news."""
+        if not (view := self.view)["running"]:
+            return view
         with Tab(self) as tab:
             while (view := self.view)["running"]:
                 tab.more()
