@@ -240,7 +240,7 @@ def _fill(page: Page, lab: Lab) -> None:
         fill_height=True,
         api_name="chat",
     )
-    _keep_placeholder(page, interface.textbox)
+    _keep_what_is_written(page, interface.textbox)
     if ui.footer:
         gr.Markdown(ui.footer)
 
@@ -285,16 +285,17 @@ def _fill(page: Page, lab: Lab) -> None:
     _queue_only_answers(page, interface, chat)
 
 
-def _keep_placeholder(page: gr.Blocks, textbox: Any) -> None:
-    """Gradio's retry takes the message box's placeholder away, and nothing brings it back. To be called while
-    there are only Gradio's own events."""
+def _keep_what_is_written(page: gr.Blocks, textbox: Any) -> None:
+    """After an answer Gradio empties the message box, which it has long emptied: what was written meanwhile
+    would be lost, as it can be after a stop. And its retry takes the placeholder away, which nothing brings
+    back. To be called while there are only Gradio's own events."""
     for event in page.fns.values():
         if event.outputs == [textbox] and not event.inputs and not inspect.iscoroutinefunction(event.fn):
-            event.fn = _without_placeholder(event.fn)
+            event.fn = _without_words(event.fn)
 
 
-def _without_placeholder(update: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    return lambda: {name: value for name, value in update().items() if name != "placeholder"}
+def _without_words(update: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    return lambda: {name: item for name, item in update().items() if name not in ("value", "placeholder")}
 
 
 def _queue_only_answers(page: gr.Blocks, interface: gr.ChatInterface, chat: Chat) -> None:
