@@ -197,6 +197,17 @@ def test_lanes_name_backends_or_addresses(load: Load, problems: Problems) -> Non
     ]
 
 
+def test_allowed_hosts_are_hosts(load: Load, problems: Problems) -> None:
+    text = "backends: {{one: {{kind: echo}}}}\nui: {{allowed_hosts: [{}]}}"
+    hosts = ("example.org", "example.org:8080", "*.example.org")
+    assert load(text.format(", ".join(f"'{host}'" for host in hosts))).ui.allowed_hosts == hosts
+    for wrong in ("https://example.org", "example.org/pictures", "''"):
+        assert problems(text.format(wrong)) == [
+            "c.yaml:2:21: ui.allowed_hosts: hosts are names, such as example.org, example.org:8080 "
+            "or *.example.org"
+        ]
+
+
 def test_the_default_names_a_backend(problems: Problems) -> None:
     text = "default: {}\nbackends: {{one: {{kind: echo}}, other: {{kind: echo}}}}"
     assert problems(text.format("oen")) == [
