@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, ClassVar, Literal, Self
@@ -48,6 +49,10 @@ from chatlab.secret import SecretRef
 _OWN_URL = "https://api.openai.com/v1"
 _IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 _FILES = ("application/pdf",)
+# Headers that hold nothing but a credential, whose shape need not tell: the key of one's own gateway.
+_SECRET_HEADER = re.compile(
+    r"(?:^|[-_])(?:authorization|cookie|(?:api|access|secret)[-_]?key|token|secret|password)$", re.I
+)
 _DRAIN = 0.1  # seconds given to a server to end its body after [DONE], so that the connection can be kept
 
 
@@ -59,6 +64,14 @@ class Azure(Options):
     api_version: str | None = Field(
         None, description="A dated API version. Without one the v1 API is used, which has none."
     )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ValueError("an endpoint begins with https://, such as https://NAME.openai.azure.com")
+        return value
 
 
 class OpenAIOptions(Options):
@@ -115,6 +128,16 @@ class OpenAIOptions(Options):
             raise ValueError("a base_url begins with http:// or https://")
         if parts.username or parts.password:
             raise ValueError("a base_url holds no password: use api_key or extra_headers")
+        return value
+
+    @field_validator("extra_headers")
+    @classmethod
+    def _secrets_by_reference(cls, value: Mapping[str, str | SecretRef]) -> Mapping[str, str | SecretRef]:
+        for name, held in value.items():
+            if isinstance(held, str) and _SECRET_HEADER.search(name):
+                raise ValueError(
+                    f"{name} is given by reference, {{env: NAME}} or {{file: PATH}}, never literally"
+                )
         return value
 
     @field_validator("extra_body")

@@ -31,6 +31,11 @@ _EXPECTED = {
     "tuple": "a list",
     "list": "a list",
 }
+# Patterns of the built-in kinds, for people.
+_PATTERNS = {
+    r"^https?://": "should begin with http:// or https://",
+    r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$": "should be module:attribute, such as my_agent:graph",
+}
 _BOUNDS = {
     "greater_than_equal": "should be at least {ge:g}",
     "greater_than": "should be more than {gt:g}",
@@ -151,7 +156,7 @@ def _sentence(error: ErrorDetails, model: type[BaseModel], path: Path, other_key
     if kind in _BOUNDS:
         return _BOUNDS[kind].format(**context)
     if kind == "string_pattern_mismatch":
-        return f"should match the pattern {context['pattern']}"
+        return _PATTERNS.get(context["pattern"], f"should match the pattern {context['pattern']}")
     if kind == "string_too_short" and context["min_length"] == 1:
         return "should not be empty"
     if kind == "too_short":

@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     SerializeAsAny,
     ValidationInfo,
+    field_validator,
 )
 
 from chatlab.paths import ConfigPath, from_base
@@ -87,6 +88,9 @@ class Preset(Model):
     system: str | None = Field(None, description="A system prompt that goes with it.")
 
 
+_HOST = re.compile(r"(\*\.)?[A-Za-z0-9.-]+(:\d+)?")
+
+
 class Ui(Model):
     """The chat page. Names follow `gr.ChatInterface` and `gr.Chatbot`."""
 
@@ -119,6 +123,14 @@ class Ui(Model):
     allowed_hosts: tuple[str, ...] = Field(
         (), description="Foreign hosts that images in answers may load from, and links may lead to."
     )
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        if any(_HOST.fullmatch(host) is None for host in hosts):
+            raise ValueError("hosts are names, such as example.org, example.org:8080 or *.example.org")
+        return hosts
+
     window: int = Field(
         30,
         ge=2,

@@ -101,6 +101,7 @@ class _Loader:
         config = self._validate(Config, data | ({"backends": found} if found else {}), data)
         if isinstance(written, dict):
             self._default(data.get("default"), written)
+            self._lanes(data.get("compare"), written)
         ui = data.get("ui")
         if isinstance(ui, dict):
             self._files(ui)
@@ -184,6 +185,16 @@ class _Loader:
         if isinstance(default, str) and default not in written:
             close = did_you_mean(default, written) or f": there are {', '.join(written)}"
             self._say(("default",), f"no backend has this name{close}")
+
+    def _lanes(self, compare: Any, written: dict[str, Any]) -> None:
+        """Says which lanes name no backend; an address, which has a colon, needs none."""
+        for number, lane in _items(compare.get("lanes") if isinstance(compare, dict) else None):
+            path: yaml_positions.Path = ("compare", "lanes", number)
+            if isinstance(lane, dict):
+                lane, path = lane.get("backend"), (*path, "backend")
+            if isinstance(lane, str) and lane not in written and ":" not in lane:
+                close = did_you_mean(lane, written) or f": there are {', '.join(written)}"
+                self._say(path, f"no backend has this name{close}")
 
     def _parameters(
         self, path: yaml_positions.Path, values: Any, accepted: Collection[tuple[Parameter, ...]]

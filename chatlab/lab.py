@@ -15,6 +15,7 @@ from chatlab.backend import CallContext
 from chatlab.chat import Turn, run_turn
 from chatlab.config import Config
 from chatlab.config_file import load_config
+from chatlab.errors import UnsupportedContent
 from chatlab.history import from_openai
 from chatlab.kept import Kept, keeping
 from chatlab.messages import Citation, Finish, Message, Notice, StreamEvent, Timing, Usage
@@ -165,6 +166,13 @@ def load(path: str | os.PathLike[str]) -> Lab:
 def _messages(conversation: Conversation) -> tuple[Message, ...]:
     if isinstance(conversation, str):
         return (Message.of("user", conversation),)
-    if all(isinstance(message, Message) for message in conversation):
-        return tuple(message for message in conversation if isinstance(message, Message))
-    return from_openai([dict(message) for message in conversation if isinstance(message, Mapping)])
+    if not isinstance(conversation, Sequence):
+        raise UnsupportedContent(
+            f"a conversation is a text or a list of messages, not of type {type(conversation).__name__}"
+        )
+    items: Sequence[Any] = conversation
+    if all(isinstance(item, Message) for item in items):
+        return tuple(items)
+    if any(isinstance(item, Message) for item in items):
+        raise UnsupportedContent("a conversation has either Message objects or dicts, not both")
+    return from_openai(items)

@@ -148,7 +148,8 @@ def from_address(address: str) -> Entry:
         problems = []
         for error in exc.errors(include_input=False):
             where = "".join(f"{step}: " for step in error["loc"])
-            problems.append(f"{address!r}: {where}{error['msg'].removeprefix('Value error, ')}")
+            said = "is missing" if error["type"] == "missing" else error["msg"].removeprefix("Value error, ")
+            problems.append(f"{address!r}: {where}{said}")
         raise ConfigError(problems) from None
     return Entry(address, BackendConfig(kind=kind, options=options), cls)
 

@@ -186,6 +186,28 @@ def test_a_preset_is_wrong_only_where_no_backend_takes_it(load: Load, problems: 
     ]
 
 
+def test_lanes_name_backends_or_addresses(load: Load, problems: Problems) -> None:
+    text = "backends: {{one: {{kind: echo}}}}\ncompare: {{lanes: [one, 'echo:', {}]}}"
+    assert len(load(text.format("{backend: one, label: two}")).compare.lanes) == 3
+    assert problems(text.format("oen")) == [
+        "c.yaml:2:33: compare.lanes[2]: no backend has this name, did you mean one?"
+    ]
+    assert problems(text.format("{backend: xyz}")) == [
+        "c.yaml:2:43: compare.lanes[2].backend: no backend has this name: there are one"
+    ]
+
+
+def test_allowed_hosts_are_hosts(load: Load, problems: Problems) -> None:
+    text = "backends: {{one: {{kind: echo}}}}\nui: {{allowed_hosts: [{}]}}"
+    hosts = ("example.org", "example.org:8080", "*.example.org")
+    assert load(text.format(", ".join(f"'{host}'" for host in hosts))).ui.allowed_hosts == hosts
+    for wrong in ("https://example.org", "example.org/pictures", "''"):
+        assert problems(text.format(wrong)) == [
+            "c.yaml:2:21: ui.allowed_hosts: hosts are names, such as example.org, example.org:8080 "
+            "or *.example.org"
+        ]
+
+
 def test_the_default_names_a_backend(problems: Problems) -> None:
     text = "default: {}\nbackends: {{one: {{kind: echo}}, other: {{kind: echo}}}}"
     assert problems(text.format("oen")) == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from pydantic import BaseModel
 from backends import KINDS
 from chatlab._config_schema import COMMON, usual_parameters
 from chatlab.config import BackendConfig, Config
+from chatlab.config_file import load_config
 from chatlab.config_reference import _inner_models, generated
+from chatlab.errors import ConfigError
 from chatlab.registry import backend_class
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,6 +70,19 @@ def test_parameters_have_distinct_names_and_descriptions(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_is_described_for_people(kind: str) -> None:
     assert "docstring" not in (backend_class(kind).__doc__ or "docstring")
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("{kind: huggingface, endpoint: 'a.example'}", "endpoint: should begin with http:// or https://"),
+        ("{kind: langchain, object: my_agent}", "object: should be module:attribute, such as my_agent:graph"),
+    ],
+)
+def test_no_sentence_is_a_regular_expression(entry: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "lab.yaml").write_text(f"backends: {{one: {entry}}}\n")
+    with pytest.raises(ConfigError, match=re.escape(f"backends.one.{said}")):
+        load_config(tmp_path / "lab.yaml")
 
 
 @pytest.mark.parametrize("name", ["docs/configuration.md", "configs/chatlab.schema.json"])

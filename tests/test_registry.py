@@ -73,6 +73,7 @@ def test_an_address_fills_the_kinds_own_field() -> None:
         ("ecko:x", "unknown kind 'ecko', did you mean echo?"),
         ("echo:x", "the kind echo takes nothing after the colon"),
         ("sample:", "'sample:': model: "),
+        ("replay:", "'replay:': recording: is missing"),
     ],
 )
 def test_what_is_no_address_is_one_sentence(address: str, said: str) -> None:

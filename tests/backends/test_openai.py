@@ -93,6 +93,7 @@ class TestOptions:
             ({"model": "m", "base_url": "https://me:pw@example.org/v1"}, "holds no password"),
             ({"model": "m", "extra_body": {"stream": False}}, "chatlab's own"),
             ({"model": "m", "modle": "x"}, "Extra inputs"),
+            ({"azure": {"endpoint": "x.openai.azure.com", "deployment": "d"}}, "begins with https://"),
             ({"azure": {"endpoint": "https://x", "deployment": "d"}, "base_url": "http://x"}, "exclude"),
         ],
     )
@@ -102,6 +103,14 @@ class TestOptions:
         assert why in str(caught.value)
         assert "sk-literal-secret" not in str(caught.value)
         assert "pw" not in str(caught.value)
+
+    @pytest.mark.parametrize("name", ["Authorization", "X-Api-Key", "api_key", "Cookie", "X-Auth-Token"])
+    def test_a_header_that_holds_a_secret_is_given_by_reference(self, name: str) -> None:
+        with pytest.raises(ValidationError, match=f"{name} is given by reference") as caught:
+            OpenAIOptions.model_validate({"model": "m", "extra_headers": {name: "shapeless-0123"}})
+        assert "shapeless" not in str(caught.value)
+        OpenAIOptions.model_validate({"model": "m", "extra_headers": {name: {"env": "GATEWAY_KEY"}}})
+        OpenAIOptions.model_validate({"model": "m", "extra_headers": {"X-Team": "blue", "X-Keyboard": "de"}})
 
     def test_an_address_needs_only_a_model_and_says_which_variable_is_missing(
         self, monkeypatch: pytest.MonkeyPatch
