@@ -74,3 +74,17 @@ async def test_every_event_of_an_answer_leaves_the_page_with_the_whole_value(
             assert any((message["metadata"] or {}).get("title") for message in shown), (
                 "no reasoning, no tools"
             )
+
+
+def test_no_event_after_an_answer_writes_into_the_message_box(serve: Callable[..., Served]) -> None:
+    """Somebody may be writing there already, as after a stop."""
+    served = serve("backends: {echo: {kind: echo}}")
+    with httpx2.Client(base_url=served.url) as client:
+        config = client.get("/config").json()
+        (box,) = (one["id"] for one in config["components"] if one["type"] == "multimodaltextbox")
+        events = [one for one in config["dependencies"] if one["outputs"] == [box] and not one["inputs"]]
+        assert len(events) > 3
+        for event in events:
+            body = {"data": [], "fn_index": event["id"], "session_hash": "mine", "event_data": None}
+            (update,) = client.post("/gradio_api/run/predict", json=body).json()["data"]
+            assert not {"value", "placeholder"} & set(update), event["api_name"]
