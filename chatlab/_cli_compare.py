@@ -330,6 +330,7 @@ def _report(folder: RunFolder, options: Options, budget: Budget, batch: Batch, *
         value = {
             "folder": str(folder.path),
             "report": str(page),
+            "comparison": folder.plan.comparison,
             "seed": folder.plan.seed,
             "order": folder.plan.order,
             "complete": whole,
@@ -345,6 +346,8 @@ def _report(folder: RunFolder, options: Options, budget: Budget, batch: Batch, *
             click.echo(f"the judge's agreement with people: chatlab report {folder.path} --votes FILE")
         click.echo(f"results: {folder.path / 'results.jsonl'}")
         click.echo(f"report: {page}")
+        if folder.plan.comparison is not None:
+            click.echo(f"stored: comparison session {folder.plan.comparison}, see 'chatlab export --help'")
     with replaced(page) as file:
         file.write(report(found))
     if not whole:

@@ -399,6 +399,10 @@ def export(config: str | None, **options: Any) -> None:
     \b
       chatlab export chatlab.yaml -o conversations.jsonl
       chatlab export chatlab.yaml --format html --conversation 1f0c -o talk.html
+      chatlab export chatlab.yaml --comparison 5f0c -o run.jsonl
+
+    The last takes a comparison session out, that of a run of "chatlab compare" too, which no browser owns:
+    "Import..." on the chat page makes it the session of whoever does that, and the Compare page lists it.
     """
     from chatlab._cli_transfer import export as run
 

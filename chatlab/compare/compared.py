@@ -91,8 +91,11 @@ def is_run(state: SessionState) -> bool:
 
 
 def rounds_shown(state: SessionState) -> tuple[Round, ...]:
-    """The rounds that a reader is shown: all of a run, and of a session those that some lane goes on from."""
-    return tuple(state.rounds.values()) if is_run(state) else state.visible
+    """The rounds that a reader is shown: of a run all, in the order of its prompts whichever was done first;
+    of a session those that some lane goes on from."""
+    if not is_run(state):
+        return state.visible
+    return tuple(sorted(state.rounds.values(), key=lambda round: [*map(int, round.id.split("."))]))
 
 
 def in_order(state: SessionState, round: Round) -> list[str]:

@@ -243,14 +243,15 @@ class SqlStore(Store):
             unnamed |= dict.fromkeys(some)
 
     async def aclose(self) -> None:
-        if self._beating is not None:
-            self._beating.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._beating
-            self._beating = None
-            with suppress(StoreError):  # then its silence will tell
-                await self._database.write(self._server.leave)
-        await self._database.aclose()
+        beating, self._beating = self._beating, None
+        try:
+            if beating is not None:
+                beating.cancel()
+                await asyncio.wait([beating])  # however it ends, or ended: the store is closed
+                with suppress(StoreError):  # then its silence will tell
+                    await self._database.write(self._server.leave)
+        finally:
+            await self._database.aclose()
 
 
 @contextmanager

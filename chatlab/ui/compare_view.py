@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chatlab.compare.blind import BlindAnswer, BlindRound, blind_view, names_itself, names_of, turn_of
+from chatlab.compare.compared import rounds_shown
 from chatlab.compare.results import Lane
 from chatlab.compare.session import Session
 from chatlab.compare.session_log import Round, SessionState
@@ -59,7 +60,7 @@ class View:
         return {
             **common,
             "lanes": [self._lane(lane) for lane in state.lanes],
-            "rounds": [self._round(state, round, voter) for round in state.visible],
+            "rounds": [self._round(state, round, voter) for round in rounds_shown(state)],
         }
 
     def not_for(self, part: FilePart) -> str | None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gc
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from chatlab.cli import main
 from chatlab.ui.compare_routes import CompareRoutes
 from tests.ui.compare_client import Asked, Person, Tab
 from tests.ui.pages import Served
@@ -365,6 +368,28 @@ def test_all_that_a_person_exports_another_imports_and_goes_on_with(me: Person, 
     theirs = Asked(you, listed["id"])
     assert theirs.answers() == asked.answers()
     assert len(theirs.ask("And now?")["rounds"]) == 2 and len(asked.view["rounds"]) == 1
+
+
+def test_a_stored_run_of_many_prompts_is_opened_on_the_page_by_whoever_imports_it(
+    me: Person, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "p.txt").write_text("one two\nthree four\nfive six\n", "utf-8")
+    config = str(tmp_path / "lab.yaml")
+    Path(config).write_text(CONFIG.format(storage=storage(folder)), "utf-8")
+    chosen = ("--lanes", "alpha,beta", "--prompts", f"{tmp_path}/p.txt", "--out", f"{tmp_path}/run")
+    done = CliRunner().invoke(main, ("compare", config, "--json", *chosen))
+    assert done.exit_code == 0, done.output
+    id = json.loads(done.stdout)["comparison"]
+    assert me.get("/sessions")["sessions"] == [], "it is nobody's on the page"
+    assert me.refused("GET", f"/sessions/{id}")[0] == 404
+    exported = CliRunner().invoke(main, ("export", config, "--comparison", id))
+    taken = me.http.post("/-/import", content=exported.stdout_bytes, headers={"x-chatlab": "1"}).json()
+    assert (taken["comparisons"], taken["problems"]) == (1, [])
+    (listed,) = me.get("/sessions")["sessions"]
+    run = Asked(me, listed["id"])
+    assert [round["text"] for round in run.view["rounds"]] == ["one two", "three four", "five six"]
+    assert ["three four" in answer for answer in run.answers(1)] == [True, False]
+    assert "Something else is said here." in run.answers(0)[1]
 
 
 def test_nobody_else_reaches_anything_of_a_session(served: Served, me: Person, you: Person) -> None:

@@ -1,0 +1,77 @@
+"""Closing a store ends: beside a busy one, and whatever became of its heartbeat."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from chatlab.messages import TextPart
+from chatlab.store import sql
+from chatlab.store.sql import SqlStore, open_store
+from tests.store.values import turn_in
+
+
+def writers() -> int:
+    return sum(thread.name.startswith("store-writer") for thread in threading.enumerate())
+
+
+async def test_stores_are_opened_and_closed_beside_a_busy_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "BEAT", timedelta(milliseconds=2))  # so that a close meets a beat
+    url = f"sqlite:{tmp_path}/chatlab.db"
+    before = writers()
+    busy = await open_store(url)
+    going = True
+
+    async def write(owner: str) -> int:
+        turn = turn_in(await busy.create(owner))
+        written = 0
+        while going:
+            await busy.save([replace(turn, answer=(TextPart("x" * written),))])
+            written += 1
+        return written
+
+    async def visit(number: int) -> None:
+        other = await open_store(url)
+        reads = [asyncio.create_task(other.search("owner-1", "hello")) for _ in range(3)]
+        await other.save([turn_in(await other.create(f"visitor-{number}"))])
+        reads[0].cancel()  # as when its page was closed
+        await other.aclose()
+        await asyncio.gather(*reads, return_exceptions=True)
+
+    writing = [asyncio.create_task(write(f"owner-{number}")) for number in range(3)]
+    async with asyncio.timeout(60):
+        for number in range(0, 24, 4):
+            # Each in a thread and a loop of its own, as a second process would be.
+            visits = (asyncio.to_thread(asyncio.run, visit(number + one)) for one in range(4))
+            await asyncio.gather(*visits)
+        going = False
+        assert all(await asyncio.gather(*writing))
+        await busy.aclose()
+    assert writers() == before
+
+
+async def test_a_store_whose_heartbeat_failed_is_closed_all_the_same(
+    store: SqlStore, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = writers()
+    other = await open_store(url)
+    await other.recover()
+    assert other._beating is not None
+    failed = asyncio.create_task(_fail(), name="store heartbeat")
+    other._beating.cancel()
+    other._beating = failed
+    await asyncio.wait([failed])
+    await other.aclose()
+    assert writers() == before
+    assert isinstance(failed.exception(), RuntimeError)
+
+
+async def _fail() -> None:
+    raise RuntimeError("what nobody thought of")
