@@ -81,6 +81,8 @@ class _Conversion:
         turns: list[StoredTurn] = []
         ends: dict[str, str] = {}  # nodes that a turn ends with, and its id
         roots = [id for id, node in self._nodes.items() if node.get("parent") not in self._nodes]
+        if self._nodes and not roots:
+            raise ValueError("its nodes are not a tree: none of them begins it")
         # No recursion: a conversation is as deep as it has messages.
         todo: list[tuple[str, _Open | None, str | None]] = [
             (id, None, None) for id in reversed(self._shown(roots))
@@ -127,7 +129,9 @@ class _Conversion:
         while isinstance(at, str) and at in self._nodes and self._role(at) is None and at not in passed:
             passed.add(at)
             at = self._nodes[at].get("parent")
-        while isinstance(at, str) and at in self._nodes and at not in ends:
+        passed = set()
+        while isinstance(at, str) and at in self._nodes and at not in ends and at not in passed:
+            passed.add(at)
             following = self._shown(self._children(at))
             at = following[-1] if following else None
         return ends.get(at) if isinstance(at, str) else None

@@ -196,6 +196,19 @@ def test_a_current_node_that_is_not_there_or_goes_in_circles_is_no_head() -> Non
     assert read(node("user-001", "root-root"), current_node="nosuch")[0].head is None
 
 
+def test_nodes_that_only_go_round_are_refused() -> None:
+    first, second = node("user-001", "bot-002"), node("bot-002", "user-001")
+    with pytest.raises(ValueError, match="not a tree: none of them begins it"):
+        from_chatgpt(conversation(first, second, current_node="user-001"), "ann")
+    root = json.loads(json.dumps(ROOT))
+    value = conversation(root, node("user-001", "root-root"), current_node="a")
+    value["mapping"] |= {
+        "a": {"parent": "b", "children": ["b"], "message": {"author": {"role": "user"}}},
+        "b": {"parent": "a", "children": ["a"], "message": {"author": {"role": "user"}}},
+    }
+    assert from_chatgpt(value, "ann")[0].head is None
+
+
 def test_how_an_answer_ended_is_kept() -> None:
     _, turns = read(
         node("user-001", "root-root"),

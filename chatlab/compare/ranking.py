@@ -287,7 +287,11 @@ def _table(judgements: Sequence[Judgement], names: tuple[str, ...]) -> Table:
 def _counts(
     judgements: Sequence[Judgement], names: tuple[str, ...], pairs: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """One row an item: how often the first lane of each pair won, the second did, neither did."""
+    """One row an item: how often the first lane of each pair won, the second did, neither did.
+
+    Several judgements of one pair on one item weigh together as one: however often it was repeated and by how
+    many it was judged, it is one item.
+    """
     column = {(names[i], names[j]): k for k, (i, j) in enumerate(pairs)}
     row_of: dict[str | int, int] = {}
     at = []
@@ -296,11 +300,15 @@ def _counts(
         swapped = one.model_a > one.model_b
         k = column[(one.model_b, one.model_a) if swapped else (one.model_a, one.model_b)]
         outcome = 2 if one.preferred is None else int((one.winner == "model_b") != swapped)
-        at.append((row, outcome * len(pairs) + k))
-    counts = np.zeros((len(row_of), 3 * len(pairs)))
+        at.append((row, outcome, k))
+    counts = np.zeros((len(row_of), 3, len(pairs)))
     if at:
-        np.add.at(counts, tuple(np.array(at).T), [one.weight for one in judgements])
-    return counts
+        which = tuple(np.array(at).T)
+        np.add.at(counts, which, [one.weight for one in judgements])
+        several = np.zeros((len(row_of), len(pairs)))
+        np.add.at(several, (which[0], which[2]), 1.0)
+        counts /= np.maximum(several, 1.0)[:, None, :]
+    return counts.reshape(len(row_of), 3 * len(pairs))
 
 
 def _reachable(edges: NDArray[np.bool_]) -> NDArray[np.bool_]:

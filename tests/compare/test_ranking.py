@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from itertools import combinations
 from time import perf_counter
@@ -121,12 +122,18 @@ def test_any_judgements_give_what_a_general_optimiser_finds_for_davidsons_likeli
     def loss(at: np.ndarray) -> float:
         worth, tie = np.exp(at[:4]), np.exp(at[4])
         total = (at[:4] ** 2).sum() / (2 * PRIOR**2) + at[4] ** 2 / (2 * TIE_PRIOR**2)
-        for one in given:
+        for number, one in enumerate(given):
             a, b = worth[LANES.index(one.model_a)], worth[LANES.index(one.model_b)]
             between = tie * np.sqrt(a * b) if tied else 0.0
             chosen = {one.model_a: a, one.model_b: b, None: between}[one.preferred]
-            total -= one.weight * np.log(chosen / (a + b + between))
+            share = one.weight / together[said_of(number, one)]
+            total -= share * np.log(chosen / (a + b + between))
         return float(total)
+
+    def said_of(number: int, one: Judgement) -> object:
+        return one.item or number, frozenset((one.model_a, one.model_b))
+
+    together = Counter(said_of(number, one) for number, one in enumerate(given))
 
     tied = any(one.preferred is None for one in given)
     found = scipy.optimize.minimize(loss, np.zeros(5), method="BFGS", options={"gtol": 1e-7}).x
@@ -247,6 +254,17 @@ def test_copies_of_a_voters_word_do_not_make_it_more_certain() -> None:
     for a, b in zip(once.lanes, many.lanes, strict=True):
         assert a.interval is not None and b.interval is not None
         assert b.interval.high - b.interval.low > 0.8 * (a.interval.high - a.interval.low)
+
+
+@pytest.mark.parametrize("repeats", [3, 20])
+def test_more_judgements_of_an_item_tell_no_more_where_all_agree(repeats: int) -> None:
+    once, often = (
+        rank([Judgement("a", "b", "model_a", item=str(n)) for n in range(6) for _ in range(count)])
+        for count in (1, repeats)
+    )
+    assert often.judgements == repeats * once.judgements and often.items == once.items
+    assert often.pairs == once.pairs
+    assert often.lanes[0].interval == once.lanes[0].interval
 
 
 # Little, nothing, or nothing but
