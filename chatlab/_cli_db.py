@@ -98,14 +98,17 @@ async def _prune(config: str | None) -> int:
         removed += await sweep(storage.store, storage.files)
     what = "what was deleted is gone for good"
     if keep_days is not None:
-        what += f", and so are unpinned conversations not written to for {keep_days} days"
+        what += f", and so are unpinned conversations not written to for {count(keep_days, 'day')}"
     click.echo(f"{what}; {count(removed, 'attachment')} went with them")
     return OK
 
 
 async def _owners(config: str | None) -> int:
     async with opened(config) as storage:
-        for owner in await storage.store.owners():
+        owners = await storage.store.owners()
+        if not owners:
+            click.echo("nobody has conversations yet", err=True)
+        for owner in owners:
             click.echo(
                 f"{one_line(owner.owner)}\t{count(owner.conversations, 'conversation')}\t"
                 f"{count(owner.turns, 'turn')}\t{count(owner.comparisons, 'comparison session')}\t"

@@ -56,6 +56,8 @@ async def _export(
         if comparison is not None and owner is None:
             owner = await storage.store.owner_of_comparison(comparison)
         whose = await _owner(storage, owner)
+        if whose not in {one.owner for one in await storage.store.owners()}:
+            raise click.UsageError(f"{whose} has nothing here ('chatlab db owners' lists who has)")
         pieces = export(
             storage.store, storage.files, whose, conversation, comparison=comparison, format=format
         )
@@ -70,11 +72,18 @@ async def _export(
         click.echo(f"wrote {output}", err=True)
 
 
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 @contextmanager
 def replaced(output: Path) -> Iterator[TextIO]:
     """A file beside it that takes its place at the end: an export that fails leaves an older one whole."""
     handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
     try:
+        Path(name).chmod(0o666 & ~_umask())  # as any other file: mkstemp's are for their owner alone
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             yield file
         Path(name).replace(output)
@@ -94,7 +103,13 @@ async def _import(config: str, source: BinaryIO, name: str, owner: str | None) -
     from chatlab.transfer import import_file
 
     async with opened(config) as storage:
-        done = await import_file(storage.store, storage.files, await _owner(storage, owner), source, name)
+        whose, keep_days = await _owner(storage, owner), storage.keep_days
+        done = await import_file(storage.store, storage.files, whose, source, name, keep_days=keep_days)
+    if done.too_old:
+        say(
+            f"{count(done.too_old, 'conversation')} not imported: last written to more than {keep_days} days "
+            "ago, so they would be removed again; set storage.keep_days higher, or pin them there first"
+        )
     for problem in done.problems:
         say(str(problem))
     sessions = f" and {count(done.comparisons, 'comparison session')}" if done.comparisons else ""
@@ -104,7 +119,7 @@ async def _import(config: str, source: BinaryIO, name: str, owner: str | None) -
     if done.already:
         said += f"; {done.already} had been there already"
     click.echo(said, err=True)
-    return FAILED if done.problems else OK
+    return FAILED if done.problems or done.too_old else OK
 
 
 @asynccontextmanager

@@ -44,32 +44,47 @@ class Problem:
 @dataclass(slots=True)
 class Imported:
     """What an import came to. already: conversations and sessions that were there with the same id, and stay
-    as they are. noticed: on how many turns there is something to read that was left out."""
+    as they are. noticed: on how many turns there is something to read that was left out. too_old: how many
+    were not taken in, since what is so old is not kept here."""
 
     conversations: int = 0
     comparisons: int = 0
     turns: int = 0
     already: int = 0
     noticed: int = 0
+    too_old: int = 0
     problems: list[Problem] = field(default_factory=list)
 
 
 _Draft: TypeAlias = ConversationDraft | SessionDraft
 
 
-async def import_file(store: Store, files: Files, owner: str, source: BinaryIO, name: str) -> Imported:
+async def import_file(
+    store: Store,
+    files: Files,
+    owner: str,
+    source: BinaryIO,
+    name: str,
+    *,
+    keep_days: int | None = None,
+) -> Imported:
     """Takes in what a file holds as this owner's; the format is told by the content. Ids are kept; where one
     is taken by somebody else, the whole of it gets new ones. Raises StoreError where the store fails.
 
-    name: what the file is called in problems.
+    name: what the file is called in problems. keep_days: after how many days without a word it would be
+    removed (`storage.keep_days`): older ones are left out, rather than removed minutes after they came.
     """
     result = Imported()
+    oldest = None if keep_days is None else now() - timedelta(days=keep_days)
     async for read in _read(files, owner, source, name):
         if isinstance(read, Problem):
             result.problems.append(read)
             continue
         try:
             read.check()
+            if oldest is not None and read.older_than(oldest):
+                result.too_old += 1
+                continue
             if not await read.take_in(store, files):
                 result.already += 1
                 continue

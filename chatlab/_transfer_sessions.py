@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from chatlab._transfer_drafts import OwnFiles, require_tree
@@ -112,6 +113,11 @@ class SessionDraft:
     def title(self) -> str:
         """What it is called."""
         return self.comparison.title
+
+    def older_than(self, moment: datetime) -> bool:
+        """Whether nobody wrote to it since, nor wants any of its lanes kept."""
+        written = [self.comparison.updated, *(lane.updated for lane, _ in self.lanes)]
+        return max(written) < moment and not any(lane.pinned for lane, _ in self.lanes)
 
     @property
     def turns(self) -> list[StoredTurn]:

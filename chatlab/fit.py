@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from chatlab.backend import Capabilities, ChatRequest, ParameterValue
-from chatlab.errors import UnsupportedContent
+from chatlab.errors import InvalidRequest, UnsupportedContent
 from chatlab.history import fold_system, without_unmatched_tools
 from chatlab.messages import FilePart, Message, Notice, Part, TextPart, ToolCallPart, ToolResultPart
 
@@ -48,7 +48,8 @@ def fit(
     """The request a backend with these capabilities gets, and what the person should know about it.
 
     A system message already in `messages` wins over `system`. Parameters that are None are not sent.
-    Raises UnsupportedContent if the last message has nothing left that could be sent.
+    Raises UnsupportedContent if the last message has nothing left that could be sent, and InvalidRequest for
+    a value that a parameter does not take.
     """
     notices: list[Notice] = []
     fitted = [_without_files(message, capabilities.files, notices) for message in messages]
@@ -71,6 +72,10 @@ def fit(
         for name, value in parameters.items()
         if name not in known and value is not None
     )
+    for parameter in capabilities.parameters:
+        problem = parameter.problem(kept.get(parameter.name))
+        if problem is not None:
+            raise InvalidRequest(f"{parameter.name} {problem}")
     return ChatRequest(tuple(fitted), kept), notices
 
 

@@ -25,11 +25,13 @@ _HOUSEKEEPING = 600.0  # seconds between two rounds
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An open store, the files that its messages name, and what saves running turns in it."""
+    """An open store, the files that its messages name, and what saves running turns in it. keep_days: as
+    configured."""
 
     store: Store
     files: Files
     saving: Saving
+    keep_days: int | None = None
 
 
 @asynccontextmanager
@@ -41,7 +43,7 @@ async def keeping(wanted: config.Storage) -> AsyncIterator[Kept]:
         saving = Saving(storage.store)
         house = asyncio.create_task(_keep_house(storage, wanted.keep_days), name="housekeeping")
         try:
-            yield Kept(storage.store, storage.files, saving)
+            yield Kept(storage.store, storage.files, saving, wanted.keep_days)
         finally:
             house.cancel()
             with contextlib.suppress(asyncio.CancelledError):

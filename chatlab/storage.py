@@ -16,10 +16,11 @@ from chatlab.store.files import Files
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """An open store, and the files that its messages name."""
+    """An open store, and the files that its messages name. keep_days: as configured."""
 
     store: Store
     files: Files
+    keep_days: int | None = None
 
 
 @asynccontextmanager
@@ -38,7 +39,7 @@ async def open_storage(wanted: config.Storage | None) -> AsyncIterator[Storage |
 
         store = await open_store(wanted.url, Path())
         try:
-            yield Storage(store, files)
+            yield Storage(store, files, wanted.keep_days)
         finally:
             await store.aclose()
     finally:

@@ -126,7 +126,8 @@ def test_prune_removes_what_is_too_old_and_keeps_the_rest(folder: Path) -> None:
     lines = [json.loads(line) for line in run("export", "lab.yaml").stdout.splitlines()]
     lines[1] |= {"id": "old", "updated": "2020-01-01T00:00:00+00:00", "head": None}
     Path("old.jsonl").write_text("\n".join(map(json.dumps, lines[:2])))
-    assert run("import", "lab.yaml", "old.jsonl").exit_code == OK
+    (folder / "forever.yaml").write_text("backends: {a: {kind: echo}}\n")  # the same database
+    assert run("import", "forever.yaml", "old.jsonl").exit_code == OK
     assert _titles(folder) == 2
     done = run("db", "prune", "lab.yaml")
     assert done.exit_code == OK and "30 days; 0 attachments" in done.stdout
@@ -153,3 +154,32 @@ def test_a_wrong_configuration_is_told_apart() -> None:
     Path("bad.yaml").write_text("backends: {a: {kind: echo}}\nstorage: {url: 'mysql://h/d'}\n")
     done = run("db", "check", "bad.yaml")
     assert done.exit_code == CONFIG and "bad.yaml:2:16: storage.url: should be sqlite:PATH" in done.stderr
+
+
+def test_what_keep_days_would_remove_at_once_is_not_imported_and_said() -> None:
+    imported()
+    lines = [json.loads(line) for line in run("export", "lab.yaml").stdout.splitlines()][:2]
+    lines[1] |= {"id": "old", "updated": "2023-01-31T12:00:00+00:00", "head": None}
+    for pinned, code in ((False, FAILED), (True, OK)):
+        lines[1]["pinned"] = pinned
+        done = run("import", "lab.yaml", "-", "--owner", "ann", input="\n".join(map(json.dumps, lines)))
+        assert done.exit_code == code
+        refused = "1 conversation not imported: last written to more than 30 days ago" in done.stderr
+        assert refused is not pinned
+    assert run("db", "prune", "lab.yaml").exit_code == OK
+    assert run("db", "owners", "lab.yaml").stdout.startswith("ann\t2 conversations\t")
+
+
+def test_an_owner_who_has_nothing_is_said_and_exports_nothing() -> None:
+    assert run("db", "owners", "lab.yaml").stderr == "nobody has conversations yet\n"
+    imported()
+    refused = run("export", "lab.yaml", "--owner", "anne", "-o", "out.jsonl")
+    assert refused.exit_code == USAGE and "anne has nothing here" in refused.stderr
+    assert not Path("out.jsonl").exists()
+
+
+def test_an_export_has_the_mode_of_any_file() -> None:
+    imported()
+    Path("other").touch()
+    assert run("export", "lab.yaml", "-o", "out.jsonl").exit_code == OK
+    assert Path("out.jsonl").stat().st_mode == Path("other").stat().st_mode

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import chatlab
-from chatlab.errors import UnsupportedContent
+from chatlab.errors import InvalidRequest, UnsupportedContent
 from chatlab.messages import Message
 
 
@@ -31,3 +31,17 @@ async def test_a_shape_that_is_no_conversation_is_refused(
     async with chatlab.load(config) as lab:
         with pytest.raises(UnsupportedContent, match=said):
             await lab.answer("echo", conversation)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [({"rate": "abc"}, "rate should be a number"), ({"rate": -1}, "rate should be at least 0")],
+)
+async def test_a_value_that_a_parameter_does_not_take_is_refused_before_anything_is_sent(
+    parameters: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "lab.yaml"
+    config.write_text("backends: {echo: {kind: echo}}\nstorage: none\n")
+    async with chatlab.load(config) as lab:
+        with pytest.raises(InvalidRequest, match=said):
+            await lab.answer("echo", "hello", parameters=parameters)

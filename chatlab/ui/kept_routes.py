@@ -143,8 +143,12 @@ async def _import(kept: Kept, owner: str, request: Request) -> Response:
                 raise InvalidRequest(f"a file to import has at most {_LARGEST_IMPORT // 1_000_000} MB")
             file.write(piece)
         file.seek(0)
-        result = await import_file(kept.store, kept.files, owner, file, name)
+        result = await import_file(kept.store, kept.files, owner, file, name, keep_days=kept.keep_days)
     problems = [scrub(str(problem)) for problem in result.problems[:20]]
+    if result.too_old:
+        problems.append(
+            f"{result.too_old} were not imported: conversations are kept for {kept.keep_days} days here."
+        )
     if result.already:
         problems.append(f"{result.already} were here already.")
     return JSONResponse(
