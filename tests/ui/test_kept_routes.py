@@ -46,7 +46,7 @@ WITH_IDS: Mapping[tuple[str, str], Any] = {
     (GET, ONE): None,
     (DELETE, ONE): None,
     **{(POST, f"{ONE}/{act}"): {} for act in ("restore", "ask", "edit", "retry", "undo", "stop", "lanes")},
-    **{(POST, f"{ONE}/{act}"): {} for act in ("order", "mode", "pick", "votes", "reveal", "title")},
+    **{(POST, f"{ONE}/{act}"): {} for act in ("order", "mode", "pick", "walk", "votes", "reveal", "title")},
     **{(GET, f"{ONE}/{what}"): None for what in ("events", "ranking", "report")},
     **{(method, f"{ONE}/shares"): None for method in (GET, POST, DELETE)},
     (PATCH, LANE): {},
