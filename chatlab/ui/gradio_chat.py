@@ -166,7 +166,9 @@ class Chat:
         answering = session.answering
         if answering is None:
             yield [], self.window(session) if session.last is not None else gr.skip()
-        elif answering.watched != session.opened:
+        elif answering.watched == session.opened:
+            yield [], gr.skip()  # it is shown already; an event that yields nothing empties the page
+        else:
             async with aclosing(self._watch(session, answering, session.opened, at_once=True)) as paints:
                 async for paint in paints:
                     yield paint
