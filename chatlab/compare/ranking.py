@@ -142,8 +142,8 @@ def rank(
 ) -> Ranking:
     """Rank the lanes of some judgements, and any others named.
 
-    Criteria and sources are pooled, so give those of one. Several judgements of one item on the same two lanes
-    weigh as one. samples: how many bootstrap samples of the items.
+    Criteria and sources are pooled, so give those of one. Several judgements of one item on the same two
+    lanes weigh as one. samples: how many bootstrap samples of the items.
     """
     given = [one for one in judgements if both_bad == "tie" or one.winner != "tie (bothbad)"]
     names = tuple(sorted({*lanes, *(lane for one in given for lane in (one.model_a, one.model_b))}))

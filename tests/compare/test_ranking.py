@@ -130,7 +130,7 @@ def test_any_judgements_give_what_a_general_optimiser_finds_for_davidsons_likeli
         return float(total)
 
     def about(one: Judgement) -> object:
-        return one.item and (one.item, frozenset((one.model_a, one.model_b))) or id(one)
+        return (one.item, frozenset((one.model_a, one.model_b))) if one.item else id(one)
 
     given = [replace(one) for one in given]  # each its own: hypothesis may give one object twice
     weighs_as_one = Counter(map(about, given))
@@ -258,7 +258,9 @@ def test_repeats_and_voters_who_say_the_same_of_an_item_make_nothing_more_certai
 
 @pytest.mark.parametrize("repeats", [1, 3, 20])
 def test_six_unanimous_items_are_six_however_often_each_was_judged(repeats: int) -> None:
-    given = [Judgement("a", "b", "model_a", item=str(n), voter=str(v)) for n in range(6) for v in range(repeats)]
+    given = [
+        Judgement("a", "b", "model_a", item=str(n), voter=str(v)) for n in range(6) for v in range(repeats)
+    ]
     (pair,) = rank(given).pairs
     assert pair.p == pytest.approx(0.0494, abs=0.001)
     assert pair.interval is not None and pair.interval.low == pytest.approx(0.006, abs=0.005)
