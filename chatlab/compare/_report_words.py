@@ -24,12 +24,14 @@ METHOD = (
     "whisker ends at the 95th percentile. Failed and stopped answers are left out of it.",
     "The SHA-256 of a receipt is that of the messages and parameters as canonical JSON (sorted keys, no "
     "spaces, UTF-8); files are named by their content. Equal hashes mean that the same was sent.",
-    "A difference counts as one if its 95 % interval, from a bootstrap over prompts, excludes zero and it "
-    "outlasts Holm's correction for all pairs of lanes; otherwise the two are not distinguishable, which is "
-    "not to say that they are the same. Below six prompts (or repeats) no interval is given.",
+    "A difference counts as one if its 95 % interval, from a bootstrap over prompts (exact where all prompts "
+    "say the same of the checks), excludes zero and it outlasts Holm's correction for all pairs of "
+    "lanes; otherwise the two are not distinguishable, which is not to say that they are the same. Below six "
+    "prompts (or repeats) no interval is given.",
     "Rankings are Bradley-Terry models with Davidson's ties, regularised; strengths are log-odds against an "
-    "average lane. Votes and judges, and each criterion, are ranked by themselves. A judge was asked in both "
-    "orders; a verdict that flipped counts as no preference.",
+    "average lane. Votes and judges, and each criterion, are ranked by themselves; several judgements of one "
+    "prompt on the same two lanes weigh as one. A judge was asked in both orders; a verdict that flipped "
+    "counts as no preference.",
     "docs/methodology.md and docs/timing.md of chatlab have the formulas and their sources.",
 )
 

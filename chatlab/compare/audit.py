@@ -9,7 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from chatlab.compare.intervals import FEWEST, Interval, percentile_interval, sign_p, wilson
+from chatlab.compare.intervals import (
+    FEWEST,
+    Interval,
+    percentile_interval,
+    sign_p,
+    unanimous_interval,
+    wilson,
+)
 from chatlab.compare.judge import UNCLEAR
 from chatlab.compare.judgements import Judgement, Source
 from chatlab.compare.results import Verdict
@@ -158,7 +165,8 @@ class Agreement:
 
     compared: pairs of judgements, one of each source. items: prompts they are of. agreed: the raw share.
     kappa: Cohen's, with chance taken within each two lanes; None where chance alone would agree fully. The
-    intervals resample prompts; None below six.
+    intervals resample prompts; None below six. Where every prompt says the same, the raw share's is an exact
+    one, and kappa has none.
     """
 
     compared: int
@@ -202,7 +210,7 @@ def by_source(
         compared=int(counts.sum()),
         items=len(items),
         agreed=float(agreed[0]),
-        agreed_interval=_interval(drawn_agreed, len(items)),
+        agreed_interval=_interval(drawn_agreed, len(items), (0.0, 1.0)),
         kappa=None if np.isnan(kappa[0]) else float(kappa[0]),
         kappa_interval=None if np.isnan(kappa[0]) else _interval(drawn_kappa, len(items)),
     )
@@ -219,6 +227,13 @@ def _agreement(counts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
     return agreed, (agreed - chance) / room
 
 
-def _interval(draws: NDArray[np.float64], items: int) -> Interval | None:
+def _interval(
+    draws: NDArray[np.float64], items: int, range: tuple[float, float] | None = None
+) -> Interval | None:
+    """range: of a mean over items. Of anything else that no sample varies there is no interval."""
     known = draws[~np.isnan(draws)]
-    return percentile_interval(known, items) if items >= FEWEST and len(known) else None
+    if items < FEWEST or not len(known):
+        return None
+    if float(np.ptp(known)) < 1e-12:
+        return unanimous_interval(float(known[0]), items, *range) if range else None
+    return percentile_interval(known, items)

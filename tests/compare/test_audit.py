@@ -200,6 +200,13 @@ def test_no_preference_is_a_category_whichever_sort_of_tie_it_is() -> None:
     assert found.agreed == 0.5
 
 
+def test_six_prompts_that_all_agree_are_not_sure_of_the_seventh() -> None:
+    found = by_source(both([("model_a", "model_a")] * 3 + [("model_b", "model_b")] * 3))
+    assert (found.agreed, found.kappa, found.kappa_interval) == (1.0, 1.0, None)
+    assert found.agreed_interval is not None
+    assert (found.agreed_interval.low, found.agreed_interval.high) == pytest.approx((0.541, 1.0), abs=0.001)
+
+
 def test_agreement_by_chance_is_none_in_kappa() -> None:
     random = Random(2)
     # Both prefer lane a nine times in ten, without looking: they agree on 82 %, which says nothing.

@@ -16,7 +16,7 @@ import pytest
 from chatlab.compare.judgements import from_votes
 from chatlab.compare.ranking import rank
 from chatlab.compare.report import report, session_report
-from chatlab.compare.results import Lane, Vote
+from chatlab.compare.results import Check, Lane, Vote
 from chatlab.compare.results_json import compared_from_json
 from chatlab.compare.session import Session
 from chatlab.compare.session_entries import Opened, SessionError
@@ -190,6 +190,20 @@ def test_repeats_are_shown_and_noise_is_called_noise() -> None:
     page = Page(report(replace(whole, results=(*whole.results, *again), repeats=2, votes=(), verdicts=())))
     assert "Repeat 2 of 2" in page.text and "Spread over repeats" in page.text
     assert "answers that pass: not distinguishable, since" in page.text
+
+
+def test_six_checks_passed_of_six_against_none_have_an_interval_of_some_width() -> None:
+    whole = comparison(6, votes=(), verdicts=())
+    results = tuple(
+        replace(
+            one,
+            turn=replace(one.turn, status="finished"),
+            checks=(Check("right", one.lane == "l1", float(one.lane == "l1")),),
+        )
+        for one in whole.results
+    )
+    said = "GPT mini is more often right than Qwen by 1 of 1 (95 % interval 0.0815 of 1 to 1 of 1; 6 prompts)"
+    assert said in Page(report(replace(whole, results=results))).text
 
 
 def test_the_messages_of_one_conversation_are_one_observation() -> None:
