@@ -37,12 +37,13 @@ def judgements_of(compared: Compared) -> list[Judgement]:
     names = {lane.id: lane.label for lane in compared.lanes}
     for id in {id for vote in compared.votes for id in (*vote.shown, vote.best)} - {"tie", "bad"}:
         names.setdefault(id, f"a lane that was removed ({id[:6]})")
-    lengths: dict[tuple[str, str], int] = {}
-    courses: Counter[tuple[str, int, str]] = Counter()  # a judge is shown all answers of a conversation
+    courses: Counter[tuple[str, int, str]] = Counter()  # what is judged is all answers of a conversation
     for result in compared.results:
         size = sum(len(part.text) for part in result.turn.answer if isinstance(part, TextPart))
-        lengths.setdefault((result.item, result.lane), size)
         courses[result.item, result.repeat, result.lane] += size
+    lengths: dict[tuple[str, str], int] = {}
+    for (item, _, lane), size in courses.items():
+        lengths.setdefault((item, lane), size)  # a vote is on the first of several repeats
     return [
         *from_votes(compared.votes, names, lengths, session=compared.session, apart=compared.mode is None),
         *from_verdicts(compared.verdicts, names, courses),

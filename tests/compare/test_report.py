@@ -174,6 +174,17 @@ def test_a_judge_that_likes_the_longer_or_the_first_answer_is_told_by_the_audit(
     assert "Order: no preference tells; neither 0, unknown 8. 1 of 8 verdicts flipped with the order." in old
 
 
+def test_the_length_of_a_conversation_is_that_of_all_its_answers() -> None:
+    whole = comparison(1)
+    last = tuple(
+        replace(one, step=1, turn=replace(one.turn, answer=(TextPart("x" * size),)))
+        for one, size in zip(whole.results, (5, 500), strict=True)
+    )
+    made = report(replace(whole, mode=None, session="", results=(*whole.results, *last)), "votes")
+    for row in csv.DictReader(io.StringIO(made)):
+        assert int(row["length_b"]) - int(row["length_a"]) > 480, row["source"]
+
+
 def test_a_changed_vote_counts_once() -> None:
     whole = comparison(1)
     first = whole.votes[0]
