@@ -106,6 +106,18 @@ def test_a_stored_session_is_reported_by_its_id(owner: str) -> None:
     assert "<h1>Kept</h1>" in done.stdout and "is it kept" in done.stdout and "own history" in done.stdout
 
 
+def test_parameters_of_prompts_are_not_taken_for_the_lanes_nor_for_a_change_of_settings() -> None:
+    prompts = ["one two three", {"prompt": "four five six", "parameters": {"max_tokens": 1}}]
+    Path("p.jsonl").write_text("".join(json.dumps(one) + "\n" for one in prompts))
+    run("compare", "lab.yaml", "--lanes", "a,b", "--prompts", "p.jsonl", "--out", "run")
+    stored = json.loads(Path("run/run.json").read_text("utf-8"))["comparison"]
+    for of in (("run",), (stored, "lab.yaml")):
+        made = run("report", *of, "--format", "markdown").stdout
+        assert "| max\\_tokens = 2 (prompts set: max\\_tokens) |" in made, "of lane B"
+        assert "| (prompts set: max\\_tokens) |" in made, "of lane a, which has none"
+        assert "Settings were changed" not in made
+
+
 def test_a_run_in_the_store_is_reported_with_all_its_prompts() -> None:
     run("compare", "lab.yaml", "--lanes", "a,b", "--prompts", "p.txt", "--out", "run")
     id = json.loads(Path("run/run.json").read_text())["comparison"]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from chatlab.compare.audit import Agreement, Lean, by_length, by_position, by_source, by_voter
+from chatlab.compare.audit import Agreement, Lean, by_length, by_order, by_position, by_source, by_voter
 from chatlab.compare.intervals import Interval
 from chatlab.compare.judgements import Judgement, Source, from_verdicts, from_votes
 from chatlab.compare.ranking import Ranked, Ranking, rank
-from chatlab.compare.results import Compared
+from chatlab.compare.results import Compared, Verdict
 from chatlab.messages import TextPart
 
 _WHO: Mapping[Source, str] = {"vote": "votes", "judge": "the judge's verdicts", "check": "checks"}
@@ -36,34 +37,48 @@ def judgements_of(compared: Compared) -> list[Judgement]:
     names = {lane.id: lane.label for lane in compared.lanes}
     for id in {id for vote in compared.votes for id in (*vote.shown, vote.best)} - {"tie", "bad"}:
         names.setdefault(id, f"a lane that was removed ({id[:6]})")
-    lengths: dict[tuple[str, str], int] = {}
+    courses: Counter[tuple[str, int, str]] = Counter()  # what is judged is all answers of a conversation
     for result in compared.results:
         size = sum(len(part.text) for part in result.turn.answer if isinstance(part, TextPart))
-        lengths.setdefault((result.item, result.lane), size)
+        courses[result.item, result.repeat, result.lane] += size
+    lengths: dict[tuple[str, str], int] = {}
+    for (item, _, lane), size in courses.items():
+        lengths.setdefault((item, lane), size)  # a vote is on the first of several repeats
     return [
         *from_votes(compared.votes, names, lengths, session=compared.session, apart=compared.mode is None),
-        *from_verdicts(compared.verdicts, names),
+        *from_verdicts(compared.verdicts, names, courses),
     ]
 
 
 def judged(compared: Compared) -> list[Judged]:
     """Each criterion and source by itself: neither is averaged with another."""
+    lanes = [lane.label for lane in compared.lanes]
     groups: dict[tuple[str, Source], list[Judgement]] = {}
     for one in judgements_of(compared):
         groups.setdefault((one.criterion, one.source), []).append(one)
-    return [
-        Judged(criterion, source, tuple(given), rank(given), tuple(_audit(source, given)))
-        for (criterion, source), given in groups.items()
-    ]
+    found = []
+    for (criterion, source), given in groups.items():
+        verdicts = [one for one in compared.verdicts if one.criterion == criterion]
+        place = _by_place(given) if source == "vote" else _by_order(verdicts)
+        audit = (place, _lean("Length", "prompt", "longer", by_length(given)), *_by_voter(source, given))
+        found.append(Judged(criterion, source, tuple(given), rank(given, lanes), audit))
+    return found
 
 
-def _audit(source: Source, judgements: Sequence[Judgement]) -> list[str]:
+def _by_place(votes: Sequence[Judgement]) -> str:
+    kept = any(one.session for one in votes)
+    return _lean("Position", "session" if kept else "prompt", "further left", by_position(votes))
+
+
+def _by_order(verdicts: Sequence[Verdict]) -> str:
+    flipped = sum(one.winner == "flip" for one in verdicts)
+    said = _lean("Order", "prompt", "shown first", by_order(verdicts))
+    return f"{said} {flipped} of {len(verdicts)} verdicts flipped with the order."
+
+
+def _by_voter(source: Source, judgements: Sequence[Judgement]) -> list[str]:
     found = []
     who = "Voter" if source == "vote" else "Judge"
-    if source == "vote":
-        position = by_position(judgements)
-        found.append(_lean("Position (a session counts once)", "further left", position))
-        found.append(_lean("Length", "longer", by_length(judgements)))
     for voter in by_voter(judgements):
         wins = ", ".join(f"{lane} {count:g}" for lane, count in voter.wins.items()) or "none"
         found.append(
@@ -73,17 +88,16 @@ def _audit(source: Source, judgements: Sequence[Judgement]) -> list[str]:
     return found
 
 
-def _lean(what: str, side: str, lean: Lean) -> str:
+def _lean(what: str, unit: str, side: str, lean: Lean) -> str:
+    """unit: what counts once."""
+    other = f"; neither {lean.neither}, unknown {lean.unknown}" if lean.neither or lean.unknown else ""
     if lean.share is None or lean.interval is None or lean.p is None:
-        return f"{what}: no preference tells."
-    said = (
-        f"{what}: {lean.toward} of {lean.toward + lean.away} preferences were for an answer that was {side} "
-        f"({lean.share:.0%}, 95 % interval {lean.interval.low:.0%} to {lean.interval.high:.0%}, "
-        f"p = {lean.p:.2g})"
+        return f"{what}: no preference tells{other}."
+    return (
+        f"{what} (a {unit} counts once): in {lean.toward} of {lean.toward + lean.away}, most preferences "
+        f"were for an answer that was {side} ({lean.share:.0%}, 95 % interval {lean.interval.low:.0%} to "
+        f"{lean.interval.high:.0%}, p = {lean.p:.2g}){other}."
     )
-    if lean.neither or lean.unknown:
-        said += f"; neither {lean.neither}, unknown {lean.unknown}"
-    return said + "."
 
 
 def agreement(compared: Compared) -> str:
@@ -118,7 +132,8 @@ def strength(one: Ranked) -> str:
 
 
 def places(ranking: Ranking) -> list[tuple[str, ...]]:
-    """Each lane's rank, its strength and what it rests on, under `PLACES_HEAD`."""
+    """Each lane's rank, its strength and what it rests on, under `PLACES_HEAD`; one that was never judged has
+    none of them."""
     return [
         (
             one.lane,
@@ -127,6 +142,8 @@ def places(ranking: Ranking) -> list[tuple[str, ...]]:
             strength(one),
             *(f"{count:g}" for count in (one.wins, one.losses, one.ties, one.both_bad)),
         )
+        if one.judged
+        else (one.lane, "never judged", *[""] * (len(PLACES_HEAD) - 2))
         for one in ranking.lanes
     ]
 

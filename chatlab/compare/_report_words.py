@@ -24,12 +24,14 @@ METHOD = (
     "whisker ends at the 95th percentile. Failed and stopped answers are left out of it.",
     "The SHA-256 of a receipt is that of the messages and parameters as canonical JSON (sorted keys, no "
     "spaces, UTF-8); files are named by their content. Equal hashes mean that the same was sent.",
-    "A difference counts as one if its 95 % interval, from a bootstrap over prompts, excludes zero and it "
-    "outlasts Holm's correction for all pairs of lanes; otherwise the two are not distinguishable, which is "
-    "not to say that they are the same. Below six prompts (or repeats) no interval is given.",
+    "A difference counts as one if its 95 % interval, from a bootstrap over prompts (exact where all prompts "
+    "say the same of the checks), excludes zero and it outlasts Holm's correction for all pairs of "
+    "lanes; otherwise the two are not distinguishable, which is not to say that they are the same. Below six "
+    "prompts (or repeats) no interval is given.",
     "Rankings are Bradley-Terry models with Davidson's ties, regularised; strengths are log-odds against an "
-    "average lane. Votes and judges, and each criterion, are ranked by themselves. A judge was asked in both "
-    "orders; a verdict that flipped counts as no preference.",
+    "average lane. Votes and judges, and each criterion, are ranked by themselves; several judgements of one "
+    "prompt on the same two lanes weigh as one. A judge was asked in both orders; a verdict that flipped "
+    "counts as no preference.",
     "docs/methodology.md and docs/timing.md of chatlab have the formulas and their sources.",
 )
 
@@ -83,16 +85,15 @@ def lane_rows(compared: Compared) -> list[list[Cell]]:
     by_lane: dict[str, list[Result]] = defaultdict(list)
     for result in compared.results:
         by_lane[result.lane].append(result)
-    return [_lane_row(lane, by_lane[lane.id]) for lane in compared.lanes]
+    return [_lane_row(lane, by_lane[lane.id], run=compared.mode is None) for lane in compared.lanes]
 
 
-def _lane_row(lane: Lane, results: Sequence[Result]) -> list[Cell]:
+def _lane_row(lane: Lane, results: Sequence[Result], *, run: bool) -> list[Cell]:
     receipts = [one.receipt for one in results if one.receipt is not None]
 
     def all_of(value_of: Callable[[Receipt], str | None]) -> str:
         return ", ".join(dict.fromkeys(said for one in receipts if (said := value_of(one))))
 
-    sent = {name: value for one in receipts for name, value in one.parameters.items()}
     system = all_of(lambda one: next((m.text for m in one.messages if m.role == "system"), None))
     kinds = ", ".join(dict.fromkeys(one.turn.kind for one in results if one.turn.kind))
     return [
@@ -101,10 +102,33 @@ def _lane_row(lane: Lane, results: Sequence[Result]) -> list[Cell]:
         Cell(all_of(lambda one: one.model)),
         Cell(all_of(lambda one: one.model_answered)),
         Cell(all_of(lambda one: one.endpoint)),
-        Cell(", ".join(f"{name} = {value}" for name, value in (sent or dict(lane.parameters)).items())),
+        Cell(_parameters(lane, results, run=run)),
         Cell(system or lane.system or "", "long"),
         Cell(all_of(lambda one: one.identity)),
     ]
+
+
+def _parameters(lane: Lane, results: Sequence[Result], *, run: bool) -> str:
+    """What the receipts say the lane was sent, but for what prompts of a run set, of which only the names are
+    said. A session's prompts set nothing: there it is what the lane was sent last."""
+    sent: dict[str, object] = {}
+    of_prompts: set[str] = set()
+    for one in results:
+        own = _set_by_prompt(lane, one) if run else set()
+        of_prompts |= own
+        if one.receipt is not None:
+            sent |= {name: value for name, value in one.receipt.parameters.items() if name not in own}
+    said = ", ".join(f"{name} = {value}" for name, value in (sent or lane.parameters).items())
+    return f"{said} (prompts set: {', '.join(sorted(of_prompts))})".lstrip() if of_prompts else said
+
+
+def _set_by_prompt(lane: Lane, one: Result) -> set[str]:
+    """The parameters of an answer of a run that are not as the lane has them: its prompt set them."""
+    return {
+        name
+        for name, value in one.turn.parameters.items()
+        if name not in lane.parameters or lane.parameters[name] != value
+    }
 
 
 SUMMARY_HEAD = tuple(

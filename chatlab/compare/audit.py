@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chatlab.compare.intervals import FEWEST, Interval, percentile_interval, sign_p, wilson
+from chatlab.compare.intervals import (
+    FEWEST,
+    Interval,
+    percentile_interval,
+    sign_p,
+    unanimous_interval,
+    wilson,
+)
+from chatlab.compare.judge import UNCLEAR
 from chatlab.compare.judgements import Judgement, Source
+from chatlab.compare.results import Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Lean:
-    """How often preferences fell on one side of something that should not matter.
+    """On how many items most preferences fell on one side of something that should not matter.
 
-    toward, away: preferences of each side. neither: decided, but on no side. unknown: decided, but the side
-    is not known. share: toward / (toward + away), with Wilson's interval. p: exact, two-sided, of "either
-    side alike".
+    An item counts once, however many preferences it has, for these are not independent. toward, away: items
+    of each side. neither: as many preferences of one side as of the other. unknown: the side is not known of
+    any. share: toward / (toward + away), with Wilson's interval. p: exact, two-sided, of "either side alike".
     """
 
     toward: int
@@ -51,7 +60,7 @@ def by_position(judgements: Iterable[Judgement]) -> Lean:
         a, b = one.position_a, one.position_b
         return None if a is None or b is None else int(a < b) - int(a > b)
 
-    return _lean(judgements, left, of=lambda one: one.session)
+    return _lean(_choices(judgements, left, of=lambda one: one.session or one.item))
 
 
 def by_length(judgements: Iterable[Judgement]) -> Lean:
@@ -61,34 +70,55 @@ def by_length(judgements: Iterable[Judgement]) -> Lean:
         a, b = one.length_a, one.length_b
         return None if a is None or b is None else int(a > b) - int(a < b)
 
-    return _lean(judgements, longer)
+    return _lean(_choices(judgements, longer, of=lambda one: one.item))
 
 
-def _lean(
+def by_order(verdicts: Iterable[Verdict]) -> Lean:
+    """Toward: of its two replies about the same answers, a judge preferred the one shown first more often
+    than the one shown second. A preference that held in both orders is of neither side."""
+    sides: list[tuple[object, int | None]] = []
+    for one in verdicts:
+        if one.winner != UNCLEAR:
+            side = one.preferred.count("first") - one.preferred.count("second")
+            sides.append((one.item, side if all(one.preferred) else None))
+    return _lean(sides)
+
+
+def _choices(
     judgements: Iterable[Judgement],
     side_of_a: Callable[[Judgement], int | None],
-    of: Callable[[Judgement], str] = lambda one: "",
-) -> Lean:
-    """Count preferences, not pairs: the best of eight lanes is one choice, though it beats seven.
+    of: Callable[[Judgement], str],
+) -> Iterator[tuple[object, int | None]]:
+    """What each preference is counted with, and its side: 1, -1, 0 for neither, None if unknown.
 
-    side_of_a: 1, -1, 0 for neither, None if unknown. of: what preferences are counted as one with, if not "".
+    Preferences, not pairs: the best of eight lanes is one choice, though it beats seven. of: what preferences
+    are counted together with; "" is one of its own.
     """
-    choices: dict[tuple[str, object], int] = defaultdict(int)
-    unknown: set[tuple[str, object]] = set()
+    choices: dict[tuple[object, object], int] = defaultdict(int)
+    unknown: set[tuple[object, object]] = set()
     for number, one in enumerate(judgements):
         if one.preferred is not None:
             said = (one.source, one.voter, one.criterion, one.item or number, one.preferred)
-            choice: tuple[str, object] = (of(one), said)
+            choice: tuple[object, object] = (of(one) or number, said)
             side = side_of_a(one)
             if side is None:
                 unknown.add(choice)
             else:
                 choices[choice] += side if one.winner == "model_a" else -side
-    sums: dict[object, int] = defaultdict(int)
-    for known in choices.keys() - unknown:
-        sums[known[0] or known] += (choices[known] > 0) - (choices[known] < 0)
-    signs = [(total > 0) - (total < 0) for total in sums.values()]
-    return Lean(signs.count(1), signs.count(-1), signs.count(0), len(unknown))
+    yield from ((unit, None) for unit, _ in unknown)
+    for choice in choices.keys() - unknown:
+        yield choice[0], (choices[choice] > 0) - (choices[choice] < 0)
+
+
+def _lean(sides: Iterable[tuple[object, int | None]]) -> Lean:
+    known: dict[object, int] = defaultdict(int)
+    seen: set[object] = set()
+    for unit, side in sides:
+        seen.add(unit)
+        if side is not None:
+            known[unit] += (side > 0) - (side < 0)
+    signs = [(total > 0) - (total < 0) for total in known.values()]
+    return Lean(signs.count(1), signs.count(-1), signs.count(0), len(seen - known.keys()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +165,8 @@ class Agreement:
 
     compared: pairs of judgements, one of each source. items: prompts they are of. agreed: the raw share.
     kappa: Cohen's, with chance taken within each two lanes; None where chance alone would agree fully. The
-    intervals resample prompts; None below six.
+    intervals resample prompts; None below six. Where every prompt says the same, the raw share's is an exact
+    one, and kappa has none.
     """
 
     compared: int
@@ -179,7 +210,7 @@ def by_source(
         compared=int(counts.sum()),
         items=len(items),
         agreed=float(agreed[0]),
-        agreed_interval=_interval(drawn_agreed, len(items)),
+        agreed_interval=_interval(drawn_agreed, len(items), (0.0, 1.0)),
         kappa=None if np.isnan(kappa[0]) else float(kappa[0]),
         kappa_interval=None if np.isnan(kappa[0]) else _interval(drawn_kappa, len(items)),
     )
@@ -196,6 +227,13 @@ def _agreement(counts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
     return agreed, (agreed - chance) / room
 
 
-def _interval(draws: NDArray[np.float64], items: int) -> Interval | None:
+def _interval(
+    draws: NDArray[np.float64], items: int, range: tuple[float, float] | None = None
+) -> Interval | None:
+    """range: of a mean over items. Of anything else that no sample varies there is no interval."""
     known = draws[~np.isnan(draws)]
-    return percentile_interval(known, items) if items >= FEWEST and len(known) else None
+    if items < FEWEST or not len(known):
+        return None
+    if float(np.ptp(known)) < 1e-12:
+        return unanimous_interval(float(known[0]), items, *range) if range else None
+    return percentile_interval(known, items)

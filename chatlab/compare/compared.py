@@ -164,7 +164,7 @@ def _notes(
     if stale:
         yield f"Votes on answers that were asked anew or left behind since are not counted: {stale}."
     settings: dict[str, set[str]] = defaultdict(set)
-    for result in results:
+    for result in () if is_run(session.state) else results:  # what differs in a run, its prompts have set
         settings[result.lane].add(repr((sorted(result.turn.parameters.items()), result.turn.system)))
     changed = [labels[lane] for lane, seen in settings.items() if len(seen) > 1]
     if changed:

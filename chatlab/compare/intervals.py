@@ -114,6 +114,22 @@ def percentile_interval(draws: NDArray[np.float64], units: int) -> Interval:
     return Interval(float(low), float(high))
 
 
+def unanimous_interval(value: float, units: int, low: float, high: float) -> Interval:
+    """Of the mean of something between `low` and `high` that was `value` in every one of some units.
+
+    No resampling can tell what was not seen. Clopper and Pearson's (1934) exact bound is taken on the share
+    of units that are otherwise, of which none was seen; those may be anything.
+    """
+    unseen = 1 - ((1 - LEVEL) / 2) ** (1 / units)
+    return Interval(value + unseen * (low - value), value + unseen * (high - value))
+
+
+def unanimous_p(value: float, units: int, reach: float) -> float:
+    """Two-sided p-value of "the true mean is 0": where `unanimous_interval` between -reach and reach would
+    just reach it. With `value` at an end, that of the exact sign test."""
+    return min(1.0, 2 * (reach / (reach + abs(value))) ** units)
+
+
 def bootstrap_p(draws: NDArray[np.float64], units: int) -> float:
     """Two-sided p-value of "the true value is 0": where `percentile_interval` would just reach it."""
     beyond = min(int((draws <= 0).sum()), int((draws >= 0).sum()))

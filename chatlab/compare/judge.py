@@ -131,4 +131,5 @@ def verdict(
         criterion,
         (replies[0].reason, replies[1].reason),
         sum(known) if len(known) == len(costs) else None,
+        (replies[0].preference or "", replies[1].preference or ""),
     )

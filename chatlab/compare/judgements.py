@@ -110,9 +110,14 @@ def from_votes(
     return found
 
 
-def from_verdicts(verdicts: Iterable[Verdict], names: Mapping[str, str]) -> list[Judgement]:
+def from_verdicts(
+    verdicts: Iterable[Verdict],
+    names: Mapping[str, str],
+    lengths: Mapping[tuple[str, int, str], int] | None = None,
+) -> list[Judgement]:
     """What a judge's verdicts say. One that flipped with the order is a tie, for it shows no preference; one
-    that could not be read is left out."""
+    that could not be read is left out. lengths: by item, repeat and lane id."""
+    length = lengths or {}
     return [
         Judgement(
             model_a=names[one.lane_a],
@@ -121,6 +126,8 @@ def from_verdicts(verdicts: Iterable[Verdict], names: Mapping[str, str]) -> list
             voter=one.judge,
             criterion=one.criterion,
             item=one.item,
+            length_a=length.get((one.item, one.repeat, one.lane_a)),
+            length_b=length.get((one.item, one.repeat, one.lane_b)),
             source="judge",
         )
         for one in verdicts

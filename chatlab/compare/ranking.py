@@ -72,6 +72,11 @@ class Ranked:
     ties: float
     both_bad: float
 
+    @property
+    def judged(self) -> bool:
+        """Whether there is any judgement of it; without, its strength and rank say nothing."""
+        return self.wins + self.losses + self.ties + self.both_bad > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -137,7 +142,8 @@ def rank(
 ) -> Ranking:
     """Rank the lanes of some judgements, and any others named.
 
-    Criteria and sources are pooled, so give those of one. samples: how many bootstrap samples of the items.
+    Criteria and sources are pooled, so give those of one. Several judgements of one item on the same two
+    lanes weigh as one. samples: how many bootstrap samples of the items.
     """
     given = [one for one in judgements if both_bad == "tie" or one.winner != "tie (bothbad)"]
     names = tuple(sorted({*lanes, *(lane for one in given for lane in (one.model_a, one.model_b))}))
@@ -287,10 +293,10 @@ def _table(judgements: Sequence[Judgement], names: tuple[str, ...]) -> Table:
 def _counts(
     judgements: Sequence[Judgement], names: tuple[str, ...], pairs: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """One row an item: how often the first lane of each pair won, the second did, neither did.
+    """One row an item: the share of the first lane of each pair, of the second, and of neither.
 
-    Several judgements of one pair on one item weigh together as one: however often it was repeated and by how
-    many it was judged, it is one item.
+    An item's judgements of one pair are split, so that together they weigh what one does on average: repeats
+    and voters tell more of this item, but not of others.
     """
     column = {(names[i], names[j]): k for k, (i, j) in enumerate(pairs)}
     row_of: dict[str | int, int] = {}
@@ -302,13 +308,12 @@ def _counts(
         outcome = 2 if one.preferred is None else int((one.winner == "model_b") != swapped)
         at.append((row, outcome, k))
     counts = np.zeros((len(row_of), 3, len(pairs)))
+    judged = np.zeros((len(row_of), 1, len(pairs)))
     if at:
-        which = tuple(np.array(at).T)
-        np.add.at(counts, which, [one.weight for one in judgements])
-        several = np.zeros((len(row_of), len(pairs)))
-        np.add.at(several, (which[0], which[2]), 1.0)
-        counts /= np.maximum(several, 1.0)[:, None, :]
-    return counts.reshape(len(row_of), 3 * len(pairs))
+        rows, outcomes, columns = np.array(at).T
+        np.add.at(counts, (rows, outcomes, columns), [one.weight for one in judgements])
+        np.add.at(judged, (rows, 0, columns), 1)
+    return (counts / np.maximum(judged, 1)).reshape(len(row_of), 3 * len(pairs))
 
 
 def _reachable(edges: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -333,10 +338,13 @@ def _notes(
     if not judgements:
         yield "Nothing was judged, so there is no ranking."
         return
-    if len(groups) > 1:
-        parts = "; ".join(", ".join(table.lanes[i] for i in group) for group in groups)
+    compared = [group for group in groups if len(group) > 1]
+    if alone := [table.lanes[i] for group in groups if len(group) == 1 for i in group]:
+        yield f"Without any judgement, and so without a place: {', '.join(alone)}."
+    if len(compared) > 1:
+        parts = "; ".join(", ".join(table.lanes[i] for i in group) for group in compared)
         yield (
-            f"The comparisons fall into {len(groups)} groups with none between them, "
+            f"The comparisons fall into {len(compared)} groups with none between them, "
             f"so lanes are ranked within a group only: {parts}."
         )
     not_lost = np.array(table.wins) + np.array(table.ties) + np.array(table.both_bad) > 0

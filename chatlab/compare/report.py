@@ -181,8 +181,9 @@ def _judged(compared: Compared) -> Iterator[str]:
     for one in found:
         yield f"<h3>{text(one.title)}</h3>\n"
         ranking = one.ranking
-        yield f'<p class="faint">{len(ranking.table.lanes)} lanes, {ranking.items} prompts judged</p>\n'
-        yield forest([(row.lane, row.strength, row.interval, strength(row)) for row in ranking.lanes])
+        placed = [row for row in ranking.lanes if row.judged]
+        yield f'<p class="faint">{len(placed)} lanes, {ranking.items} prompts judged</p>\n'
+        yield forest([(row.lane, row.strength, row.interval, strength(row)) for row in placed])
         yield table(*_places(one))
         yield listed(ranking.notes, "note")
         different, alike = pairs(ranking)

@@ -123,6 +123,8 @@ class Verdict:
 
     winner: a lane's id, or "tie"; "flip" if the two orders disagree, which counts as no preference; "unclear"
     if the judge failed or its reply cannot be read, which counts as no verdict: the reasons say why.
+    preferred: which answer each reply preferred, lane_a's shown first and then lane_b's: "first", "second" or
+    "tie"; "" if it cannot be read, or the verdict is from before this was kept.
     """
 
     item: str
@@ -135,6 +137,7 @@ class Verdict:
     criterion: str
     reasons: tuple[str, str] = ("", "")
     cost: float | None = None
+    preferred: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True, slots=True)

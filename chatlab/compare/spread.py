@@ -15,7 +15,16 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from chatlab.compare.intervals import FEWEST, LEVEL, Interval, bootstrap_p, holm, percentile_interval
+from chatlab.compare.intervals import (
+    FEWEST,
+    LEVEL,
+    Interval,
+    bootstrap_p,
+    holm,
+    percentile_interval,
+    unanimous_interval,
+    unanimous_p,
+)
 
 Array = NDArray[np.float64]
 Unit: TypeAlias = Literal["prompts", "repeats"]
@@ -40,13 +49,15 @@ class Measurement:
 class Measure:
     """What was measured. unit: as people read it, "s", "tokens", "". lower, higher: what a lane with lower or
     higher values is called next to another: "faster" and "slower". centre: the mean suits scores of a few
-    values, whose median says nothing."""
+    values, whose median says nothing. range: of a mean, the least and the greatest value there can be; None
+    if there are none."""
 
     name: str
     unit: str
     lower: str = "lower"
     higher: str = "higher"
     centre: Literal["median", "mean"] = "median"
+    range: tuple[float, float] | None = None
 
     def text(self, value: float) -> str:
         return f"{value:.3g} {self.unit}".rstrip()
@@ -132,6 +143,10 @@ def spread(measurements: Iterable[Measurement], measure: Measure, *, seed: int =
 def _summary(lane: str, items: Mapping[str, Array], measure: Measure, rng: np.random.Generator) -> Summary:
     every = np.concatenate(list(items.values()))
     centre, draws, _, units = _bootstrap(items.values(), None, measure, rng)
+    interval = None
+    if draws is not None:
+        seen = _unanimous(draws, measure)
+        interval = unanimous_interval(centre, units, *seen) if seen else percentile_interval(draws, units)
     low, high, p95 = np.quantile(every, [0.25, 0.75, 0.95])
     return Summary(
         lane=lane,
@@ -141,7 +156,7 @@ def _summary(lane: str, items: Mapping[str, Array], measure: Measure, rng: np.ra
         centre=centre,
         high_quartile=float(high),
         p95=float(p95),
-        interval=None if draws is None else percentile_interval(draws, units),
+        interval=interval,
     )
 
 
@@ -165,11 +180,19 @@ def _difference(
             f"{len(shared)} shared prompts are too few, and so are {units} repeats: either needs {FEWEST}"
         )
         return Difference(measure, a, b, difference, None, None, None, unit, units, reason)
-    interval = percentile_interval(draws, units)
+    if seen := _unanimous(draws, measure):
+        reach = seen[1] - seen[0]
+        interval = unanimous_interval(difference, units, -reach, reach)
+        p = unanimous_p(difference, units, reach)
+    else:
+        interval, p = percentile_interval(draws, units), bootstrap_p(draws, units)
     reason = "the interval of their difference covers zero" if interval.covers(0) else ""
-    return Difference(
-        measure, a, b, difference, interval, bootstrap_p(draws, units), None, unit, units, reason
-    )
+    return Difference(measure, a, b, difference, interval, p, None, unit, units, reason)
+
+
+def _unanimous(draws: Array, measure: Measure) -> tuple[float, float] | None:
+    """The measure's range, if it has one and all units said the same: resampling then sees no variation."""
+    return measure.range if float(np.ptp(draws)) < 1e-12 else None
 
 
 def _corrected(found: Sequence[Difference]) -> tuple[Difference, ...]:

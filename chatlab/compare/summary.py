@@ -98,7 +98,7 @@ def _sum(values: Sequence[int | None]) -> int | None:
 
 _MEASURES: Sequence[tuple[Measure, Callable[[Result], float | None]]] = (
     (
-        Measure("answers that pass", "of 1", "less often right", "more often right", "mean"),
+        Measure("answers that pass", "of 1", "less often right", "more often right", "mean", (0.0, 1.0)),
         lambda result: float(_passed(result)) if result.checks else None,
     ),
     (Measure("first token", "s", "sooner", "later"), lambda result: result.turn.timing.first_token),

@@ -15,7 +15,8 @@ _ELO = 173.7178  # points of Elo's scale a unit of log-odds: 400 / ln 10
 
 
 def ranking(state: SessionState, turn: Callable[[str], StoredTurn]) -> dict[str, Any]:
-    """By criterion: the lanes with their scores on Elo's scale, 95 % intervals, and what to know of them."""
+    """By criterion: the lanes that votes are on, with their scores on Elo's scale, 95 % intervals, and what
+    to know of them."""
     names = {lane.id: lane.id for lane in (*state.lanes, *state.removed)}
     labels = {lane.id: lane.label for lane in (*state.lanes, *state.removed)}
     lengths = {
@@ -40,6 +41,7 @@ def ranking(state: SessionState, turn: Callable[[str], StoredTurn]) -> dict[str,
                 "count": f"{one.wins:g} won, {one.losses:g} lost, {one.ties + one.both_bad:g} neither",
             }
             for one in ranked.lanes
+            if one.judged
         ]
         notes = [*ranked.notes, *(str(pair) for pair in ranked.pairs)]
         for lane, label in labels.items():

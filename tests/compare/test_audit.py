@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatlab.compare.audit import Agreement, by_length, by_position, by_source, by_voter
+from chatlab.compare.audit import Agreement, by_length, by_order, by_position, by_source, by_voter
 from chatlab.compare.judgements import WINNERS, Judgement, Source, from_verdicts, from_votes
 from chatlab.compare.results import Verdict, Vote
 from tests.compare.judging import LANES, judgements
@@ -109,6 +109,44 @@ def test_how_often_the_longer_answer_won_is_counted() -> None:
     assert lean.p == 1.0
 
 
+def test_an_item_counts_once_however_many_voters_and_repeats_judged_it() -> None:
+    given = [
+        Judgement(
+            "a",
+            "b",
+            "model_a",
+            item=f"p{n}",
+            voter=f"v{v}",
+            length_a=9,
+            length_b=1,
+            position_a=0,
+            position_b=1,
+        )
+        for n in range(6)
+        for v in range(20)
+    ]
+    for lean in (by_length(given), by_position(given)):
+        assert (lean.toward, lean.away, lean.p) == (6, 0, 2 * 0.5**6)
+
+
+# A judge's order
+
+
+def verdict(item: str, winner: str, preferred: tuple[str, str], repeat: int = 0) -> Verdict:
+    return Verdict(item, 0, repeat, "x", "y", winner, "judge", "", preferred=preferred)
+
+
+def test_a_judges_liking_for_the_answer_shown_first_is_found_in_what_flipped() -> None:
+    said = [verdict(f"f{n}", "flip", ("first", "first"), r) for n in range(7) for r in range(3)]
+    said += [verdict("s", "flip", ("second", "tie")), verdict("x", "x", ("first", "second"))]
+    said += [verdict("u", "unclear", ("first", ""))]
+    lean = by_order(said)
+    assert (lean.toward, lean.away, lean.neither, lean.unknown) == (7, 1, 1, 0)
+    assert lean.p == pytest.approx(2 * 9 / 2**8)
+    before = by_order([Verdict("p", 0, 0, "x", "y", "flip", "judge", "")])
+    assert (before.share, before.unknown) == (None, 1)
+
+
 # Voters
 
 
@@ -160,6 +198,13 @@ def test_kappa_is_cohens_for_two_lanes() -> None:
 def test_no_preference_is_a_category_whichever_sort_of_tie_it_is() -> None:
     found = by_source(both([("tie", "tie (bothbad)")] * 10 + [("model_a", "tie")] * 10))
     assert found.agreed == 0.5
+
+
+def test_six_prompts_that_all_agree_are_not_sure_of_the_seventh() -> None:
+    found = by_source(both([("model_a", "model_a")] * 3 + [("model_b", "model_b")] * 3))
+    assert (found.agreed, found.kappa, found.kappa_interval) == (1.0, 1.0, None)
+    assert found.agreed_interval is not None
+    assert (found.agreed_interval.low, found.agreed_interval.high) == pytest.approx((0.541, 1.0), abs=0.001)
 
 
 def test_agreement_by_chance_is_none_in_kappa() -> None:
@@ -229,6 +274,7 @@ def test_a_verdict_that_flips_with_the_order_is_no_preference_and_an_unclear_one
     names = {"x": "ada", "y": "bob"}
     winners = ("x", "y", "tie", "flip", "unclear")
     said = [Verdict("p", 0, 0, "x", "y", winner, "judge", "") for winner in winners]
-    given = from_verdicts(said, names)
+    given = from_verdicts(said, names, {("p", 0, "x"): 7, ("p", 0, "y"): 9})
+    assert {(one.length_a, one.length_b) for one in given} == {(7, 9)}
     assert [one.winner for one in given] == ["model_a", "model_b", "tie", "tie"]
     assert {(one.source, one.voter, one.item) for one in given} == {("judge", "judge", "p")}

@@ -635,7 +635,11 @@ results = st.builds(
     st.lists(texts, max_size=2).map(tuple),
 )
 verdicts = st.builds(
-    Verdict, *[texts, st.integers(0, 3), st.integers(0, 3)], *[texts] * 5, cost=st.none() | numbers
+    Verdict,
+    *[texts, st.integers(0, 3), st.integers(0, 3)],
+    *[texts] * 5,
+    cost=st.none() | numbers,
+    preferred=st.tuples(texts, texts),
 )
 votes = st.builds(
     Vote, texts, texts, texts, st.lists(texts, max_size=3).map(tuple), texts, moments, st.booleans()
@@ -655,6 +659,16 @@ def test_a_result_is_the_same_after_its_line(result: Result) -> None:
 @given(verdicts)
 def test_a_verdict_is_the_same_after_its_line(verdict: Verdict) -> None:
     assert verdict_from_json(json.loads(to_line(verdict_to_json(verdict)))) == verdict
+
+
+def test_a_verdict_from_before_the_replies_were_kept_is_read_without_them() -> None:
+    line = (
+        '{"version":1,"item":"1","step":0,"repeat":0,"lane_a":"l1","lane_b":"l2","winner":"flip","judge":"j",'
+        '"criterion":"overall","reasons":["r1","r2"],"cost":0.5}'
+    )
+    old = verdict_from_json(json.loads(line))
+    assert old == Verdict("1", 0, 0, "l1", "l2", "flip", "j", "overall", ("r1", "r2"), 0.5)
+    assert old.preferred == ("", "")
 
 
 @settings(max_examples=20, deadline=None)

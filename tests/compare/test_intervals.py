@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatlab.compare.intervals import (
@@ -16,12 +16,15 @@ from chatlab.compare.intervals import (
     sign_p,
     student_p,
     student_quantile,
+    unanimous_interval,
+    unanimous_p,
     wilson,
 )
 from tests.compare.peers import scipy
 
 
 @pytest.mark.heavy
+@settings(deadline=None)  # the first case imports SciPy
 @given(st.floats(-30, 30), st.integers(1, 1500))
 def test_students_t_is_scipys(t: float, df: int) -> None:
     # Above 1000 degrees it is the normal, which is off by less than 0.0004 there.
@@ -51,6 +54,18 @@ def test_shares_are_judged_as_scipys_binomial_test_does(case: tuple[int, int]) -
     assert interval is not None
     low, high = theirs.proportion_ci(method="wilson")
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-12)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("units", [5, 6, 20])
+def test_what_all_units_say_is_judged_as_by_clopper_and_pearson_and_the_sign_test(units: int) -> None:
+    theirs = scipy.stats.binomtest(units, units)
+    low, high = theirs.proportion_ci(method="exact")
+    interval = unanimous_interval(1.0, units, 0.0, 1.0)
+    assert (interval.low, interval.high) == pytest.approx((low, high))
+    assert unanimous_p(1.0, units, 1.0) == unanimous_p(-1.0, units, 1.0) == pytest.approx(theirs.pvalue)
+    assert unanimous_interval(1.0, units, -1.0, 1.0).covers(0) is (units < 6)
+    assert unanimous_interval(0.0, units, -1.0, 1.0).covers(0) and unanimous_p(0.0, units, 1.0) == 1.0
 
 
 def test_no_trials_have_no_share() -> None:

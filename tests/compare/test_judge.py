@@ -65,6 +65,7 @@ def test_a_verdict_costs_what_both_questions_cost() -> None:
     replies = (Reply("first", "r1"), Reply("second", "r2"))
     found = verdict(("i", 0, 1), "A", "B", replies, judge="j", criterion="tone", costs=(0.25, 0.5))
     assert (found.winner, found.cost, found.reasons, found.repeat) == ("A", 0.75, ("r1", "r2"), 1)
+    assert found.preferred == ("first", "second")
     unknown = verdict(("i", 0, 1), "A", "B", replies, judge="j", criterion="tone", costs=(0.25, None))
     assert unknown.cost is None
 

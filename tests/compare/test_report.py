@@ -16,7 +16,7 @@ import pytest
 from chatlab.compare.judgements import from_votes
 from chatlab.compare.ranking import rank
 from chatlab.compare.report import report, session_report
-from chatlab.compare.results import Vote
+from chatlab.compare.results import Check, Lane, Vote
 from chatlab.compare.results_json import compared_from_json
 from chatlab.compare.session import Session
 from chatlab.compare.session_entries import Opened, SessionError
@@ -141,6 +141,50 @@ def test_the_ranking_is_that_of_one_criterion_and_source_at_a_time() -> None:
     assert "overall: ranking by the judge's verdicts" in page.text
 
 
+def test_a_lane_that_nobody_judged_is_named_in_the_ranking_as_such() -> None:
+    whole = comparison()
+    page = Page(report(replace(whole, lanes=(*LANES, Lane("l3", "down", "Always down")))))
+    assert page.text.count("Without any judgement, and so without a place: Always down.") == 2
+    assert "Always downnever judged" in page.text and "2 lanes, 8 prompts judged" in page.text
+    assert "groups with none between them" not in page.text
+
+
+def test_a_judge_that_likes_the_longer_or_the_first_answer_is_told_by_the_audit() -> None:
+    whole = comparison(8)
+    results = tuple(
+        replace(one, turn=replace(one.turn, answer=(TextPart("long " * (9 if one.lane == "l1" else 2)),)))
+        for one in whole.results
+    )
+    held, flipped = ("first", "second"), ("first", "first")
+    verdicts = tuple(replace(one, winner="l1", preferred=held) for one in whole.verdicts)
+    made = report(replace(whole, results=results, verdicts=verdicts, votes=()))
+    assert (
+        "Length (a prompt counts once): in 8 of 8, most preferences were for an answer that was longer "
+        "(100%, 95 % interval 68% to 100%, p = 0.0078)." in Page(made).text
+    )
+    assert "Order: no preference tells; neither 8, unknown 0. 0 of 8 verdicts flipped" in Page(made).text
+    verdicts = tuple(replace(one, winner="flip", preferred=flipped) for one in whole.verdicts)
+    text = Page(report(replace(whole, results=results, verdicts=verdicts, votes=()))).text
+    assert (
+        "Order (a prompt counts once): in 8 of 8, most preferences were for an answer that was shown first"
+        in text
+    )
+    assert "8 of 8 verdicts flipped with the order." in text
+    old = Page(report(replace(whole, votes=()))).text
+    assert "Order: no preference tells; neither 0, unknown 8. 1 of 8 verdicts flipped with the order." in old
+
+
+def test_the_length_of_a_conversation_is_that_of_all_its_answers() -> None:
+    whole = comparison(1)
+    last = tuple(
+        replace(one, step=1, turn=replace(one.turn, answer=(TextPart("x" * size),)))
+        for one, size in zip(whole.results, (5, 500), strict=True)
+    )
+    made = report(replace(whole, mode=None, session="", results=(*whole.results, *last)), "votes")
+    for row in csv.DictReader(io.StringIO(made)):
+        assert int(row["length_b"]) - int(row["length_a"]) > 480, row["source"]
+
+
 def test_a_changed_vote_counts_once() -> None:
     whole = comparison(1)
     first = whole.votes[0]
@@ -157,6 +201,20 @@ def test_repeats_are_shown_and_noise_is_called_noise() -> None:
     page = Page(report(replace(whole, results=(*whole.results, *again), repeats=2, votes=(), verdicts=())))
     assert "Repeat 2 of 2" in page.text and "Spread over repeats" in page.text
     assert "answers that pass: not distinguishable, since" in page.text
+
+
+def test_six_checks_passed_of_six_against_none_have_an_interval_of_some_width() -> None:
+    whole = comparison(6, votes=(), verdicts=())
+    results = tuple(
+        replace(
+            one,
+            turn=replace(one.turn, status="finished"),
+            checks=(Check("right", one.lane == "l1", float(one.lane == "l1")),),
+        )
+        for one in whole.results
+    )
+    said = "GPT mini is more often right than Qwen by 1 of 1 (95 % interval 0.0815 of 1 to 1 of 1; 6 prompts)"
+    assert said in Page(report(replace(whole, results=results))).text
 
 
 def test_the_messages_of_one_conversation_are_one_observation() -> None:

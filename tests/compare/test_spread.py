@@ -13,7 +13,7 @@ from chatlab.compare.intervals import FEWEST
 from chatlab.compare.spread import Measure, Measurement, _resampled, spread
 
 TIME = Measure("first token", "s", lower="faster", higher="slower")
-SCORE = Measure("score", "", lower="worse", higher="better", centre="mean")
+SCORE = Measure("score", "", lower="worse", higher="better", centre="mean", range=(0.0, 1.0))
 
 
 def timed(
@@ -57,6 +57,26 @@ def test_the_sentence_says_who_by_how_much_and_how_sure() -> None:
     given = [Measurement(lane, str(n), value) for n in range(20) for lane, value in (("a", 2.5), ("b", 1.0))]
     (found,) = spread(given, TIME).differences
     assert str(found) == "a is slower than b by 1.5 s (95 % interval 1.5 s to 1.5 s; 20 prompts)"
+
+
+@pytest.mark.parametrize(("prompts", "repeats"), [(6, 1), (6, 20), (1, 6)])
+def test_six_right_answers_of_six_are_not_sure_of_the_seventh(prompts: int, repeats: int) -> None:
+    given = [
+        Measurement(lane, str(n), value)
+        for n in range(prompts)
+        for lane, value in (("a", 1.0), ("b", 0.0), ("c", 1.0))
+        for _ in range(repeats)
+    ]
+    best, worst, _ = spread(given, SCORE).lanes
+    assert best.interval is not None and worst.interval is not None
+    assert (best.interval.low, best.interval.high) == pytest.approx((0.541, 1.0), abs=0.001)
+    assert (worst.interval.low, worst.interval.high) == pytest.approx((0.0, 0.459), abs=0.001)
+    (found,) = spread([one for one in given if one.lane != "c"], SCORE).differences
+    assert found.interval is not None and found.distinguishable
+    assert (found.p, found.interval.low) == pytest.approx((2 * 0.5**6, 0.0816), abs=0.001)
+    alike = {(two.a, two.b): two for two in spread(given, SCORE).differences}["a", "c"]
+    assert alike.interval is not None and alike.interval.high == pytest.approx(0.459, abs=0.001)
+    assert str(alike) == "a and c are not distinguishable: the interval of their difference covers zero"
 
 
 def test_a_difference_within_the_noise_is_not_distinguishable() -> None:

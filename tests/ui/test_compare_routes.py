@@ -227,6 +227,10 @@ def test_votes_change_until_the_next_message_and_come_to_a_ranking(me: Person) -
     (tone,) = asked.get("/ranking")["criteria"]
     assert tone["criterion"] == "tone"
     assert {row["lane"] for row in tone["rows"]} == {"Alpha", "Beta"}
+    asked.post("/lanes", {"backend": "gamma", "label": "Late"})
+    (tone,) = asked.get("/ranking")["criteria"]
+    assert {row["lane"] for row in tone["rows"]} == {"Alpha", "Beta"}
+    assert "Without any judgement, and so without a place: Late." in tone["notes"]
     asked.ask("two")
     status, sentence = me.refused("POST", f"{asked.path}/votes", ballot)
     assert (status, sentence) == (409, "a vote can be given and changed until the next message only")
