@@ -26,7 +26,7 @@ from chatlab.compare.checks import CheckSpec, WrongCheck, parse_check
 from chatlab.compare.dispatch import Limit
 from chatlab.compare.judge import UNCLEAR
 from chatlab.compare.lanes import new_lane
-from chatlab.compare.prompts import Item, PromptsError, load_items, read_items
+from chatlab.compare.prompts import Accepted, Item, PromptsError, load_items, read_items
 from chatlab.compare.report import report
 from chatlab.compare.results import Lane
 from chatlab.compare.run_folder import (
@@ -117,7 +117,9 @@ def _plan(lab: Lab, path: Path | None, options: Options, before: Plan | None) ->
     if options.lanes is not None or lanes is None:
         lanes = _lanes(lab, options.lanes)
     if options.prompts is not None or items is None:
-        items = _items(options.prompts)
+        items = _items(
+            options.prompts, {lane.label: entry(lab, lane.backend).capabilities.parameters for lane in lanes}
+        )
     checks = tuple(_check(said) for said in options.checks)
     compare = lab.config.compare if lab.config is not None else None
     judge = options.judge or (before.judge if before else None)
@@ -191,12 +193,12 @@ def _lane(name: str, configured: Sequence[str | CompareLane]) -> str | CompareLa
     return name
 
 
-def _items(prompts: str | None) -> tuple[Item, ...]:
+def _items(prompts: str | None, accepted: Accepted) -> tuple[Item, ...]:
     if prompts is None:
         raise click.UsageError("name the file with the prompts: --prompts FILE")
     if prompts == "-":
-        return tuple(read_items(read_stdin(), "standard input"))
-    return tuple(load_items(Path(prompts)))
+        return tuple(read_items(read_stdin(), "standard input", accepted))
+    return tuple(load_items(Path(prompts), accepted))
 
 
 def _check(said: str) -> CheckSpec:

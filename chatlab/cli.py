@@ -247,7 +247,11 @@ def record(targets: tuple[str, ...], named: tuple[str, ...], **options: Any) -> 
     help="What is compared: backends by name, addresses, or labels of compare.lanes, also as BACKEND@LABEL; "
     "all of compare.lanes if not given.",
 )
-@click.option("--prompts", metavar="FILE", help="Prompts as text, .jsonl or .csv; - is standard input.")
+@click.option(
+    "--prompts",
+    metavar="FILE",
+    help="Prompts as text, .jsonl or .csv; - is standard input, text or JSON lines.",
+)
 @click.option("--repeats", type=click.IntRange(1, 20), metavar="K", help="How often each is asked a lane.")
 @click.option(
     "--concurrency",

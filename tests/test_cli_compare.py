@@ -176,6 +176,16 @@ def test_mistakes_of_the_prompts_are_said_with_their_lines() -> None:
     ]
 
 
+def test_parameters_that_a_lane_would_fail_at_are_said_before_anything_is_asked() -> None:
+    prompt = '{"prompt": "x", "parameters": {"max_tokens": -4, "max_token": 3}}\n'
+    done = run("lab.yaml", "--prompts", "-", "--out", "run", input=prompt)
+    assert done.exit_code == 1 and not Path("run").exists()
+    assert done.stderr.splitlines() == [
+        "chatlab: standard input:1: the parameter max_tokens should be at least 1 (lane a, hot)",
+        "chatlab: standard input:1: unknown parameter 'max_token', did you mean max_tokens?",
+    ]
+
+
 def test_a_folder_with_a_run_is_left_alone() -> None:
     asked()
     before = Path("run/run.json").read_bytes()
