@@ -15,13 +15,13 @@ from pathlib import Path
 import click
 
 from chatlab._cli_chat import read_stdin
-from chatlab._cli_compare_show import print_summary, summary_json, watch
+from chatlab._cli_compare_show import money, print_summary, summary_json, watch
 from chatlab._cli_errors import BUDGET, FAILED, INTERRUPTED, OK, say
 from chatlab._cli_target import config_of, default_config, entry, is_address, open_lab
 from chatlab._cli_transfer import replaced
 from chatlab.compare.batch import JUDGE, Batch, Progress
 from chatlab.compare.batch_store import BatchStore, make_comparison
-from chatlab.compare.budget import Budget, max_tokens
+from chatlab.compare.budget import FIRST_OUTPUT, Budget, max_tokens
 from chatlab.compare.checks import CheckSpec, WrongCheck, parse_check
 from chatlab.compare.dispatch import Limit
 from chatlab.compare.judge import UNCLEAR
@@ -263,7 +263,10 @@ def _say_budget(budget: float | None, plan: Plan, entries: Mapping[str, Entry], 
         if one.config.prices is not None and max_tokens(one, given) is None
     ]
     if guessed:
-        say(f"without max_tokens the budget rests on the longest answer seen so far: {', '.join(guessed)}")
+        say(
+            "without max_tokens the budget counts an answer as twice the longest so far, or as "
+            f"{FIRST_OUTPUT} tokens before the first: {', '.join(guessed)}"
+        )
 
 
 async def _run(
@@ -351,8 +354,8 @@ def _report(folder: RunFolder, options: Options, budget: Budget, batch: Batch, *
         file.write(report(found))
     if not whole:
         say(
-            f"the budget of {budget.limit:g} has no room for another call ({budget.spent:.4f} are spent); "
-            f"chatlab compare --resume {folder.path} --budget X goes on"
+            f"the budget of {budget.limit:g} has no room for another call: {money(budget.spent)} are spent"
+            f"{_next_call(folder.plan, batch)}; chatlab compare --resume {folder.path} --budget X goes on"
         )
         return BUDGET
     failed = [one for one in folder.results.values() if one.turn.status != "finished"]
@@ -365,3 +368,11 @@ def _report(folder: RunFolder, options: Options, budget: Budget, batch: Batch, *
         )
         return FAILED
     return OK
+
+
+def _next_call(plan: Plan, batch: Batch) -> str:
+    if batch.no_room is None:
+        return ""
+    who, most = batch.no_room
+    label = next((f"the lane {lane.label}" for lane in plan.lanes if lane.id == who), "the judge")
+    return f", and the next call of {label} may cost {money(most)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -16,6 +17,12 @@ from rich.text import Text
 from chatlab.compare.results import Compared, Lane, Result, Verdict
 from chatlab.compare.summary import LaneSummary, Times, differences, judged, summarise
 from chatlab.ui.terminal_text import one_line
+
+
+def money(value: float) -> str:
+    """An amount with four decimals, and with as many more as a small one needs for two digits."""
+    decimals = 4 if value <= 0 else max(4, 1 - math.floor(math.log10(value)))
+    return f"{value:.{decimals}f}"
 
 
 class Watch(Protocol):
@@ -54,7 +61,7 @@ class Count:
         if not self._priced:
             return ""
         estimate = self.cost / self._priced * max(self.whole, self.done)
-        return f"cost {self.cost:.4f}, about {estimate:.4f} in all"
+        return f"cost {money(self.cost)}, about {money(estimate)} in all"
 
     @property
     def line(self) -> str:
@@ -195,7 +202,7 @@ _COLUMNS = (
     ("total s (p95)", lambda one: _seconds(one.total)),
     ("tokens in", lambda one: _number(one.tokens_in)),
     ("tokens out", lambda one: _number(one.tokens_out)),
-    ("cost", lambda one: _number(one.cost, ".4f")),
+    ("cost", lambda one: "-" if one.cost is None else money(one.cost)),
 )
 
 

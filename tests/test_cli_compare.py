@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from chatlab._cli_compare_show import money
 from chatlab.cli import main
 from chatlab.compare.checks import function_of
 from tests.compare.upstream import Upstream
@@ -113,9 +114,13 @@ def test_the_budget_ends_a_run_with_a_code_of_its_own() -> None:
     done = asked("--lanes", "a,b", "--budget", "1.5", "--concurrency", "1")
     assert done.exit_code == 5
     assert "outside the budget, for want of prices: a" in done.stderr
-    assert "the budget of 1.5 has no room for another call (1.0000 are spent)" in done.stderr
+    assert (
+        "the budget of 1.5 has no room for another call: 1.0000 are spent, and the next call of the lane B "
+        "may cost 1.0000; chatlab compare --resume run --budget X goes on\n" in done.stderr
+    )
+    assert done.stdout.splitlines()[1].split()[:2] == ["a", "2"], "what costs nothing is asked all the same"
     again = run("--resume", "run")
-    assert again.exit_code == 5 and len(lines()) < 4, "going on is no reason to spend more"
+    assert again.exit_code == 5 and len(lines()) == 3, "going on is no reason to spend more"
     done = run("--resume", "run", "--budget", "2")
     assert done.exit_code == 0 and len(lines()) == 4
     assert json.loads(Path("run/run.json").read_text())["budget"] == 2
@@ -142,7 +147,7 @@ def test_a_budget_that_holds_for_nothing_or_by_a_guess_is_said() -> None:
     done = asked("--lanes", "a", "--budget", "1")
     assert done.exit_code == 2 and "no lane has prices" in done.stderr
     Path("lab.yaml").write_text(CONFIG.replace("parameters: {max_tokens: 4}, ", ""))
-    assert "rests on the longest answer seen so far: B" in asked("--lanes", "b", "--budget", "1").stderr
+    assert "or as 4096 tokens before the first: B" in asked("--lanes", "b", "--budget", "1").stderr
 
 
 @pytest.mark.parametrize(
@@ -163,6 +168,16 @@ def test_what_is_wrong_is_said_before_anything_is_asked(args: list[str], code: i
     done = asked(*args)
     assert (done.exit_code, done.stdout) == (code, "") and word in done.stderr
     assert not Path("run").exists()
+
+
+def test_small_money_is_said_with_enough_digits() -> None:
+    assert [money(amount) for amount in (0, 12.5, 0.0123, 0.000012, 0.0000996)] == [
+        *("0.0000", "12.5000", "0.0123", "0.000012", "0.000100"),
+    ]
+    Path("lab.yaml").write_text(CONFIG.replace("output: 250000", "output: 0.25"))
+    done = asked("--lanes", "b")
+    assert "B: 2 of 2, cost 0.0000020, about 0.0000020 in all" in done.stderr
+    assert done.stdout.splitlines()[1].split()[-1] == "0.0000020"
 
 
 def test_mistakes_of_the_prompts_are_said_with_their_lines() -> None:

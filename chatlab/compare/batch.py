@@ -89,6 +89,11 @@ class Batch:
             return False
         return self._judge is None or await self._dispatcher.run(self._judgements(self._judge))
 
+    @property
+    def no_room(self) -> tuple[str, float] | None:
+        """Whose call the budget had no room for last, a lane's id or `JUDGE`, and the most it may cost."""
+        return self._dispatcher.no_room
+
     def calls_left(self) -> int:
         """How many answers are still to be asked for."""
         left = 0
