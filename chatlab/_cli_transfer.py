@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
@@ -91,10 +92,16 @@ def import_(config: str, file: str, *, owner: str | None) -> int:
 
 
 async def _import(config: str, source: BinaryIO, name: str, owner: str | None) -> int:
+    from chatlab.store import now
     from chatlab.transfer import import_file
 
+    wanted = load_config(config_of(config)).storage
+    keep_days = wanted.keep_days if wanted else None
     async with opened(config) as storage:
-        done = await import_file(storage.store, storage.files, await _owner(storage, owner), source, name)
+        done = await import_file(
+            *(storage.store, storage.files, await _owner(storage, owner), source, name),
+            unused_since=None if keep_days is None else now() - timedelta(days=keep_days),
+        )
     for problem in done.problems:
         say(str(problem))
     sessions = f" and {count(done.comparisons, 'comparison session')}" if done.comparisons else ""
@@ -104,6 +111,12 @@ async def _import(config: str, source: BinaryIO, name: str, owner: str | None) -
     if done.already:
         said += f"; {done.already} had been there already"
     click.echo(said, err=True)
+    if done.unused:
+        say(
+            f"{done.unused} of what was imported will be removed by a server within minutes, or by "
+            f"'chatlab db prune', as not written to for {count(keep_days or 0, 'day')}: raise "
+            "storage.keep_days, or pin it"
+        )
     return FAILED if done.problems else OK
 
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from chatlab._transfer_json import turn_from_json
@@ -37,6 +38,10 @@ class ConversationDraft:
     def title(self) -> str:
         """What it is called."""
         return self.conversation.title
+
+    def unused_since(self, moment: datetime) -> bool:
+        """Whether retention from this moment on would remove it, as `Store.purge` does."""
+        return not self.conversation.pinned and self.conversation.updated < moment
 
     def add(self, value: Mapping[str, Any]) -> None:
         """Takes up a line of it. Raises ValueError with a sentence."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from chatlab._transfer_drafts import OwnFiles, require_tree
@@ -117,6 +118,11 @@ class SessionDraft:
     def turns(self) -> list[StoredTurn]:
         """Those of all lanes."""
         return [turn for _, turns in self.lanes for turn in turns]
+
+    def unused_since(self, moment: datetime) -> bool:
+        """Whether retention from this moment on would remove it, as `Store.purge` does."""
+        written = (self.comparison.updated, *(lane.updated for lane, _ in self.lanes))
+        return max(written) < moment and not any(lane.pinned for lane, _ in self.lanes)
 
     def add(self, value: Mapping[str, Any]) -> None:
         """Takes up a line of it. Raises ValueError with a sentence."""

@@ -432,7 +432,8 @@ def import_(config: str, file: str, owner: str | None) -> None:
 @main.command(short_help="Look after the database.", epilog=_DEFAULT)
 @click.argument("action", type=click.Choice(["upgrade", "current", "check", "prune", "owners"]))
 @click.argument("config", required=False)
-def db(action: Any, config: str | None) -> None:
+@click.option("--dry-run", is_flag=True, help="With prune: say how much would go, and remove nothing.")
+def db(action: Any, config: str | None, dry_run: bool) -> None:
     """Look after the database of a configuration.
 
     \b
@@ -447,4 +448,4 @@ def db(action: Any, config: str | None) -> None:
     """
     from chatlab._cli_db import db as run
 
-    raise click.exceptions.Exit(run(action, config))
+    raise click.exceptions.Exit(run(action, config, dry_run=dry_run))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,11 @@ def test_a_comparison_session_is_exported_whoevers_it_is_and_with_all_that_its_o
     again = run("import", "lab.yaml", "-", "--owner", "local", input=written)
     assert again.stderr == "imported 0 conversations with 0 turns; 1 had been there already\n"
     assert "A run" in run("export", "lab.yaml").stdout
+    older = re.sub('"updated":"20..', '"updated":"1999', written)
+    assert (
+        " 1 of what was imported will be removed by a server"
+        in run(*("import", "lab.yaml", "-", "--owner", "bob"), input=older).stderr
+    )
     both = run("export", "lab.yaml", "--comparison", id, "--conversation", id)
     assert both.exit_code == USAGE and "not both" in both.stderr
     missing = run("export", "lab.yaml", "--comparison", "nosuch")
@@ -126,11 +132,27 @@ def test_prune_removes_what_is_too_old_and_keeps_the_rest(folder: Path) -> None:
     lines = [json.loads(line) for line in run("export", "lab.yaml").stdout.splitlines()]
     lines[1] |= {"id": "old", "updated": "2020-01-01T00:00:00+00:00", "head": None}
     Path("old.jsonl").write_text("\n".join(map(json.dumps, lines[:2])))
-    assert run("import", "lab.yaml", "old.jsonl").exit_code == OK
+    done = run("import", "lab.yaml", "old.jsonl")
+    assert done.exit_code == OK and done.stderr.endswith(
+        "chatlab: 1 of what was imported will be removed by a server within minutes, or by 'chatlab db "
+        "prune', as not written to for 30 days: raise storage.keep_days, or pin it\n"
+    )
+    assert _titles(folder) == 2
+    why = "(deleted before, or unpinned and not written to for 30 days)"
+    what = f"1 conversation and 0 comparison sessions {why}, and"
+    done = run("db", "prune", "lab.yaml", "--dry-run")
+    assert (done.exit_code, done.stdout) == (
+        OK,
+        f"would remove {what} attachments that nothing names any more\n",
+    )
     assert _titles(folder) == 2
     done = run("db", "prune", "lab.yaml")
-    assert done.exit_code == OK and "30 days; 0 attachments" in done.stdout
+    assert (done.exit_code, done.stdout) == (OK, f"removed {what} 0 attachments\n")
     assert _titles(folder) == 1
+    Path("lab.yaml").write_text("backends: {a: {kind: echo}}\nstorage: {keep_days: 1}\n")
+    assert "written to for 1 day)" in run("db", "prune", "lab.yaml").stdout
+    refused = run("db", "owners", "lab.yaml", "--dry-run")
+    assert refused.exit_code == USAGE and "--dry-run is of prune" in refused.stderr
 
 
 def _titles(folder: Path) -> int:
