@@ -56,7 +56,7 @@ class Options:
     lanes: str | None
     prompts: str | None
     repeats: int | None
-    concurrency: int
+    concurrency: int | None
     lane_concurrency: tuple[str, ...]
     rpm: tuple[str, ...]
     judge: str | None
@@ -90,7 +90,7 @@ def compare(config: str | None, options: Options) -> int:
         if one is not None:
             one.backend()  # said to be not ready before anything is asked or written
     _say_budget(plan.budget, plan, entries, judge)
-    limits = _limits(options, plan.lanes)
+    limits = _limits(plan)
     folder = options.resume or options.out or Path(f"compare-{datetime.now().astimezone():%Y%m%d-%H%M%S}")
     if before is None and (folder / "run.json").exists():
         raise click.UsageError(f"{folder} has a run already: --resume {folder} goes on with it")
@@ -142,13 +142,22 @@ def _plan(lab: Lab, path: Path | None, options: Options, before: Plan | None) ->
         settings={name: settings_of(entry(lab, name)) for name in sorted(used)},
         config=None if path is None else str(path.resolve()),
         budget=_budget(options.budget, before),
+        concurrency=options.concurrency or 4,
+        lane_concurrency=options.lane_concurrency,
+        rpm=options.rpm,
     )
     if before is not None:
         refuse_differences(before, plan)
         for spec in before.checks:
             if spec.kind == "python":
                 _check(f"python:{spec.value}")  # said before anything is asked, if it is not there any more
-        return replace(before, budget=plan.budget)
+        return replace(
+            before,
+            budget=plan.budget,
+            concurrency=options.concurrency or before.concurrency,
+            lane_concurrency=options.lane_concurrency or before.lane_concurrency,
+            rpm=options.rpm or before.rpm,
+        )
     for spec in plan.checks:
         if spec.needs_expected and all(item.expected is None for item in items):
             raise click.UsageError(f"the check {spec.name} needs an expected answer, and no prompt has one")
@@ -208,16 +217,16 @@ def _check(said: str) -> CheckSpec:
         raise click.UsageError(f"--check {said}: {exc}") from exc
 
 
-def _limits(options: Options, lanes: Sequence[Lane]) -> dict[str, Limit]:
+def _limits(plan: Plan) -> dict[str, Limit]:
     known = {JUDGE: [JUDGE]}
-    for lane in lanes:
+    for lane in plan.lanes:
         for name in {lane.label, lane.backend, f"{lane.backend}@{lane.label}"}:
             known.setdefault(name, []).append(lane.id)
-    everybody = [JUDGE, *(lane.id for lane in lanes)]
+    everybody = [JUDGE, *(lane.id for lane in plan.lanes)]
     found: dict[str, Limit] = dict.fromkeys(everybody, Limit())
     for option, said in (
-        *(("--lane-concurrency", said) for said in options.lane_concurrency),
-        *(("--rpm", said) for said in options.rpm),
+        *(("--lane-concurrency", said) for said in plan.lane_concurrency),
+        *(("--rpm", said) for said in plan.rpm),
     ):
         name, equals, value = said.rpartition("=")
         whose = known.get(name) if equals else everybody
@@ -289,7 +298,7 @@ async def _run(
                 say(f"the store gets nothing of this run: {exc}")
         folder = RunFolder(where) if before is not None else RunFolder.make(where, plan)
         opened.callback(folder.close)
-        if before is not None and plan.budget != before.budget:
+        if before is not None and plan != before:
             write_plan(where, plan)
         keep = None
         if storage is not None and plan.comparison is not None:
@@ -305,7 +314,7 @@ async def _run(
                 entries,
                 judge,
                 budget,
-                concurrency=options.concurrency,
+                concurrency=plan.concurrency,
                 limits=limits,
                 retry_failed=options.retry_failed,
                 store=keep,

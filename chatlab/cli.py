@@ -255,11 +255,9 @@ def record(targets: tuple[str, ...], named: tuple[str, ...], **options: Any) -> 
 @click.option("--repeats", type=click.IntRange(1, 20), metavar="K", help="How often each is asked a lane.")
 @click.option(
     "--concurrency",
-    default=4,
-    show_default=True,
     type=click.IntRange(min=1),
     metavar="N",
-    help="Calls at once, over all lanes.",
+    help="Calls at once, over all lanes; 4 if not given.",
 )
 @click.option(
     "--lane-concurrency",
@@ -299,7 +297,7 @@ def record(targets: tuple[str, ...], named: tuple[str, ...], **options: Any) -> 
     "--resume",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Go on with the run in this folder; what it has is not asked for again.",
+    help="Go on with the run in this folder, within its limits; what it has is not asked for again.",
 )
 @click.option("--retry-failed", is_flag=True, help="With --resume: ask again for answers that failed.")
 @click.option(

@@ -126,6 +126,20 @@ def test_the_budget_ends_a_run_with_a_code_of_its_own() -> None:
     assert json.loads(Path("run/run.json").read_text())["budget"] == 2
 
 
+async def test_going_on_keeps_the_limits_unless_they_are_named_anew(upstream: Upstream) -> None:
+    model = f'{{kind: openai, base_url: "{upstream.front.url}/v1", model: m1}}'
+    Path("lab.yaml").write_text(f"storage: none\nbackends:\n  m1: {model}\n")
+    Path("p.txt").write_text("".join(f"prompt {n}\n" for n in range(6)))
+    limits = ("--concurrency", "3", "--lane-concurrency", "m1=2", "--rpm", "m1=6000")
+    upstream.fails = lambda body: True
+    await asyncio.to_thread(asked, "--lanes", "m1", *limits)
+    upstream.fails, upstream.seconds = lambda body: False, 0.1
+    done = await asyncio.to_thread(run, "--resume", "run", "--retry-failed", "--rpm", "m1=9000")
+    assert done.exit_code == 0 and upstream.at_once["m1"] == 2
+    plan = json.loads(Path("run/run.json").read_text())
+    assert [plan[name] for name in ("concurrency", "lane_concurrency", "rpm")] == [3, ["m1=2"], ["m1=9000"]]
+
+
 def test_a_budget_can_be_lifted() -> None:
     assert asked("--lanes", "a,b", "--budget", "0").exit_code == 5
     assert run("--resume", "run", "--budget", "inf").exit_code == 0 and len(lines()) == 4
