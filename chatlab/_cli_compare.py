@@ -359,7 +359,7 @@ def _report(folder: RunFolder, options: Options, budget: Budget, batch: Batch, *
             click.echo(f"the judge's agreement with people: chatlab report {folder.path} --votes FILE")
         click.echo(f"results: {folder.path / 'results.jsonl'}")
         click.echo(f"report: {page}")
-    with replaced(page) as file:
+    with replaced(page, 0o666) as file:  # as what stands beside it
         file.write(report(found))
     if not whole:
         say(

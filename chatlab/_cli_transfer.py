@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
@@ -72,15 +72,19 @@ async def _export(
 
 
 @contextmanager
-def replaced(output: Path) -> Iterator[TextIO]:
-    """A file beside it that takes its place at the end: an export that fails leaves an older one whole."""
-    handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
+def replaced(output: Path, mode: int = 0o600) -> Iterator[TextIO]:
+    """A file beside it that takes its place at the end: an export that fails leaves an older one whole.
+
+    mode: who may read it, under the umask; what was stored is its owner's alone, as the database is.
+    """
+    beside = output.with_name(f".{output.name}.{secrets.token_hex(4)}")
     try:
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             yield file
-        Path(name).replace(output)
+        beside.replace(output)
     finally:
-        Path(name).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
 
 
 def import_(config: str, file: str, *, owner: str | None) -> int:

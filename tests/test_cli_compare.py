@@ -70,6 +70,8 @@ def test_lanes_of_the_configuration_are_compared_and_a_table_is_shown() -> None:
     assert "seed 7" in done.stderr and "a: 2 of 2\n" in done.stderr
     assert json.loads(Path("run/run.json").read_text())["seed"] == 7
     assert len(lines()) == 4
+    modes = {path.name: path.stat().st_mode for path in Path("run").iterdir()}
+    assert modes["report.html"] == modes["results.jsonl"]
 
 
 @pytest.mark.parametrize(
