@@ -12,7 +12,7 @@ import click
 
 from chatlab._cli_errors import FAILED, OK, say
 from chatlab._cli_target import config_of
-from chatlab._cli_transfer import count, opened
+from chatlab._cli_transfer import count, nothing_yet, opened
 from chatlab.config import Storage
 from chatlab.config_file import load_config
 from chatlab.ui.terminal_text import one_line
@@ -25,6 +25,8 @@ _STATES = {
     "ahead": "the database was written by a newer chatlab: install that one, or go back to a backup",
     "differs": "the tables are not what this version makes: somebody changed them",
 }
+
+_NOBODY = "nobody has conversations or comparison sessions yet"
 
 
 def db(action: Action, config: str | None, *, dry_run: bool) -> int:
@@ -109,8 +111,15 @@ async def _prune(config: str | None, *, dry_run: bool) -> int:
 
 
 async def _owners(config: str | None) -> int:
-    async with opened(config) as storage:
-        for owner in await storage.store.owners():
+    path = config_of(config)
+    if await nothing_yet(path):
+        say(_NOBODY)
+        return OK
+    async with opened(str(path)) as storage:
+        owners = await storage.store.owners()
+        if not owners:
+            say(_NOBODY)
+        for owner in owners:
             click.echo(
                 f"{one_line(owner.owner)}\t{count(owner.conversations, 'conversation')}\t"
                 f"{count(owner.turns, 'turn')}\t{count(owner.comparisons, 'comparison session')}\t"

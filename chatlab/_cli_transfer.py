@@ -17,6 +17,7 @@ import click
 from chatlab._cli_errors import FAILED, OK, say
 from chatlab._cli_target import config_of
 from chatlab.config_file import load_config
+from chatlab.errors import did_you_mean
 from chatlab.ui.terminal_text import Cleaner
 
 if TYPE_CHECKING:
@@ -53,10 +54,13 @@ async def _export(
 ) -> None:
     from chatlab.transfer import export
 
-    async with opened(config) as storage:
+    path = config_of(config)
+    if await nothing_yet(path):
+        raise click.UsageError(_NOBODY)
+    async with opened(str(path)) as storage:
         if comparison is not None and owner is None:
             owner = await storage.store.owner_of_comparison(comparison)
-        whose = await _owner(storage, owner)
+        whose = await _owner(storage, owner, new=False)
         pieces = export(
             storage.store, storage.files, whose, conversation, comparison=comparison, format=format
         )
@@ -103,7 +107,7 @@ async def _import(config: str, source: BinaryIO, name: str, owner: str | None) -
     keep_days = wanted.keep_days if wanted else None
     async with opened(config) as storage:
         done = await import_file(
-            *(storage.store, storage.files, await _owner(storage, owner), source, name),
+            *(storage.store, storage.files, await _owner(storage, owner, new=True), source, name),
             unused_since=None if keep_days is None else now() - timedelta(days=keep_days),
         )
     for problem in done.problems:
@@ -136,14 +140,34 @@ async def opened(config: str | None) -> AsyncIterator[Storage]:
         yield storage
 
 
-async def _owner(storage: Storage, named: str | None) -> str:
-    """The owner who was named, or the only one who has chats, or the only one there is."""
-    if named is not None:
-        return named
+async def nothing_yet(path: Path) -> bool:
+    """Whether a configuration's database is not there, or has no tables yet. Asking makes neither."""
+    from chatlab.store import schema_state
+
+    wanted = load_config(path).storage
+    return wanted is not None and await schema_state.current(wanted.url, Path()) is None
+
+
+_NOBODY = "nobody has conversations yet, so there is nothing to export"
+
+
+async def _owner(storage: Storage, named: str | None, *, new: bool) -> str:
+    """The owner who was named, or the only one who has chats, or the only one there is. new: who was named need
+    not have anything yet. Raises UsageError."""
     owners = await storage.store.owners()
+    if named is not None:
+        known = [one.owner for one in owners]
+        if not new and named not in known:
+            hint = did_you_mean(named, known)
+            raise click.UsageError(
+                f"no owner {named!r} has anything{hint or ':'} 'chatlab db owners' lists them"
+            )
+        return named
     owners = [one for one in owners if one.conversations] or owners
     if len(owners) == 1:
         return owners[0].owner
+    if not owners and not new:
+        raise click.UsageError(_NOBODY)
     how = "there are several owners" if owners else "nobody has conversations yet"
     raise click.UsageError(f"{how}: say whose with --owner ('chatlab db owners' lists them)")
 

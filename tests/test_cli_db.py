@@ -62,10 +62,18 @@ def test_an_export_replaces_a_file_only_if_it_is_told_to_and_only_when_it_is_who
 def test_several_owners_are_listed_and_one_is_to_be_named() -> None:
     nobody = run("export", "lab.yaml")
     assert nobody.exit_code == USAGE and "nobody has conversations yet" in nobody.stderr
+    listed = run("db", "owners", "lab.yaml")
+    assert (listed.exit_code, listed.stdout) == (OK, "") and "nobody has conversations or" in listed.stderr
+    assert not Path(".chatlab").exists(), "to ask makes no database"
+    assert run("db", "upgrade", "lab.yaml").exit_code == OK
+    assert run("db", "owners", "lab.yaml").stderr == listed.stderr
     imported("ann")
     imported("bob")
     several = run("export", "lab.yaml")
     assert several.exit_code == USAGE and "chatlab db owners" in several.stderr
+    nobody = run("export", "lab.yaml", "--owner", "anne", "-o", "out")
+    assert nobody.exit_code == USAGE and "no owner 'anne' has anything, did you mean ann?" in nobody.stderr
+    assert not Path("out").exists()
     listed = run("db", "owners", "lab.yaml").stdout.splitlines()
     assert sorted(line.split("\t")[0] for line in listed) == ["ann", "bob"]
     assert all("1 conversation\t1 turn\t" in line for line in listed)
@@ -169,6 +177,17 @@ def test_without_a_store_there_is_nothing_to_do_and_it_says_so(words: str) -> No
     rest = ["chat.json"] if words == "import" else []
     done = run(*words.split(), "none.yaml", *rest)
     assert done.exit_code == USAGE and "storage: none" in done.stderr
+
+
+def test_a_file_that_is_no_database_is_named_with_what_to_do() -> None:
+    Path("mine.txt").write_text("all my letters, and no database at all " * 100)
+    Path("lab.yaml").write_text("backends: {a: {kind: echo}}\nstorage: {url: 'sqlite:mine.txt'}\n")
+    for words in ("db owners", "export", "db check"):
+        done = run(*words.split(), "lab.yaml")
+        assert done.exit_code == FAILED and done.stderr.endswith(
+            "mine.txt is not a SQLite database: name another file in storage.url, or put a backup in its "
+            "place\n"
+        )
 
 
 def test_a_wrong_configuration_is_told_apart() -> None:
