@@ -305,10 +305,8 @@ async def _run(
             keep = BatchStore(storage.store, OWNER, storage.files)
         budget = Budget(plan.budget, folder.ledger)
         answers = plan.repeats * sum(len(item.asked) for item in plan.items)
-        pairs = len(plan.lanes) * (len(plan.lanes) - 1) // 2
-        verdicts = len(plan.items) * plan.repeats * pairs * len(plan.criteria)
         say(f"{where}: {answers} answers of each lane, seed {plan.seed}")
-        with watch(plan.lanes, list(folder.results.values()), answers, verdicts) as shown:
+        with watch(plan.lanes, list(folder.results.values()), answers) as shown:
             batch = Batch(
                 folder,
                 entries,
@@ -318,7 +316,7 @@ async def _run(
                 limits=limits,
                 retry_failed=options.retry_failed,
                 store=keep,
-                progress=Progress(shown.result, shown.verdict),
+                progress=Progress(shown.result, shown.judging, shown.verdict),
             )
             whole = await batch.run()
         if keep is not None and keep.problem is not None:

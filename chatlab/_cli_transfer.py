@@ -152,8 +152,10 @@ _NOBODY = "nobody has conversations yet, so there is nothing to export"
 
 
 async def _owner(storage: Storage, named: str | None, *, new: bool) -> str:
-    """The owner who was named, or the only one who has chats, or the only one there is. new: who was named need
-    not have anything yet. Raises UsageError."""
+    """The owner who was named, or the only one who has chats, or the only one there is.
+
+    new: who was named need not have anything yet. Raises UsageError.
+    """
     owners = await storage.store.owners()
     if named is not None:
         known = [one.owner for one in owners]

@@ -296,10 +296,18 @@ def test_a_judge_decides_and_is_counted() -> None:
     Path("lab.yaml").write_text(config + "  criteria: [tone]\n")
     done = asked("--judge", "judge")
     assert done.exit_code == 0, done.stderr
+    assert "judged: 2 of 2\n" in done.stderr
     assert "judge, tone: a 0, hot 0, tie 0, flip 2, unclear 0" in done.stdout
     assert [line["winner"] for line in lines("run/verdicts.jsonl")] == ["flip", "flip"]
     ledger = lines("run/ledger.jsonl")
     assert sum("cost" in line for line in ledger) == 4
+
+
+def test_the_judge_is_as_far_as_there_are_answers_to_judge() -> None:
+    judge = '  judge: {kind: echo, reply: \'{"winner": "first"}\'}\n  broken:'
+    Path("lab.yaml").write_text(CONFIG.replace("  broken:", judge))
+    done = asked("--lanes", "a,b,broken", "--judge", "judge")
+    assert "judged: 2 of 2\n" in done.stderr, "of six pairs, four have no answer of the lane that is broken"
 
 
 def test_the_sample_of_the_documentation_runs_without_a_key(folder: Path) -> None:
