@@ -15,18 +15,18 @@ from pathlib import Path
 import click
 
 from chatlab._cli_chat import read_stdin
-from chatlab._cli_compare_show import print_summary, summary_json, watch
+from chatlab._cli_compare_show import money, print_summary, summary_json, watch
 from chatlab._cli_errors import BUDGET, FAILED, INTERRUPTED, OK, say
 from chatlab._cli_target import config_of, default_config, entry, is_address, open_lab
 from chatlab._cli_transfer import replaced
 from chatlab.compare.batch import JUDGE, Batch, Progress
 from chatlab.compare.batch_store import BatchStore, make_comparison
-from chatlab.compare.budget import Budget, max_tokens
+from chatlab.compare.budget import FIRST_OUTPUT, Budget, max_tokens
 from chatlab.compare.checks import CheckSpec, WrongCheck, parse_check
 from chatlab.compare.dispatch import Limit
 from chatlab.compare.judge import UNCLEAR
 from chatlab.compare.lanes import new_lane
-from chatlab.compare.prompts import Item, PromptsError, load_items, read_items
+from chatlab.compare.prompts import Accepted, Item, PromptsError, load_items, read_items
 from chatlab.compare.report import report
 from chatlab.compare.results import Lane
 from chatlab.compare.run_folder import (
@@ -56,7 +56,7 @@ class Options:
     lanes: str | None
     prompts: str | None
     repeats: int | None
-    concurrency: int
+    concurrency: int | None
     lane_concurrency: tuple[str, ...]
     rpm: tuple[str, ...]
     judge: str | None
@@ -90,7 +90,7 @@ def compare(config: str | None, options: Options) -> int:
         if one is not None:
             one.backend()  # said to be not ready before anything is asked or written
     _say_budget(plan.budget, plan, entries, judge)
-    limits = _limits(options, plan.lanes)
+    limits = _limits(plan)
     folder = options.resume or options.out or Path(f"compare-{datetime.now().astimezone():%Y%m%d-%H%M%S}")
     if before is None and (folder / "run.json").exists():
         raise click.UsageError(f"{folder} has a run already: --resume {folder} goes on with it")
@@ -117,7 +117,9 @@ def _plan(lab: Lab, path: Path | None, options: Options, before: Plan | None) ->
     if options.lanes is not None or lanes is None:
         lanes = _lanes(lab, options.lanes)
     if options.prompts is not None or items is None:
-        items = _items(options.prompts)
+        items = _items(
+            options.prompts, {lane.label: entry(lab, lane.backend).capabilities.parameters for lane in lanes}
+        )
     checks = tuple(_check(said) for said in options.checks)
     compare = lab.config.compare if lab.config is not None else None
     judge = options.judge or (before.judge if before else None)
@@ -140,13 +142,22 @@ def _plan(lab: Lab, path: Path | None, options: Options, before: Plan | None) ->
         settings={name: settings_of(entry(lab, name)) for name in sorted(used)},
         config=None if path is None else str(path.resolve()),
         budget=_budget(options.budget, before),
+        concurrency=options.concurrency or 4,
+        lane_concurrency=options.lane_concurrency,
+        rpm=options.rpm,
     )
     if before is not None:
         refuse_differences(before, plan)
         for spec in before.checks:
             if spec.kind == "python":
                 _check(f"python:{spec.value}")  # said before anything is asked, if it is not there any more
-        return replace(before, budget=plan.budget)
+        return replace(
+            before,
+            budget=plan.budget,
+            concurrency=options.concurrency or before.concurrency,
+            lane_concurrency=options.lane_concurrency or before.lane_concurrency,
+            rpm=options.rpm or before.rpm,
+        )
     for spec in plan.checks:
         if spec.needs_expected and all(item.expected is None for item in items):
             raise click.UsageError(f"the check {spec.name} needs an expected answer, and no prompt has one")
@@ -191,12 +202,12 @@ def _lane(name: str, configured: Sequence[str | CompareLane]) -> str | CompareLa
     return name
 
 
-def _items(prompts: str | None) -> tuple[Item, ...]:
+def _items(prompts: str | None, accepted: Accepted) -> tuple[Item, ...]:
     if prompts is None:
         raise click.UsageError("name the file with the prompts: --prompts FILE")
     if prompts == "-":
-        return tuple(read_items(read_stdin(), "standard input"))
-    return tuple(load_items(Path(prompts)))
+        return tuple(read_items(read_stdin(), "standard input", accepted))
+    return tuple(load_items(Path(prompts), accepted))
 
 
 def _check(said: str) -> CheckSpec:
@@ -206,16 +217,16 @@ def _check(said: str) -> CheckSpec:
         raise click.UsageError(f"--check {said}: {exc}") from exc
 
 
-def _limits(options: Options, lanes: Sequence[Lane]) -> dict[str, Limit]:
+def _limits(plan: Plan) -> dict[str, Limit]:
     known = {JUDGE: [JUDGE]}
-    for lane in lanes:
+    for lane in plan.lanes:
         for name in {lane.label, lane.backend, f"{lane.backend}@{lane.label}"}:
             known.setdefault(name, []).append(lane.id)
-    everybody = [JUDGE, *(lane.id for lane in lanes)]
+    everybody = [JUDGE, *(lane.id for lane in plan.lanes)]
     found: dict[str, Limit] = dict.fromkeys(everybody, Limit())
     for option, said in (
-        *(("--lane-concurrency", said) for said in options.lane_concurrency),
-        *(("--rpm", said) for said in options.rpm),
+        *(("--lane-concurrency", said) for said in plan.lane_concurrency),
+        *(("--rpm", said) for said in plan.rpm),
     ):
         name, equals, value = said.rpartition("=")
         whose = known.get(name) if equals else everybody
@@ -261,7 +272,10 @@ def _say_budget(budget: float | None, plan: Plan, entries: Mapping[str, Entry], 
         if one.config.prices is not None and max_tokens(one, given) is None
     ]
     if guessed:
-        say(f"without max_tokens the budget rests on the longest answer seen so far: {', '.join(guessed)}")
+        say(
+            "without max_tokens the budget counts an answer as twice the longest so far, or as "
+            f"{FIRST_OUTPUT} tokens before the first: {', '.join(guessed)}"
+        )
 
 
 async def _run(
@@ -284,27 +298,25 @@ async def _run(
                 say(f"the store gets nothing of this run: {exc}")
         folder = RunFolder(where) if before is not None else RunFolder.make(where, plan)
         opened.callback(folder.close)
-        if before is not None and plan.budget != before.budget:
+        if before is not None and plan != before:
             write_plan(where, plan)
         keep = None
         if storage is not None and plan.comparison is not None:
             keep = BatchStore(storage.store, OWNER, storage.files)
         budget = Budget(plan.budget, folder.ledger)
         answers = plan.repeats * sum(len(item.asked) for item in plan.items)
-        pairs = len(plan.lanes) * (len(plan.lanes) - 1) // 2
-        verdicts = len(plan.items) * plan.repeats * pairs * len(plan.criteria)
         say(f"{where}: {answers} answers of each lane, seed {plan.seed}")
-        with watch(plan.lanes, list(folder.results.values()), answers, verdicts) as shown:
+        with watch(plan.lanes, list(folder.results.values()), answers) as shown:
             batch = Batch(
                 folder,
                 entries,
                 judge,
                 budget,
-                concurrency=options.concurrency,
+                concurrency=plan.concurrency,
                 limits=limits,
                 retry_failed=options.retry_failed,
                 store=keep,
-                progress=Progress(shown.result, shown.verdict),
+                progress=Progress(shown.result, shown.judging, shown.verdict),
             )
             whole = await batch.run()
         if keep is not None and keep.problem is not None:
@@ -348,12 +360,12 @@ def _report(folder: RunFolder, options: Options, budget: Budget, batch: Batch, *
         click.echo(f"report: {page}")
         if folder.plan.comparison is not None:
             click.echo(f"stored: comparison session {folder.plan.comparison}, see 'chatlab export --help'")
-    with replaced(page) as file:
+    with replaced(page, 0o666) as file:  # as what stands beside it
         file.write(report(found))
     if not whole:
         say(
-            f"the budget of {budget.limit:g} has no room for another call ({budget.spent:.4f} are spent); "
-            f"chatlab compare --resume {folder.path} --budget X goes on"
+            f"the budget of {budget.limit:g} has no room for another call: {money(budget.spent)} are spent"
+            f"{_next_call(folder.plan, batch)}; chatlab compare --resume {folder.path} --budget X goes on"
         )
         return BUDGET
     failed = [one for one in folder.results.values() if one.turn.status != "finished"]
@@ -366,3 +378,11 @@ def _report(folder: RunFolder, options: Options, budget: Budget, batch: Batch, *
         )
         return FAILED
     return OK
+
+
+def _next_call(plan: Plan, batch: Batch) -> str:
+    if batch.no_room is None:
+        return ""
+    who, most = batch.no_room
+    label = next((f"the lane {lane.label}" for lane in plan.lanes if lane.id == who), "the judge")
+    return f", and the next call of {label} may cost {money(most)}"

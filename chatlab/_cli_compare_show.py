@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -18,6 +19,12 @@ from chatlab.compare.summary import LaneSummary, Times, differences, judged, sum
 from chatlab.ui.terminal_text import one_line
 
 
+def money(value: float) -> str:
+    """An amount with four decimals, and with as many more as a small one needs for two digits."""
+    decimals = 4 if value <= 0 else max(4, 1 - math.floor(math.log10(value)))
+    return f"{value:.{decimals}f}"
+
+
 class Watch(Protocol):
     """Shows how far a run is. Used as a context manager."""
 
@@ -25,6 +32,9 @@ class Watch(Protocol):
     def __exit__(self, *_: object) -> None: ...
     def result(self, result: Result) -> None:
         """A result is there."""
+
+    def judging(self, verdicts: int) -> None:
+        """So many verdicts are to be had."""
 
     def verdict(self, verdict: Verdict) -> None:
         """A verdict is there."""
@@ -54,7 +64,7 @@ class Count:
         if not self._priced:
             return ""
         estimate = self.cost / self._priced * max(self.whole, self.done)
-        return f"cost {self.cost:.4f}, about {estimate:.4f} in all"
+        return f"cost {money(self.cost)}, about {money(estimate)} in all"
 
     @property
     def line(self) -> str:
@@ -62,23 +72,22 @@ class Count:
         return ", ".join(filter(None, (f"{self.lane}: {self.done} of {self.whole}", failed, self.money)))
 
 
-def watch(lanes: Sequence[Lane], done: Sequence[Result], whole: int, verdicts: int) -> Watch:
+def watch(lanes: Sequence[Lane], done: Sequence[Result], whole: int) -> Watch:
     """Bars on a terminal, lines elsewhere; both on standard error. whole: the answers of each lane."""
     counts = {
         lane.id: Count(one_line(lane.label, 40), [one for one in done if one.lane == lane.id], whole)
         for lane in lanes
     }
     console = Console(stderr=True)
-    return _Bars(console, counts, verdicts) if console.is_terminal else _Lines(counts, verdicts)
+    return _Bars(console, counts) if console.is_terminal else _Lines(counts)
 
 
 class _Lines:
     """A line whenever a lane has done another tenth."""
 
-    def __init__(self, counts: Mapping[str, Count], verdicts: int) -> None:
+    def __init__(self, counts: Mapping[str, Count]) -> None:
         self._counts = counts
-        self._verdicts = verdicts
-        self._judged = 0
+        self._verdicts = self._judged = 0
 
     def __enter__(self) -> Watch:
         return self
@@ -93,6 +102,9 @@ class _Lines:
         if _tenth(before, count.whole) < _tenth(count.done, count.whole):
             click.echo(count.line, err=True)
 
+    def judging(self, verdicts: int) -> None:
+        self._verdicts = verdicts
+
     def verdict(self, verdict: Verdict) -> None:
         self._judged += 1
         if _tenth(self._judged - 1, self._verdicts) < _tenth(self._judged, self._verdicts):
@@ -106,9 +118,8 @@ def _tenth(done: int, whole: int) -> int:
 class _Bars:
     """One bar a lane, and one for the judge once it begins."""
 
-    def __init__(self, console: Console, counts: Mapping[str, Count], verdicts: int) -> None:
+    def __init__(self, console: Console, counts: Mapping[str, Count]) -> None:
         self._counts = counts
-        self._verdicts = verdicts
         self._judge: TaskID | None = None
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
@@ -140,9 +151,12 @@ class _Bars:
         said = ", ".join(filter(None, (failed, count.money)))
         self._progress.update(self._bars[result.lane], completed=count.done, said=said)
 
+    def judging(self, verdicts: int) -> None:
+        if verdicts:
+            self._judge = self._progress.add_task("judge", total=verdicts, said="")
+
     def verdict(self, verdict: Verdict) -> None:
-        if self._judge is None:
-            self._judge = self._progress.add_task("judge", total=self._verdicts, said="")
+        assert self._judge is not None
         self._progress.advance(self._judge)
 
 
@@ -195,7 +209,7 @@ _COLUMNS = (
     ("total s (p95)", lambda one: _seconds(one.total)),
     ("tokens in", lambda one: _number(one.tokens_in)),
     ("tokens out", lambda one: _number(one.tokens_out)),
-    ("cost", lambda one: _number(one.cost, ".4f")),
+    ("cost", lambda one: "-" if one.cost is None else money(one.cost)),
 )
 
 

@@ -12,7 +12,7 @@ import click
 
 from chatlab._cli_errors import FAILED, OK, say
 from chatlab._cli_target import config_of
-from chatlab._cli_transfer import count, opened
+from chatlab._cli_transfer import count, nothing_yet, opened
 from chatlab.config import Storage
 from chatlab.config_file import load_config
 from chatlab.ui.terminal_text import one_line
@@ -26,14 +26,18 @@ _STATES = {
     "differs": "the tables are not what this version makes: somebody changed them",
 }
 
+_NOBODY = "nobody has conversations or comparison sessions yet"
 
-def db(action: Action, config: str | None) -> int:
+
+def db(action: Action, config: str | None, *, dry_run: bool) -> int:
     """Runs `chatlab db` and returns its exit code."""
+    if dry_run and action != "prune":
+        raise click.UsageError(f"--dry-run is of prune: {action} takes no such option")
     match action:
         case "owners":
             return asyncio.run(_owners(config))
         case "prune":
-            return asyncio.run(_prune(config))
+            return asyncio.run(_prune(config, dry_run=dry_run))
         case "upgrade" | "current" | "check":
             wanted = load_config(config_of(config)).storage
             if wanted is None:
@@ -81,33 +85,40 @@ async def _schema(action: Literal["upgrade", "current", "check"], wanted: Storag
     return OK if state == "up to date" else FAILED
 
 
-async def _prune(config: str | None) -> int:
+async def _prune(config: str | None, *, dry_run: bool) -> int:
     from chatlab.store import UNDO, now
     from chatlab.store.files import collect, sweep
 
     path = config_of(config)
     wanted = load_config(path).storage
     keep_days = wanted.keep_days if wanted else None
+    before, since = now() - UNDO, None if keep_days is None else now() - timedelta(days=keep_days)
     async with opened(str(path)) as storage:
-        removed = await collect(
-            storage.store,
-            storage.files,
-            deleted_before=now() - UNDO,
-            unused_since=None if keep_days is None else now() - timedelta(days=keep_days),
-        )
-        removed += await sweep(storage.store, storage.files)
-    what = "what was deleted is gone for good"
+        old = await storage.store.unwanted(deleted_before=before, unused_since=since)
+        files = 0
+        if not dry_run:
+            files = await collect(storage.store, storage.files, deleted_before=before, unused_since=since)
+            files += await sweep(storage.store, storage.files)
+    why = "deleted before"
     if keep_days is not None:
-        what += f", and so are unpinned conversations not written to for {count(keep_days, 'day')}"
-    click.echo(f"{what}; {count(removed, 'attachment')} went with them")
+        why += f", or unpinned and not written to for {count(keep_days, 'day')}"
+    found = [count(old.conversations, "conversation"), count(old.comparisons, "comparison session")]
+    if dry_run:
+        click.echo(f"would remove {' and '.join(found)} ({why}), and attachments that nothing names any more")
+    else:
+        click.echo(f"removed {' and '.join(found)} ({why}), and {count(files, 'attachment')}")
     return OK
 
 
 async def _owners(config: str | None) -> int:
-    async with opened(config) as storage:
+    path = config_of(config)
+    if await nothing_yet(path):
+        say(_NOBODY)
+        return OK
+    async with opened(str(path)) as storage:
         owners = await storage.store.owners()
         if not owners:
-            click.echo("nobody has conversations yet", err=True)
+            say(_NOBODY)
         for owner in owners:
             click.echo(
                 f"{one_line(owner.owner)}\t{count(owner.conversations, 'conversation')}\t"

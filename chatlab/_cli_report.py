@@ -103,6 +103,6 @@ def _write(content: str, output: Path | None) -> None:
         shown = Cleaner().feed(content) if sys.stdout.isatty() else content.encode("utf-8", "replace")
         click.echo(shown, nl=False)
         return
-    with replaced(output) as file:
+    with replaced(output, 0o666) as file:  # made to be handed on
         file.write(content.encode("utf-8", "replace").decode("utf-8"))
     say(f"wrote {output}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
@@ -16,6 +17,7 @@ import click
 from chatlab._cli_errors import FAILED, OK, say
 from chatlab._cli_target import config_of
 from chatlab.config_file import load_config
+from chatlab.errors import did_you_mean
 from chatlab.ui.terminal_text import Cleaner
 
 if TYPE_CHECKING:
@@ -52,12 +54,13 @@ async def _export(
 ) -> None:
     from chatlab.transfer import export
 
-    async with opened(config) as storage:
+    path = config_of(config)
+    if await nothing_yet(path):
+        raise click.UsageError(_NOBODY)
+    async with opened(str(path)) as storage:
         if comparison is not None and owner is None:
             owner = await storage.store.owner_of_comparison(comparison)
-        whose = await _owner(storage, owner)
-        if whose not in {one.owner for one in await storage.store.owners()}:
-            raise click.UsageError(f"{whose} has nothing here ('chatlab db owners' lists who has)")
+        whose = await _owner(storage, owner, new=False)
         pieces = export(
             storage.store, storage.files, whose, conversation, comparison=comparison, format=format
         )
@@ -72,23 +75,20 @@ async def _export(
         click.echo(f"wrote {output}", err=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 @contextmanager
-def replaced(output: Path) -> Iterator[TextIO]:
-    """A file beside it that takes its place at the end: an export that fails leaves an older one whole."""
-    handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
+def replaced(output: Path, mode: int = 0o600) -> Iterator[TextIO]:
+    """A file beside it that takes its place at the end: an export that fails leaves an older one whole.
+
+    mode: who may read it, under the umask; what was stored is its owner's alone, as the database is.
+    """
+    beside = output.with_name(f".{output.name}.{secrets.token_hex(4)}")
     try:
-        Path(name).chmod(0o666 & ~_umask())  # as any other file: mkstemp's are for their owner alone
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             yield file
-        Path(name).replace(output)
+        beside.replace(output)
     finally:
-        Path(name).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
 
 
 def import_(config: str, file: str, *, owner: str | None) -> int:
@@ -100,15 +100,15 @@ def import_(config: str, file: str, *, owner: str | None) -> int:
 
 
 async def _import(config: str, source: BinaryIO, name: str, owner: str | None) -> int:
+    from chatlab.store import now
     from chatlab.transfer import import_file
 
+    wanted = load_config(config_of(config)).storage
+    keep_days = wanted.keep_days if wanted else None
     async with opened(config) as storage:
-        whose, keep_days = await _owner(storage, owner), storage.keep_days
-        done = await import_file(storage.store, storage.files, whose, source, name, keep_days=keep_days)
-    if done.too_old:
-        say(
-            f"{count(done.too_old, 'conversation')} not imported: last written to more than {keep_days} days "
-            "ago, so they would be removed again; set storage.keep_days higher, or pin them there first"
+        done = await import_file(
+            *(storage.store, storage.files, await _owner(storage, owner, new=True), source, name),
+            unused_since=None if keep_days is None else now() - timedelta(days=keep_days),
         )
     for problem in done.problems:
         say(str(problem))
@@ -119,7 +119,13 @@ async def _import(config: str, source: BinaryIO, name: str, owner: str | None) -
     if done.already:
         said += f"; {done.already} had been there already"
     click.echo(said, err=True)
-    return FAILED if done.problems or done.too_old else OK
+    if done.unused:
+        say(
+            f"{done.unused} of what was imported will be removed by a server within minutes, or by "
+            f"'chatlab db prune', as not written to for {count(keep_days or 0, 'day')}: raise "
+            "storage.keep_days, or pin it"
+        )
+    return FAILED if done.problems else OK
 
 
 @asynccontextmanager
@@ -134,14 +140,36 @@ async def opened(config: str | None) -> AsyncIterator[Storage]:
         yield storage
 
 
-async def _owner(storage: Storage, named: str | None) -> str:
-    """The owner who was named, or the only one who has chats, or the only one there is."""
-    if named is not None:
-        return named
+async def nothing_yet(path: Path) -> bool:
+    """Whether a configuration's database is not there, or has no tables yet. Asking makes neither."""
+    from chatlab.store import schema_state
+
+    wanted = load_config(path).storage
+    return wanted is not None and await schema_state.current(wanted.url, Path()) is None
+
+
+_NOBODY = "nobody has conversations yet, so there is nothing to export"
+
+
+async def _owner(storage: Storage, named: str | None, *, new: bool) -> str:
+    """The owner who was named, or the only one who has chats, or the only one there is.
+
+    new: who was named need not have anything yet. Raises UsageError.
+    """
     owners = await storage.store.owners()
+    if named is not None:
+        known = [one.owner for one in owners]
+        if not new and named not in known:
+            hint = did_you_mean(named, known)
+            raise click.UsageError(
+                f"no owner {named!r} has anything{hint or ':'} 'chatlab db owners' lists them"
+            )
+        return named
     owners = [one for one in owners if one.conversations] or owners
     if len(owners) == 1:
         return owners[0].owner
+    if not owners and not new:
+        raise click.UsageError(_NOBODY)
     how = "there are several owners" if owners else "nobody has conversations yet"
     raise click.UsageError(f"{how}: say whose with --owner ('chatlab db owners' lists them)")
 

@@ -103,6 +103,9 @@ class _Conversion:
                     todo.append((next_id, None, ends[id]))
                 else:
                     todo.append((next_id, open_turn, None))
+        # What no root leads to would be lost without a word, and a way through it might have no end.
+        if any(id not in seen and self._role(id) is not None for id in self._nodes):
+            raise ValueError("its nodes are not a tree")
         first = [turn for turn in turns if turn.parent is None]
         notices = tuple(Notice("other", said) for said in self._left_out())
         for turn in first:

@@ -39,8 +39,8 @@ class ConversationDraft:
         """What it is called."""
         return self.conversation.title
 
-    def older_than(self, moment: datetime) -> bool:
-        """Whether nobody wrote to it since, nor wants it kept."""
+    def unused_since(self, moment: datetime) -> bool:
+        """Whether retention from this moment on would remove it, as `Store.purge` does."""
         return not self.conversation.pinned and self.conversation.updated < moment
 
     def add(self, value: Mapping[str, Any]) -> None:

@@ -114,15 +114,15 @@ class SessionDraft:
         """What it is called."""
         return self.comparison.title
 
-    def older_than(self, moment: datetime) -> bool:
-        """Whether nobody wrote to it since, nor wants any of its lanes kept."""
-        written = [self.comparison.updated, *(lane.updated for lane, _ in self.lanes)]
-        return max(written) < moment and not any(lane.pinned for lane, _ in self.lanes)
-
     @property
     def turns(self) -> list[StoredTurn]:
         """Those of all lanes."""
         return [turn for _, turns in self.lanes for turn in turns]
+
+    def unused_since(self, moment: datetime) -> bool:
+        """Whether retention from this moment on would remove it, as `Store.purge` does."""
+        written = (self.comparison.updated, *(lane.updated for lane, _ in self.lanes))
+        return max(written) < moment and not any(lane.pinned for lane, _ in self.lanes)
 
     def add(self, value: Mapping[str, Any]) -> None:
         """Takes up a line of it. Raises ValueError with a sentence."""

@@ -247,15 +247,17 @@ def record(targets: tuple[str, ...], named: tuple[str, ...], **options: Any) -> 
     help="What is compared: backends by name, addresses, or labels of compare.lanes, also as BACKEND@LABEL; "
     "all of compare.lanes if not given.",
 )
-@click.option("--prompts", metavar="FILE", help="Prompts as text, .jsonl or .csv; - is standard input.")
+@click.option(
+    "--prompts",
+    metavar="FILE",
+    help="Prompts as text, .jsonl or .csv; - is standard input, text or JSON lines.",
+)
 @click.option("--repeats", type=click.IntRange(1, 20), metavar="K", help="How often each is asked a lane.")
 @click.option(
     "--concurrency",
-    default=4,
-    show_default=True,
     type=click.IntRange(min=1),
     metavar="N",
-    help="Calls at once, over all lanes.",
+    help="Calls at once, over all lanes; 4 if not given.",
 )
 @click.option(
     "--lane-concurrency",
@@ -295,7 +297,7 @@ def record(targets: tuple[str, ...], named: tuple[str, ...], **options: Any) -> 
     "--resume",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Go on with the run in this folder; what it has is not asked for again.",
+    help="Go on with the run in this folder, within its limits; what it has is not asked for again.",
 )
 @click.option("--retry-failed", is_flag=True, help="With --resume: ask again for answers that failed.")
 @click.option(
@@ -432,7 +434,8 @@ def import_(config: str, file: str, owner: str | None) -> None:
 @main.command(short_help="Look after the database.", epilog=_DEFAULT)
 @click.argument("action", type=click.Choice(["upgrade", "current", "check", "prune", "owners"]))
 @click.argument("config", required=False)
-def db(action: Any, config: str | None) -> None:
+@click.option("--dry-run", is_flag=True, help="With prune: say how much would go, and remove nothing.")
+def db(action: Any, config: str | None, dry_run: bool) -> None:
     """Look after the database of a configuration.
 
     \b
@@ -447,4 +450,4 @@ def db(action: Any, config: str | None) -> None:
     """
     from chatlab._cli_db import db as run
 
-    raise click.exceptions.Exit(run(action, config))
+    raise click.exceptions.Exit(run(action, config, dry_run=dry_run))

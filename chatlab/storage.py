@@ -16,11 +16,10 @@ from chatlab.store.files import Files
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """An open store, and the files that its messages name. keep_days: as configured."""
+    """An open store, and the files that its messages name."""
 
     store: Store
     files: Files
-    keep_days: int | None = None
 
 
 @asynccontextmanager
@@ -39,7 +38,7 @@ async def open_storage(wanted: config.Storage | None) -> AsyncIterator[Storage |
 
         store = await open_store(wanted.url, Path())
         try:
-            yield Storage(store, files, wanted.keep_days)
+            yield Storage(store, files)
         finally:
             await store.aclose()
     finally:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from chatlab._cli_compare_show import money
 from chatlab.cli import main
 from chatlab.compare.checks import function_of
 from tests.compare.upstream import Upstream
@@ -69,6 +70,8 @@ def test_lanes_of_the_configuration_are_compared_and_a_table_is_shown() -> None:
     assert "seed 7" in done.stderr and "a: 2 of 2\n" in done.stderr
     assert json.loads(Path("run/run.json").read_text())["seed"] == 7
     assert len(lines()) == 4
+    modes = {path.name: path.stat().st_mode for path in Path("run").iterdir()}
+    assert modes["report.html"] == modes["results.jsonl"]
 
 
 @pytest.mark.parametrize(
@@ -113,12 +116,30 @@ def test_the_budget_ends_a_run_with_a_code_of_its_own() -> None:
     done = asked("--lanes", "a,b", "--budget", "1.5", "--concurrency", "1")
     assert done.exit_code == 5
     assert "outside the budget, for want of prices: a" in done.stderr
-    assert "the budget of 1.5 has no room for another call (1.0000 are spent)" in done.stderr
+    assert (
+        "the budget of 1.5 has no room for another call: 1.0000 are spent, and the next call of the lane B "
+        "may cost 1.0000; chatlab compare --resume run --budget X goes on\n" in done.stderr
+    )
+    assert done.stdout.splitlines()[1].split()[:2] == ["a", "2"], "what costs nothing is asked all the same"
     again = run("--resume", "run")
-    assert again.exit_code == 5 and len(lines()) < 4, "going on is no reason to spend more"
+    assert again.exit_code == 5 and len(lines()) == 3, "going on is no reason to spend more"
     done = run("--resume", "run", "--budget", "2")
     assert done.exit_code == 0 and len(lines()) == 4
     assert json.loads(Path("run/run.json").read_text())["budget"] == 2
+
+
+async def test_going_on_keeps_the_limits_unless_they_are_named_anew(upstream: Upstream) -> None:
+    model = f'{{kind: openai, base_url: "{upstream.front.url}/v1", model: m1}}'
+    Path("lab.yaml").write_text(f"storage: none\nbackends:\n  m1: {model}\n")
+    Path("p.txt").write_text("".join(f"prompt {n}\n" for n in range(6)))
+    limits = ("--concurrency", "3", "--lane-concurrency", "m1=2", "--rpm", "m1=6000")
+    upstream.fails = lambda body: True
+    await asyncio.to_thread(asked, "--lanes", "m1", *limits)
+    upstream.fails, upstream.seconds = lambda body: False, 0.1
+    done = await asyncio.to_thread(run, "--resume", "run", "--retry-failed", "--rpm", "m1=9000")
+    assert done.exit_code == 0 and upstream.at_once["m1"] == 2
+    plan = json.loads(Path("run/run.json").read_text())
+    assert [plan[name] for name in ("concurrency", "lane_concurrency", "rpm")] == [3, ["m1=2"], ["m1=9000"]]
 
 
 def test_a_budget_can_be_lifted() -> None:
@@ -142,7 +163,7 @@ def test_a_budget_that_holds_for_nothing_or_by_a_guess_is_said() -> None:
     done = asked("--lanes", "a", "--budget", "1")
     assert done.exit_code == 2 and "no lane has prices" in done.stderr
     Path("lab.yaml").write_text(CONFIG.replace("parameters: {max_tokens: 4}, ", ""))
-    assert "rests on the longest answer seen so far: B" in asked("--lanes", "b", "--budget", "1").stderr
+    assert "or as 4096 tokens before the first: B" in asked("--lanes", "b", "--budget", "1").stderr
 
 
 @pytest.mark.parametrize(
@@ -165,6 +186,16 @@ def test_what_is_wrong_is_said_before_anything_is_asked(args: list[str], code: i
     assert not Path("run").exists()
 
 
+def test_small_money_is_said_with_enough_digits() -> None:
+    assert [money(amount) for amount in (0, 12.5, 0.0123, 0.000012, 0.0000996)] == [
+        *("0.0000", "12.5000", "0.0123", "0.000012", "0.000100"),
+    ]
+    Path("lab.yaml").write_text(CONFIG.replace("output: 250000", "output: 0.25"))
+    done = asked("--lanes", "b")
+    assert "B: 2 of 2, cost 0.0000020, about 0.0000020 in all" in done.stderr
+    assert done.stdout.splitlines()[1].split()[-1] == "0.0000020"
+
+
 def test_mistakes_of_the_prompts_are_said_with_their_lines() -> None:
     Path("p.txt").rename("p.jsonl")
     Path("p.jsonl").write_text("nonsense\n{}\n")
@@ -173,6 +204,16 @@ def test_mistakes_of_the_prompts_are_said_with_their_lines() -> None:
     assert [line.split(": ")[:2] for line in done.stderr.splitlines()] == [
         ["chatlab", "p.jsonl:1"],
         ["chatlab", "p.jsonl:2"],
+    ]
+
+
+def test_parameters_that_a_lane_would_fail_at_are_said_before_anything_is_asked() -> None:
+    prompt = '{"prompt": "x", "parameters": {"max_tokens": -4, "max_token": 3}}\n'
+    done = run("lab.yaml", "--prompts", "-", "--out", "run", input=prompt)
+    assert done.exit_code == 1 and not Path("run").exists()
+    assert done.stderr.splitlines() == [
+        "chatlab: standard input:1: the parameter max_tokens should be at least 1 (lane a, hot)",
+        "chatlab: standard input:1: unknown parameter 'max_token', did you mean max_tokens?",
     ]
 
 
@@ -255,10 +296,18 @@ def test_a_judge_decides_and_is_counted() -> None:
     Path("lab.yaml").write_text(config + "  criteria: [tone]\n")
     done = asked("--judge", "judge")
     assert done.exit_code == 0, done.stderr
+    assert "judged: 2 of 2\n" in done.stderr
     assert "judge, tone: a 0, hot 0, tie 0, flip 2, unclear 0" in done.stdout
     assert [line["winner"] for line in lines("run/verdicts.jsonl")] == ["flip", "flip"]
     ledger = lines("run/ledger.jsonl")
     assert sum("cost" in line for line in ledger) == 4
+
+
+def test_the_judge_is_as_far_as_there_are_answers_to_judge() -> None:
+    judge = '  judge: {kind: echo, reply: \'{"winner": "first"}\'}\n  broken:'
+    Path("lab.yaml").write_text(CONFIG.replace("  broken:", judge))
+    done = asked("--lanes", "a,b,broken", "--judge", "judge")
+    assert "judged: 2 of 2\n" in done.stderr, "of six pairs, four have no answer of the lane that is broken"
 
 
 def test_the_sample_of_the_documentation_runs_without_a_key(folder: Path) -> None:

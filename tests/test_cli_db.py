@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -61,10 +62,18 @@ def test_an_export_replaces_a_file_only_if_it_is_told_to_and_only_when_it_is_who
 def test_several_owners_are_listed_and_one_is_to_be_named() -> None:
     nobody = run("export", "lab.yaml")
     assert nobody.exit_code == USAGE and "nobody has conversations yet" in nobody.stderr
+    listed = run("db", "owners", "lab.yaml")
+    assert (listed.exit_code, listed.stdout) == (OK, "") and "nobody has conversations or" in listed.stderr
+    assert not Path(".chatlab").exists(), "to ask makes no database"
+    assert run("db", "upgrade", "lab.yaml").exit_code == OK
+    assert run("db", "owners", "lab.yaml").stderr == listed.stderr
     imported("ann")
     imported("bob")
     several = run("export", "lab.yaml")
     assert several.exit_code == USAGE and "chatlab db owners" in several.stderr
+    nobody = run("export", "lab.yaml", "--owner", "anne", "-o", "out")
+    assert nobody.exit_code == USAGE and "no owner 'anne' has anything, did you mean ann?" in nobody.stderr
+    assert not Path("out").exists()
     listed = run("db", "owners", "lab.yaml").stdout.splitlines()
     assert sorted(line.split("\t")[0] for line in listed) == ["ann", "bob"]
     assert all("1 conversation\t1 turn\t" in line for line in listed)
@@ -91,6 +100,11 @@ def test_a_comparison_session_is_exported_whoevers_it_is_and_with_all_that_its_o
     again = run("import", "lab.yaml", "-", "--owner", "local", input=written)
     assert again.stderr == "imported 0 conversations with 0 turns; 1 had been there already\n"
     assert "A run" in run("export", "lab.yaml").stdout
+    older = re.sub('"updated":"20..', '"updated":"1999', written)
+    assert (
+        " 1 of what was imported will be removed by a server"
+        in run(*("import", "lab.yaml", "-", "--owner", "bob"), input=older).stderr
+    )
     both = run("export", "lab.yaml", "--comparison", id, "--conversation", id)
     assert both.exit_code == USAGE and "not both" in both.stderr
     missing = run("export", "lab.yaml", "--comparison", "nosuch")
@@ -126,12 +140,27 @@ def test_prune_removes_what_is_too_old_and_keeps_the_rest(folder: Path) -> None:
     lines = [json.loads(line) for line in run("export", "lab.yaml").stdout.splitlines()]
     lines[1] |= {"id": "old", "updated": "2020-01-01T00:00:00+00:00", "head": None}
     Path("old.jsonl").write_text("\n".join(map(json.dumps, lines[:2])))
-    (folder / "forever.yaml").write_text("backends: {a: {kind: echo}}\n")  # the same database
-    assert run("import", "forever.yaml", "old.jsonl").exit_code == OK
+    done = run("import", "lab.yaml", "old.jsonl")
+    assert done.exit_code == OK and done.stderr.endswith(
+        "chatlab: 1 of what was imported will be removed by a server within minutes, or by 'chatlab db "
+        "prune', as not written to for 30 days: raise storage.keep_days, or pin it\n"
+    )
+    assert _titles(folder) == 2
+    why = "(deleted before, or unpinned and not written to for 30 days)"
+    what = f"1 conversation and 0 comparison sessions {why}, and"
+    done = run("db", "prune", "lab.yaml", "--dry-run")
+    assert (done.exit_code, done.stdout) == (
+        OK,
+        f"would remove {what} attachments that nothing names any more\n",
+    )
     assert _titles(folder) == 2
     done = run("db", "prune", "lab.yaml")
-    assert done.exit_code == OK and "30 days; 0 attachments" in done.stdout
+    assert (done.exit_code, done.stdout) == (OK, f"removed {what} 0 attachments\n")
     assert _titles(folder) == 1
+    Path("lab.yaml").write_text("backends: {a: {kind: echo}}\nstorage: {keep_days: 1}\n")
+    assert "written to for 1 day)" in run("db", "prune", "lab.yaml").stdout
+    refused = run("db", "owners", "lab.yaml", "--dry-run")
+    assert refused.exit_code == USAGE and "--dry-run is of prune" in refused.stderr
 
 
 def _titles(folder: Path) -> int:
@@ -150,36 +179,18 @@ def test_without_a_store_there_is_nothing_to_do_and_it_says_so(words: str) -> No
     assert done.exit_code == USAGE and "storage: none" in done.stderr
 
 
+def test_a_file_that_is_no_database_is_named_with_what_to_do() -> None:
+    Path("mine.txt").write_text("all my letters, and no database at all " * 100)
+    Path("lab.yaml").write_text("backends: {a: {kind: echo}}\nstorage: {url: 'sqlite:mine.txt'}\n")
+    for words in ("db owners", "export", "db check"):
+        done = run(*words.split(), "lab.yaml")
+        assert done.exit_code == FAILED and done.stderr.endswith(
+            "mine.txt is not a SQLite database: name another file in storage.url, or put a backup in its "
+            "place\n"
+        )
+
+
 def test_a_wrong_configuration_is_told_apart() -> None:
     Path("bad.yaml").write_text("backends: {a: {kind: echo}}\nstorage: {url: 'mysql://h/d'}\n")
     done = run("db", "check", "bad.yaml")
     assert done.exit_code == CONFIG and "bad.yaml:2:16: storage.url: should be sqlite:PATH" in done.stderr
-
-
-def test_what_keep_days_would_remove_at_once_is_not_imported_and_said() -> None:
-    imported()
-    lines = [json.loads(line) for line in run("export", "lab.yaml").stdout.splitlines()][:2]
-    lines[1] |= {"id": "old", "updated": "2023-01-31T12:00:00+00:00", "head": None}
-    for pinned, code in ((False, FAILED), (True, OK)):
-        lines[1]["pinned"] = pinned
-        done = run("import", "lab.yaml", "-", "--owner", "ann", input="\n".join(map(json.dumps, lines)))
-        assert done.exit_code == code
-        refused = "1 conversation not imported: last written to more than 30 days ago" in done.stderr
-        assert refused is not pinned
-    assert run("db", "prune", "lab.yaml").exit_code == OK
-    assert run("db", "owners", "lab.yaml").stdout.startswith("ann\t2 conversations\t")
-
-
-def test_an_owner_who_has_nothing_is_said_and_exports_nothing() -> None:
-    assert run("db", "owners", "lab.yaml").stderr == "nobody has conversations yet\n"
-    imported()
-    refused = run("export", "lab.yaml", "--owner", "anne", "-o", "out.jsonl")
-    assert refused.exit_code == USAGE and "anne has nothing here" in refused.stderr
-    assert not Path("out.jsonl").exists()
-
-
-def test_an_export_has_the_mode_of_any_file() -> None:
-    imported()
-    Path("other").touch()
-    assert run("export", "lab.yaml", "-o", "out.jsonl").exit_code == OK
-    assert Path("out.jsonl").stat().st_mode == Path("other").stat().st_mode

@@ -253,3 +253,16 @@ def test_a_conversation_as_deep_as_python_does_not_recurse_is_read() -> None:
     ]
     _, turns = read(*nodes)
     assert len(turns) == 1500
+
+
+@pytest.mark.parametrize("root_too", [False, True])
+def test_nodes_in_a_circle_are_refused_rather_than_walked_for_ever(root_too: bool) -> None:
+    circle = conversation(
+        *([json.loads(json.dumps(ROOT))] if root_too else []),
+        node("user-001", None),
+        node("asst-001", "user-001", "assistant"),
+    )
+    circle["mapping"]["user-001"]["parent"] = "asst-001"
+    circle["mapping"]["asst-001"]["children"] = ["user-001"]
+    with pytest.raises(ValueError, match="its nodes are not a tree"):
+        from_chatgpt(circle, "ann")

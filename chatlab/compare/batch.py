@@ -36,9 +36,11 @@ JUDGE = "judge"
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Who wants to know of each result and verdict, once it is on the disk."""
+    """Who wants to know of each result and verdict, once it is on the disk; judging is told before the first
+    verdict how many there are to be."""
 
     result: Callable[[Result], None] = lambda _: None
+    judging: Callable[[int], None] = lambda _: None
     verdict: Callable[[Verdict], None] = lambda _: None
 
 
@@ -87,7 +89,16 @@ class Batch:
             await self._store.begin(self._plan, self._results)
         if not await self._dispatcher.run(calls):
             return False
-        return self._judge is None or await self._dispatcher.run(self._judgements(self._judge))
+        if self._judge is None:
+            return True
+        judgements = list(self._judgements(self._judge))
+        self._progress.judging(len(judgements))
+        return await self._dispatcher.run(judgements)
+
+    @property
+    def no_room(self) -> tuple[str, float] | None:
+        """Whose call the budget had no room for last, a lane's id or `JUDGE`, and the most it may cost."""
+        return self._dispatcher.no_room
 
     def calls_left(self) -> int:
         """How many answers are still to be asked for."""

@@ -23,7 +23,8 @@ from chatlab.registry import Entry
 
 _A_MESSAGE = 16  # tokens that chat templates put around a message, generously
 _A_FILE = 4096  # tokens of an attachment at the least: pictures are counted by their tiles
-_FIRST_OUTPUT = 4096  # tokens expected of a lane without max_tokens that has not answered yet
+FIRST_OUTPUT = 4096
+"""Tokens expected of a lane without max_tokens that has not answered yet."""
 
 
 class Budget:
@@ -76,7 +77,7 @@ def most(
     tokens += _A_MESSAGE + _bytes(system or "")
     limit = max_tokens(entry, parameters)
     if limit is None:
-        limit = _FIRST_OUTPUT if longest_seen is None else 2 * longest_seen
+        limit = FIRST_OUTPUT if longest_seen is None else 2 * longest_seen
     return (tokens * prices.input + limit * prices.output) / 1_000_000
 
 

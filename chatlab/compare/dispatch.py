@@ -83,11 +83,14 @@ class Dispatcher:
         self._longest = longest or {}
         self._budget = budget
         self._lanes: dict[str, _Lane] = {}
+        self.no_room: tuple[str, float] | None = None
+        """Whose call the budget had no room for last, and the most that call may cost."""
         self._first = 0  # the place of the next call that goes before all others
         self._running: set[asyncio.Task[tuple[str, Sequence[Call]]]] = set()
 
     async def run(self, calls: Iterable[Call]) -> bool:
-        """Makes all calls and those that follow from them. False: the budget allowed no more of them.
+        """Makes all calls and those that follow from them. False: the budget had no room for all of them;
+        those that cost nothing were made.
 
         When cancelled, it stops what runs, and waits until the upstreams are closed.
         """
@@ -109,13 +112,19 @@ class Dispatcher:
         clock = asyncio.get_running_loop().time
         now = clock()
         waits = {who: wait for who, lane in self._lanes.items() if (wait := lane.ready_in(now)) is not None}
-        free = [who for who, wait in waits.items() if wait == 0]
-        if len(self._running) < self._concurrency and free:
-            who = min(free, key=lambda who: self._lanes[who].waiting[0][0])
-            lane = self._lanes[who]
-            if await self._start(lane, lane.waiting[0][1]):
-                return True
-            waits = {}  # the budget has no room: only the end of a call can make some
+        if len(self._running) < self._concurrency:
+            full = False
+            ready = [who for who, wait in waits.items() if wait == 0]
+            for who in sorted(ready, key=lambda who: self._lanes[who].waiting[0][0]):
+                aside = self._most(who)
+                # Once the budget is full, nothing that costs starts: cheaper calls would go before for ever.
+                if not aside or (not full and self._budget.fits(aside)):
+                    await self._start(self._lanes[who], aside)
+                    return True
+                if not full:
+                    full, self.no_room = True, (who, aside)
+            if full:  # only the end of a call can make room
+                waits = {who: wait for who, wait in waits.items() if not self._most(who)}
         if not self._running and not waits:
             return False
         until = min(waits.values(), default=None) if len(self._running) < self._concurrency else None
@@ -137,21 +146,24 @@ class Dispatcher:
             self._lanes[who] = _Lane(self._limits.get(who, Limit()), self._longest.get(who))
         return self._lanes[who]
 
-    async def _start(self, lane: _Lane, call: Call) -> bool:
-        """Starts the lane's first call, if the budget has room for it."""
+    def _most(self, who: str) -> float | None:
+        """The most that the lane's first call may cost; None without prices."""
+        lane = self._lanes[who]
+        _, call = lane.waiting[0]
         prices = call.entry.config.prices
-        aside = None
+        if prices is None:
+            return None
+        return most(call.entry, prices, call.messages, call.parameters, call.system, lane.longest)
+
+    async def _start(self, lane: _Lane, aside: float | None) -> None:
+        """Starts the lane's first call, for which the budget has this much room."""
         id = new_id()
-        if prices is not None:
-            aside = most(call.entry, prices, call.messages, call.parameters, call.system, lane.longest)
-            if not self._budget.fits(aside):
-                return False
+        if aside is not None:
             await self._budget.set_aside(id, aside)
-        lane.waiting.popleft()
+        _, call = lane.waiting.popleft()
         lane.running += 1
         lane.used(asyncio.get_running_loop().time(), 1)
         self._running.add(asyncio.create_task(self._make(lane, call, id, aside), name=f"call {call.who}"))
-        return True
 
     async def _make(
         self, lane: _Lane, call: Call, id: str, aside: float | None

@@ -1,4 +1,4 @@
-"""Files of prompts: text, JSON lines or CSV. docs/prompts-format.md describes them.
+"""Files of prompts: text, JSON lines or CSV. docs/results-format.md describes them.
 
 Whatever the format, an item is a conversation whose user messages are asked in turn. An assistant message
 that follows a user message in the file is history: that one is not asked.
@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
+from chatlab.backend import Parameter
 from chatlab.compare.checks import KINDS, CheckSpec, parse_check
 from chatlab.errors import ChatlabError, did_you_mean
 from chatlab.event_json import message_from_json, message_to_json
@@ -24,8 +25,12 @@ from chatlab.messages import Message
 
 Row = TypeVar("Row")
 
+Accepted: TypeAlias = Mapping[str, Sequence[Parameter]]
+"""What parameters the backend of each lane declares, by the lane's label; none: whatever it is given."""
+
 _KEYS = ("id", "prompt", "messages", "system", "parameters", "expected", "tags", "checks")
 _BEYOND = ""  # the column, which no header names, of the cells beyond the last column
+_JSON = re.compile(r"\s*(\{|\[\s*[\[{\"])")  # how JSON begins, and a prompt as good as never
 _LATER_PROMPT = re.compile(r"prompt_?([2-9]|[1-9]\d)")
 
 
@@ -104,28 +109,33 @@ def hash_of(items: Sequence[Item]) -> str:
     return sha256(text.encode("ascii")).hexdigest()
 
 
-def load_items(path: Path) -> list[Item]:
+def load_items(path: Path, accepted: Accepted | None = None) -> list[Item]:
     """The items of a file. Raises PromptsError with all its mistakes, OSError if it cannot be read."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise PromptsError([f"{path}: this file is not UTF-8 text"]) from exc
-    return read_items(text, str(path))
+    return read_items(text, str(path), accepted)
 
 
-def read_items(text: str, name: str) -> list[Item]:
+def read_items(text: str, name: str, accepted: Accepted | None = None) -> list[Item]:
     """The items of a file of this name, whose ending says what it is: .jsonl or .ndjson, .csv, else text with
-    one prompt a line. Raises PromptsError with all its mistakes."""
+    one prompt a line; without an ending JSON lines are told by how they begin. Parameters that the lanes do
+    not take are mistakes. Raises PromptsError with all mistakes."""
     ending = Path(name).suffix.lower()
-    if ending in (".jsonl", ".ndjson"):
-        return _read_all(_lines(text), _from_json_line, name)
+    if ending == ".json":
+        raise PromptsError(
+            [f"{name}: prompts are not read from .json: write one JSON value a line and name the file .jsonl"]
+        )
+    if ending in (".jsonl", ".ndjson") or (not ending and _JSON.match(text)):
+        return _read_all(_lines(text), _from_json_line, name, accepted or {})
     if ending == ".csv":
-        return _read_all(_csv_rows(text, name), _from_csv_row, name)
-    return _read_all(_lines(text), _from_text, name)
+        return _read_all(_csv_rows(text, name), _from_csv_row, name, accepted or {})
+    return _read_all(_lines(text), _from_text, name, accepted or {})
 
 
 def _read_all(
-    rows: Iterator[tuple[int, Row]], read: Callable[[Row, str, Path], Item], name: str
+    rows: Iterator[tuple[int, Row]], read: Callable[[Row, str, Path], Item], name: str, accepted: Accepted
 ) -> list[Item]:
     items: dict[str, Item] = {}
     where: dict[str, int] = {}
@@ -143,11 +153,31 @@ def _read_all(
             problems.append(f"{name}:{line}: {exc}")
         else:
             items[item.id], where[item.id] = item, line
+            problems += [f"{name}:{line}: {said}" for said in _refused(item.parameters, accepted)]
     if not items and not problems:
         problems.append(f"{name} has no prompts")
     if problems:
         raise PromptsError(problems)
     return list(items.values())
+
+
+def _refused(parameters: Mapping[str, Any], accepted: Accepted) -> Iterator[str]:
+    """What no lane knows, and values that a lane which knows the parameter would fail at.
+
+    A lane that does not know it is asked without it, and its answer says so."""
+    known = sorted({declared.name for lane in accepted.values() for declared in lane})
+    for name, value in parameters.items() if known else ():
+        if name not in known:
+            hint = did_you_mean(name, known) or f": the lanes know {', '.join(known)}"
+            yield f"unknown parameter {name!r}{hint}"
+            continue
+        wrong: dict[str, list[str]] = {}
+        for lane, declared in accepted.items():
+            said = next((one.problem(value) for one in declared if one.name == name), None)
+            if said is not None:
+                wrong.setdefault(said, []).append(lane)
+        for said, lanes in wrong.items():
+            yield f"the parameter {name} {said} (lane {', '.join(lanes)})"
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
@@ -168,12 +198,12 @@ def _from_json_line(line: str, number: str, folder: Path) -> Item:
         raise ValueError("this line is not JSON") from exc
     if isinstance(value, str):
         value = {"prompt": value}
-    if not isinstance(value, dict) or ("prompt" in value) == ("messages" in value):
-        raise ValueError("an item is a JSON text, or an object with either prompt or messages")
-    unknown = [key for key in value if key not in _KEYS]
+    unknown = [key for key in value if key not in _KEYS] if isinstance(value, dict) else []
     if unknown:
         hint = did_you_mean(unknown[0], _KEYS) or f": known are {', '.join(_KEYS)}"
         raise ValueError(f"unknown key {unknown[0]!r}{hint}")
+    if not isinstance(value, dict) or ("prompt" in value) == ("messages" in value):
+        raise ValueError("an item is a JSON text, or an object with either prompt or messages")
     return _item(value, number, folder)
 
 

@@ -54,7 +54,8 @@ class Plan:
 
     settings: the hash of what decides a backend's answers, by backend. judge: a backend's name or address.
     comparison: the session it goes to in the store, conversations: each lane's there; None without one.
-    config: the configuration file. budget: in money, of the newest sitting that named one; it may change.
+    config: the configuration file. budget: in money, concurrency: calls at once, lane_concurrency and rpm:
+    limits of lanes, as they were written; each of the newest sitting that named it, since they may change.
     """
 
     title: str
@@ -72,6 +73,9 @@ class Plan:
     conversations: Mapping[str, str] = field(default_factory=dict)
     config: str | None = None
     budget: float | None = None
+    concurrency: int = 4
+    lane_concurrency: tuple[str, ...] = ()
+    rpm: tuple[str, ...] = ()
 
 
 def settings_of(entry: Entry) -> str:
@@ -218,6 +222,9 @@ def write_plan(path: Path, plan: Plan) -> None:
         "conversations": dict(plan.conversations),
         "config": plan.config,
         "budget": plan.budget,
+        "concurrency": plan.concurrency,
+        "lane_concurrency": list(plan.lane_concurrency),
+        "rpm": list(plan.rpm),
         "prompts_sha256": hash_of(plan.items),
         "items": [item_to_json(item) for item in plan.items],
     }
@@ -259,6 +266,9 @@ def read_plan(path: Path) -> Plan:
             value["conversations"],
             value["config"],
             value.get("budget"),
+            value.get("concurrency", 4),
+            tuple(value.get("lane_concurrency", ())),
+            tuple(value.get("rpm", ())),
         )
     except KeyError as exc:
         raise StoreError(f"{file} cannot be used: {exc} is missing") from exc

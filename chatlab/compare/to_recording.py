@@ -11,9 +11,10 @@ import io
 import re
 from collections.abc import Iterator
 
+from chatlab import errors
 from chatlab.arrivals import events_of
 from chatlab.compare.results import Compared, Lane, Result
-from chatlab.errors import ChatlabError
+from chatlab.errors import BackendError, ChatlabError
 from chatlab.messages import (
     FilePart,
     Message,
@@ -112,7 +113,7 @@ def exchange_of(result: Result) -> tuple[Exchange, bool]:
             events = None
     failure = None
     if turn.status == "failed":
-        failure = Failure(turn.timing.total or 0.0, "BackendError", turn.error or "this turn failed")
+        failure = _failure(turn)
     true_times = events is not None
     if events is None:
         events = tuple(_made_up(turn))
@@ -136,6 +137,17 @@ def _without_stored_files(message: Message) -> Message:
             for part in message.parts
         ),
     )
+
+
+def _failure(turn: StoredTurn) -> Failure:
+    """The error that a stored sentence is of: its class by the advice, without what a replay says anew."""
+    said = (turn.error or "this turn failed").removeprefix(f"{turn.backend}: ")
+    for known in vars(errors).values():
+        if isinstance(known, type) and issubclass(known, BackendError):
+            detail = said.removesuffix(f" ({known.advice})")
+            if detail != said:
+                return Failure(turn.timing.total or 0.0, known.__name__, detail)
+    return Failure(turn.timing.total or 0.0, "BackendError", said)
 
 
 def _after(failure: Failure, events: tuple[Timed, ...]) -> Failure:

@@ -177,6 +177,14 @@ class OwnerSummary:
     updated: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """How many chats and comparison sessions are there no longer than until the next `Store.purge`."""
+
+    conversations: int
+    comparisons: int
+
+
 class Store(ABC):
     """Where conversations and comparison sessions are kept. Every method may raise Unreachable."""
 
@@ -354,6 +362,10 @@ class Store(ABC):
     @abstractmethod
     async def owner_of_comparison(self, comparison: str) -> str:
         """Whose a session is. For whoever runs the server, never for a request. Raises NotStored."""
+
+    @abstractmethod
+    async def unwanted(self, *, deleted_before: datetime, unused_since: datetime | None = None) -> Unwanted:
+        """How much `purge` would remove."""
 
     @abstractmethod
     async def purge(self, *, deleted_before: datetime, unused_since: datetime | None = None) -> Sequence[str]:

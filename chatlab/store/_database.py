@@ -26,6 +26,7 @@ _READERS = 4  # threads that read a SQLite file
 
 # https://www.sqlite.org/rescode.html: BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN.
 _SQLITE_TROUBLE = {5, 6, 8, 10, 13, 14}
+_SQLITE_OTHER_FILE = 26  # NOTADB
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: connections, rollbacks by the server, read
 # only, out of resources, a lock that was not to be had, intervention, system errors.
 _POSTGRES_TROUBLE = re.compile("08|40|25006|53|55P03|57|58")
@@ -79,7 +80,7 @@ class Database:
 
         Raises Unreachable and StoreError, and what `work` raises.
         """
-        async with _explained(), asyncio.timeout(PATIENCE):
+        async with _explained(self.url), asyncio.timeout(PATIENCE):
             return await self._run(lambda connection: work(connection, *args, **kwargs), writes=False)
 
     async def write(
@@ -88,12 +89,12 @@ class Database:
         """As `read`; what `work` wrote is committed if it raises nothing. Who does not wait for that to the
         end knows no more than that all of it was written or none.
         """
-        async with _explained(), asyncio.timeout(PATIENCE):
+        async with _explained(self.url), asyncio.timeout(PATIENCE):
             return await self._run(lambda connection: work(connection, *args, **kwargs), writes=True)
 
     async def migrate(self, work: Callable[[Connection], T]) -> T:
         """As `write`, for as long as it takes."""
-        async with _explained():
+        async with _explained(self.url):
             return await self._run(partial(_without_hurry, work), writes=True)
 
     async def _run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
@@ -182,7 +183,7 @@ def _set_up_postgres(connection: Any, _: object) -> None:
 
 
 @asynccontextmanager
-async def _explained() -> AsyncGenerator[None, None]:
+async def _explained(url: URL) -> AsyncGenerator[None, None]:
     """Turns a database's errors into ours."""
     try:
         yield
@@ -194,6 +195,11 @@ async def _explained() -> AsyncGenerator[None, None]:
         if _trouble(error):
             raise Unreachable(
                 f"the database does not answer ({_sentence(error)}): try again later"
+            ) from error
+        if getattr(error.orig, "sqlite_errorcode", None) == _SQLITE_OTHER_FILE:
+            raise StoreError(
+                f"{url.database} is not a SQLite database: name another file in storage.url, or put a backup "
+                "in its place"
             ) from error
         raise StoreError(f"the database refused ({_sentence(error)})") from error
     except exc.SQLAlchemyError as error:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, func, or_, select
 
+from chatlab.store import Unwanted
 from chatlab.store._turns import unused
 from chatlab.store.schema import attachments, comparisons, conversations, turns
 
@@ -31,6 +32,15 @@ def some(connection: Connection, deleted_before: datetime, unused_since: datetim
     connection.execute(delete(conversations).where(gone))
     connection.execute(delete(comparisons).where(comparisons.c.id.in_(sessions)))
     return unused(connection, named)
+
+
+def unwanted(connection: Connection, deleted_before: datetime, unused_since: datetime | None) -> Unwanted:
+    """How much `some` would come to in the end."""
+    chats = select(func.count()).where(
+        _old_chats(deleted_before, unused_since), conversations.c.comparison.is_(None)
+    )
+    sessions = select(func.count()).where(_old_sessions(deleted_before, unused_since))
+    return Unwanted(connection.execute(chats).scalar_one(), connection.execute(sessions).scalar_one())
 
 
 def _some(connection: Connection, table: Table, old: ColumnElement[bool]) -> list[str]:

@@ -28,6 +28,7 @@ from chatlab.store import (
     StoredComparison,
     StoredConversation,
     StoredTurn,
+    Unwanted,
     WholeComparison,
     _comparisons,
     _conversations,
@@ -233,6 +234,9 @@ class SqlStore(Store):
 
     async def owner_of_comparison(self, comparison: str) -> str:
         return await self._database.read(_comparisons.owner_of, comparison)
+
+    async def unwanted(self, *, deleted_before: datetime, unused_since: datetime | None = None) -> Unwanted:
+        return await self._database.read(_purge.unwanted, deleted_before, unused_since)
 
     async def purge(self, *, deleted_before: datetime, unused_since: datetime | None = None) -> Sequence[str]:
         unnamed: dict[str, None] = {}

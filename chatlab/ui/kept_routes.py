@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from typing import Any, TypeAlias, cast, get_args
 from urllib.parse import quote, unquote
 
@@ -21,7 +22,7 @@ from chatlab.kept import Kept
 from chatlab.lab import Lab
 from chatlab.markup import document
 from chatlab.secret import scrub
-from chatlab.store import Hit, NotStored, StoredConversation
+from chatlab.store import Hit, NotStored, StoredConversation, now
 from chatlab.transfer import Format, export, import_file, shared_html
 from chatlab.ui.own_answers import Body, answering, body_of
 
@@ -143,12 +144,12 @@ async def _import(kept: Kept, owner: str, request: Request) -> Response:
                 raise InvalidRequest(f"a file to import has at most {_LARGEST_IMPORT // 1_000_000} MB")
             file.write(piece)
         file.seek(0)
-        result = await import_file(kept.store, kept.files, owner, file, name, keep_days=kept.keep_days)
+        old = None if kept.keep_days is None else now() - timedelta(days=kept.keep_days)
+        result = await import_file(kept.store, kept.files, owner, file, name, unused_since=old)
     problems = [scrub(str(problem)) for problem in result.problems[:20]]
-    if result.too_old:
-        problems.append(
-            f"{result.too_old} were not imported: conversations are kept for {kept.keep_days} days here."
-        )
+    if result.unused:
+        kept_for = f"conversations that are not pinned are kept for {kept.keep_days} days here"
+        problems.append(f"{result.unused} of them will be removed within minutes: {kept_for}.")
     if result.already:
         problems.append(f"{result.already} were here already.")
     return JSONResponse(

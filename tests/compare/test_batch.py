@@ -299,6 +299,18 @@ async def test_the_budget_is_used_up_and_never_passed(tmp_path: Path, concurrenc
     assert len(rig.results) == 20 and rig.spent() == 20
 
 
+async def test_a_budget_without_room_leaves_the_lanes_that_cost_nothing_their_answers(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, PRICED)
+    plan = rig.plan(["dear", "free"], prompts(6))
+    limits = {plan.lanes[1].id: Limit(rpm=6000)}  # so that it also waits for its turn, with nothing running
+    with rig.batch(plan, budget=2.5, concurrency=1, limits=limits) as batch:
+        assert not await batch.run()
+        assert batch.no_room == (plan.lanes[0].id, 1.0)
+    answered = [result.lane for result in rig.results]
+    assert [answered.count(lane.id) for lane in plan.lanes] == [2, 6]
+    assert rig.spent() == 2
+
+
 async def test_a_call_that_could_pass_the_budget_is_not_made_though_it_would_not(tmp_path: Path) -> None:
     rig = Rig(tmp_path, PRICED.replace("max_tokens: 4", "max_tokens: 8"))
     assert not await rig.run(rig.plan(["dear"], prompts(5)), budget=3.5, concurrency=1)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from chatlab.backend import Parameter
 from chatlab.compare.checks import CheckSpec
 from chatlab.compare.prompts import (
     Item,
@@ -53,6 +54,37 @@ def test_a_json_line_has_a_prompt_or_messages_and_what_goes_with_them() -> None:
         "sum", (Message.of("user", "2 + 2?"),), "4", ("sums",), (CheckSpec("numeric", "1%"),)
     )
     assert said(items[2]) == [("system", "be brief"), ("user", "hi")] and items[2].parameters == {"seed": 1}
+
+
+def test_without_an_ending_json_lines_are_told_by_how_they_begin() -> None:
+    for text in ('\n{"prompt": "one"}\n"two"', '{"prompt": "one"}\n{"prompt": "two"}'):
+        assert [said(item) for item in read_items(text, "standard input")] == [
+            [("user", "one")],
+            [("user", "two")],
+        ]
+    (item,) = read_items("[sic] is what?", "standard input")
+    assert said(item) == [("user", "[sic] is what?")]
+
+
+def test_parameters_are_held_against_what_the_lanes_take_and_all_mistakes_told() -> None:
+    length, heat = Parameter("max_tokens", "int", minimum=1), Parameter("temperature", "float", maximum=2)
+    accepted = {"A": [length, heat], "B": [length], "declares none": []}
+    text = lines(
+        {"prompt": "x", "parameters": {"max_tokens": 5, "temperature": 1}},
+        {"prompt": "x", "parameters": {"max_tokens": -4, "temperatur": 1}},
+        {"promt": "x"},
+        {"prompt": "x", "parameters": {"temperature": 3, "voice": "low"}},
+    )
+    with pytest.raises(PromptsError) as caught:
+        read_items(text, "p.jsonl", accepted)
+    assert caught.value.problems == [
+        "p.jsonl:2: the parameter max_tokens should be at least 1 (lane A, B)",
+        "p.jsonl:2: unknown parameter 'temperatur', did you mean temperature?",
+        "p.jsonl:3: unknown key 'promt', did you mean prompt?",
+        "p.jsonl:4: the parameter temperature should be at most 2 (lane A)",
+        "p.jsonl:4: unknown parameter 'voice': the lanes know max_tokens, temperature",
+    ]
+    assert len(read_items(lines({"prompt": "x", "parameters": {"voice": 1}}), "p.jsonl", {"B": []})) == 1
 
 
 def test_a_csv_file_has_columns_in_any_order_and_cells_of_several_lines() -> None:
@@ -124,7 +156,7 @@ def test_every_mistake_is_told_at_once_with_its_line() -> None:
     for problem, word in zip(
         problems,
         (
-            *("JSON", "either prompt", "did you mean expected", "empty", "under expected"),
+            *("JSON", "did you mean prompt", "did you mean expected", "empty", "under expected"),
             *("did you mean regex", "pattern", "line 1", "robot", "cannot name code"),
         ),
         strict=True,
@@ -136,6 +168,9 @@ def test_every_mistake_is_told_at_once_with_its_line() -> None:
     ("text", "name", "word"),
     [
         ("\n \n", "p.txt", "has no prompts"),
+        ('["one"]', "p.json", "p.json: prompts are not read from .json: write one JSON value a line"),
+        ('[\n{"prompt": "one"}\n]', "standard input", "standard input:1: this line is not JSON"),
+        ("{}", "p.jsonl", "p.jsonl:1: an item is a JSON text, or an object with either prompt or messages"),
         ("prompt,expectd\na,b\n", "p.csv", "p.csv:1: unknown column 'expectd', did you mean expected?"),
         ("text\na\n", "p.csv", "one of them is prompt"),
         ("prompt,id\na,b,c\n\n,x\n", "p.csv", "p.csv:2: there are more cells"),

@@ -18,6 +18,14 @@ from chatlab.compare.compared import compared_of
 from chatlab.compare.redact import parse_patterns, redact
 from chatlab.compare.session import Session
 from chatlab.compare.to_recording import NoSuchLane, exchange_of, recording_of, recording_text
+from chatlab.errors import (
+    AuthRequired,
+    BackendError,
+    ChatlabError,
+    InvalidRequest,
+    RateLimited,
+    Unavailable,
+)
 from chatlab.messages import (
     Citation,
     Finish,
@@ -175,6 +183,27 @@ def test_of_repeats_the_first_come_first_and_all_are_there() -> None:
 def test_a_lane_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(NoSuchLane, match="it has GPT mini, Qwen"):
         recording_of(comparison(), "claude")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (RateLimited("slow down", backend="a"), RateLimited),
+        (Unavailable("no connection", backend="a"), BackendError),  # advises what most of them do
+        (InvalidRequest("no (really)", backend="a"), InvalidRequest),
+        (AuthRequired("sign in"), BackendError),
+    ],
+)
+def test_a_failure_is_replayed_with_its_advice_once(error: ChatlabError, kind: type[ChatlabError]) -> None:
+    result = comparison().results[0]
+    turn = replace(result.turn, backend="a", status="failed", error=str(error))
+    failure = exchange_of(replace(result, turn=turn))[0].failure
+    assert failure is not None
+    again = failure.exception()
+    assert type(again) is kind
+    assert str(again) == f"{error}".removeprefix("a: ") + (
+        "" if isinstance(error, BackendError) else f" ({BackendError.advice})"
+    )
 
 
 async def test_a_turn_that_was_retried_or_stopped_keeps_true_times() -> None:

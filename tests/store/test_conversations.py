@@ -10,7 +10,7 @@ import pytest
 
 from chatlab.errors import StoreError
 from chatlab.messages import FilePart, Finish, Message, TextPart, Usage
-from chatlab.store import Conflict, NotStored, Store, StoredConversation, now
+from chatlab.store import Conflict, NotStored, Store, StoredConversation, Unwanted, now
 from chatlab.store.sql import open_store
 from tests.store.values import finished, turn_in, with_file
 
@@ -261,6 +261,8 @@ async def test_retention_removes_what_is_old_but_not_what_is_pinned(store: Store
     long_ago = moment - timedelta(days=1)
     assert await store.purge(deleted_before=long_ago) == []
     assert await store.purge(deleted_before=long_ago, unused_since=long_ago) == []
+    assert await store.unwanted(deleted_before=long_ago, unused_since=long_ago) == Unwanted(0, 0)
+    assert await store.unwanted(deleted_before=long_ago, unused_since=moment) == Unwanted(1, 1)
     assert sorted(await store.purge(deleted_before=long_ago, unused_since=moment)) == ["aa", "bb"]
     assert [chat.id for chat in await listed(store)] == [pinned.id, fresh.id]
     assert [found.id for found in (await store.comparisons(ME))[0]] == [lively.id]

@@ -157,7 +157,16 @@ TRIES: dict[str, list[tuple[Try, Any]]] = {
     ],
     "may_read": [(lambda s, m, owner: s.may_read(owner, SHA), "nothing")],
 }
-WITHOUT_OWNER = {"recover", "owners", "owner_of_comparison", "shared", "unused", "purge", "aclose"}
+WITHOUT_OWNER = {
+    "recover",
+    "owners",
+    "owner_of_comparison",
+    "shared",
+    "unused",
+    "unwanted",
+    "purge",
+    "aclose",
+}
 
 
 def _chat(owner: str) -> StoredConversation:
