@@ -151,6 +151,8 @@ export function sidebar(element, { root, open, sharing }) {
     if (next) list.append(end);
   };
 
+  let later;
+  const held = () => list.querySelector(".chatlab-rename, details[open]"); // not under somebody's hand
   const load = async (more) => {
     if (more && (loading || !next)) return;
     loading = true;
@@ -160,14 +162,14 @@ export function sidebar(element, { root, open, sharing }) {
     try {
       const found = await api(`conversations?${query}`);
       if (mine !== asked) return; // a later question has been asked
+      if (!more && held()) return void (later = setTimeout(refresh, 1000));
       next = found.next;
       show(found.conversations, more);
     } catch (error) { failed(error); } finally { loading = false; }
   };
-  let later;
   const refresh = () => {
     clearTimeout(later);
-    if (list.querySelector(".chatlab-rename, details[open]")) later = setTimeout(refresh, 1000);
+    if (held()) later = setTimeout(refresh, 1000);
     else load(false);
   };
 
