@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import urllib.request
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -151,29 +152,43 @@ def test_stop_texts_are_the_families_ends_of_turn() -> None:
 # --- against llama.cpp's own templates, written in C++ -----------------------------------------------------
 
 
+_APPLY = """
+import json, os, sys, urllib.request
+import xllamacpp
+
+model, template, jinja, messages = json.load(sys.stdin)
+params = xllamacpp.CommonParams()
+params.model.path = model
+params.hostnames = ["127.0.0.1"]
+params.port = 0
+params.n_ctx = 256
+params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+params.verbosity = -1
+params.warmup = False
+params.use_jinja = jinja
+params.chat_template = template
+server = xllamacpp.Server(params)
+body = json.dumps({"messages": messages}).encode()
+url = f"{server.listening_address}/apply-template"
+call = urllib.request.Request(url, body, {"content-type": "application/json"})
+with urllib.request.urlopen(call) as reply:
+    os.write(1, reply.read())
+os._exit(0)  # ending the server can wait for ever, in C++
+"""
+
+
 def applied(folder: Path, template: str, jinja: bool, messages: tuple[Message, ...]) -> str:
     """What a llama.cpp server makes of the conversation with this template."""
-    import xllamacpp  # type: ignore[import-untyped]
-
     model = folder / "model.gguf"
     write_model(model, "an answer", "another answer")
-    params = xllamacpp.CommonParams()
-    params.model.path = str(model)
-    params.hostnames = ["127.0.0.1"]
-    params.port = 0
-    params.n_ctx = 256
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
-    params.verbosity = -1
-    params.warmup = False
-    params.use_jinja = jinja
-    params.chat_template = template
-    server: Any = xllamacpp.Server(params)
-    body = json.dumps({"messages": to_openai(messages)}).encode()
-    call = urllib.request.Request(
-        f"{server.listening_address}/apply-template", body, {"content-type": "application/json"}
+    ran = subprocess.run(
+        [sys.executable, "-c", _APPLY],
+        input=json.dumps([str(model), template, jinja, to_openai(messages)]).encode(),
+        capture_output=True,
+        check=True,
+        timeout=60,
     )
-    with urllib.request.urlopen(call) as reply:
-        prompt: str = json.load(reply)["prompt"]
+    prompt: str = json.loads(ran.stdout)["prompt"]
     return prompt
 
 
