@@ -9,8 +9,17 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.constrain import Constrain
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -115,20 +124,31 @@ def _tenth(done: int, whole: int) -> int:
     return 10 * done // max(whole, 1)
 
 
+class _Narrower(Progress):
+    """Leaves room for the ^C that a terminal shows where the cursor stands: on a line of its own it
+    would have the bars drawn one line lower, and an old one left."""
+
+    def __init__(self, *columns: ProgressColumn, console: Console) -> None:
+        self._shown_on = console  # the base asks for the first bars before it has one
+        super().__init__(*columns, console=console, refresh_per_second=4)
+
+    def get_renderable(self) -> RenderableType:
+        return Constrain(super().get_renderable(), self._shown_on.width - len("^C"))
+
+
 class _Bars:
     """One bar a lane, and one for the judge once it begins."""
 
     def __init__(self, console: Console, counts: Mapping[str, Count]) -> None:
         self._counts = counts
         self._judge: TaskID | None = None
-        self._progress = Progress(
+        self._progress = _Narrower(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[said]}", markup=False),
             console=console,
-            refresh_per_second=4,
         )
         self._bars = {
             lane: self._progress.add_task(

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from chatlab.storage import Storage
     from chatlab.transfer import Format
 
+_NOBODY = "nobody has conversations yet, so there is nothing to export"
+
 
 def export(
     config: str | None,
@@ -146,9 +148,6 @@ async def nothing_yet(path: Path) -> bool:
 
     wanted = load_config(path).storage
     return wanted is not None and await schema_state.current(wanted.url, Path()) is None
-
-
-_NOBODY = "nobody has conversations yet, so there is nothing to export"
 
 
 async def _owner(storage: Storage, named: str | None, *, new: bool) -> str:

@@ -1,14 +1,17 @@
 """`chatlab compare`: what it says, writes and leaves with, also when it is killed."""
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import os
+import pty
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -382,6 +385,27 @@ async def test_a_run_goes_on_however_it_was_ended(upstream: Upstream, how: signa
     assert twice == set(first[12:14]), "only what had no answer is asked again"
     spent = {line["call"]: line.get("cost", line.get("aside")) for line in lines("run/ledger.jsonl")}
     assert sum(spent.values()) == 22, "the two calls that were killed count"
+
+
+def test_bars_leave_a_narrow_terminal_room_for_what_it_shows_of_ctrl_c() -> None:
+    ours, its = pty.openpty()
+    termios.tcsetwinsize(its, (24, 60))
+    Path("lab.yaml").write_text(CONFIG.replace("label: B", "label: a lane with a rather long name"))
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    command = ["-m", "chatlab", "compare", "lab.yaml", "--lanes", "a,b", "--prompts", "p.txt", "--out", "run"]
+    with subprocess.Popen(
+        [sys.executable, *command], stdout=subprocess.DEVNULL, stderr=its, env=env
+    ) as process:
+        os.close(its)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+            while piece := os.read(ours, 65536):
+                shown += piece
+    os.close(ours)
+    assert process.returncode == 0, shown
+    drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "\n").splitlines()
+    bars = [line for line in drawn if "━" in line or "cost" in line]
+    assert bars and max(map(len, bars)) + len("^C") <= 60, shown
 
 
 def test_nothing_heavy_is_imported_for_help() -> None:

@@ -57,6 +57,7 @@ def test_an_export_replaces_a_file_only_if_it_is_told_to_and_only_when_it_is_who
     assert Path("out").read_text() == "mine" and not list(Path().glob(".out*"))
     assert run("export", "lab.yaml", "-o", "out", "--force", "--format", "html").exit_code == OK
     assert Path("out").read_text().startswith("<!DOCTYPE html>")
+    assert Path("out").stat().st_mode & 0o777 == 0o600, "as private as the database it is from"
 
 
 def test_several_owners_are_listed_and_one_is_to_be_named() -> None:

@@ -110,7 +110,10 @@ def hash_of(items: Sequence[Item]) -> str:
 
 
 def load_items(path: Path, accepted: Accepted | None = None) -> list[Item]:
-    """The items of a file. Raises PromptsError with all its mistakes, OSError if it cannot be read."""
+    """The items of a file. accepted: what the lanes take; other parameters are mistakes.
+
+    Raises PromptsError with all its mistakes, OSError if it cannot be read.
+    """
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as exc:
@@ -120,8 +123,10 @@ def load_items(path: Path, accepted: Accepted | None = None) -> list[Item]:
 
 def read_items(text: str, name: str, accepted: Accepted | None = None) -> list[Item]:
     """The items of a file of this name, whose ending says what it is: .jsonl or .ndjson, .csv, else text with
-    one prompt a line; without an ending JSON lines are told by how they begin. Parameters that the lanes do
-    not take are mistakes. Raises PromptsError with all mistakes."""
+    one prompt a line; without an ending JSON lines are told by how they begin.
+
+    accepted, and what is raised, as in `load_items`.
+    """
     ending = Path(name).suffix.lower()
     if ending == ".json":
         raise PromptsError(
