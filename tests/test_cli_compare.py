@@ -391,7 +391,9 @@ def test_bars_leave_a_narrow_terminal_room_for_what_it_shows_of_ctrl_c() -> None
     ours, its = pty.openpty()
     termios.tcsetwinsize(its, (24, 60))
     Path("lab.yaml").write_text(CONFIG.replace("label: B", "label: a lane with a rather long name"))
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    # Who runs the tests may have said how wide a terminal is: this one knows.
+    given = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    env = {**given, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
     command = ["-m", "chatlab", "compare", "lab.yaml", "--lanes", "a,b", "--prompts", "p.txt", "--out", "run"]
     with subprocess.Popen(
         [sys.executable, *command], stdout=subprocess.DEVNULL, stderr=its, env=env
