@@ -7,11 +7,11 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from chatlab.backend import Options, Parameter
-from chatlab.errors import UnsupportedContent
-from chatlab.history import PromptTemplate
+from chatlab.errors import UnsupportedContent, did_you_mean
+from chatlab.history import NAMED_TEMPLATES, PromptTemplate
 from chatlab.paths import ConfigPath
 from chatlab.secret import SecretRef
 
@@ -77,13 +77,14 @@ class HuggingFaceOptions(Options):
         description="Model id on the Hub (org/name), or the http(s) URL of an endpoint. Beside an endpoint: "
         "the model name sent to it.",
     )
-    endpoint: str | None = Field(
-        None,
-        pattern="^https?://",
-        description="URL of an inference endpoint or of a server of one's own, instead of a provider.",
-    )
     task: Literal["chat", "text-generation"] = Field(
         "chat", description="chat: the server applies the model's template; text-generation: this one does."
+    )
+    endpoint: str | None = Field(
+        None,
+        validate_default=True,
+        pattern="^https?://",
+        description="URL of an inference endpoint or of a server of one's own, instead of a provider.",
     )
     provider: str = Field(
         "auto",
@@ -122,6 +123,7 @@ class HuggingFaceOptions(Options):
     )
     template: Annotated[Template | None, Field(union_mode="left_to_right")] = Field(
         None,
+        validate_default=True,
         description="Chat template for text generation: a name, {jinja: ...} or {tokenizer_config: PATH}.",
     )
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
@@ -133,44 +135,85 @@ class HuggingFaceOptions(Options):
     def _url_is_an_endpoint(cls, values: Any) -> Any:
         if isinstance(values, Mapping) and isinstance(model := values.get("model"), str) and is_url(model):
             if values.get("endpoint"):
-                raise ValueError("model is a URL and endpoint is given too: keep one of them")
+                return values
             return {**{key: value for key, value in values.items() if key != "model"}, "endpoint": model}
         return values
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> HuggingFaceOptions:
-        if self.endpoint is None and self.model is None:
-            raise ValueError("give a model id, or the URL of an endpoint")
-        if self.endpoint is not None and urlsplit(self.endpoint).password is not None:
+    # Each field is judged by itself and by those before it, so that all mistakes are told at once. A field
+    # that was refused is not in `info.data`.
+
+    @field_validator("model")
+    @classmethod
+    def _one_url(cls, value: str | None) -> str | None:
+        if value is not None and is_url(value):
+            raise ValueError("model is a URL and endpoint is given too: keep one of them")
+        return value
+
+    @field_validator("endpoint")
+    @classmethod
+    def _a_place(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            if info.data.get("model", "") is None:
+                raise ValueError("give a model id, or the URL of an endpoint")
+            return None
+        parts = urlsplit(value)
+        if parts.password is not None:
             raise ValueError("endpoint holds a password: give the token by reference instead")
-        if self.endpoint is not None and self.provider != "auto":
+        if info.data.get("task") == "text-generation" and parts.path.rstrip("/").endswith("/v1"):
+            raise ValueError("text generation is spoken at the server's root: leave /v1 out of the endpoint")
+        return value
+
+    @field_validator("provider", "bill_to", "scale_up_timeout")
+    @classmethod
+    def _of_this_place(cls, value: Any, info: ValidationInfo) -> Any:
+        if "endpoint" not in info.data:
+            return value
+        endpoint, task = info.data["endpoint"], info.data.get("task")
+        if info.field_name == "scale_up_timeout":
+            if endpoint is None and value is not None:
+                raise ValueError("scale_up_timeout is for an endpoint")
+        elif info.field_name == "bill_to":
+            if endpoint is not None and value is not None:
+                raise ValueError("bill_to is for providers: an endpoint is billed to its owner")
+        elif endpoint is not None and value != "auto":
             raise ValueError("provider is for a model id: an endpoint has none")
-        if self.endpoint is not None and self.bill_to is not None:
-            raise ValueError("bill_to is for providers: an endpoint is billed to its owner")
-        if self.endpoint is None and self.scale_up_timeout is not None:
-            raise ValueError("scale_up_timeout is for an endpoint")
-        if self.task == "chat":
-            if self.template is not None:
-                raise ValueError("template is for task text-generation: in a chat the server has its own")
-            if self.client != "hub":
-                raise ValueError("client text-generation is for task text-generation")
-            return self
-        if self.template is None:
-            raise ValueError("task text-generation needs a template that makes a prompt of the conversation")
-        if self.endpoint is None and self.provider not in ("auto", "hf-inference"):
+        elif task == "text-generation" and value not in ("auto", "hf-inference"):
             raise ValueError(
                 "task text-generation streams from an endpoint or the provider hf-inference only"
             )
-        if self.endpoint is not None and urlsplit(self.endpoint).path.rstrip("/").endswith("/v1"):
-            raise ValueError("text generation is spoken at the server's root: leave /v1 out of the endpoint")
-        if self.extra_body or self.images or not self.takes_system:
-            raise ValueError("extra_body, images and takes_system are for task chat")
-        if isinstance(self.template, str | InlineTemplate):
+        return value
+
+    @field_validator("images", "takes_system", "extra_body", "client")
+    @classmethod
+    def _of_this_task(cls, value: Any, info: ValidationInfo) -> Any:
+        task, name = info.data.get("task"), str(info.field_name)
+        if task is None or value == cls.model_fields[name].get_default(call_default_factory=True):
+            return value
+        if name == "client" and task == "chat":
+            raise ValueError("client text-generation is for task text-generation")
+        if name != "client" and task == "text-generation":
+            raise ValueError(f"{name} is for task chat")
+        return value
+
+    @field_validator("template")
+    @classmethod
+    def _a_known_template(cls, value: Template | None, info: ValidationInfo) -> Template | None:
+        task = info.data.get("task")
+        if task == "text-generation" and value is None:
+            raise ValueError("task text-generation needs a template that makes a prompt of the conversation")
+        if task == "chat" and value is not None:
+            raise ValueError("template is for task text-generation: in a chat the server has its own")
+        if isinstance(value, str) and value not in NAMED_TEMPLATES:
+            close = did_you_mean(value, NAMED_TEMPLATES)
+            raise ValueError(
+                f"no template has this name{close or ': there are ' + ', '.join(NAMED_TEMPLATES)}"
+            )
+        if isinstance(value, InlineTemplate):
             try:
-                load_template(self.template)
+                load_template(value)
             except UnsupportedContent as exc:
                 raise ValueError(str(exc)) from None
-        return self
+        return value
 
     @property
     def at_hugging_face(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from chatlab.backend import Options, Parameter
 from chatlab.paths import ConfigPath
@@ -42,6 +42,7 @@ class LangChainOptions(Options):
     )
     object: str | None = Field(
         None,
+        validate_default=True,
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$",
         description="A Runnable, a graph, or a function that returns one, as `module:attribute`.",
     )
@@ -77,18 +78,39 @@ class LangChainOptions(Options):
     )
     recursion_limit: int = Field(50, ge=1, description="Steps after which a graph is given up.")
 
-    @model_validator(mode="after")
-    def _one_of_both(self) -> LangChainOptions:
-        if (self.model is None) == (self.object is None):
-            raise ValueError("give exactly one of model and object")
-        if self.model is not None and not self.provider:
+    # Each field is judged by itself and by those before it, so that all mistakes are told at once. A field
+    # that was refused is not in `info.data`.
+
+    @field_validator("model")
+    @classmethod
+    def _with_its_provider(cls, value: str | None) -> str | None:
+        if value is not None and value.find(":") < 1:
             raise ValueError("write the provider before the model, such as openai:gpt-5-mini")
-        if self.object is not None and (self.base_url or self.api_key or self.model_options or self.secrets):
-            raise ValueError("base_url, api_key, model_options and secrets go with model, not with object")
-        for name in self.model_options:
-            if _SECRET.search(name):
-                raise ValueError(f"give {name} under secrets, by reference, not under model_options")
-        return self
+        return value
+
+    @field_validator("object")
+    @classmethod
+    def _one_of_both(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if "model" in info.data and (info.data["model"] is None) == (value is None):
+            raise ValueError("give exactly one of model and object")
+        return value
+
+    @field_validator("base_url", "api_key", "model_options", "secrets")
+    @classmethod
+    def _of_a_model(cls, value: Any, info: ValidationInfo) -> Any:
+        if value and info.data.get("object") is not None:
+            raise ValueError("it goes with model, not with object")
+        return value
+
+    @field_validator("model_options")
+    @classmethod
+    def _secrets_apart(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        secret = [name for name in value if _SECRET.search(name)]
+        if secret:
+            raise ValueError(
+                f"give {' and '.join(secret)} under secrets, by reference, not under model_options"
+            )
+        return value
 
     @property
     def provider(self) -> str | None:

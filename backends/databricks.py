@@ -31,7 +31,7 @@ from backends._databricks_requests import (
 )
 from backends._databricks_streams import StreamReader, whole
 from backends._openai_wire import SseDecoder, classify_sdk_error, error_from_body, retry_after
-from chatlab.backend import Backend, CallContext, Capabilities, ChatRequest, Probe, Target
+from chatlab.backend import Backend, CallContext, Capabilities, ChatRequest, Probe, Target, together
 from chatlab.backend import Options as BaseOptions
 from chatlab.errors import AuthenticationFailed, BackendError, BrokenStream, ModelNotFound, PermissionDenied
 from chatlab.messages import Notice, StreamEvent
@@ -135,9 +135,11 @@ class DatabricksBackend(Backend):
         """Names the missing variable, file or profile."""
         return (
             super().not_ready(None)  # the SDK before anything else
-            or profile_problem(options.auth)
-            or host_problem(options.host, options.auth)
-            or super().not_ready(options)
+            or together(
+                profile_problem(options.auth),
+                host_problem(options.host, options.auth),
+                super().not_ready(options),
+            )
         )
 
     async def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:

@@ -185,11 +185,10 @@ class LangChainBackend(Backend):
         if self.options.provider != "openai" or client is None:
             return Probe()
         try:
-            found = [model.id async for model in client.models.list()]
+            found = {model.id async for model in client.models.list()}
         except Exception as exc:
             raise self._classify(exc, begun=False) from exc
-        name = (self.options.model or "").partition(":")[2]
-        return Probe(reachable=True, model_known=name in found)
+        return Probe.of_listed((self.options.model or "").partition(":")[2], found)
 
     async def aclose(self) -> None:
         """Closes the connections of a model made here; an object's are its own."""

@@ -7,6 +7,8 @@ same conversation gets the same answer, and two people at once do not disturb ea
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -22,10 +24,12 @@ from chatlab.backend import (
     Probe,
     Target,
 )
-from chatlab.errors import BrokenStream, InvalidRequest
+from chatlab.errors import BrokenStream, ChatlabError, InvalidRequest
 from chatlab.messages import Finish, Notice, StreamEvent
 from chatlab.paths import ConfigPath
 from chatlab.recording import Exchange, Header, Recording
+
+_EMPTY = "the recording {} has no exchange in it"
 
 
 class ReplayOptions(Options):
@@ -69,10 +73,14 @@ class ReplayBackend(Backend):
 
     @classmethod
     def not_ready(cls, options: ReplayOptions) -> str | None:
-        """Asks for the file; what is in it is read when it is played."""
-        if options.recording.is_file():
-            return None
-        return f"make the recording {options.recording} with `chatlab record`, or correct its path"
+        """Asks for the file, and for one that can be played."""
+        try:
+            found = options.recording.stat()
+        except OSError:
+            found = None
+        if found is None or not options.recording.is_file():
+            return f"make the recording {options.recording} with `chatlab record`, or correct its path"
+        return _broken(options.recording, found.st_mtime_ns, found.st_size)
 
     async def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
         """Plays the chosen exchange. A recorded failure is raised again, at the moment it happened."""
@@ -98,7 +106,7 @@ class ReplayBackend(Backend):
         """The exchange to play, and whether it is the answer to what was asked (in order: always)."""
         exchanges = self._recording.exchanges
         if not exchanges:
-            raise InvalidRequest(f"the recording {self.options.recording} has no exchange in it")
+            raise InvalidRequest(_EMPTY.format(self.options.recording))
         asked = [message.text for message in request.messages if message.role == "user"]
         in_order = exchanges[(len(asked) - 1) % len(exchanges)] if asked else exchanges[0]
         if self.options.choose == "order":
@@ -117,6 +125,16 @@ class ReplayBackend(Backend):
             model_known=True,
             detail=f"{len(self._recording.exchanges)} recorded answers of {_recorded(header)}",
         )
+
+
+@lru_cache(maxsize=64)
+def _broken(path: Path, _modified: int, _size: int) -> str | None:
+    """Why a recording cannot be played, or None. Read once for each state of the file."""
+    try:
+        exchanges = Recording.load(path).exchanges
+    except ChatlabError as exc:
+        return str(exc)
+    return None if exchanges else _EMPTY.format(path)
 
 
 def _provenance(header: Header) -> Notice:

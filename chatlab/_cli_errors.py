@@ -188,6 +188,8 @@ def _logging(*, server: bool) -> Iterator[None]:
     root = logging.getLogger()
     level = root.level
     quiet = logging.INFO if server else logging.CRITICAL + 1
+    if not _debug:
+        logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # it tells of each it finds
     root.setLevel(logging.DEBUG if _debug else quiet)
     root.addHandler(handler)
     try:

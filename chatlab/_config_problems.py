@@ -17,6 +17,8 @@ from chatlab.secret import SecretRef, scrub
 
 BY_REFERENCE = "a secret is given by reference, {env: NAME} or {file: PATH}, never literally"
 
+UNKNOWN_KEY = "unknown key"
+
 _SECRETIVE = re.compile(r"key|token|secret|passw|credential|auth|^pat$", re.I)
 
 _EXPECTED = {
@@ -58,7 +60,7 @@ def problems(
     """
     found: dict[Path, list[ErrorDetails]] = {}
     for error in exc.errors(include_url=False):
-        found.setdefault(_written(error, data), []).append(error)
+        found.setdefault(written(error, data), []).append(error)
     suggested: set[Path] = set()
     result = []
     for path, errors in found.items():
@@ -72,7 +74,10 @@ def problems(
             path in suggested or (path[:-1] in misspelt and _in_union(errors, path))
         ):
             continue  # it is there, misspelt; or it belongs to another branch of a union
-        if any(other[: len(path)] == path and other != path for other in found) and _in_union(errors, path):
+        if not path and path in misspelt and errors[0]["loc"]:
+            continue  # of a field that is not there, or rather is there, misspelt
+        further = any(other[: len(path)] == path and other != path for other in found)
+        if path and further and _in_union(errors, path):
             continue  # another branch of the union took the value's shape and has said more
         secret = _secret_above(model, path)
         if secret is not None:
@@ -115,7 +120,7 @@ def _printable(step: str) -> str:
     return step if step.isprintable() and step else repr(step)
 
 
-def _written(error: ErrorDetails, data: Any) -> Path:
+def written(error: ErrorDetails, data: Any) -> Path:
     """The error's path in what was written: pydantic's also has the branches of unions in it."""
     path: list[str | int] = []
     loc = error["loc"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -13,12 +13,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from chatlab.errors import MissingExtra
+from chatlab.errors import MissingExtra, did_you_mean
 from chatlab.messages import Message, StreamEvent
 from chatlab.secret import SecretRef
 
 ParameterValue: TypeAlias = Any  # a JSON value; validated against its `Parameter`
 Mark: TypeAlias = Literal["credentials", "connected"]
+
+_NAMED = 8  # models named where one is not known
 
 
 class Options(BaseModel):
@@ -130,6 +132,17 @@ class Probe:
     identity: str | None = None
     detail: str = ""
 
+    @classmethod
+    def of_listed(cls, name: str, listed: Collection[str]) -> Probe:
+        """Of a server that lists its models: whether this one is among them, or else which there are."""
+        if name in listed:
+            return cls(reachable=True, model_known=True)
+        some = ", ".join(sorted(listed)[:_NAMED])
+        more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
+        close = did_you_mean(name, listed)
+        have = f"it has {some}{more}" if listed else "it has none"
+        return cls(True, False, None, f"the upstream does not know the model {name}{close}; {have}")
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -141,6 +154,11 @@ class Target:
 
     model: str | None = None
     endpoint: str | None = None
+
+
+def together(*reasons: str | None) -> str | None:
+    """The reasons that there are, each once, as one; None if there are none."""
+    return ", ".join(dict.fromkeys(filter(None, reasons))) or None
 
 
 def shown_url(url: str) -> str:
@@ -179,11 +197,7 @@ class Backend(ABC):
         for module in cls.modules:
             if not _installed(module):
                 return str(MissingExtra(cls.__name__.removesuffix("Backend").lower(), cls.extra, module))
-        for ref in secret_refs(options):
-            reason = ref.missing()
-            if reason is not None:
-                return reason
-        return None
+        return together(*(ref.missing() for ref in secret_refs(options)))
 
     @abstractmethod
     def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:

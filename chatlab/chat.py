@@ -180,7 +180,7 @@ class Turn:
             raise
         except ChatlabError as exc:
             if isinstance(exc, BackendError):
-                exc.backend = self.entry.name
+                self.entry.failed(exc)
             self.error = exc
             self._end("failed")
         except Exception as exc:  # noqa: BLE001 - a bug in a backend must not look like an answer, nor end the page

@@ -70,7 +70,9 @@ async def _check(entry: Entry, probe: bool, longest: float) -> BackendReport:
     except TimeoutError:
         reason = f"no reply within {longest:g} s"
     except BackendError as exc:
-        reason = f"{exc.detail} ({exc.advice})"
+        entry.failed(exc)
+        exc.backend = None  # the report says it
+        reason = str(exc)
     except ChatlabError as exc:
         state, reason = "not ready", str(exc)
     except Exception as exc:  # noqa: BLE001 - a plugin's mistake is a finding like any other

@@ -76,11 +76,13 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
     path = config_of(config)
     from chatlab.config_file import load_config
 
-    # Its mistakes are said at once, not after the seconds that importing the page takes.
+    # What is wrong is said at once, not after the seconds that importing the page takes.
     wanted = load_config(path)
     from chatlab._cli_db import refuse_other_tables
+    from chatlab._cli_serve import refuse_taken_address
 
     refuse_other_tables(wanted.storage)
+    refuse_taken_address(host or wanted.server.host, wanted.server.port if port is None else port)
     from chatlab.ui.server import serve as run
 
     try:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from chatlab import _yaml_positions as yaml_positions
-from chatlab._config_problems import BY_REFERENCE, guarded, problems, render, unknown_key
+from chatlab._config_problems import BY_REFERENCE, UNKNOWN_KEY, guarded, problems, render, unknown_key
 from chatlab._config_schema import COMMON, json_schema
 from chatlab._yaml_positions import Document, Problem, Unreadable
 from chatlab.backend import Backend, Options, Parameter
@@ -127,8 +127,9 @@ class _Loader:
         common = {key: value for key, value in entry.items() if key in COMMON}
         common["kind"] = entry["kind"] if cls is not None else ""  # what is wrong with it has been said
         config = self._validate(BackendConfig, common | {"options": options or Options()}, entry, path)
-        if name in self.accepted:
+        if cls is not None and name in self.accepted:
             self._parameters((*path, "parameters"), entry.get("parameters"), [self.accepted[name]])
+            self._misplaced(path, (*cls.Options.model_fields, *COMMON), self.accepted[name])
         return stand_in if config is None or options is None else config
 
     def _accepted(
@@ -210,6 +211,19 @@ class _Loader:
                 self._say((*path, name), unknown_key(name, names, "parameter"), key=True)
             elif None not in said:
                 self._say((*path, name), ", or ".join(dict.fromkeys(filter(None, said))))
+
+    def _misplaced(
+        self, path: yaml_positions.Path, keys: Collection[str], parameters: Collection[Parameter]
+    ) -> None:
+        """Says of an unknown key that it is a parameter, where it is: it stands one level too high."""
+        names = {parameter.name for parameter in parameters}
+        for number, problem in enumerate(self.problems):
+            if problem.path[:-1] == path and problem.text.startswith(UNKNOWN_KEY):
+                meant = closest(str(problem.path[-1]), (*keys, *names))
+                if meant in names and meant not in keys:
+                    self.problems[number] = replace(
+                        problem, text=f"unknown key: {meant} is a parameter, which stands under parameters"
+                    )
 
     def _presets(self, presets: Any) -> None:
         """A preset is for every backend, so it is wrong only where no backend takes it."""

@@ -101,6 +101,7 @@ class BackendError(ChatlabError):
     """An upstream failed.
 
     backend: its name in the configuration, filled in by `run_turn`.
+    where: the URL that was called, filled in where it may be the URL that is wrong (`PLACED`).
     status: the upstream's HTTP status, None where there was none.
     retry_after: seconds the upstream asked to wait, None if it did not say.
     retryable: whether the same request may be sent again, provided nothing was received yet.
@@ -122,13 +123,14 @@ class BackendError(ChatlabError):
             self.detail
         )  # what upstreams write may hold a credential: a repr shows the arguments
         self.backend = backend
+        self.where: str | None = None
         self.status = status
         self.retry_after = retry_after
         self.retryable = retryable
 
     def __str__(self) -> str:
-        who = f"{self.backend}: " if self.backend else ""
-        return f"{who}{self.detail} ({self.advice})"
+        who = " at ".join(filter(None, (self.backend, self.where)))
+        return f"{who}: {self.detail} ({self.advice})" if who else f"{self.detail} ({self.advice})"
 
 
 class AuthenticationFailed(BackendError):
@@ -179,6 +181,10 @@ class Unavailable(BackendError):
 
 class BrokenStream(BackendError):
     """The stream broke, or ended without saying that it ended."""
+
+
+PLACED = (Unavailable, ModelNotFound)
+"""Failures that a wrong URL would cause: they say which one it was."""
 
 
 _CONTEXT = re.compile(

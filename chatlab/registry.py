@@ -7,15 +7,17 @@ import importlib
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from chatlab._config_problems import written
 from chatlab.backend import Backend, Capabilities
 from chatlab.config import BackendConfig
-from chatlab.errors import ConfigError, MissingExtra, NotReady, did_you_mean
+from chatlab.errors import PLACED, BackendError, ConfigError, MissingExtra, NotReady, did_you_mean
 
 ENTRY_POINT_GROUP = "chatlab.backends"
 
@@ -109,6 +111,13 @@ class Entry:
         """What to do before it can be used, or None. Looked at anew each time: variables may be set later."""
         return self.cls.not_ready(self.config.options)
 
+    def failed(self, error: BackendError) -> None:
+        """Fills in whose failure this is and, where the URL may be what is wrong, which one was called."""
+        error.backend = self.name
+        if isinstance(error, PLACED):
+            with suppress(Exception):  # a plugin's mistake in naming its place must not hide the failure
+                error.where = self.cls.target(self.config.options).endpoint
+
     def backend(self) -> Backend:
         """The instance. Raises NotReady or MissingExtra with what to do about it."""
         with self._making:  # made in worker threads, since importing an SDK can take seconds
@@ -146,8 +155,10 @@ def from_address(address: str) -> Entry:
         options = cls.Options.model_validate(values)
     except ValidationError as exc:
         problems = []
-        for error in exc.errors(include_input=False):
-            where = "".join(f"{step}: " for step in error["loc"])
+        for error in exc.errors():
+            # A field that was not written is checked too; its name would tell nothing.
+            shown = error["loc"] if error["type"] == "missing" else written(error, values)
+            where = "".join(f"{step}: " for step in shown)
             said = "is missing" if error["type"] == "missing" else error["msg"].removeprefix("Value error, ")
             problems.append(f"{address!r}: {where}{said}")
         raise ConfigError(problems) from None

@@ -379,14 +379,26 @@ def test_serve_opens_the_page_until_it_is_interrupted() -> None:
     assert (out, process.returncode) == (b"", 0)
 
 
-def test_a_port_that_is_taken_is_a_sentence_and_1() -> None:
+def test_a_port_that_is_taken_is_one_sentence_and_1() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
-        start("serve", "lab.yaml", "--port", str(taken.getsockname()[1])) as process,
+        start("serve", "lab.yaml", "--port", str(port := taken.getsockname()[1])) as process,
     ):
         _, errors = process.communicate(timeout=60)
-    assert errors.decode().splitlines()[-1].startswith("chatlab: the server could not start")
-    assert process.returncode == 1 and b"Traceback" not in errors
+    said = (
+        f"chatlab: port {port} of 127.0.0.1 is taken: end what listens there, or give another --port (0: any)"
+    )
+    assert (errors.decode(), process.returncode) == (f"{said}\n", 1)
+
+
+@pytest.mark.parametrize("host", ["203.0.113.7", "no-such-host.invalid"])
+def test_a_host_that_is_elsewhere_is_one_sentence_and_1(host: str) -> None:
+    with start("serve", "lab.yaml", "--host", host) as process:
+        _, errors = process.communicate(timeout=60)
+    said = (
+        f"chatlab: {host} is no address of this machine: give one of its own with --host, or 0.0.0.0 for all"
+    )
+    assert (errors.decode(), process.returncode) == (f"{said}\n", 1)
 
 
 def test_a_closed_standard_output_is_no_mistake_of_chatlab() -> None:

@@ -67,6 +67,65 @@ def test_parameters_have_distinct_names_and_descriptions(kind: str) -> None:
     assert all(parameter.description for parameter in parameters)
 
 
+def test_all_mistakes_of_options_are_told_at_once_each_in_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "lab.yaml"
+    path.write_text(MISTAKEN, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    found = [problem.removeprefix(f"{path}:") for problem in caught.value.problems]
+    lines = MISTAKEN.splitlines()
+    wanted = [(number, said) for number, line in enumerate(lines, 1) if (said := line.partition("  # ")[2])]
+    assert [int(one.partition(":")[0]) for one in found] == [number for number, _ in wanted]
+    for one, (_, said) in zip(found, wanted, strict=True):
+        assert said in one
+
+
+MISTAKEN = """\
+backends:
+  a:
+    kind: langchain
+    model: gpt-5-mini  # write the provider before the model
+    modle_options: {}  # did you mean model_options?
+    model_options: {api_key: x, password: y}  # give api_key and password under secrets
+  b:
+    kind: langchain
+    object: a:b
+    base_url: http://x  # goes with model
+    secrets: {name: {env: NAME}}  # goes with model
+  c:
+    kind: huggingface
+    model: org/m
+    task: text-generation
+    template: starchatt  # did you mean starchat?
+    images: true  # images is for task chat
+    provider: together  # hf-inference only
+  d:
+    kind: huggingface
+    endpoint: http://localhost:1/v1  # leave /v1 out
+    model: http://x  # keep one of them
+    task: text-generation
+    template: plain
+  e:
+    kind: huggingface
+    model: org/m
+    client: text-generation  # is for task text-generation
+    scale_up_timeout: 3  # is for an endpoint
+  f:
+    kind: openai
+    model: m
+    temperatur: 1  # temperature is a parameter, which stands under parameters
+    base_url: htp://x  # begins with http
+    extra_headers: {Authorization: abc, X-Api-Key: d}  # Authorization and X-Api-Key are given by reference
+    extra_body: {stream: true, model: x}  # stream, model
+  g:
+    kind: openai  # model is missing
+    images: maybe  # should be true or false
+  h:
+    kind: openai
+    modell: m  # did you mean model?
+"""
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_is_described_for_people(kind: str) -> None:
     assert "docstring" not in (backend_class(kind).__doc__ or "docstring")

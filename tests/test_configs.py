@@ -85,7 +85,7 @@ def test_the_default_needs_no_key_and_offers_the_rest_once_their_variables_are_s
     assert {entry.not_ready for name, entry in entries.items() if name not in ready} == {
         "set OPENAI_API_KEY",
         "set HF_TOKEN",
-        "set DATABRICKS_HOST",
+        "set DATABRICKS_HOST, set DATABRICKS_TOKEN",
     }
     for name in ("OPENAI_API_KEY", "HF_TOKEN", "DATABRICKS_TOKEN"):
         monkeypatch.setenv(name, "some-value")

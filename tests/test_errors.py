@@ -7,6 +7,7 @@ import re
 import pytest
 
 import chatlab.errors as errors
+from chatlab.config import BackendConfig
 from chatlab.errors import (
     AuthenticationFailed,
     BackendError,
@@ -25,6 +26,7 @@ from chatlab.errors import (
     closest,
     did_you_mean,
 )
+from chatlab.registry import Entry, backend_class
 
 CLASSES = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, ChatlabError)]
 
@@ -91,6 +93,17 @@ def test_a_backend_error_is_one_sentence_with_who_what_and_what_next(cls: type[B
     assert str(error) == f"gpt: the first line and the second ({cls.advice})"
     assert cls.advice
     assert str(cls("what")) == f"what ({cls.advice})"
+    error.where = "http://localhost:1/v1"
+    assert str(error) == f"gpt at http://localhost:1/v1: the first line and the second ({cls.advice})"
+
+
+@pytest.mark.parametrize("cls", [cls for cls in CLASSES if issubclass(cls, BackendError)])
+def test_a_failure_that_a_wrong_url_may_cause_says_the_url(cls: type[BackendError]) -> None:
+    options = backend_class("openai").Options(model="m", base_url="https://host:1/v1?key=secret")
+    error = cls("what")
+    Entry("local", BackendConfig(kind="openai", options=options), backend_class("openai")).failed(error)
+    where = " at https://host:1/v1" if cls in (Unavailable, ModelNotFound) else ""
+    assert str(error) == f"local{where}: what ({cls.advice})"
 
 
 def test_a_long_reply_is_cut_and_an_empty_one_is_named() -> None:

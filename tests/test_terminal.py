@@ -103,6 +103,8 @@ def test_the_footer_shows_figures_with_their_units() -> None:
     )
     assert footer("gpt", timing, Usage(), 0.0000031).endswith("cost 0.0000031")
     assert footer("gpt", timing, Usage(), 0.0).endswith("cost 0.00")
+    quick = Timing(first_token=0.0002, total=0.0008, tokens_per_second=18_612.3)
+    assert "first token under 1 ms · total 1 ms · 18,612 tok/s" in footer("echo", quick, None, None)
 
 
 def test_a_label_cannot_paint() -> None:

@@ -138,7 +138,7 @@ def footer(label: str, timing: Timing, usage: Usage | None, cost: float | None) 
             one_line(label, 80),
             f"first token {_seconds(timing.first_token)}",
             f"total {_seconds(timing.total)}",
-            f"{_or_dash(timing.tokens_per_second, '.3g')} tok/s",
+            f"{_speed(timing.tokens_per_second)} tok/s",
             f"{_or_dash(usage.input)} in, {_or_dash(usage.output)} out",
             f"cost {_money(cost)}",
         )
@@ -152,7 +152,13 @@ def _or_dash(value: float | None, form: str = "") -> str:
 def _seconds(value: float | None) -> str:
     if value is None:
         return "–"
+    if value < 0.0005:
+        return "under 1 ms"
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
+
+
+def _speed(value: float | None) -> str:
+    return "–" if value is None else format(value, ".3g" if value < 100 else ",.0f")
 
 
 def _money(value: float | None) -> str:

@@ -491,7 +491,7 @@ def test_wrong_options_are_refused_without_repeating_a_secret(values: dict[str, 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     options = DatabricksBackend.Options(endpoint="bot")
-    assert DatabricksBackend.not_ready(options) == "set DATABRICKS_HOST"
+    assert DatabricksBackend.not_ready(options) == "set DATABRICKS_HOST, set DATABRICKS_TOKEN"
     monkeypatch.setenv("DATABRICKS_HOST", "dbc-1.cloud.databricks.com")
     assert DatabricksBackend.not_ready(options) == "set DATABRICKS_TOKEN"
     monkeypatch.setenv("DATABRICKS_TOKEN", "dapi0123456789")
@@ -505,7 +505,7 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_address_is_an_endpoint_by_the_token_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = from_address("databricks:bot")
-    assert entry.not_ready == "set DATABRICKS_HOST"
+    assert entry.not_ready == "set DATABRICKS_HOST, set DATABRICKS_TOKEN"
     monkeypatch.setenv("DATABRICKS_HOST", "https://dbc-1.cloud.databricks.com")
     monkeypatch.setenv("DATABRICKS_CLIENT_ID", "robot-1")  # never a reason to call as somebody else
     monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", "dose0123456789")

@@ -719,7 +719,7 @@ async def test_no_thread_outlives_a_stopped_call(load: Load, front: Front, stall
         ({}, "exactly one of model and object"),
         ({"model": "openai:m", "object": "a:b"}, "exactly one of model and object"),
         ({"model": "gpt-5-mini"}, "write the provider before the model"),
-        ({"object": "a:b", "base_url": "http://x"}, "go with model"),
+        ({"object": "a:b", "base_url": "http://x"}, "goes with model"),
         (
             {"model": "openai:m", "model_options": {"azure_ad_token": "x"}},
             "give azure_ad_token under secrets",

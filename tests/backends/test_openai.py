@@ -496,7 +496,8 @@ class TestProbe:
         known = await make(base_url=llama.base_url).probe(CallContext())
         unknown = await make(base_url=llama.base_url, model="other").probe(CallContext())
         assert known == Probe(reachable=True, model_known=True)
-        assert unknown == Probe(reachable=True, model_known=False)
+        assert (unknown.reachable, unknown.model_known) == (True, False)
+        assert unknown.detail == f"the upstream does not know the model other; it has {llama.model}"
 
     async def test_a_server_without_a_list_is_reachable_all_the_same(self, front: Front, make: Make) -> None:
         front.fail(404, "no")

@@ -185,6 +185,18 @@ def test_a_broken_recording_says_where(tmp_path: Path) -> None:
         ReplayBackend(ReplayOptions(recording=tmp_path / "r.jsonl"))
 
 
+def test_a_recording_that_cannot_be_played_is_not_ready_until_it_can(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text("{}\n")
+    options = ReplayOptions(recording=path)
+    assert "r.jsonl:1: not a chatlab recording" in str(ReplayBackend.not_ready(options))
+    sample = (SAMPLES / "writer.jsonl").read_text("utf-8")
+    path.write_text(sample.splitlines()[0] + "\n", "utf-8")
+    assert "has no exchange in it" in str(ReplayBackend.not_ready(options))
+    path.write_text(sample, "utf-8")
+    assert ReplayBackend.not_ready(options) is None
+
+
 async def test_its_address_is_the_recording() -> None:
     entry = from_address(f"replay:{SAMPLES / 'writer.jsonl'}")
     assert isinstance(entry.backend(), ReplayBackend)
