@@ -76,8 +76,10 @@ def classify_langchain(exc: Exception, *, begun: bool) -> ChatlabError:
     """
     if isinstance(exc, ChatlabError):
         return exc
-    if (begun and _broke(exc)) or (isinstance(exc, ValueError) and str(exc) == _NOTHING):
+    if begun and _broke(exc):
         return BrokenStream(_detail(exc))
+    if isinstance(exc, ValueError) and str(exc) == _NOTHING:
+        return BrokenStream("the upstream answered with nothing that is an answer; is its URL right?")
     try:
         return classify_sdk_error(exc)
     except Exception as same:

@@ -14,7 +14,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from backends._langchain_objects import (
     Shape,
@@ -37,12 +37,9 @@ from chatlab.backend import (
     Target,
     shown_url,
 )
-from chatlab.errors import NotReady
+from chatlab.errors import NotReady, did_you_mean
 from chatlab.messages import StreamEvent
 from chatlab.secret import remember
-
-if TYPE_CHECKING:
-    pass
 
 
 class LangChainBackend(Backend):
@@ -137,15 +134,15 @@ class LangChainBackend(Backend):
 
             from chatlab.http import async_client
 
+            keyless = options.base_url is not None and "api_key" not in arguments and not options.secrets
+            if keyless:  # never the key for OpenAI itself, which another host must not see
+                arguments["api_key"] = "none"  # the SDK insists on one
             if "http_async_client" not in arguments:
-                arguments["http_async_client"] = self._client = async_client()
+                hooks = {"request": [_without_key]} if keyless else {}
+                arguments["http_async_client"] = self._client = async_client(event_hooks=hooks)
             arguments.setdefault("timeout", httpx2.Timeout(None, connect=10.0))
             arguments.setdefault("stream_chunk_timeout", None)  # timeouts are the turn's, too
             arguments.setdefault("stream_usage", True)
-            if options.base_url is not None and "api_key" not in arguments and not options.secrets:
-                arguments["api_key"] = (
-                    "none"  # never the key for OpenAI itself, which another host must not see
-                )
         try:
             if provider == "openai":
                 from backends._langchain_openai import ReasoningChatOpenAI
@@ -153,6 +150,9 @@ class LangChainBackend(Backend):
                 return ReasoningChatOpenAI(model=(options.model or "").partition(":")[2], **arguments)
             return init_chat_model(options.model, **arguments)
         except (ValueError, TypeError) as exc:
+            if provider not in PROVIDERS and provider is not None:
+                close = did_you_mean(provider, PROVIDERS) or f": there are {', '.join(PROVIDERS)}"
+                raise NotReady(f"LangChain has no provider {provider}{close}") from exc
             raise NotReady(f"LangChain refuses this model: {_first_line(exc)}") from exc
 
     async def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
@@ -194,6 +194,11 @@ class LangChainBackend(Backend):
         """Closes the connections of a model made here; an object's are its own."""
         if self._client is not None:
             await self._client.aclose()
+
+
+async def _without_key(request: Any) -> None:
+    """Takes off the key that the SDK puts on where there is none."""
+    request.headers.pop("Authorization", None)
 
 
 def _covered(group: tuple[str, ...], given: set[str]) -> bool:

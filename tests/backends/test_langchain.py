@@ -174,6 +174,16 @@ async def test_the_key_for_openai_never_goes_to_another_host(
     backend = by_name()
     await events(backend, ask("hi"))
     assert "sk-the-real-one" not in str(front.last.headers)
+    assert "authorization" not in front.last.headers, "no key is sent where none was given"
+
+
+@pytest.mark.parametrize("body", ["<html><title>Sign in</title></html>", "", '{"detail": "no"}'])
+async def test_an_answer_that_is_none_makes_one_ask_about_the_url(
+    by_name: Load, front: Front, body: str
+) -> None:
+    front.fail(200, body)
+    with pytest.raises(BrokenStream, match="nothing that is an answer; is its URL right"):
+        await events(by_name(), ask("hi"))
 
 
 async def test_a_failing_model_is_asked_once(by_name: Load, front: Front) -> None:
@@ -799,5 +809,7 @@ def test_a_module_of_the_same_name_from_elsewhere_is_not_taken_for_it(tmp_path: 
 
 
 def test_a_model_langchain_does_not_know_is_not_ready() -> None:
-    with pytest.raises(NotReady, match="LangChain refuses this model"):
+    with pytest.raises(NotReady, match="LangChain has no provider nobody: there are anthropic, "):
         LangChainBackend(LangChainOptions(model="nobody:nothing"))
+    with pytest.raises(NotReady, match="LangChain has no provider opnai, did you mean openai"):
+        LangChainBackend(LangChainOptions(model="opnai:m"))
