@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from datetime import timedelta
 from pathlib import Path
 from typing import Literal, TypeAlias, assert_never
 
@@ -55,8 +53,6 @@ def refuse_other_tables(wanted: Storage | None) -> None:
     from chatlab.store import Unreachable, schema_state
     from chatlab.store._database import address
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-
     async def newest() -> None:
         database = await schema_state.opened(wanted.url, Path())
         try:
@@ -86,14 +82,13 @@ async def _schema(action: Literal["upgrade", "current", "check"], wanted: Storag
 
 
 async def _prune(config: str | None, *, dry_run: bool) -> int:
-    from chatlab.store import UNDO, now
+    from chatlab.store import UNDO, now, unused_since
     from chatlab.store.files import collect, sweep
 
-    path = config_of(config)
-    wanted = load_config(path).storage
+    wanted = load_config(config_of(config)).storage
     keep_days = wanted.keep_days if wanted else None
-    before, since = now() - UNDO, None if keep_days is None else now() - timedelta(days=keep_days)
-    async with opened(str(path)) as storage:
+    before, since = now() - UNDO, unused_since(keep_days)
+    async with opened(wanted) as storage:
         old = await storage.store.unwanted(deleted_before=before, unused_since=since)
         files = 0
         if not dry_run:
@@ -111,11 +106,11 @@ async def _prune(config: str | None, *, dry_run: bool) -> int:
 
 
 async def _owners(config: str | None) -> int:
-    path = config_of(config)
-    if await nothing_yet(path):
+    wanted = load_config(config_of(config)).storage
+    if await nothing_yet(wanted):
         say(_NOBODY)
         return OK
-    async with opened(str(path)) as storage:
+    async with opened(wanted) as storage:
         owners = await storage.store.owners()
         if not owners:
             say(_NOBODY)

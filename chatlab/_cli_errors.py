@@ -189,7 +189,7 @@ def _logging(*, server: bool) -> Iterator[None]:
     level = root.level
     quiet = logging.INFO if server else logging.CRITICAL + 1
     if not _debug:
-        logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # it tells of each it finds
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each plugin and each look
     root.setLevel(logging.DEBUG if _debug else quiet)
     root.addHandler(handler)
     try:

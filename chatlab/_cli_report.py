@@ -76,15 +76,16 @@ def _recording(found: Compared, lane: str, patterns: tuple[Pattern, ...]) -> str
 
 async def _stored(id: str, config: str | None, *, pictures: bool) -> Compared:
     """A session from the store. Raises NotStored."""
-    path = config_of(config)
-    async with opened(str(path)) as storage:
-        try:
-            whose = await storage.store.owner_of_comparison(id)
-        except NotStored as exc:
-            raise NotStored(f"{id} is neither the folder of a run nor a stored comparison session") from exc
-        about = await storage.store.comparison(whose, id)
-        lab = load_lab(path)
-        try:
+    lab = load_lab(config_of(config))
+    assert lab.config is not None
+    try:
+        async with opened(lab.config.storage) as storage:
+            try:
+                whose = await storage.store.owner_of_comparison(id)
+            except NotStored as exc:
+                problem = f"{id} is neither the folder of a run nor a stored comparison session"
+                raise NotStored(problem) from exc
+            about = await storage.store.comparison(whose, id)
             session = await Session.open(
                 lab.backends, id, owner=whose, store=storage.store, files=storage.files
             )
@@ -92,9 +93,9 @@ async def _stored(id: str, config: str | None, *, pictures: bool) -> Compared:
                 found = compared_of(session, title=about.title, created=about.created)
             finally:
                 await session.aclose()
-        finally:
-            await lab.aclose()
-        return await with_pictures(found, storage.files) if pictures else found
+            return await with_pictures(found, storage.files) if pictures else found
+    finally:
+        await lab.aclose()
 
 
 def _write(content: str, output: Path | None) -> None:

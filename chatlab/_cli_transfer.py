@@ -8,7 +8,6 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
@@ -21,6 +20,7 @@ from chatlab.errors import did_you_mean
 from chatlab.ui.terminal_text import Cleaner
 
 if TYPE_CHECKING:
+    from chatlab import config
     from chatlab.storage import Storage
     from chatlab.transfer import Format
 
@@ -56,10 +56,10 @@ async def _export(
 ) -> None:
     from chatlab.transfer import export
 
-    path = config_of(config)
-    if await nothing_yet(path):
+    wanted = load_config(config_of(config)).storage
+    if await nothing_yet(wanted):
         raise click.UsageError(_NOBODY)
-    async with opened(str(path)) as storage:
+    async with opened(wanted) as storage:
         if comparison is not None and owner is None:
             owner = await storage.store.owner_of_comparison(comparison)
         whose = await _owner(storage, owner, new=False)
@@ -102,15 +102,15 @@ def import_(config: str, file: str, *, owner: str | None) -> int:
 
 
 async def _import(config: str, source: BinaryIO, name: str, owner: str | None) -> int:
-    from chatlab.store import now
+    from chatlab.store import unused_since
     from chatlab.transfer import import_file
 
     wanted = load_config(config_of(config)).storage
     keep_days = wanted.keep_days if wanted else None
-    async with opened(config) as storage:
+    async with opened(wanted) as storage:
         done = await import_file(
             *(storage.store, storage.files, await _owner(storage, owner, new=True), source, name),
-            unused_since=None if keep_days is None else now() - timedelta(days=keep_days),
+            unused_since=unused_since(keep_days),
         )
     for problem in done.problems:
         say(str(problem))
@@ -131,22 +131,20 @@ async def _import(config: str, source: BinaryIO, name: str, owner: str | None) -
 
 
 @asynccontextmanager
-async def opened(config: str | None) -> AsyncIterator[Storage]:
-    """The storage of a configuration. Raises UsageError if it keeps nothing."""
+async def opened(wanted: config.Storage | None) -> AsyncIterator[Storage]:
+    """The storage that a configuration wants. Raises UsageError if it wants none."""
     from chatlab.storage import open_storage
 
-    wanted = load_config(config_of(config)).storage
     async with open_storage(wanted) as storage:
         if storage is None:
             raise click.UsageError("this configuration has storage: none, so nothing is kept")
         yield storage
 
 
-async def nothing_yet(path: Path) -> bool:
+async def nothing_yet(wanted: config.Storage | None) -> bool:
     """Whether a configuration's database is not there, or has no tables yet. Asking makes neither."""
     from chatlab.store import schema_state
 
-    wanted = load_config(path).storage
     return wanted is not None and await schema_state.current(wanted.url, Path()) is None
 
 

@@ -81,8 +81,6 @@ class _Conversion:
         turns: list[StoredTurn] = []
         ends: dict[str, str] = {}  # nodes that a turn ends with, and its id
         roots = [id for id, node in self._nodes.items() if node.get("parent") not in self._nodes]
-        if self._nodes and not roots:
-            raise ValueError("its nodes are not a tree: none of them begins it")
         # No recursion: a conversation is as deep as it has messages.
         todo: list[tuple[str, _Open | None, str | None]] = [
             (id, None, None) for id in reversed(self._shown(roots))

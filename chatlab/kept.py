@@ -8,14 +8,13 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 
 from chatlab import config
 from chatlab.errors import StoreError
 from chatlab.saving import Saving
 from chatlab.secret import scrub
 from chatlab.storage import Storage, open_storage
-from chatlab.store import UNDO, Store, now
+from chatlab.store import UNDO, Store, now, unused_since
 from chatlab.store.files import Files, collect
 
 log = logging.getLogger(__name__)
@@ -54,10 +53,9 @@ async def keeping(wanted: config.Storage) -> AsyncIterator[Kept]:
 async def _keep_house(storage: Storage, keep_days: int | None) -> None:
     """Removes for good what was deleted or is older than it may be, now and every few minutes."""
     while True:
-        moment = now()
-        old = None if keep_days is None else moment - timedelta(days=keep_days)
+        old = unused_since(keep_days)
         try:
-            await collect(storage.store, storage.files, deleted_before=moment - UNDO, unused_since=old)
+            await collect(storage.store, storage.files, deleted_before=now() - UNDO, unused_since=old)
         except (StoreError, OSError) as exc:
             log.warning("old conversations were not removed: %s", scrub(str(exc)))
         await asyncio.sleep(_HOUSEKEEPING)

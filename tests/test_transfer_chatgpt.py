@@ -196,19 +196,6 @@ def test_a_current_node_that_is_not_there_or_goes_in_circles_is_no_head() -> Non
     assert read(node("user-001", "root-root"), current_node="nosuch")[0].head is None
 
 
-def test_nodes_that_only_go_round_are_refused() -> None:
-    first, second = node("user-001", "bot-002"), node("bot-002", "user-001")
-    with pytest.raises(ValueError, match="not a tree: none of them begins it"):
-        from_chatgpt(conversation(first, second, current_node="user-001"), "ann")
-    root = json.loads(json.dumps(ROOT))
-    value = conversation(root, node("user-001", "root-root"), current_node="a")
-    value["mapping"] |= {
-        "a": {"parent": "b", "children": ["b"], "message": {"author": {"role": "user"}}},
-        "b": {"parent": "a", "children": ["a"], "message": {"author": {"role": "user"}}},
-    }
-    assert from_chatgpt(value, "ann")[0].head is None
-
-
 def test_how_an_answer_ended_is_kept() -> None:
     _, turns = read(
         node("user-001", "root-root"),
@@ -261,6 +248,7 @@ def test_nodes_in_a_circle_are_refused_rather_than_walked_for_ever(root_too: boo
         *([json.loads(json.dumps(ROOT))] if root_too else []),
         node("user-001", None),
         node("asst-001", "user-001", "assistant"),
+        current_node="user-001",
     )
     circle["mapping"]["user-001"]["parent"] = "asst-001"
     circle["mapping"]["asst-001"]["children"] = ["user-001"]

@@ -46,6 +46,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def unused_since(keep_days: int | None) -> datetime | None:
+    """The moment since which a conversation that is to stay was written to; None where all of them stay."""
+    return None if keep_days is None else now() - timedelta(days=keep_days)
+
+
 def new_id() -> str:
     """A random id, long enough that nobody guesses one."""
     return token_hex(10)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
 from typing import Any, TypeAlias, cast, get_args
 from urllib.parse import quote, unquote
 
@@ -22,7 +21,7 @@ from chatlab.kept import Kept
 from chatlab.lab import Lab
 from chatlab.markup import document
 from chatlab.secret import scrub
-from chatlab.store import Hit, NotStored, StoredConversation, now
+from chatlab.store import Hit, NotStored, StoredConversation, unused_since
 from chatlab.transfer import Format, export, import_file, shared_html
 from chatlab.ui.own_answers import Body, answering, body_of
 
@@ -144,7 +143,7 @@ async def _import(kept: Kept, owner: str, request: Request) -> Response:
                 raise InvalidRequest(f"a file to import has at most {_LARGEST_IMPORT // 1_000_000} MB")
             file.write(piece)
         file.seek(0)
-        old = None if kept.keep_days is None else now() - timedelta(days=kept.keep_days)
+        old = unused_since(kept.keep_days)
         result = await import_file(kept.store, kept.files, owner, file, name, unused_since=old)
     problems = [scrub(str(problem)) for problem in result.problems[:20]]
     if result.unused:
