@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -60,7 +60,8 @@ def compared_of(session: Session, *, title: str = "", created: datetime | None =
         for lane in (*state.lanes, *state.removed)
         if lane in state.lanes or any(result.lane == lane.id for result in results)
     )
-    votes, stale = _votes(session, {round.id for round in rounds})
+    votes = _named(standing_votes(state, session.turn))
+    stale = len(state.votes) - len(votes)
     labels = {lane.id: lane.label for lane in lanes}
     number = {round.id: place for place, round in enumerate(rounds, 1)}
     mismatches = [
@@ -127,23 +128,30 @@ def _distinct(lanes: Iterable[Lane]) -> tuple[Lane, ...]:
     return tuple(found.values())
 
 
-def _votes(session: Session, rounds: set[str]) -> tuple[tuple[Vote, ...], int]:
-    """All votes on the answers as they are now, and how many others there are. Voters who did not sign in
-    are browsers, and get numbers."""
+def standing_votes(state: SessionState, turn: Callable[[str], StoredTurn]) -> tuple[Vote, ...]:
+    """The votes, changed ones too, on the answers that are shown now. turn: a stored turn by its id."""
     answered = {}
-    for id in rounds:
-        ids = [turn for turns in session.state.round(id).turns.values() for turn in turns]
-        answered[id] = max((session.turn(turn).created for turn in ids), default=None)
-    current = [
+    for round in rounds_shown(state):
+        ids = [id for ids in round.turns.values() for id in ids]
+        answered[round.id] = max((turn(id).created for id in ids), default=None)
+    return tuple(
         vote
-        for vote in session.state.votes
+        for vote in state.votes
         if (latest := answered.get(vote.round)) is not None
-        and (session.state.judges(vote) if vote.answers else vote.at >= latest)
-    ]
-    browsers = dict.fromkeys(vote.voter for vote in current if vote.voter.startswith("browser-"))
+        and (state.judges(vote) if vote.answers else vote.at >= latest)
+    )
+
+
+def stale_votes(count: int) -> str:
+    """What is said of votes that do not stand any more."""
+    return f"Votes on answers that were asked anew or left behind since are not counted: {count}."
+
+
+def _named(votes: Sequence[Vote]) -> tuple[Vote, ...]:
+    """The votes with numbers for the voters who did not sign in, who are browsers."""
+    browsers = dict.fromkeys(vote.voter for vote in votes if vote.voter.startswith("browser-"))
     names = {voter: f"voter {number}" for number, voter in enumerate(browsers, 1)}
-    votes = tuple(replace(vote, voter=names.get(vote.voter, vote.voter)) for vote in current)
-    return votes, len(session.state.votes) - len(current)
+    return tuple(replace(vote, voter=names.get(vote.voter, vote.voter)) for vote in votes)
 
 
 def _notes(
@@ -162,7 +170,7 @@ def _notes(
     if running:
         yield f"Answers that were still being given are not in it: {running}."
     if stale:
-        yield f"Votes on answers that were asked anew or left behind since are not counted: {stale}."
+        yield stale_votes(stale)
     settings: dict[str, set[str]] = defaultdict(set)
     for result in () if is_run(session.state) else results:  # what differs in a run, its prompts have set
         settings[result.lane].add(repr((sorted(result.turn.parameters.items()), result.turn.system)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from chatlab.compare.compared import stale_votes, standing_votes
 from chatlab.compare.judgements import from_votes
 from chatlab.compare.ranking import rank
 from chatlab.compare.session_log import SessionState
@@ -24,7 +25,8 @@ def ranking(state: SessionState, turn: Callable[[str], StoredTurn]) -> dict[str,
         for round in state.rounds.values()
         for lane, ids in round.turns.items()
     }
-    judged = from_votes(state.current_votes, names, lengths)
+    votes = standing_votes(state, turn)
+    judged = from_votes(votes, names, lengths)
     criteria = []
     for criterion in state.opened.criteria:
         found = [one for one in judged if one.criterion == criterion]
@@ -47,5 +49,8 @@ def ranking(state: SessionState, turn: Callable[[str], StoredTurn]) -> dict[str,
         for lane, label in labels.items():
             notes = [note.replace(lane, label) for note in notes]
         criteria.append({"criterion": criterion, "rows": rows, "notes": notes})
-    sentence = None if criteria else "There are no votes yet."
-    return {"sentence": sentence, "criteria": criteria}
+    stale = len(state.votes) - len(votes)
+    said = ["There are no votes yet."] if not criteria and not stale else []
+    if stale:
+        said.append(stale_votes(stale))
+    return {"sentence": " ".join(said) or None, "criteria": criteria}

@@ -231,6 +231,11 @@ def test_votes_change_until_the_next_message_and_come_to_a_ranking(me: Person) -
     (tone,) = asked.get("/ranking")["criteria"]
     assert {row["lane"] for row in tone["rows"]} == {"Alpha", "Beta"}
     assert "Without any judgement, and so without a place: Late." in tone["notes"]
+    asked.post("/retry", {"round": round["id"]})
+    asked.ended()
+    found = asked.get("/ranking")
+    said = "Votes on answers that were asked anew or left behind since are not counted: 2."
+    assert (found["sentence"], found["criteria"]) == (said, []), "as the report has it"
     asked.ask("two")
     status, sentence = me.refused("POST", f"{asked.path}/votes", ballot)
     assert (status, sentence) == (409, "a vote can be given and changed until the next message only")
