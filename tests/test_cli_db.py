@@ -191,6 +191,19 @@ def test_a_file_that_is_no_database_is_named_with_what_to_do() -> None:
         )
 
 
+def test_a_damaged_database_is_named_with_what_to_do() -> None:
+    Path("lab.yaml").write_text("backends: {a: {kind: echo}}\nstorage: {url: 'sqlite:mine.db'}\n")
+    assert run("db", "upgrade", "lab.yaml").exit_code == OK
+    whole = Path("mine.db").read_bytes()
+    Path("mine.db").write_bytes(whole[:4096] + bytes(range(256)) * ((len(whole) - 4096) // 256))
+    for words in ("db owners", "export", "db check"):
+        done = run(*words.split(), "lab.yaml")
+        assert done.exit_code == FAILED
+        assert re.search(
+            r"mine\.db is damaged \(.+\): stop chatlab, keep a copy, and put a backup", done.stderr
+        )
+
+
 def test_a_wrong_configuration_is_told_apart() -> None:
     Path("bad.yaml").write_text("backends: {a: {kind: echo}}\nstorage: {url: 'mysql://h/d'}\n")
     done = run("db", "check", "bad.yaml")

@@ -27,6 +27,7 @@ _READERS = 4  # threads that read a SQLite file
 # https://www.sqlite.org/rescode.html: BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN.
 _SQLITE_TROUBLE = {5, 6, 8, 10, 13, 14}
 _SQLITE_OTHER_FILE = 26  # NOTADB
+_SQLITE_DAMAGED = 11  # CORRUPT
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: connections, rollbacks by the server, read
 # only, out of resources, a lock that was not to be had, intervention, system errors.
 _POSTGRES_TROUBLE = re.compile("08|40|25006|53|55P03|57|58")
@@ -196,10 +197,16 @@ async def _explained(url: URL) -> AsyncGenerator[None, None]:
             raise Unreachable(
                 f"the database does not answer ({_sentence(error)}): try again later"
             ) from error
-        if getattr(error.orig, "sqlite_errorcode", None) == _SQLITE_OTHER_FILE:
+        code = getattr(error.orig, "sqlite_errorcode", None)
+        if code == _SQLITE_OTHER_FILE:
             raise StoreError(
                 f"{url.database} is not a SQLite database: name another file in storage.url, or put a backup "
                 "in its place"
+            ) from error
+        if code is not None and code & 0xFF == _SQLITE_DAMAGED:  # the low byte is the primary code
+            raise StoreError(
+                f"{url.database} is damaged ({_sentence(error)}): stop chatlab, keep a copy, and put a "
+                "backup in its place, or what `sqlite3 FILE .recover` saves of it"
             ) from error
         raise StoreError(f"the database refused ({_sentence(error)})") from error
     except exc.SQLAlchemyError as error:
