@@ -6,6 +6,7 @@ import ipaddress
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -33,6 +34,10 @@ os.environ |= {
     "LANGSMITH_TRACING": "false",
     "NO_PROXY": "*",
 }
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So a shell starts what it puts into the background, and the commands that tests start would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _local = True
 _refused: list[str] = []

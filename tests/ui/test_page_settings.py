@@ -7,6 +7,7 @@ import csv
 import json
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,8 +90,13 @@ def test_a_flag_writes_a_row(upstream: Front, open_page: Open, tmp_path: Path) -
     for said in ("Like", "Dislike"):
         with page.page.expect_response("**/run/predict*"):
             page.page.locator(f"#conversation button[aria-label='{said}']").last.click()
-    with (tmp_path / "flags" / "log.csv").open(encoding="utf-8", newline="") as lines:
-        _, *rows = csv.reader(lines)
+    rows: list[list[str]] = []
+    for _ in range(100):  # the response may be of an event that came before
+        with (tmp_path / "flags" / "log.csv").open(encoding="utf-8", newline="") as lines:
+            rows = list(csv.reader(lines))[1:]
+        if len(rows) == 2:
+            break
+        time.sleep(0.1)
     assert [row[2] for row in rows] == ["Like", "Dislike"]
     for row in rows:
         shown = json.loads(row[0])
