@@ -83,6 +83,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "network: may reach beyond loopback")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Two more workers than cores: a good part of a test's time is waiting for servers, streams and pages."""
+    return (
+        len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)) + 2
+    )
+
+
 def pytest_unconfigure() -> None:
     """At the end of every process of the run, its workers included."""
     shutil.rmtree(_HOME, ignore_errors=True)
