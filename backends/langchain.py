@@ -41,6 +41,9 @@ from chatlab.errors import NotReady, did_you_mean
 from chatlab.messages import StreamEvent
 from chatlab.secret import remember
 
+_NO_KEY = "none"
+_KEYS = {"api_key", "openai_api_key", "azure_ad_token", "azure_ad_token_provider"}  # arguments that are one
+
 
 class LangChainBackend(Backend):
     """Streams a LangChain model, Runnable or graph."""
@@ -134,11 +137,11 @@ class LangChainBackend(Backend):
 
             from chatlab.http import async_client
 
-            keyless = options.base_url is not None and "api_key" not in arguments and not options.secrets
-            if keyless:  # never the key for OpenAI itself, which another host must not see
-                arguments["api_key"] = "none"  # the SDK insists on one
+            if options.base_url is not None and not arguments.keys() & _KEYS:
+                # Never the key for OpenAI itself, which another host must not see. The SDK insists on one.
+                arguments["api_key"] = _NO_KEY
             if "http_async_client" not in arguments:
-                hooks = {"request": [_without_key]} if keyless else {}
+                hooks = {"request": [_without_no_key]}
                 arguments["http_async_client"] = self._client = async_client(event_hooks=hooks)
             arguments.setdefault("timeout", httpx2.Timeout(None, connect=10.0))
             arguments.setdefault("stream_chunk_timeout", None)  # timeouts are the turn's, too
@@ -196,9 +199,10 @@ class LangChainBackend(Backend):
             await self._client.aclose()
 
 
-async def _without_key(request: Any) -> None:
-    """Takes off the key that the SDK puts on where there is none."""
-    request.headers.pop("Authorization", None)
+async def _without_no_key(request: Any) -> None:
+    """Takes off the stand-in for a key that is not there."""
+    if request.headers.get("Authorization") == f"Bearer {_NO_KEY}":
+        del request.headers["Authorization"]
 
 
 def _covered(group: tuple[str, ...], given: set[str]) -> bool:

@@ -174,10 +174,10 @@ async def test_nothing_is_retried_after_the_first_delta() -> None:
 @pytest.mark.parametrize(
     ("before", "timeouts", "sentence"),
     [
-        ([], Timeouts(first_token=0.05), "no first token within 0.05 s"),
-        ([Notice("waking", "it wakes")], Timeouts(first_token=0.05), "no first token within 0.05 s"),
+        ([], Timeouts(first_token=0.3), "no first token within 0.3 s"),
+        ([Notice("waking", "it wakes")], Timeouts(first_token=0.3), "no first token within 0.3 s"),
         ([TextDelta("a")], Timeouts(idle=0.05), "nothing arrived for 0.05 s"),
-        ([TextDelta("a")], Timeouts(total=0.05), "the answer was not complete within 0.05 s"),
+        ([TextDelta("a")], Timeouts(total=0.3), "the answer was not complete within 0.3 s"),
     ],
 )
 async def test_each_timeout_says_what_was_waited_for_and_closes_the_backend(

@@ -16,6 +16,8 @@ class Peer:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith(("_", "pytest")):  # pytest looks at whatever stands in a module of tests
+            raise AttributeError(attribute)
         try:
             return getattr(importlib.import_module(self._name), attribute)
         except ModuleNotFoundError:

@@ -381,7 +381,8 @@ async def test_a_run_that_was_stopped_asks_only_for_what_is_left(tmp_path: Path,
     upstream.seconds = 0
     front.requests.clear()
     assert await rig.run()
-    assert len(front.requests) == 12 - len(kept)
+    # As a set: a request of the first run may be noted only now.
+    assert len(set(upstream.asked)) == 12 - len(kept)
     assert len(rig.results) == 12
     assert kept.items() <= {(result.item, result.lane): result.turn.id for result in rig.results}.items()
     front.requests.clear()

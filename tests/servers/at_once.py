@@ -47,4 +47,7 @@ class AtOnce(uvicorn.Server):
                 call.cancel()
             if late:
                 await asyncio.wait(late)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()  # of a call that was cut off, or of a client that stays
+        await asyncio.sleep(0)
         await self.lifespan.shutdown()

@@ -107,8 +107,11 @@ export function kept(element, { root, sharing, ask }) {
     });
     const found = sought && settled.find((mark) => said(mark, "turn") === sought);
     if (found) {
+      const turn = sought;
       sought = "";
-      setTimeout(() => found.closest(".thought-group").scrollIntoView({ block: "center" }), 400); // after Gradio's own
+      // After Gradio's own scrolling, and where the turn is by then: what is found now may be painted anew.
+      setTimeout(() => [...page.querySelectorAll(".chatlab-at")].find((mark) => said(mark, "turn") === turn)
+        ?.closest(".thought-group")?.scrollIntoView({ block: "center" }), 400);
     }
     const last = marks.at(-1);
     const empty = !page.querySelector("[data-testid=user], [data-testid=bot]");
