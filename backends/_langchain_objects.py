@@ -2,34 +2,84 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from chatlab.errors import ConfigError
+from chatlab.errors import ConfigError, did_you_mean
 
 Shape: TypeAlias = Literal["messages", "state", "chain", "text"]
 
 _QUESTION = ("input", "question", "query", "text", "prompt", "user_input")
+# By which a module gets names that its source does not show.
+_MAKING_NAMES = ("exec", "globals", "setattr", "vars", "locals", "modules")
 _HISTORY = ("chat_history", "history", "messages", "conversation")
 
 
 def missing(reference: str, folder: Path) -> str | None:
     """What to do before `module:attribute` can be imported, or None. Imports nothing."""
-    top = reference.partition(":")[0].partition(".")[0]
-    if PathFinder.find_spec(top, [str(folder)]) is not None:
-        return None
+    module, _, attribute = reference.partition(":")
+    top = module.partition(".")[0]
+    spec = PathFinder.find_spec(top, [str(folder)])
+    if spec is not None:
+        source = spec.origin or ""
+        if module != top or spec.submodule_search_locations is not None or not source.endswith(".py"):
+            return None  # a package gets names by what is imported from it, too
+        return _undefined(Path(source), attribute.partition(".")[0])
     try:
         found = find_spec(top) is not None
     except (ValueError, ImportError):
         found = top in sys.modules
     return None if found else f"put the module {top} into {folder}, set python_path, or install it"
+
+
+def _undefined(file: Path, name: str) -> str | None:
+    """Says that a module defines no such name, as far as its source tells; None if it may."""
+    try:
+        found = file.stat()
+        names = _defined(file, found.st_mtime_ns, found.st_size)
+    except (OSError, SyntaxError, ValueError):  # importing it says more
+        return None
+    if names is None or name in names:
+        return None
+    return f"correct the object: {file} defines no {name}{did_you_mean(name, names)}"
+
+
+@lru_cache(maxsize=64)
+def _defined(file: Path, _modified: int, _size: int) -> frozenset[str] | None:
+    """The names that a module's source gives it; None if others may come about when it runs."""
+    tree = ast.parse(file.read_bytes())
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            names.update(node.names)
+        elif isinstance(node, ast.Name | ast.Attribute) and _name_of(node) in _MAKING_NAMES:
+            return None
+    todo: list[ast.AST] = [*tree.body]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+            continue  # what is within has a scope of its own
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {(one.asname or one.name).partition(".")[0] for one in node.names}
+        elif isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
+            names.add(node.name)
+        todo += ast.iter_child_nodes(node)
+    return None if names & {"*", "__getattr__"} else frozenset(names)
+
+
+def _name_of(node: ast.Name | ast.Attribute) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr
 
 
 def load_object(reference: str, folder: Path) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -774,6 +775,32 @@ def test_what_is_missing_is_said_before_it_is_needed(
     assert found == expected if expected is None else (found or "").startswith(expected)
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("grpah = 1", "defines no graph, did you mean grpah?"),
+        ("def make():\n    graph = 1", "defines no graph"),
+        ("raise RuntimeError  # is never run\nagent = graph = None", None),
+        ("from elsewhere import thing as graph", None),
+        ("try:\n    import graph.nodes\nexcept ImportError:\n    pass", None),
+        ("with open('x') as graph:\n    pass", None),
+        ("if True:\n    async def graph(): ...", None),
+        ("from elsewhere import *", None),
+        ("def __getattr__(name): ...", None),
+        ("globals()['gra' + 'ph'] = 1", None),
+        ("def make():\n    global graph\n    graph = 1\nmake()", None),
+        ("def broken(", None),
+    ],
+)
+def test_an_object_that_its_module_does_not_define_is_said_without_importing_it(
+    source: str, expected: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "unread_module.py").write_text(source, "utf-8")
+    found = LangChainBackend.not_ready(LangChainOptions(object="unread_module:graph", python_path=tmp_path))
+    assert found is None if expected is None else expected in (found or "")
+    assert "unread_module" not in sys.modules
+
+
 def test_the_table_of_providers_is_langchains_own() -> None:
     from langchain.chat_models import base
 
@@ -789,7 +816,7 @@ def test_an_address_names_provider_and_model() -> None:
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("", "has no thing"),
+        ("vars()", "has no thing"),
         ("thing = 5", "a int is neither a Runnable nor a graph nor a callable"),
         ("async def thing(): return model", "asynchronous factory"),
     ],
