@@ -23,7 +23,7 @@ def browser() -> Iterator[Any]:
     Not for the session: while it runs, playwright's event loop would be in the way of async tests.
     """
     missing = []
-    if not Path(CHROMIUM).exists():
+    if not CHROMIUM.exists():
         missing.append(f"{CHROMIUM} (Debian's package chromium)")
     if find_spec("playwright") is None:
         missing.append("Playwright (pip install 'chatlab[test-browser]')")

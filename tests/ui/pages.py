@@ -18,7 +18,9 @@ import chatlab
 from chatlab.ui.server import create_app
 from tests.servers.at_once import AtOnce
 
-CHROMIUM = "/usr/bin/chromium"
+# The shell is the same browser without what nobody sees here, and takes a quarter less of the processor.
+_SHELL = Path("/usr/bin/chromium-headless-shell")
+CHROMIUM = _SHELL if _SHELL.exists() else Path("/usr/bin/chromium")
 FLAGS = [
     "--headless",
     "--no-sandbox",
