@@ -29,6 +29,8 @@ os.environ |= {
     # Not HF_HUB_OFFLINE: it refuses loopback too. The guard below keeps the hub's client off the network.
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HOME": str(_HOME / "huggingface"),
+    # Gradio names an upload by its content: where all processes share a folder, one takes away another's.
+    "GRADIO_TEMP_DIR": str(_HOME / "gradio"),
     "DATABRICKS_CONFIG_FILE": str(_HOME / "databrickscfg"),
     "DO_NOT_TRACK": "1",
     "LANGSMITH_TRACING": "false",

@@ -37,6 +37,7 @@ def expect(locator: Any) -> Any:
     """Playwright's assertions, which wait. Without Playwright these tests are skipped before they ask."""
     from playwright.sync_api import expect as playwrights
 
+    playwrights.set_options(timeout=20_000)  # other tests may have the processor
     return playwrights(locator)
 
 

@@ -212,11 +212,18 @@ class Watcher:
     def look(self) -> None:
         self.shows()
         for page in self.pages:
-            shown = page.evaluate(
-                """() => Object.fromEntries([...document.querySelectorAll(".round:last-of-type .column")]
-                  .map(column => [column.dataset.lane, column.querySelector(".answer .text").innerText]))"""
-            )
-            assert {lane: set(NUMBER.findall(text)) for lane, text in shown.items()} == self.known
+            for _ in range(100):  # an answer that has ended may not be painted yet; a wrong one never may be
+                shown = page.evaluate(
+                    """() => Object.fromEntries(
+                      [...document.querySelectorAll(".round:last-of-type .column")].map(column =>
+                        [column.dataset.lane, column.querySelector(".answer .text").innerText]))"""
+                )
+                found = {lane: set(NUMBER.findall(text)) for lane, text in shown.items()}
+                assert all(found[lane] <= self.known.get(lane, set()) for lane in found)
+                if found == self.known:
+                    break
+                page.wait_for_timeout(100)
+            assert found == self.known
             assert list(shown) == self.asked.lanes
         mine = set(self.seeds[lane] for lane in self.known)
         calls = {call.seed: call for call in self.upstream.calls if call.seed in mine}
