@@ -163,7 +163,7 @@ def _fill(page: Page, lab: Lab) -> None:
     with gr.Row(elem_classes="chatlab-head"):
         with gr.Column(scale=3, min_width=160):
             gr.Markdown(f"# {ui.title}" + (f"\n{ui.description}" if ui.description else ""))
-        with gr.Column(scale=3, min_width=280), gr.Row(elem_classes="chatlab-choice"):
+        with gr.Column(scale=4, min_width=280), gr.Row(elem_classes="chatlab-choice"):
             selector = gr.Dropdown(
                 _choices(backends),
                 value=first,

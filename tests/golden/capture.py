@@ -34,7 +34,7 @@ os.environ["GRADIO_TEMP_DIR"] = str(CACHE)
 import gradio as gr  # noqa: E402
 from gradio.components import Component  # noqa: E402
 from gradio_client import Client, handle_file  # noqa: E402
-from playwright.sync_api import Page, expect, sync_playwright  # noqa: E402
+from playwright.sync_api import Page, expect, sync_playwright  # noqa: E402, TID253 - no test: run by hand
 
 HERE = Path(__file__).parent
 CHROMIUM = {

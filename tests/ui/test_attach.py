@@ -9,10 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
 
 from tests.servers.front import Front
-from tests.ui.pages import ChatPage, chunks, says
+from tests.ui.pages import ChatPage, chunks, expect, says
 from tests.ui.test_page import CHAT, PNG, roles
 
 pytestmark = pytest.mark.browser
