@@ -178,6 +178,15 @@ async def test_the_key_for_openai_never_goes_to_another_host(
     assert "authorization" not in front.last.headers, "no key is sent where none was given"
 
 
+@pytest.mark.parametrize("name", ["api_key", "openai_api_key"])
+async def test_a_key_among_the_secrets_is_sent(
+    name: str, by_name: Load, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_KEY", "sk-of-this-very-server")
+    await events(by_name(secrets={name: {"env": "TEST_KEY"}}), ask("hi"))
+    assert front.last.headers["authorization"] == "Bearer sk-of-this-very-server"
+
+
 @pytest.mark.parametrize("body", ["<html><title>Sign in</title></html>", "", '{"detail": "no"}'])
 async def test_an_answer_that_is_none_makes_one_ask_about_the_url(
     by_name: Load, front: Front, body: str
