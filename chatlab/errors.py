@@ -43,10 +43,21 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return "" if close is None else f", did you mean {close}?"
 
 
+def or_which(word: str, known: Iterable[str]) -> str:
+    """`did_you_mean`, or which there are where none is close."""
+    names = tuple(known)
+    return did_you_mean(word, names) or f": there are {', '.join(names)}"
+
+
 class ChatlabError(Exception):
     """Base of all. `status` is the HTTP status a server front end answers with."""
 
     status: int | None = 500
+
+    @property
+    def sentence(self) -> str:
+        """What anybody may read, on a page, in a store, behind a link: `str` is for whoever runs chatlab."""
+        return str(self)
 
 
 class ConfigError(ChatlabError):
@@ -129,7 +140,14 @@ class BackendError(ChatlabError):
         self.retryable = retryable
 
     def __str__(self) -> str:
-        who = " at ".join(filter(None, (self.backend, self.where)))
+        return self._said(" at ".join(filter(None, (self.backend, self.where))))
+
+    @property
+    def sentence(self) -> str:
+        """Without the URL, which may be of an inner network."""
+        return self._said(self.backend)
+
+    def _said(self, who: str | None) -> str:
         return f"{who}: {self.detail} ({self.advice})" if who else f"{self.detail} ({self.advice})"
 
 

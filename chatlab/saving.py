@@ -73,7 +73,7 @@ def as_it_is(begun: StoredTurn, turn: Turn, error: str | None = None) -> StoredT
     """
     answer = turn.answer
     if error is None and turn.error is not None:
-        error = scrub(str(turn.error))
+        error = scrub(turn.error.sentence)
     return replace(
         begun,
         sent=None if turn.request is None else dict(turn.request.parameters),

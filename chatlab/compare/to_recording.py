@@ -141,7 +141,7 @@ def _without_stored_files(message: Message) -> Message:
 
 def _failure(turn: StoredTurn) -> Failure:
     """The error that a stored sentence is of: its class by the advice, without what a replay says anew."""
-    said = re.sub(rf"^{re.escape(turn.backend)}( at \S+)?: ", "", turn.error or "this turn failed")
+    said = (turn.error or "this turn failed").removeprefix(f"{turn.backend}: ")
     for known in vars(errors).values():
         if isinstance(known, type) and issubclass(known, BackendError):
             detail = said.removesuffix(f" ({known.advice})")

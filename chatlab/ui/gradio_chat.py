@@ -390,4 +390,4 @@ def _sentence(error: ChatlabError) -> str:
     """What the person reads; what only the log has can be found by the incident's id."""
     incident = secrets.token_hex(4)
     log.error("incident %s: %s\n%s", incident, error, scrubbed_traceback(error))
-    return f"{error}, incident {incident}" if isinstance(error, BackendError) else str(error)
+    return f"{error.sentence}, incident {incident}" if isinstance(error, BackendError) else error.sentence
