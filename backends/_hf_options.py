@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from chatlab.backend import Options, Parameter
-from chatlab.errors import UnsupportedContent, did_you_mean
+from chatlab.errors import UnsupportedContent, or_which
 from chatlab.history import NAMED_TEMPLATES, PromptTemplate
 from chatlab.paths import ConfigPath
 from chatlab.secret import SecretRef
@@ -163,24 +163,31 @@ class HuggingFaceOptions(Options):
             raise ValueError("text generation is spoken at the server's root: leave /v1 out of the endpoint")
         return value
 
-    @field_validator("provider", "bill_to", "scale_up_timeout")
+    @field_validator("provider")
     @classmethod
-    def _of_this_place(cls, value: Any, info: ValidationInfo) -> Any:
+    def _of_a_model_id(cls, value: str, info: ValidationInfo) -> str:
         if "endpoint" not in info.data:
             return value
-        endpoint, task = info.data["endpoint"], info.data.get("task")
-        if info.field_name == "scale_up_timeout":
-            if endpoint is None and value is not None:
-                raise ValueError("scale_up_timeout is for an endpoint")
-        elif info.field_name == "bill_to":
-            if endpoint is not None and value is not None:
-                raise ValueError("bill_to is for providers: an endpoint is billed to its owner")
-        elif endpoint is not None and value != "auto":
+        if info.data["endpoint"] is not None and value != "auto":
             raise ValueError("provider is for a model id: an endpoint has none")
-        elif task == "text-generation" and value not in ("auto", "hf-inference"):
+        if info.data.get("task") == "text-generation" and value not in ("auto", "hf-inference"):
             raise ValueError(
                 "task text-generation streams from an endpoint or the provider hf-inference only"
             )
+        return value
+
+    @field_validator("bill_to")
+    @classmethod
+    def _of_a_provider(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("endpoint") is not None:
+            raise ValueError("bill_to is for providers: an endpoint is billed to its owner")
+        return value
+
+    @field_validator("scale_up_timeout")
+    @classmethod
+    def _of_an_endpoint(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("endpoint", "refused") is None:
+            raise ValueError("scale_up_timeout is for an endpoint")
         return value
 
     @field_validator("images", "takes_system", "extra_body", "client")
@@ -204,10 +211,7 @@ class HuggingFaceOptions(Options):
         if task == "chat" and value is not None:
             raise ValueError("template is for task text-generation: in a chat the server has its own")
         if isinstance(value, str) and value not in NAMED_TEMPLATES:
-            close = did_you_mean(value, NAMED_TEMPLATES)
-            raise ValueError(
-                f"no template has this name{close or ': there are ' + ', '.join(NAMED_TEMPLATES)}"
-            )
+            raise ValueError(f"no template has this name{or_which(value, NAMED_TEMPLATES)}")
         if isinstance(value, InlineTemplate):
             try:
                 load_template(value)

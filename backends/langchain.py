@@ -37,7 +37,7 @@ from chatlab.backend import (
     Target,
     shown_url,
 )
-from chatlab.errors import NotReady, did_you_mean
+from chatlab.errors import NotReady, or_which
 from chatlab.messages import StreamEvent
 from chatlab.secret import remember
 
@@ -154,8 +154,8 @@ class LangChainBackend(Backend):
             return init_chat_model(options.model, **arguments)
         except (ValueError, TypeError) as exc:
             if provider not in PROVIDERS and provider is not None:
-                close = did_you_mean(provider, PROVIDERS) or f": there are {', '.join(PROVIDERS)}"
-                raise NotReady(f"LangChain has no provider {provider}{close}") from exc
+                which = or_which(provider, PROVIDERS)
+                raise NotReady(f"LangChain has no provider {provider}{which}") from exc
             raise NotReady(f"LangChain refuses this model: {_first_line(exc)}") from exc
 
     async def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:

@@ -16,7 +16,7 @@ from chatlab._config_schema import COMMON, json_schema
 from chatlab._yaml_positions import Document, Problem, Unreadable
 from chatlab.backend import Backend, Options, Parameter
 from chatlab.config import BackendConfig, Config
-from chatlab.errors import ConfigError, closest, did_you_mean
+from chatlab.errors import ConfigError, closest, or_which
 from chatlab.paths import BASE, ConfigPath
 from chatlab.registry import backend_class, kinds
 
@@ -184,8 +184,7 @@ class _Loader:
 
     def _default(self, default: Any, written: dict[str, Any]) -> None:
         if isinstance(default, str) and default not in written:
-            close = did_you_mean(default, written) or f": there are {', '.join(written)}"
-            self._say(("default",), f"no backend has this name{close}")
+            self._say(("default",), f"no backend has this name{or_which(default, written)}")
 
     def _lanes(self, compare: Any, written: dict[str, Any]) -> None:
         """Says which lanes name no backend; an address, which has a colon, needs none."""
@@ -194,8 +193,7 @@ class _Loader:
             if isinstance(lane, dict):
                 lane, path = lane.get("backend"), (*path, "backend")
             if isinstance(lane, str) and lane not in written and ":" not in lane:
-                close = did_you_mean(lane, written) or f": there are {', '.join(written)}"
-                self._say(path, f"no backend has this name{close}")
+                self._say(path, f"no backend has this name{or_which(lane, written)}")
 
     def _parameters(
         self, path: yaml_positions.Path, values: Any, accepted: Collection[tuple[Parameter, ...]]

@@ -157,8 +157,7 @@ def from_address(address: str) -> Entry:
         problems = []
         for error in exc.errors():
             # A field that was not written is checked too; its name would tell nothing.
-            shown = error["loc"] if error["type"] == "missing" else written(error, values)
-            where = "".join(f"{step}: " for step in shown)
+            where = "".join(f"{step}: " for step in written(error, values))
             said = "is missing" if error["type"] == "missing" else error["msg"].removeprefix("Value error, ")
             problems.append(f"{address!r}: {where}{said}")
         raise ConfigError(problems) from None

@@ -155,18 +155,27 @@ def launched(config_file: Path, folder: Path) -> Iterator[str]:
         process.wait(20)
 
 
+@contextmanager
+def at_url(how: str, config_file: Path) -> Iterator[str]:
+    """The page "launched" by app.py in the configuration's folder, or "mounted" in an app of this process."""
+    if how == "launched":
+        with launched(config_file, config_file.parent) as url:
+            yield url
+        return
+    served = Served(config_file)
+    try:
+        yield served.url
+    finally:
+        served.stop()
+
+
 @pytest.fixture(params=["launched", "mounted"])
 def served_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     file = tmp_path / "files.yaml"
     file.write_text("version: 1\nbackends:\n  echo: {kind: echo}\n")
     (tmp_path / "beside.txt").write_text("lies in the working folder")
-    if request.param == "launched":
-        with launched(file, tmp_path) as url:
-            yield url
-    else:
-        served = Served(file)
-        yield served.url
-        served.stop()
+    with at_url(request.param, file) as url:
+        yield url
 
 
 def test_no_route_gives_a_file_of_the_server(served_url: str, tmp_path: Path) -> None:

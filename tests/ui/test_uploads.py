@@ -18,10 +18,9 @@ from chatlab.errors import UnsupportedContent
 from chatlab.messages import FilePart, Message
 from chatlab.ui.gradio_page import Page
 from chatlab.ui.uploads import Uploads
-from tests.ui.pages import Served
 from tests.ui.test_kept_routes import Browser
 from tests.ui.test_page import PNG
-from tests.ui.test_safety import launched
+from tests.ui.test_safety import at_url
 
 CONFIG = """\
 version: 1
@@ -38,13 +37,8 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     nothing = "storage: none\n" if request.param == "mounted" else ""
     file.write_text(CONFIG + nothing, "utf-8")
     (folder / "own.txt").write_text("the page's own")
-    if request.param == "launched":
-        with launched(file, folder) as url:
-            yield url
-    else:
-        served = Served(file)
-        yield served.url
-        served.stop()
+    with at_url(request.param, file) as url:
+        yield url
 
 
 @pytest.fixture
