@@ -14,7 +14,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before Gradio is i
 
 import chatlab
 from chatlab.errors import ConfigError
-from chatlab.ui.gradio_page import Page
+from chatlab.web.chat.page import Page
 
 config = os.environ.get("CHATLAB_CONFIG") or Path(__file__).parent / "configs" / "default.yaml"
 try:

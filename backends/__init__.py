@@ -1,4 +1,4 @@
-"""The built-in kinds. One file each; a class is imported by `chatlab.registry` when its kind is used."""
+"""The built-in kinds. A class is imported by `chatlab.config.registry` when its kind is used."""
 
 KINDS = {
     "echo": "backends.echo:EchoBackend",

@@ -27,7 +27,7 @@ from chatlab.backend import (
 from chatlab.errors import BrokenStream, ChatlabError, InvalidRequest
 from chatlab.messages import Finish, Notice, StreamEvent
 from chatlab.paths import ConfigPath
-from chatlab.recording import Exchange, Header, Recording
+from chatlab.recording.format import Exchange, Header, Recording
 
 _EMPTY = "the recording {} has no exchange in it"
 

@@ -44,11 +44,11 @@ from openai import OpenAI
 from page_driver import cpu_seconds
 from streaming import CHATLAB, HERE, RATE, free_port, measure, process
 
-from chatlab.compare.session import Session
-from chatlab.config import BackendConfig
+from chatlab.compare.session.session import Session
+from chatlab.config.models import BackendConfig
+from chatlab.config.registry import Backends, backend_class
+from chatlab.conversations.saving import Saving
 from chatlab.messages import TextPart, Timing
-from chatlab.registry import Backends, backend_class
-from chatlab.saving import Saving
 from chatlab.store.sql import open_store
 
 STALL = 10  # seconds
@@ -350,7 +350,7 @@ def cost(table: Table, upstream: str, seconds: float) -> None:
     config = Path(tempfile.mkdtemp()) / "bench.yaml"
     config.write_text(CHATLAB.format(model=model, upstream=upstream))
     url = f"http://127.0.0.1:{port}"
-    serve = f"from chatlab.ui.server import serve; serve({str(config)!r}, port={port})"
+    serve = f"from chatlab.web.server import serve; serve({str(config)!r}, port={port})"
     with process(str(HERE / "plain_app.py"), str(port), upstream, model, port=port) as server:
         measure("plain", server.pid, url, 1, 0, tokens)  # imports, first connections
         plain = measure("plain", server.pid, url, lanes, 0, tokens)

@@ -25,10 +25,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # a bare checkout will do
 
 import pytest
 
-from chatlab.chat import run_turn
-from chatlab.config import BackendConfig
+from chatlab.config.models import BackendConfig
+from chatlab.config.registry import Entry, backend_class
 from chatlab.messages import Message
-from chatlab.registry import Entry, backend_class
+from chatlab.turns.turn import run_turn
 from tests.backends.rig import FrontRig, Rig, rigs
 from tests.backends.rig_langchain import LangChainSyncRig
 from tests.servers.llama import LlamaServer

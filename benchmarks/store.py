@@ -33,14 +33,14 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # a bare checkout will do
 import streaming  # beside this file
 
 from backends.echo import EchoBackend
-from chatlab.chat import Turn, run_turn
-from chatlab.config import BackendConfig
+from chatlab.config.models import BackendConfig
+from chatlab.config.registry import Entry
+from chatlab.conversations.saving import NewConversation, Saving, stored
 from chatlab.messages import Message, TextDelta, TextPart
-from chatlab.registry import Entry
-from chatlab.saving import NewConversation, Saving, stored
 from chatlab.store import Store, StoredTurn, new_id, now
 from chatlab.store.schema_state import upgrade
 from chatlab.store.sql import open_store
+from chatlab.turns.turn import Turn, run_turn
 
 OWNER = "bench"
 RATE = 50  # tokens a second and stream
@@ -187,7 +187,7 @@ def page(folder: Path, seconds: float, rounds: int) -> None:
             config.write_text(
                 f"{streaming.CHATLAB.format(model=model, upstream=upstream)}storage: {storage}\n"
             )
-            serve = f"from chatlab.ui.server import serve; serve({str(config)!r}, port={port})"
+            serve = f"from chatlab.web.server import serve; serve({str(config)!r}, port={port})"
             pid = stack.enter_context(streaming.process("-c", serve, port=port)).pid
             url = f"http://127.0.0.1:{port}"
             streaming.measure("chatlab", pid, url, 1, 0, tokens)  # imports, first connections

@@ -117,10 +117,10 @@ async def first_tokens(upstream: str, rounds: int) -> tuple[float, float]:
     from openai import AsyncOpenAI
 
     from backends.openai import OpenAIBackend
-    from chatlab.chat import run_turn
-    from chatlab.config import BackendConfig
+    from chatlab.config.models import BackendConfig
+    from chatlab.config.registry import Backends
     from chatlab.messages import Message, TextDelta
-    from chatlab.registry import Backends
+    from chatlab.turns.turn import run_turn
 
     client = AsyncOpenAI(base_url=upstream, api_key="none", max_retries=0)
     options = OpenAIBackend.Options.model_validate({"model": "3-1000", "base_url": upstream})
@@ -161,7 +161,7 @@ def main() -> None:
     upstream = f"http://127.0.0.1:{upstream_port}/v1"
     config = Path(tempfile.mkdtemp()) / "bench.yaml"
     config.write_text(CHATLAB.format(model=model, upstream=upstream))
-    serve = f"from chatlab.ui.server import serve; serve({str(config)!r}, port={ours_port})"
+    serve = f"from chatlab.web.server import serve; serve({str(config)!r}, port={ours_port})"
     loads = [(streams, 0) for streams in args.streams]
     if not args.skip_history:
         loads += [(4, 0), (4, 400)]

@@ -12,14 +12,14 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from chatlab.backend import CallContext
-from chatlab.chat import Turn, run_turn
-from chatlab.config import Config
-from chatlab.config_file import load_config
+from chatlab.config.load import load_config
+from chatlab.config.models import Config
+from chatlab.config.registry import Backends
+from chatlab.conversations.service import Kept, keeping
 from chatlab.errors import UnsupportedContent
-from chatlab.history import from_openai
-from chatlab.kept import Kept, keeping
+from chatlab.formats import from_openai
 from chatlab.messages import Citation, Finish, Message, Notice, StreamEvent, Timing, Usage
-from chatlab.registry import Backends
+from chatlab.turns.turn import Turn, run_turn
 
 Conversation: TypeAlias = str | Sequence[Message] | Sequence[Mapping[str, Any]]
 """What is to be answered: a text, messages, or OpenAI message dicts."""

@@ -197,7 +197,7 @@ class Finish:
 class Timing:
     """Seconds from the start of a turn, on a monotonic clock, as docs/timing.md defines them.
 
-    None means unknown or not reached. All are taken in `chatlab.chat`, alike for every backend.
+    None means unknown or not reached. All are taken in `chatlab.turns.turn`, alike for every backend.
     """
 
     credentials: float | None = None

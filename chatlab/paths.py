@@ -7,8 +7,11 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, ValidationInfo
 
+PACKAGE = Path(__file__).resolve().parent
+"""The folder of the package itself: files that come with chatlab lie in it."""
+
 BASE = "base"
-"""Key of the validation context under which `chatlab.config_file` passes the configuration file's folder."""
+"""Key of the validation context under which `chatlab.config.load` passes the configuration file's folder."""
 
 
 def from_base(path: Path, info: ValidationInfo) -> Path:

@@ -77,6 +77,9 @@ def _loopback(host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
+# Databases for whatever is stored, on SQLite and PostgreSQL alike.
+pytest_plugins = ["tests.store.databases"]
+
 # An audit hook sees every connection made through Python's sockets, whichever library makes it.
 sys.addaudithook(_guard)
 

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 import chatlab
-from chatlab._yaml_positions import Document
-from chatlab.config_file import json_schema, load_config
-from chatlab.registry import Backends
+from chatlab.config.load import json_schema, load_config
+from chatlab.config.registry import Backends
+from chatlab.config.yaml_positions import Document
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 FILES = sorted(CONFIGS.glob("*.yaml"))

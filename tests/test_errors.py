@@ -7,7 +7,8 @@ import re
 import pytest
 
 import chatlab.errors as errors
-from chatlab.config import BackendConfig
+from chatlab.config.models import BackendConfig
+from chatlab.config.registry import Entry, backend_class
 from chatlab.errors import (
     AuthenticationFailed,
     BackendError,
@@ -26,7 +27,6 @@ from chatlab.errors import (
     closest,
     did_you_mean,
 )
-from chatlab.registry import Entry, backend_class
 
 CLASSES = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, ChatlabError)]
 

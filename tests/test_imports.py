@@ -110,7 +110,7 @@ def test_a_module_imports_from_its_layer_and_lower_ones_only(file: Path) -> None
     too_high = [name for name in imports(parsed(file)) if (layer(name) or 0) > mine]
     assert not too_high
     assert not [name for name in imports(parsed(file)) if name.startswith("backends.")]
-    assert module == "chatlab.registry" or "backends" not in imports(parsed(file))
+    assert module == "chatlab.config.registry" or "backends" not in imports(parsed(file))
 
 
 def test_no_two_modules_need_each_other_to_be_imported() -> None:
@@ -161,7 +161,7 @@ def imported_by(code: str) -> set[str]:
 
 def test_the_core_is_imported_without_any_sdk() -> None:
     assert (
-        imported_by("import chatlab, chatlab.config_file, chatlab.registry, chatlab.lab, chatlab.cli")
+        imported_by("import chatlab, chatlab.config.load, chatlab.config.registry, chatlab.lab, chatlab.cli")
         == set()
     )
 
@@ -181,8 +181,8 @@ class Refuse(MetaPathFinder):
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Refuse())
-from chatlab.config_file import json_schema
-from chatlab.registry import backend_class
+from chatlab.config.load import json_schema
+from chatlab.config.registry import backend_class
 for kind in {list(KINDS)}:
     assert backend_class(kind).Options.model_json_schema()
 assert len(json_schema({list(KINDS)})["$defs"]["BackendConfig"]["allOf"]) == {len(KINDS)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from chatlab.event_json import from_plain, message_from_json, message_to_json, to_plain
+from chatlab.codec import from_plain, message_from_json, message_to_json, to_plain
 from chatlab.messages import Citation, FilePart, Finish, Message, Notice, Timing, Trace
 from chatlab.store import FILE_SCHEME, StoredTurn
 from chatlab.store._exact import from_text, to_text

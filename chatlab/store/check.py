@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from chatlab._media import UNKNOWN, by_content, media_type_of
 from chatlab.errors import UnsupportedContent
+from chatlab.formats.media import UNKNOWN, by_content, media_type_of
 
 _HEAD = 4096
 _CHUNK = 1 << 20

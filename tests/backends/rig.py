@@ -109,7 +109,7 @@ class Rig(ABC):
 
     def backend(self) -> Backend:
         """A backend with these options, made as the registry makes it."""
-        from chatlab.registry import backend_class
+        from chatlab.config.registry import backend_class
 
         cls = backend_class(self.kind)
         options = cls.Options.model_validate(self.options())

@@ -61,7 +61,7 @@ class DatabricksChatRig(FrontRig):
         super().__init__(llama, tmp_path, monkeypatch)
         self.workspace = Workspace(llama.url, self.front)
         monkeypatch.setattr(
-            "backends._databricks_auth.SDK_TIMEOUT", 1
+            "backends.databricks.auth.SDK_TIMEOUT", 1
         )  # a workspace that is gone is soon known
         self.sign_up()
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from chatlab.backend import CallContext, ChatRequest
 from chatlab.errors import BackendError, Unavailable
 from chatlab.messages import Finish, Message, TextDelta, Usage
-from chatlab.recording import Failure, Header, Writer
+from chatlab.recording.format import Failure, Header, Writer
 from tests.backends.rig import FAULTS, Call, Fault, Rig
 from tests.servers.llama import SECOND
 

@@ -17,6 +17,7 @@ import pytest
 
 from backends import KINDS
 from chatlab.backend import Backend, CallContext, ChatRequest, Mark, current_call
+from chatlab.config.registry import backend_class
 from chatlab.errors import (
     AuthenticationFailed,
     BackendError,
@@ -30,7 +31,6 @@ from chatlab.errors import (
     Unavailable,
 )
 from chatlab.messages import Finish, StreamEvent, TextDelta, accumulate
-from chatlab.registry import backend_class
 from tests.backends.rig import FAULTS, Fault, Rig, rigs
 from tests.servers.llama import LlamaServer
 
@@ -289,7 +289,7 @@ class Block(importlib.abc.MetaPathFinder):
 
 kind, blocked, options = json.load(sys.stdin)
 sys.meta_path.insert(0, Block())
-from chatlab.registry import backend_class
+from chatlab.config.registry import backend_class
 cls = backend_class(kind)
 options = cls.Options.model_validate(options)
 capabilities = cls.capabilities(options)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from backends.echo import EchoBackend, EchoOptions
 from chatlab import errors
 from chatlab.backend import CallContext, ChatRequest
+from chatlab.config.registry import from_address
 from chatlab.errors import BackendError, InvalidRequest, RateLimited, Unavailable
 from chatlab.messages import (
     Citation,
@@ -28,7 +29,6 @@ from chatlab.messages import (
     ToolResult,
     Usage,
 )
-from chatlab.registry import from_address
 
 
 def echo(**options: Any) -> EchoBackend:

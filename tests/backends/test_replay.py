@@ -10,7 +10,8 @@ import pytest
 
 from backends.replay import ReplayBackend, ReplayOptions
 from chatlab.backend import CallContext, ChatRequest
-from chatlab.config import BackendConfig
+from chatlab.config.models import BackendConfig
+from chatlab.config.registry import Entry, from_address
 from chatlab.errors import BrokenStream, ContextTooLong, InvalidRequest, NotReady, StoreError
 from chatlab.messages import (
     Citation,
@@ -24,10 +25,9 @@ from chatlab.messages import (
     ToolResult,
     Usage,
 )
-from chatlab.recording import Failure, Header, Writer
-from chatlab.registry import Entry, from_address
+from chatlab.recording.format import Failure, Header, Writer
 
-SAMPLES = Path(__file__).parent.parent.parent / "configs/samples"
+SAMPLES = Path(__file__).resolve().parents[2] / "configs/samples"
 Timeline = list[tuple[float, StreamEvent]]
 
 

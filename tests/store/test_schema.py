@@ -17,7 +17,7 @@ from chatlab.errors import StoreError
 from chatlab.store import schema_state
 from chatlab.store._database import address
 from chatlab.store.sql import SqlStore, open_store
-from tests.store.conftest import Postgres
+from tests.store.databases import Postgres
 
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(store: SqlStore, url: str) -> None:
@@ -120,7 +120,7 @@ def test_serve_refuses_a_postgres_whose_tables_are_not_its_own(
     monkeypatch.setenv("CHATLAB_TEST_DATABASE", url)
     config = tmp_path / "lab.yaml"
     config.write_text("backends: {a: {kind: echo}}\nstorage: {url: {env: CHATLAB_TEST_DATABASE}}\n")
-    monkeypatch.setattr("chatlab.ui.server.serve", lambda *_: pytest.fail("it serves"))
+    monkeypatch.setattr("chatlab.web.server.serve", lambda *_: pytest.fail("it serves"))
     done = CliRunner().invoke(main, ["serve", str(config)], prog_name="chatlab")
     assert done.exit_code == 1
     assert ("chatlab db upgrade" if state == "behind" else "newer chatlab") in done.stderr
@@ -131,6 +131,6 @@ def test_serve_begins_while_a_postgres_is_away(tmp_path: Path, monkeypatch: pyte
     config = tmp_path / "lab.yaml"
     config.write_text("backends: {a: {kind: echo}}\nstorage: {url: {env: CHATLAB_TEST_DATABASE}}\n")
     served: list[object] = []
-    monkeypatch.setattr("chatlab.ui.server.serve", lambda *args: served.append(args))
+    monkeypatch.setattr("chatlab.web.server.serve", lambda *args: served.append(args))
     done = CliRunner().invoke(main, ["serve", str(config)], prog_name="chatlab")
     assert served and done.exit_code == 0 and "nothing is kept until it is there" in done.stderr

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from chatlab.store import Store, Unreachable, schema_state
 from chatlab.store.sql import SqlStore, open_store
-from tests.store.conftest import Postgres
+from tests.store.databases import Postgres
 from tests.store.values import turn_in
 
 ME = "owner-1"

@@ -1,0 +1,162 @@
+"""The calls of the Hugging Face backend: prepared by a client library, closed at once when nobody reads on.
+
+`huggingface_hub.AsyncInferenceClient` decides what is sent where: provider, the model's name there, URL,
+headers and payload. The request itself goes over chatlab's own transport, because the client's is aiohttp,
+httpx or httpx2 by version, has one timeout for everything, keeps an abandoned stream's connection open until
+the whole client is closed, and hides the body of a failure that came without a length. The seam is its one
+method that sends (`_inner_post`), which is the same in 0.36 and 2.4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from backends._openai_wire.errors import classify_sdk_error, retry_after
+from backends._openai_wire.sse import DONE, SseDecoder, decode
+from backends.huggingface.errors import error_from_exception, error_from_reply
+from chatlab.errors import AuthenticationFailed, BackendError, ModelNotFound, Unavailable
+
+_MAX_ERROR_BODY = 64_000  # bytes of a failure that are read
+_ERROR_BODY_SECONDS = 5.0
+
+_NO_TOKEN = "none"  # noqa: S105 - keeps huggingface_hub from looking for one by itself; taken out again below
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One POST, ready to be sent."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: dict[str, Any]
+
+
+async def prepare(
+    target: str,
+    ask: Callable[[Any], Awaitable[Any]],
+    *,
+    provider: str | None = None,
+    token: str | None = None,
+    bill_to: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Call:
+    """The request that `AsyncInferenceClient` would send for `ask(client)`, a streamed call on it.
+
+    target: a model id or a URL. Without a token none is sent, whatever the environment or a login on this
+    machine holds: left alone, huggingface_hub sends that to any URL. Raises BackendError.
+    """
+    from huggingface_hub import AsyncInferenceClient
+
+    client: Any = AsyncInferenceClient(
+        model=target,
+        provider=provider,  # type: ignore[arg-type]
+        token=token or _NO_TOKEN,
+        bill_to=bill_to,
+        headers=dict(headers or {}),
+    )
+    calls: list[Call] = []
+
+    async def take(parameters: Any, *, stream: bool = False) -> AsyncIterator[bytes]:
+        headers = dict(parameters.headers)
+        if token is None:
+            headers.pop("authorization", None)
+        calls.append(Call(parameters.url, headers, parameters.json))
+        return _nothing()
+
+    client._inner_post = take
+    try:
+        if provider is not None:
+            # Blocks on the network the first time; remembered by the library after that.
+            await asyncio.to_thread(_look_up, provider, target)
+        await ask(client)
+    except BackendError:
+        raise
+    except Exception as exc:
+        error = error_from_exception(exc) or _error_in_preparation(exc)
+        if error is None:
+            raise
+        raise error from exc
+    return calls[0]
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    nothing: tuple[bytes, ...] = ()
+    for line in nothing:
+        yield line
+
+
+def _look_up(provider: str, model: str) -> None:
+    from huggingface_hub.inference._providers import get_provider_helper
+
+    try:
+        helper = get_provider_helper(provider, task="conversational", model=model)  # type: ignore[arg-type]
+        helper._prepare_mapping_info(model)
+    except StopIteration:
+        raise ValueError(f"no provider serves {model}") from None
+
+
+def _error_in_preparation(exc: Exception) -> BackendError | None:
+    if isinstance(exc, ValueError) and "api key" in str(exc).lower().replace("_", " "):
+        return AuthenticationFailed(str(exc))
+    if isinstance(exc, ValueError):  # "Model ... is not supported by provider ..."
+        return ModelNotFound(str(exc))
+    if isinstance(exc, OSError) or type(exc).__module__.startswith(("httpx", "requests")):
+        return Unavailable(f"the model could not be looked up: {exc}", retryable=True)
+    return None
+
+
+@asynccontextmanager
+async def post(http: Any, call: Call, connect_timeout: float) -> AsyncIterator[Any]:
+    """Sends a call and gives its response once its headers are there; leaving closes the connection at once.
+
+    http: an `httpx2.AsyncClient`. Raises BackendError, for whatever happens while the body is read, too.
+    """
+    import httpx2
+
+    timeout = httpx2.Timeout(None, connect=connect_timeout)
+    try:
+        async with http.stream(
+            "POST", call.url, headers=dict(call.headers), json=call.body, timeout=timeout
+        ) as response:
+            if response.status_code >= 300:
+                raise await reply_error(response)
+            yield response
+    except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
+        raise classify_sdk_error(exc) from exc
+
+
+async def reply_error(response: Any) -> BackendError:
+    """The error for a response with an error status, its body read as far as that is quick."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_ERROR_BODY_SECONDS):
+            async for piece in response.aiter_bytes():
+                body += piece
+                if len(body) > _MAX_ERROR_BODY:
+                    break
+    except TimeoutError:
+        pass
+    text = body.decode("utf-8", "replace")
+    try:
+        decoded: Any = json.loads(text)
+    except ValueError:
+        decoded = text
+    return error_from_reply(response.status_code, decoded, retry_after(response.headers))
+
+
+async def data_chunks(response: Any) -> AsyncGenerator[dict[str, Any], None]:
+    """The JSON objects of a stream of server-sent events, up to `[DONE]` or its end. Raises BrokenStream."""
+    decoder = SseDecoder()
+    async for piece in response.aiter_bytes():
+        for payload in decoder.feed(piece):
+            if payload == DONE:
+                return
+            yield decode(payload)
+    for payload in decoder.end():
+        if payload != DONE:
+            yield decode(payload)

@@ -1,0 +1,279 @@
+"""openai: Chat Completions and Responses, at OpenAI, at Azure, and at any server of the same protocol.
+
+The SDK makes the request and guards the connection; the stream is read as raw JSON (`_openai_wire`), because
+the SDK's typed chunk costs several times the parse, and because it lets a broken stream pass for a whole one.
+Confirmed against llama.cpp and local stand-ins; what only OpenAI's or Azure's own cloud could show was not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any, ClassVar
+
+from backends._openai_wire import (
+    DONE,
+    ChatStream,
+    ResponsesStream,
+    SseDecoder,
+    ThinkTags,
+    chat_body,
+    classify_sdk_error,
+    decode,
+    error_from_body,
+    responses_body,
+    whole_chat,
+    whole_responses,
+)
+from backends.openai.options import OWN_URL, OpenAIOptions
+from backends.openai.parameters import parameters
+from chatlab.backend import (
+    Backend,
+    CallContext,
+    Capabilities,
+    ChatRequest,
+    Probe,
+    Target,
+    shown_url,
+)
+from chatlab.errors import ChatlabError, NotReady
+from chatlab.messages import Notice, StreamEvent
+from chatlab.secret import SecretRef
+
+_IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
+_FILES = ("application/pdf",)
+_DRAIN = 0.1  # seconds given to a server to end its body after [DONE], so that the connection can be kept
+
+
+class OpenAIBackend(Backend):
+    """Streams from one model of one server."""
+
+    Options = OpenAIOptions
+    modules: ClassVar[tuple[str, ...]] = ("openai", "httpx2")
+    address_field: ClassVar[str | None] = "model"
+    options: OpenAIOptions
+
+    def __init__(self, options: OpenAIOptions) -> None:
+        super().__init__(options)
+        import httpx2
+        import openai
+
+        from chatlab.http import async_client
+
+        self._httpx2 = httpx2
+        self._no_authorization = {"Authorization": openai.Omit()}  # `_authorize` adds what there is
+        base_url, query = _address(options)
+        # Secrets are put in by the HTTP client, read anew each time: no SDK object ever holds one.
+        self._http = async_client(event_hooks={"request": [self._authorize]})
+        self._client = openai.AsyncOpenAI(
+            base_url=base_url,
+            api_key="put in by _authorize",
+            max_retries=0,
+            default_query=query,
+            default_headers=_no_ambient_headers(openai.Omit()),
+            http_client=self._http,
+        )
+        # Explicit or absent: what the environment names was meant for OpenAI, whoever is called here.
+        self._client.organization = options.organization
+        self._client.project = options.project
+        self._refusal = (openai.BadRequestError, openai.UnprocessableEntityError)
+        self._usage_option = True
+
+    @classmethod
+    def capabilities(cls, options: OpenAIOptions) -> Capabilities:
+        files: list[str] = []
+        if options.own if options.images is None else options.images:
+            files.extend(_IMAGES)
+        if options.own if options.files is None else options.files:
+            files.extend(_FILES)
+        if options.audio and options.api == "chat":
+            files.extend(("audio/wav", "audio/mpeg"))
+        reasoning = options.own if options.reasoning is None else options.reasoning
+        known = parameters(options.api, own=options.own, reasoning=reasoning)
+        return Capabilities(tuple(files), known, options.takes_system)
+
+    @classmethod
+    def target(cls, options: OpenAIOptions) -> Target:
+        return Target(options.model_name, shown_url(_address(options)[0]))
+
+    @classmethod
+    def not_ready(cls, options: OpenAIOptions) -> str | None:
+        reason = super().not_ready(options)
+        if reason is None and options.key is not None:
+            reason = options.key.missing()
+        return reason
+
+    async def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
+        self._secret_headers()  # a key that is missing by now is said before anything is sent
+        ctx.mark("credentials")
+        try:
+            while True:
+                body = self._body(request)
+                try:
+                    async with self._call(body, ctx) as response, aclosing(self._events(response)) as events:
+                        async for event in events:
+                            yield event
+                    return
+                except self._refusal as exc:
+                    if not self._without_usage_option(exc):
+                        raise
+        except ChatlabError:
+            raise
+        except Exception as exc:
+            raise classify_sdk_error(exc) from exc
+
+    async def probe(self, ctx: CallContext) -> Probe:
+        """GET /models. Who is asking is not told by this API."""
+        self._secret_headers()
+        timeout = self._httpx2.Timeout(30.0, connect=ctx.connect_timeout)
+        url = "/models"
+        if self.options.azure and self.options.azure.api_version:
+            url = f"{self.options.azure.endpoint.rstrip('/')}/openai/models"
+        try:
+            reply = await self._client.get(
+                url,
+                cast_to=self._httpx2.Response,
+                options={"timeout": timeout, "headers": self._no_authorization},
+            )
+            listed = reply.json().get("data")
+        except Exception as exc:
+            error = classify_sdk_error(exc)
+            if error.status in (404, 405, 501):
+                return Probe(reachable=True, detail="the server does not list its models")
+            raise error from exc
+        if self.options.azure or not isinstance(listed, list):  # Azure lists models, not deployments
+            return Probe(reachable=True)
+        names = {str(item.get("id")) for item in listed if isinstance(item, dict)}
+        name = self.options.model_name
+        return Probe.of_listed(f"{name}:latest" if f"{name}:latest" in names else name, names)
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+    def _body(self, request: ChatRequest) -> dict[str, Any]:
+        """The request's JSON."""
+        options = self.options
+        if options.api == "responses":
+            body = responses_body(request, options.model_name)
+            if options.reasoning_summary is not None:
+                body.setdefault("reasoning", {}).setdefault("summary", options.reasoning_summary)
+        else:
+            body = chat_body(request, options.model_name)
+            if options.own and "max_tokens" in body:  # the old name is refused by OpenAI's reasoning models
+                body["max_completion_tokens"] = body.pop("max_tokens")
+            if not self._usage_option:
+                del body["stream_options"]
+        return {**body, **options.extra_body}
+
+    def _call(self, body: dict[str, Any], ctx: CallContext) -> Any:
+        """The call, as a context manager over its response. Leaving it closes the connection's request."""
+        # As extra_body everything goes out as it is: the SDK's walk through typed messages would cost more
+        # the longer the conversation is, and change nothing.
+        known: dict[str, Any] = {
+            "stream": True,
+            "extra_headers": self._no_authorization,
+            "extra_body": body,
+            "timeout": self._httpx2.Timeout(None, connect=ctx.connect_timeout),
+        }
+        if self.options.api == "responses":
+            return self._client.responses.with_streaming_response.create(
+                model=body["model"], input=[], **known
+            )
+        return self._client.chat.completions.with_streaming_response.create(
+            model=body["model"], messages=[], **known
+        )
+
+    async def _events(self, response: Any) -> AsyncGenerator[StreamEvent, None]:
+        """The events of an answer, streamed or whole."""
+        think = None
+        if self.options.think_tags != "text":
+            think = ThinkTags(inside=self.options.think_tags == "begun")
+        responses = self.options.api == "responses"
+        media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type == "application/json":  # the server does not stream
+            body = decode((await response.read()).decode("utf-8", "replace"))
+            *events, finish = whole_responses(body, think) if responses else whole_chat(body, think)
+            events.append(Notice("not_streamed", "the server answered whole, not as a stream"))
+            for event in (*events, finish):
+                yield event
+            return
+        if media_type == "text/html":
+            raise error_from_body(None, await response.read())
+        stream = ResponsesStream(think) if responses else ChatStream(think)
+        decoder = SseDecoder()
+        pieces = response.http_response.aiter_bytes()
+        marked = False
+        async for piece in pieces:
+            for payload in decoder.feed(piece):
+                if payload == DONE:
+                    marked = True
+                    break
+                for event in stream.feed(decode(payload)):
+                    yield event
+            if marked:
+                break
+        else:
+            for payload in decoder.end():
+                if payload == DONE:
+                    marked = True
+                else:
+                    for event in stream.feed(decode(payload)):
+                        yield event
+        for event in stream.end(marked=marked):
+            yield event
+        if marked:  # after the answer's end, to whose time it does not belong
+            await self._drain(pieces)
+
+    async def _drain(self, pieces: AsyncIterator[bytes]) -> None:
+        """Reads what follows [DONE], nothing as a rule, so that the connection can serve the next turn."""
+        try:
+            async with asyncio.timeout(_DRAIN):
+                async for _ in pieces:
+                    pass
+        except (TimeoutError, self._httpx2.HTTPError):
+            return  # the answer is complete all the same
+
+    def _without_usage_option(self, exc: Any) -> bool:
+        """Whether the server refused `stream_options`; from then on it is left out, and usage unknown."""
+        if not self._usage_option or "stream_options" not in str(exc):
+            return False
+        self._usage_option = False
+        return True
+
+    async def _authorize(self, request: Any) -> None:
+        for name, value in self._secret_headers().items():
+            request.headers[name] = value
+
+    def _secret_headers(self) -> dict[str, str]:
+        """The headers that hold secrets, read now. Raises NotReady if one is missing."""
+        headers: dict[str, str] = {}
+        try:
+            if self.options.key is not None:
+                key = self.options.key.resolve().get_secret_value()
+                headers |= {"api-key": key} if self.options.azure else {"Authorization": f"Bearer {key}"}
+            for name, value in self.options.extra_headers.items():
+                headers[name] = value.resolve().get_secret_value() if isinstance(value, SecretRef) else value
+        except LookupError as exc:
+            raise NotReady(f"the backend is not ready: {exc}") from exc
+        return headers
+
+
+def _address(options: OpenAIOptions) -> tuple[str, dict[str, object] | None]:
+    """The base URL and the query of every call. Always given, so that no variable can redirect a key."""
+    azure = options.azure
+    if azure is None:
+        return options.base_url or OWN_URL, None
+    root = f"{azure.endpoint.rstrip('/')}/openai"
+    if azure.api_version is None:
+        return f"{root}/v1", None
+    if options.api == "chat":
+        root = f"{root}/deployments/{azure.deployment}"
+    return root, {"api-version": azure.api_version}
+
+
+def _no_ambient_headers(omit: Any) -> dict[str, Any]:
+    """Takes back what the SDK reads from OPENAI_CUSTOM_HEADERS: it was not meant for this server."""
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
+    return {line.partition(":")[0].strip(): omit for line in lines if ":" in line}

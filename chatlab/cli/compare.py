@@ -1,0 +1,388 @@
+"""`chatlab compare`: many prompts to several lanes, with checks, a judge and a budget."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from chatlab.cli.chat import read_stdin
+from chatlab.cli.compare_output import money, print_summary, summary_json, watch
+from chatlab.cli.program import BUDGET, FAILED, INTERRUPTED, OK, say
+from chatlab.cli.target import config_of, default_config, entry, is_address, open_lab
+from chatlab.cli.transfer import replaced
+from chatlab.compare.batch.batch import JUDGE, Batch, Progress
+from chatlab.compare.batch.budget import FIRST_OUTPUT, Budget, max_tokens
+from chatlab.compare.batch.checks import CheckSpec, WrongCheck, parse_check
+from chatlab.compare.batch.folder import (
+    Plan,
+    RunFolder,
+    compared,
+    read_plan,
+    refuse_differences,
+    settings_of,
+    write_plan,
+)
+from chatlab.compare.batch.judge import UNCLEAR
+from chatlab.compare.batch.prompts import Accepted, Item, PromptsError, load_items, read_items
+from chatlab.compare.batch.scheduler import Limit
+from chatlab.compare.batch.store import BatchStore, make_comparison
+from chatlab.compare.model import Lane
+from chatlab.compare.report import report
+from chatlab.compare.session.lanes import new_lane
+from chatlab.config.models import CompareLane
+from chatlab.config.registry import Entry
+from chatlab.conversations.storage import Storage, open_storage
+from chatlab.errors import StoreError
+from chatlab.lab import Lab
+from chatlab.store import now
+
+OWNER = "local"
+"""Whose the comparisons of this command are in the store: nobody is signed in on a command line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for on the command line; None where nothing was."""
+
+    lanes: str | None
+    prompts: str | None
+    repeats: int | None
+    concurrency: int | None
+    lane_concurrency: tuple[str, ...]
+    rpm: tuple[str, ...]
+    judge: str | None
+    checks: tuple[str, ...]
+    budget: float | None
+    out: Path | None
+    resume: Path | None
+    retry_failed: bool
+    seed: int | None
+    as_json: bool
+
+
+def compare(config: str | None, options: Options) -> int:
+    """Runs the command and returns its exit code."""
+    if options.resume is not None and options.out is not None:
+        raise click.UsageError("--resume goes on in its own folder, so --out cannot be given with it")
+    if options.retry_failed and options.resume is None:
+        raise click.UsageError("--retry-failed asks again in a run that was begun: name it with --resume")
+    before = None if options.resume is None else read_plan(options.resume)
+    path = _config_path(config, options.lanes, before)
+    lab = open_lab(path)
+    try:
+        plan = _plan(lab, path, options, before)
+    except PromptsError as exc:
+        for problem in exc.problems:
+            say(problem)
+        return FAILED
+    entries = {lane.id: entry(lab, lane.backend) for lane in plan.lanes}
+    judge = None if plan.judge is None else entry(lab, plan.judge)
+    for one in (*entries.values(), judge):
+        if one is not None:
+            one.backend()  # said to be not ready before anything is asked or written
+    _say_budget(plan.budget, plan, entries, judge)
+    limits = _limits(plan)
+    folder = options.resume or options.out or Path(f"compare-{datetime.now().astimezone():%Y%m%d-%H%M%S}")
+    if before is None and (folder / "run.json").exists():
+        raise click.UsageError(f"{folder} has a run already: --resume {folder} goes on with it")
+    try:
+        return asyncio.run(_run(lab, folder, plan, before, entries, judge, limits, options))
+    except KeyboardInterrupt:
+        say(f"interrupted: chatlab compare --resume {folder} goes on")
+        return INTERRUPTED
+
+
+def _config_path(config: str | None, lanes: str | None, before: Plan | None) -> Path | None:
+    if config is not None:
+        return config_of(config)
+    if before is not None:
+        return None if before.config is None else Path(before.config)
+    if lanes is not None and all(is_address(name) for name in _names(lanes)):
+        return None
+    return default_config()
+
+
+def _plan(lab: Lab, path: Path | None, options: Options, before: Plan | None) -> Plan:
+    """What is to be run; on resume what was begun. Raises Different if what was said now is not the same."""
+    lanes, items = (None, None) if before is None else (before.lanes, before.items)
+    if options.lanes is not None or lanes is None:
+        lanes = _lanes(lab, options.lanes)
+    if options.prompts is not None or items is None:
+        items = _items(
+            options.prompts, {lane.label: entry(lab, lane.backend).capabilities.parameters for lane in lanes}
+        )
+    checks = tuple(_check(said) for said in options.checks)
+    compare = lab.config.compare if lab.config is not None else None
+    judge = options.judge or (before.judge if before else None)
+    used = {lane.backend for lane in lanes} | ({judge} if judge else set())
+    plan = Plan(
+        title=Path(options.prompts or "").name if before is None else before.title,
+        created=now() if before is None else before.created,
+        lanes=lanes,
+        items=items,
+        repeats=options.repeats or (before.repeats if before else compare.repeats if compare else 1),
+        seed=options.seed
+        if options.seed is not None
+        else before.seed
+        if before
+        else secrets.randbelow(2**32),
+        order="interleaved",
+        checks=checks or (before.checks if before else ()),
+        judge=judge,
+        criteria=compare.criteria if compare else ("overall",),
+        settings={name: settings_of(entry(lab, name)) for name in sorted(used)},
+        config=None if path is None else str(path.resolve()),
+        budget=_budget(options.budget, before),
+        concurrency=options.concurrency or 4,
+        lane_concurrency=options.lane_concurrency,
+        rpm=options.rpm,
+    )
+    if before is not None:
+        refuse_differences(before, plan)
+        for spec in before.checks:
+            if spec.kind == "python":
+                _check(f"python:{spec.value}")  # said before anything is asked, if it is not there any more
+        return replace(
+            before,
+            budget=plan.budget,
+            concurrency=options.concurrency or before.concurrency,
+            lane_concurrency=options.lane_concurrency or before.lane_concurrency,
+            rpm=options.rpm or before.rpm,
+        )
+    for spec in plan.checks:
+        if spec.needs_expected and all(item.expected is None for item in items):
+            raise click.UsageError(f"the check {spec.name} needs an expected answer, and no prompt has one")
+    return plan
+
+
+def _budget(said: float | None, before: Plan | None) -> float | None:
+    """The budget named now, or else that of the sittings before: going on is no reason to spend more."""
+    if said is None:
+        return None if before is None else before.budget
+    return None if math.isinf(said) else said
+
+
+def _names(lanes: str) -> list[str]:
+    return [name.strip() for name in lanes.split(",") if name.strip()]
+
+
+def _lanes(lab: Lab, named: str | None) -> tuple[Lane, ...]:
+    configured = lab.config.compare.lanes if lab.config is not None else ()
+    specs: Sequence[str | CompareLane]
+    specs = configured if named is None else [_lane(name, configured) for name in _names(named)]
+    if not specs:
+        raise click.UsageError("name the lanes: --lanes a,b, or compare.lanes in the configuration")
+    if len(specs) > 8:
+        raise click.UsageError(f"{len(specs)} lanes are too many: a comparison has at most 8")
+    made: list[Lane] = []
+    for spec in specs:
+        entry(lab, spec if isinstance(spec, str) else spec.backend)  # an unknown one is a usage error
+        made.append(new_lane(spec, lab.backends, made))
+    return tuple(made)
+
+
+def _lane(name: str, configured: Sequence[str | CompareLane]) -> str | CompareLane:
+    """The lane of compare.lanes with this label (LABEL or BACKEND@LABEL), or else a backend or address."""
+    for spec in configured:
+        if (
+            isinstance(spec, CompareLane)
+            and spec.label
+            and name in (spec.label, f"{spec.backend}@{spec.label}")
+        ):
+            return spec
+    return name
+
+
+def _items(prompts: str | None, accepted: Accepted) -> tuple[Item, ...]:
+    if prompts is None:
+        raise click.UsageError("name the file with the prompts: --prompts FILE")
+    if prompts == "-":
+        return tuple(read_items(read_stdin(), "standard input", accepted))
+    return tuple(load_items(Path(prompts), accepted))
+
+
+def _check(said: str) -> CheckSpec:
+    try:
+        return parse_check(said, Path(), trusted=True)
+    except WrongCheck as exc:
+        raise click.UsageError(f"--check {said}: {exc}") from exc
+
+
+def _limits(plan: Plan) -> dict[str, Limit]:
+    known = {JUDGE: [JUDGE]}
+    for lane in plan.lanes:
+        for name in {lane.label, lane.backend, f"{lane.backend}@{lane.label}"}:
+            known.setdefault(name, []).append(lane.id)
+    everybody = [JUDGE, *(lane.id for lane in plan.lanes)]
+    found: dict[str, Limit] = dict.fromkeys(everybody, Limit())
+    for option, said in (
+        *(("--lane-concurrency", said) for said in plan.lane_concurrency),
+        *(("--rpm", said) for said in plan.rpm),
+    ):
+        name, equals, value = said.rpartition("=")
+        whose = known.get(name) if equals else everybody
+        if whose is None:
+            raise click.UsageError(f"{option} {said}: there is no lane {name!r}")
+        number = _number(option, said, value)
+        for who in whose:
+            if option == "--rpm":
+                found[who] = replace(found[who], rpm=number)
+            elif number != int(number):
+                raise click.UsageError(f"{option} {said}: it is a whole number of calls")
+            else:
+                found[who] = replace(found[who], concurrency=int(number))
+    return found
+
+
+def _number(option: str, said: str, value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e9:
+        raise click.UsageError(f"{option} {said}: it is LANE=NUMBER, or a number for every lane")
+    return number
+
+
+def _say_budget(budget: float | None, plan: Plan, entries: Mapping[str, Entry], judge: Entry | None) -> None:
+    """Says what the budget does not hold for. Raises UsageError if it holds for nothing."""
+    if budget is None:
+        return
+    calls = [(lane.label, entries[lane.id], lane.parameters) for lane in plan.lanes]
+    calls += [(f"the judge {judge.label}", judge, {})] if judge is not None else []
+    free = [label for label, one, _ in calls if one.config.prices is None]
+    if len(free) == len(calls):
+        raise click.UsageError(
+            "--budget: no lane has prices in the configuration, so there is nothing to hold"
+        )
+    if free:
+        say(f"outside the budget, for want of prices: {', '.join(free)}")
+    guessed = [
+        label
+        for label, one, given in calls
+        if one.config.prices is not None and max_tokens(one, given) is None
+    ]
+    if guessed:
+        say(
+            "without max_tokens the budget counts an answer as twice the longest so far, or as "
+            f"{FIRST_OUTPUT} tokens before the first: {', '.join(guessed)}"
+        )
+
+
+async def _run(
+    lab: Lab,
+    where: Path,
+    plan: Plan,
+    before: Plan | None,
+    entries: Mapping[str, Entry],
+    judge: Entry | None,
+    limits: Mapping[str, Limit],
+    options: Options,
+) -> int:
+    async with AsyncExitStack() as opened:
+        opened.push_async_callback(lab.aclose)
+        storage = await _storage(lab, opened)
+        if before is None and storage is not None:
+            try:
+                plan = await make_comparison(storage.store, OWNER, plan)
+            except StoreError as exc:
+                say(f"the store gets nothing of this run: {exc}")
+        folder = RunFolder(where) if before is not None else RunFolder.make(where, plan)
+        opened.callback(folder.close)
+        if before is not None and plan != before:
+            write_plan(where, plan)
+        keep = None
+        if storage is not None and plan.comparison is not None:
+            keep = BatchStore(storage.store, OWNER, storage.files)
+        budget = Budget(plan.budget, folder.ledger)
+        answers = plan.repeats * sum(len(item.asked) for item in plan.items)
+        say(f"{where}: {answers} answers of each lane, seed {plan.seed}")
+        with watch(plan.lanes, list(folder.results.values()), answers) as shown:
+            batch = Batch(
+                folder,
+                entries,
+                judge,
+                budget,
+                concurrency=plan.concurrency,
+                limits=limits,
+                retry_failed=options.retry_failed,
+                store=keep,
+                progress=Progress(shown.result, shown.judging, shown.verdict),
+            )
+            whole = await batch.run()
+        if keep is not None and keep.problem is not None:
+            say(f"not everything is in the store, only in {where}: {keep.problem}")
+        return _report(folder, options, budget, batch, whole=whole)
+
+
+async def _storage(lab: Lab, opened: AsyncExitStack) -> Storage | None:
+    """The configured storage, if there is one and it can be opened; it is closed with the stack."""
+    if lab.config is None:
+        return None
+    try:
+        return await opened.enter_async_context(open_storage(lab.config.storage))
+    except StoreError as exc:
+        say(f"the store gets nothing of this run: {exc}")
+        return None
+
+
+def _report(folder: RunFolder, options: Options, budget: Budget, batch: Batch, *, whole: bool) -> int:
+    found = compared(folder.plan, folder.results.values(), folder.verdicts.values())
+    page = folder.path / "report.html"
+    if options.as_json:
+        value = {
+            "folder": str(folder.path),
+            "report": str(page),
+            "comparison": folder.plan.comparison,
+            "seed": folder.plan.seed,
+            "order": folder.plan.order,
+            "complete": whole,
+            "left": batch.calls_left(),
+            "budget": budget.limit,
+            "spent": budget.spent,
+            **summary_json(found),
+        }
+        click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    else:
+        print_summary(found)
+        if found.verdicts:
+            click.echo(f"the judge's agreement with people: chatlab report {folder.path} --votes FILE")
+        click.echo(f"results: {folder.path / 'results.jsonl'}")
+        click.echo(f"report: {page}")
+        if folder.plan.comparison is not None:
+            click.echo(f"stored: comparison session {folder.plan.comparison}, see 'chatlab export --help'")
+    with replaced(page, 0o666) as file:  # as what stands beside it
+        file.write(report(found))
+    if not whole:
+        say(
+            f"the budget of {budget.limit:g} has no room for another call: {money(budget.spent)} are spent"
+            f"{_next_call(folder.plan, batch)}; chatlab compare --resume {folder.path} --budget X goes on"
+        )
+        return BUDGET
+    failed = [one for one in folder.results.values() if one.turn.status != "finished"]
+    unclear = [one for one in folder.verdicts.values() if one.winner == UNCLEAR]
+    if failed or unclear:
+        reason = failed[0].turn.error if failed else next(filter(None, unclear[0].reasons), "")
+        say(
+            f"{len(failed)} answers failed and {len(unclear)} verdicts are unclear, the first: {reason}; "
+            f"chatlab compare --resume {folder.path} --retry-failed asks again"
+        )
+        return FAILED
+    return OK
+
+
+def _next_call(plan: Plan, batch: Batch) -> str:
+    if batch.no_room is None:
+        return ""
+    who, most = batch.no_room
+    label = next((f"the lane {lane.label}" for lane in plan.lanes if lane.id == who), "the judge")
+    return f", and the next call of {label} may cost {money(most)}"

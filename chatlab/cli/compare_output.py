@@ -1,0 +1,257 @@
+"""What `chatlab compare` shows: progress while it runs, and a table at the end."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+import click
+from rich.console import Console, RenderableType
+from rich.constrain import Constrain
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from chatlab.cli.terminal_text import one_line
+from chatlab.compare.model import Compared, Lane, Result, Verdict
+from chatlab.compare.statistics.summary import LaneSummary, Times, differences, judged, summarise
+
+
+def money(value: float) -> str:
+    """An amount with four decimals, and with as many more as a small one needs for two digits."""
+    decimals = 4 if value <= 0 else max(4, 1 - math.floor(math.log10(value)))
+    return f"{value:.{decimals}f}"
+
+
+class Watch(Protocol):
+    """Shows how far a run is. Used as a context manager."""
+
+    def __enter__(self) -> Watch: ...
+    def __exit__(self, *_: object) -> None: ...
+    def result(self, result: Result) -> None:
+        """A result is there."""
+
+    def judging(self, verdicts: int) -> None:
+        """So many verdicts are to be had."""
+
+    def verdict(self, verdict: Verdict) -> None:
+        """A verdict is there."""
+
+
+class Count:
+    """How far one lane is, what it cost so far, and what it will by the mean of its answers."""
+
+    def __init__(self, lane: str, done: Sequence[Result], whole: int) -> None:
+        self.lane = lane
+        self.whole = whole
+        self.done = self.failed = self._priced = 0
+        self.cost = 0.0
+        for result in done:
+            self.add(result)
+
+    def add(self, result: Result) -> None:
+        self.done += 1
+        self.failed += result.turn.status != "finished"
+        if result.turn.cost is not None:
+            self.cost += result.turn.cost
+            self._priced += 1
+
+    @property
+    def money(self) -> str:
+        """Cost so far and estimate of the whole; nothing if no cost is known."""
+        if not self._priced:
+            return ""
+        estimate = self.cost / self._priced * max(self.whole, self.done)
+        return f"cost {money(self.cost)}, about {money(estimate)} in all"
+
+    @property
+    def line(self) -> str:
+        failed = f"{self.failed} failed" if self.failed else ""
+        return ", ".join(filter(None, (f"{self.lane}: {self.done} of {self.whole}", failed, self.money)))
+
+
+def watch(lanes: Sequence[Lane], done: Sequence[Result], whole: int) -> Watch:
+    """Bars on a terminal, lines elsewhere; both on standard error. whole: the answers of each lane."""
+    counts = {
+        lane.id: Count(one_line(lane.label, 40), [one for one in done if one.lane == lane.id], whole)
+        for lane in lanes
+    }
+    console = Console(stderr=True)
+    return _Bars(console, counts) if console.is_terminal else _Lines(counts)
+
+
+class _Lines:
+    """A line whenever a lane has done another tenth."""
+
+    def __init__(self, counts: Mapping[str, Count]) -> None:
+        self._counts = counts
+        self._verdicts = self._judged = 0
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def result(self, result: Result) -> None:
+        count = self._counts[result.lane]
+        before = count.done
+        count.add(result)
+        if _tenth(before, count.whole) < _tenth(count.done, count.whole):
+            click.echo(count.line, err=True)
+
+    def judging(self, verdicts: int) -> None:
+        self._verdicts = verdicts
+
+    def verdict(self, verdict: Verdict) -> None:
+        self._judged += 1
+        if _tenth(self._judged - 1, self._verdicts) < _tenth(self._judged, self._verdicts):
+            click.echo(f"judged: {self._judged} of {self._verdicts}", err=True)
+
+
+def _tenth(done: int, whole: int) -> int:
+    return 10 * done // max(whole, 1)
+
+
+class _Narrower(Progress):
+    """Leaves room for the ^C that a terminal shows where the cursor stands: on a line of its own it
+    would have the bars drawn one line lower, and an old one left."""
+
+    def __init__(self, *columns: ProgressColumn, console: Console) -> None:
+        self._shown_on = console  # the base asks for the first bars before it has one
+        super().__init__(*columns, console=console, refresh_per_second=4)
+
+    def get_renderable(self) -> RenderableType:
+        return Constrain(super().get_renderable(), self._shown_on.width - len("^C"))
+
+
+class _Bars:
+    """One bar a lane, and one for the judge once it begins."""
+
+    def __init__(self, console: Console, counts: Mapping[str, Count]) -> None:
+        self._counts = counts
+        self._judge: TaskID | None = None
+        self._progress = _Narrower(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[said]}", markup=False),
+            console=console,
+        )
+        self._bars = {
+            lane: self._progress.add_task(
+                count.lane, total=count.whole, completed=count.done, said=count.money
+            )
+            for lane, count in counts.items()
+        }
+
+    def __enter__(self) -> Watch:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def result(self, result: Result) -> None:
+        count = self._counts[result.lane]
+        count.add(result)
+        failed = f"{count.failed} failed" if count.failed else ""
+        said = ", ".join(filter(None, (failed, count.money)))
+        self._progress.update(self._bars[result.lane], completed=count.done, said=said)
+
+    def judging(self, verdicts: int) -> None:
+        if verdicts:
+            self._judge = self._progress.add_task("judge", total=verdicts, said="")
+
+    def verdict(self, verdict: Verdict) -> None:
+        assert self._judge is not None
+        self._progress.advance(self._judge)
+
+
+def print_summary(compared: Compared) -> None:
+    """The table, what differs by more than noise, and the judge's verdicts: on standard output."""
+    lanes = summarise(compared)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("lane")
+    shown = [column for column in _COLUMNS if any(column[1](one) != "-" for one in lanes)]
+    for heading, _ in shown:
+        table.add_column(heading, justify="right", overflow="fold")
+    for one in lanes:
+        table.add_row(Text(one_line(one.lane.label, 40)), *(cell(one) for _, cell in shown))
+    # A pipe has no width: nothing is wrapped there.
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240).print(table)
+    for name, found in differences(compared):
+        alike: dict[str, list[str]] = {}
+        for two in found:
+            if two.distinguishable:
+                click.echo(f"{name}: {one_line(str(two), 300)}")
+            else:
+                alike.setdefault(two.reason, []).append(f"{one_line(two.a, 40)} and {one_line(two.b, 40)}")
+        for reason, pairs in alike.items():
+            click.echo(f"{name}: not distinguishable, since {reason}: {', '.join(pairs)}")
+    for criterion, a, b, count in judged(compared):
+        said = [(a, "a"), (b, "b"), ("tie", "tie"), ("flip", "flip"), ("unclear", "unclear")]
+        counted = ", ".join(f"{one_line(label, 40)} {count.get(key, 0)}" for label, key in said)
+        click.echo(f"judge, {one_line(criterion, 60)}: {counted}")
+
+
+def _passed(one: LaneSummary) -> str:
+    if one.passed is None or one.interval is None:
+        return "-"
+    return f"{one.passed:.0%} ({one.interval.low:.0%}-{one.interval.high:.0%})"
+
+
+def _seconds(times: Times | None) -> str:
+    return "-" if times is None else f"{times.median:.2f} / {times.p95:.2f}"
+
+
+def _number(value: float | None, form: str = "") -> str:
+    return "-" if value is None else format(value, form)
+
+
+_COLUMNS = (
+    ("answers", lambda one: str(one.answers)),
+    ("failed", lambda one: str(one.failed)),
+    ("checks passed (95 %)", _passed),
+    ("first token s (p95)", lambda one: _seconds(one.first_token)),
+    ("total s (p95)", lambda one: _seconds(one.total)),
+    ("tokens in", lambda one: _number(one.tokens_in)),
+    ("tokens out", lambda one: _number(one.tokens_out)),
+    ("cost", lambda one: "-" if one.cost is None else money(one.cost)),
+)
+
+
+def summary_json(compared: Compared) -> dict[str, Any]:
+    """The same as JSON values."""
+    return {
+        "lanes": [asdict(one) for one in summarise(compared)],
+        "differences": [
+            {
+                "measure": name,
+                "a": one.a,
+                "b": one.b,
+                "difference": one.difference,
+                "interval": None if one.interval is None else asdict(one.interval),
+                "distinguishable": one.distinguishable,
+                "said": str(one),
+            }
+            for name, found in differences(compared)
+            for one in found
+        ],
+        "verdicts": [
+            {"criterion": criterion, "a": a, "b": b, "counts": dict(count)}
+            for criterion, a, b, count in judged(compared)
+        ],
+    }

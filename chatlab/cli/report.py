@@ -1,0 +1,109 @@
+"""`chatlab report`: a run of many prompts, or a session of the page, as something one can hand on."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from chatlab.cli.program import OK, say
+from chatlab.cli.target import config_of
+from chatlab.cli.terminal_text import Cleaner
+from chatlab.cli.transfer import opened, replaced
+from chatlab.compare.batch.folder import load
+from chatlab.compare.report import Format, report, with_pictures
+from chatlab.compare.report.from_session import compared_of
+from chatlab.compare.report.judged import agreement
+from chatlab.compare.report.recording import NoSuchLane, recording_of, recording_text
+from chatlab.compare.report.redact import Pattern, WrongPattern, parse_patterns, redact
+from chatlab.compare.session.session import Session
+from chatlab.compare.statistics.votes_csv import read, votes_on
+from chatlab.lab import load as load_lab
+from chatlab.secret import scrub
+from chatlab.store import NotStored
+
+if TYPE_CHECKING:
+    from chatlab.compare.model import Compared
+
+
+def print_report(
+    what: str,
+    config: str | None,
+    *,
+    format: Format,
+    patterns: tuple[str, ...],
+    votes: Path | None,
+    recording: str | None,
+    output: Path | None,
+    force: bool,
+) -> int:
+    """Runs the command and returns its exit code."""
+    if output is not None and output.exists() and not force:
+        raise click.UsageError(f"{output} is there already: --force replaces it")
+    try:
+        wanted = parse_patterns(patterns)
+    except WrongPattern as exc:
+        raise click.UsageError(f"--redact: {exc}") from exc
+    folder = Path(what)
+    if folder.is_dir():
+        if config is not None:
+            raise click.UsageError(f"{what} is a run's folder: it needs no configuration")
+        found = load(folder)
+        if votes is not None:
+            found = replace(found, votes=votes_on(found, read(votes), votes.name))
+            say(agreement(found) or f"no verdict of a judge is on what {votes.name} votes on")
+    elif votes is not None:
+        raise click.UsageError("--votes is for the folder of a run: a session has its votes already")
+    else:
+        found = asyncio.run(_stored(what, config, pictures=format == "html" and not wanted))
+    if recording is not None:
+        _write(_recording(found, recording, wanted), output)
+    else:
+        _write(report(found, format, wanted), output)
+    return OK
+
+
+def _recording(found: Compared, lane: str, patterns: tuple[Pattern, ...]) -> str:
+    try:
+        return scrub(recording_text(recording_of(redact(found, patterns), lane)))
+    except NoSuchLane as exc:
+        raise click.UsageError(f"--recording: {exc}") from exc
+
+
+async def _stored(id: str, config: str | None, *, pictures: bool) -> Compared:
+    """A session from the store. Raises NotStored."""
+    lab = load_lab(config_of(config))
+    assert lab.config is not None
+    try:
+        async with opened(lab.config.storage) as storage:
+            try:
+                whose = await storage.store.owner_of_comparison(id)
+            except NotStored as exc:
+                problem = f"{id} is neither the folder of a run nor a stored comparison session"
+                raise NotStored(problem) from exc
+            about = await storage.store.comparison(whose, id)
+            session = await Session.open(
+                lab.backends, id, owner=whose, store=storage.store, files=storage.files
+            )
+            try:
+                found = compared_of(session, title=about.title, created=about.created)
+            finally:
+                await session.aclose()
+            return await with_pictures(found, storage.files) if pictures else found
+    finally:
+        await lab.aclose()
+
+
+def _write(content: str, output: Path | None) -> None:
+    if output is None:
+        # A pipe gets UTF-8 whatever the locale is: the formats are.
+        shown = Cleaner().feed(content) if sys.stdout.isatty() else content.encode("utf-8", "replace")
+        click.echo(shown, nl=False)
+        return
+    with replaced(output, 0o666) as file:  # made to be handed on
+        file.write(content.encode("utf-8", "replace").decode("utf-8"))
+    say(f"wrote {output}")

@@ -1,0 +1,1 @@
+"""Runs of many prompts against several lanes: prompts, checks, judge, budget, resume."""

@@ -1,0 +1,261 @@
+"""Many prompts at once: every item to every lane, as often as wanted, and then to a judge.
+
+The order is drawn at random: the items and repeats as blocks, and within a block the lanes, so that whatever
+drifts in the course of a day hits all lanes alike. The steps of an item of several turns follow each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from itertools import combinations
+
+from chatlab.compare.batch.budget import Budget
+from chatlab.compare.batch.checks import CheckSpec, check
+from chatlab.compare.batch.folder import RunFolder
+from chatlab.compare.batch.judge import UNCLEAR, Reply, question, read_reply, verdict
+from chatlab.compare.batch.prompts import Item
+from chatlab.compare.batch.scheduler import Call, Dispatcher, Limit
+from chatlab.compare.batch.store import BatchStore
+from chatlab.compare.model import Check, Lane, Result, Verdict
+from chatlab.compare.model_json import result_to_json, verdict_to_json
+from chatlab.compare.session.receipt import receipt_of
+from chatlab.config.registry import Entry
+from chatlab.conversations.saving import stored
+from chatlab.messages import Message, TextPart
+from chatlab.store import new_id, now
+from chatlab.turns.turn import Turn
+
+JUDGE = "judge"
+"""Whose limits the calls of a judge are under."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Who wants to know of each result and verdict, once it is on the disk; judging is told before the first
+    verdict how many there are to be."""
+
+    result: Callable[[Result], None] = lambda _: None
+    judging: Callable[[int], None] = lambda _: None
+    verdict: Callable[[Verdict], None] = lambda _: None
+
+
+class Batch:
+    """One sitting of a run. Everything that was there when it began is not asked for again.
+
+    entries: the backend of each lane, by the lane's id. retry_failed: what failed before is asked again.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        entries: Mapping[str, Entry],
+        judge: Entry | None,
+        budget: Budget,
+        *,
+        concurrency: int = 4,
+        limits: Mapping[str, Limit] | None = None,
+        retry_failed: bool = False,
+        store: BatchStore | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._folder = folder
+        self._plan = folder.plan
+        self._entries = entries
+        self._judge = judge
+        self._retry_failed = retry_failed
+        self._store = store
+        self._progress = progress or Progress()
+        self._results = folder.results
+        longest: dict[str, int] = {}
+        for result in self._results.values():
+            if result.turn.finish is not None and (tokens := result.turn.finish.usage.output) is not None:
+                longest[result.lane] = max(longest.get(result.lane, 0), tokens)
+        self._dispatcher = Dispatcher(
+            concurrency=concurrency, limits=limits or {}, budget=budget, longest=longest
+        )
+
+    async def run(self) -> bool:
+        """Runs what is left. False: the budget did not allow all of it.
+
+        When cancelled, what runs is stopped; it is asked again in the next sitting.
+        """
+        calls = [call for one in self._conversations() if (call := self._next(*one)) is not None]
+        if self._store is not None:
+            await self._store.begin(self._plan, self._results)
+        if not await self._dispatcher.run(calls):
+            return False
+        if self._judge is None:
+            return True
+        judgements = list(self._judgements(self._judge))
+        self._progress.judging(len(judgements))
+        return await self._dispatcher.run(judgements)
+
+    @property
+    def no_room(self) -> tuple[str, float] | None:
+        """Whose call the budget had no room for last, a lane's id or `JUDGE`, and the most it may cost."""
+        return self._dispatcher.no_room
+
+    def calls_left(self) -> int:
+        """How many answers are still to be asked for."""
+        left = 0
+        for item, repeat, lane in self._conversations():
+            if self._next(item, repeat, lane) is not None:
+                left += len(item.asked) - len(self._finished(item, repeat, lane))
+        return left
+
+    def _conversations(self) -> Iterator[tuple[Item, int, Lane]]:
+        """Every item, repeat and lane, in the order of the plan's seed."""
+        rng = random.Random(self._plan.seed)  # noqa: S311 - an order that can be drawn again, no secret
+        blocks = [(item, repeat) for item in self._plan.items for repeat in range(self._plan.repeats)]
+        rng.shuffle(blocks)
+        for item, repeat in blocks:
+            for lane in rng.sample(self._plan.lanes, len(self._plan.lanes)):
+                yield item, repeat, lane
+
+    def _finished(self, item: Item, repeat: int, lane: Lane) -> list[Result]:
+        """The steps that have an answer, from the first on."""
+        found = []
+        for step in range(len(item.asked)):
+            result = self._results.get((item.id, step, repeat, lane.id))
+            if result is None or result.turn.status != "finished":
+                break
+            found.append(result)
+        return found
+
+    def _next(self, item: Item, repeat: int, lane: Lane, *, again: bool = True) -> Call | None:
+        """The call for the next step; None if there is none, or it has failed and is not to be retried."""
+        before = self._finished(item, repeat, lane)
+        step = len(before)
+        if step == len(item.asked):
+            return None
+        failed = (item.id, step, repeat, lane.id) in self._results
+        if failed and not (again and self._retry_failed):
+            return None
+        return Call(
+            lane.id,
+            self._entries[lane.id],
+            item.conversation([_answer(result) for result in before]),
+            partial(self._ended, item, step, repeat, lane),
+            {**lane.parameters, **item.parameters},
+            lane.system,
+        )
+
+    async def _ended(self, item: Item, step: int, repeat: int, lane: Lane, turn: Turn) -> Sequence[Call]:
+        plan, before = self._plan, self._results.get((item.id, step - 1, repeat, lane.id))
+        kept = stored(
+            new_id(),
+            self._store.owner if self._store is not None else "",
+            plan.conversations.get(lane.id, ""),
+            None if before is None else before.turn.id,
+            item.messages[item.asked[step]],
+            turn,
+            parameters={**lane.parameters, **item.parameters},
+            system=lane.system,
+            created=now() - timedelta(seconds=turn.timing.total or 0),
+        )
+        last = step == len(item.asked) - 1
+        checks = await asyncio.to_thread(self._checks, item, turn) if last and turn.error is None else ()
+        receipt = await asyncio.to_thread(receipt_of, turn, turn.entry)
+        result = Result(item.id, step, repeat, lane.id, kept, receipt, checks, item.tags)
+        await self._folder.add_result(result_to_json(result), result)
+        if self._store is not None:
+            await self._store.add(item, result, self._results)
+        self._progress.result(result)
+        following = self._next(item, repeat, lane, again=False)
+        return () if following is None else (following,)
+
+    def _checks(self, item: Item, turn: Turn) -> tuple[Check, ...]:
+        specs = (*item.checks, *self._plan.checks) or (CheckSpec("expected"),)
+        text = turn.answer.message.text
+        return tuple(said for spec in specs if (said := check(spec, text, item)) is not None)
+
+    def _judgements(self, judge: Entry) -> Iterator[Call]:
+        """The first call of each verdict that is to be had; the other order follows from it."""
+        for item in self._plan.items:
+            for repeat in range(self._plan.repeats):
+                whole = [
+                    (lane, results)
+                    for lane in self._plan.lanes
+                    if len(results := self._finished(item, repeat, lane)) == len(item.asked)
+                ]
+                for (lane_a, a), (lane_b, b) in combinations(whole, 2):
+                    for criterion in self._plan.criteria:
+                        one = _Judgement(judge, item, repeat, lane_a, lane_b, criterion)
+                        known = self._folder.verdicts.get(one.key)
+                        if known is None or (known.winner == UNCLEAR and self._retry_failed):
+                            sides = tuple(_course(item, results) for results in (a, b))
+                            yield self._judge_call(one, sides, ())
+
+    def _judge_call(
+        self, about: _Judgement, sides: Sequence[Sequence[Message]], said: Sequence[Turn]
+    ) -> Call:
+        """Asks with a first, or with b first if that was said already."""
+        item = about.item
+        first, second = (sides[1], sides[0]) if said else (sides[0], sides[1])
+        asked = item.messages[: item.asked[0] + 1]
+        messages = question(about.criterion, asked, first, second, item.expected)
+        return Call(JUDGE, about.judge, messages, partial(self._judged, about, sides, said))
+
+    async def _judged(
+        self, about: _Judgement, sides: Sequence[Sequence[Message]], said: Sequence[Turn], turn: Turn
+    ) -> Sequence[Call]:
+        if not said:
+            return (self._judge_call(about, sides, (turn,)),)
+        found = about.verdict(said[0], turn)
+        await self._folder.add_verdict(verdict_to_json(found), found)
+        self._progress.verdict(found)
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    """What a verdict is to be about."""
+
+    judge: Entry
+    item: Item
+    repeat: int
+    lane_a: Lane
+    lane_b: Lane
+    criterion: str
+
+    @property
+    def key(self) -> tuple[str, int, str, str, str]:
+        return self.item.id, self.repeat, self.lane_a.id, self.lane_b.id, self.criterion
+
+    def verdict(self, a_first: Turn, b_first: Turn) -> Verdict:
+        return verdict(
+            (self.item.id, len(self.item.asked) - 1, self.repeat),
+            self.lane_a.id,
+            self.lane_b.id,
+            (_reply(a_first), _reply(b_first)),
+            judge=self.judge.name,
+            criterion=self.criterion,
+            costs=(a_first.cost, b_first.cost),
+        )
+
+
+def _reply(turn: Turn) -> Reply:
+    if turn.error is not None:
+        return Reply(None, f"the judge failed: {turn.error}")
+    return read_reply(turn.answer.message.text)
+
+
+def _answer(result: Result) -> Message:
+    """What later steps are sent of an answer: its text, as in a session."""
+    return Message("assistant", tuple(part for part in result.turn.answer if isinstance(part, TextPart)))
+
+
+def _course(item: Item, results: Sequence[Result]) -> tuple[Message, ...]:
+    """How a conversation went on from its first question: the answer, or answers and what was asked next."""
+    found: list[Message] = []
+    places = item.asked
+    for step, result in enumerate(results):
+        if step:
+            found += item.messages[places[step - 1] + 1 : places[step] + 1]
+        found.append(_answer(result))
+    return tuple(found)

@@ -1,0 +1,118 @@
+"""The budget of a run: money is set aside for each call before it starts, so that the sum cannot pass it.
+
+What is set aside for a call: its input at the price of a token for each byte (no tokenizer makes more tokens
+than there are bytes) and a few for each message, and its output at `max_tokens`. Without a `max_tokens` the
+longest output is not known: twice the longest seen of that lane stands for it, before there is one 4096
+tokens, and the budget holds as far as that guess does.
+
+Every sum goes to a ledger on the disk before its call starts, and again when it is known. What a run that was
+killed had set aside counts as spent, since nobody knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, assert_never
+
+from chatlab.compare.batch.journal import Journal
+from chatlab.config.models import Prices
+from chatlab.config.registry import Entry
+from chatlab.errors import BackendError
+from chatlab.messages import FilePart, Message, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from chatlab.turns.turn import Turn
+
+_A_MESSAGE = 16  # tokens that chat templates put around a message, generously
+_A_FILE = 4096  # tokens of an attachment at the least: pictures are counted by their tiles
+FIRST_OUTPUT = 4096
+"""Tokens expected of a lane without max_tokens that has not answered yet."""
+
+
+class Budget:
+    """What was spent and is set aside, of one run in all its sittings. limit: None is no limit."""
+
+    def __init__(self, limit: float | None, ledger: Journal) -> None:
+        self.limit = limit
+        self.spent = 0.0
+        self._ledger = ledger
+        self._aside: dict[str, float] = {}
+        for number, line in ledger.read():
+            try:
+                if "cost" in line:
+                    self.spent += line["cost"]
+                    self._aside.pop(line["call"], None)
+                else:
+                    self._aside[line["call"]] = 0.0 + line["aside"]
+            except (KeyError, TypeError) as exc:
+                raise ledger.damaged(number, "this line says of no call what it cost") from exc
+        self.spent += sum(self._aside.values())
+        self._aside.clear()
+
+    def fits(self, amount: float) -> bool:
+        """Whether this much can be set aside without passing the limit, whatever the running calls cost."""
+        return self.limit is None or self.spent + sum(self._aside.values()) + amount <= self.limit
+
+    async def set_aside(self, call: str, amount: float) -> None:
+        """Before a call of this id starts."""
+        self._aside[call] = amount
+        await self._ledger.append({"call": call, "aside": amount})
+
+    async def settle(self, call: str, cost: float) -> None:
+        """What the call came to."""
+        del self._aside[call]
+        self.spent += cost
+        await self._ledger.append({"call": call, "cost": cost})
+
+
+def most(
+    entry: Entry,
+    prices: Prices,
+    messages: Sequence[Message],
+    parameters: Mapping[str, Any],
+    system: str | None,
+    longest_seen: int | None,
+) -> float:
+    """The most that a call may cost, as the module says. parameters: over the configured ones."""
+    system = entry.system if system is None else system
+    tokens = sum(_A_MESSAGE + sum(map(_size, message.parts)) for message in messages)
+    tokens += _A_MESSAGE + _bytes(system or "")
+    limit = max_tokens(entry, parameters)
+    if limit is None:
+        limit = FIRST_OUTPUT if longest_seen is None else 2 * longest_seen
+    return (tokens * prices.input + limit * prices.output) / 1_000_000
+
+
+def max_tokens(entry: Entry, parameters: Mapping[str, Any]) -> int | None:
+    """The longest output that will be asked for; None if none is set, or the backend takes no such limit."""
+    if not any(known.name == "max_tokens" for known in entry.capabilities.parameters):
+        return None
+    value = {**entry.config.parameters, **parameters}.get("max_tokens")
+    return value if isinstance(value, int) else None
+
+
+def counted(turn: Turn, aside: float) -> float:
+    """What a call that ended counts for: its cost, nothing if it was refused, else what was set aside."""
+    if turn.cost is not None:
+        return turn.cost
+    error = turn.error
+    never_sent = turn.request is None or (error is not None and not isinstance(error, BackendError))
+    refused = isinstance(error, BackendError) and error.status is not None
+    if never_sent or (refused and turn.timing.first_event is None):
+        return 0.0
+    return aside
+
+
+def _size(part: Part) -> int:
+    """The most tokens a part can be: its bytes."""
+    if isinstance(part, TextPart | ReasoningPart):
+        return _bytes(part.text)
+    if isinstance(part, ToolCallPart):
+        return _bytes(part.name) + _bytes(part.arguments)
+    if isinstance(part, ToolResultPart):
+        return _bytes(part.content)
+    if isinstance(part, FilePart):
+        return _A_FILE if part.url is not None else max(_A_FILE, len(part.read()))
+    assert_never(part)
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))

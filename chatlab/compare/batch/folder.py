@@ -1,0 +1,330 @@
+"""The folder of a run of many prompts: what was to be run, and what came of it so far.
+
+run.json          the plan: lanes, prompts, repeats, seed, checks, judge
+results.jsonl     one `Result` a line, as they come; of an answer asked for again, the last line counts
+verdicts.jsonl    one `Verdict` a line
+ledger.jsonl      what was set aside and paid for calls of backends that have prices
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+from chatlab.compare.batch.checks import CheckSpec, parse_check
+from chatlab.compare.batch.journal import Journal, read_only
+from chatlab.compare.batch.prompts import Item, hash_of, item_from_json, item_to_json
+from chatlab.compare.model import Compared, Lane, Order, Result, Verdict
+from chatlab.compare.model_json import (
+    lane_from_json,
+    lane_to_json,
+    result_from_json,
+    verdict_from_json,
+)
+from chatlab.compare.report.from_session import versions
+from chatlab.config.registry import Entry
+from chatlab.errors import ChatlabError, StoreError
+
+T = TypeVar("T")
+
+ResultKey: TypeAlias = tuple[str, int, int, str]
+VerdictKey: TypeAlias = tuple[str, int, str, str, str]
+
+_PLAN = "run.json"
+_RESULTS = "results.jsonl"
+_VERDICTS = "verdicts.jsonl"
+_VERSION = 1
+
+
+class Different(ChatlabError):
+    """A run cannot go on, since something of it is not what it was; the sentence names all of that."""
+
+    status = 409
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is. It is drawn up once; whoever goes on with the run must mean the same.
+
+    settings: the hash of what decides a backend's answers, by backend. judge: a backend's name or address.
+    comparison: the session it goes to in the store, conversations: each lane's there; None without one.
+    config: the configuration file. budget: in money, concurrency: calls at once, lane_concurrency and rpm:
+    limits of lanes, as they were written; each of the newest sitting that named it, since they may change.
+    """
+
+    title: str
+    created: datetime
+    lanes: tuple[Lane, ...]
+    items: tuple[Item, ...]
+    repeats: int
+    seed: int
+    order: Order
+    checks: tuple[CheckSpec, ...] = ()
+    judge: str | None = None
+    criteria: tuple[str, ...] = ("overall",)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    comparison: str | None = None
+    conversations: Mapping[str, str] = field(default_factory=dict)
+    config: str | None = None
+    budget: float | None = None
+    concurrency: int = 4
+    lane_concurrency: tuple[str, ...] = ()
+    rpm: tuple[str, ...] = ()
+
+
+def settings_of(entry: Entry) -> str:
+    """A hash of what decides a backend's answers: its kind, options, parameters and system prompt.
+
+    Neither secrets, which options only name, nor timeouts, prices and labels are part of it.
+    """
+    config = entry.config
+    told = [config.kind, dict(config.parameters), entry.system, config.options.model_dump(mode="json")]
+    return sha256(json.dumps(told, sort_keys=True).encode("ascii")).hexdigest()
+
+
+def refuse_differences(was: Plan, now: Plan) -> None:
+    """Raises Different, naming everything in which the second plan is not the first one."""
+    found = []
+    if [_lane_said(lane) for lane in was.lanes] != [_lane_said(lane) for lane in now.lanes]:
+        found.append(f"the lanes were {_labels(was)} and are {_labels(now)}")
+    changed = [name for name, told in was.settings.items() if now.settings.get(name, told) != told]
+    if changed:
+        found.append(f"the settings of {', '.join(changed)} have changed")
+    if hash_of(was.items) != hash_of(now.items):
+        found.append("the prompts are others")
+    for what, before, after in (
+        ("repeats", was.repeats, now.repeats),
+        ("seed", was.seed, now.seed),
+        ("checks", [spec.to_json() for spec in was.checks], [spec.to_json() for spec in now.checks]),
+        ("judge", was.judge, now.judge),
+        ("criteria", list(was.criteria), list(now.criteria)),
+    ):
+        if before != after:
+            found.append(f"{what} was {json.dumps(before)} and is {json.dumps(after)}")
+    if found:
+        raise Different(f"this run cannot go on: {'; '.join(found)}. Begin another with --out")
+
+
+def _lane_said(lane: Lane) -> tuple[Any, ...]:
+    return lane.backend, lane.label, dict(lane.parameters), lane.system
+
+
+def _labels(plan: Plan) -> str:
+    return ", ".join(
+        lane.label + (" with settings" if lane.parameters or lane.system else "") for lane in plan.lanes
+    )
+
+
+class RunFolder:
+    """The folder of a run, open: no other process can go on with it meanwhile. Close it.
+
+    results and verdicts: what is there, by what they are about; those of failed calls as well.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises StoreError if it is none, or another process has it."""
+        self.path = path
+        self.plan = read_plan(path)
+        self._results = Journal(path / _RESULTS)
+        self._verdicts = Journal(path / _VERDICTS)
+        self.ledger = Journal(path / "ledger.jsonl")
+        try:
+            self.results = _results(self.plan, self._results.read(), path)
+            self.verdicts = _verdicts(self.plan, self._verdicts.read(), path)
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def make(cls, path: Path, plan: Plan) -> RunFolder:
+        """A new one. Raises StoreError if there is a run already."""
+        path.mkdir(parents=True, exist_ok=True)
+        if (path / _PLAN).exists():
+            raise StoreError(f"{path} has a run already: resume it, or name another folder")
+        write_plan(path, plan)
+        return cls(path)
+
+    async def add_result(self, line: Mapping[str, Any], result: Result) -> None:
+        """Returns when it is on the disk. line: the result as JSON."""
+        await self._results.append(line)
+        self.results[key_of(result)] = result
+
+    async def add_verdict(self, line: Mapping[str, Any], verdict: Verdict) -> None:
+        """Returns when it is on the disk. line: the verdict as JSON."""
+        await self._verdicts.append(line)
+        self.verdicts[verdict_key(verdict)] = verdict
+
+    def close(self) -> None:
+        """Lets another process have it."""
+        for journal in (self._results, self._verdicts, self.ledger):
+            journal.close()
+
+
+def load(path: Path) -> Compared:
+    """Everything of a run so far, for a report. Nothing is changed, nor run that run.json names, so the
+    folder may be somebody else's, and the run may go on meanwhile. Raises StoreError."""
+    plan = read_plan(path)
+    results = _results(plan, read_only(path / _RESULTS), path)
+    verdicts = _verdicts(plan, read_only(path / _VERDICTS), path)
+    return compared(plan, results.values(), verdicts.values())
+
+
+def compared(plan: Plan, results: Iterable[Result], verdicts: Iterable[Verdict]) -> Compared:
+    """Everything of a run, its results in the order of the prompts."""
+    item = {item.id: number for number, item in enumerate(plan.items)}
+    lane = {lane.id: number for number, lane in enumerate(plan.lanes)}
+    return Compared(
+        plan.title,
+        plan.created,
+        None,
+        plan.order,
+        False,
+        plan.lanes,
+        tuple(sorted(results, key=lambda one: (item[one.item], one.repeat, lane[one.lane], one.step))),
+        verdicts=tuple(sorted(verdicts, key=lambda one: (item[one.item], one.repeat))),
+        versions=versions(),
+        repeats=plan.repeats,
+    )
+
+
+def key_of(result: Result) -> ResultKey:
+    """What a result is about."""
+    return result.item, result.step, result.repeat, result.lane
+
+
+def verdict_key(verdict: Verdict) -> VerdictKey:
+    """What a verdict is about."""
+    return verdict.item, verdict.repeat, verdict.lane_a, verdict.lane_b, verdict.criterion
+
+
+def write_plan(path: Path, plan: Plan) -> None:
+    """Writes run.json, whole or not at all."""
+    value = {
+        "format": "chatlab-run",
+        "version": _VERSION,
+        "title": plan.title,
+        "created": plan.created.isoformat(),
+        "lanes": [lane_to_json(lane) for lane in plan.lanes],
+        "repeats": plan.repeats,
+        "seed": plan.seed,
+        "order": plan.order,
+        "checks": [spec.to_json() for spec in plan.checks],
+        "judge": plan.judge,
+        "criteria": list(plan.criteria),
+        "settings": dict(plan.settings),
+        "comparison": plan.comparison,
+        "conversations": dict(plan.conversations),
+        "config": plan.config,
+        "budget": plan.budget,
+        "concurrency": plan.concurrency,
+        "lane_concurrency": list(plan.lane_concurrency),
+        "rpm": list(plan.rpm),
+        "prompts_sha256": hash_of(plan.items),
+        "items": [item_to_json(item) for item in plan.items],
+    }
+    new = path / f"{_PLAN}.new"
+    with new.open("w", encoding="ascii") as out:
+        json.dump(value, out, indent=1)
+        out.flush()
+        os.fsync(out.fileno())
+    new.replace(path / _PLAN)
+
+
+def read_plan(path: Path) -> Plan:
+    """Raises StoreError if there is none, or none that can be read."""
+    file = path / _PLAN
+    try:
+        value = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError as exc:
+        raise StoreError(f"{path} is not the folder of a run: it has no {_PLAN}") from exc
+    except ValueError as exc:
+        raise StoreError(f"{file} is not JSON") from exc
+    try:
+        if not isinstance(value, dict):
+            raise ValueError("it is not a JSON object")
+        if value["version"] != _VERSION:
+            raise ValueError(f"it is version {value['version']}, and version {_VERSION} is expected")
+        return Plan(
+            value["title"],
+            datetime.fromisoformat(value["created"]),
+            tuple(lane_from_json(lane) for lane in value["lanes"]),
+            tuple(item_from_json(item) for item in value["items"]),
+            value["repeats"],
+            value["seed"],
+            value["order"],
+            tuple(_check(said, path) for said in value["checks"]),
+            value["judge"],
+            tuple(value["criteria"]),
+            value["settings"],
+            value["comparison"],
+            value["conversations"],
+            value["config"],
+            value.get("budget"),
+            value.get("concurrency", 4),
+            tuple(value.get("lane_concurrency", ())),
+            tuple(value.get("rpm", ())),
+        )
+    except KeyError as exc:
+        raise StoreError(f"{file} cannot be used: {exc} is missing") from exc
+    except (TypeError, ValueError, AttributeError, ChatlabError) as exc:
+        raise StoreError(f"{file} cannot be used: {exc}") from exc
+
+
+def _check(said: Any, path: Path) -> CheckSpec:
+    """A check of run.json. A function that it names is not imported: who reads a run need not trust it, nor
+    have it. Who goes on with the run has it loaded by `checks.function_of`."""
+    if isinstance(said, dict) and list(said) == ["python"] and isinstance(said["python"], str):
+        return CheckSpec("python", said["python"])
+    return parse_check(said, path)
+
+
+def _results(plan: Plan, lines: Iterable[tuple[int, Any]], folder: Path) -> dict[ResultKey, Result]:
+    items, lanes = {item.id for item in plan.items}, {lane.id for lane in plan.lanes}
+
+    def read(line: Any) -> Result:
+        found = result_from_json(line)
+        _known(found.item, items, {found.lane}, lanes)
+        return found
+
+    return _by_key(lines, read, key_of, folder / _RESULTS)
+
+
+def _verdicts(plan: Plan, lines: Iterable[tuple[int, Any]], folder: Path) -> dict[VerdictKey, Verdict]:
+    items, lanes = {item.id for item in plan.items}, {lane.id for lane in plan.lanes}
+
+    def read(line: Any) -> Verdict:
+        found = verdict_from_json(line)
+        _known(found.item, items, {found.lane_a, found.lane_b}, lanes)
+        return found
+
+    return _by_key(lines, read, verdict_key, folder / _VERDICTS)
+
+
+def _known(item: str, items: Set[str], of: Set[str], lanes: Set[str]) -> None:
+    """Raises ValueError for what is of another run."""
+    if item not in items:
+        raise ValueError(f"{_PLAN} has no prompt {item!r}: this line is of another run")
+    if not of <= lanes:
+        raise ValueError(f"{_PLAN} has no such lane: this line is of another run")
+
+
+K = TypeVar("K")
+
+
+def _by_key(
+    lines: Iterable[tuple[int, Any]], read: Callable[[Any], T], key: Callable[[T], K], file: Path
+) -> dict[K, T]:
+    found: dict[K, T] = {}
+    for number, line in lines:
+        try:
+            value = read(line)
+        except ValueError as exc:
+            raise StoreError(f"{file}:{number}: {exc}") from exc
+        found[key(value)] = value
+    return found

@@ -1,0 +1,308 @@
+"""Files of prompts: text, JSON lines or CSV. docs/results-format.md describes them.
+
+Whatever the format, an item is a conversation whose user messages are asked in turn. An assistant message
+that follows a user message in the file is history: that one is not asked.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+from chatlab.backend import Parameter
+from chatlab.codec import message_from_json, message_to_json
+from chatlab.compare.batch.checks import KINDS, CheckSpec, parse_check
+from chatlab.errors import ChatlabError, did_you_mean
+from chatlab.formats import from_openai
+from chatlab.messages import Message
+
+Row = TypeVar("Row")
+
+Accepted: TypeAlias = Mapping[str, Sequence[Parameter]]
+"""What parameters the backend of each lane declares, by the lane's label; none: whatever it is given."""
+
+_KEYS = ("id", "prompt", "messages", "system", "parameters", "expected", "tags", "checks")
+_BEYOND = ""  # the column, which no header names, of the cells beyond the last column
+_JSON = re.compile(r"\s*(\{|\[\s*[\[{\"])")  # how JSON begins, and a prompt as good as never
+_LATER_PROMPT = re.compile(r"prompt_?([2-9]|[1-9]\d)")
+
+
+class PromptsError(ChatlabError):
+    """Every mistake of a file of prompts, each with file:line."""
+
+    status = 422
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One prompt, of one user turn or several.
+
+    expected: the answer that is right, for the checks and for a judge. Checks look at the last answer.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    expected: str | None = None
+    tags: tuple[str, ...] = ()
+    checks: tuple[CheckSpec, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> tuple[int, ...]:
+        """Where the messages that are asked stand; one a step."""
+        followed = [m.role in ("assistant", "tool") for m in self.messages[1:]] + [False]
+        return tuple(n for n, m in enumerate(self.messages) if m.role == "user" and not followed[n])
+
+    def conversation(self, answers: Sequence[Message]) -> tuple[Message, ...]:
+        """What is sent for the step after these answers, each of which stands behind the message it answers.
+
+        A message that got no text as its answer is left out with it: two in a row would be answered as one.
+        """
+        found: list[Message] = []
+        start = 0
+        for place, answer in zip(self.asked, answers, strict=False):
+            found += self.messages[start:place]
+            if answer.text:
+                found += [self.messages[place], answer]
+            start = place + 1
+        return (*found, *self.messages[start : self.asked[len(answers)] + 1])
+
+
+def item_to_json(item: Item) -> dict[str, Any]:
+    """The item as JSON, which `item_from_json` reads."""
+    return {
+        "id": item.id,
+        "messages": [message_to_json(message) for message in item.messages],
+        "expected": item.expected,
+        "tags": list(item.tags),
+        "checks": [spec.to_json() for spec in item.checks],
+        "parameters": dict(item.parameters),
+    }
+
+
+def item_from_json(value: Mapping[str, Any]) -> Item:
+    """The item again."""
+    return Item(
+        value["id"],
+        tuple(message_from_json(message) for message in value["messages"]),
+        value["expected"],
+        tuple(value["tags"]),
+        tuple(parse_check(said, Path()) for said in value["checks"]),
+        value["parameters"],
+    )
+
+
+def hash_of(items: Sequence[Item]) -> str:
+    """SHA-256 of what the items say, whatever file they came from."""
+    text = json.dumps([item_to_json(item) for item in items], sort_keys=True)
+    return sha256(text.encode("ascii")).hexdigest()
+
+
+def load_items(path: Path, accepted: Accepted | None = None) -> list[Item]:
+    """The items of a file. accepted: what the lanes take; other parameters are mistakes.
+
+    Raises PromptsError with all its mistakes, OSError if it cannot be read.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise PromptsError([f"{path}: this file is not UTF-8 text"]) from exc
+    return read_items(text, str(path), accepted)
+
+
+def read_items(text: str, name: str, accepted: Accepted | None = None) -> list[Item]:
+    """The items of a file of this name, whose ending says what it is: .jsonl or .ndjson, .csv, else text with
+    one prompt a line; without an ending JSON lines are told by how they begin.
+
+    accepted, and what is raised, as in `load_items`.
+    """
+    ending = Path(name).suffix.lower()
+    if ending == ".json":
+        raise PromptsError(
+            [f"{name}: prompts are not read from .json: write one JSON value a line and name the file .jsonl"]
+        )
+    if ending in (".jsonl", ".ndjson") or (not ending and _JSON.match(text)):
+        return _read_all(_lines(text), _from_json_line, name, accepted or {})
+    if ending == ".csv":
+        return _read_all(_csv_rows(text, name), _from_csv_row, name, accepted or {})
+    return _read_all(_lines(text), _from_text, name, accepted or {})
+
+
+def _read_all(
+    rows: Iterator[tuple[int, Row]], read: Callable[[Row, str, Path], Item], name: str, accepted: Accepted
+) -> list[Item]:
+    items: dict[str, Item] = {}
+    where: dict[str, int] = {}
+    problems = []
+    for number, (line, row) in enumerate(rows, 1):
+        try:
+            item = read(row, str(number), Path(name).parent)
+            if not item.asked or item.asked[-1] != len(item.messages) - 1:
+                raise ValueError(
+                    "the last message is not the person's: an answer to compare with goes under expected"
+                )
+            if item.id in items:
+                raise ValueError(f"the id {item.id!r} is that of line {where[item.id]} too")
+        except (ValueError, ChatlabError) as exc:
+            problems.append(f"{name}:{line}: {exc}")
+        else:
+            items[item.id], where[item.id] = item, line
+            problems += [f"{name}:{line}: {said}" for said in _refused(item.parameters, accepted)]
+    if not items and not problems:
+        problems.append(f"{name} has no prompts")
+    if problems:
+        raise PromptsError(problems)
+    return list(items.values())
+
+
+def _refused(parameters: Mapping[str, Any], accepted: Accepted) -> Iterator[str]:
+    """What no lane knows, and values that a lane which knows the parameter would fail at.
+
+    A lane that does not know it is asked without it, and its answer says so."""
+    known = sorted({declared.name for lane in accepted.values() for declared in lane})
+    for name, value in parameters.items() if known else ():
+        if name not in known:
+            hint = did_you_mean(name, known) or f": the lanes know {', '.join(known)}"
+            yield f"unknown parameter {name!r}{hint}"
+            continue
+        wrong: dict[str, list[str]] = {}
+        for lane, declared in accepted.items():
+            said = next((one.problem(value) for one in declared if one.name == name), None)
+            if said is not None:
+                wrong.setdefault(said, []).append(lane)
+        for said, lanes in wrong.items():
+            yield f"the parameter {name} {said} (lane {', '.join(lanes)})"
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    # Only \n ends a line: the other characters that Python takes for line ends may stand in a prompt.
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield number, line.rstrip("\r")
+
+
+def _from_text(line: str, number: str, _: Path) -> Item:
+    return Item(number, (Message.of("user", line),))
+
+
+def _from_json_line(line: str, number: str, folder: Path) -> Item:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as exc:
+        raise ValueError("this line is not JSON") from exc
+    if isinstance(value, str):
+        value = {"prompt": value}
+    unknown = [key for key in value if key not in _KEYS] if isinstance(value, dict) else []
+    if unknown:
+        hint = did_you_mean(unknown[0], _KEYS) or f": known are {', '.join(_KEYS)}"
+        raise ValueError(f"unknown key {unknown[0]!r}{hint}")
+    if not isinstance(value, dict) or ("prompt" in value) == ("messages" in value):
+        raise ValueError("an item is a JSON text, or an object with either prompt or messages")
+    return _item(value, number, folder)
+
+
+def _item(value: Mapping[str, Any], number: str, folder: Path) -> Item:
+    messages: tuple[Message, ...]
+    if "messages" in value:
+        if not isinstance(value["messages"], list):
+            raise ValueError("messages is a list of OpenAI messages")
+        messages = from_openai(value["messages"])
+    else:
+        prompts = _texts("prompt", value["prompt"])
+        messages = tuple(Message.of("user", text) for text in prompts)
+    if not messages or not all(message.parts for message in messages if message.role == "user"):
+        raise ValueError("the prompt is empty")
+    system = value.get("system")
+    if system is not None:
+        if not isinstance(system, str) or messages[0].role == "system":
+            raise ValueError("system is a text, and there is only one system prompt")
+        messages = (Message.of("system", system), *messages)
+    name, expected, parameters = value.get("id"), value.get("expected"), value.get("parameters")
+    if isinstance(name, bool) or not isinstance(name, str | int | None) or name == "":
+        raise ValueError("id is a text or a number")
+    if isinstance(expected, bool) or not isinstance(expected, str | int | float | None):
+        raise ValueError("expected is a text or a number")
+    if not isinstance(parameters, dict | None):
+        raise ValueError("parameters is an object")
+    checks = value.get("checks", ())
+    return Item(
+        number if name is None else str(name),
+        messages,
+        None if expected is None else str(expected),
+        _texts("tags", value.get("tags", [])),
+        tuple(
+            parse_check(said, folder) for said in (checks if isinstance(checks, list | tuple) else [checks])
+        ),
+        parameters or {},
+    )
+
+
+def _texts(key: str, value: Any) -> tuple[str, ...]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise ValueError(f"{key} is a text or a list of texts, none of them empty")
+    return tuple(texts)
+
+
+def _csv_rows(text: str, name: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Each row with the line it begins on. Raises PromptsError for a header that cannot be used."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header: list[str] | None = None
+    begins = 1
+    try:
+        for row in reader:
+            line, begins = begins, reader.line_num + 1
+            if not any(cell.strip() for cell in row):
+                continue
+            if header is None:
+                header = _csv_header(row, f"{name}:{line}")
+                continue
+            yield line, {**dict(zip(header, row, strict=False)), _BEYOND: "".join(row[len(header) :])}
+    except csv.Error as exc:
+        raise PromptsError([f"{name}:{reader.line_num}: this is not CSV: {exc}"]) from exc
+
+
+def _csv_header(row: Sequence[str], where: str) -> list[str]:
+    header = [cell.strip().lower() for cell in row]
+    known = ("id", "prompt", "system", "expected", "tags", *(kind for kind in KINDS if kind != "expected"))
+    problems = [
+        f"{where}: unknown column {cell!r}{did_you_mean(cell, known) or ': known are ' + ', '.join(known)}"
+        for cell in header
+        if cell not in known and not _LATER_PROMPT.fullmatch(cell)
+    ]
+    if "prompt" not in header:
+        problems.append(f"{where}: the first line names the columns, and one of them is prompt")
+    if len(set(header)) < len(header):
+        problems.append(f"{where}: two columns have the same name")
+    if problems:
+        raise PromptsError(problems)
+    return header
+
+
+def _from_csv_row(row: Mapping[str, str], number: str, folder: Path) -> Item:
+    filled = {name: cell for name, cell in row.items() if cell.strip()}
+    if _BEYOND in filled:
+        raise ValueError("there are more cells than columns: a comma within a cell needs quotes around it")
+    later = sorted(
+        (int(match[1]), cell) for name, cell in filled.items() if (match := _LATER_PROMPT.fullmatch(name))
+    )
+    if "prompt" not in filled:
+        raise ValueError("the prompt is empty")
+    value: dict[str, Any] = {
+        "prompt": [filled["prompt"], *(cell for _, cell in later)],
+        "tags": [tag.strip() for tag in re.split("[,;]", filled.get("tags", "")) if tag.strip()],
+        "checks": [f"{kind}:{filled[kind]}" for kind in KINDS if kind != "expected" and kind in filled],
+    }
+    value |= {name: filled[name] for name in ("id", "system", "expected") if name in filled}
+    return _item(value, number, folder)

@@ -1,0 +1,187 @@
+"""When each call of a run may start: the order they are given in, each lane's limits, and the budget.
+
+The order is kept as far as the limits allow: a lane that may not start another call now holds up no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chatlab.compare.batch.budget import Budget, counted, most
+from chatlab.compare.batch.journal import to_its_end
+from chatlab.config.registry import Entry
+from chatlab.errors import ChatlabError
+from chatlab.messages import Message
+from chatlab.store import new_id
+from chatlab.turns.turn import Turn, run_turn
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Of one lane. concurrency: calls at once. rpm: requests a minute, started evenly over it."""
+
+    concurrency: int | None = None
+    rpm: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call to be made. who: the lane's id, or the judge's, whose limits it is under.
+
+    ended: gets the turn when it is over, and says which calls follow from it; those go first.
+    """
+
+    who: str
+    entry: Entry
+    messages: tuple[Message, ...]
+    ended: Callable[[Turn], Awaitable[Sequence[Call]]]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    system: str | None = None
+
+
+class _Lane:
+    """What one lane waits for and has running."""
+
+    def __init__(self, limit: Limit, longest: int | None) -> None:
+        self.limit = limit
+        self.waiting: deque[tuple[int, Call]] = deque()  # by their place in the order
+        self.running = 0
+        self.next_start = 0.0  # the loop's time before which no request may start
+        self.longest = longest  # output tokens
+
+    def ready_in(self, time: float) -> float | None:
+        """Seconds until its first waiting call may start; None if one that runs must end before."""
+        if not self.waiting or self.running >= (self.limit.concurrency or self.running + 1):
+            return None
+        return max(0.0, self.next_start - time)
+
+    def used(self, time: float, requests: int) -> None:
+        """Requests were made, the first of them now or long ago; each takes its share of a minute."""
+        if self.limit.rpm is not None:
+            self.next_start = max(self.next_start, time) + requests * 60 / self.limit.rpm
+
+
+class Dispatcher:
+    """Runs calls. concurrency: at once, over all lanes. limits: by lane, where there are some. longest: the
+    most tokens a lane has answered with before, by lane."""
+
+    def __init__(
+        self,
+        *,
+        concurrency: int,
+        limits: Mapping[str, Limit],
+        budget: Budget,
+        longest: Mapping[str, int] | None = None,
+    ) -> None:
+        self._concurrency = concurrency
+        self._limits = limits
+        self._longest = longest or {}
+        self._budget = budget
+        self._lanes: dict[str, _Lane] = {}
+        self.no_room: tuple[str, float] | None = None
+        """Whose call the budget had no room for last, and the most that call may cost."""
+        self._first = 0  # the place of the next call that goes before all others
+        self._running: set[asyncio.Task[tuple[str, Sequence[Call]]]] = set()
+
+    async def run(self, calls: Iterable[Call]) -> bool:
+        """Makes all calls and those that follow from them. False: the budget had no room for all of them;
+        those that cost nothing were made.
+
+        When cancelled, it stops what runs, and waits until the upstreams are closed.
+        """
+        for place, call in enumerate(calls, 1):
+            self._lane(call.who).waiting.append((place, call))
+        try:
+            while await self._start_what_may():
+                pass
+            return not any(lane.waiting for lane in self._lanes.values())
+        finally:
+            for task in self._running:
+                task.cancel()
+            if self._running:
+                await asyncio.wait(self._running)
+            self._running.clear()
+
+    async def _start_what_may(self) -> bool:
+        """Starts a call, or waits for what lets one start. False if nothing is left that may."""
+        clock = asyncio.get_running_loop().time
+        now = clock()
+        waits = {who: wait for who, lane in self._lanes.items() if (wait := lane.ready_in(now)) is not None}
+        if len(self._running) < self._concurrency:
+            full = False
+            ready = [who for who, wait in waits.items() if wait == 0]
+            for who in sorted(ready, key=lambda who: self._lanes[who].waiting[0][0]):
+                aside = self._most(who)
+                # Once the budget is full, nothing that costs starts: cheaper calls would go before for ever.
+                if not aside or (not full and self._budget.fits(aside)):
+                    await self._start(self._lanes[who], aside)
+                    return True
+                if not full:
+                    full, self.no_room = True, (who, aside)
+            if full:  # only the end of a call can make room
+                waits = {who: wait for who, wait in waits.items() if not self._most(who)}
+        if not self._running and not waits:
+            return False
+        until = min(waits.values(), default=None) if len(self._running) < self._concurrency else None
+        if not self._running:
+            await asyncio.sleep(until or 0)
+            return True
+        done, _ = await asyncio.wait(self._running, timeout=until, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            self._running.discard(task)
+            who, following = task.result()
+            self._lanes[who].running -= 1
+            for call in reversed(following):
+                self._lane(call.who).waiting.appendleft((self._first, call))
+                self._first -= 1
+        return True
+
+    def _lane(self, who: str) -> _Lane:
+        if who not in self._lanes:
+            self._lanes[who] = _Lane(self._limits.get(who, Limit()), self._longest.get(who))
+        return self._lanes[who]
+
+    def _most(self, who: str) -> float | None:
+        """The most that the lane's first call may cost; None without prices."""
+        lane = self._lanes[who]
+        _, call = lane.waiting[0]
+        prices = call.entry.config.prices
+        if prices is None:
+            return None
+        return most(call.entry, prices, call.messages, call.parameters, call.system, lane.longest)
+
+    async def _start(self, lane: _Lane, aside: float | None) -> None:
+        """Starts the lane's first call, for which the budget has this much room."""
+        id = new_id()
+        if aside is not None:
+            await self._budget.set_aside(id, aside)
+        _, call = lane.waiting.popleft()
+        lane.running += 1
+        lane.used(asyncio.get_running_loop().time(), 1)
+        self._running.add(asyncio.create_task(self._make(lane, call, id, aside), name=f"call {call.who}"))
+
+    async def _make(
+        self, lane: _Lane, call: Call, id: str, aside: float | None
+    ) -> tuple[str, Sequence[Call]]:
+        turn = run_turn(call.entry, call.messages, parameters=call.parameters, system=call.system)
+        async with turn:
+            with contextlib.suppress(ChatlabError):  # it is in the turn, which is what the result is made of
+                async for _ in turn.batches():
+                    pass
+        # The turn's own retries were requests too.
+        lane.used(asyncio.get_running_loop().time(), turn.timing.attempts - 1)
+        finish = turn.answer.finish
+        if finish is not None and finish.usage.output is not None:
+            lane.longest = max(lane.longest or 0, finish.usage.output)
+        return call.who, await to_its_end(self._end(call, turn, id, aside))
+
+    async def _end(self, call: Call, turn: Turn, id: str, aside: float | None) -> Sequence[Call]:
+        following = await call.ended(turn)
+        if aside is not None:  # after the result is on the disk: a crash in between counts more, never less
+            await self._budget.settle(id, counted(turn, aside))
+        return following

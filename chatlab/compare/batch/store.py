@@ -1,0 +1,152 @@
+"""A run of many prompts in the store: a comparison session with a round for each item, which begins anew.
+
+results.jsonl is what a run goes on from; the store has the same for those who look at it on the page. So a
+store that does not answer ends no run: nothing more is written to it, and that is said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import replace
+
+from chatlab.codec import message_to_json
+from chatlab.compare.batch.folder import Plan, ResultKey
+from chatlab.compare.batch.prompts import Item
+from chatlab.compare.model import Result
+from chatlab.compare.session.events import (
+    Asked,
+    LaneAdded,
+    LogValue,
+    Opened,
+    Place,
+    entry_from_data,
+    entry_to_data,
+)
+from chatlab.compare.session.receipt import receipt_to_json
+from chatlab.errors import StoreError
+from chatlab.messages import Message
+from chatlab.store import Conflict, Store
+from chatlab.store.files import Files
+
+
+async def make_comparison(store: Store, owner: str, plan: Plan) -> Plan:
+    """The plan, with a new session in the store that has its lanes and no rounds. Raises StoreError."""
+    session = await store.create_comparison(owner, title=plan.title)
+    conversations = {}
+    for lane in plan.lanes:
+        made = await store.create(owner, title=lane.label, comparison=session.id)
+        conversations[lane.id] = made.id
+    entries: list[LogValue] = [Opened(repeats=plan.repeats, criteria=plan.criteria)]
+    entries += [LaneAdded(lane, conversations[lane.id]) for lane in plan.lanes]
+    await store.append(owner, session.id, 0, [entry_to_data(entry) for entry in entries])
+    return replace(plan, comparison=session.id, conversations=conversations)
+
+
+class BatchStore:
+    """Writes a run's results to its session. problem: why it does so no longer.
+
+    files: where attachments are kept, which the stored turns then name by their content.
+    """
+
+    def __init__(self, store: Store, owner: str, files: Files | None = None) -> None:
+        self.owner = owner
+        self.problem: str | None = None
+        self._store = store
+        self._files = files
+        self._plan: Plan | None = None
+        self._last = 0  # the log's last entry
+        self._rounds: set[str] = set()
+        self._numbers: dict[str, int] = {}
+        self._writing = asyncio.Lock()
+
+    async def begin(self, plan: Plan, results: Mapping[ResultKey, Result]) -> None:
+        """Reads what the session has already, and writes what an earlier sitting could not."""
+        if plan.comparison is None:
+            self.problem = "the run was begun without a store"
+            return
+        self._plan = plan
+        self._numbers = {item.id: number for number, item in enumerate(plan.items, 1)}
+        try:
+            for logged in await self._store.log(self.owner, plan.comparison):
+                self._last = logged.seq
+                entry = entry_from_data(logged.data)
+                if isinstance(entry, Asked):
+                    self._rounds.add(entry.round)
+            for item in plan.items:
+                if self._to_be_logged(plan, item, results):
+                    for step in range(len(item.asked)):
+                        for result in _results(plan, item, step, results):
+                            await self._save(result)
+                    await self._log_rounds(plan, item, results)
+        except StoreError as exc:
+            self.problem = str(exc)
+
+    async def add(self, item: Item, result: Result, results: Mapping[ResultKey, Result]) -> None:
+        """Writes a result; and the item's rounds, once every lane has ended with it."""
+        plan = self._plan
+        if plan is None:
+            return
+        async with self._writing:
+            if self.problem is not None:
+                return
+            try:
+                await self._save(result)
+                if self._to_be_logged(plan, item, results):
+                    await self._log_rounds(plan, item, results)
+            except StoreError as exc:
+                self.problem = str(exc)
+
+    async def _save(self, result: Result) -> None:
+        turn = result.turn
+        answer = await self._taken(Message("assistant", turn.answer))
+        await self._store.save([replace(turn, user=await self._taken(turn.user), answer=answer.parts)])
+        if result.receipt is not None:
+            with contextlib.suppress(Conflict):  # an earlier sitting has written it
+                await self._store.save_receipt(self.owner, result.turn.id, receipt_to_json(result.receipt))
+
+    async def _taken(self, message: Message) -> Message:
+        return message if self._files is None else await self._files.taken(message)
+
+    def _to_be_logged(self, plan: Plan, item: Item, results: Mapping[ResultKey, Result]) -> bool:
+        return self._round(item, 0) not in self._rounds and _complete(plan, item, results)
+
+    def _round(self, item: Item, step: int) -> str:
+        """The same in every sitting."""
+        return f"{self._numbers[item.id]}.{step + 1}"
+
+    async def _log_rounds(self, plan: Plan, item: Item, results: Mapping[ResultKey, Result]) -> None:
+        assert plan.comparison is not None
+        entries = []
+        for step, place in enumerate(item.asked):
+            round = self._round(item, step)
+            places = tuple(
+                Place(one.turn.id, one.lane, round, one.turn.parent, one.repeat)
+                for one in _results(plan, item, step, results)
+            )
+            if places:
+                self._rounds.add(round)
+                user = await self._taken(item.messages[place])
+                entries.append(entry_to_data(Asked(round, message_to_json(user), places)))
+        logged = await self._store.append(self.owner, plan.comparison, self._last, entries)
+        self._last = logged[-1].seq
+
+
+def _results(plan: Plan, item: Item, step: int, results: Mapping[ResultKey, Result]) -> list[Result]:
+    """What there is of one step of an item, lane by lane."""
+    keys = [(item.id, step, repeat, lane.id) for lane in plan.lanes for repeat in range(plan.repeats)]
+    return [results[key] for key in keys if key in results]
+
+
+def _complete(plan: Plan, item: Item, results: Mapping[ResultKey, Result]) -> bool:
+    """Whether every lane and repeat has ended with an item: with its last step, or with one that failed."""
+    return all(
+        any(
+            (found := results.get((item.id, step, repeat, lane.id))) is not None
+            and (step == len(item.asked) - 1 or found.turn.status != "finished")
+            for step in range(len(item.asked))
+        )
+        for lane in plan.lanes
+        for repeat in range(plan.repeats)
+    )

@@ -1,0 +1,164 @@
+"""What votes and verdicts of a comparison come to: a ranking for each criterion and source, and its audit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from chatlab.compare.model import Compared, Verdict
+from chatlab.compare.statistics.audit import (
+    Agreement,
+    Lean,
+    by_length,
+    by_order,
+    by_position,
+    by_source,
+    by_voter,
+)
+from chatlab.compare.statistics.intervals import Interval
+from chatlab.compare.statistics.judgements import Judgement, Source, from_verdicts, from_votes
+from chatlab.compare.statistics.ranking import Ranked, Ranking, rank
+from chatlab.messages import TextPart
+
+_WHO: Mapping[Source, str] = {"vote": "votes", "judge": "the judge's verdicts", "check": "checks"}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One criterion, judged by people or by a judge. audit: sentences."""
+
+    criterion: str
+    source: Source
+    judgements: tuple[Judgement, ...]
+    ranking: Ranking
+    audit: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What was ranked, and by what."""
+        return f"{self.criterion}: ranking by {_WHO[self.source]}"
+
+
+def judgements_of(compared: Compared) -> list[Judgement]:
+    """Every vote and verdict as judgements of two lanes each, lanes by their labels."""
+    names = {lane.id: lane.label for lane in compared.lanes}
+    for id in {id for vote in compared.votes for id in (*vote.shown, vote.best)} - {"tie", "bad"}:
+        names.setdefault(id, f"a lane that was removed ({id[:6]})")
+    courses: Counter[tuple[str, int, str]] = Counter()  # what is judged is all answers of a conversation
+    for result in compared.results:
+        size = sum(len(part.text) for part in result.turn.answer if isinstance(part, TextPart))
+        courses[result.item, result.repeat, result.lane] += size
+    lengths: dict[tuple[str, str], int] = {}
+    for (item, _, lane), size in courses.items():
+        lengths.setdefault((item, lane), size)  # a vote is on the first of several repeats
+    return [
+        *from_votes(compared.votes, names, lengths, session=compared.session, apart=compared.mode is None),
+        *from_verdicts(compared.verdicts, names, courses),
+    ]
+
+
+def judged(compared: Compared) -> list[Judged]:
+    """Each criterion and source by itself: neither is averaged with another."""
+    lanes = [lane.label for lane in compared.lanes]
+    groups: dict[tuple[str, Source], list[Judgement]] = {}
+    for one in judgements_of(compared):
+        groups.setdefault((one.criterion, one.source), []).append(one)
+    found = []
+    for (criterion, source), given in groups.items():
+        verdicts = [one for one in compared.verdicts if one.criterion == criterion]
+        place = _by_place(given) if source == "vote" else _by_order(verdicts)
+        audit = (place, _lean("Length", "prompt", "longer", by_length(given)), *_by_voter(source, given))
+        found.append(Judged(criterion, source, tuple(given), rank(given, lanes), audit))
+    return found
+
+
+def _by_place(votes: Sequence[Judgement]) -> str:
+    kept = any(one.session for one in votes)
+    return _lean("Position", "session" if kept else "prompt", "further left", by_position(votes))
+
+
+def _by_order(verdicts: Sequence[Verdict]) -> str:
+    flipped = sum(one.winner == "flip" for one in verdicts)
+    said = _lean("Order", "prompt", "shown first", by_order(verdicts))
+    return f"{said} {flipped} of {len(verdicts)} verdicts flipped with the order."
+
+
+def _by_voter(source: Source, judgements: Sequence[Judgement]) -> list[str]:
+    found = []
+    who = "Voter" if source == "vote" else "Judge"
+    for voter in by_voter(judgements):
+        wins = ", ".join(f"{lane} {count:g}" for lane, count in voter.wins.items()) or "none"
+        found.append(
+            f"{who} {voter.voter or 'unnamed'}: {voter.share:.0%} of all; "
+            f"preferred {wins}; ties {voter.ties:g}, both bad {voter.both_bad:g}."
+        )
+    return found
+
+
+def _lean(what: str, unit: str, side: str, lean: Lean) -> str:
+    """unit: what counts once."""
+    other = f"; neither {lean.neither}, unknown {lean.unknown}" if lean.neither or lean.unknown else ""
+    if lean.share is None or lean.interval is None or lean.p is None:
+        return f"{what}: no preference tells{other}."
+    return (
+        f"{what} (a {unit} counts once): in {lean.toward} of {lean.toward + lean.away}, most preferences "
+        f"were for an answer that was {side} ({lean.share:.0%}, 95 % interval {lean.interval.low:.0%} to "
+        f"{lean.interval.high:.0%}, p = {lean.p:.2g}){other}."
+    )
+
+
+def agreement(compared: Compared) -> str:
+    """How far votes and judge agree, as a sentence; "" if they judged nothing in common."""
+    found = by_source(judgements_of(compared))
+    if found.agreed is None:
+        return ""
+    kappa = "" if found.kappa is None else f"; Cohen's kappa {found.kappa:.2f}{_said(found.kappa_interval)}"
+    return (
+        f"Votes and judge agree on {found.agreed:.0%}{_percent(found)} of {found.compared} comparisons of "
+        f"{found.items} prompts{kappa}."
+    )
+
+
+def _percent(found: Agreement) -> str:
+    interval = found.agreed_interval
+    return "" if interval is None else f" (95 % interval {interval.low:.0%} to {interval.high:.0%})"
+
+
+def _said(interval: Interval | None) -> str:
+    return "" if interval is None else f" (95 % interval {interval.low:.2f} to {interval.high:.2f})"
+
+
+PLACES_HEAD = ("lane", "rank", "ranks not excluded", "strength (95 %)", "won", "lost", "tied", "both bad")
+
+
+def strength(one: Ranked) -> str:
+    """A lane's strength with its interval."""
+    interval = one.interval
+    within = "no interval" if interval is None else f"{interval.low:+.2f} to {interval.high:+.2f}"
+    return f"{one.strength:+.2f} ({within})"
+
+
+def places(ranking: Ranking) -> list[tuple[str, ...]]:
+    """Each lane's rank, its strength and what it rests on, under `PLACES_HEAD`; one that was never judged has
+    none of them."""
+    return [
+        (
+            one.lane,
+            str(one.rank),
+            str(one.best) if one.best == one.worst else f"{one.best} to {one.worst}",
+            strength(one),
+            *(f"{count:g}" for count in (one.wins, one.losses, one.ties, one.both_bad)),
+        )
+        if one.judged
+        else (one.lane, "never judged", *[""] * (len(PLACES_HEAD) - 2))
+        for one in ranking.lanes
+    ]
+
+
+def pairs(ranking: Ranking) -> tuple[list[str], list[str]]:
+    """Which two lanes differ, and which are not distinguishable: sentences."""
+    return (
+        [str(pair) for pair in ranking.pairs if pair.distinguishable],
+        [str(pair) for pair in ranking.pairs if not pair.distinguishable],
+    )

@@ -1,0 +1,213 @@
+"""Takes out of a comparison what is not to be handed on, everywhere in it, and counts what it took and where.
+
+What was taken is marked in its place, `[redacted: email]`. A pattern of one's own goes by its number, since
+the pattern itself may be what nobody is to read. Credentials, known or by their shape, always go.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import Any, TypeVar
+
+import regex
+
+from chatlab.compare.model import Compared, Receipt, Result
+from chatlab.errors import ChatlabError
+from chatlab.messages import FilePart, Message, Part, TextPart
+from chatlab.secret import scrub
+
+T = TypeVar("T")
+
+_LONGEST = 2.0  # seconds for one pattern on one text
+_LONGEST_ALL = 120.0  # and for everything together
+
+BUILT_IN: Mapping[str, str] = {
+    "email": r"(?<![\w.+-])[\w.+-]{1,64}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+){1,8}",
+    "iban": r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)",
+    "ipv4": r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?!\.?\w)",
+    "url-userinfo": r"(?<=://)[^\s/@?#]{1,256}+(?=@)",
+    "api-key": r"(?<!\w)(?:sk-[\w-]{6,}|hf_\w{8,}|dapi[0-9a-f]{8,}[\w-]*|AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}"
+    r"|github_pat_\w{20,}|glpat-[\w-]{20,}|xox[abprs]-[\w-]{10,}|AIza[\w-]{35}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*)",
+    "phone": r"(?<![\w.])(?:(?:\+|00)[1-9]\d{0,2}(?:[ ./()-]{0,2}\d){6,12}"
+    r"|\(?0\d{1,4}\)?(?:[ ./-]{0,2}\d){5,10}"
+    r"|(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4})(?!\w)",
+}
+"""Patterns that go by a name, in the order in which they are applied: what looks like a phone number last."""
+
+# What no text stands in: ids, words that mean something to chatlab, and what is about the content.
+_LEFT = frozenset(
+    (
+        *("id", "lane", "lane_a", "lane_b", "best", "shown", "winner", "session", "conversation", "parent"),
+        *("answers", "copied_from", "sha256", "wire_sha256", "arrivals", "status", "role", "kind", "reason"),
+        *("media_type", "tool_seconds", "mode", "order", "versions", "redacted"),
+    )
+)
+# Names by which things are told apart: two that become the same get numbers.
+_NAMES = frozenset(("item", "round", "voter", "judge", "criterion", "label", "owner", "asked_by", "identity"))
+
+
+class WrongPattern(ChatlabError):
+    """What was given to redact by cannot be used; the sentence says why."""
+
+    status = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """What is taken out. name: what stands in its place."""
+
+    name: str
+    found: Any
+
+
+def parse_patterns(said: Sequence[str]) -> tuple[Pattern, ...]:
+    """Names of `BUILT_IN`, and regular expressions (of the `regex` package). Raises WrongPattern."""
+    patterns = []
+    own = 0
+    named = [name for name in BUILT_IN if name in said]
+    for one in (*named, *(one for one in dict.fromkeys(said) if one not in named)):
+        name, source = one, BUILT_IN.get(one)
+        if source is None:
+            own += 1
+            name, source = f"pattern {own}", one
+        try:
+            compiled = regex.compile(source)
+            empty = compiled.search("", timeout=_LONGEST) is not None
+        except regex.error as exc:
+            raise WrongPattern(f"{name} ({one!r}) is not a regular expression: {exc}") from exc
+        if empty:
+            raise WrongPattern(f"{name} ({one!r}) matches nothing at all, so it would match everywhere")
+        patterns.append(Pattern(name, compiled))
+    return tuple(patterns)
+
+
+def redact(compared: Compared, patterns: Sequence[Pattern] = ()) -> Compared:
+    """The comparison without what matches, and without credentials; `redacted` says what was taken and where.
+
+    Attachments cannot be searched: with a pattern given, their content is taken out too. Hashes stay those of
+    what was really sent. Raises WrongPattern if a pattern takes too long on these texts.
+    """
+    taking = _Taking(patterns)
+    labels = {lane.id: lane.label for lane in compared.lanes}
+
+    def part_of(name: str) -> Callable[[str], str]:
+        return lambda text: taking.text(text, name)
+
+    results = tuple(taking.result(result, labels.get(result.lane, "a lane")) for result in compared.results)
+    found = replace(
+        compared,
+        title=taking.text(compared.title, "the title"),
+        lanes=tuple(taking.walk(lane, "lanes") for lane in compared.lanes),
+        results=results,
+        votes=tuple(taking.walk(vote, "votes") for vote in compared.votes),
+        verdicts=tuple(taking.walk(verdict, "verdicts") for verdict in compared.verdicts),
+        mismatches=tuple(map(part_of("notes"), compared.mismatches)),
+        notes=tuple(map(part_of("notes"), compared.notes)),
+    )
+    counts = Counter(compared.redacted) + taking.counts
+    unseen = {one.name: 0 for one in patterns if not any(key.startswith(one.name + " in ") for key in counts)}
+    return replace(found, redacted={**dict(sorted(counts.items())), **unseen})
+
+
+@dataclass(slots=True)
+class _Taking:
+    """Goes through values, takes out what matches, and counts it by pattern and place."""
+
+    patterns: Sequence[Pattern]
+    counts: Counter[str] = field(default_factory=Counter)
+    names: dict[str, str] = field(default_factory=dict)
+    until: float = field(default_factory=lambda: monotonic() + _LONGEST_ALL)
+
+    def text(self, text: str, place: str) -> str:
+        """The text without what matches."""
+        clean = scrub(text)
+        if clean != text:
+            self.counts[f"credential in {place}"] += max(1, clean.count("***") - text.count("***"))
+        for one in self.patterns:
+            taken = 0
+
+            def mark(match: Any, name: str = one.name) -> str:
+                nonlocal taken
+                if not match[0]:
+                    return ""
+                taken += 1
+                return f"[redacted: {name}]"
+
+            try:
+                if monotonic() > self.until:
+                    raise TimeoutError
+                clean = one.found.sub(mark, clean, timeout=_LONGEST, concurrent=True)
+            except TimeoutError as exc:
+                raise WrongPattern(
+                    f"{one.name} takes too long on {place}: write it so that it cannot match in many ways"
+                ) from exc
+            if taken:
+                self.counts[f"{one.name} in {place}"] += taken
+        return clean
+
+    def name(self, text: str, place: str) -> str:
+        """A name without what matches; different names stay different, and the same one the same."""
+        if text not in self.names:
+            made = clean = self.text(text, place)
+            number = 1
+            while clean != text and made in self.names.values():
+                number += 1
+                made = f"{clean} {number}"
+            self.names[text] = made
+        return self.names[text]
+
+    def walk(self, value: T, place: str) -> T:
+        """Any value with the texts in it redacted."""
+        return self._walk(value, place)  # type: ignore[no-any-return]
+
+    def _walk(self, value: Any, place: str) -> Any:
+        if isinstance(value, str):
+            return self.text(value, place)
+        if isinstance(value, FilePart):
+            return self._file(value, place)
+        if isinstance(value, Mapping):
+            return {self.name(str(key), place): self._walk(item, place) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(self._walk(item, place) for item in value)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            changed = {}
+            for item in dataclasses.fields(value):
+                held = getattr(value, item.name)
+                if item.name in _LEFT or held is None:
+                    continue
+                if item.name in _NAMES and isinstance(held, str):
+                    changed[item.name] = self.name(held, place)
+                else:
+                    changed[item.name] = self._walk(held, place)
+            return replace(value, **changed)
+        return value
+
+    def _file(self, part: FilePart, place: str) -> Part:
+        if not self.patterns:
+            return part
+        self.counts[f"attachment in {place}"] += 1
+        name = self.text(part.name or part.media_type, place)
+        return TextPart(f"[redacted: attachment {name}]")
+
+    def result(self, result: Result, label: str) -> Result:
+        """A result; what is counted goes by whether it was asked, answered or sent."""
+        answers = f"answers of {self.name(label, 'lanes')}"
+        turn = result.turn
+        user: Message = self.walk(turn.user, "prompts")
+        answer = self.walk(turn.answer, answers)
+        rest = self.walk(replace(turn, user=Message("user", ()), answer=()), answers)
+        receipt: Receipt | None = self.walk(result.receipt, "receipts")
+        if receipt is not None and answer != turn.answer:
+            receipt = replace(receipt, arrivals=None)  # they would be the times of another text
+        return replace(
+            result,
+            item=self.name(result.item, "prompts"),
+            turn=replace(rest, user=user, answer=answer),
+            receipt=receipt,
+            checks=self.walk(result.checks, "checks"),
+            tags=self.walk(result.tags, "prompts"),
+        )

@@ -1,0 +1,251 @@
+"""What a report says of a comparison in words and figures, whichever format it is written in."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+
+from chatlab.compare.model import Compared, Lane, Order, Receipt, Result
+from chatlab.compare.report.html import Cell, number
+from chatlab.compare.statistics.summary import LaneSummary, Times, differences, judged, summarise
+
+_ORDER: Mapping[Order, str] = {
+    "parallel": "parallel: the lanes of a message started together, and shared machine and network",
+    "interleaved": "interleaved: prompts, repeats and lanes in random order, a few calls at a time",
+    "sequential": "sequential: lane after lane; what drifted meanwhile did not hit all alike",
+}
+
+METHOD = (
+    "A lane is a backend with its own parameters and system prompt: lanes are compared, not models.",
+    "Times are taken in chatlab, in the task that reads the backend, from the moment a turn begins: first "
+    "token is the first visible text, total the end of the stream. The way to a browser is not in it.",
+    "The dots of a plot are single answers; the box has the quartiles, the thick line is the median, and the "
+    "whisker ends at the 95th percentile. Failed and stopped answers are left out of it.",
+    "The SHA-256 of a receipt is that of the messages and parameters as canonical JSON (sorted keys, no "
+    "spaces, UTF-8); files are named by their content. Equal hashes mean that the same was sent.",
+    "A difference counts as one if its 95 % interval, from a bootstrap over prompts (exact where all prompts "
+    "say the same of the checks), excludes zero and it outlasts Holm's correction for all pairs of "
+    "lanes; otherwise the two are not distinguishable, which is not to say that they are the same. Below six "
+    "prompts (or repeats) no interval is given.",
+    "Rankings are Bradley-Terry models with Davidson's ties, regularised; strengths are log-odds against an "
+    "average lane. Votes and judges, and each criterion, are ranked by themselves; several judgements of one "
+    "prompt on the same two lanes weigh as one. A judge was asked in both orders; a verdict that flipped "
+    "counts as no preference.",
+    "docs/methodology.md and docs/timing.md of chatlab have the formulas and their sources.",
+)
+
+HASHES_STAY = (
+    "Something was taken out of this report. The hashes of receipts are those of what was really sent, "
+    "before that, so they cannot be computed again from what is shown here."
+)
+
+
+def facts_of(compared: Compared) -> list[tuple[str, str]]:
+    """When, how, and how much."""
+    failed = sum(result.turn.status != "finished" for result in compared.results)
+    prompts = len({(result.item, result.step) for result in compared.results})
+    kind = {
+        "own": "session, own history: each lane went on from its own answers",
+        "shared": "session, shared history: all lanes went on from the answer that was picked",
+        None: "run of many prompts: each began anew",
+    }[compared.mode]
+    answers = f"{len(compared.results)}" + (f", of which {failed} did not finish" if failed else "")
+    blind = "yes: names were hidden until the vote" if compared.blind else "no"
+    return [
+        ("When", f"{compared.created:%Y-%m-%d %H:%M} {compared.created:%Z}".rstrip()),
+        ("What", kind),
+        ("Order", _ORDER[compared.order]),
+        ("Blind", blind if compared.mode is not None else ""),
+        ("Lanes", ", ".join(lane.label for lane in compared.lanes)),
+        ("Messages", str(prompts)),
+        ("Answers", answers),
+        ("Repeats", str(compared.repeats) if compared.repeats > 1 else ""),
+    ]
+
+
+def redacted_said(compared: Compared) -> list[str]:
+    """What was taken out, and where."""
+    return [
+        f"{what}: {count}" if count else f"{what}: not found" for what, count in compared.redacted.items()
+    ]
+
+
+LANES_HEAD = tuple(
+    Cell(name, kind)
+    for name, kind in (
+        *(("lane", ""), ("backend", ""), ("model asked", ""), ("answered by", ""), ("endpoint", "")),
+        *(("parameters", ""), ("system prompt", "long"), ("sent as", "")),
+    )
+)
+
+
+def lane_rows(compared: Compared) -> list[list[Cell]]:
+    """Each lane, as it was set and as the receipts say it was."""
+    by_lane: dict[str, list[Result]] = defaultdict(list)
+    for result in compared.results:
+        by_lane[result.lane].append(result)
+    return [_lane_row(lane, by_lane[lane.id], run=compared.mode is None) for lane in compared.lanes]
+
+
+def _lane_row(lane: Lane, results: Sequence[Result], *, run: bool) -> list[Cell]:
+    receipts = [one.receipt for one in results if one.receipt is not None]
+
+    def all_of(value_of: Callable[[Receipt], str | None]) -> str:
+        return ", ".join(dict.fromkeys(said for one in receipts if (said := value_of(one))))
+
+    system = all_of(lambda one: next((m.text for m in one.messages if m.role == "system"), None))
+    kinds = ", ".join(dict.fromkeys(one.turn.kind for one in results if one.turn.kind))
+    return [
+        Cell(lane.label),
+        Cell(f"{lane.backend} ({kinds})" if kinds and kinds != lane.backend else lane.backend),
+        Cell(all_of(lambda one: one.model)),
+        Cell(all_of(lambda one: one.model_answered)),
+        Cell(all_of(lambda one: one.endpoint)),
+        Cell(_parameters(lane, results, run=run)),
+        Cell(system or lane.system or "", "long"),
+        Cell(all_of(lambda one: one.identity)),
+    ]
+
+
+def _parameters(lane: Lane, results: Sequence[Result], *, run: bool) -> str:
+    """What the receipts say the lane was sent, but for what prompts of a run set, of which only the names are
+    said. A session's prompts set nothing: there it is what the lane was sent last."""
+    sent: dict[str, object] = {}
+    of_prompts: set[str] = set()
+    for one in results:
+        own = _set_by_prompt(lane, one) if run else set()
+        of_prompts |= own
+        if one.receipt is not None:
+            sent |= {name: value for name, value in one.receipt.parameters.items() if name not in own}
+    said = ", ".join(f"{name} = {value}" for name, value in (sent or lane.parameters).items())
+    return f"{said} (prompts set: {', '.join(sorted(of_prompts))})".lstrip() if of_prompts else said
+
+
+def _set_by_prompt(lane: Lane, one: Result) -> set[str]:
+    """The parameters of an answer of a run that are not as the lane has them: its prompt set them."""
+    return {
+        name
+        for name, value in one.turn.parameters.items()
+        if name not in lane.parameters or lane.parameters[name] != value
+    }
+
+
+SUMMARY_HEAD = tuple(
+    Cell(name, "number" if name != "lane" else "")
+    for name in (
+        *("lane", "answers", "not finished", "checks passed (95 %)", "first token, median (p95)"),
+        *("total, median (p95)", "tokens in", "tokens out", "cost"),
+    )
+)
+
+
+def summary_rows(compared: Compared) -> list[list[Cell]]:
+    """Each lane's figures."""
+    return [_summary_row(one) for one in summarise(compared)]
+
+
+def _summary_row(one: LaneSummary) -> list[Cell]:
+    passed = ""
+    if one.passed is not None and one.interval is not None:
+        passed = f"{one.passed:.0%} ({one.interval.low:.0%} to {one.interval.high:.0%})"
+    return [
+        Cell(one.lane.label),
+        *(
+            Cell(said, "number")
+            for said in (
+                str(one.answers),
+                str(one.failed or ""),
+                passed,
+                _seconds(one.first_token),
+                _seconds(one.total),
+                "" if one.tokens_in is None else f"{one.tokens_in:,}",
+                "" if one.tokens_out is None else f"{one.tokens_out:,}",
+                "" if one.cost is None else f"{one.cost:.6g}",
+            )
+        ),
+    ]
+
+
+def _seconds(times: Times | None) -> str:
+    return "" if times is None else f"{number(times.median, 's')} ({number(times.p95, 's')})"
+
+
+_FIGURES: Sequence[tuple[str, str, Callable[[Result], float | None]]] = (
+    ("First token", "s", lambda one: one.turn.timing.first_token),
+    ("Total", "s", lambda one: one.turn.timing.total),
+    ("Longest stall", "s", lambda one: one.turn.timing.longest_stall),
+    ("Tokens a second", "", lambda one: one.turn.timing.tokens_per_second),
+    ("Cost of an answer", "", lambda one: one.turn.cost),
+)
+
+
+def measured(compared: Compared) -> list[tuple[str, str, list[tuple[str, list[float]]]]]:
+    """Name, unit, and each lane's values of the answers that finished; lanes without any are left out."""
+    values: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name, _, _ in _FIGURES}
+    for result in compared.results:
+        if result.turn.status == "finished":
+            for name, _, value_of in _FIGURES:
+                if (value := value_of(result)) is not None:
+                    values[name][result.lane].append(value)
+    return [
+        (
+            name,
+            unit,
+            [(lane.label, values[name][lane.id]) for lane in compared.lanes if values[name][lane.id]],
+        )
+        for name, unit, _ in _FIGURES
+        if values[name]
+    ]
+
+
+def differences_said(compared: Compared) -> list[str]:
+    """Every two lanes in every measure: what differs by more than noise, and what is not distinguishable."""
+    said = []
+    for name, found in differences(compared):
+        alike: dict[str, list[str]] = {}
+        for two in found:
+            if two.distinguishable:
+                said.append(f"{name}: {two}")
+            else:
+                alike.setdefault(two.reason, []).append(f"{two.a} and {two.b}")
+        said += [
+            f"{name}: not distinguishable, since {reason}: {', '.join(of)}" for reason, of in alike.items()
+        ]
+    return said
+
+
+def verdicts_said(compared: Compared) -> list[str]:
+    """How often the judge preferred which lane, and how often its verdict was none."""
+    found = []
+    for criterion, a, b, count in judged(compared):
+        named = [
+            (a, "a"),
+            (b, "b"),
+            ("tie", "tie"),
+            ("flipped with the order", "flip"),
+            ("unclear", "unclear"),
+        ]
+        counted = ", ".join(f"{name} {count[key]}" for name, key in named if count.get(key))
+        found.append(f"Judge, {criterion}, {a} and {b}: {counted}")
+    return found
+
+
+def repeats_said(compared: Compared) -> list[str]:
+    """How far answers of one lane to the same message lie apart, by its repeats."""
+    found = []
+    for name, unit, value_of in _FIGURES[:2]:
+        for lane in compared.lanes:
+            groups: dict[tuple[str, int], list[float]] = defaultdict(list)
+            for one in compared.results:
+                if one.lane == lane.id and one.turn.status == "finished":
+                    value = value_of(one)
+                    if value is not None:
+                        groups[one.item, one.step].append(value)
+            ranges = [max(values) - min(values) for values in groups.values() if len(values) > 1]
+            if ranges:
+                found.append(
+                    f"{name}, {lane.label}: repeats of one message are {number(median(ranges), unit)} apart "
+                    f"(median of {len(ranges)}; at most {number(max(ranges), unit)})"
+                )
+    return found

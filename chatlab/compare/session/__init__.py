@@ -1,0 +1,1 @@
+"""A comparison session: lanes asked side by side, their receipts, blind mode."""

@@ -1,0 +1,52 @@
+"""Attachments of a session: named by their content in what is kept, whole in what is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from chatlab.compare.session.events import SessionError
+from chatlab.compare.session.receipt import by_content
+from chatlab.messages import FilePart, Message, Part
+from chatlab.store import FILE_SCHEME
+from chatlab.store.files import Files
+
+
+def asked_for(message: str | Message) -> Message:
+    """What a person asks, as a message. Raises SessionError for one that cannot be sent."""
+    user = Message.of("user", message) if isinstance(message, str) else message
+    if user.role != "user" or not any(isinstance(part, FilePart) or user.text.strip() for part in user.parts):
+        raise SessionError("there is nothing to send: write a message")
+    for part in user.parts:
+        if isinstance(part, FilePart) and part.url is not None and part.url.startswith(FILE_SCHEME):
+            raise SessionError("attach the file itself: a hash is no proof of having it")
+    return user
+
+
+class Attachments:
+    """The files of one session, kept in `files`; in memory without it."""
+
+    def __init__(self, files: Files | None) -> None:
+        self._files = files
+        self._in_memory: dict[str, FilePart] = {}
+
+    async def kept(self, message: Message) -> Message:
+        """A message from outside as it is stored: each file named by its content, which is kept."""
+        if self._files is not None:
+            return await self._files.taken(message)
+        if not any(isinstance(part, FilePart) for part in message.parts):
+            return message
+        stored = await asyncio.to_thread(by_content, message)
+        for part, named in zip(message.parts, stored.parts, strict=True):
+            if isinstance(part, FilePart) and isinstance(named, FilePart) and named.url is not None:
+                self._in_memory[named.url] = part
+        return stored
+
+    async def given(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        """Stored messages as they are sent. Raises UnsupportedContent for a file that is gone."""
+        if self._files is not None:
+            return tuple([await self._files.given(message) for message in messages])
+        return tuple(Message(one.role, tuple(self._part(part) for part in one.parts)) for one in messages)
+
+    def _part(self, part: Part) -> Part:
+        return self._in_memory.get(part.url or "", part) if isinstance(part, FilePart) else part

@@ -1,0 +1,267 @@
+"""Blind comparison: which letter hides which lane, and what may be known of a session until the letters fall.
+
+The letters are drawn once a session, not anew for each message: in own mode each lane answers from its own
+history, so a person who reads it knows a lane again whatever it is called, and could not follow it if its
+letter changed. Against the effect of position the audit of the ranking stands, over many sessions.
+
+What is shown is made from nothing (`blind_view`), not by leaving things out of what is there: letters, text,
+and whether all have answered. Everything else tells lanes apart or may: names, prices, times, tokens,
+notices, errors, tools, thoughts, ids.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from chatlab.compare.model import Lane, Vote
+from chatlab.compare.session.events import SessionError
+from chatlab.compare.session.state import Round, SessionState
+from chatlab.config.registry import Entry
+from chatlab.errors import ChatlabError
+from chatlab.messages import Message, TextPart
+from chatlab.store import StoredTurn
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+Reveal: TypeAlias = Literal["as they come", "together", "paced"]
+
+
+_CUT = ("running", "stopped")
+
+
+def draw(lanes: Iterable[str]) -> dict[str, str]:
+    """A letter for each lane, every order as likely as any other."""
+    order = list(lanes)
+    secrets.SystemRandom().shuffle(order)
+    return dict(zip(order, _LETTERS, strict=False))
+
+
+def lane_of(state: SessionState, name: str) -> str:
+    """The id of the lane that a browser means: by its letter while names are hidden, by its id otherwise.
+
+    Raises SessionError, for a hidden lane's id too: nobody can know one.
+    """
+    if state.hidden:
+        for lane, letter in state.letters.items():
+            if letter == name and lane in state.heads:
+                return lane
+    elif name in state.heads:
+        return name
+    raise SessionError("there is no such lane in this session")
+
+
+def turn_of(state: SessionState, round: str, name: str, repeat: int = 0) -> str:
+    """The id of the turn that a browser means: the answer to a round by a lane, named as for `lane_of`.
+
+    Raises SessionError.
+    """
+    turns = state.round(round).turns.get(lane_of(state, name), ())
+    if not 0 <= repeat < len(turns):
+        raise SessionError("there is no such answer in this session")
+    return turns[repeat]
+
+
+# -- what may be known
+
+
+@dataclass(frozen=True, slots=True)
+class BlindAnswer:
+    """An answer under its lane's letter. text: as far as it may be seen yet. waiting: not all have ended.
+    empty: the lane gave no answer, for whatever reason."""
+
+    letter: str
+    repeat: int
+    text: str
+    waiting: bool
+    empty: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BlindRound:
+    """A message and its answers by letter. unlike: the lanes were not sent what they should have been.
+    picked: the letter of the answer all go on from, in shared mode once there is one."""
+
+    id: str
+    user: Message
+    answers: tuple[BlindAnswer, ...]
+    picked: str | None
+    unlike: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BlindVote:
+    """A vote by letters; `best` is a letter, "tie" or "bad"."""
+
+    round: str
+    criterion: str
+    best: str
+    reasons: tuple[str, ...]
+    note: str
+    marked: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BlindView:
+    """All that may be known of a session while names are hidden."""
+
+    mode: str
+    letters: tuple[str, ...]
+    rounds: tuple[BlindRound, ...]
+    votes: tuple[BlindVote, ...]
+
+
+def blind_view(state: SessionState, turn: Callable[[str], StoredTurn]) -> BlindView:
+    """What a browser may be given of a hidden session; `turn` is `Session.turn`."""
+    present = _present(state)
+    return BlindView(
+        state.mode,
+        tuple(sorted(present.values())),
+        tuple(_round(state, round, present, turn) for round in state.visible),
+        tuple(_vote(state, vote) for vote in state.current_votes),
+    )
+
+
+def blind_round(state: SessionState, round: Round, turn: Callable[[str], StoredTurn]) -> BlindRound:
+    """What a browser may be given of one round, which may still be running."""
+    return _round(state, round, _present(state), turn)
+
+
+def _present(state: SessionState) -> dict[str, str]:
+    return {lane.id: state.letters[lane.id] for lane in state.lanes if lane.id in state.letters}
+
+
+def _round(
+    state: SessionState, round: Round, letters: Mapping[str, str], turn: Callable[[str], StoredTurn]
+) -> BlindRound:
+    lanes = sorted((lane for lane in round.turns if lane in letters), key=letters.__getitem__)
+    answers = [
+        (letters[lane], repeat, turn(id)) for lane in lanes for repeat, id in enumerate(round.turns[lane])
+    ]
+    running = [answer for _, _, answer in answers if answer.status == "running"]
+    texts = {answer.id: _text(answer) for _, _, answer in answers}
+    limit: int | None = None
+    as_they_come = state.opened.reveal == "as they come"
+    if running and state.opened.reveal == "together":
+        limit = 0
+    elif not as_they_come:  # how far each had come when all were stopped tells their speed too
+        limit = min((len(texts[one.id]) for _, _, one in answers if one.status in _CUT), default=None)
+    shown = [
+        BlindAnswer(
+            letter,
+            repeat,
+            texts[answer.id][:limit],
+            answer.status == "running" if as_they_come else bool(running),
+            not texts[answer.id][:limit] and not running,
+        )
+        for letter, repeat, answer in answers
+    ]
+    standing = {place.origin: place for lane in letters if (place := state.standing(lane, round.id))}
+    picked = None
+    if state.mode == "shared" and len(standing) == 1:
+        origin = state.places[next(iter(standing))]
+        picked = letters.get(origin.lane) if len(letters) > 1 else None
+    return BlindRound(round.id, round.user, tuple(shown), picked, bool(state.checked.get(round.id)))
+
+
+def _text(turn: StoredTurn) -> str:
+    return "".join(part.text for part in turn.answer if isinstance(part, TextPart))
+
+
+def _vote(state: SessionState, vote: Vote) -> BlindVote:
+    best = state.letters.get(vote.best, vote.best)
+    return BlindVote(vote.round, vote.criterion, best, vote.reasons, vote.note, vote.marked)
+
+
+# -- answers that tell who they are
+
+_FAMILIES: tuple[tuple[str, ...], ...] = (
+    ("gpt", "openai", "chatgpt", "codex"),
+    ("claude", "anthropic"),
+    ("llama", "meta ai", "meta platforms", "facebook"),
+    ("mistral", "mixtral", "ministral", "magistral", "codestral"),
+    ("gemini", "gemma", "google", "deepmind"),
+    ("qwen", "qwq", "alibaba", "tongyi"),
+    ("deepseek",),
+    ("dbrx", "databricks", "mosaicml"),
+    ("grok", "xai"),
+    ("command-r", "command-a", "cohere", "aya"),
+    ("phi-3", "phi-4", "microsoft", "copilot"),
+    ("nova", "titan", "amazon", "bedrock"),
+    ("kimi", "moonshot"),
+    ("glm", "chatglm", "zhipu"),
+    ("yi-", "01.ai"),
+    ("granite", "ibm", "watsonx"),
+    ("nemotron", "nvidia"),
+    ("falcon", "tii"),
+    ("olmo", "tulu", "allen institute"),
+    ("solar", "upstage"),
+    ("jamba", "ai21"),
+    ("hunyuan", "tencent"),
+    ("ernie", "baidu"),
+    ("minimax",),
+    ("smollm", "zephyr", "hugging face", "huggingface"),
+    ("sonar", "perplexity"),
+)
+_INTRODUCTION = re.compile(
+    r"\b(?:i am|i['’]m|my name is|this is|call me|as an? (?:ai|language|large)"
+    r"|(?:made|built|created|trained|developed|designed|provided) by)\b",
+    re.I,
+)
+_NEAR = 80  # characters of the same sentence before a name in which an introduction is looked for
+
+
+def _word(word: str) -> str:
+    """The word as it stands alone; version numbers may be joined to it ("Llama3", "gpt-4o")."""
+    return rf"(?<![^\W_]){re.escape(word)}(?![^\W\d_])"
+
+
+_ANYONE = re.compile("|".join(_word(word) for family in _FAMILIES for word in family), re.I)
+
+
+def names_itself(text: str, names: Iterable[str]) -> bool:
+    """Whether an answer tells who gave it: it names the lane, its model or its vendor, or introduces itself
+    as any well-known model, be it truly or not.
+
+    names: what the lane is called: its label, backend and model. A vendor's or a family's name counts if one
+    of `names` is of that family. Whole words only, and no name of under three characters.
+    """
+    for found in _ANYONE.finditer(text):
+        before = re.split(r"[.!?\n]", text[max(0, found.start() - _NEAR) : found.start()])[-1]
+        if _INTRODUCTION.search(before):
+            return True
+    words = {name.strip() for name in names if len(name.strip()) >= 3}
+    for family in _FAMILIES:
+        if any(re.search(_word(word), name, re.I) for word in family for name in words):
+            words = words | set(family)
+    return any(re.search(_word(word), text, re.I) for word in words)
+
+
+def marks(
+    round: Round, state: SessionState, turns: Mapping[str, StoredTurn], backends: Mapping[str, Entry]
+) -> tuple[str, ...]:
+    """Why a blind vote on a round should be taken with care, by letter: answers that tell who gave them."""
+    found = []
+    for lane, ids in round.turns.items():
+        names = {name for id in ids for name in names_of(state.lane(lane), turns[id], backends)}
+        if any(names_itself(_text(turns[id]), names) for id in ids):
+            found.append(f"{state.letters.get(lane, '?')} names a model")
+    return tuple(sorted(found))
+
+
+def names_of(lane: Lane, turn: StoredTurn, backends: Mapping[str, Entry]) -> frozenset[str]:
+    """What the lane that gave an answer is called: its label, its backend, its model."""
+    answered = turn.finish.model if turn.finish else None
+    names = (lane.label, lane.backend, turn.label, turn.backend, answered, _model(backends, turn.backend))
+    return frozenset(name for name in names if name)
+
+
+def _model(backends: Mapping[str, Entry], name: str) -> str:
+    try:
+        entry = backends[name]
+    except ChatlabError:
+        return ""
+    return entry.cls.target(entry.config.options).model or ""

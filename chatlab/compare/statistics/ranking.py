@@ -1,0 +1,368 @@
+"""Ranking lanes from judgements of two answers each, with intervals, and saying when there is no telling.
+
+docs/methodology.md has the model, the formulas and their sources.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chatlab.compare.statistics.bradley_terry import expected_score, fit
+from chatlab.compare.statistics.intervals import (
+    FEW,
+    FEWEST,
+    LEVEL,
+    NORMAL_QUANTILE,
+    Interval,
+    holm,
+    normal_p,
+    student_p,
+    student_quantile,
+)
+from chatlab.compare.statistics.judgements import Judgement
+
+Ties: TypeAlias = Literal["davidson", "half"]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What was judged, before any model: `wins[i][j]` is how often lane i was preferred to lane j, `ties` and
+    `both_bad` (both symmetric) how often neither was; weights are summed."""
+
+    lanes: tuple[str, ...]
+    wins: tuple[tuple[float, ...], ...]
+    ties: tuple[tuple[float, ...], ...]
+    both_bad: tuple[tuple[float, ...], ...]
+
+    def judged(self, i: int, j: int) -> float:
+        return self.wins[i][j] + self.wins[j][i] + self.ties[i][j] + self.both_bad[i][j]
+
+    def win_rate(self, i: int, j: int) -> float | None:
+        """The share of its judgements against lane j that lane i won; None if there are none."""
+        judged = self.judged(i, j)
+        return self.wins[i][j] / judged if judged else None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One lane's place.
+
+    group: lanes of different groups were never compared, directly or through others, and have no order.
+    strength: log-odds of winning against an average lane of the group, ties aside; times 173.7 it is in Elo's
+    points. interval: None where too little was judged. rank: from 1, by strength, within the group.
+    best, worst: the ranks that cannot be excluded.
+    """
+
+    lane: str
+    group: int
+    strength: float
+    interval: Interval | None
+    rank: int
+    best: int
+    worst: int
+    wins: float
+    losses: float
+    ties: float
+    both_bad: float
+
+    @property
+    def judged(self) -> bool:
+        """Whether there is any judgement of it; without, its strength and rank say nothing."""
+        return self.wins + self.losses + self.ties + self.both_bad > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two lanes of one group, the stronger first.
+
+    difference: of the strengths, in log-odds. expected: the model's expected score of a against b, a win
+    being 1 and a tie one half. p: of "equally strong"; p_holm: the same, corrected for all pairs ranked.
+    reason: why they are not distinguishable, "" if they are.
+    """
+
+    a: str
+    b: str
+    difference: float
+    interval: Interval | None
+    expected: float
+    p: float | None
+    p_holm: float | None
+    reason: str
+
+    @property
+    def distinguishable(self) -> bool:
+        return not self.reason
+
+    def __str__(self) -> str:
+        if self.reason:
+            return f"{self.a} and {self.b} are not distinguishable: {self.reason}"
+        assert self.interval is not None
+        return (
+            f"{self.a} is preferred to {self.b}: {self.difference:.2f} log-odds "
+            f"(95 % interval {self.interval.low:.2f} to {self.interval.high:.2f})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The whole of it.
+
+    lanes: by group and rank. tie: Davidson's parameter; between equals 1 is one tie in three judgements, 0 is
+    none; None where ties counted as half wins. items: independent units. notes: sentences a reader must know.
+    """
+
+    lanes: tuple[Ranked, ...]
+    pairs: tuple[Pair, ...]
+    groups: tuple[tuple[str, ...], ...]
+    table: Table
+    tie: float | None
+    ties: Ties
+    judgements: int
+    items: int
+    samples: int
+    seed: int
+    notes: tuple[str, ...]
+
+
+def rank(
+    judgements: Iterable[Judgement],
+    lanes: Iterable[str] = (),
+    *,
+    ties: Ties = "davidson",
+    both_bad: Literal["tie", "left out"] = "tie",
+    samples: int = 1000,
+    seed: int = 0,
+) -> Ranking:
+    """Rank the lanes of some judgements, and any others named.
+
+    Criteria and sources are pooled, so give those of one. Several judgements of one item on the same two
+    lanes weigh as one. samples: how many bootstrap samples of the items.
+    """
+    given = [one for one in judgements if both_bad == "tie" or one.winner != "tie (bothbad)"]
+    names = tuple(sorted({*lanes, *(lane for one in given for lane in (one.model_a, one.model_b))}))
+    table = _table(given, names)
+    groups = _groups(table)
+    pairs = np.array(
+        [(i, j) for i, j in combinations(range(len(names)), 2) if table.judged(i, j)], dtype=np.intp
+    ).reshape(-1, 2)
+    units, repeated = np.unique(_counts(given, names, pairs), axis=0, return_counts=True)
+    items = int(repeated.sum())
+
+    # Without any tie the tie parameter's best value is 0, which is the model without ties.
+    davidson = ties == "davidson" and any(one.preferred is None for one in given)
+    whole = (repeated @ units).reshape(1, 3, len(pairs))
+    point = fit(pairs, len(names), whole, davidson=davidson)
+    strengths, tie = point.strengths[0], float(point.tie[0])
+
+    # Units with the same counts are interchangeable, so drawing how many of each sort is drawing the units.
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(items, repeated / items, size=samples) if items else np.zeros((samples, 0))
+    resampled = (drawn @ units).reshape(samples, 3, len(pairs))
+    draws = fit(pairs, len(names), resampled, davidson=davidson).strengths
+    errors = _Errors(np.linalg.inv(point.information[0]), draws, items)
+
+    found = _pairs(names, groups, strengths, tie, davidson, errors)
+    above = {(pair.a, pair.b) for pair in found if pair.distinguishable}
+    ranked = []
+    for number, group in enumerate(groups):
+        for i in sorted(group, key=lambda i: (-strengths[i], names[i])):
+            contrast = np.zeros(len(names))
+            contrast[list(group)] = -1 / len(group)
+            contrast[i] += 1
+            ranked.append(
+                Ranked(
+                    lane=names[i],
+                    group=number,
+                    strength=float(strengths[i]),
+                    interval=errors.interval(contrast, float(strengths[i])) if len(group) > 1 else None,
+                    rank=1 + sum(bool(strengths[j] > strengths[i] + 1e-9) for j in group),
+                    best=1 + sum((names[j], names[i]) in above for j in group),
+                    worst=len(group) - sum((names[i], names[j]) in above for j in group),
+                    wins=sum(table.wins[i]),
+                    losses=sum(row[i] for row in table.wins),
+                    ties=sum(table.ties[i]),
+                    both_bad=sum(table.both_bad[i]),
+                )
+            )
+    return Ranking(
+        lanes=tuple(ranked),
+        pairs=found,
+        groups=tuple(tuple(names[i] for i in group) for group in groups),
+        table=table,
+        tie=None if ties == "half" else math.exp(tie) if davidson else 0.0,
+        ties=ties,
+        judgements=len(given),
+        items=items,
+        samples=samples,
+        seed=seed,
+        notes=tuple(_notes(given, table, groups, items)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Errors:
+    """How far a contrast of strengths may be off: the larger of what the bootstrap and the model say.
+
+    The bootstrap sees that judgements of one prompt go together; it sees nothing where all judgements agree,
+    for every sample is then the same, and there the curvature of the penalised likelihood remains.
+    """
+
+    covariance: NDArray[np.float64]
+    draws: NDArray[np.float64]
+    items: int
+
+    def _both(self, contrast: NDArray[np.float64]) -> tuple[float, float]:
+        n = len(contrast)
+        sampled = float(np.std(self.draws @ contrast)) * math.sqrt(self.items / (self.items - 1))
+        return sampled, math.sqrt(contrast @ self.covariance[:n, :n] @ contrast)
+
+    def interval(self, contrast: NDArray[np.float64], estimate: float) -> Interval | None:
+        if self.items < FEWEST:
+            return None
+        sampled, modelled = self._both(contrast)
+        half = max(sampled * student_quantile(self.items - 1), modelled * NORMAL_QUANTILE)
+        return Interval(estimate - half, estimate + half)
+
+    def p(self, contrast: NDArray[np.float64], estimate: float) -> float | None:
+        if self.items < FEWEST:
+            return None
+        sampled, modelled = self._both(contrast)
+        by_sample = student_p(estimate / sampled if sampled else math.inf, self.items - 1)
+        return max(by_sample, normal_p(estimate / modelled))
+
+
+def _pairs(
+    names: Sequence[str],
+    groups: Sequence[Sequence[int]],
+    strengths: NDArray[np.float64],
+    tie: float,
+    davidson: bool,
+    errors: _Errors,
+) -> tuple[Pair, ...]:
+    """Every two lanes of a group, compared."""
+    rows = []
+    for group in groups:
+        for i, j in combinations(sorted(group, key=lambda i: (-strengths[i], names[i])), 2):
+            contrast = np.zeros(len(names))
+            contrast[i], contrast[j] = 1.0, -1.0
+            difference = float(strengths[i] - strengths[j])
+            interval, p = errors.interval(contrast, difference), errors.p(contrast, difference)
+            rows.append((names[i], names[j], difference, interval, p))
+    adjusted = holm([1.0 if p is None else p for *_, p in rows])
+    found = []
+    for (a, b, difference, interval, p), corrected in zip(rows, adjusted, strict=True):
+        reason = ""
+        if interval is None:
+            reason = f"{errors.items} prompts were judged, and an interval needs {FEWEST}"
+        elif interval.covers(0):
+            reason = "the interval of their difference covers zero"
+        elif corrected >= 1 - LEVEL:
+            reason = f"the difference does not outlast Holm's correction for {len(rows)} comparisons"
+        expected = expected_score(difference, tie, davidson=davidson)
+        p_holm = None if p is None else corrected
+        found.append(Pair(a, b, difference, interval, expected, p, p_holm, reason))
+    return tuple(found)
+
+
+def _table(judgements: Sequence[Judgement], names: tuple[str, ...]) -> Table:
+    number = {name: i for i, name in enumerate(names)}
+    wins, ties, both_bad = (np.zeros((len(names), len(names))) for _ in range(3))
+    for one in judgements:
+        a, b = number[one.model_a], number[one.model_b]
+        match one.winner:
+            case "model_a":
+                wins[a, b] += one.weight
+            case "model_b":
+                wins[b, a] += one.weight
+            case "tie":
+                ties[a, b] += one.weight
+                ties[b, a] += one.weight
+            case "tie (bothbad)":
+                both_bad[a, b] += one.weight
+                both_bad[b, a] += one.weight
+    return Table(names, *(tuple(tuple(row) for row in matrix.tolist()) for matrix in (wins, ties, both_bad)))
+
+
+def _counts(
+    judgements: Sequence[Judgement], names: tuple[str, ...], pairs: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """One row an item: the share of the first lane of each pair, of the second, and of neither.
+
+    An item's judgements of one pair are split, so that together they weigh what one does on average: repeats
+    and voters tell more of this item, but not of others.
+    """
+    column = {(names[i], names[j]): k for k, (i, j) in enumerate(pairs)}
+    row_of: dict[str | int, int] = {}
+    at = []
+    for number, one in enumerate(judgements):
+        row = row_of.setdefault(one.item or number, len(row_of))
+        swapped = one.model_a > one.model_b
+        k = column[(one.model_b, one.model_a) if swapped else (one.model_a, one.model_b)]
+        outcome = 2 if one.preferred is None else int((one.winner == "model_b") != swapped)
+        at.append((row, outcome, k))
+    counts = np.zeros((len(row_of), 3, len(pairs)))
+    judged = np.zeros((len(row_of), 1, len(pairs)))
+    if at:
+        rows, outcomes, columns = np.array(at).T
+        np.add.at(counts, (rows, outcomes, columns), [one.weight for one in judgements])
+        np.add.at(judged, (rows, 0, columns), 1)
+    return (counts / np.maximum(judged, 1)).reshape(len(row_of), 3 * len(pairs))
+
+
+def _reachable(edges: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    reach = edges | np.eye(len(edges), dtype=bool)
+    for _ in range(len(edges).bit_length()):
+        reach = reach @ reach
+    return reach
+
+
+def _groups(table: Table) -> list[tuple[int, ...]]:
+    """The lanes that comparisons connect, largest group first."""
+    lanes = range(len(table.lanes))
+    edges = np.array([[table.judged(i, j) > 0 for j in lanes] for i in lanes], dtype=bool)
+    reach = _reachable(edges.reshape(len(lanes), len(lanes)))
+    found = {tuple(np.flatnonzero(row).tolist()) for row in reach}
+    return sorted(found, key=lambda group: (-len(group), group))
+
+
+def _notes(
+    judgements: Sequence[Judgement], table: Table, groups: Sequence[Sequence[int]], items: int
+) -> Iterable[str]:
+    if not judgements:
+        yield "Nothing was judged, so there is no ranking."
+        return
+    compared = [group for group in groups if len(group) > 1]
+    if alone := [table.lanes[i] for group in groups if len(group) == 1 for i in group]:
+        yield f"Without any judgement, and so without a place: {', '.join(alone)}."
+    if len(compared) > 1:
+        parts = "; ".join(", ".join(table.lanes[i] for i in group) for group in compared)
+        yield (
+            f"The comparisons fall into {len(compared)} groups with none between them, "
+            f"so lanes are ranked within a group only: {parts}."
+        )
+    not_lost = np.array(table.wins) + np.array(table.ties) + np.array(table.both_bad) > 0
+    reach = _reachable(not_lost)
+    if any(not reach[i, j] for group in groups for i in group for j in group):
+        yield (
+            "Some lanes never lost to others, or never won, even through third lanes: how far apart those "
+            "are comes from the regularisation, not from the judgements."
+        )
+    if items < FEWEST:
+        yield f"Only {items} prompts were judged: no intervals are given below {FEWEST}."
+    elif items < FEW:
+        yield f"Only {items} prompts were judged: the intervals may be too narrow."
+    if not any(one.item for one in judgements):
+        yield "The judgements name no prompts, so each was taken to be independent of all others."
+    for what, values in (
+        ("criteria", {one.criterion for one in judgements}),
+        ("sources", {one.source for one in judgements}),
+    ):
+        if len(values) > 1:
+            yield f"Judgements of several {what} are pooled: {', '.join(sorted(map(repr, values)))}."

@@ -1,0 +1,254 @@
+"""Repeated measurements: how far they spread, and whether two lanes differ by more than the noise.
+
+docs/methodology.md has the formulas and their sources.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chatlab.compare.statistics.intervals import (
+    FEWEST,
+    LEVEL,
+    Interval,
+    bootstrap_p,
+    holm,
+    percentile_interval,
+    unanimous_interval,
+    unanimous_p,
+)
+
+Array = NDArray[np.float64]
+Unit: TypeAlias = Literal["prompts", "repeats"]
+
+SAMPLES = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One value of one lane for one prompt; a repeat is another with the same lane and item."""
+
+    lane: str
+    item: str
+    value: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise ValueError(f"a measurement is a finite number, not {self.value}: leave unknown ones out")
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What was measured. unit: as people read it, "s", "tokens", "". lower, higher: what a lane with lower or
+    higher values is called next to another: "faster" and "slower". centre: the mean suits scores of a few
+    values, whose median says nothing. range: of a mean, the least and the greatest value there can be; None
+    if there are none."""
+
+    name: str
+    unit: str
+    lower: str = "lower"
+    higher: str = "higher"
+    centre: Literal["median", "mean"] = "median"
+    range: tuple[float, float] | None = None
+
+    def text(self, value: float) -> str:
+        return f"{value:.3g} {self.unit}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One lane's values. low_quartile, high_quartile, p95: of all of them. centre: over the prompts, of each
+    prompt's own centre over its repeats, so that every prompt counts once; interval: of this."""
+
+    lane: str
+    values: int
+    items: int
+    low_quartile: float
+    centre: float
+    high_quartile: float
+    p95: float
+    interval: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two lanes of one measure, on the prompts both have.
+
+    difference: a - b, the centre over prompts of each prompt's difference. unit: what was resampled; with
+    "repeats" it is said of these prompts only. units: how many of them, for each lane and prompt.
+    reason: why they are not distinguishable, "" if they are.
+    """
+
+    measure: Measure
+    a: str
+    b: str
+    difference: float | None
+    interval: Interval | None
+    p: float | None
+    p_holm: float | None
+    unit: Unit
+    units: int
+    reason: str
+
+    @property
+    def distinguishable(self) -> bool:
+        return not self.reason
+
+    def __str__(self) -> str:
+        if self.reason or self.difference is None or self.interval is None:
+            return f"{self.a} and {self.b} are not distinguishable: {self.reason}"
+        word = self.measure.lower if self.difference < 0 else self.measure.higher
+        low, high = sorted((abs(self.interval.low), abs(self.interval.high)))
+        text = self.measure.text
+        return (
+            f"{self.a} is {word} than {self.b} by {text(abs(self.difference))} "
+            f"(95 % interval {text(low)} to {text(high)}; {self.units} {self.unit})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """lanes: by name. differences: every two lanes; `p_holm` is corrected for all of them."""
+
+    measure: Measure
+    lanes: tuple[Summary, ...]
+    differences: tuple[Difference, ...]
+    seed: int
+    samples: int = SAMPLES
+
+
+def spread(measurements: Iterable[Measurement], measure: Measure, *, seed: int = 0) -> Spread:
+    """Describe every lane and compare every two."""
+    grouped: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for one in measurements:
+        grouped[one.lane][one.item].append(one.value)
+    lanes = {
+        lane: {item: np.array(values) for item, values in sorted(items.items())}
+        for lane, items in sorted(grouped.items())
+    }
+    rng = np.random.default_rng(seed)
+    summaries = tuple(_summary(lane, items, measure, rng) for lane, items in lanes.items())
+    found = [_difference(measure, a, b, lanes[a], lanes[b], rng) for a, b in combinations(lanes, 2)]
+    return Spread(measure, summaries, _corrected(found), seed)
+
+
+def _summary(lane: str, items: Mapping[str, Array], measure: Measure, rng: np.random.Generator) -> Summary:
+    every = np.concatenate(list(items.values()))
+    centre, draws, _, units = _bootstrap(items.values(), None, measure, rng)
+    interval = None
+    if draws is not None:
+        seen = _unanimous(draws, measure)
+        interval = unanimous_interval(centre, units, *seen) if seen else percentile_interval(draws, units)
+    low, high, p95 = np.quantile(every, [0.25, 0.75, 0.95])
+    return Summary(
+        lane=lane,
+        values=len(every),
+        items=len(items),
+        low_quartile=float(low),
+        centre=centre,
+        high_quartile=float(high),
+        p95=float(p95),
+        interval=interval,
+    )
+
+
+def _difference(
+    measure: Measure,
+    a: str,
+    b: str,
+    of_a: Mapping[str, Array],
+    of_b: Mapping[str, Array],
+    rng: np.random.Generator,
+) -> Difference:
+    """Two lanes before the correction for many comparisons."""
+    shared = [item for item in of_a if item in of_b]
+    if not shared:
+        return Difference(measure, a, b, None, None, None, None, "prompts", 0, "they share no prompt")
+    difference, draws, unit, units = _bootstrap(
+        [of_a[item] for item in shared], [of_b[item] for item in shared], measure, rng
+    )
+    if draws is None:
+        reason = (
+            f"{len(shared)} shared prompts are too few, and so are {units} repeats: either needs {FEWEST}"
+        )
+        return Difference(measure, a, b, difference, None, None, None, unit, units, reason)
+    if seen := _unanimous(draws, measure):
+        reach = seen[1] - seen[0]
+        interval = unanimous_interval(difference, units, -reach, reach)
+        p = unanimous_p(difference, units, reach)
+    else:
+        interval, p = percentile_interval(draws, units), bootstrap_p(draws, units)
+    reason = "the interval of their difference covers zero" if interval.covers(0) else ""
+    return Difference(measure, a, b, difference, interval, p, None, unit, units, reason)
+
+
+def _unanimous(draws: Array, measure: Measure) -> tuple[float, float] | None:
+    """The measure's range, if it has one and all units said the same: resampling then sees no variation."""
+    return measure.range if float(np.ptp(draws)) < 1e-12 else None
+
+
+def _corrected(found: Sequence[Difference]) -> tuple[Difference, ...]:
+    """The same with Holm's correction; an interval that excludes zero must also outlast it."""
+    adjusted = holm([1.0 if one.p is None else one.p for one in found])
+    done = []
+    for one, p_holm in zip(found, adjusted, strict=True):
+        reason = one.reason
+        if not reason and p_holm >= 1 - LEVEL:
+            reason = f"the difference does not outlast Holm's correction for {len(found)} comparisons"
+        done.append(replace(one, p_holm=None if one.p is None else p_holm, reason=reason))
+    return tuple(done)
+
+
+def _bootstrap(
+    of_a: Iterable[Array], of_b: Iterable[Array] | None, measure: Measure, rng: np.random.Generator
+) -> tuple[float, Array | None, Unit, int]:
+    """The centre over prompts of a lane's values, or of their differences from another's.
+
+    of_a, of_b: the repeats of each prompt. Also draws of it, what was resampled and how many: the prompts if
+    they are enough, else the repeats of each prompt; with too few of both, nothing.
+    """
+    a = list(of_a)
+    b = None if of_b is None else list(of_b)
+    by_prompt = np.array([_centre(repeats, measure) for repeats in a])
+    if b is not None:
+        by_prompt -= [_centre(repeats, measure) for repeats in b]
+    estimate = float(_centre(by_prompt, measure))
+    if len(by_prompt) >= FEWEST:
+        return estimate, _resampled(by_prompt, measure, rng), "prompts", len(by_prompt)
+    fewest = min(map(len, [*a, *(b or ())]))
+    if fewest < FEWEST:
+        return estimate, None, "repeats", fewest
+    drawn = np.array([_resampled(repeats, measure, rng) for repeats in a])
+    if b is not None:
+        drawn -= [_resampled(repeats, measure, rng) for repeats in b]
+    return estimate, _centre(drawn, measure), "repeats", fewest
+
+
+def _centre(values: Array, measure: Measure) -> Array:
+    """The median or mean over the first axis."""
+    found = np.median(values, axis=0) if measure.centre == "median" else np.mean(values, axis=0)
+    return np.asarray(found)
+
+
+def _resampled(values: Array, measure: Measure, rng: np.random.Generator) -> Array:
+    """The centres of bootstrap samples of some values.
+
+    A sample's median needs only its middle values, and those of uniform numbers are beta distributed (David
+    and Nagaraja 2003): drawing these alone gives the same distribution as drawing all.
+    """
+    n = len(values)
+    if measure.centre == "mean":
+        return _centre(values[rng.integers(n, size=(n, SAMPLES))], measure)
+    middle = (n + 1) // 2
+    lower = rng.beta(middle, n + 1 - middle, SAMPLES)
+    upper = lower if n % 2 else lower + (1 - lower) * rng.beta(1, n - middle, SAMPLES)
+    at = np.minimum(np.array([lower, upper]) * n, n - 1).astype(int)
+    return np.asarray(np.sort(values)[at].mean(axis=0))

@@ -1,0 +1,150 @@
+"""Whether backends can be used: what can be said without asking anybody, and what a probe of each finds."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Literal, TypeAlias
+
+from chatlab.backend import Backend, CallContext, Probe, current_call
+from chatlab.config.registry import Entry, backend_class, kinds
+from chatlab.errors import BackendError, ChatlabError, ConfigError
+
+State: TypeAlias = Literal["ready", "not ready", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class BackendReport:
+    """What is known of one backend.
+
+    state: "ready", "not ready" (something is to be done here first: `reason`), or "failed" (a probe found
+        that it would not answer: `reason`).
+    probe: what the probe found; None if there was none.
+    seconds: how long the probe took, sign-in included; loading the SDK is not its time.
+    """
+
+    name: str
+    kind: str
+    state: State
+    reason: str | None = None
+    probe: Probe | None = None
+    seconds: float | None = None
+
+
+async def check(
+    entries: Iterable[Entry], *, probe: bool = False, longest: float = 30.0
+) -> list[BackendReport]:
+    """A report for each entry, in their order. Probes run at once, each for at most `longest` seconds.
+
+    It raises nothing that a backend raises: that is what it reports.
+    """
+    entries = list(entries)
+    if probe:  # before any clock runs: loading SDKs takes seconds, in which no reply can be read
+        await asyncio.gather(*(_loaded(entry) for entry in entries if entry.not_ready is None))
+    return list(await asyncio.gather(*(_check(entry, probe, longest) for entry in entries)))
+
+
+async def _loaded(entry: Entry) -> None:
+    """Makes the backend; what is wrong with it is said when it is asked for again."""
+    with suppress(Exception):
+        await asyncio.to_thread(entry.backend)
+
+
+async def _check(entry: Entry, probe: bool, longest: float) -> BackendReport:
+    kind, reason = entry.config.kind, entry.not_ready
+    if reason is not None:
+        return BackendReport(entry.name, kind, "not ready", reason)
+    if not probe:
+        return BackendReport(entry.name, kind, "ready")
+    began = perf_counter()
+    found: Probe | None = None
+    state: State = "failed"
+    try:
+        async with asyncio.timeout(longest):
+            found = await _probe(entry)
+    except TimeoutError:
+        reason = f"no reply within {longest:g} s"
+    except BackendError as exc:
+        entry.failed(exc)
+        exc.backend = None  # the report says it
+        reason = str(exc)
+    except ChatlabError as exc:
+        state, reason = "not ready", str(exc)
+    except Exception as exc:  # noqa: BLE001 - a plugin's mistake is a finding like any other
+        reason = f"unexpected {type(exc).__name__} in the backend"
+    else:
+        reason = _shortcoming(found)
+        state = "ready" if reason is None else "failed"
+    return BackendReport(entry.name, kind, state, reason, found, perf_counter() - began)
+
+
+async def _probe(entry: Entry) -> Probe:
+    ctx = CallContext(connect_timeout=entry.config.timeouts.connect)
+    current_call.set(ctx)
+    backend = await asyncio.to_thread(entry.backend)
+    return await backend.probe(ctx)
+
+
+def _shortcoming(probe: Probe) -> str | None:
+    if probe.reachable is False:
+        return probe.detail or "it cannot be reached"
+    if probe.model_known is False:
+        return probe.detail or "the upstream does not know the model"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class KindReport:
+    """One kind of backend.
+
+    installed: its SDK is there. install: what pip is to install, if it is not. address: the form of its
+    addresses, None if it has none. problem: why the kind itself cannot be used, None if it can.
+    """
+
+    kind: str
+    description: str
+    installed: bool
+    install: str | None
+    address: str | None
+    problem: str | None = None
+
+
+def kind_reports() -> list[KindReport]:
+    """Every kind there is, built-in ones first. Imports no SDK."""
+    return [_kind_report(kind) for kind in kinds()]
+
+
+def _kind_report(kind: str) -> KindReport:
+    try:
+        cls = backend_class(kind)
+    except ConfigError as exc:  # one broken plugin must not hide the others
+        return KindReport(kind, "", False, None, None, str(exc).removeprefix(f"kind {kind!r}: "))
+    missing = [module for module in cls.modules if not installed(module)]
+    return KindReport(
+        kind,
+        _description(kind, cls),
+        not missing,
+        (f"chatlab[{cls.extra}]" if cls.extra else " ".join(missing)) if missing else None,
+        f"{kind}:{cls.address_field.upper()}" if cls.address_field else f"{kind}:",
+    )
+
+
+def installed(module: str) -> bool:
+    """Whether a module can be imported; it is not."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _description(kind: str, cls: type[Backend]) -> str:
+    """The first sentence of the file's docstring (a kind is one file), else of the class's."""
+    text = " ".join((sys.modules[cls.__module__].__doc__ or cls.__doc__ or "").split())
+    first, stop, _ = text.removeprefix(f"{kind}: ").partition(". ")
+    sentence = first + stop.strip()
+    return sentence[:1].upper() + sentence[1:]

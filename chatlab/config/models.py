@@ -1,0 +1,263 @@
+"""The configuration's models: what a YAML file may say. `chatlab.config.load` reads one.
+
+Every field's description is the text of `docs/configuration.md` and of the JSON Schema.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+)
+
+from chatlab.paths import ConfigPath, from_base
+from chatlab.secret import SecretRef
+
+
+class Model(BaseModel):
+    """Base: unknown keys are errors, values cannot be changed, errors never repeat what was written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class Prices(Model):
+    """Prices a million tokens, in any one currency. Usage times these is the cost shown."""
+
+    input: float = Field(ge=0, description="Price of a million input tokens.")
+    output: float = Field(ge=0, description="Price of a million output tokens.")
+    cached: float | None = Field(
+        None, ge=0, description="Price of a million cached input tokens; the input price if not given."
+    )
+
+
+class Timeouts(Model):
+    """Seconds. Each is an error of its own kind; see docs/timing.md."""
+
+    connect: float = Field(10, gt=0, description="To open the connection.")
+    first_token: float = Field(180, gt=0, description="From the call to the first delta.")
+    idle: float = Field(60, gt=0, description="Between two events after the first delta.")
+    total: float = Field(900, gt=0, description="For the whole turn, retries included.")
+
+
+class BackendConfig(Model):
+    """One entry under `backends`: these fields, and beside them the options of its kind."""
+
+    kind: str = Field(description="Which kind of backend: a built-in one or one of an installed plugin.")
+    label: str | None = Field(None, description="Name shown to people; the entry's key if not given.")
+    description: str | None = Field(None, description="One sentence for the selector.")
+    system: str | None = Field(None, description="System prompt of this backend, instead of the common one.")
+    parameters: Mapping[str, Any] = Field(
+        default_factory=dict, description="Sampling parameters sent unless the person chooses others."
+    )
+    prices: Prices | None = Field(None, description="Turns usage into cost.")
+    timeouts: Timeouts = Field(default_factory=Timeouts, description="The four timeouts of a turn.")
+    retries: int = Field(
+        2,
+        ge=0,
+        le=10,
+        description="Attempts after the first, only before any output: 429, 502, 503, no connection.",
+    )
+    options: SerializeAsAny[BaseModel] = Field(
+        exclude=True, description="The kind's own options, validated by the kind. Written beside the others."
+    )
+
+
+class Example(Model):
+    """An example message offered on the empty page."""
+
+    text: str = Field(description="The message.")
+    files: tuple[ConfigPath, ...] = Field((), description="Attachments, relative to the configuration file.")
+    label: str | None = Field(None, description="Shown instead of the text.")
+
+
+class Preset(Model):
+    """A named set of parameters, offered on the page."""
+
+    parameters: Mapping[str, Any] = Field(description="Values by parameter name.")
+    system: str | None = Field(None, description="A system prompt that goes with it.")
+
+
+_HOST = re.compile(r"(\*\.)?[A-Za-z0-9.-]+(:\d+)?")
+
+
+class Ui(Model):
+    """The chat page. Names follow `gr.ChatInterface` and `gr.Chatbot`."""
+
+    title: str = Field("chatlab", description="Heading and tab title.")
+    description: str | None = Field(None, description="Markdown under the heading.")
+    examples: tuple[Example, ...] = Field((), description="Offered while the conversation is empty.")
+    theme: Literal["default", "soft", "monochrome", "glass", "ocean", "citrus", "origin"] = Field(
+        "default", description="A Gradio theme."
+    )
+    placeholder: str | None = Field(None, description="Text in the empty message box.")
+    welcome: str | None = Field(None, description="Markdown shown in the empty conversation.")
+    avatars: tuple[ConfigPath | None, ConfigPath | None] | None = Field(
+        None, description="Pictures of the person and of the backend, relative to the configuration file."
+    )
+    height: int | str | None = Field(None, description="Height of the conversation: pixels or a CSS length.")
+    editable: bool = Field(True, description="Sent messages can be edited, which answers them anew.")
+    flagging: Literal["never", "manual"] = Field("never", description="Like and dislike buttons on answers.")
+    flagging_options: tuple[str, ...] = Field(
+        ("Like", "Dislike"), description="What may be said of an answer."
+    )
+    flagging_dir: ConfigPath = Field(
+        Path(".gradio/flagged"),
+        description="Where flags are written, as CSV. The default is in the folder chatlab was started in.",
+    )
+    labels: Mapping[Literal["submit", "stop", "backend", "system", "parameters", "preset"], str] = Field(
+        default_factory=dict, description="Other words for the page's labels and buttons."
+    )
+    footer: str | None = Field(None, description="Markdown under the conversation.")
+    presets: Mapping[str, Preset] = Field(default_factory=dict, description="Named parameter sets.")
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="Foreign hosts that images in answers may load from, and links may lead to."
+    )
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        if any(_HOST.fullmatch(host) is None for host in hosts):
+            raise ValueError("hosts are names, such as example.org, example.org:8080 or *.example.org")
+        return hosts
+
+    window: int = Field(
+        30,
+        ge=2,
+        le=500,
+        description="Messages painted; the backend gets the whole conversation all the same.",
+    )
+    max_file_mb: float = Field(20, gt=0, description="Largest upload, in megabytes.")
+
+
+class Server(Model):
+    """How the page is served."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(7860, ge=0, le=65535, description="Port; 0 takes a free one.")
+    concurrency: int = Field(200, ge=1, description="Turns that may run at once.")
+    queue_size: int | None = Field(None, ge=1, description="Turns that may wait; unlimited if not given.")
+    root_path: str | None = Field(None, description="Prefix behind a reverse proxy, such as /chat.")
+
+
+_PASSWORD = re.compile(r"://[^/@]*:[^/@]+@|[?&](?:ssl)?password=", re.I)
+
+
+def _database_url(url: str | SecretRef, info: ValidationInfo) -> str | SecretRef:
+    if isinstance(url, SecretRef):
+        return url
+    scheme, colon, rest = url.partition(":")
+    if scheme == "sqlite" and colon:
+        path = rest.removeprefix("///")
+        if path in ("", ":memory:"):
+            raise ValueError("names no file: write sqlite:PATH, such as sqlite:.chatlab/chatlab.db")
+        return f"sqlite:{from_base(Path(path), info)}"
+    if scheme not in ("postgresql", "postgres") or not rest.startswith("//"):
+        raise ValueError("should be sqlite:PATH or a postgresql:// URL")
+    if _PASSWORD.search(url):
+        raise ValueError("a secret is given by reference, {env: NAME} or {file: PATH}, never literally")
+    return url
+
+
+def _files_place(place: str | SecretRef, info: ValidationInfo) -> str | SecretRef:
+    if isinstance(place, SecretRef) or "://" in place:
+        return place
+    if not place:
+        raise ValueError("should not be empty")
+    return str(from_base(Path(place), info))
+
+
+class Storage(Model):
+    """Where conversations and comparison sessions are kept. `storage: none` keeps nothing."""
+
+    model_config = ConfigDict(revalidate_instances="always")  # so that a default's paths get their folder
+
+    url: Annotated[str | SecretRef, AfterValidator(_database_url)] = Field(
+        "sqlite:.chatlab/chatlab.db",
+        validate_default=True,
+        description="`sqlite:PATH`, relative to the configuration file, or a `postgresql://` URL (extra "
+        "`postgres`), which is given as {env: NAME} or {file: PATH} if it has a password.",
+    )
+    files: Annotated[str | SecretRef, AfterValidator(_files_place)] = Field(
+        ".chatlab/files",
+        validate_default=True,
+        description="Where attachments are kept: a folder, relative to the configuration file, or a URL that "
+        "fsspec knows, such as `s3://bucket/path` or `abfs://container/path`.",
+    )
+    keep_days: int | None = Field(
+        None, ge=1, description="Conversations not written to for so many days are removed, unless pinned."
+    )
+    sharing: bool = Field(False, description="People may make read-only links to their conversations.")
+
+
+def _or_none(value: Any) -> Any:
+    return None if value == "none" else value
+
+
+class CompareLane(Model):
+    """A lane that a comparison begins with."""
+
+    backend: str = Field(description="A backend's name or an address.")
+    label: str | None = Field(None, description="Name shown to people; the backend's if not given.")
+    parameters: Mapping[str, Any] = Field(
+        default_factory=dict, description="Over those of the backend's entry."
+    )
+    system: str | None = Field(None, description="System prompt of this lane.")
+
+
+class Compare(Model):
+    """The comparison page and `chatlab compare`: what they begin with."""
+
+    lanes: tuple[str | CompareLane, ...] = Field(
+        (), max_length=8, description="Lanes a session begins with: backends by name, or with settings."
+    )
+    mode: Literal["own", "shared"] = Field(
+        "own",
+        description="own: each lane continues with its own answers. shared: all continue from the answer "
+        "that was picked.",
+    )
+    blind: bool = Field(False, description="Names are hidden until the vote.")
+    reveal: Literal["as they come", "together", "paced"] = Field(
+        "together",
+        description="How blind answers appear: as they come, all at once, or all at the slowest one's pace, "
+        "so that speed does not tell.",
+    )
+    criteria: tuple[str, ...] = Field(
+        ("overall",), min_length=1, description="What is voted on, such as correct, helpful, tone."
+    )
+    reasons: tuple[str, ...] = Field(
+        ("more correct", "more complete", "clearer", "shorter", "better style"),
+        description="Reasons a voter can tick.",
+    )
+    repeats: int = Field(1, ge=1, le=20, description="How often each prompt is asked a lane.")
+
+
+class Config(Model):
+    """A whole configuration file."""
+
+    version: Literal[1] = Field(1, description="Version of this format.")
+    backends: Mapping[str, BackendConfig] = Field(min_length=1, description="The chat backends, by name.")
+    default: str | None = Field(
+        None, description="Backend chosen at first; the first ready one if not given."
+    )
+    system: str | None = Field(None, description="System prompt of every backend that has none of its own.")
+    ui: Ui = Field(default_factory=Ui, description="The chat page.")
+    server: Server = Field(default_factory=Server, description="How the page is served.")
+    storage: Annotated[
+        Storage | None, BeforeValidator(_or_none, json_schema_input_type=Storage | Literal["none"] | None)
+    ] = Field(
+        default_factory=Storage,
+        validate_default=True,  # its paths too start at the configuration file
+        description="Where conversations are kept; `none` keeps nothing.",
+    )
+    compare: Compare = Field(default_factory=Compare, description="What a comparison begins with.")

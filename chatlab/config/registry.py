@@ -1,0 +1,202 @@
+"""Kinds of backends and the backends of a configuration: found by import string, made when first used."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from chatlab.backend import Backend, Capabilities
+from chatlab.config.models import BackendConfig
+from chatlab.config.problems import written
+from chatlab.errors import PLACED, BackendError, ConfigError, MissingExtra, NotReady, did_you_mean
+from chatlab.paths import PACKAGE
+
+ENTRY_POINT_GROUP = "chatlab.backends"
+
+
+def built_in() -> dict[str, str]:
+    """chatlab's own kinds and where their classes are ("module:attribute")."""
+    import backends
+
+    _same_origin(Path(backends.__file__ or ""))
+    return dict(backends.KINDS)
+
+
+def kinds() -> dict[str, str]:
+    """Every known kind and where its class is. A plugin cannot take the name of a built-in kind."""
+    found = built_in()
+    for name, place in _plugins(tuple(sys.path)):
+        found.setdefault(name, place)
+    return found
+
+
+@cache
+def _plugins(_: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The kinds of installed distributions. Looked for once a search path: every distribution is opened."""
+    return [(point.name, point.value) for point in entry_points(group=ENTRY_POINT_GROUP)]
+
+
+def backend_class(kind: str) -> type[Backend]:
+    """The class of a kind; its SDK is not imported. Raises ConfigError for an unknown kind."""
+    known = kinds()
+    if kind not in known:
+        close = did_you_mean(kind, known)
+        raise ConfigError([f"unknown kind {kind!r}{close or ':'} the kinds are {', '.join(sorted(known))}"])
+    module, _, attribute = known[kind].partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except Exception as exc:  # a plugin may fail in any way; the others still work
+        raise ConfigError([f"kind {kind!r}: {known[kind]} cannot be imported: {exc}"]) from exc
+    if not (isinstance(found, type) and issubclass(found, Backend)):
+        raise ConfigError([f"kind {kind!r}: {known[kind]} is not a chatlab Backend"])
+    return found
+
+
+def _same_origin(backends_file: Path) -> None:
+    """`backends` is a common name: say so when another package of that name is found first."""
+    here = PACKAGE.parent
+    there = backends_file.resolve().parent.parent
+    if here != there:
+        raise ConfigError(
+            [
+                f"another package named 'backends' ({backends_file}) hides chatlab's own: "
+                "remove it from the path or start from another folder"
+            ]
+        )
+
+
+class Entry:
+    """One configured backend: its settings, whether it is ready, and the instance, made when first needed."""
+
+    def __init__(
+        self, name: str, config: BackendConfig, cls: type[Backend], *, system: str | None = None
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.cls = cls
+        self._common_system = system
+        self._instance: Backend | None = None
+        self._making = threading.Lock()
+
+    @property
+    def label(self) -> str:
+        """What people read."""
+        return self.config.label or self.name
+
+    @property
+    def system(self) -> str | None:
+        """The system prompt of this backend: its own, or the configuration's."""
+        return self.config.system if self.config.system is not None else self._common_system
+
+    @property
+    def made(self) -> bool:
+        """Whether the instance exists already, so that `backend()` costs nothing."""
+        return self._instance is not None
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it takes; asks neither SDK nor network."""
+        return self.cls.capabilities(self.config.options)
+
+    @property
+    def not_ready(self) -> str | None:
+        """What to do before it can be used, or None. Looked at anew each time: variables may be set later."""
+        return self.cls.not_ready(self.config.options)
+
+    def failed(self, error: BackendError) -> None:
+        """Fills in whose failure this is and, where the URL may be what is wrong, which one was called."""
+        error.backend = self.name
+        if isinstance(error, PLACED):
+            with suppress(Exception):  # a plugin's mistake in naming its place must not hide the failure
+                error.where = self.cls.target(self.config.options).endpoint
+
+    def backend(self) -> Backend:
+        """The instance. Raises NotReady or MissingExtra with what to do about it."""
+        with self._making:  # made in worker threads, since importing an SDK can take seconds
+            if self._instance is None:
+                reason = self.not_ready
+                if reason is not None:
+                    raise NotReady(f"{self.name} is not ready: {reason}")
+                try:
+                    self._instance = self.cls(self.config.options)
+                except ModuleNotFoundError as exc:
+                    raise MissingExtra(self.config.kind, self.cls.extra, exc.name or "its SDK") from exc
+            return self._instance
+
+    async def aclose(self) -> None:
+        """Closes the instance, if one was made."""
+        if self._instance is not None:
+            instance, self._instance = self._instance, None
+            await instance.aclose()
+
+
+def from_address(address: str) -> Entry:
+    """A backend from `kind:rest` alone, such as `openai:gpt-5-mini`. Raises ConfigError."""
+    kind, colon, rest = address.partition(":")
+    if not colon:
+        raise ConfigError(
+            [f"{address!r} is neither a configured backend nor an address such as openai:gpt-5-mini"]
+        )
+    cls = backend_class(kind)
+    values = {}
+    if rest:
+        if cls.address_field is None:
+            raise ConfigError([f"{address!r}: the kind {kind} takes nothing after the colon"])
+        values[cls.address_field] = rest
+    try:
+        options = cls.Options.model_validate(values)
+    except ValidationError as exc:
+        problems = []
+        for error in exc.errors():
+            # A field that was not written is checked too; its name would tell nothing.
+            where = "".join(f"{step}: " for step in written(error, values))
+            said = "is missing" if error["type"] == "missing" else error["msg"].removeprefix("Value error, ")
+            problems.append(f"{address!r}: {where}{said}")
+        raise ConfigError(problems) from None
+    return Entry(address, BackendConfig(kind=kind, options=options), cls)
+
+
+class Backends(Mapping[str, Entry]):
+    """The backends of a configuration by name; an address works wherever a name does."""
+
+    def __init__(self, configs: Mapping[str, BackendConfig], *, system: str | None = None) -> None:
+        self._entries = {
+            name: Entry(name, config, backend_class(config.kind), system=system)
+            for name, config in configs.items()
+        }
+        self._by_address: dict[str, Entry] = {}
+
+    def __getitem__(self, name: str) -> Entry:
+        if name in self._entries:
+            return self._entries[name]
+        if name not in self._by_address:
+            try:
+                self._by_address[name] = from_address(name)
+            except ConfigError as exc:
+                if ":" in name:  # an address; a configured name has no colon in it
+                    raise
+                have = ", ".join(self._entries) or "none"
+                raise ConfigError([f"{problem} (configured: {have})" for problem in exc.problems]) from None
+        return self._by_address[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    async def aclose(self) -> None:
+        """Closes every backend that was made."""
+        await asyncio.gather(*(e.aclose() for e in (*self._entries.values(), *self._by_address.values())))

@@ -1,0 +1,373 @@
+"""Saving what runs: the message before its backend is called, the answer as it grows, and its end.
+
+One task writes for all running turns together, and there is none while nothing runs. A database that does
+not answer holds nobody up: what should have been written waits in memory, newest state only, and is written
+when the database is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from time import monotonic
+from typing import Any, assert_never
+
+from chatlab.messages import FilePart, Message, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from chatlab.secret import scrub, scrubbed_traceback
+from chatlab.store import NotStored, Store, StoredTurn, Unreachable, now
+from chatlab.turns.turn import Turn
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 200  # turns in one transaction, when many have waited
+_REMEMBERED = 1_000  # turns that were given up, of which it can still be said why
+
+_LAST = 10.0  # seconds in which a server that stops ends its turns, and again in which it saves them
+
+_LATER = "this answer is not saved: the database does not answer; it will be saved when it does"
+
+
+def stored(
+    turn_id: str,
+    owner: str,
+    conversation: str,
+    parent: str | None,
+    user: Message,
+    turn: Turn,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    system: str | None = None,
+    created: datetime | None = None,
+    error: str | None = None,
+    asked_by: str | None = None,
+    copied_from: str | None = None,
+) -> StoredTurn:
+    """A turn as it is now, to be stored; it need not have begun. parameters and system: as asked for."""
+    begun = StoredTurn(
+        turn_id,
+        owner,
+        conversation,
+        parent,
+        created or now(),
+        user,
+        turn.entry.name,
+        turn.entry.config.kind,
+        turn.entry.label,
+        parameters=dict(parameters or {}),
+        system=system,
+        asked_by=asked_by,
+        copied_from=copied_from,
+    )
+    return as_it_is(begun, turn, error)
+
+
+def as_it_is(begun: StoredTurn, turn: Turn, error: str | None = None) -> StoredTurn:
+    """What was asked, with what came of it so far. Costs the same however long the conversation is.
+
+    Notices that `begun` has already, from whoever shows the turn, stay before the turn's own.
+    """
+    answer = turn.answer
+    if error is None and turn.error is not None:
+        error = scrub(turn.error.sentence)
+    return replace(
+        begun,
+        sent=None if turn.request is None else dict(turn.request.parameters),
+        status=turn.outcome,
+        answer=answer.parts,
+        notices=tuple(dict.fromkeys((*begun.notices, *answer.notices))),
+        citations=tuple(answer.citations),
+        traces=tuple(answer.traces),
+        finish=answer.finish,
+        timing=turn.timing,
+        tool_seconds=dict(turn.tool_seconds),
+        cost=turn.cost,
+        error=error,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NewConversation:
+    """A conversation that begins with the turn it is given with. Its id is the turn's `conversation`."""
+
+    title: str = ""
+    comparison: str | None = None
+
+
+@dataclass(slots=True)
+class _Running:
+    begun: StoredTurn
+    turn: Turn
+    seen: StoredTurn  # as it was when last looked at
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """The newest state of a turn that is still to be written, and since when it waits (once it has ended)."""
+
+    turn: StoredTurn
+    since: float
+
+    @property
+    def size(self) -> int:
+        """About how many characters it keeps in memory."""
+        return 2_000 + sum(map(_length, (*self.turn.user.parts, *self.turn.answer)))
+
+
+class Saving:
+    """Saves the turns of one app. With no store it does nothing, so that nobody needs to ask.
+
+        begun = stored(new_id(), owner, conversation, parent, user, turn)
+        await saving.begin(begun, turn)
+        async with turn: ...
+        saving.end(begun, turn, error)
+        await saving.written(begun.id)
+        what_the_page_says = saving.unsaved(begun.id)
+
+    every: seconds between two checkpoints. answers_within: seconds after which a write is given up that the
+    store itself does not end.
+    patience: seconds that a person waits for the database, before and after an answer.
+    keeps_for: seconds that an answer which cannot be written is kept; most: characters kept of all of them.
+    """
+
+    def __init__(
+        self,
+        store: Store | None,
+        *,
+        every: float = 0.8,
+        answers_within: float = 20,
+        patience: float = 2,
+        keeps_for: float = 600,
+        most: int = 64_000_000,
+    ) -> None:
+        self._store = store
+        self._every = every
+        self._answers_within = answers_within
+        self._patience = patience
+        self._keeps_for = keeps_for
+        self._most = most
+        self._running: dict[str, _Running] = {}
+        self._waiting: dict[str, _Waiting] = {}
+        self._new: dict[str, NewConversation] = {}
+        self._refused: dict[str, str] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+        self._round = asyncio.Event()  # set when the write that goes on or comes next is over
+        self._writing_since: float | None = None
+        self._away_since: float | None = None
+        self._failures = 0
+        self._retry_at = 0.0
+        self._closed = False
+
+    async def begin(self, begun: StoredTurn, turn: Turn, new: NewConversation | None = None) -> None:
+        """Commits a person's message, and follows its turn from now on. To be called before it is entered.
+
+        new: the conversation is made first. Returns when all is committed or the database does not answer,
+        which is no failure of the turn: see `unsaved`.
+        """
+        if self._store is None or self._closed:
+            return
+        if new is not None:
+            self._new[begun.conversation] = new
+        self._running[begun.id] = _Running(begun, turn, begun)
+        self._put(begun)
+        try:
+            await self.written(begun.id)
+        except asyncio.CancelledError:
+            self.end(begun, turn)
+            raise
+
+    def end(self, begun: StoredTurn, turn: Turn, error: str | None = None) -> StoredTurn:
+        """The turn as it ended, which is written at once. One that is not over, or never began, is stopped.
+
+        error: the sentence the person read, if it is not the turn's own.
+        """
+        ended = as_it_is(begun, turn, error)
+        if ended.status == "running":
+            ended = replace(ended, status="stopped")
+        if self._store is not None and not self._closed:
+            self._running.pop(begun.id, None)
+            self._refused.pop(begun.id, None)  # what was refused before may be taken now
+            self._put(ended)
+        return ended
+
+    async def stop(self, owner: str, conversation: str) -> None:
+        """Ends the turns of a conversation that run here, whoever shows them, and their upstreams."""
+        where = (owner, conversation)
+        running = [
+            one for one in self._running.values() if (one.begun.owner, one.begun.conversation) == where
+        ]
+        await asyncio.gather(*(one.turn.aclose() for one in running))
+
+    async def written(self, turn_id: str) -> None:
+        """Waits until what is known of a turn is committed, or the database does not answer."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience):
+                while turn_id in self._waiting and self._away_since is None:
+                    await self._round.wait()
+
+    def unsaved(self, turn_id: str) -> str | None:
+        """Why a turn is not saved, as a sentence for the page; None if it is, as far as anybody knows."""
+        if turn_id in self._refused:
+            return self._refused[turn_id]
+        slow = self._writing_since is not None and monotonic() - self._writing_since > 0.9 * self._patience
+        away = slow or self._away_since is not None
+        return _LATER if away and (turn_id in self._waiting or turn_id in self._running) else None
+
+    async def aclose(self) -> None:
+        """Stops what runs, saves it as stopped, and writes what waits. What a database that does not answer
+        cannot take is lost, and logged. Afterwards nothing is saved any more."""
+        running = tuple(self._running.values())
+        if running:
+            await asyncio.wait([asyncio.ensure_future(one.turn.aclose()) for one in running], timeout=_LAST)
+        for one in running:
+            if one.begun.id in self._running:
+                self.end(one.begun, one.turn)
+        self._closed = True
+        if self._task is not None:
+            self._retry_at = 0.0
+            self._news.set()
+            await asyncio.wait([self._task], timeout=_LAST)
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        for item in tuple(self._waiting.values()):
+            self._refuse(item, "the database did not answer before the server stopped")
+
+    def _put(self, turn: StoredTurn) -> None:
+        before = self._waiting.get(turn.id)
+        kept = before is not None and before.turn.status != "running"
+        self._waiting[turn.id] = _Waiting(turn, before.since if before and kept else monotonic())
+        self._news.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work(), name="saving")
+
+    async def _work(self) -> None:
+        """Writes until nothing runs and nothing waits."""
+        checkpoint = monotonic() + self._every
+        while self._running or self._waiting:
+            moment = monotonic()
+            if moment >= checkpoint:
+                checkpoint = moment + self._every
+                self._look()
+            if self._waiting and moment >= self._retry_at:
+                await self._write()
+                if self._closed and self._away_since is not None:
+                    return
+            else:
+                until = checkpoint if self._running else self._retry_at
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(until - moment):
+                        await self._news.wait()
+            self._news.clear()
+
+    def _look(self) -> None:
+        """Takes up what changed since the last look."""
+        for one in tuple(self._running.values()):
+            state = as_it_is(one.begun, one.turn)
+            if state.status != "running":
+                # Whoever runs it says how it ended for the person; should that never come, this is known.
+                del self._running[state.id]
+            if state != one.seen and state.id not in self._refused:
+                one.seen = state
+                self._put(state)
+
+    async def _write(self) -> None:
+        """Writes what waits, oldest first, so that a turn comes after the one it follows."""
+        self._writing_since = monotonic()
+        try:
+            async with asyncio.timeout(self._answers_within):
+                await self._commit(tuple(itertools.islice(self._waiting.values(), _AT_ONCE)))
+        except (Unreachable, OSError) as exc:  # a TimeoutError is an OSError
+            self._away(exc)
+        else:
+            if self._away_since is not None:
+                log.warning("the database answers again after %.0f s", monotonic() - self._away_since)
+            self._away_since, self._failures, self._retry_at = None, 0, 0.0
+        finally:
+            self._writing_since = None
+            self._round.set()
+            self._round = asyncio.Event()
+
+    async def _commit(self, items: Sequence[_Waiting]) -> None:
+        """All in one transaction; one by one if the database refuses that, to find the one it refuses."""
+        assert self._store is not None
+        try:
+            for item in items:
+                await self._create(item.turn)
+            await self._store.save([item.turn for item in items])
+        except (Unreachable, OSError):
+            raise
+        except Exception as exc:  # noqa: BLE001 - one turn that cannot be saved must not keep others from it
+            if len(items) > 1:
+                for item in items:
+                    await self._commit([item])
+                return
+            log.error("turn %s is refused\n%s", items[0].turn.id, scrubbed_traceback(exc))
+            gone = isinstance(exc, NotStored)
+            self._refuse(items[0], "its conversation is gone" if gone else f"{type(exc).__name__}")
+        for item in items:
+            if self._waiting.get(item.turn.id) is item:  # else there is news of it already
+                del self._waiting[item.turn.id]
+
+    async def _create(self, turn: StoredTurn) -> None:
+        """Makes the conversation of a turn, if that is still to be done."""
+        assert self._store is not None
+        new = self._new.get(turn.conversation)
+        if new is None:
+            return
+        try:
+            await self._store.create(
+                turn.owner, title=new.title, comparison=new.comparison, id=turn.conversation
+            )
+        except (Unreachable, OSError):
+            raise
+        except Exception:  # noqa: BLE001 - it may be there: an answer that was lost on the way is no failure
+            await self._store.get(turn.owner, turn.conversation)
+        self._new.pop(turn.conversation, None)
+
+    def _away(self, exc: Exception) -> None:
+        """The database did not answer: it is asked again soon, then every few seconds."""
+        moment = monotonic()
+        if self._away_since is None:
+            self._away_since = moment
+            log.error("the database does not answer: %s", scrub(str(exc)) or type(exc).__name__)
+        self._retry_at = moment + min(5.0, 0.25 * 2**self._failures)
+        self._failures += 1
+        size = sum(item.size for item in self._waiting.values())
+        for item in tuple(self._waiting.values()):
+            if item.turn.status == "running":
+                continue
+            if moment - item.since > self._keeps_for:
+                self._refuse(item, "the database did not answer for too long")
+            elif size > self._most:
+                self._refuse(item, "the database did not answer, and too many answers wait for it")
+            else:
+                continue
+            size -= item.size
+
+    def _refuse(self, item: _Waiting, reason: str) -> None:
+        """Gives a turn up, and says so."""
+        turn = item.turn
+        log.error("turn %s of conversation %s is not saved: %s", turn.id, turn.conversation, reason)
+        if self._waiting.get(turn.id) is item:
+            del self._waiting[turn.id]
+        self._new.pop(turn.conversation, None)
+        self._refused[turn.id] = f"this answer is not saved: {reason}"
+        while len(self._refused) > _REMEMBERED:
+            del self._refused[next(iter(self._refused))]
+
+
+def _length(part: Part) -> int:
+    if isinstance(part, TextPart | ReasoningPart):
+        return len(part.text)
+    if isinstance(part, ToolCallPart):
+        return len(part.arguments)
+    if isinstance(part, ToolResultPart):
+        return len(part.content)
+    if isinstance(part, FilePart):
+        return len(part.data or b"")
+    assert_never(part)

@@ -1,0 +1,54 @@
+"""What a configuration's `storage` opens: the conversations and their attachments, together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from chatlab.config import models as config
+from chatlab.errors import StoreError
+from chatlab.secret import SecretRef
+from chatlab.store import Store
+from chatlab.store.files import Files
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """An open store, and the files that its messages name."""
+
+    store: Store
+    files: Files
+
+
+@asynccontextmanager
+async def open_storage(wanted: config.Storage | None) -> AsyncIterator[Storage | None]:
+    """The storage of a configuration, closed at the end; None for `storage: none`.
+
+    Raises StoreError, saying what to do, where the database or the files cannot be used.
+    """
+    if wanted is None:
+        yield None
+        return
+    # The paths of a configuration that was loaded are absolute; others start at the working folder.
+    files = Files(_resolved(wanted.files), Path())
+    try:
+        from chatlab.store.sql import open_store
+
+        store = await open_store(wanted.url, Path())
+        try:
+            yield Storage(store, files)
+        finally:
+            await store.aclose()
+    finally:
+        files.close()
+
+
+def _resolved(place: str | SecretRef) -> str:
+    if isinstance(place, str):
+        return place
+    try:
+        return place.resolve().get_secret_value()
+    except LookupError as exc:
+        raise StoreError(f"storage.files cannot be read: {exc}") from exc

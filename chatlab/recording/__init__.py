@@ -1,0 +1,1 @@
+"""Recordings of answers: the format, and when each piece arrived."""

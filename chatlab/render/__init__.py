@@ -1,0 +1,1 @@
+"""How answers and figures are shown to people, wherever they are shown."""

@@ -1,0 +1,133 @@
+"""What is stored, as JSONL, Markdown or one HTML file; and into the store from ours and others' files.
+
+docs/export-format.md describes the JSONL, which alone is complete and comes back without loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, assert_never
+
+from chatlab.render.markdown import document
+from chatlab.store import NotStored, Store, StoredComparison, StoredConversation, StoredTurn
+from chatlab.store.files import Files
+from chatlab.transfer import comparison_text as session_text
+from chatlab.transfer.comparisons import session_lines
+from chatlab.transfer.html import CSS, pieces, shared_html
+from chatlab.transfer.jsonl import FORMAT, VERSION, conversation_to_json, to_line, turn_lines
+from chatlab.transfer.markdown import conversation_markdown
+from chatlab.transfer.read import Imported, Problem, import_file
+
+__all__ = ["Format", "Imported", "Problem", "export", "import_file", "shared_html"]
+
+Format: TypeAlias = Literal["jsonl", "markdown", "html"]
+
+
+async def export(
+    store: Store,
+    files: Files,
+    owner: str,
+    conversation: str | None = None,
+    *,
+    comparison: str | None = None,
+    format: Format = "jsonl",
+    hidden: bool = True,
+) -> AsyncIterator[str]:
+    """One conversation or comparison session of an owner, or all chats and sessions, as text in pieces to be
+    written one after the other. At most one of them and one attachment are in memory. Raises NotStored.
+
+    hidden: whether the JSONL has blind sessions whose names are hidden still. What is to be read never has.
+    """
+    if conversation is not None:
+        chosen = _Chosen([await store.get(owner, conversation)], [])
+    elif comparison is not None:
+        chosen = _Chosen([], [await store.comparison(owner, comparison)])
+    else:
+        chosen = _Chosen(await _conversations(store, owner), await _comparisons(store, owner))
+    if format == "jsonl":
+        yield to_line({"format": FORMAT, "version": VERSION})
+        # Sessions come first: a chatlab that does not know them leaves them out, says so, and reads the rest.
+        for about in chosen.comparisons:
+            with suppress(NotStored):  # it was deleted meanwhile
+                async for line in session_lines(store, files, about, hidden=hidden):
+                    yield line
+        async for kept, turns in _each(store, chosen.conversations):
+            yield to_line(conversation_to_json(kept))
+            async for line in turn_lines(files, turns, set()):
+                yield line
+    elif format == "markdown":
+        async for kept, turns in _each(store, chosen.conversations):
+            for text in conversation_markdown(kept, turns):
+                yield _characters(text)
+        async for session in _sessions(store, chosen.comparisons):
+            for text in session_text.markdown(session):
+                yield _characters(text)
+    elif format == "html":
+        title = "Conversations" if conversation is None and comparison is None else chosen.title
+        head, _, tail = document(_characters(title) or "Conversation", "\0", css=CSS).partition("\0")
+        yield head
+        async for kept, turns in _each(store, chosen.conversations):
+            async for piece in pieces(files, kept, turns):
+                yield piece
+        async for session in _sessions(store, chosen.comparisons):
+            async for piece in session_text.html(files, session):
+                yield piece
+        yield tail
+    else:
+        assert_never(format)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    conversations: Sequence[StoredConversation]
+    comparisons: Sequence[StoredComparison]
+
+    @property
+    def title(self) -> str:
+        """Of the one thing that it is."""
+        return [*(one.title for one in self.conversations), *(one.title for one in self.comparisons)][0]
+
+
+async def _conversations(store: Store, owner: str) -> list[StoredConversation]:
+    found: list[StoredConversation] = []
+    after: str | None = None
+    while True:
+        page = await store.recent(owner, after=after, limit=200)
+        found += page.conversations
+        after = page.next
+        if after is None:
+            return list({kept.id: kept for kept in found}.values())  # one may move while the list is read
+
+
+async def _comparisons(store: Store, owner: str) -> list[StoredComparison]:
+    found: list[StoredComparison] = []
+    after: str | None = None
+    while True:
+        page, after = await store.comparisons(owner, after=after, limit=200)
+        found += page
+        if after is None:
+            return found
+
+
+async def _each(
+    store: Store, chosen: Sequence[StoredConversation]
+) -> AsyncIterator[tuple[StoredConversation, Sequence[StoredTurn]]]:
+    """The conversations with their turns, without those that were deleted meanwhile."""
+    for kept in chosen:
+        try:
+            yield kept, await store.turns(kept.owner, kept.id)
+        except NotStored:
+            continue
+
+
+async def _sessions(store: Store, chosen: Sequence[StoredComparison]) -> AsyncIterator[session_text.Session]:
+    for about in chosen:
+        with suppress(NotStored):
+            yield await session_text.read(store, about)
+
+
+def _characters(text: str) -> str:
+    """The text as UTF-8 can say it."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,317 @@
+"""ChatGPT's data export (`conversations.json`) as our trees of turns.
+
+There a conversation is a tree of nodes, one message each; here it is a tree of turns, a turn being a message
+of the person and all that follows until the next one. So each way through the nodes between two messages of
+the person is a turn of its own, and an answer that was asked for again is a sibling. What has no place here,
+or is not in the file (uploads, pictures), is said in a notice of the turn it belongs to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from chatlab.formats import fenced
+from chatlab.messages import (
+    Finish,
+    FinishReason,
+    Message,
+    Notice,
+    Part,
+    ReasoningPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from chatlab.store import Status, StoredConversation, StoredTurn, new_id, now
+
+_ID = re.compile(r"[\w-]{8,100}")
+_SEEN = ("user", "assistant", "tool")
+_TEXTUAL = {
+    *("text", "multimodal_text", "code", "execution_output", "system_error"),
+    *("tether_quote", "tether_browsing_display"),
+}
+
+
+def is_chatgpt(value: Any) -> bool:
+    """Whether this is a conversation of such an export."""
+    return isinstance(value, dict) and isinstance(value.get("mapping"), dict)
+
+
+def from_chatgpt(value: Mapping[str, Any], owner: str) -> tuple[StoredConversation, list[StoredTurn]]:
+    """A conversation of the export as this owner's. Raises ValueError with a sentence."""
+    return _Conversion(value, owner).result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A turn as far as its nodes have been read."""
+
+    user: Message
+    parent: str | None
+    created: datetime
+    answer: tuple[Part, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    model: str | None = None
+    status: Status = "finished"
+    reason: FinishReason = "stop"
+
+
+class _Conversion:
+    def __init__(self, value: Mapping[str, Any], owner: str) -> None:
+        self._value = value
+        self._owner = owner
+        self._nodes: dict[str, dict[str, Any]] = {
+            id: node for id, node in value["mapping"].items() if isinstance(node, dict)
+        }
+        if len(self._nodes) != len(value["mapping"]):
+            raise ValueError("mapping should be of nodes")
+        given = value.get("conversation_id") or value.get("id")
+        self._id = given if isinstance(given, str) and _ID.fullmatch(given) else new_id()
+        self._begun = _moment(value.get("create_time")) or now()
+        # What was left out that belongs to no turn: nodes, and what they are.
+        self._contexts: dict[str, str] = {}
+        self._hidden: dict[str, str] = {}
+
+    def result(self) -> tuple[StoredConversation, list[StoredTurn]]:
+        turns: list[StoredTurn] = []
+        ends: dict[str, str] = {}  # nodes that a turn ends with, and its id
+        roots = [id for id, node in self._nodes.items() if node.get("parent") not in self._nodes]
+        # No recursion: a conversation is as deep as it has messages.
+        todo: list[tuple[str, _Open | None, str | None]] = [
+            (id, None, None) for id in reversed(self._shown(roots))
+        ]
+        seen: set[str] = set()
+        while todo:
+            id, begun, parent = todo.pop()
+            if id in seen:
+                raise ValueError("its nodes are not a tree")
+            seen.add(id)
+            open_turn = self._with(id, begun, parent)
+            following = self._shown(self._children(id))
+            if not following or any(self._role(next_id) == "user" for next_id in following):
+                ends[id] = id if _ID.fullmatch(id) else new_id()
+                turns.append(self._turn(ends[id], open_turn))
+            for next_id in reversed(following):
+                if self._role(next_id) == "user":
+                    todo.append((next_id, None, ends[id]))
+                else:
+                    todo.append((next_id, open_turn, None))
+        # What no root leads to would be lost without a word, and a way through it might have no end.
+        if any(id not in seen and self._role(id) is not None for id in self._nodes):
+            raise ValueError("its nodes are not a tree")
+        first = [turn for turn in turns if turn.parent is None]
+        notices = tuple(Notice("other", said) for said in self._left_out())
+        for turn in first:
+            turns[turns.index(turn)] = replace(turn, notices=(*notices, *turn.notices))
+        title = self._value.get("title")
+        updated = _moment(self._value.get("update_time")) or self._begun
+        return (
+            StoredConversation(
+                self._id,
+                self._owner,
+                title if isinstance(title, str) else "",
+                self._begun,
+                updated,
+                pinned=self._value.get("is_starred") is True,
+                head=self._head(ends),
+            ),
+            turns,
+        )
+
+    def _head(self, ends: Mapping[str, str]) -> str | None:
+        """The turn that the person saw last: the one that the current node is in."""
+        at = self._value.get("current_node")
+        passed: set[str] = set()
+        while isinstance(at, str) and at in self._nodes and self._role(at) is None and at not in passed:
+            passed.add(at)
+            at = self._nodes[at].get("parent")
+        passed = set()
+        while isinstance(at, str) and at in self._nodes and at not in ends and at not in passed:
+            passed.add(at)
+            following = self._shown(self._children(at))
+            at = following[-1] if following else None
+        return ends.get(at) if isinstance(at, str) else None
+
+    def _children(self, id: str) -> list[str]:
+        children = self._nodes[id].get("children")
+        found = children if isinstance(children, list) else ()
+        return [child for child in found if isinstance(child, str) and child in self._nodes]
+
+    def _shown(self, ids: Sequence[str]) -> list[str]:
+        """These nodes, in place of those that show nothing what comes after them."""
+        shown: list[str] = []
+        todo = list(reversed(ids))
+        passed: set[str] = set()
+        while todo:
+            id = todo.pop()
+            if self._role(id) is not None:
+                shown.append(id)
+            elif id not in passed:
+                passed.add(id)
+                self._leave_out(id)
+                todo += reversed(self._children(id))
+        return shown
+
+    def _message(self, id: str) -> dict[str, Any]:
+        found = self._nodes[id].get("message")
+        return found if isinstance(found, dict) else {}
+
+    def _role(self, id: str) -> str | None:
+        """Who wrote what is shown of a node; None if nothing of it is shown."""
+        message = self._message(id)
+        role = _of(message, "author").get("role")
+        if role not in _SEEN or _of(message, "metadata").get("is_visually_hidden_from_conversation"):
+            return None
+        if not any(_read(id, message)) and not _of(message, "metadata").get("attachments"):
+            return None
+        return str(role)
+
+    def _leave_out(self, id: str) -> None:
+        message = self._message(id)
+        kind = _of(message, "content").get("content_type")
+        role = _of(message, "author").get("role")
+        if kind in ("user_editable_context", "model_editable_context"):
+            self._contexts[id] = "custom instructions" if kind == "user_editable_context" else "memories"
+        elif any(_read(id, message)):
+            self._hidden[id] = str(role)
+
+    def _left_out(self) -> Iterator[str]:
+        for what in dict.fromkeys(self._contexts.values()):
+            yield f"ChatGPT's {what} for this conversation were not imported"
+        if self._hidden:
+            counted = Counter(self._hidden.values()).items()
+            listed = ", ".join(f"{number} ({role})" for role, number in counted)
+            yield f"hidden messages were not imported: {listed}"
+
+    def _with(self, id: str, begun: _Open | None, parent: str | None) -> _Open:
+        message = self._message(id)
+        metadata = _of(message, "metadata")
+        parts, notices = _read(id, message)
+        created = _moment(message.get("create_time"))
+        for attached in _list(metadata.get("attachments")):
+            name = attached.get("name") if isinstance(attached, dict) else None
+            notices.append(Notice("file_dropped", f"{name or 'an upload'} is not in conversations.json"))
+        if metadata.get("citations") or metadata.get("content_references"):
+            notices.append(Notice("other", "sources that ChatGPT named were not imported"))
+        if self._role(id) == "user":
+            user = Message("user", tuple(parts))
+            return _Open(user, parent, created or self._begun, notices=tuple(notices))
+        if begun is None:
+            begun = _Open(Message("user", ()), parent, created or self._begun)
+        slug = metadata.get("model_slug")
+        details = _of(metadata, "finish_details").get("type")
+        stopped = details == "interrupted" or message.get("status") == "finished_partial_completion"
+        return replace(
+            begun,
+            # So that answers to one message are in the order they were given.
+            created=begun.created if begun.answer or created is None else created,
+            answer=(*begun.answer, *_named(begun.answer, parts)),
+            notices=(*begun.notices, *notices),
+            model=slug if isinstance(slug, str) else begun.model,
+            status="stopped" if stopped else begun.status,
+            reason="length" if details == "max_tokens" else "stop",
+        )
+
+    def _turn(self, id: str, read: _Open) -> StoredTurn:
+        status: Status = read.status if read.answer else "interrupted"
+        return StoredTurn(
+            id,
+            self._owner,
+            self._id,
+            read.parent,
+            read.created,
+            read.user,
+            "chatgpt",
+            "imported",
+            read.model or "ChatGPT",
+            status=status,
+            answer=read.answer,
+            notices=read.notices,
+            finish=Finish(read.reason, model=read.model) if status == "finished" else None,
+        )
+
+
+def _read(id: str, message: Mapping[str, Any]) -> tuple[list[Part], list[Notice]]:
+    """What a message says, and what of it is left out."""
+    content = _of(message, "content")
+    kind = content.get("content_type")
+    role = _of(message, "author").get("role")
+    notices: list[Notice] = []
+    if kind == "thoughts":
+        thoughts = [thought for thought in _list(content.get("thoughts")) if isinstance(thought, dict)]
+        texts = [
+            "\n\n".join(filter(None, (_str(thought, "summary"), _str(thought, "content"))))
+            for thought in thoughts
+        ]
+        return [ReasoningPart("\n\n".join(texts))] if any(texts) else [], notices
+    if kind == "reasoning_recap":
+        recap = _str(content, "content")
+        return [], [Notice("other", recap)] if recap else []
+    text = "".join(_texts(content, notices))
+    name = _of(message, "author").get("name")
+    recipient = message.get("recipient")
+    if not text:
+        return [], notices
+    if role == "tool":
+        failed = kind == "system_error"
+        return [ToolResultPart(id, text, name if isinstance(name, str) else None, failed)], notices
+    if role == "assistant" and isinstance(recipient, str) and recipient != "all":
+        return [ToolCallPart(id, recipient, text)], notices
+    if kind == "code":
+        language = _str(content, "language")
+        return [TextPart(fenced(text, language if re.fullmatch(r"[\w+#-]{1,20}", language) else ""))], notices
+    return [TextPart(text)], notices
+
+
+def _texts(content: Mapping[str, Any], notices: list[Notice]) -> Iterator[str]:
+    kind = content.get("content_type")
+    if kind not in _TEXTUAL and content:
+        notices.append(Notice("other", f"content of the type {str(kind)[:60]} was not imported"))
+        return
+    for name in ("text", "result"):
+        yield _str(content, name)
+    for part in _list(content.get("parts")):
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, dict) and part.get("content_type") == "audio_transcription":
+            yield _str(part, "text")
+        elif isinstance(part, dict):
+            what = str(part.get("content_type") or "a part").removesuffix("_asset_pointer").replace("_", " ")
+            notices.append(Notice("file_dropped", f"{what[:60]} is not in conversations.json"))
+
+
+def _named(before: Sequence[Part], parts: Sequence[Part]) -> Iterator[Part]:
+    """The parts; a tool's result is named for the call it answers, the last one that has no result yet."""
+    calls = [part.id for part in before if isinstance(part, ToolCallPart)]
+    answered = {part.id for part in before if isinstance(part, ToolResultPart)}
+    for part in parts:
+        waiting = [id for id in calls if id not in answered]
+        yield replace(part, id=waiting[-1]) if isinstance(part, ToolResultPart) and waiting else part
+
+
+def _of(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = value.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _str(value: Mapping[str, Any], name: str) -> str:
+    found = value.get(name)
+    return found if isinstance(found, str) else ""
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _moment(value: Any) -> datetime | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,91 @@
+"""A stored comparison session to be read: each message, and under it the answers by lane.
+
+`chatlab.compare.report` says more of one, with figures and rankings; this is for a file that has everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+
+from chatlab.compare.report.from_session import in_order, rounds_shown
+from chatlab.compare.session.lanes import lost
+from chatlab.compare.session.state import Round, SessionState
+from chatlab.store import Store, StoredComparison, StoredTurn
+from chatlab.store.files import Files
+from chatlab.transfer import markdown as _transfer_markdown
+from chatlab.transfer.comparisons import LEFT_OUT, state_of
+from chatlab.transfer.html import answered, asked, moment_text, plain_text
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session, its state and all its turns. problem: why it cannot be shown."""
+
+    about: StoredComparison
+    state: SessionState
+    turns: Mapping[str, StoredTurn]
+    problem: str | None = None
+
+    def answers(self, round: Round) -> Iterator[tuple[str, StoredTurn]]:
+        """Who answered, and what, lane by lane."""
+        for lane in in_order(self.state, round):
+            for number, id in enumerate(round.turns[lane], 1):
+                many = f", {number} of {len(round.turns[lane])}" if len(round.turns[lane]) > 1 else ""
+                found = self.turns.get(id) or lost(self.state, self.state.places[id], "")
+                yield f"{self.state.lane(lane).label}{many}", found
+
+    @property
+    def left(self) -> str:
+        """What of it is not shown, as a sentence."""
+        left = len(self.state.rounds) - len(rounds_shown(self.state))
+        return f"Messages that were edited or taken back since are not shown: {left}." if left else ""
+
+
+async def read(store: Store, about: StoredComparison) -> Session:
+    """A session out of the store."""
+    try:
+        state = state_of(await store.log(about.owner, about.id))
+    except ValueError as exc:
+        return Session(about, SessionState(), {}, f"Cannot be shown: {exc}.")
+    if state.hidden:
+        return Session(about, SessionState(), {}, f"Not shown: {LEFT_OUT}.")
+    lanes = [await store.turns(about.owner, lane.id) for lane in await store.lanes(about.owner, about.id)]
+    return Session(about, state, {turn.id: turn for turns in lanes for turn in turns})
+
+
+def markdown(session: Session) -> Iterator[str]:
+    """A session as Markdown, in pieces."""
+    about = session.about
+    yield f"# {about.title or 'Comparison'}\n\n{_line(session)}\n\n"
+    for round in rounds_shown(session.state):
+        yield f"## You\n\n{_transfer_markdown.parts(round.user.parts)}"
+        for who, turn in session.answers(round):
+            yield f"### {who}\n\n"
+            yield from _transfer_markdown.answered(turn)
+    if session.left:
+        yield f"> {session.left}\n\n"
+
+
+async def html(files: Files, session: Session) -> AsyncIterator[str]:
+    """A session as the HTML of one article, in pieces."""
+    yield (
+        f"<article>\n<header><h1>{plain_text(session.about.title or 'Comparison')}</h1>\n"
+        f'<p class="faint">{plain_text(_line(session))}</p></header>\n'
+    )
+    for round in rounds_shown(session.state):
+        yield f"<section>\n{await asked(files, round.user)}"
+        for who, turn in session.answers(round):
+            yield await answered(files, turn, who, settings=True)
+        yield "</section>\n"
+    if session.left:
+        yield f'<p class="faint">{session.left}</p>\n'
+    yield "</article>\n"
+
+
+def _line(session: Session) -> str:
+    when = moment_text(session.about.created)
+    if session.problem is not None:
+        return f"{when}. Comparison. {session.problem}"
+    lanes = ", ".join(lane.label for lane in session.state.lanes)
+    return f"{when}. Comparison of {lanes or 'no lanes'}."

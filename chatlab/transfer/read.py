@@ -1,0 +1,254 @@
+"""What files hold: our JSONL (docs/export-format.md), ChatGPT's data export, OpenAI message lists.
+
+A conversation or comparison session is taken in whole or not at all; one that cannot be is a `Problem`, and
+the others go on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import Any, BinaryIO, TypeAlias
+
+from chatlab.errors import UnsupportedContent
+from chatlab.formats import from_openai
+from chatlab.messages import Finish, Message, Part
+from chatlab.store import Store, StoredConversation, StoredTurn, new_id, now
+from chatlab.store.files import Files
+from chatlab.transfer.chatgpt import from_chatgpt, is_chatgpt
+from chatlab.transfer.comparisons import SessionDraft
+from chatlab.transfer.drafts import ConversationDraft, content
+from chatlab.transfer.jsonl import (
+    FORMAT,
+    VERSION,
+    comparison_from_json,
+    conversation_from_json,
+    object_from_line,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why something was not imported. where: the file and the line or the conversation in it."""
+
+    where: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.sentence}"
+
+
+@dataclass(slots=True)
+class Imported:
+    """What an import came to. already: conversations and sessions that were there with the same id, and stay
+    as they are. noticed: on how many turns there is something to read that was left out. unused: how many of
+    the imported ones nobody wrote to since the moment that was named."""
+
+    conversations: int = 0
+    comparisons: int = 0
+    turns: int = 0
+    already: int = 0
+    noticed: int = 0
+    unused: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+
+_Draft: TypeAlias = ConversationDraft | SessionDraft
+
+
+async def import_file(
+    store: Store,
+    files: Files,
+    owner: str,
+    source: BinaryIO,
+    name: str,
+    *,
+    unused_since: datetime | None = None,
+) -> Imported:
+    """Takes in what a file holds as this owner's; the format is told by the content. Ids are kept; where one
+    is taken by somebody else, the whole of it gets new ones. Raises StoreError where the store fails.
+
+    name: what the file is called in problems. unused_since: counts what retention would remove.
+    """
+    result = Imported()
+    async for read in _read(files, owner, source, name):
+        if isinstance(read, Problem):
+            result.problems.append(read)
+            continue
+        try:
+            read.check()
+            if not await read.take_in(store, files):
+                result.already += 1
+                continue
+        except (ValueError, UnsupportedContent) as exc:
+            title = f" ({read.title[:60]})" if isinstance(read, SessionDraft) and read.title else ""
+            result.problems.append(Problem(read.where + title, str(exc)))
+            continue
+        if isinstance(read, SessionDraft):
+            result.comparisons += 1
+        else:
+            result.conversations += 1
+        result.turns += len(read.turns)
+        result.unused += unused_since is not None and read.unused_since(unused_since)
+        result.noticed += sum(1 for turn in read.turns if turn.notices)
+    return result
+
+
+async def _read(files: Files, owner: str, source: BinaryIO, name: str) -> AsyncIterator[_Draft | Problem]:
+    first = b""
+    number = 0
+    for first_line in source:
+        number += 1
+        first = first_line.removeprefix(b"\xef\xbb\xbf") if number == 1 else first_line
+        if first.strip():
+            break
+    if not first.strip():
+        yield Problem(name, "is empty")
+        return
+    if first.startswith(b"PK"):
+        yield Problem(name, "is a ZIP archive: unpack it and import the conversations.json in it")
+        return
+    try:
+        opening = json.loads(first)
+    except (ValueError, RecursionError):
+        opening = None
+    if isinstance(opening, dict) and "format" in opening:
+        if opening["format"] != FORMAT or opening.get("version") != VERSION:
+            yield Problem(f"{name}:{number}", f"this chatlab reads {FORMAT} of version {VERSION}, not this")
+            return
+        async for read in _ours(files, owner, source, name, number):
+            yield read
+    elif isinstance(opening, dict) and "messages" in opening:
+        for at, line in enumerate(chain([first], source), number):
+            if line.strip():
+                try:
+                    value = object_from_line(line)
+                except ValueError as exc:
+                    yield Problem(f"{name}:{at}", str(exc))
+                else:
+                    yield _from_value(value, owner, f"{name}:{at}")
+    else:
+        try:
+            whole = json.loads(first + source.read())
+        except (ValueError, RecursionError) as exc:
+            place = f":{number - 1 + exc.lineno}" if isinstance(exc, json.JSONDecodeError) else ""
+            yield Problem(f"{name}{place}", "is not JSON: the file may have been cut short or changed")
+            return
+        if isinstance(whole, list) and whole and all(isinstance(i, dict) and "role" in i for i in whole):
+            whole = {"messages": whole}
+        if isinstance(whole, dict):
+            yield _from_value(whole, owner, name)
+        elif isinstance(whole, list):
+            for at, value in enumerate(whole, 1):
+                yield _from_value(value, owner, f"{name}, conversation {at}")
+        else:
+            yield Problem(name, _UNKNOWN)
+
+
+_UNKNOWN = "is no conversation of ours, of ChatGPT's export, or of OpenAI messages (objects with a role)"
+
+
+def _from_value(value: Any, owner: str, where: str) -> _Draft | Problem:
+    if isinstance(value, dict) and isinstance(value.get("title"), str) and value["title"]:
+        where = f"{where} ({value['title'][:60]})"
+    try:
+        if is_chatgpt(value):
+            conversation, turns = from_chatgpt(value, owner)
+            return ConversationDraft(where, conversation, turns)
+        if isinstance(value, dict) and isinstance(value.get("messages"), list):
+            return _from_messages(value, owner, where)
+    except (ValueError, UnsupportedContent) as exc:
+        return Problem(where, str(exc))
+    return Problem(where, _UNKNOWN)
+
+
+def _from_messages(value: Mapping[str, Any], owner: str, where: str) -> ConversationDraft:
+    """A plain list of messages: every message of the person begins a turn."""
+    title, model = value.get("title"), value.get("model")
+    begun = now()
+    draft = ConversationDraft(
+        where, StoredConversation(new_id(), owner, title if isinstance(title, str) else "", begun, begun)
+    )
+    system: list[str] = []
+    parts: list[Part] = []
+    user: Message | None = None
+
+    def end_turn() -> None:
+        nonlocal user
+        if user is None and not parts:
+            return
+        number = len(draft.turns)
+        draft.turns.append(
+            StoredTurn(
+                new_id(),
+                owner,
+                draft.conversation.id,
+                draft.turns[-1].id if draft.turns else None,
+                begun + timedelta(microseconds=number),  # which says nothing but the order
+                user or Message("user", ()),
+                "imported",
+                "imported",
+                model if isinstance(model, str) else "imported",
+                system="\n\n".join(system) or None,
+                status="finished" if parts else "interrupted",
+                answer=tuple(parts),
+                finish=Finish("stop", model=model if isinstance(model, str) else None) if parts else None,
+            )
+        )
+        user = None
+        parts.clear()
+
+    for message in from_openai(value["messages"]):
+        if message.role == "user":
+            end_turn()
+            user = message
+        elif message.role == "system":
+            end_turn()
+            system.append(message.text)
+        else:
+            parts += message.parts
+    end_turn()
+    if not draft.turns:
+        raise ValueError("has no messages")
+    draft.conversation = replace(draft.conversation, head=draft.turns[-1].id)
+    return draft
+
+
+async def _ours(
+    files: Files, owner: str, lines: Iterable[bytes], name: str, before: int
+) -> AsyncIterator[_Draft | Problem]:
+    draft: _Draft | None = None
+    broken = False
+    for number, line in enumerate(lines, before + 1):
+        if not line.strip():
+            continue
+        where = f"{name}:{number}"
+        try:
+            value = object_from_line(line)
+            kind = value.get("type")
+            if kind in ("conversation", "comparison"):
+                if draft is not None:
+                    yield draft
+                draft, broken = None, False
+                if kind == "conversation":
+                    draft = ConversationDraft(where, conversation_from_json(value, owner))
+                else:
+                    draft = SessionDraft(where, comparison_from_json(value, owner), value.get("left_out"))
+            elif broken:
+                continue
+            elif draft is None:
+                raise ValueError("stands before the conversation that it belongs to")
+            elif kind == "file":
+                draft.contents.add(await content(files, value))
+            else:
+                draft.add(value)
+        except ValueError as exc:
+            title = f" ({draft.title[:60]})" if draft is not None else ""
+            noun = draft.noun if draft is not None else "conversation"
+            yield Problem(where + title, f"{exc}; this {noun} was not imported")
+            draft, broken = None, True
+    if draft is not None:
+        yield draft

@@ -1,0 +1,101 @@
+"""What of a conversation is sent, and how it fits what a backend takes. Nothing is dropped in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from chatlab.backend import Capabilities, ChatRequest, ParameterValue
+from chatlab.errors import InvalidRequest, UnsupportedContent
+from chatlab.formats import fold_system, without_unmatched_tools
+from chatlab.messages import FilePart, Message, Notice, Part, TextPart, ToolCallPart, ToolResultPart
+
+
+def prompt(
+    earlier: Iterable[tuple[Message, Sequence[Part]]], user: Message
+) -> tuple[tuple[Message, ...], tuple[Notice, ...]]:
+    """What is sent to have a message answered after these messages, each with what came of it; and what of
+    them is no part of it.
+
+    Reasoning and tool calls of earlier answers are not sent again; a message that got no text as answer is
+    left out, since two messages in a row would be answered as one.
+    """
+    messages: list[Message] = []
+    thoughts = unanswered = 0
+    for asked, answer in earlier:
+        text = tuple(part for part in answer if isinstance(part, TextPart))
+        thoughts += any(isinstance(part, ToolCallPart | ToolResultPart) for part in answer)
+        if text:
+            messages += [asked, Message("assistant", text)]
+        else:
+            unanswered += 1
+    notices = []
+    if thoughts:
+        notices.append(
+            Notice("thoughts_dropped", f"tool calls of {thoughts} earlier answers were not sent again")
+        )
+    if unanswered:
+        notices.append(Notice("history_truncated", f"{unanswered} messages that got no answer were not sent"))
+    return (*messages, user), tuple(notices)
+
+
+def fit(
+    capabilities: Capabilities,
+    messages: Sequence[Message],
+    parameters: Mapping[str, ParameterValue],
+    system: str | None = None,
+) -> tuple[ChatRequest, list[Notice]]:
+    """The request a backend with these capabilities gets, and what the person should know about it.
+
+    A system message already in `messages` wins over `system`. Parameters that are None are not sent.
+    Raises UnsupportedContent if the last message has nothing left that could be sent, and InvalidRequest for
+    a value that a parameter does not take.
+    """
+    notices: list[Notice] = []
+    fitted = [_without_files(message, capabilities.files, notices) for message in messages]
+    if not fitted or not fitted[-1].parts:
+        raise UnsupportedContent(
+            "there is nothing to send: write a message, or choose a backend that takes files"
+        )
+    matched, unmatched = without_unmatched_tools([message for message in fitted if message.parts])
+    fitted = list(matched)
+    notices.extend(unmatched)
+    if system and not any(message.role == "system" for message in fitted):
+        fitted.insert(0, Message.of("system", system))
+    if not capabilities.system and any(message.role == "system" for message in fitted):
+        fitted = list(fold_system(fitted))
+        notices.append(Notice("system_folded", "the system prompt was put before the first message"))
+    known = {parameter.name for parameter in capabilities.parameters}
+    kept = {name: value for name, value in parameters.items() if name in known and value is not None}
+    notices.extend(
+        Notice("parameter_ignored", f"{name} is not a parameter of this backend")
+        for name, value in parameters.items()
+        if name not in known and value is not None
+    )
+    for parameter in capabilities.parameters:
+        problem = parameter.problem(kept.get(parameter.name))
+        if problem is not None:
+            raise InvalidRequest(f"{parameter.name} {problem}")
+    return ChatRequest(tuple(fitted), kept), notices
+
+
+def accepts(patterns: Sequence[str], media_type: str) -> bool:
+    """Whether a media type matches one of the patterns (`image/*`)."""
+    return any(fnmatchcase(media_type.lower(), pattern) for pattern in patterns)
+
+
+def _without_files(message: Message, patterns: Sequence[str], notices: list[Notice]) -> Message:
+    parts: list[Part] = []
+    for part in message.parts:
+        if isinstance(part, FilePart) and message.role == "assistant":
+            # Shown by an earlier answer: no upstream takes it back.
+            notices.append(
+                Notice("file_dropped", f"{part.name or 'a file'} of an earlier answer was not sent")
+            )
+        elif isinstance(part, FilePart) and not accepts(patterns, part.media_type):
+            notices.append(
+                Notice("file_dropped", f"{part.name or 'a file'} was not sent: no {part.media_type} here")
+            )
+        else:
+            parts.append(part)
+    return message if len(parts) == len(message.parts) else Message(message.role, tuple(parts))

@@ -1,0 +1,309 @@
+"""`run_turn`: the only way a turn is ever run. Times it, retries it, bounds it, and closes it.
+
+A turn has a task of its own that reads the backend, so that its times are those of arrival whatever its
+reader does meanwhile, and so that a stop reaches the upstream even when nobody reads any more.
+docs/timing.md defines every figure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, ClassVar, Literal, Self, TypeAlias
+
+from chatlab.backend import CallContext, ChatRequest, current_call
+from chatlab.config.models import Prices
+from chatlab.config.registry import Entry
+from chatlab.errors import BackendError, BrokenStream, ChatlabError, Unavailable
+from chatlab.messages import (
+    Accumulator,
+    Message,
+    Notice,
+    StreamEvent,
+    Timing,
+    Usage,
+)
+from chatlab.recording.arrivals import Arrivals
+from chatlab.secret import scrubbed_traceback
+from chatlab.turns.fit import fit
+from chatlab.turns.stopwatch import Stopwatch
+
+log = logging.getLogger(__name__)
+
+Outcome: TypeAlias = Literal["running", "finished", "stopped", "failed"]
+
+_MAX_UNREAD = 10_000  # events; a reader that far behind makes the upstream wait
+# A read costs about as much as all that is done with the token in it, so that many turns share these.
+_CROWD = 20  # turns up to which every turn is read whenever something has arrived
+_READS = 1000  # a second, for all turns of a crowd together
+_LONGEST_REST = 0.08  # seconds
+_LONGEST_WAIT = 30.0  # seconds a retry may wait, whatever Retry-After says
+
+
+def run_turn(
+    entry: Entry,
+    messages: Sequence[Message],
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    system: str | None = None,
+    ctx: CallContext | None = None,
+) -> Turn:
+    """A turn with this backend: `messages` is the whole conversation, its last message the one to answer.
+
+    parameters go over those of the configuration; system replaces its system prompt. It starts when entered:
+
+        async with run_turn(entry, messages) as turn:
+            async for event in turn: ...
+    """
+    return Turn(
+        entry, messages, {**entry.config.parameters, **(parameters or {})}, system, ctx or CallContext()
+    )
+
+
+class Turn:
+    """One running turn. Reading it raises what made it fail; what had arrived stays in `answer`."""
+
+    _running: ClassVar[int] = 0
+
+    def __init__(
+        self,
+        entry: Entry,
+        messages: Sequence[Message],
+        parameters: Mapping[str, Any],
+        system: str | None,
+        ctx: CallContext,
+    ) -> None:
+        self.entry = entry
+        self.answer = Accumulator()
+        self.outcome: Outcome = "running"
+        self.error: ChatlabError | None = None
+        self.request: ChatRequest | None = None
+        """What the backend was given, once the turn has started."""
+        self._given = (messages, parameters, entry.system if system is None else system)
+        self.arrivals = Arrivals()
+        """When its events arrived."""
+        self._stopwatch = Stopwatch()
+        timeouts, watch = entry.config.timeouts, self._stopwatch
+        self._ctx = replace(ctx, connect_timeout=timeouts.connect, mark=watch.mark, rest=self._rest)
+        self._unread: list[StreamEvent] = []
+        self._news = asyncio.Event()
+        self._urgent = asyncio.Event()  # the first visible token, or the end, is there
+        self._room = asyncio.Event()
+        self._room.set()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._stopwatch.start()
+        self._task = asyncio.create_task(self._run(), name=f"turn {self.entry.name}")
+        Turn._running += 1
+        self._task.add_done_callback(self._ended)  # a task cancelled before its first step runs nothing
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def stop(self) -> None:
+        """Ends the turn and its upstream connection now. What had arrived stays. May be called any time."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+
+    async def aclose(self) -> None:
+        """Stops the turn and waits until its upstream is closed."""
+        self.stop()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    @property
+    def timing(self) -> Timing:
+        """The times so far, or for good once the turn has ended."""
+        return self._stopwatch.timing(self.answer)
+
+    @property
+    def cost(self) -> float | None:
+        """Usage times prices; None while either is unknown."""
+        finish = self.answer.finish
+        return cost(finish.usage, self.entry.config.prices) if finish else None
+
+    async def batches(self) -> AsyncGenerator[list[StreamEvent], None]:
+        """The events in order, all that arrived since the last batch together."""
+        while True:
+            if self._unread:
+                yield self.take()
+            elif self.outcome != "running":
+                break
+            else:
+                self._news.clear()
+                await self._news.wait()
+        if self.error is not None:
+            raise self.error
+
+    def take(self) -> list[StreamEvent]:
+        """The events that arrived and were not read yet; they count as read from now on."""
+        batch, self._unread = self._unread, []
+        self._room.set()
+        return batch
+
+    async def pause(self, seconds: float) -> None:
+        """Lets events gather for a while; cut short by the first visible token and by the end."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._urgent.wait()
+        except TimeoutError:
+            return
+        if self.outcome == "running":
+            self._urgent.clear()
+
+    @property
+    def tool_seconds(self) -> Mapping[str, float]:
+        """How long each tool call took, from the call to its result, by the call's id."""
+        return self._stopwatch.tool_seconds
+
+    async def __aiter__(self) -> AsyncGenerator[StreamEvent, None]:
+        async with aclosing(self.batches()) as batches:
+            async for batch in batches:
+                for event in batch:
+                    yield event
+
+    async def _run(self) -> None:
+        try:
+            await self._attempts()
+            self._end("finished")
+        except asyncio.CancelledError:
+            self._end("stopped")
+            raise
+        except ChatlabError as exc:
+            if isinstance(exc, BackendError):
+                self.entry.failed(exc)
+            self.error = exc
+            self._end("failed")
+        except Exception as exc:  # noqa: BLE001 - a bug in a backend must not look like an answer, nor end the page
+            log.error("unexpected error in backend %s\n%s", self.entry.name, scrubbed_traceback(exc))
+            failure = BackendError(f"unexpected {type(exc).__name__} in the backend", backend=self.entry.name)
+            failure.__cause__ = exc
+            self.error = failure
+            self._end("failed")
+
+    def _ended(self, _: asyncio.Task[None]) -> None:
+        Turn._running -= 1
+        if self.outcome == "running":
+            self._end("stopped")
+
+    def _rest(self) -> float:
+        """Seconds in which tokens may gather before they are read; the first one never waits."""
+        if Turn._running <= _CROWD or self._stopwatch.waiting:
+            return 0.0
+        return min(_LONGEST_REST, Turn._running / _READS)
+
+    def _end(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self._stopwatch.stop()
+        self._news.set()
+        self._urgent.set()
+
+    async def _attempts(self) -> None:
+        messages, parameters, system = self._given
+        self.request, notices = fit(self.entry.capabilities, messages, parameters, system)
+        for notice in notices:
+            self._deliver(notice)
+        timeouts, retries = self.entry.config.timeouts, self.entry.config.retries
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeouts.total
+        current_call.set(self._ctx)
+        while True:
+            self._stopwatch.lap()
+            limit = min(deadline, clock() + timeouts.first_token)
+            try:
+                async with asyncio.timeout_at(limit) as timer:
+                    await self._attempt(timer, deadline)
+                return
+            except TimeoutError as exc:
+                raise Unavailable(self._too_late(clock() >= deadline)) from exc
+            except BackendError as exc:
+                done = self._stopwatch.attempts
+                wait = exc.retry_after
+                if wait is None:
+                    wait = 0.5 * 2 ** (done - 1) * random.uniform(0.5, 1)  # noqa: S311
+                if (
+                    not exc.retryable
+                    or self._stopwatch.delta_seen
+                    or done > retries
+                    or wait > min(_LONGEST_WAIT, deadline - clock())
+                ):
+                    raise
+                self._deliver(
+                    Notice("retried", f"{exc.detail}; attempt {done + 1} of {retries + 1} after {wait:.1f} s")
+                )
+                await asyncio.sleep(wait)
+                self._stopwatch.attempts += 1
+
+    async def _attempt(self, timer: asyncio.Timeout, deadline: float) -> None:
+        assert self.request is not None
+        entry, watch, idle = self.entry, self._stopwatch, self.entry.config.timeouts.idle
+        clock = asyncio.get_running_loop().time
+        next_reset = 0.0
+        # Importing an SDK can take seconds, in which other people's streams must go on.
+        backend = entry.backend() if entry.made else await asyncio.to_thread(entry.backend)
+        async with aclosing(backend.stream(self.request, self._ctx)) as stream:  # type: ignore[type-var]
+            watch.called()
+            async for event in stream:
+                first = watch.waiting
+                arrived = watch.arrival(event)
+                if first and not watch.waiting:
+                    self._urgent.set()
+                if self.answer.finish is not None:
+                    raise BrokenStream("the backend went on after its end")
+                self._deliver(event, arrived)
+                if watch.delta_seen and arrived >= next_reset:
+                    # Once in a while is enough: the timer fires late by that, never early.
+                    timer.reschedule(min(deadline, clock() + 1.05 * idle))
+                    next_reset = arrived + 0.05 * idle
+                watch.handled(arrived)
+                if len(self._unread) >= _MAX_UNREAD:
+                    await self._wait_for_reader(timer, deadline)
+        if self.answer.finish is None:
+            raise BrokenStream("the stream ended before the answer did")
+
+    async def _wait_for_reader(self, timer: asyncio.Timeout, deadline: float) -> None:
+        """Waits until somebody reads. That is no silence of the upstream: only the whole turn's time runs."""
+        clock = asyncio.get_running_loop().time
+        limit = timer.when()
+        assert limit is not None
+        idle = 1.05 * self.entry.config.timeouts.idle
+        left = idle if self._stopwatch.delta_seen else limit - clock()
+        timer.reschedule(deadline)
+        self._room.clear()
+        await self._room.wait()
+        timer.reschedule(min(deadline, clock() + left))
+
+    def _deliver(self, event: StreamEvent, arrived: float | None = None) -> None:
+        if isinstance(event, Notice) and event in self.answer.notices:
+            return  # a second attempt says again what the first one said
+        self.answer.add(event)
+        self.arrivals.add(self._stopwatch.since_start(arrived), event)
+        self._unread.append(event)
+        self._news.set()
+
+    def _too_late(self, whole_turn: bool) -> str:
+        timeouts = self.entry.config.timeouts
+        if whole_turn:
+            return f"the answer was not complete within {timeouts.total:g} s"
+        if self._stopwatch.delta_seen:
+            return f"nothing arrived for {timeouts.idle:g} s"
+        return f"no first token within {timeouts.first_token:g} s"
+
+
+def cost(usage: Usage, prices: Prices | None) -> float | None:
+    """What this usage costs; None if the prices or one of the counts are unknown."""
+    if prices is None or usage.input is None or usage.output is None:
+        return None
+    cached = usage.cached or 0
+    price_cached = prices.input if prices.cached is None else prices.cached
+    whole = (usage.input - cached) * prices.input + cached * price_cached + usage.output * prices.output
+    return whole / 1_000_000

@@ -1,0 +1,414 @@
+"""Paints a turn as Gradio chat messages: text, thoughts, tool calls, notices, errors, and figures.
+
+Every painted message carries an id that names its turn, which is how the page is matched with the
+conversation that the server holds. Text is always a typed part: a bare string would lose its indentation.
+
+A turn from the store is painted by the same code as one that runs, so the two cannot differ.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, assert_never
+
+from gradio.components.chatbot import Message as ShownMessage
+from gradio.components.chatbot import TextMessage
+
+from chatlab.formats import OWN_IDS, fenced
+from chatlab.messages import (
+    Citation,
+    FilePart,
+    Finish,
+    Message,
+    Notice,
+    Part,
+    ReasoningDelta,
+    ReasoningPart,
+    StreamEvent,
+    TextDelta,
+    TextPart,
+    Timing,
+    ToolCall,
+    ToolCallPart,
+    ToolResult,
+    ToolResultPart,
+    Trace,
+)
+from chatlab.store import FILE_SCHEME, StoredTurn
+from chatlab.turns.turn import Turn
+
+Painted: TypeAlias = dict[str, Any]
+TURN, WINDOW = OWN_IDS
+NO_TURN = "none"
+"""What `turn_of` says of a sentence in place of an answer."""
+
+# Shown only with the details: they say how chatting works, not that something went wrong.
+_QUIET = frozenset({"thoughts_dropped"})
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a turn stands, beside its events: one that runs here, or one from the store."""
+
+    outcome: str
+    running: bool
+    timing: Timing
+    tool_seconds: Mapping[str, float]
+    finish: Finish | None
+    cost: float | None
+
+    @classmethod
+    def of(cls, turn: Turn | StoredTurn) -> Standing:
+        """A stored turn that runs does so for another page, or for one that was just closed."""
+        if isinstance(turn, StoredTurn):
+            return cls(turn.status, False, turn.timing, turn.tool_seconds, turn.finish, turn.cost)
+        running = turn.outcome == "running"
+        return cls(turn.outcome, running, turn.timing, turn.tool_seconds, turn.answer.finish, turn.cost)
+
+
+@dataclass(slots=True)
+class _Run:
+    """Adjacent deltas of one kind."""
+
+    kind: Literal["text", "reasoning"]
+    pieces: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        if len(self.pieces) > 1:
+            self.pieces = ["".join(self.pieces)]
+        return self.pieces[0] if self.pieces else ""
+
+
+class Painter:
+    """Takes the events of one turn and says how the answer looks at any moment."""
+
+    def __init__(self, id: str, label: str, mark: str = "") -> None:
+        self.mark = mark
+        """What page scripts are told of the turn."""
+        self._id = id
+        self._label = label
+        self._blocks: list[_Run | ToolCall | ToolResult] = []
+        self._notices: list[Notice] = []
+        self._citations: list[Citation] = []
+        self._traces: list[Trace] = []
+
+    def add(self, event: StreamEvent) -> None:
+        """Takes the next event."""
+        if isinstance(event, TextDelta):
+            self._extend("text", event.text)
+        elif isinstance(event, ReasoningDelta):
+            self._extend("reasoning", event.text)
+        elif isinstance(event, ToolCall | ToolResult):
+            self._blocks.append(event)
+        elif isinstance(event, Notice):
+            self._notices.append(event)
+        elif isinstance(event, Citation):
+            self._citations.append(event)
+        elif isinstance(event, Trace):
+            self._traces.append(event)
+        elif isinstance(event, Finish):
+            pass  # its figures come with the turn
+        else:
+            assert_never(event)
+
+    def _extend(self, kind: Literal["text", "reasoning"], text: str) -> None:
+        last = self._blocks[-1] if self._blocks else None
+        if not isinstance(last, _Run) or last.kind != kind:
+            last = _Run(kind)
+            self._blocks.append(last)
+        last.pieces.append(text)
+
+    def messages(
+        self, turn: Turn | StoredTurn, error: str | None = None, unsaved: str | None = None
+    ) -> list[Painted]:
+        """The answer as it stands. error, unsaved: the sentences for a turn that failed, or is not saved."""
+        standing = Standing.of(turn)
+        running = standing.running
+        results = {block.id for block in self._blocks if isinstance(block, ToolResult)}
+        painted = [
+            self._thought(f"n{n}", f"Note: {_title(notice.detail)}")
+            for n, notice in enumerate(self._notices)
+            if notice.kind not in _QUIET
+        ]
+        for n, block in enumerate(self._blocks):
+            if isinstance(block, ToolCall):
+                pending = running and block.id not in results
+                painted.append(
+                    self._thought(
+                        f"t{block.id}",
+                        f"Tool: {_title(block.name)}",
+                        fenced(block.arguments, "json"),
+                        duration=standing.tool_seconds.get(block.id),
+                        pending=pending,
+                    )
+                )
+            elif isinstance(block, ToolResult):
+                title = f"{'Error' if block.is_error else 'Result'} of {_title(block.name or 'the tool')}"
+                painted.append(self._thought(f"r{n}", title, fenced(block.content), parent=f"t{block.id}"))
+            elif block.kind == "text":
+                painted.append(_text("assistant", block.text()))
+            else:
+                thinking = running and block is self._blocks[-1]
+                painted.append(
+                    self._thought(
+                        f"k{n}",
+                        "Thinking" if thinking else "Thought",
+                        block.text(),
+                        duration=None if thinking else standing.timing.reasoning,
+                        pending=thinking,
+                    )
+                )
+        if self._citations:
+            painted.append(self._thought("c", f"Sources ({len(self._citations)})", _sources(self._citations)))
+        if error is not None:
+            painted.append(self._thought("e", _alarm(error)))
+        if unsaved is not None:
+            painted.append(self._thought("u", _alarm(unsaved)))
+        painted.append(self._footer(standing))
+        return painted
+
+    def settled(self, turn: Turn | StoredTurn, error: str | None, unsaved: str | None = None) -> list[Any]:
+        """The answer as it ended, to be shown again and again."""
+        return [settled(message) for message in self.messages(turn, error, unsaved)]
+
+    def _footer(self, standing: Standing) -> Painted:
+        if standing.running:
+            return self._thought("", self._marked(_title(self._label), "chatlab-pending"), pending=True)
+        usage = standing.finish.usage if standing.finish else None
+        line = figures(
+            _title(self._label),
+            standing.timing,
+            usage.input if usage else None,
+            usage.output if usage else None,
+            standing.cost,
+        )
+        if standing.outcome != "finished":
+            line = f"{line} · {standing.outcome}"
+        return self._thought("", self._marked(line), _details(standing, self._notices, self._traces))
+
+    def _marked(self, line: str, state: str = "") -> str:
+        """A line with what page scripts read beside it. All of that is our own: nothing that a model or a
+        person wrote is in it, and in their text it does not count."""
+        classes = html.escape(f"{self.mark} {state}".strip())
+        return f'{line} <span class="{classes}"></span>' if self.mark else line
+
+    def _thought(
+        self,
+        key: str,
+        title: str,
+        content: str = "",
+        *,
+        parent: str | None = None,
+        duration: float | None = None,
+        pending: bool = False,
+    ) -> Painted:
+        metadata: dict[str, Any] = {
+            "title": title,
+            "id": f"{TURN}{self._id}:{key}",
+            "status": "pending" if pending else "done",
+        }
+        if parent is not None:
+            metadata["parent_id"] = f"{TURN}{self._id}:{parent}"
+        if duration is not None:
+            metadata["duration"] = round(duration, 2)
+        return {**_text("assistant", content), "metadata": metadata}
+
+
+def paint_stored(turn: StoredTurn, mark: str = "") -> list[Painted]:
+    """An answer from the store, as the page showed it when it ended."""
+    painter = Painter(turn.id, turn.label, mark)
+    events = [event for part in turn.answer if (event := _event(part)) is not None]
+    for event in (*turn.notices, *events, *turn.citations, *turn.traces):
+        painter.add(event)
+    return painter.messages(turn, turn.error)
+
+
+def _event(part: Part) -> StreamEvent | None:
+    if isinstance(part, TextPart):
+        return TextDelta(part.text)
+    if isinstance(part, ReasoningPart):
+        return ReasoningDelta(part.text)
+    if isinstance(part, ToolCallPart):
+        return ToolCall(part.id, part.name, part.arguments)
+    if isinstance(part, ToolResultPart):
+        return ToolResult(part.id, part.content, part.name, part.is_error)
+    if isinstance(part, FilePart):  # only in conversations from elsewhere
+        return TextDelta(f"\n\n{_attachment(part)}\n\n") if _kept(part) else None
+    assert_never(part)
+
+
+def branch_mark(turn: str, conversation: str, number: int, of: int, *, running: bool = False) -> str:
+    """What page scripts are told of a turn, as classes: its id, its conversation, which of how many versions
+    of its message it is. running: for another page, so that there will be more of it."""
+    state = " chatlab-running" if running else ""
+    told = f"chatlab-turn-{turn} chatlab-in-{conversation} chatlab-version-{number} chatlab-of-{of}"
+    return f"chatlab-at {told}{state}"
+
+
+def paint_message(message: Message) -> Painted:
+    """A person's message as the page shows it; what is kept is shown by the route that only its owner has."""
+    files = [part for part in message.parts if isinstance(part, FilePart)]
+    content: list[Any] = [{"path": str(part.path)} for part in files if part.path is not None]
+    attached = paint_attachments(message)
+    if attached:  # one part with the text: Gradio would answer an edit of two parts twice
+        content.append({"type": "text", "text": attached + message.text})
+    else:
+        content += [{"type": "text", "text": p.text} for p in message.parts if isinstance(p, TextPart)]
+    return {"role": message.role, "content": content}
+
+
+def paint_attachments(message: Message) -> str:
+    """Markdown for a message's kept files, which its text follows; empty if it has none."""
+    files = [part for part in message.parts if isinstance(part, FilePart) and _kept(part)]
+    return "".join(f"{_attachment(part)}\n\n" for part in files)
+
+
+def _kept(part: FilePart) -> bool:
+    return part.url is not None and part.url.startswith(FILE_SCHEME)
+
+
+def _attachment(part: FilePart) -> str:
+    """Markdown for a kept file. Its address is relative, so that it is right below any prefix."""
+    assert part.url is not None
+    address = f"-/files/{part.url.removeprefix(FILE_SCHEME)}"
+    name = _title(part.name or "attachment")
+    shown = part.media_type.startswith("image/")
+    return f"![{name}]({address})" if shown else f"[📎 {name}]({address})"
+
+
+def settled(painted: Painted) -> Painted | ShownMessage:
+    """A painted message that will not change any more, validated once instead of at every later paint."""
+    content = painted["content"]
+    if any(part.get("type") != "text" for part in content):
+        return painted  # Gradio has yet to take its files into the cache
+    return ShownMessage(
+        role=painted["role"],
+        metadata=painted.get("metadata"),
+        content=[TextMessage(text=part["text"]) for part in content],
+    )
+
+
+def paint_earlier(count: int, first_shown: str, *, more: bool = False) -> Painted:
+    """The line above a window: earlier exchanges that are kept and sent, though not shown.
+
+    more: page scripts may offer to show more of them.
+    """
+    title = f"{count} earlier messages are part of this conversation and are sent, though not shown here"
+    if more:
+        title += ' <span class="chatlab-more"></span>'
+    return {
+        **_text("assistant", ""),
+        "metadata": {"title": title, "id": f"{WINDOW}{first_shown}", "status": "done"},
+    }
+
+
+def paint_later(count: int, last_shown: str) -> Painted:
+    """The line below a window that ends before the conversation does."""
+    title = f"{count} later messages of this conversation are not shown here"
+    return {
+        **_text("assistant", ""),
+        "metadata": {
+            "title": f'{title} <span class="chatlab-later"></span>',
+            "id": f"{WINDOW}{last_shown}",
+            "status": "done",
+        },
+    }
+
+
+def paint_error(sentence: str) -> Painted:
+    """A sentence in place of an answer that never began."""
+    return {
+        **_text("assistant", ""),
+        "metadata": {"title": _alarm(sentence), "id": f"{TURN}{NO_TURN}", "status": "done"},
+    }
+
+
+def turn_of(metadata_id: object) -> str | None:
+    """The turn that a painted message's id names, if it names one."""
+    if isinstance(metadata_id, str) and metadata_id.startswith(OWN_IDS):
+        return metadata_id.split(":")[1]
+    return None
+
+
+def figures(
+    label: str, timing: Timing, usage_in: int | None, usage_out: int | None, cost: float | None
+) -> str:
+    """One line of numbers under an answer. Unknown is shown as unknown."""
+    parts = [
+        label,
+        f"first token {_seconds(timing.first_token)}",
+        f"total {_seconds(timing.total)}",
+        f"{_known(timing.tokens_per_second, '{:.0f}')} tokens/s",
+        f"{_known(usage_in, '{}')} tokens in, {_known(usage_out, '{}')} out",
+    ]
+    if cost is not None:
+        parts.append(f"cost {cost:.6f}".rstrip("0").rstrip("."))
+    return " · ".join(parts)
+
+
+def _details(standing: Standing, notices: list[Notice], traces: list[Trace]) -> str:
+    timing, finish = standing.timing, standing.finish
+    rows: list[tuple[str, str]] = []
+    if finish is not None:
+        rows += [("model", finish.model or "–"), ("finish reason", finish.reason)]
+        rows += [
+            ("cached input tokens", _known(finish.usage.cached, "{}")),
+            ("reasoning tokens", _known(finish.usage.reasoning, "{}")),
+        ]
+    rows += [
+        (name, _seconds(value))
+        for name, value in (
+            ("credentials", timing.credentials),
+            ("connected", timing.connected),
+            ("first event", timing.first_event),
+            ("first token", timing.first_token),
+            ("total", timing.total),
+            ("longest stall", timing.longest_stall),
+            ("chatlab's own part", timing.overhead),
+        )
+    ]
+    if timing.attempts > 1:
+        rows.append(("attempts", str(timing.attempts)))
+    rows += [("trace", f"{trace.id} {trace.url or ''}".strip()) for trace in traces]
+    rows += [("note", notice.detail) for notice in notices if notice.kind in _QUIET]
+    lines = ["| | |", "| --- | --- |", *(f"| {name} | {_title(value)} |" for name, value in rows)]
+    return "\n".join(lines)
+
+
+def _sources(citations: list[Citation]) -> str:
+    lines = []
+    for citation in citations:
+        where = f" — {_title(citation.url)}" if citation.url else ""
+        lines.append(f"- {_title(citation.title)}{where}")
+        if citation.snippet:
+            lines.append(f"  > {_title(citation.snippet)}")
+    return "\n".join(lines)
+
+
+def _text(role: str, text: str) -> Painted:
+    return {"role": role, "content": [{"type": "text", "text": text}]}
+
+
+def _alarm(sentence: str) -> str:
+    return f'<span class="chatlab-error">⚠ {_title(sentence)}</span>'
+
+
+def _title(text: str) -> str:
+    """Foreign text for a title: one line, in which nothing is markup, HTML or LaTeX."""
+    flat = " ".join(text.split())
+    # Entities, not backslashes: `\\(` would begin a formula.
+    return "".join(f"&#{ord(c)};" if c in "\\`*_[]()<>&!#|~$:" else c for c in flat)
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "–"
+    if value >= 1:
+        return f"{value:.2f} s"
+    return f"{value * 1000:.3g} ms" if value < 0.1 else f"{value * 1000:.0f} ms"
+
+
+def _known(value: float | None, form: str) -> str:
+    return "–" if value is None else form.format(value)

@@ -1,0 +1,98 @@
+"""The sidebar of conversations on the chat page, and what its scripts ask of Gradio.
+
+The list itself is asked of chatlab's own routes by `static/sidebar.js`. What concerns the chat comes here as
+an event of the sidebar's element, with the ids that the page's scripts know.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from chatlab.web.chat.branches import Opening
+from chatlab.web.chat.respond import Chat
+
+_ROOT = (
+    'const root = new URL(window.gradio_config?.root || "/", location.href).pathname.replace(/\\/+$/, "");'
+)
+
+_SIDEBAR = f"""{_ROOT}
+import(root + "/-/static/kept.js").then(({{ kept }}) => kept(element, {{
+  root, sharing: Boolean(props.sharing), ask: (name, what) => trigger(name, what),
+}}));"""
+
+_COMPARE = f"""{_ROOT}
+element.querySelector("a").href = root + "/compare";"""
+
+
+def sidebar(*, sharing: bool) -> gr.HTML:
+    """The sidebar, closed at first on narrow screens. What is answered is where its scripts live."""
+    with gr.Sidebar(position="left", open=True, width=280, elem_id="conversations-panel"):
+        return gr.HTML(
+            '<div class="chatlab-conversations"></div>',
+            js_on_load=_SIDEBAR,
+            apply_default_css=False,
+            elem_id="conversations",
+            sharing=sharing,
+        )
+
+
+def compare_link() -> None:
+    """The link to the comparison page, below whatever prefix this page is."""
+    gr.HTML(
+        '<a class="chatlab-compare" href="compare">Compare</a>',
+        js_on_load=_COMPARE,
+        apply_default_css=False,
+        elem_classes="chatlab-compare-link",
+    )
+
+
+def opened_by_scripts(
+    page: gr.Blocks, bridge: gr.HTML, chat: gr.ChatInterface, opening: Opening, answers: Chat
+) -> None:
+    """Connects what scripts ask for: a conversation or a branch to be shown, a message answered anew, or an
+    answer that runs followed."""
+    private = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+    shown = [chat.chatbot, chat.chatbot_state]
+    page.load(opening.arrived, None, shown, **private)
+    # By default Gradio drops what is asked before the same event has been answered.
+    bridge.select(opening.asked, None, [*shown, chat.textbox], trigger_mode="multiple", **private)
+    chat.chatbot.undo(opening.undone, chat.chatbot, None, **private)
+
+    asked = bridge.submit(opening.again, None, [*shown, chat.saved_input], **private)
+    busy = asked.success(lambda: gr.update(interactive=False), None, chat.textbox, **private)
+    answer = busy.success(
+        _answers(chat),
+        [chat.saved_input, chat.chatbot_state, *chat.additional_inputs],
+        [chat.null_component, chat.chatbot],
+        api_visibility="private",
+        concurrency_limit=chat.concurrency_limit,
+        show_progress="hidden",
+        trigger_mode="multiple",
+    )
+    answer.then(
+        lambda shown: (shown, shown), chat.chatbot, [chat.chatbot_state, chat.chatbot_value], **private
+    ).then(lambda: gr.update(interactive=True), None, chat.textbox, **private)
+    chat._setup_stop_events(event_triggers=[], events_to_cancel=[answer], after_success=asked)
+
+    # The scripts ask for this while an answer runs where the page is and the box offers no stop. Whatever
+    # comes in whatever order, each of these ends with the box as it has to be. No `cancels`: a stop ends the
+    # answer itself, and with it what shows it.
+    steps = {**private, "trigger_mode": "multiple"}
+    bridge.play(answers.busy_box, None, chat.textbox, **steps).success(
+        answers.follow,
+        None,
+        [chat.null_component, chat.chatbot],
+        api_visibility="private",
+        concurrency_limit=chat.concurrency_limit,
+        show_progress="hidden",
+        trigger_mode="multiple",
+    ).then(
+        lambda shown: (shown, shown), chat.chatbot, [chat.chatbot_state, chat.chatbot_value], **steps
+    ).then(answers.idle_box, None, chat.textbox, **steps)
+
+
+def _answers(chat: gr.ChatInterface) -> Any:
+    """The function that answers, as every other event of the chat calls it."""
+    return chat._api_wrapper(chat.fn, chat._stream_fn)

@@ -1,0 +1,1 @@
+"""The comparison page: its routes, and what its browser is told."""

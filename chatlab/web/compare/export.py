@@ -1,0 +1,109 @@
+"""What of a comparison session leaves the page: its report, a lane's recording, and links for others."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import re
+from typing import cast, get_args
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from chatlab.compare.report import Format, session_report
+from chatlab.compare.report.from_session import compared_of
+from chatlab.compare.report.recording import recording_of, recording_text
+from chatlab.compare.session.blind import lane_of
+from chatlab.conversations.service import Kept
+from chatlab.errors import ChatlabError, InvalidRequest
+from chatlab.lab import Lab
+from chatlab.render.markdown import DOCUMENT_POLICY, document
+from chatlab.store import NotStored
+from chatlab.web.compare.open_sessions import Open, OpenSessions
+
+_TYPES = {
+    "html": ("text/html", "html"),
+    "markdown": ("text/markdown", "md"),
+    "jsonl": ("application/jsonl", "jsonl"),
+    "votes": ("text/csv", "csv"),
+}
+_HEADERS = {"content-security-policy": DOCUMENT_POLICY, "cache-control": "no-store"}
+
+
+class HandingOn:
+    """The answers to these requests, for the sessions that one app has open."""
+
+    def __init__(self, lab: Lab, sessions: OpenSessions) -> None:
+        self._lab = lab
+        self._sessions = sessions
+
+    async def report(self, found: Open, _: str, request: Request) -> Response:
+        """format: one of `Format`. redact, any number of times: what `--redact` takes."""
+        found.names_told()
+        query = request.query_params
+        format = query.get("format", "html")
+        if format not in get_args(Format):
+            raise InvalidRequest(f"there is no report as {format!r}: it is {', '.join(get_args(Format))}")
+        kept = await self._lab.kept()
+        text = await session_report(
+            found.session,
+            cast(Format, format),
+            query.getlist("redact"),
+            title=found.title,
+            files=kept.files if kept else None,
+        )
+        media_type, ending = _TYPES[format]
+        name = _file_name(found.title, ending)
+        kind = "inline" if format == "html" else "attachment"
+        return Response(
+            text, media_type=media_type, headers={**_HEADERS, "content-disposition": f"{kind}; {name}"}
+        )
+
+    async def recording(self, found: Open, _: str, request: Request) -> Response:
+        """A lane's answers as the file that the kind `replay` plays."""
+        found.names_told()
+        compared = compared_of(found.session, title=found.title)
+        lane = lane_of(found.session.state, request.path_params["lane"])
+        text = await asyncio.to_thread(lambda: recording_text(recording_of(compared, lane)))
+        name = _file_name(found.session.state.lane(lane).label, "jsonl")
+        headers = {**_HEADERS, "content-disposition": f"attachment; {name}"}
+        return Response(text, media_type="application/jsonl", headers=headers)
+
+    async def shares(self, found: Open, owner: str, request: Request) -> Response:
+        """How many links there are; with POST a new one, with DELETE none any more."""
+        kept = await self._sharing()
+        id = found.session.id
+        if request.method == "POST":
+            found.names_told()
+            share = await kept.store.share(owner, comparison=id)
+            return JSONResponse({"token": share.token})
+        if request.method == "DELETE":
+            await kept.store.revoke(owner, comparison=id)
+        return JSONResponse({"links": await kept.store.shares(owner, comparison=id)})
+
+    async def shared(self, request: Request) -> Response:
+        """The report of a shared comparison, for anybody who has the link."""
+        try:
+            kept = await self._sharing()
+            owner, what, id = await kept.store.shared(request.path_params["token"])
+            if what != "comparison":
+                raise NotStored("there is no such link")
+            return await self.report(await self._sessions.get(owner, id), owner, request)
+        except ChatlabError as exc:
+            gone = isinstance(exc, NotStored)
+            said = "This link leads nowhere, or was ended." if gone else str(exc)
+            page = document("Comparison", f"<p>{html.escape(said)}</p>")
+            return HTMLResponse(page, status_code=404 if gone else exc.status or 400, headers=_HEADERS)
+
+    async def _sharing(self) -> Kept:
+        kept = await self._lab.kept()
+        storage = self._lab.config.storage if self._lab.config else None
+        if kept is None or storage is None or not storage.sharing:
+            raise NotStored("links are not switched on here: `storage: {sharing: true}`")
+        return kept
+
+
+def _file_name(title: str, ending: str) -> str:
+    name = re.sub(r"[^\w.-]+", "-", title).strip("-.")[:60] or "comparison"
+    return f"filename*=UTF-8''{quote(name)}.{ending}"

@@ -1,0 +1,143 @@
+"""The stream of news that each page of a comparison session reads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from chatlab.compare.session.blind import blind_round
+from chatlab.messages import ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from chatlab.render.growing import Growing
+from chatlab.store import StoredTurn
+from chatlab.web.compare.open_sessions import Open
+from chatlab.web.compare.view import text_of
+
+PACE = 0.05  # seconds between two paints, whatever lanes they are of
+HEARTBEAT = (
+    15.0  # seconds without news after which a page, and every proxy on the way, is told that all is well
+)
+
+
+async def events(found: Open, voter: str) -> AsyncGenerator[str, None]:
+    """What a page is told, as server-sent events: the whole session when it has changed, and in between at
+    most 20 times a second what the lanes that changed have come to."""
+    feed = _Feed(found, voter)
+    clock = asyncio.get_running_loop().time
+    told_at = clock()
+    async with aclosing(found.session.changes()) as changes:
+        news = asyncio.ensure_future(anext(changes, None))
+        try:
+            while True:
+                done, _ = await asyncio.wait([news], timeout=max(0.0, told_at + HEARTBEAT - clock()))
+                told: list[str] = []
+                if done:
+                    changed = news.result()
+                    if changed is None:
+                        return
+                    news = asyncio.ensure_future(anext(changes, None))
+                    told = feed.told(changed.state)
+                if not told and clock() - told_at >= HEARTBEAT:
+                    told = [": all is well\n\n"]
+                for event in told:
+                    yield event
+                if told:
+                    told_at = clock()
+                if done:
+                    await asyncio.sleep(PACE)
+        finally:
+            news.cancel()
+            await asyncio.wait([news])
+
+
+class _Feed:
+    """What one page knows already, and so what it is to be told next."""
+
+    def __init__(self, found: Open, voter: str) -> None:
+        self._found = found
+        self._voter = voter
+        self._growing: dict[str, Growing] = {}
+        self._doing: dict[str, str] = {}
+        self._running = False
+
+    def told(self, state_changed: bool) -> list[str]:
+        session = self._found.session
+        ended = self._running and not session.running()
+        self._running = session.running()
+        if session.state.hidden:
+            return self._hidden(state_changed or ended)
+        events = []
+        # With the last answer its event says that nothing runs; a re-run can end after its last answer.
+        if state_changed or (ended and not self._growing):
+            self._forget()
+            events.append(self._whole())
+        paints, answers = self._named()
+        if paints:
+            events.append(_event("paint", paints))
+        return [*events, *(_event("answer", answer) for answer in answers)]
+
+    def _forget(self) -> None:
+        self._growing.clear()
+        self._doing.clear()
+
+    def _whole(self) -> str:
+        return _event("view", self._found.view.whole(self._voter, self._found.title))
+
+    def _named(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        session, view = self._found.session, self._found.view
+        paints: list[dict[str, Any]] = []
+        ended: list[dict[str, Any]] = []
+        running = {id: session.state.places[id] for id in session.running_turns()}
+        for id in [id for id in self._growing if id not in running]:
+            place = session.state.places[id]
+            del self._growing[id]
+            where = {"round": place.round, "lane": place.lane, "repeat": place.repeat}
+            ended.append({**where, "running": session.running(), "answer": view.answer(id)})
+        for id, place in running.items():
+            growing = self._growing.setdefault(id, Growing(view.allowed_hosts))
+            turn = session.turn(id)
+            look, doing = growing.look(text_of(turn)), _doing(turn)
+            if look is not None or doing != self._doing.get(id):
+                self._doing[id] = doing
+                paint = _paint(place.round, place.lane, place.repeat, look)
+                paints.append({**paint, "doing": doing})
+        return paints, ended
+
+    def _hidden(self, changed: bool) -> list[str]:
+        """While names are hidden a lane's progress is told as far as the session reveals it, no event more:
+        the moments of events would tell lanes apart as well as their figures."""
+        session, view = self._found.session, self._found.view
+        if changed:
+            self._forget()
+            return [self._whole()]
+        if session.state.opened.reveal == "together":
+            return []
+        paints: list[dict[str, Any]] = []
+        for id in dict.fromkeys(session.state.places[turn].round for turn in session.running_turns()):
+            for answer in blind_round(session.state, session.state.round(id), session.turn).answers:
+                known = f"{id} {answer.letter} {answer.repeat}"
+                look = self._growing.setdefault(known, Growing(view.allowed_hosts)).look(answer.text)
+                if look is not None:
+                    paints.append(_paint(id, answer.letter, answer.repeat, look))
+        return [_event("paint", paints)] if paints else []
+
+
+def _doing(turn: StoredTurn) -> str:
+    """What a running answer is at, in a word or two for its card."""
+    last = turn.answer[-1] if turn.answer else None
+    if isinstance(last, ReasoningPart):
+        return "thinking"
+    if isinstance(last, ToolCallPart | ToolResultPart):
+        return f"tool: {last.name}" if isinstance(last, ToolCallPart) else "tool answered"
+    return "writing" if isinstance(last, TextPart) else "waiting"
+
+
+def _paint(round: str, lane: str, repeat: int, look: tuple[str, str] | None) -> dict[str, Any]:
+    where = {"round": round, "lane": lane, "repeat": repeat}
+    return where if look is None else {**where, "add": look[0], "tail": look[1]}
+
+
+def _event(name: str, data: Mapping[str, Any] | list[dict[str, Any]]) -> str:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n"

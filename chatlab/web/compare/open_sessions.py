@@ -1,0 +1,82 @@
+"""The comparison sessions that pages have open, each with what its pages are told of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chatlab.compare.session.events import Opened, SessionError
+from chatlab.compare.session.open_sessions import Sessions
+from chatlab.compare.session.session import Session
+from chatlab.config.models import CompareLane
+from chatlab.lab import Lab
+from chatlab.web.compare.agreement import Glance
+from chatlab.web.compare.view import View
+
+
+@dataclass(slots=True)
+class Open:
+    """A session that is in memory, and what its pages are told."""
+
+    session: Session
+    view: View
+    glance: Glance
+    title: str
+
+    def names_told(self) -> None:
+        """Raises SessionError while the lanes' names are hidden: for what would tell which lane is which."""
+        if self.session.state.hidden:
+            raise SessionError("take the letters off first: this would tell which lane is which")
+
+
+class OpenSessions:
+    """Sessions by id, for their owner alone."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._sessions: Sessions | None = None
+        self._open: dict[str, Open] = {}
+        self._lock = asyncio.Lock()
+
+    async def create(self, owner: str, lanes: Sequence[CompareLane], opened: Opened) -> Open:
+        """A new session. Raises SessionError."""
+        return self._shown(await (await self._all()).create(owner, lanes, opened=opened), "")
+
+    async def get(self, owner: str, id: str) -> Open:
+        """A session of this owner. Raises NotStored for one that is not."""
+        session = await (await self._all()).get(owner, id)
+        known = self._open.get(id)
+        if known is not None and known.session is session:
+            return known
+        kept = await self._lab.kept()
+        title = "" if kept is None else (await kept.store.comparison(owner, id)).title
+        return self._shown(session, title)
+
+    async def close(self, found: Open) -> None:
+        """Ends a session that is to be taken away."""
+        self._open.pop(found.session.id, None)
+        await (await self._all()).close(found.session.owner, found.session.id)
+
+    def _shown(self, session: Session, title: str) -> Open:
+        known = self._open.get(session.id)
+        if known is not None and known.session is session:
+            return known  # made while the title was read
+        assert self._lab.config is not None and self._sessions is not None
+        self._open = {id: one for id, one in self._open.items() if one.session in self._sessions}
+        view = View(session, self._lab.backends, self._lab.config.ui.allowed_hosts)
+        found = self._open[session.id] = Open(session, view, Glance(session), title)
+        return found
+
+    async def _all(self) -> Sessions:
+        async with self._lock:
+            if self._sessions is None:
+                kept = await self._lab.kept()
+                self._sessions = Sessions(
+                    self._lab.backends,
+                    store=kept.store if kept else None,
+                    saving=kept.saving if kept else None,
+                    files=kept.files if kept else None,
+                )
+                self._lab.at_close.append(self._sessions.aclose)
+            return self._sessions

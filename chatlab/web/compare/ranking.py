@@ -1,0 +1,56 @@
+"""What a session's votes come to, for its page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from chatlab.compare.report.from_session import stale_votes, standing_votes
+from chatlab.compare.session.state import SessionState
+from chatlab.compare.statistics.judgements import from_votes
+from chatlab.compare.statistics.ranking import rank
+from chatlab.store import StoredTurn
+from chatlab.web.compare.view import text_of
+
+_ELO = 173.7178  # points of Elo's scale a unit of log-odds: 400 / ln 10
+
+
+def ranking(state: SessionState, turn: Callable[[str], StoredTurn]) -> dict[str, Any]:
+    """By criterion: the lanes that votes are on, with their scores on Elo's scale, 95 % intervals, and what
+    to know of them."""
+    names = {lane.id: lane.id for lane in (*state.lanes, *state.removed)}
+    labels = {lane.id: lane.label for lane in (*state.lanes, *state.removed)}
+    lengths = {
+        (round.id, lane): len(text_of(turn(ids[0])))
+        for round in state.rounds.values()
+        for lane, ids in round.turns.items()
+    }
+    votes = standing_votes(state, turn)
+    judged = from_votes(votes, names, lengths)
+    criteria = []
+    for criterion in state.opened.criteria:
+        found = [one for one in judged if one.criterion == criterion]
+        if not found:
+            continue
+        ranked = rank(found, [lane.id for lane in state.lanes])
+        rows = [
+            {
+                "rank": str(one.rank) if one.best == one.worst else f"{one.best}–{one.worst}",
+                "lane": labels[one.lane],
+                "score": one.strength * _ELO,
+                "low": one.interval.low * _ELO if one.interval else None,
+                "high": one.interval.high * _ELO if one.interval else None,
+                "count": f"{one.wins:g} won, {one.losses:g} lost, {one.ties + one.both_bad:g} neither",
+            }
+            for one in ranked.lanes
+            if one.judged
+        ]
+        notes = [*ranked.notes, *(str(pair) for pair in ranked.pairs)]
+        for lane, label in labels.items():
+            notes = [note.replace(lane, label) for note in notes]
+        criteria.append({"criterion": criterion, "rows": rows, "notes": notes})
+    stale = len(state.votes) - len(votes)
+    said = ["There are no votes yet."] if not criteria and not stale else []
+    if stale:
+        said.append(stale_votes(stale))
+    return {"sentence": " ".join(said) or None, "criteria": criteria}

@@ -1,0 +1,341 @@
+"""What the comparison page asks for. Everything of a session that it is told is made by `chatlab.web.compare.view`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import combinations
+from typing import Any, TypeAlias
+from urllib.parse import unquote
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from chatlab.compare.session.blind import lane_of, turn_of
+from chatlab.compare.session.events import Opened, SessionError
+from chatlab.compare.session.receipt import difference, receipt_to_json
+from chatlab.compare.statistics.text_diff import agreement, word_difference
+from chatlab.config.models import Config
+from chatlab.lab import Lab
+from chatlab.messages import Message, TextPart
+from chatlab.store import StoredComparison
+from chatlab.web.compare.export import HandingOn
+from chatlab.web.compare.feed import events
+from chatlab.web.compare.open_sessions import Open, OpenSessions
+from chatlab.web.compare.options import backends_of, options_of
+from chatlab.web.compare.ranking import ranking
+from chatlab.web.compare.schemas import (
+    Ask,
+    Ballot,
+    Begin,
+    Edit,
+    ModeWanted,
+    NewLane,
+    Nothing,
+    Order,
+    Pick,
+    Retry,
+    Title,
+    Undo,
+    Walk,
+    Which,
+)
+from chatlab.web.compare.uploads import Uploads
+from chatlab.web.compare.view import text_of
+from chatlab.web.shared.endpoint import answering, body_of
+
+InSession: TypeAlias = Callable[[Open, str, Request], Awaitable[Any]]
+_SHARES = ("GET", "POST", "DELETE")
+_KINDS = {"same": "same", "removed": "only_a", "added": "only_b"}
+
+
+class CompareRoutes:
+    """The routes of one app, and the sessions that its pages have open."""
+
+    def __init__(self, lab: Lab) -> None:
+        assert lab.config is not None
+        self._lab = lab
+        self._config: Config = lab.config
+        self.sessions = OpenSessions(lab)
+        self.handing_on = HandingOn(lab, self.sessions)
+        self._uploads = Uploads(int(lab.config.ui.max_file_mb * 1_000_000))
+        lab.at_close.append(self._uploads.aclose)
+
+    def routes(self) -> list[Route]:
+        """All of them, below `/-/compare`."""
+        one = "/sessions/{id}"
+        lane, round = f"{one}/lanes/{{lane}}", f"{one}/rounds/{{round}}"
+        return [
+            Route("/options", answering(self._options)),
+            Route("/backends", answering(self._backends)),
+            Route("/uploads", answering(self._upload), methods=["POST"]),
+            Route("/sessions", answering(self._list), methods=["GET"]),
+            Route("/sessions", answering(self._begin), methods=["POST"]),
+            Route(one, answering(self._delete), methods=["DELETE"]),
+            Route(f"{one}/restore", answering(self._restore), methods=["POST"]),
+            Route(f"{one}/events", answering(self._events)),
+            self._route(one, "GET", self._whole),
+            self._route(f"{one}/ask", "POST", self._ask),
+            self._route(f"{one}/edit", "POST", self._edit),
+            self._route(f"{one}/retry", "POST", self._retry),
+            self._route(f"{one}/undo", "POST", self._undo),
+            self._route(f"{one}/walk", "POST", self._walk),
+            self._route(f"{one}/stop", "POST", self._stop),
+            self._route(f"{one}/lanes", "POST", self._add_lane),
+            self._route(lane, "PATCH", self._change_lane),
+            self._route(lane, "DELETE", self._remove_lane),
+            self._route(f"{lane}/rerun", "POST", self._rerun),
+            self._route(f"{lane}/chat", "POST", self._chat),
+            self._route(f"{one}/order", "POST", self._order),
+            self._route(f"{one}/mode", "POST", self._mode),
+            self._route(f"{one}/pick", "POST", self._pick),
+            self._route(f"{one}/votes", "POST", self._vote),
+            self._route(f"{one}/reveal", "POST", self._reveal),
+            self._route(f"{one}/title", "POST", self._title),
+            self._route(f"{round}/receipts", "GET", self._receipts),
+            self._route(f"{round}/difference", "GET", self._difference),
+            self._route(f"{round}/glance", "GET", self._glance),
+            self._route(f"{one}/ranking", "GET", self._ranking),
+            self._route(f"{one}/report", "GET", self.handing_on.report),
+            self._route(f"{lane}/recording", "GET", self.handing_on.recording),
+            *(self._route(f"{one}/shares", method, self.handing_on.shares) for method in _SHARES),
+        ]
+
+    def _route(self, path: str, method: str, act: InSession) -> Route:
+        async def acted(owner: str, request: Request) -> Response:
+            found = await self.sessions.get(owner, request.path_params["id"])
+            said = await act(found, owner, request)
+            return said if isinstance(said, Response) else JSONResponse(said or {})
+
+        return Route(path, answering(acted), methods=[method])
+
+    # -- sessions
+
+    async def _options(self, _: str, __: Request) -> Response:
+        return JSONResponse(options_of(self._config))
+
+    async def _backends(self, _: str, __: Request) -> Response:
+        return JSONResponse(backends_of(self._config, self._lab.backends))
+
+    async def _list(self, owner: str, request: Request) -> Response:
+        kept = await self._lab.kept()
+        if kept is None:
+            return JSONResponse({"sessions": [], "next": None})
+        found, following = await kept.store.comparisons(owner, after=request.query_params.get("after"))
+        return JSONResponse({"sessions": [_listed(one) for one in found], "next": following})
+
+    async def _begin(self, owner: str, request: Request) -> Response:
+        wanted = await body_of(request, Begin)
+        opened = Opened(
+            wanted.mode,
+            wanted.blind,
+            wanted.reveal,
+            wanted.repeats,
+            self._config.compare.criteria,
+            self._config.compare.reasons,
+        )
+        found = await self.sessions.create(owner, wanted.lanes, opened)
+        return JSONResponse({"id": found.session.id})
+
+    async def _delete(self, owner: str, request: Request) -> Response:
+        found = await self.sessions.get(owner, request.path_params["id"])
+        await self.sessions.close(found)
+        kept = await self._lab.kept()
+        if kept is not None:
+            await kept.store.delete_comparison(owner, found.session.id)
+        return JSONResponse({})
+
+    async def _restore(self, owner: str, request: Request) -> Response:
+        kept = await self._lab.kept()
+        if kept is None:
+            raise SessionError("without storage nothing can be brought back")
+        await kept.store.restore_comparison(owner, request.path_params["id"])
+        return JSONResponse({})
+
+    async def _events(self, owner: str, request: Request) -> Response:
+        found = await self.sessions.get(owner, request.path_params["id"])
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        return StreamingResponse(events(found, owner), media_type="text/event-stream", headers=headers)
+
+    async def _whole(self, found: Open, owner: str, _: Request) -> Any:
+        return found.view.whole(owner, found.title)
+
+    async def _title(self, found: Open, owner: str, request: Request) -> Any:
+        await self._retitle(found, owner, (await body_of(request, Title)).title)
+
+    async def _retitle(self, found: Open, owner: str, title: str) -> None:
+        found.title = " ".join(title.split())[:80]
+        kept = await self._lab.kept()
+        if kept is not None:
+            await kept.store.retitle_comparison(owner, found.session.id, found.title)
+
+    # -- asking
+
+    async def _upload(self, owner: str, request: Request) -> Response:
+        name = unquote(request.headers.get("x-filename", "file"))
+        id, part = await self._uploads.take(
+            owner, name, request.headers.get("content-type"), request.stream()
+        )
+        shown = {"id": id, "name": part.name, "media_type": part.media_type, "not_for": None}
+        session = request.query_params.get("session")
+        if session is not None:
+            shown["not_for"] = (await self.sessions.get(owner, session)).view.not_for(part)
+        return JSONResponse(shown)
+
+    async def _ask(self, found: Open, owner: str, request: Request) -> Any:
+        wanted = await body_of(request, Ask)
+        files = [self._uploads.part(owner, id) for id in wanted.files]
+        text = (TextPart(wanted.text),) if wanted.text.strip() else ()
+        message = Message("user", (*files, *text))
+        round = await found.session.ask(message, lanes=_lanes(found, wanted.lanes), repeats=wanted.repeats)
+        if not found.title:
+            await self._retitle(found, owner, wanted.text or "Untitled")
+        return {"round": round}
+
+    async def _edit(self, found: Open, _: str, request: Request) -> Any:
+        wanted = await body_of(request, Edit)
+        files = await found.session.attached(wanted.round)
+        message = Message("user", (*files, TextPart(wanted.text)))
+        return {"round": await found.session.edit(wanted.round, message, lanes=_lanes(found, wanted.lanes))}
+
+    async def _retry(self, found: Open, _: str, request: Request) -> Any:
+        wanted = await body_of(request, Retry)
+        await found.session.retry(wanted.round, lanes=_lanes(found, wanted.lanes))
+
+    async def _undo(self, found: Open, _: str, request: Request) -> Any:
+        wanted = await body_of(request, Undo)
+        return {"text": (await found.session.undo(lanes=_lanes(found, wanted.lanes))).text}
+
+    async def _walk(self, found: Open, _: str, request: Request) -> Any:
+        wanted = await body_of(request, Walk)
+        chosen = _lanes(found, None if wanted.lane is None else [wanted.lane])
+        if chosen is None:
+            await found.session.to_version(wanted.round)
+        else:
+            await found.session.to_answer(wanted.round, chosen[0], wanted.answer)
+
+    async def _stop(self, found: Open, _: str, request: Request) -> Any:
+        lane = (await body_of(request, Which)).lane
+        chosen = _lanes(found, None if lane is None else [lane])
+        await found.session.stop(chosen[0] if chosen else None)
+
+    # -- lanes
+
+    async def _add_lane(self, found: Open, _: str, request: Request) -> Any:
+        wanted = await body_of(request, NewLane)
+        found.names_told()
+        like = None if wanted.history_from is None else lane_of(found.session.state, wanted.history_from)
+        return {"lane": (await found.session.add_lane(wanted.spec(), like=like)).id}
+
+    async def _change_lane(self, found: Open, _: str, request: Request) -> Any:
+        wanted = await body_of(request, NewLane)
+        found.names_told()
+        session = found.session
+        id = lane_of(session.state, request.path_params["lane"])
+        if wanted.backend == session.state.lane(id).backend:
+            return {"lane": (await session.change_lane(wanted.spec(), id)).id}
+        keep = wanted.history_from is not None
+        return {"lane": (await session.swap(id, wanted.spec(), keep_history=keep)).id}
+
+    async def _remove_lane(self, found: Open, _: str, request: Request) -> Any:
+        await found.session.remove_lane(lane_of(found.session.state, request.path_params["lane"]))
+
+    async def _rerun(self, found: Open, _: str, request: Request) -> Any:
+        found.names_told()
+        await found.session.rerun(lane_of(found.session.state, request.path_params["lane"]))
+
+    async def _chat(self, found: Open, _: str, request: Request) -> Any:
+        lane = lane_of(found.session.state, request.path_params["lane"])
+        return {"conversation": await found.session.continue_in_chat(lane)}
+
+    async def _order(self, found: Open, _: str, request: Request) -> Any:
+        wanted = await body_of(request, Order)
+        found.names_told()
+        await found.session.reorder(wanted.lanes)
+
+    async def _mode(self, found: Open, _: str, request: Request) -> Any:
+        await found.session.set_mode((await body_of(request, ModeWanted)).mode)
+
+    # -- judging
+
+    async def _pick(self, found: Open, _: str, request: Request) -> Any:
+        wanted = await body_of(request, Pick)
+        await found.session.pick(turn_of(found.session.state, wanted.round, wanted.lane, wanted.repeat))
+
+    async def _vote(self, found: Open, owner: str, request: Request) -> Any:
+        wanted = await body_of(request, Ballot)
+        state = found.session.state
+        best = wanted.best if wanted.best in ("tie", "bad") else lane_of(state, wanted.best)
+        await found.session.vote(
+            wanted.round,
+            best,
+            voter=owner,
+            criterion=wanted.criterion,
+            reasons=wanted.reasons,
+            note=wanted.note,
+        )
+
+    async def _reveal(self, found: Open, _: str, request: Request) -> Any:
+        await body_of(request, Nothing)
+        await found.session.reveal()
+
+    async def _receipts(self, found: Open, _: str, request: Request) -> Any:
+        found.names_told()
+        session, round = found.session, request.path_params["round"]
+        known = session.receipts(round)
+        places = {id: session.state.places[id] for id in known}
+        turns = session.state.round(round).turns
+        first = {lane: known[ids[0]] for lane, ids in turns.items() if ids[0] in known}
+        return {
+            "receipts": [
+                {"lane": places[id].lane, "repeat": places[id].repeat, "receipt": receipt_to_json(receipt)}
+                for id, receipt in known.items()
+            ],
+            "differences": [
+                {"a": a, "b": b, "lines": [str(one) for one in difference(first[a], first[b])]}
+                for a, b in combinations(first, 2)
+            ],
+            "mismatches": [one.reason for one in session.mismatches(round)],
+        }
+
+    async def _difference(self, found: Open, _: str, request: Request) -> Any:
+        query, round = request.query_params, request.path_params["round"]
+        repeat = int(query.get("repeat", "0")) if query.get("repeat", "0").isdecimal() else 0
+        session = found.session
+        if session.state.hidden and session.running():
+            raise SessionError("wait for all answers")
+        a, b = (
+            text_of(session.turn(turn_of(session.state, round, query.get(side, ""), repeat)))
+            for side in ("a", "b")
+        )
+        spans = await asyncio.to_thread(word_difference, a, b)
+        return {
+            "agreement": await asyncio.to_thread(agreement, a, b),
+            "spans": [{"kind": _KINDS[span.kind], "text": span.text} for span in spans],
+        }
+
+    async def _glance(self, found: Open, _: str, request: Request) -> Any:
+        state = found.session.state
+        round = state.round(request.path_params["round"])
+        if state.hidden and found.session.running():
+            return {"agreement": {}, "spread": []}
+        return await asyncio.to_thread(found.glance.look, round, state)
+
+    async def _ranking(self, found: Open, _: str, __: Request) -> Any:
+        found.names_told()
+        return await asyncio.to_thread(ranking, found.session.state, found.session.turn)
+
+
+def _lanes(found: Open, names: list[str] | None) -> list[str] | None:
+    """The lanes that a page means, in its own names for them."""
+    opened = found.session.state.opened
+    if names is not None and found.session.state.hidden and opened.reveal != "as they come":
+        raise SessionError(
+            "take the letters off first, or act on all lanes: the time that one takes tells which it is"
+        )
+    return None if names is None else [lane_of(found.session.state, name) for name in names]
+
+
+def _listed(one: StoredComparison) -> dict[str, Any]:
+    return {"id": one.id, "title": one.title, "updated": one.updated.isoformat()}

@@ -1,0 +1,285 @@
+"""What a browser is told of a comparison session.
+
+Everything of a session that goes to a browser is made here. While names are hidden it is made from
+`chatlab.compare.session.blind` alone: letters, texts and votes, and nothing that tells one lane from another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chatlab.compare.model import Lane
+from chatlab.compare.report.from_session import rounds_shown
+from chatlab.compare.session.blind import BlindAnswer, BlindRound, blind_view, names_itself, names_of, turn_of
+from chatlab.compare.session.session import Session
+from chatlab.compare.session.state import Round, SessionState
+from chatlab.config.registry import Backends
+from chatlab.errors import ChatlabError
+from chatlab.messages import (
+    FilePart,
+    Message,
+    ReasoningPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from chatlab.render.markdown import render
+from chatlab.store import StoredTurn
+from chatlab.turns.fit import accepts
+
+
+class View:
+    """Makes what one session's pages are told; what has ended is made once."""
+
+    def __init__(self, session: Session, backends: Backends, allowed_hosts: Sequence[str]) -> None:
+        self._session = session
+        self._backends = backends
+        self.allowed_hosts = allowed_hosts
+        self._html: dict[str, str] = {}
+        self._names: dict[str, bool] = {}
+
+    def whole(self, voter: str, title: str) -> dict[str, Any]:
+        """The session as this voter sees it. Answers that are still written come empty: they are painted."""
+        state = self._session.state
+        common = {
+            "id": self._session.id,
+            "title": title,
+            "mode": state.mode,
+            "blind": state.opened.blind,
+            "hidden": state.hidden,
+            "reveal": state.opened.reveal,
+            "criteria": list(state.opened.criteria),
+            "reasons": list(state.opened.reasons),
+            "running": self._session.running(),
+            "seq": state.seq,
+            "unsaved": self._unsaved(state),
+        }
+        if state.hidden:
+            return {**common, **self._hidden(state, voter)}
+        return {
+            **common,
+            "lanes": [self._lane(lane) for lane in state.lanes],
+            "rounds": [self._round(state, round, voter) for round in rounds_shown(state)],
+        }
+
+    def not_for(self, part: FilePart) -> str | None:
+        """Which lanes would be asked without this file, as a sentence; None if all take it."""
+        state = self._session.state
+        without = [lane.label for lane in state.lanes if not accepts(self._files(lane), part.media_type)]
+        if not without:
+            return None
+        which = "some lanes" if state.hidden else ", ".join(without)
+        return f"{part.name or 'this file'} ({part.media_type}) is not for {which}: asked without it"
+
+    def _files(self, lane: Lane) -> Sequence[str]:
+        try:
+            return self._backends[lane.backend].capabilities.files
+        except ChatlabError:
+            return ()
+
+    def _unsaved(self, state: SessionState) -> list[str]:
+        """Why something that was answered is not saved, each reason once."""
+        turns = (id for round in state.visible for ids in round.turns.values() for id in ids)
+        return list(dict.fromkeys(why for id in turns if (why := self._session.unsaved(id)) is not None))
+
+    # -- named
+
+    def _lane(self, lane: Lane) -> dict[str, Any]:
+        shown: dict[str, Any] = {
+            "id": lane.id,
+            "name": lane.label,
+            "label": lane.label,
+            "backend": lane.backend,
+            "parameters": dict(lane.parameters),
+            "system": lane.system,
+        }
+        try:
+            entry = self._backends[lane.backend]
+        except ChatlabError as exc:
+            return {**shown, "ready": str(exc)}
+        model = entry.cls.target(entry.config.options).model
+        return {**shown, "ready": entry.not_ready, "model": model}
+
+    def _round(self, state: SessionState, round: Round, voter: str) -> dict[str, Any]:
+        shown = state.shown(round)
+        answers = {lane: [self.answer(id) for id in round.turns[lane]] for lane in shown}
+        standing = {lane: state.standing(lane, round.id) for lane in state.heads}
+        return {
+            **self._question(state, round.id, round.user),
+            "standing": {lane: place.repeat for lane, place in standing.items() if place and lane in shown},
+            "copied": {
+                lane: state.lane(state.places[place.origin].lane).label
+                for lane, place in standing.items()
+                if place is not None and lane not in shown
+            },
+            "only": None if round.to_all else list(shown),
+            "answers": answers,
+            "given": _given(round, {lane: lane for lane in shown}),
+            "picked": self._picked(state, round),
+            "votes": self._votes(state, round.id, voter),
+            "mismatches": [
+                f"{' and '.join(state.lane(lane).label for lane in one.lanes)}: {one.reason}"
+                for one in self._session.mismatches(round.id)
+            ],
+        }
+
+    def _question(self, state: SessionState, id: str, user: Message) -> dict[str, Any]:
+        versions = [one.id for one in state.versions(id)]
+        at = versions.index(id)
+        beside = [versions[at - 1] if at else None, versions[at + 1] if at + 1 < len(versions) else None]
+        # Where no lane would go on from another message than now, there is nothing to walk to.
+        previous, following = (one if one and state.apart(one) else None for one in beside)
+        return {
+            "id": id,
+            "message": versions[0],
+            "version": at + 1,
+            "versions": len(versions),
+            "previous": previous,
+            "next": following,
+            "text": user.text,
+            "text_html": render(user.text, allowed_hosts=self.allowed_hosts),
+            "files": [part.name or part.media_type for part in user.parts if isinstance(part, FilePart)],
+        }
+
+    def _picked(self, state: SessionState, round: Round) -> str | None:
+        """The lane whose answer all go on from."""
+        if state.mode != "shared":
+            return None
+        standing = [state.standing(lane, round.id) for lane in state.heads]
+        origins = {place.origin for place in standing if place is not None}
+        if len(origins) != 1 or len(standing) < 2 or any(place is None for place in standing):
+            return None
+        return state.places[origins.pop()].lane
+
+    def answer(self, id: str) -> dict[str, Any]:
+        """One answer; its text is left to be painted while it runs."""
+        turn = self._session.turn(id)
+        shown: dict[str, Any] = {"turn": id, "status": turn.status, "html": "", "error": turn.error}
+        shown["notices"] = [notice.detail for notice in turn.notices if notice.kind != "thoughts_dropped"]
+        if turn.status == "running":
+            return shown
+        if id not in self._html:
+            self._html[id] = render(text_of(turn), allowed_hosts=self.allowed_hosts)
+        shown["html"] = self._html[id]
+        shown["thoughts"] = [
+            {"title": "Thought", "html": render(part.text, allowed_hosts=self.allowed_hosts)}
+            for part in turn.answer
+            if isinstance(part, ReasoningPart)
+        ]
+        if len(shown["thoughts"]) == 1:
+            shown["thoughts"][0]["seconds"] = turn.timing.reasoning
+        shown["tools"] = _tools(turn)
+        shown["figures"] = self._figures(id, turn)
+        if self._session.state.opened.blind:
+            shown["names"] = self._names_a_lane(id, text_of(turn))
+        return shown
+
+    def _names_a_lane(self, id: str, text: str) -> bool:
+        """Whether an answer of a blind session names any of its lanes, or introduces itself. Any of them, not
+        its own alone: else "say the word X" would make this flag tell which lane is X."""
+        if id not in self._names:
+            state, turn = self._session.state, self._session.turn
+            names = {
+                name
+                for lane, ids in state.round(state.places[id].round).turns.items()
+                for one in ids
+                for name in names_of(state.lane(lane), turn(one), self._backends)
+            }
+            self._names[id] = names_itself(text, names)
+        return self._names[id]
+
+    def _figures(self, id: str, turn: StoredTurn) -> dict[str, Any]:
+        usage = turn.finish.usage if turn.finish else None
+        place = self._session.state.places[id]
+        receipt = self._session.receipts(place.round).get(id)
+        return {
+            "first_token": turn.timing.first_token,
+            "total": turn.timing.total,
+            "tokens_per_second": turn.timing.tokens_per_second,
+            "longest_stall": turn.timing.longest_stall,
+            "input": usage.input if usage else None,
+            "output": usage.output if usage else None,
+            "cost": turn.cost,
+            "finish": turn.finish.reason if turn.finish else None,
+            "model": turn.finish.model if turn.finish else None,
+            "receipt": receipt.sha256 if receipt else None,
+        }
+
+    def _votes(self, state: SessionState, round: str, voter: str) -> dict[str, Any]:
+        shown: dict[str, Any] = {}
+        for vote in state.votes:
+            if vote.round == round and vote.voter == voter and state.judges(vote):
+                changes = shown[vote.criterion]["changes"] + 1 if vote.criterion in shown else 0
+                shown[vote.criterion] = {
+                    "best": state.letters.get(vote.best, vote.best) if state.hidden else vote.best,
+                    "reasons": list(vote.reasons),
+                    "note": vote.note,
+                    # Told with the names: until then it could tell that an answer's own name is in it.
+                    "marked": [] if state.hidden else list(vote.marked),
+                    "changes": changes,
+                }
+        return shown
+
+    # -- hidden
+
+    def _hidden(self, state: SessionState, voter: str) -> dict[str, Any]:
+        blind = blind_view(state, self._session.turn)
+        return {
+            "lanes": [{"id": letter, "name": letter} for letter in blind.letters],
+            "rounds": [self._hidden_round(state, round, voter) for round in blind.rounds],
+        }
+
+    def _hidden_round(self, state: SessionState, round: BlindRound, voter: str) -> dict[str, Any]:
+        answers: dict[str, list[dict[str, Any]]] = {}
+        letters = {lane: state.letters[lane] for lane in state.heads}
+        for answer in round.answers:
+            shown = self._hidden_answer(answer)
+            if not answer.waiting:
+                id = turn_of(state, round.id, answer.letter, answer.repeat)
+                shown["names"] = self._names_a_lane(id, answer.text)
+            answers.setdefault(answer.letter, []).append(shown)
+        return {
+            **self._question(state, round.id, round.user),
+            "only": None,
+            "answers": answers,
+            "given": _given(state.round(round.id), letters if state.opened.reveal == "as they come" else {}),
+            "picked": round.picked,
+            "votes": self._votes(state, round.id, voter),
+            "mismatches": ["the lanes were not sent what they should have been"] if round.unlike else [],
+        }
+
+    def _hidden_answer(self, answer: BlindAnswer) -> dict[str, Any]:
+        if answer.waiting:
+            return {"status": "waiting", "html": ""}  # what may be seen of it is painted
+        if answer.empty:
+            return {"status": "finished", "html": "", "error": "no answer"}
+        return {"status": "finished", "html": render(answer.text, allowed_hosts=self.allowed_hosts)}
+
+
+def _given(round: Round, names: Mapping[str, str]) -> dict[str, list[int]]:
+    """Of the lanes with more answers than the one shown: which that is, from 1, and of how many."""
+    return {
+        names[lane]: [given.index(round.turns[lane]) + 1, len(given)]
+        for lane, given in round.given.items()
+        if lane in names and len(given) > 1
+    }
+
+
+def text_of(turn: StoredTurn) -> str:
+    """The visible text of an answer."""
+    return "".join(part.text for part in turn.answer if isinstance(part, TextPart))
+
+
+def _tools(turn: StoredTurn) -> list[dict[str, Any]]:
+    results = {part.id: part for part in turn.answer if isinstance(part, ToolResultPart)}
+    return [
+        {
+            "name": part.name,
+            "arguments": part.arguments,
+            "result": results[part.id].content if part.id in results else None,
+            "seconds": turn.tool_seconds.get(part.id),
+        }
+        for part in turn.answer
+        if isinstance(part, ToolCallPart)
+    ]

@@ -1,0 +1,224 @@
+"""What the page's sidebar asks for: the owner's conversations, their attachments and links to them.
+
+Every answer is for the owner of the request's cookie alone; somebody else's id is as unknown as one that
+does not exist.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeAlias, cast, get_args
+from urllib.parse import quote, unquote
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from chatlab.conversations.service import Kept
+from chatlab.errors import InvalidRequest, StoreError
+from chatlab.lab import Lab
+from chatlab.render.markdown import document
+from chatlab.secret import scrub
+from chatlab.store import Hit, NotStored, StoredConversation, unused_since
+from chatlab.transfer import Format, export, import_file, shared_html
+from chatlab.web.shared.endpoint import Body, answering, body_of
+
+Answering: TypeAlias = Callable[[Kept, str, Request], Awaitable[Response]]
+
+_LARGEST_IMPORT = 1_000_000_000  # bytes
+_ENDING = {
+    "jsonl": (".jsonl", "application/jsonl"),
+    "markdown": (".md", "text/markdown; charset=utf-8"),
+    "html": (".html", "text/html; charset=utf-8"),
+}
+# What others made: no script of it runs, and it asks for nothing outside of itself.
+_INERT = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "media-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox allow-popups",
+    "referrer-policy": "no-referrer",
+    "cache-control": "private, no-store",
+}
+
+# What a browser may show in place; anything else is downloaded, so that no upload becomes a page of ours.
+_SHOWN = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "audio/", "application/pdf")
+
+
+class _Change(Body):
+    title: str | None = Field(None, min_length=1, max_length=200)
+    pinned: bool | None = None
+
+
+def kept_routes(lab: Lab) -> list[Route]:
+    """The routes, for a lab whose configuration keeps conversations; none for one that keeps nothing."""
+    if lab.config is None or lab.config.storage is None:
+        return []
+
+    def route(path: str, answer: Answering, method: str) -> Route:
+        async def kept(owner: str, request: Request) -> Response:
+            found = await lab.kept()
+            assert found is not None
+            return await answer(found, owner, request)
+
+        return Route(path, answering(kept), methods=[method])
+
+    shared = lab.config.storage.sharing
+    return [
+        route("/conversations", _list, "GET"),
+        route("/conversations/{id}", _change, "PATCH"),
+        route("/conversations/{id}", _delete, "DELETE"),
+        route("/conversations/{id}/restore", _restore, "POST"),
+        route("/conversations/{id}/export", _export, "GET"),
+        route("/export", _export, "GET"),
+        route("/import", _import, "POST"),
+        route("/files/{sha256}", _file, "GET"),
+        *(
+            [
+                route("/conversations/{id}/shares", _shares, "GET"),
+                route("/conversations/{id}/shares", _share, "POST"),
+                route("/conversations/{id}/shares", _revoke, "DELETE"),
+                Route("/shared/{token}", _shared(lab), methods=["GET"]),
+            ]
+            if shared
+            else []
+        ),
+    ]
+
+
+async def _list(kept: Kept, owner: str, request: Request) -> Response:
+    text = request.query_params.get("q", "").strip()
+    if text:
+        hits = await kept.store.search(owner, text[:200], limit=30)
+        return JSONResponse({"conversations": [_hit(hit) for hit in hits], "next": None})
+    listed = await kept.store.recent(owner, after=request.query_params.get("after"), limit=40)
+    return JSONResponse(
+        {"conversations": [_shown(found) for found in listed.conversations], "next": listed.next}
+    )
+
+
+async def _change(kept: Kept, owner: str, request: Request) -> Response:
+    change = await body_of(request, _Change)
+    title = " ".join(change.title.split()) if change.title else None
+    changed = await kept.store.change(owner, request.path_params["id"], title=title, pinned=change.pinned)
+    return JSONResponse(_shown(changed))
+
+
+async def _delete(kept: Kept, owner: str, request: Request) -> Response:
+    await kept.saving.stop(owner, request.path_params["id"])
+    await kept.store.delete(owner, request.path_params["id"])
+    return JSONResponse({})
+
+
+async def _restore(kept: Kept, owner: str, request: Request) -> Response:
+    return JSONResponse(_shown(await kept.store.restore(owner, request.path_params["id"])))
+
+
+async def _export(kept: Kept, owner: str, request: Request) -> Response:
+    wanted = request.query_params.get("format", "jsonl")
+    if wanted not in _ENDING:
+        raise InvalidRequest(f"the format is one of {', '.join(get_args(Format))}")
+    id = request.path_params.get("id")
+    title = "conversations" if id is None else (await kept.store.get(owner, id)).title or "conversation"
+    ending, media_type = _ENDING[wanted]
+    name = "".join(c if c.isalnum() or c in " -_." else "-" for c in title)[:80].strip() + ending
+    # What a page gets must not tell which lane of a blind session is which.
+    pieces = export(kept.store, kept.files, owner, id, format=cast(Format, wanted), hidden=False)
+    headers = {**_INERT, "content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
+    return StreamingResponse(_encoded(pieces), media_type=media_type, headers=headers)
+
+
+async def _encoded(pieces: AsyncIterator[str]) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        yield piece.encode("utf-8", "replace")
+
+
+async def _import(kept: Kept, owner: str, request: Request) -> Response:
+    name = unquote(request.headers.get("x-filename", "the file")).replace("\\", "/").rpartition("/")[2][:200]
+    with tempfile.TemporaryFile() as file:
+        size = 0
+        async for piece in request.stream():
+            size += len(piece)
+            if size > _LARGEST_IMPORT:
+                raise InvalidRequest(f"a file to import has at most {_LARGEST_IMPORT // 1_000_000} MB")
+            file.write(piece)
+        file.seek(0)
+        old = unused_since(kept.keep_days)
+        result = await import_file(kept.store, kept.files, owner, file, name, unused_since=old)
+    problems = [scrub(str(problem)) for problem in result.problems[:20]]
+    if result.unused:
+        kept_for = f"conversations that are not pinned are kept for {kept.keep_days} days here"
+        problems.append(f"{result.unused} of them will be removed within minutes: {kept_for}.")
+    if result.already:
+        problems.append(f"{result.already} were here already.")
+    return JSONResponse(
+        {
+            "conversations": result.conversations,
+            "comparisons": result.comparisons,
+            "turns": result.turns,
+            "problems": problems,
+        }
+    )
+
+
+def _shared(lab: Lab) -> Callable[[Request], Awaitable[Response]]:
+    """The page of a read-only link: the only answer that is given without asking whose browser it is."""
+
+    async def shared(request: Request) -> Response:
+        try:
+            kept = await lab.kept()
+            assert kept is not None
+            page = await shared_html(kept.store, kept.files, request.path_params["token"])
+        except NotStored:
+            text = "This link leads nowhere: it was ended, or the conversation was deleted."
+            return HTMLResponse(document("Not found", f"<p>{text}</p>"), status_code=404, headers=_INERT)
+        except StoreError:
+            text = "The conversation cannot be read just now: try again soon."
+            return HTMLResponse(document("Not now", f"<p>{text}</p>"), status_code=503, headers=_INERT)
+        return HTMLResponse(page, headers=_INERT)
+
+    return shared
+
+
+async def _file(kept: Kept, owner: str, request: Request) -> Response:
+    sha256 = request.path_params["sha256"]
+    media_type = await kept.store.may_read(owner, sha256)
+    if media_type is None:
+        raise NotStored("there is no such file")
+    shown = media_type.startswith(_SHOWN)
+    return FileResponse(
+        await kept.files.path(sha256),
+        media_type=media_type if shown else "application/octet-stream",
+        content_disposition_type="inline" if shown else "attachment",
+        headers={
+            "cache-control": "private, max-age=31536000, immutable",
+            "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+        },
+    )
+
+
+async def _shares(kept: Kept, owner: str, request: Request) -> Response:
+    return JSONResponse({"links": await kept.store.shares(owner, conversation=request.path_params["id"])})
+
+
+async def _share(kept: Kept, owner: str, request: Request) -> Response:
+    share = await kept.store.share(owner, conversation=request.path_params["id"])
+    return JSONResponse({"token": share.token})
+
+
+async def _revoke(kept: Kept, owner: str, request: Request) -> Response:
+    await kept.store.revoke(owner, conversation=request.path_params["id"])
+    return JSONResponse({})
+
+
+def _shown(conversation: StoredConversation) -> dict[str, Any]:
+    return {
+        "id": conversation.id,
+        "title": conversation.title,
+        "updated": conversation.updated.isoformat(),
+        "pinned": conversation.pinned,
+    }
+
+
+def _hit(hit: Hit) -> dict[str, Any]:
+    return {**_shown(hit.conversation), "turn": hit.turn, "snippet": hit.snippet}

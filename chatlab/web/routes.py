@@ -1,0 +1,75 @@
+"""chatlab's own routes beside Gradio's: alike for a page that is launched and one that is mounted."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Awaitable, Callable
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from chatlab.lab import Lab
+from chatlab.paths import PACKAGE
+from chatlab.render.markdown import CODE_CSS
+from chatlab.web.compare.routes import CompareRoutes
+from chatlab.web.conversations.routes import kept_routes
+
+_STATIC = PACKAGE / "web" / "static"
+
+# Stricter than the chat page's: this page has no script of Gradio's.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "media-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+
+
+class OwnRoutes:
+    """ASGI middleware that answers what is chatlab's own and hands on everything else."""
+
+    def __init__(self, app: ASGIApp, lab: Lab, path: str = "/") -> None:
+        self._app = app
+        self._path = path.rstrip("/")
+        compare = CompareRoutes(lab)
+        below = [
+            Route("/code.css", _code_style),
+            Mount("/static", StaticFiles(directory=_STATIC)),
+            Mount("/compare", routes=compare.routes()),
+            Route("/shared/comparison/{token}", compare.handing_on.shared),
+            *kept_routes(lab),
+        ]
+        routes = [Mount("/-", routes=below), Route("/compare", _compare_page(lab))]
+        self._own = Starlette(routes=[Mount(self._path or "/", routes=routes)])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
+        ours = scope["type"] == "http" and self._is_own(path)
+        await (self._own if ours else self._app)(scope, receive, send)
+
+    def _is_own(self, path: str) -> bool:
+        below = path.removeprefix(self._path)
+        return path.startswith(self._path) and (below.startswith("/-/") or below == "/compare")
+
+
+async def _code_style(_: Request) -> Response:
+    return Response(CODE_CSS, media_type="text/css", headers={"cache-control": "no-cache"})
+
+
+def _compare_page(lab: Lab) -> Callable[[Request], Awaitable[HTMLResponse]]:
+    text = (_STATIC / "compare.html").read_text("utf-8")
+
+    async def page(request: Request) -> HTMLResponse:
+        root = root_of(lab, request)
+        headers = {"content-security-policy": _POLICY, "referrer-policy": "no-referrer"}
+        return HTMLResponse(text.replace("$root", html.escape(root)), headers=headers)
+
+    return page
+
+
+def root_of(lab: Lab, request: Request) -> str:
+    """Where the app is for the browser: without a slash at its end."""
+    configured = lab.config.server.root_path if lab.config else None
+    return (configured or request.scope.get("root_path", "")).rstrip("/")

@@ -1,0 +1,77 @@
+"""Serves the page from an app of its own, and mounts it in anybody else's."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before Gradio is imported
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+
+from chatlab.lab import Lab, load
+from chatlab.secret import ScrubbingFormatter
+from chatlab.web.chat.page import Page
+from chatlab.web.routes import OwnRoutes
+from chatlab.web.shared.csp import SafetyHeaders
+from chatlab.web.shared.owner import BrowserCookie, OwnTabs
+from chatlab.web.shared.uploads import OwnUploads
+
+
+def mount(app: FastAPI, lab: Lab, path: str = "/") -> FastAPI:
+    """Mounts the chat page at `path`.
+
+    Gradio's own `mount_gradio_app` leaves its checks of file paths switched off (they hold only once an app
+    "has launched"), so that any client could read any file of the server; this switches them on.
+    """
+    page = Page(lab)
+    app = gr.mount_gradio_app(app, page, path=path, **page.settings(gr.mount_gradio_app))
+    page.has_launched = True
+    app.add_middleware(OwnRoutes, lab=lab, path=path)
+    app.add_middleware(OwnUploads, uploads=page.uploads)
+    app.add_middleware(OwnTabs, tabs=page.tabs)
+    app.add_middleware(BrowserCookie, path=path)
+    app.add_middleware(SafetyHeaders, allowed_hosts=page.lab_config.ui.allowed_hosts, path=path)
+    return app
+
+
+def create_app(lab: Lab) -> FastAPI:
+    """The page as an ASGI app; its backends are closed when it ends."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await lab.aclose()
+
+    return mount(FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None), lab)
+
+
+def serve(config: str | os.PathLike[str], host: str | None = None, port: int | None = None) -> None:
+    """Serves a configuration until interrupted. Raises ConfigError before anything listens."""
+    lab = load(Path(config))
+    assert lab.config is not None
+    server = lab.config.server
+    _log_without_secrets()
+    uvicorn.run(
+        create_app(lab),
+        host=host or server.host,
+        port=server.port if port is None else port,
+        log_level="info",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=3,
+    )
+
+
+def _log_without_secrets() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(ScrubbingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -1,0 +1,1 @@
+"""What both pages share: whose browser it is, uploads, the content security policy, endpoints."""

@@ -1,0 +1,200 @@
+"""Blind comparison: nothing that a browser may be given tells the lanes apart before the letters fall."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from chatlab.compare.session.blind import blind_view, draw, lane_of, names_itself, turn_of
+from chatlab.compare.session.events import Opened, SessionError
+from chatlab.compare.session.session import Session
+from chatlab.config.models import CompareLane
+from chatlab.config.registry import Entry
+from tests.compare.session.scripted import Script, script, scripted
+
+NAMES = ("gpt-secret", "claude-secret", "llama-secret")
+
+
+async def hidden(backends: dict[str, Entry], **opened: Any) -> Session:
+    lanes = [CompareLane(backend=name, label=f"The {name}") for name in backends]
+    return await Session.create(backends, lanes, owner="me", opened=Opened(blind=True, **opened))
+
+
+def view(session: Session) -> Any:
+    return blind_view(session.state, session.turn)
+
+
+async def test_the_blind_view_holds_no_name_id_figure_or_error_of_any_lane() -> None:
+    backends = scripted(*NAMES, reply="Because of scattering", model="model-secret")
+    script(backends, "llama-secret").fail = "start"
+    session = await hidden(backends)
+    round = await session.ask("Why is the sky blue?")
+    await session.settled()
+    await session.vote(round, session.state.lanes[0].id, voter="me")
+    shown = repr(asdict(view(session)))
+    state = session.state
+    ids = {lane.id for lane in state.lanes} | set(state.places) | set(state.conversations.values())
+    told = {"secret", "scripted", "told to fail", "failed", "Usage", "timing", *ids}
+    assert [word for word in told if word in shown] == []
+    assert "Because of scattering" in shown and round in shown
+    answers = view(session).rounds[0].answers
+    assert sorted(answer.letter for answer in answers) == ["A", "B", "C"]
+    assert sum(answer.empty for answer in answers) == 1
+    (vote,) = view(session).votes
+    assert vote.best == state.letters[state.lanes[0].id]
+    await session.aclose()
+
+
+async def test_answers_stand_in_the_order_of_letters_and_belong_to_their_lanes() -> None:
+    backends = scripted("a", "b", "c", "d")
+    session = await hidden(backends)
+    round = await session.ask("Hello")
+    await session.settled()
+    answers = view(session).rounds[0].answers
+    assert [answer.letter for answer in answers] == ["A", "B", "C", "D"]
+    for answer in answers:
+        lane = session.state.lane(lane_of(session.state, answer.letter))
+        assert answer.text == f"{lane.backend} says 1"
+        assert session.turn(turn_of(session.state, round, answer.letter)).backend == lane.backend
+    with pytest.raises(SessionError, match="no such lane"):
+        lane_of(session.state, session.state.lanes[0].id)
+    with pytest.raises(SessionError, match="no such answer"):
+        turn_of(session.state, round, "A", 1)
+    await session.reveal()
+    assert lane_of(session.state, session.state.lanes[0].id) == session.state.lanes[0].id
+    with pytest.raises(SessionError, match="no such lane"):
+        lane_of(session.state, "A")
+    await session.aclose()
+
+
+def test_every_order_of_letters_is_drawn_about_as_often_as_any_other() -> None:
+    orders = Counter("".join(sorted("xyz", key=draw("xyz").__getitem__)) for _ in range(6_000))
+    assert len(orders) == 6
+    # Six cells of 1000 expected; chi-squared with 5 degrees of freedom exceeds 35 once in 600,000 runs.
+    assert sum((count - 1_000) ** 2 / 1_000 for count in orders.values()) < 35
+
+
+async def test_letters_stay_for_the_session_and_lanes_cannot_be_changed_behind_them() -> None:
+    backends = scripted("a", "b")
+    session = await hidden(backends)
+    await session.add_lane("a")
+    assert sorted(session.state.letters.values()) == ["A", "B", "C"]
+    letters = session.state.letters
+    await session.ask("One")
+    await session.settled()
+    mine = session.state.lanes[0].id
+    for change in (
+        session.add_lane("b"),
+        session.swap(mine, "b"),
+        session.change_lane(CompareLane(backend="a", label="x"), mine),
+        session.reorder([lane.id for lane in reversed(session.state.lanes)]),
+    ):
+        with pytest.raises(SessionError, match="while their names are hidden"):
+            await change
+    await session.ask("Two")
+    await session.settled()
+    await session.remove_lane(lane_of(session.state, "B"))
+    assert session.state.letters == letters and view(session).letters == ("A", "C")
+    assert [answer.letter for answer in view(session).rounds[0].answers] == ["A", "C"]
+    with pytest.raises(SessionError, match="letters off"):
+        await session.continue_in_chat(mine)
+    await session.aclose()
+
+
+async def held(reveal: str) -> tuple[Session, list[Script]]:
+    backends = scripted("a", "b")
+    scripts = [script(backends, name) for name in backends]
+    for one in scripts:
+        one.hold = asyncio.Event()
+    session = await hidden(backends, reveal=reveal)
+    await session.ask("Hello")
+    await asyncio.gather(*(one.half.wait() for one in scripts))
+    assert scripts[0].hold is not None
+    scripts[0].hold.set()
+    async for _ in session.changes():
+        if not session.running(session.state.lanes[0].id):
+            break
+    return session, scripts
+
+
+@pytest.mark.parametrize(
+    ("reveal", "texts"),
+    [("together", {""}), ("paced", {"a sa", "b sa"}), ("as they come", {"a says 1", "b sa"})],
+)
+async def test_speed_tells_nothing_unless_it_is_meant_to(reveal: str, texts: set[str]) -> None:
+    session, scripts = await held(reveal)
+    answers = view(session).rounds[0].answers
+    assert {answer.text for answer in answers} == texts
+    assert {answer.waiting for answer in answers} == ({True, False} if reveal == "as they come" else {True})
+    with pytest.raises(SessionError, match="wait for all answers"):
+        await session.reveal()
+    assert scripts[1].hold is not None
+    scripts[1].hold.set()
+    await session.settled()
+    answers = view(session).rounds[0].answers
+    assert {answer.text for answer in answers} == {"a says 1", "b says 1"}
+    assert not any(answer.waiting or answer.empty for answer in answers)
+    await session.aclose()
+
+
+async def test_in_shared_mode_the_letter_of_the_picked_answer_is_known() -> None:
+    backends = scripted("a", "b")
+    session = await hidden(backends, mode="shared")
+    round = await session.ask("Hello")
+    await session.settled()
+    assert view(session).rounds[0].picked is None
+    await session.pick(turn_of(session.state, round, "B"))
+    assert view(session).rounds[0].picked == "B"
+    await session.aclose()
+
+
+async def test_a_blind_vote_is_marked_where_an_answer_names_its_model() -> None:
+    backends = {
+        **scripted("first", reply="As an AI model made by OpenAI I say so"),
+        **scripted("second", reply="I say so"),
+    }
+    session = await hidden(backends)
+    round = await session.ask("Who are you?")
+    await session.settled()
+    letter = session.state.letters[session.state.lanes[0].id]
+    vote = await session.vote(round, "tie", voter="me")
+    assert (vote.blind, vote.marked) == (True, (f"{letter} names a model",))
+    assert vote.shown == tuple(sorted(session.state.letters, key=session.state.letters.__getitem__))
+    await session.reveal()
+    changed = await session.vote(round, "bad", voter="me")
+    assert (changed.blind, changed.marked) == (False, ())
+    await session.aclose()
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "expected"),
+    [
+        ("I am ChatGPT, how can I help?", ("mystery",), True),
+        ("I'm a language model trained by Google.", ("mystery",), True),
+        ("Hello from gpt-5-mini!", ("gpt-5-mini",), True),
+        ("My maker is Anthropic.", ("claude-sonnet",), True),
+        ("Anthropic is a company.", ("gpt-5-mini",), False),
+        ("Llama3 here.", ("meta-llama/Llama-3-8B",), True),
+        ("Llamas live in the Andes.", ("llama-3",), False),
+        ("Databricks has DBRX.", ("databricks-dbrx-instruct",), True),
+        ("Qwen2.5 says hi.", ("qwen",), True),
+        ("The sky is blue.", ("gpt-5-mini", "Our fast one"), False),
+        ("Our fast one says hi.", ("Our Fast One",), True),
+        ("I am sure that a model made by hand lasts.", ("ab",), False),
+        ("", ("gpt",), False),
+    ],
+)
+def test_an_answer_that_names_itself_is_recognised(text: str, names: tuple[str, ...], expected: bool) -> None:
+    assert names_itself(text, names) is expected
+
+
+def test_no_answer_makes_the_look_for_names_take_long() -> None:
+    began = time.perf_counter()
+    for text in ("i am " * 20_000, "as a language " * 7_000, "google " * 14_000):
+        names_itself(text, ("gpt-5-mini", "Our fast one"))
+    assert time.perf_counter() - began < 5

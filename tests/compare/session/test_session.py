@@ -1,0 +1,771 @@
+"""Comparison sessions: what can be done with one, what it keeps, and that no lane feels another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatlab.backend import CallContext
+from chatlab.codec import message_to_json
+from chatlab.compare.model import Lane
+from chatlab.compare.report.from_session import compared_of
+from chatlab.compare.session.events import (
+    Asked,
+    LaneAdded,
+    LogValue,
+    Opened,
+    Place,
+    SessionError,
+    Voted,
+    Walked,
+    entry_from_data,
+    entry_to_data,
+)
+from chatlab.compare.session.open_sessions import Sessions
+from chatlab.compare.session.session import Session
+from chatlab.compare.session.state import SessionState, after, expected_messages, fold
+from chatlab.config.models import CompareLane
+from chatlab.config.registry import Entry
+from chatlab.conversations.saving import Saving
+from chatlab.errors import StoreError
+from chatlab.messages import FilePart, Message, TextPart
+from chatlab.store import Conflict, NotStored, Store
+from chatlab.store.files import Files
+from chatlab.store.sql import open_store
+from tests.compare.session.scripted import script, scripted
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await open_store(f"sqlite:{tmp_path}/sessions.db")
+    yield opened
+    await opened.aclose()
+
+
+@pytest.fixture
+async def saving(store: Store) -> AsyncIterator[Saving]:
+    made = Saving(store)
+    yield made
+    await made.aclose()
+
+
+def lane(session: Session, label: str) -> Lane:
+    return next(lane for lane in session.state.lanes if lane.label == label)
+
+
+def head(session: Session, label: str) -> Any:
+    id = session.state.heads[lane(session, label).id]
+    assert id is not None
+    return session.turn(id)
+
+
+def text(session: Session, label: str) -> str:
+    return Message("assistant", head(session, label).answer).text
+
+
+def sent(backends: dict[str, Entry], name: str) -> list[str]:
+    """What a backend was sent last, the texts alone."""
+    return [message.text for message in script(backends, name).requests[-1].messages]
+
+
+async def made(
+    backends: dict[str, Entry], store: Store | None, saving: Saving | None, **opened: Any
+) -> Session:
+    return await Session.create(
+        backends, list(backends), owner="me", opened=Opened(**opened), store=store, saving=saving
+    )
+
+
+# -- lanes run beside each other
+
+
+async def test_all_lanes_start_together_and_one_that_stalls_or_fails_harms_no_other() -> None:
+    backends = scripted("a", "b", "stalls", "fails", "breaks")
+    script(backends, "stalls").hold = asyncio.Event()
+    script(backends, "fails").fail = "start"
+    script(backends, "breaks").fail = "middle"
+    session = await made(backends, None, None)
+    await session.ask("Hello")
+    assert session.running(lane(session, "stalls").id), "the call waits for no answer"
+    async for _ in session.changes():
+        if not any(session.running(lane(session, name).id) for name in ("a", "b", "fails", "breaks")):
+            break
+    assert (text(session, "a"), text(session, "b")) == ("a says 1", "b says 1")
+    assert head(session, "fails").status == head(session, "breaks").status == "failed"
+    assert "told to fail" in head(session, "fails").error
+    assert text(session, "breaks") == "breaks", "what had arrived is kept"
+    assert session.running(lane(session, "stalls").id) and text(session, "stalls") == "stalls"
+    await session.ask("And you?", lanes=[lane(session, "a").id])
+    with pytest.raises(SessionError, match="stalls is still being answered"):
+        await session.ask("All?")
+    await session.aclose()
+    assert head(session, "stalls").status == "stopped"
+    assert script(backends, "stalls").open == 0, "its upstream is closed"
+
+
+async def test_every_lane_has_started_when_the_call_returns_and_no_start_waits_for_an_answer() -> None:
+    backends = scripted("a", "b", "c")
+    hold = asyncio.Event()
+    for name in backends:
+        script(backends, name).hold = hold
+    session = await made(backends, None, None)
+    await session.ask("Hello")
+    assert {task.get_name() for task in asyncio.all_tasks()} >= {f"turn {name}" for name in backends}
+    hold.set()
+    await session.settled()
+    assert [text(session, name) for name in backends] == ["a says 1", "b says 1", "c says 1"]
+    await session.aclose()
+
+
+async def test_a_session_can_be_waited_for_and_stopped_while_its_lanes_start() -> None:
+    backends = scripted("a", "b", "c")
+    script(backends, "a").fail = "start"
+    session = await made(backends, None, None)
+    asking = asyncio.create_task(session.ask("Hello", repeats=5))
+    while not session.running():
+        await asyncio.sleep(0)
+    await session.settled()
+    assert asking.done() and not session.running()
+    assert text(session, "c").startswith("c says")
+    again = asyncio.create_task(session.ask("And you?", repeats=5))
+    while not session.running():
+        await asyncio.sleep(0)
+    await session.stop()
+    assert again.done() and not session.running()
+    assert {session.turn(id).status for id in session.state.places} <= {"finished", "failed", "stopped"}
+    await session.aclose()
+
+
+async def test_stopping_one_lane_closes_its_upstream_keeps_its_text_and_leaves_the_others() -> None:
+    backends = scripted("a", "b")
+    holds = [asyncio.Event(), asyncio.Event()]
+    script(backends, "a").hold, script(backends, "b").hold = holds
+    session = await made(backends, None, None)
+    await session.ask("Hello")
+    await asyncio.gather(script(backends, "a").half.wait(), script(backends, "b").half.wait())
+    await session.stop(lane(session, "a").id)
+    assert (head(session, "a").status, text(session, "a")) == ("stopped", "a sa")
+    assert (script(backends, "a").open, script(backends, "b").open) == (0, 1)
+    holds[1].set()
+    await session.settled()
+    assert (head(session, "b").status, text(session, "b")) == ("finished", "b says 1")
+    script(backends, "a").hold = script(backends, "b").hold = asyncio.Event()
+    await session.ask("Again")
+    await session.stop()
+    assert head(session, "a").status == head(session, "b").status == "stopped"
+    await session.aclose()
+
+
+async def test_a_message_that_got_no_answer_is_not_sent_again_and_the_lane_says_so() -> None:
+    backends = scripted("a", "b")
+    script(backends, "a").fail = "start"
+    session = await made(backends, None, None)
+    await session.ask("One")
+    await session.settled()
+    script(backends, "a").fail = ""
+    await session.ask("Two")
+    await session.settled()
+    assert sent(backends, "a") == ["Two"]
+    assert sent(backends, "b") == ["One", "b says 1", "Two"]
+    assert [notice.kind for notice in head(session, "a").notices] == ["history_truncated"]
+    await session.aclose()
+
+
+async def test_readers_get_what_changed_at_their_own_pace_and_end_with_the_session() -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, None, None)
+    changes = session.changes()
+    first = await anext(changes)
+    assert first.state and not first.lanes
+    for number in range(20):
+        await session.ask(f"Message {number}")
+        await session.settled()
+    second = await anext(changes)
+    assert second.state and second.lanes == {lane.id for lane in session.state.lanes}
+    assert session.watched
+    waiting = asyncio.ensure_future(anext(changes))
+    await asyncio.sleep(0)
+    assert not waiting.done(), "twenty rounds are one change to whoever did not look"
+    await session.aclose()
+    with pytest.raises(StopAsyncIteration):
+        await waiting
+    assert not session.watched
+
+
+async def test_a_cancelled_caller_leaves_a_whole_round_behind(store: Store, saving: Saving) -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, store, saving)
+    asking = asyncio.create_task(session.ask("Hello"))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await session.settled()
+    assert (text(session, "a"), text(session, "b")) == ("a says 1", "b says 1")
+    await session.ask("Again")
+    await session.aclose()
+
+
+async def test_the_identity_goes_with_the_call_and_is_stored_nowhere_but_with_the_turn() -> None:
+    backends = scripted("a")
+    session = await made(backends, None, None)
+    round = await session.ask("Hello", ctx=CallContext(identity="ada@example.com"))
+    await session.settled()
+    assert script(backends, "a").contexts[-1].identity == "ada@example.com"
+    (receipt,) = session.receipts(round).values()
+    assert receipt.identity == head(session, "a").asked_by == "ada@example.com"
+    await session.ask("Hello")
+    await session.settled()
+    assert script(backends, "a").contexts[-1].identity is None
+    await session.aclose()
+
+
+# -- own and shared history
+
+
+async def test_in_shared_mode_all_go_on_from_the_answer_that_was_picked(store: Store, saving: Saving) -> None:
+    backends = scripted("a", "b", "c")
+    script(backends, "c").fail = "start"
+    session = await made(backends, store, saving, mode="shared")
+    await session.ask("One")
+    await session.settled()
+    with pytest.raises(SessionError, match="pick the answer"):
+        await session.ask("Two")
+    with pytest.raises(SessionError, match="nothing to go on from"):
+        await session.pick(head(session, "c").id)
+    mine, theirs = head(session, "a"), head(session, "b")
+    await session.pick(mine.id)
+    await session.pick(theirs.id)
+    script(backends, "c").fail = ""
+    await session.ask("Two")
+    await session.settled()
+    for name in backends:
+        assert sent(backends, name) == ["One", "b says 1", "Two"]
+    copy = session.turn(session.state.history(lane(session, "a").id)[0].turn)
+    assert (copy.copied_from, copy.backend, copy.answer) == (theirs.id, "b", theirs.answer)
+    conversation = session.state.conversations[lane(session, "a").id]
+    kept = {turn.id: turn.answer for turn in await store.turns("me", conversation)}
+    assert kept[mine.id] == mine.answer, "nothing was overwritten"
+    with pytest.raises(SessionError, match="last message"):
+        await session.pick(mine.id)
+    await session.aclose()
+
+
+async def test_a_lane_that_was_asked_more_than_the_picked_one_goes_back_to_the_picked_answer() -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, None, None, mode="shared")
+    await session.ask("One")
+    await session.settled()
+    picked = head(session, "a").id
+    await session.pick(picked)
+    await session.ask("Two", lanes=[lane(session, "b").id])
+    await session.settled()
+    await session.pick(picked)
+    await session.ask("Three")
+    await session.settled()
+    assert sent(backends, "a") == sent(backends, "b") == ["One", "a says 1", "Three"]
+    await session.aclose()
+
+
+async def test_changing_to_shared_history_takes_one_pick_and_back_takes_none() -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, None, None)
+    for message in ("One", "Two"):
+        await session.ask(message)
+        await session.settled()
+    await session.set_mode("shared")
+    with pytest.raises(SessionError, match="pick the answer"):
+        await session.ask("Three")
+    await session.pick(head(session, "b").id)
+    await session.set_mode("own")
+    await session.ask("Three")
+    await session.settled()
+    assert sent(backends, "a") == ["One", "b says 1", "Two", "b says 2", "Three"]
+    assert sent(backends, "b") == ["One", "b says 1", "Two", "b says 2", "Three"]
+    await session.aclose()
+
+
+async def test_of_repeats_any_can_be_gone_on_from() -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, None, None, repeats=3)
+    round = await session.ask("One")
+    await session.settled()
+    ids = session.state.round(round).turns[lane(session, "a").id]
+    assert len(ids) == 3 and len({session.turn(id).answer for id in ids}) == 3
+    await session.pick(ids[2])
+    await session.ask("Two", repeats=1)
+    await session.settled()
+    assert sent(backends, "a")[1] == Message("assistant", session.turn(ids[2]).answer).text
+    assert len(script(backends, "a").requests) == 4
+    await session.aclose()
+
+
+# -- undo, edit, retry, lanes
+
+
+async def test_edit_retry_and_undo_make_siblings_and_lose_nothing(store: Store, saving: Saving) -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, store, saving)
+    first = await session.ask("One")
+    await session.settled()
+    second = await session.ask("Two")
+    await session.settled()
+    await session.retry(second, lanes=[lane(session, "a").id])
+    await session.settled()
+    assert (sent(backends, "a"), text(session, "a")) == (["One", "a says 1", "Two"], "a says 3")
+    assert text(session, "b") == "b says 2"
+    edited = await session.edit(first, "One, but better")
+    await session.settled()
+    assert sent(backends, "a") == ["One, but better"]
+    assert [round.id for round in session.state.visible] == [edited]
+    assert (await session.undo()).text == "One, but better"
+    assert session.state.visible == ()
+    with pytest.raises(SessionError, match="nothing to take back"):
+        await session.undo()
+    conversation = session.state.conversations[lane(session, "a").id]
+    assert len(await store.turns("me", conversation)) == 4
+    await session.aclose()
+
+
+async def test_versions_and_answers_are_walked_and_what_followed_them_is_there_again(
+    store: Store, saving: Saving
+) -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, store, saving)
+    first = await session.ask("One")
+    await session.settled()
+    await session.ask("Two")
+    await session.settled()
+    edited = await session.edit(first, "Three")
+    await session.settled()
+    a = lane(session, "a").id
+    await session.retry(edited, lanes=[a])
+    await session.settled()
+    await session.to_version(first)
+    assert [round.user.text for round in session.state.visible] == ["One", "Two"]
+    assert (text(session, "a"), text(session, "b")) == ("a says 2", "b says 2")
+    await session.to_answer(edited, a, 0)
+    assert text(session, "a") == "a says 3" and text(session, "b") == "b says 2"
+    assert [round.user.text for round in session.state.visible] == ["One", "Three", "Two"]
+    await session.aclose()
+    session = await Session.open(backends, session.id, owner="me", store=store, saving=saving)
+    await session.to_version(edited)
+    assert [round.user.text for round in session.state.visible] == ["Three"]
+    assert (text(session, "a"), text(session, "b")) == ("a says 3", "b says 3")
+    seen = session.state.seq
+    await session.to_version(edited)
+    await session.to_answer(edited, a, 0)
+    assert session.state.seq == seen, "they stand there"
+    await session.ask("Four")
+    await session.settled()
+    assert sent(backends, "a") == ["Three", "a says 3", "Four"]
+    with pytest.raises(SessionError, match="no such answer"):
+        await session.to_answer(edited, a, 2)
+    with pytest.raises(SessionError, match="no such message"):
+        await session.to_version("nowhere")
+    await session.aclose()
+
+
+async def test_nobody_is_walked_away_from_an_answer_that_is_being_given() -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, None, None)
+    first = await session.ask("One")
+    await session.settled()
+    script(backends, "b").hold = asyncio.Event()
+    edited = await session.edit(first, "Two")
+    with pytest.raises(SessionError, match="is still being answered"):
+        await session.to_version(first)
+    assert {place.round for one in session.state.lanes for place in session.state.history(one.id)} == {edited}
+    await session.aclose()
+
+
+async def test_while_names_are_hidden_no_refusal_tells_which_lane_is_still_answering() -> None:
+    backends = scripted("a", "b")
+    script(backends, "b").hold = asyncio.Event()
+    session = await made(backends, None, None, blind=True, mode="shared")
+    round = await session.ask("One")
+    async for _ in session.changes():
+        if not session.running(lane(session, "a").id):
+            break
+    said = set()
+    for one in session.state.lanes:
+        with pytest.raises(SessionError) as refused:
+            await session.pick(session.state.round(round).turns[one.id][0])
+        said.add(str(refused.value))
+    with pytest.raises(SessionError) as refused:
+        await session.ask("Two")
+    assert said == {str(refused.value)} == {"the lanes are still being answered: wait for them, or stop them"}
+    await session.aclose()
+
+
+async def test_a_mismatch_is_said_of_the_answer_that_was_sent_the_wrong_and_of_no_other() -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, None, None)
+    round = await session.ask("One")
+    await session.settled()
+    a = lane(session, "a").id
+    given = session._receipts.by_turn[head(session, "a").id]
+    wrong = replace(given, messages=(Message.of("user", "Another"),))
+    session._receipts.by_turn[head(session, "a").id] = wrong
+    await session.retry(round, lanes=[a])
+    await session.settled()
+    assert session.mismatches(round) == ()
+    await session.to_answer(round, a, 0)
+    assert {one.lanes[0] for one in session.mismatches(round)} == {a}
+    await session.to_answer(round, a, 1)
+    assert session.mismatches(round) == ()
+    await session.aclose()
+
+
+async def test_what_still_runs_is_stopped_when_its_message_is_edited_or_taken_back() -> None:
+    backends = scripted("a", "b")
+    script(backends, "a").hold = asyncio.Event()
+    session = await made(backends, None, None)
+    round = await session.ask("One")
+    stopped = head(session, "a").id
+    await session.edit(round, "Another")
+    assert session.turn(stopped).status == "stopped"
+    await session.undo()
+    assert not session.running() and script(backends, "a").open == 0
+    await session.aclose()
+
+
+async def test_a_swapped_lane_is_another_lane_and_begins_without_the_old_ones_answers() -> None:
+    backends = scripted("a", "b", "c")
+    session = await Session.create(backends, ["a", "b"], owner="me")
+    await session.ask("One")
+    await session.settled()
+    old = lane(session, "a")
+    new = await session.swap(old.id, CompareLane(backend="c", parameters={"temperature": 1}))
+    assert new.id != old.id and [lane.label for lane in session.state.lanes] == ["c", "b"]
+    assert session.state.removed == (old,)
+    await session.rerun(new.id)
+    await session.settled()
+    await session.ask("Two")
+    await session.settled()
+    assert sent(backends, "c") == ["One", "c says 1", "Two"]
+    assert script(backends, "c").requests[-1].parameters == {"temperature": 1}
+    await session.aclose()
+
+
+async def test_a_rerun_asks_one_after_the_other_and_ends_at_a_failure_or_a_stop() -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, None, None)
+    for message in ("One", "Two", "Three"):
+        await session.ask(message)
+        await session.settled()
+    mine = lane(session, "a").id
+    await session.rerun(mine)
+    await session.settled()
+    assert sent(backends, "a") == ["One", "a says 4", "Two", "a says 5", "Three"]
+    script(backends, "a").fail = "middle"
+    await session.rerun(mine)
+    await session.settled()
+    assert len(script(backends, "a").requests) == 7 and len(session.state.history(mine)) == 1
+    script(backends, "a").fail, script(backends, "a").hold = "", asyncio.Event()
+    script(backends, "a").half.clear()
+    await session.rerun(mine)
+    await script(backends, "a").half.wait()
+    await session.stop(mine)
+    await session.settled()
+    assert len(script(backends, "a").requests) == 8 and not session.running(mine)
+    await session.aclose()
+
+
+async def test_the_same_backend_twice_has_two_labels_and_each_its_own_settings() -> None:
+    backends = scripted("a")
+    spec = CompareLane(backend="a", parameters={"temperature": 0.5}, system="Be brief.")
+    session = await Session.create(backends, ["a", spec], owner="me")
+    assert [lane.label for lane in session.state.lanes] == ["a", "a (2)"]
+    round = await session.ask("One")
+    await session.settled()
+    one, two = session.receipts(round).values()
+    assert ([m.text for m in one.messages], dict(one.parameters)) == (["One"], {})
+    assert ([m.text for m in two.messages], dict(two.parameters)) == (
+        ["Be brief.", "One"],
+        {"temperature": 0.5},
+    )
+    assert session.mismatches(round) == (), "they were not meant to be sent the same"
+    with pytest.raises(SessionError, match="temperature should be at most 2"):
+        await session.add_lane(CompareLane(backend="a", parameters={"temperature": 3}))
+    with pytest.raises(SessionError, match="no parameter top_p"):
+        await session.add_lane(CompareLane(backend="a", parameters={"top_p": 1}))
+    for _ in range(6):
+        await session.add_lane("a")
+    with pytest.raises(SessionError, match="at most 8 lanes"):
+        await session.add_lane("a")
+    await session.change_lane(CompareLane(backend="a", label="colder"), session.state.lanes[0].id)
+    await session.reorder([lane.id for lane in reversed(session.state.lanes)])
+    assert session.state.lanes[-1].label == "colder"
+    await session.aclose()
+
+
+async def test_a_lane_goes_on_in_chat_and_the_session_stays_as_it_is(store: Store, saving: Saving) -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, store, saving)
+    for message in ("One", "Two"):
+        await session.ask(message)
+        await session.settled()
+    state = session.state
+    conversation = await session.continue_in_chat(lane(session, "b").id)
+    turns = await store.turns("me", conversation)
+    assert [(turn.user.text, Message("assistant", turn.answer).text) for turn in turns] == [
+        ("One", "b says 1"),
+        ("Two", "b says 2"),
+    ]
+    assert turns[1].parent == turns[0].id
+    assert [one.id for one in (await store.recent("me")).conversations] == [conversation]
+    assert session.state == state
+    await session.aclose()
+
+
+# -- votes
+
+
+async def test_a_vote_can_be_changed_until_the_next_message_and_all_are_kept() -> None:
+    backends = scripted("a", "b")
+    hold = script(backends, "a").hold = asyncio.Event()
+    session = await made(backends, None, None, criteria=("correct", "tone"))
+    round = await session.ask("One")
+    with pytest.raises(SessionError, match="wait for all answers"):
+        await session.vote(round, "tie", voter="me")
+    hold.set()
+    await session.settled()
+    await session.vote(round, "tie", voter="me")
+    best = lane(session, "b").id
+    await session.vote(round, best, voter="me", reasons=["clearer"], note="much")
+    await session.vote(round, "bad", voter="you", criterion="tone")
+    assert [vote.best for vote in session.state.votes] == ["tie", best, "bad"]
+    assert [vote.best for vote in session.state.current_votes] == [best, "bad"]
+    given = session.state.current_votes[0]
+    assert given.shown == tuple(lane.id for lane in session.state.lanes)
+    assert (given.criterion, given.reasons, given.blind, given.marked) == ("correct", ("clearer",), False, ())
+    with pytest.raises(SessionError, match="no criterion 'taste'"):
+        await session.vote(round, "tie", voter="me", criterion="taste")
+    with pytest.raises(SessionError, match="vote for a lane"):
+        await session.vote(round, "somebody", voter="me")
+    await session.ask("Two")
+    await session.settled()
+    with pytest.raises(SessionError, match="until the next message"):
+        await session.vote(round, "tie", voter="me")
+    await session.aclose()
+
+
+async def test_a_vote_is_on_the_answers_it_was_given_on() -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, None, None)
+    round = await session.ask("One")
+    await session.settled()
+    a = lane(session, "a").id
+    await session.vote(round, "tie", voter="me")
+    await session.retry(round, lanes=[a])
+    await session.settled()
+    await session.vote(round, "bad", voter="me")
+
+    def on_these() -> list[str]:
+        return [vote.best for vote in session.state.votes if session.state.judges(vote)]
+
+    assert on_these() == ["bad"]
+    await session.to_answer(round, a, 0)
+    assert on_these() == ["tie"]
+    assert [vote.best for vote in compared_of(session).votes] == ["tie"]
+    await session.aclose()
+
+
+# -- the store
+
+
+async def test_a_session_is_the_same_after_a_restart(store: Store, saving: Saving) -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, store, saving, mode="shared", repeats=2)
+    round = await session.ask("One")
+    await session.settled()
+    await session.pick(head(session, "b").id)
+    await session.vote(round, "tie", voter="me")
+    await session.aclose()
+    again = await Session.open(backends, session.id, owner="me", store=store, saving=saving)
+    assert again.state == session.state
+    assert {id: again.turn(id) for id in again.state.places} == {
+        id: session.turn(id) for id in session.state.places
+    }
+    assert dict(again.receipts(round)) == dict(session.receipts(round)) and len(again.receipts(round)) == 4
+    with pytest.raises(NotStored):
+        await Session.open(backends, session.id, owner="you", store=store, saving=saving)
+    await again.aclose()
+
+
+async def test_of_two_servers_one_is_told_that_the_other_was_faster(store: Store, saving: Saving) -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, store, saving)
+    other = await Session.open(backends, session.id, owner="me", store=store, saving=saving)
+    await session.ask("One")
+    await session.settled()
+    with pytest.raises(Conflict, match="changed elsewhere"):
+        await other.ask("Two")
+    assert other.state == session.state and len(script(backends, "a").requests) == 1
+    await other.ask("Two")
+    await other.settled()
+    assert sent(backends, "a") == ["One", "a says 1", "Two"]
+    await session.aclose()
+    await other.aclose()
+
+
+async def test_if_the_database_refuses_nothing_has_changed_and_nothing_was_sent(
+    store: Store, saving: Saving
+) -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, store, saving)
+    state = session.state
+    await store.delete_comparison("me", session.id)
+    with pytest.raises(StoreError):
+        await session.ask("One")
+    assert session.state == state and script(backends, "a").requests == []
+    assert not session.running()
+    await store.restore_comparison("me", session.id)
+    await session.ask("One")
+    await session.settled()
+    assert text(session, "a") == "a says 1"
+    await session.aclose()
+
+
+async def test_a_turn_that_was_never_written_is_there_as_lost(store: Store, saving: Saving) -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, store, saving)
+    mine, theirs = (lane.id for lane in session.state.lanes)
+    places = (Place("t1", mine, "r1", None), Place("t2", theirs, "r1", None))
+    asked = Asked("r1", message_to_json(Message.of("user", "One")), places)
+    await store.append("me", session.id, session.state.seq, [entry_to_data(asked)])
+    again = await Session.open(backends, session.id, owner="me", store=store, saving=saving)
+    assert {again.turn(id).status for id in ("t1", "t2")} == {"interrupted"}
+    assert "lost" in str(again.turn("t1").error)
+    await again.ask("Two")
+    await again.settled()
+    assert sent(backends, "a") == ["Two"]
+    await session.aclose()
+    await again.aclose()
+
+
+async def test_a_lane_whose_backend_is_gone_is_named_and_can_be_removed(store: Store, saving: Saving) -> None:
+    session = await made(scripted("a", "b"), store, saving)
+    await session.aclose()
+    again = await Session.open(scripted("a"), session.id, owner="me", store=store, saving=saving)
+    with pytest.raises(SessionError, match="b is not configured any more: remove it"):
+        await again.ask("One")
+    await again.remove_lane(lane(again, "b").id)
+    await again.ask("One")
+    await again.settled()
+    assert text(again, "a") == "a says 1"
+    await again.aclose()
+
+
+async def test_two_tabs_have_the_same_session_and_another_person_has_none(
+    store: Store, saving: Saving
+) -> None:
+    backends = scripted("a", "b")
+    sessions = Sessions(backends, store=store, saving=saving, most=1)
+    session = await sessions.create("me", ["a", "b"])
+    assert await sessions.get("me", session.id) is session
+    with pytest.raises(NotStored):
+        await sessions.get("you", session.id)
+    await sessions.create("you", ["a"])
+    one, other = await asyncio.gather(sessions.get("me", session.id), sessions.get("me", session.id))
+    assert one is other and one is not session, "it was idle, closed, and opened again"
+    await sessions.aclose()
+
+
+async def test_a_file_is_kept_by_its_content_and_sent_whole(
+    store: Store, saving: Saving, tmp_path: Path
+) -> None:
+    files = Files("files", tmp_path)
+    backends = scripted("sees") | scripted("blind", takes=())
+    session = await Session.create(
+        backends, list(backends), owner="me", store=store, saving=saving, files=files
+    )
+    picture = FilePart("image/png", "sky.png", data=b"not really a picture")
+    round = await session.ask(Message("user", (picture, TextPart("What is it?"))))
+    await session.settled()
+    (part, _) = script(backends, "sees").requests[-1].messages[-1].parts
+    assert isinstance(part, FilePart) and part.read() == b"not really a picture"
+    assert sent(backends, "blind") == ["What is it?"]
+    receipt = session.receipts(round)[head(session, "sees").id]
+    named = receipt.messages[-1].parts[0]
+    assert isinstance(named, FilePart) and named == session.state.rounds[round].user.parts[0]
+    (mismatch,) = session.mismatches(round)
+    assert {session.state.lane(id).label for id in mismatch.lanes} == {"sees", "blind"}
+    assert "sky.png was not sent: no image/png here" in mismatch.reason
+    with pytest.raises(SessionError, match="attach the file itself"):
+        await session.ask(Message("user", (named, TextPart("And this?"))))
+    await session.aclose()
+    again = await Session.open(backends, session.id, owner="me", store=store, saving=saving, files=files)
+    await again.ask("Once more")
+    await again.settled()
+    (part, _) = script(backends, "sees").requests[-1].messages[0].parts
+    assert isinstance(part, FilePart) and part.read() == b"not really a picture"
+    await again.aclose()
+
+
+# -- the log
+
+
+def test_an_entry_of_an_unknown_type_or_shape_is_refused_in_words() -> None:
+    with pytest.raises(SessionError, match="type 'teleported', which this version of chatlab does not know"):
+        entry_from_data({"type": "teleported"})
+    with pytest.raises(SessionError, match="an entry of type mode_set of this session cannot be read"):
+        entry_from_data({"type": "mode_set", "mode": "sideways"})
+
+
+async def test_the_state_is_what_the_log_folds_to(store: Store, saving: Saving) -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, store, saving, blind=True)
+    round = await session.ask("One")
+    await session.settled()
+    await session.vote(round, "tie", voter="me", note="no matter")
+    await session.reveal()
+    await session.set_mode("shared")
+    await session.pick(head(session, "a").id)
+    edited = await session.edit(round, "Another")
+    await session.settled()
+    await session.to_version(round)
+    await session.to_version(edited)
+    await session.undo()
+    await session.change_lane(CompareLane(backend="a", label="other"), lane(session, "a").id)
+    await session.swap(lane(session, "b").id, "a")
+    await session.remove_lane(session.state.lanes[0].id)
+    log = await store.log("me", session.id)
+    assert fold(log) == session.state
+    assert fold(log[5:], fold(log[:5])) == session.state
+    for entry in log:
+        assert entry_to_data(entry_from_data(entry.data)) == entry.data
+    await session.aclose()
+
+
+def test_a_vote_of_a_log_from_before_votes_said_what_they_are_on_counts_as_it_did() -> None:
+    at = "2026-06-01T10:00:00Z"
+    old = {"round": "r", "criterion": "tone", "best": "tie", "shown": ["l"], "voter": "me", "at": at}
+    entry = entry_from_data({"type": "voted", "vote": {**old, "blind": False}})
+    assert isinstance(entry, Voted) and entry.vote.answers == ()
+    user = message_to_json(Message.of("user", "One"))
+    state = SessionState()
+    for one in (LaneAdded(Lane("l", "a", "a"), "c"), Asked("r", user, (Place("t", "l", "r", None),)), entry):
+        state = after(state, one)
+    assert state.judges(entry.vote)
+    with pytest.raises(SessionError, match="in its own conversation"):
+        after(state, Walked({"l": "elsewhere"}))
+
+
+def test_what_a_lane_should_be_sent_is_a_function_of_state_and_turns() -> None:
+    user = message_to_json(Message.of("user", "One"))
+    entries: list[LogValue] = [
+        Opened(),
+        LaneAdded(Lane("l", "a", "a"), "c"),
+        Asked("r", user, (Place("t", "l", "r", None),)),
+    ]
+    state = SessionState()
+    for entry in entries:
+        state = after(state, entry)
+    assert expected_messages(state, {}, "l", "r") == (Message.of("user", "One"),)

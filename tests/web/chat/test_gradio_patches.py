@@ -1,0 +1,90 @@
+"""The edits in which a growing answer reaches the page come to what the answer is."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import httpx2
+import pytest
+from gradio_client.utils import apply_diff
+
+from benchmarks.page_driver import PageDriver
+from chatlab.web.chat.respond import Chat
+from tests.web.pages import Served
+
+SAMPLES = Path(__file__).resolve().parents[3] / "configs" / "samples"
+QUESTIONS = (
+    "Will I need an umbrella in Lisbon tomorrow?",
+    "Find the error rate of the checkout service in the last hour",
+)
+
+
+class Shown:
+    """A page's conversation, kept as Gradio's own client keeps it: one event after the other."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self.edited = 0
+
+    def take(self, message: dict[str, Any]) -> None:
+        if message["msg"] == "process_generating" and self.values:
+            self.edited += 1
+            self.values.append(apply_diff(self.values[-1], message["output"]["data"][1]))
+        elif message["msg"] in ("process_generating", "process_completed"):
+            self.values.append(message["output"]["data"][1])
+
+
+@pytest.fixture
+def yielded(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
+    """What the page's function says is to be shown, each time it says so."""
+    values: list[list[Any]] = []
+    respond = Chat.respond
+
+    @functools.wraps(respond)
+    async def noted(*args: Any) -> Any:
+        async for answer, shown in respond(*args):
+            values.append(copy.deepcopy(shown))
+            yield answer, shown
+
+    monkeypatch.setattr(Chat, "respond", noted)
+    return values
+
+
+async def test_every_event_of_an_answer_leaves_the_page_with_the_whole_value(
+    serve: Callable[[str], Served], yielded: list[list[Any]]
+) -> None:
+    served = serve(f"backends: {{agent: {{kind: replay, recording: {SAMPLES / 'agent.jsonl'}, speed: 4}}}}")
+    shown: list[dict[str, Any]] = []
+    async with httpx2.AsyncClient(timeout=60) as client:
+        page = await PageDriver.of(served.url, client)
+        for question in QUESTIONS:
+            yielded.clear()
+            page_shows = Shown()
+            shown = (await page.ask(client, "tab", question, shown, on_message=page_shows.take)).shown
+            # Gradio itself says what a value that a function yields looks like on the page.
+            whole = [gr.Chatbot.postprocess(gr.Chatbot(render=False), value) for value in yielded]
+            expected = [value.model_dump() for value in whole]
+            assert page_shows.values == [*expected, expected[-1]]
+            assert page_shows.edited > 3  # on a busy machine fewer paints are made
+            assert any((message["metadata"] or {}).get("title") for message in shown), (
+                "no reasoning, no tools"
+            )
+
+
+def test_no_event_after_an_answer_writes_into_the_message_box(serve: Callable[..., Served]) -> None:
+    """Somebody may be writing there already, as after a stop."""
+    served = serve("backends: {echo: {kind: echo}}")
+    with httpx2.Client(base_url=served.url) as client:
+        config = client.get("/config").json()
+        (box,) = (one["id"] for one in config["components"] if one["type"] == "multimodaltextbox")
+        events = [one for one in config["dependencies"] if one["outputs"] == [box] and not one["inputs"]]
+        assert len(events) > 3
+        for event in events:
+            body = {"data": [], "fn_index": event["id"], "session_hash": "mine", "event_data": None}
+            (update,) = client.post("/gradio_api/run/predict", json=body).json()["data"]
+            assert not {"value", "placeholder"} & set(update), event["api_name"]
