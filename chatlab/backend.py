@@ -13,9 +13,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from chatlab.errors import MissingExtra, did_you_mean
+from chatlab.errors import MissingExtra
 from chatlab.messages import Message, StreamEvent
 from chatlab.secret import SecretRef
+from chatlab.spelling import did_you_mean
 
 ParameterValue: TypeAlias = Any  # a JSON value; validated against its `Parameter`
 Mark: TypeAlias = Literal["credentials", "connected"]

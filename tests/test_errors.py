@@ -24,9 +24,8 @@ from chatlab.errors import (
     RateLimited,
     Unavailable,
     classify,
-    closest,
-    did_you_mean,
 )
+from chatlab.spelling import closest, did_you_mean
 
 CLASSES = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, ChatlabError)]
 

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from chatlab.backend import Options, Parameter
-from chatlab.errors import UnsupportedContent, or_which
+from chatlab.errors import UnsupportedContent
 from chatlab.formats import NAMED_TEMPLATES, PromptTemplate
 from chatlab.paths import ConfigPath
 from chatlab.secret import SecretRef
+from chatlab.spelling import or_which
 
 DEFAULT_NEW_TOKENS = 1024
 """Longest answer unless a parameter says otherwise; the clients' own default is 20 tokens."""

@@ -37,9 +37,10 @@ from chatlab.backend import (
     Target,
     shown_url,
 )
-from chatlab.errors import NotReady, or_which
+from chatlab.errors import NotReady
 from chatlab.messages import StreamEvent
 from chatlab.secret import remember
+from chatlab.spelling import or_which
 
 _NO_KEY = "none"
 _KEYS = {"api_key", "openai_api_key", "azure_ad_token", "azure_ad_token_provider"}  # arguments that are one

@@ -13,7 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from chatlab.errors import ConfigError, did_you_mean
+from chatlab.errors import ConfigError
+from chatlab.spelling import did_you_mean
 
 Shape: TypeAlias = Literal["messages", "state", "chain", "text"]
 

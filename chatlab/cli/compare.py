@@ -14,14 +14,14 @@ from pathlib import Path
 
 import click
 
-from chatlab.cli.chat import read_stdin
 from chatlab.cli.compare_output import money, print_summary, summary_json, watch
+from chatlab.cli.inputs import read_stdin
 from chatlab.cli.program import BUDGET, FAILED, INTERRUPTED, OK, say
 from chatlab.cli.target import config_of, default_config, entry, is_address, open_lab
 from chatlab.cli.transfer import replaced
 from chatlab.compare.batch.batch import JUDGE, Batch, Progress
 from chatlab.compare.batch.budget import FIRST_OUTPUT, Budget, max_tokens
-from chatlab.compare.batch.checks import CheckSpec, WrongCheck, parse_check
+from chatlab.compare.batch.checks import WrongCheck, parse_check
 from chatlab.compare.batch.folder import (
     Plan,
     RunFolder,
@@ -31,11 +31,11 @@ from chatlab.compare.batch.folder import (
     settings_of,
     write_plan,
 )
-from chatlab.compare.batch.judge import UNCLEAR
-from chatlab.compare.batch.prompts import Accepted, Item, PromptsError, load_items, read_items
+from chatlab.compare.batch.item import CheckSpec, Item
+from chatlab.compare.batch.prompts import Accepted, PromptsError, load_items, read_items
 from chatlab.compare.batch.scheduler import Limit
 from chatlab.compare.batch.store import BatchStore, make_comparison
-from chatlab.compare.model import Lane
+from chatlab.compare.model import UNCLEAR, Lane
 from chatlab.compare.report import report
 from chatlab.compare.session.lanes import new_lane
 from chatlab.config.models import CompareLane

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import click
 
 from chatlab.backend import ParameterValue
-from chatlab.cli.chat import parse_parameters, read_stdin
+from chatlab.cli.inputs import parse_parameters, read_stdin
 from chatlab.cli.program import FAILED, OK
 from chatlab.cli.record import Prompt, output_paths, read_prompts
 from chatlab.cli.record import record as record_one

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 import chatlab
-from chatlab.cli.chat import Settings, answer, file_part, user_message
+from chatlab.cli.answer import Settings, answer, file_part, user_message
 from chatlab.cli.program import OK, debugging, report, say
 from chatlab.cli.target import entry
 from chatlab.cli.terminal_text import describe, one_line

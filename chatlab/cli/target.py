@@ -41,7 +41,7 @@ def is_address(word: str) -> bool:
     if colon and kind in known and not rest[:1].isspace():
         return True
     if _ADDRESS_LIKE.fullmatch(word):
-        from chatlab.errors import closest
+        from chatlab.spelling import closest
 
         near = closest(kind, known)
         hint = f"did you mean {near}:{rest}?" if near else f"the kinds are {', '.join(known)}"
@@ -115,7 +115,8 @@ def chat_target(words: tuple[str, ...]) -> Target:
 
 def entry(lab: Lab, name: str) -> Entry:
     """The backend of this name or address. Raises UsageError if there is none."""
-    from chatlab.errors import ConfigError, did_you_mean
+    from chatlab.errors import ConfigError
+    from chatlab.spelling import did_you_mean
 
     try:
         return lab.backends[name]

@@ -17,7 +17,7 @@ from chatlab.cli.program import FAILED, OK, say
 from chatlab.cli.target import config_of
 from chatlab.cli.terminal_text import Cleaner
 from chatlab.config.load import load_config
-from chatlab.errors import did_you_mean
+from chatlab.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from chatlab.config import models as config

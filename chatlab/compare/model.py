@@ -166,3 +166,7 @@ class Compared:
     session: str = ""
     mismatches: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+UNCLEAR = "unclear"
+"""The winner of a verdict for which the judge failed, or wrote what cannot be read as a preference."""

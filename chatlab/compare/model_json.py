@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from chatlab.codec import from_plain, message_from_json, message_to_json
-from chatlab.compare.model import Compared, Lane, Result, Verdict, Vote
-from chatlab.compare.session.receipt import receipt_from_json, receipt_to_json
+from chatlab.compare.model import Compared, Lane, Receipt, Result, Verdict, Vote
 from chatlab.messages import Message
 from chatlab.store import StoredTurn
 
@@ -140,3 +139,30 @@ def _json(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_json(item) for item in value]
     return value
+
+
+def receipt_to_json(receipt: Receipt) -> dict[str, Any]:
+    """The receipt as JSON values."""
+    return {
+        "backend": receipt.backend,
+        "kind": receipt.kind,
+        "messages": [message_to_json(message) for message in receipt.messages],
+        "parameters": dict(receipt.parameters),
+        "sha256": receipt.sha256,
+        "model": receipt.model,
+        "model_answered": receipt.model_answered,
+        "endpoint": receipt.endpoint,
+        "identity": receipt.identity,
+        "dropped": list(receipt.dropped),
+        "wire_sha256": receipt.wire_sha256,
+        "arrivals": receipt.arrivals,
+    }
+
+
+def receipt_from_json(value: Mapping[str, Any]) -> Receipt:
+    """The receipt again. Raises ValueError with a sentence for a wrong shape."""
+    messages = value.get("messages")
+    if not isinstance(messages, list):
+        raise ValueError("a receipt has a list of messages")
+    receipt = from_plain(Receipt, {**value, "messages": ()})
+    return replace(receipt, messages=tuple(message_from_json(message) for message in messages))

@@ -17,8 +17,9 @@ from chatlab.config.problems import BY_REFERENCE, UNKNOWN_KEY, guarded, problems
 from chatlab.config.registry import backend_class, kinds
 from chatlab.config.schema import COMMON, json_schema
 from chatlab.config.yaml_positions import Document, Problem, Unreadable
-from chatlab.errors import ConfigError, closest, or_which
+from chatlab.errors import ConfigError
 from chatlab.paths import BASE, ConfigPath
+from chatlab.spelling import closest, or_which
 
 __all__ = ["json_schema", "load_config"]
 

@@ -21,6 +21,9 @@ from pydantic import (
     field_validator,
 )
 
+from chatlab.messages import (
+    Usage,
+)
 from chatlab.paths import ConfigPath, from_base
 from chatlab.secret import SecretRef
 
@@ -261,3 +264,13 @@ class Config(Model):
         description="Where conversations are kept; `none` keeps nothing.",
     )
     compare: Compare = Field(default_factory=Compare, description="What a comparison begins with.")
+
+
+def cost(usage: Usage, prices: Prices | None) -> float | None:
+    """What this usage costs; None if the prices or one of the counts are unknown."""
+    if prices is None or usage.input is None or usage.output is None:
+        return None
+    cached = usage.cached or 0
+    price_cached = prices.input if prices.cached is None else prices.cached
+    whole = (usage.input - cached) * prices.input + cached * price_cached + usage.output * prices.output
+    return whole / 1_000_000

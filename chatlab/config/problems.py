@@ -12,8 +12,8 @@ from pydantic_core import ErrorDetails
 from typing_extensions import TypeAliasType
 
 from chatlab.config.yaml_positions import Document, Path, Problem
-from chatlab.errors import closest, did_you_mean
 from chatlab.secret import SecretRef, scrub
+from chatlab.spelling import closest, did_you_mean
 
 BY_REFERENCE = "a secret is given by reference, {env: NAME} or {file: PATH}, never literally"
 

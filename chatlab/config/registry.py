@@ -17,8 +17,9 @@ from pydantic import ValidationError
 from chatlab.backend import Backend, Capabilities
 from chatlab.config.models import BackendConfig
 from chatlab.config.problems import written
-from chatlab.errors import PLACED, BackendError, ConfigError, MissingExtra, NotReady, did_you_mean
+from chatlab.errors import PLACED, BackendError, ConfigError, MissingExtra, NotReady
 from chatlab.paths import PACKAGE
+from chatlab.spelling import did_you_mean
 
 ENTRY_POINT_GROUP = "chatlab.backends"
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 
-from chatlab.compare.report.from_session import in_order, rounds_shown
 from chatlab.compare.session.lanes import lost
-from chatlab.compare.session.state import Round, SessionState
+from chatlab.compare.session.state import Round, SessionState, in_order, rounds_shown
 from chatlab.store import Store, StoredComparison, StoredTurn
 from chatlab.store.files import Files
 from chatlab.transfer import markdown as _transfer_markdown

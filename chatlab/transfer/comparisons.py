@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from chatlab.codec import message_to_json
+from chatlab.compare.model_json import receipt_from_json
 from chatlab.compare.session.events import (
     Asked,
     SessionError,
@@ -16,7 +17,6 @@ from chatlab.compare.session.events import (
     places_of,
     renamed,
 )
-from chatlab.compare.session.receipt import receipt_from_json
 from chatlab.compare.session.state import SessionState, fold
 from chatlab.messages import Message
 from chatlab.store import (

@@ -19,6 +19,7 @@ from chatlab.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from chatlab.render.figures import figures, outcome
 from chatlab.render.markdown import document, render
 from chatlab.store import FILE_SCHEME, NotStored, Store, StoredConversation, StoredTurn
 from chatlab.store.files import Files
@@ -126,37 +127,6 @@ async def shared_html(store: Store, files: Files, token: str) -> str:
     turns = await store.turns(owner, id)
     body = [piece async for piece in pieces(files, conversation, turns, branches=False)]
     return document(conversation.title or "Conversation", "".join(body), css=CSS)
-
-
-def figures(turn: StoredTurn) -> str:
-    """Who answered and what it took, in one line; what is not known is left out."""
-    usage = turn.finish.usage if turn.finish else None
-    timing = turn.timing
-    said = [
-        turn.finish.model if turn.finish and turn.finish.model else "",
-        f"first token {timing.first_token:.2f} s" if timing.first_token is not None else "",
-        f"{timing.total:.2f} s" if timing.total is not None else "",
-        f"{timing.tokens_per_second:.0f} tokens/s" if timing.tokens_per_second is not None else "",
-        f"{usage.input} tokens in" if usage and usage.input is not None else "",
-        f"{usage.output} tokens out" if usage and usage.output is not None else "",
-        f"cost {turn.cost:.6g}" if turn.cost is not None else "",
-    ]
-    return " · ".join(filter(None, said))
-
-
-def outcome(turn: StoredTurn) -> str | None:
-    """A sentence about a turn that did not finish."""
-    match turn.status:
-        case "finished":
-            return None
-        case "failed":
-            return turn.error or "This turn failed."
-        case "stopped":
-            return "Stopped."
-        case "interrupted" | "running":
-            return "Interrupted: the answer was not finished."
-        case _:
-            assert_never(turn.status)
 
 
 async def _turn(files: Files, turn: StoredTurn, *, settings: bool) -> str:

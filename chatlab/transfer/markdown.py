@@ -7,8 +7,9 @@ from typing import assert_never
 
 from chatlab.formats import fenced
 from chatlab.messages import FilePart, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from chatlab.render.figures import figures, outcome
 from chatlab.store import FILE_SCHEME, StoredConversation, StoredTurn
-from chatlab.transfer.html import Tree, figures, outcome
+from chatlab.transfer.html import Tree
 
 
 def conversation_markdown(conversation: StoredConversation, turns: Sequence[StoredTurn]) -> list[str]:

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from chatlab.backend import CallContext, ChatRequest, current_call
-from chatlab.config.models import Prices
+from chatlab.config.models import cost
 from chatlab.config.registry import Entry
 from chatlab.errors import BackendError, BrokenStream, ChatlabError, Unavailable
 from chatlab.messages import (
@@ -26,7 +26,6 @@ from chatlab.messages import (
     Notice,
     StreamEvent,
     Timing,
-    Usage,
 )
 from chatlab.recording.arrivals import Arrivals
 from chatlab.secret import scrubbed_traceback
@@ -297,13 +296,3 @@ class Turn:
         if self._stopwatch.delta_seen:
             return f"nothing arrived for {timeouts.idle:g} s"
         return f"no first token within {timeouts.first_token:g} s"
-
-
-def cost(usage: Usage, prices: Prices | None) -> float | None:
-    """What this usage costs; None if the prices or one of the counts are unknown."""
-    if prices is None or usage.input is None or usage.output is None:
-        return None
-    cached = usage.cached or 0
-    price_cached = prices.input if prices.cached is None else prices.cached
-    whole = (usage.input - cached) * prices.input + cached * price_cached + usage.output * prices.output
-    return whole / 1_000_000

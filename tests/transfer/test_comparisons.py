@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from chatlab.compare.model_json import receipt_to_json
 from chatlab.compare.session.events import Opened
-from chatlab.compare.session.receipt import receipt_to_json
 from chatlab.compare.session.session import Session
 from chatlab.compare.session.state import fold
 from chatlab.messages import FilePart, Message, TextPart

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chatlab.backend import Backend, CallContext, Capabilities, ChatRequest, Parameter
-from chatlab.config.models import BackendConfig, Prices, Timeouts
+from chatlab.config.models import BackendConfig, Prices, Timeouts, cost
 from chatlab.config.registry import Entry, from_address
 from chatlab.errors import (
     BackendError,
@@ -34,7 +34,7 @@ from chatlab.messages import (
     ToolResult,
     Usage,
 )
-from chatlab.turns.turn import cost, run_turn
+from chatlab.turns.turn import run_turn
 
 ASK = [Message.of("user", "one two three")]
 Script = Callable[[ChatRequest, CallContext], AsyncIterator[StreamEvent]]

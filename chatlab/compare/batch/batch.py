@@ -15,13 +15,13 @@ from functools import partial
 from itertools import combinations
 
 from chatlab.compare.batch.budget import Budget
-from chatlab.compare.batch.checks import CheckSpec, check
+from chatlab.compare.batch.checks import check
 from chatlab.compare.batch.folder import RunFolder
-from chatlab.compare.batch.judge import UNCLEAR, Reply, question, read_reply, verdict
-from chatlab.compare.batch.prompts import Item
+from chatlab.compare.batch.item import CheckSpec, Item
+from chatlab.compare.batch.judge import Reply, question, read_reply, verdict
 from chatlab.compare.batch.scheduler import Call, Dispatcher, Limit
 from chatlab.compare.batch.store import BatchStore
-from chatlab.compare.model import Check, Lane, Result, Verdict
+from chatlab.compare.model import UNCLEAR, Check, Lane, Result, Verdict
 from chatlab.compare.model_json import result_to_json, verdict_to_json
 from chatlab.compare.session.receipt import receipt_of
 from chatlab.config.registry import Entry

@@ -18,25 +18,21 @@ import json
 import math
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, assert_never, get_args
+from typing import TYPE_CHECKING, Any, assert_never
 
 import regex
 
+from chatlab.compare.batch.item import _NEEDS_VALUE, KINDS, CheckSpec
 from chatlab.compare.model import Check
-from chatlab.errors import ChatlabError, did_you_mean
+from chatlab.errors import ChatlabError
+from chatlab.spelling import did_you_mean
 
 if TYPE_CHECKING:
-    from chatlab.compare.batch.prompts import Item
+    from chatlab.compare.batch.item import Item
 
-Kind: TypeAlias = Literal[
-    "expected", "exact", "contains", "not_contains", "regex", "numeric", "json_schema", "python"
-]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
-_NEEDS_VALUE = ("contains", "not_contains", "regex", "json_schema", "python")
 _LONGEST = 1.0  # seconds a pattern may search; catastrophic backtracking takes for ever
 _NUMBER = regex.compile(
     r"(?<![\w.])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<![\w.])[-+\u2212]?\.\d+"
@@ -46,34 +42,6 @@ _FENCED = regex.compile(r"```[\w-]*[ \t]*\n(.*?)\n?[ \t]*```", regex.DOTALL)
 
 class WrongCheck(ChatlabError):
     """A check that cannot be understood; the sentence says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckSpec:
-    """One check to be made. value: a JSON value whose meaning the kind gives; None where it has none.
-
-    `expected`, `exact` and `numeric` compare with the item's expected answer; `exact` may have a text of its
-    own instead, `numeric` has the tolerance.
-    """
-
-    kind: Kind
-    value: Any = None
-
-    @property
-    def name(self) -> str:
-        """What the check is called in results: its kind, and its value if that is short."""
-        if self.value is None or not isinstance(self.value, str):
-            return self.kind
-        return f"{self.kind} {self.value if len(self.value) <= 60 else self.value[:59] + '…'}"
-
-    @property
-    def needs_expected(self) -> bool:
-        """Whether it says nothing about an item without an expected answer."""
-        return self.kind in ("expected", "numeric") or (self.kind == "exact" and self.value is None)
-
-    def to_json(self) -> dict[str, Any]:
-        """`{kind: value}`, which `parse_check` reads."""
-        return {self.kind: self.value}
 
 
 def parse_check(said: Any, folder: Path, *, trusted: bool = False) -> CheckSpec:

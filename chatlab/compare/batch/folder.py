@@ -17,9 +17,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from chatlab.compare.batch.checks import CheckSpec, parse_check
+from chatlab.compare.batch.checks import parse_check
+from chatlab.compare.batch.item import CheckSpec, Item
 from chatlab.compare.batch.journal import Journal, read_only
-from chatlab.compare.batch.prompts import Item, hash_of, item_from_json, item_to_json
+from chatlab.compare.batch.prompts import hash_of, item_from_json, item_to_json
 from chatlab.compare.model import Compared, Lane, Order, Result, Verdict
 from chatlab.compare.model_json import (
     lane_from_json,
@@ -27,7 +28,7 @@ from chatlab.compare.model_json import (
     result_from_json,
     verdict_from_json,
 )
-from chatlab.compare.report.from_session import versions
+from chatlab.compare.versions import versions
 from chatlab.config.registry import Entry
 from chatlab.errors import ChatlabError, StoreError
 

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any, Literal, TypeAlias
 
-from chatlab.compare.model import Verdict
+from chatlab.compare.model import UNCLEAR, Verdict
 from chatlab.messages import Message
 
 Preference: TypeAlias = Literal["first", "second", "tie"]
 
-UNCLEAR = "unclear"
-"""The winner of a verdict for which the judge failed, or wrote what cannot be read as a preference."""
 
 _SYSTEM = """\
 You compare two answers to the same conversation and say which is better by this criterion: {criterion}.

@@ -11,17 +11,18 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from chatlab.backend import Parameter
 from chatlab.codec import message_from_json, message_to_json
-from chatlab.compare.batch.checks import KINDS, CheckSpec, parse_check
-from chatlab.errors import ChatlabError, did_you_mean
+from chatlab.compare.batch.checks import parse_check
+from chatlab.compare.batch.item import KINDS, Item
+from chatlab.errors import ChatlabError
 from chatlab.formats import from_openai
 from chatlab.messages import Message
+from chatlab.spelling import did_you_mean
 
 Row = TypeVar("Row")
 
@@ -42,41 +43,6 @@ class PromptsError(ChatlabError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = list(problems)
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One prompt, of one user turn or several.
-
-    expected: the answer that is right, for the checks and for a judge. Checks look at the last answer.
-    """
-
-    id: str
-    messages: tuple[Message, ...]
-    expected: str | None = None
-    tags: tuple[str, ...] = ()
-    checks: tuple[CheckSpec, ...] = ()
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def asked(self) -> tuple[int, ...]:
-        """Where the messages that are asked stand; one a step."""
-        followed = [m.role in ("assistant", "tool") for m in self.messages[1:]] + [False]
-        return tuple(n for n, m in enumerate(self.messages) if m.role == "user" and not followed[n])
-
-    def conversation(self, answers: Sequence[Message]) -> tuple[Message, ...]:
-        """What is sent for the step after these answers, each of which stands behind the message it answers.
-
-        A message that got no text as its answer is left out with it: two in a row would be answered as one.
-        """
-        found: list[Message] = []
-        start = 0
-        for place, answer in zip(self.asked, answers, strict=False):
-            found += self.messages[start:place]
-            if answer.text:
-                found += [self.messages[place], answer]
-            start = place + 1
-        return (*found, *self.messages[start : self.asked[len(answers)] + 1])
 
 
 def item_to_json(item: Item) -> dict[str, Any]:

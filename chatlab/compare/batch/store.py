@@ -13,8 +13,9 @@ from dataclasses import replace
 
 from chatlab.codec import message_to_json
 from chatlab.compare.batch.folder import Plan, ResultKey
-from chatlab.compare.batch.prompts import Item
+from chatlab.compare.batch.item import Item
 from chatlab.compare.model import Result
+from chatlab.compare.model_json import receipt_to_json
 from chatlab.compare.session.events import (
     Asked,
     LaneAdded,
@@ -24,7 +25,6 @@ from chatlab.compare.session.events import (
     entry_from_data,
     entry_to_data,
 )
-from chatlab.compare.session.receipt import receipt_to_json
 from chatlab.errors import StoreError
 from chatlab.messages import Message
 from chatlab.store import Conflict, Store

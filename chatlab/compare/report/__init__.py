@@ -40,11 +40,11 @@ from chatlab.compare.report.redact import Pattern, parse_patterns, redact
 from chatlab.compare.session.session import Session
 from chatlab.compare.statistics.votes_csv import to_csv
 from chatlab.messages import FilePart, Message, TextPart
+from chatlab.render.figures import figures, outcome
 from chatlab.render.markdown import document
 from chatlab.secret import scrub
 from chatlab.store import FILE_SCHEME, NotStored
 from chatlab.store.files import Files
-from chatlab.transfer.html import figures, outcome
 
 Format: TypeAlias = Literal["html", "markdown", "jsonl", "votes"]
 

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import platform
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 
-from chatlab import __version__
 from chatlab.compare.model import Compared, Lane, Receipt, Result, Vote
 from chatlab.compare.session.events import SessionError
 from chatlab.compare.session.session import Session
-from chatlab.compare.session.state import Round, SessionState
+from chatlab.compare.session.state import Round, SessionState, in_order, is_run, rounds_shown
+from chatlab.compare.versions import versions
 from chatlab.store import StoredTurn, now
-
-_LIBRARIES = ("openai", "langchain", "huggingface-hub", "databricks-sdk", "httpx2", "numpy")
-_RUN_ROUND = re.compile(r"(\d+)\.(\d+)")  # of a run of many prompts: the prompt's number, and which message
-
-
-def versions() -> dict[str, str]:
-    """Of chatlab, Python, the system, and what calls upstreams or counts, as far as it is installed."""
-    found = {"chatlab": __version__, "Python": platform.python_version(), "system": platform.platform()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def compared_of(session: Session, *, title: str = "", created: datetime | None = None) -> Compared:
@@ -84,25 +67,6 @@ def compared_of(session: Session, *, title: str = "", created: datetime | None =
         mismatches=tuple(mismatches),
         notes=tuple(_notes(session, len(state.rounds) - len(rounds), running, stale, results, labels)),
     )
-
-
-def is_run(state: SessionState) -> bool:
-    """Whether it is a run of many prompts, in which every round but a later step of one begins anew."""
-    return bool(state.rounds) and all(_RUN_ROUND.fullmatch(id) for id in state.rounds)
-
-
-def rounds_shown(state: SessionState) -> tuple[Round, ...]:
-    """The rounds that a reader is shown: of a run all, in the order of its prompts whichever was done first;
-    of a session those that some lane goes on from."""
-    if not is_run(state):
-        return state.visible
-    return tuple(sorted(state.rounds.values(), key=lambda round: [*map(int, round.id.split("."))]))
-
-
-def in_order(state: SessionState, round: Round) -> list[str]:
-    """The lanes that answered a round, as they stand on the page, then those that were removed."""
-    order = [lane.id for lane in (*state.lanes, *state.removed)]
-    return [id for id in order if id in round.turns]
 
 
 def _result(

@@ -13,8 +13,8 @@ from chatlab.compare.model import Compared, Receipt, Result, Verdict, Vote
 from chatlab.compare.report.html import listed, text
 from chatlab.compare.session.receipt import difference
 from chatlab.messages import FilePart, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from chatlab.render.figures import figures, outcome
 from chatlab.render.markdown import render
-from chatlab.transfer.html import figures, outcome
 
 _MOST_REQUESTS = 6_000_000  # characters of exact requests in one report; its answers come on top
 _MOST_DIFFERENCES = 12  # between two lanes' receipts

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from hashlib import sha256
 from typing import Any
 
 from chatlab.backend import CallContext, ChatRequest
-from chatlab.codec import from_plain, message_from_json, message_to_json
+from chatlab.codec import message_to_json
 from chatlab.compare.model import Receipt
 from chatlab.config.registry import Entry
 from chatlab.messages import FilePart, Message, NoticeKind, Part
@@ -85,33 +85,6 @@ def digest(messages: tuple[Message, ...], parameters: Mapping[str, Any]) -> str:
         "parameters": dict(parameters),
     }
     return sha256(canonical(what)).hexdigest()
-
-
-def receipt_to_json(receipt: Receipt) -> dict[str, Any]:
-    """The receipt as JSON values."""
-    return {
-        "backend": receipt.backend,
-        "kind": receipt.kind,
-        "messages": [message_to_json(message) for message in receipt.messages],
-        "parameters": dict(receipt.parameters),
-        "sha256": receipt.sha256,
-        "model": receipt.model,
-        "model_answered": receipt.model_answered,
-        "endpoint": receipt.endpoint,
-        "identity": receipt.identity,
-        "dropped": list(receipt.dropped),
-        "wire_sha256": receipt.wire_sha256,
-        "arrivals": receipt.arrivals,
-    }
-
-
-def receipt_from_json(value: Mapping[str, Any]) -> Receipt:
-    """The receipt again. Raises ValueError with a sentence for a wrong shape."""
-    messages = value.get("messages")
-    if not isinstance(messages, list):
-        raise ValueError("a receipt has a list of messages")
-    receipt = from_plain(Receipt, {**value, "messages": ()})
-    return replace(receipt, messages=tuple(message_from_json(message) for message in messages))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ import logging
 from collections.abc import Iterable
 
 from chatlab.compare.model import Receipt
-from chatlab.compare.session.receipt import receipt_from_json, receipt_of, receipt_to_json
+from chatlab.compare.model_json import receipt_from_json, receipt_to_json
+from chatlab.compare.session.receipt import receipt_of
 from chatlab.compare.session.running import LaneTurn
 from chatlab.errors import StoreError
 from chatlab.messages import FilePart

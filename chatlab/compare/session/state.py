@@ -7,6 +7,7 @@ the lanes' stored turns; the state says which turn stands where. `events` says w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import assert_never
@@ -336,3 +337,25 @@ def to_rerun(state: SessionState, lane: str) -> tuple[tuple[Round, ...], str | N
         for round in state.visible
         if round.id in stands_on or (round.to_all and lane not in round.turns)
     ), None
+
+
+_RUN_ROUND = re.compile(r"(\d+)\.(\d+)")  # of a run of many prompts: the prompt's number, and which message
+
+
+def is_run(state: SessionState) -> bool:
+    """Whether it is a run of many prompts, in which every round but a later step of one begins anew."""
+    return bool(state.rounds) and all(_RUN_ROUND.fullmatch(id) for id in state.rounds)
+
+
+def rounds_shown(state: SessionState) -> tuple[Round, ...]:
+    """The rounds that a reader is shown: of a run all, in the order of its prompts whichever was done first;
+    of a session those that some lane goes on from."""
+    if not is_run(state):
+        return state.visible
+    return tuple(sorted(state.rounds.values(), key=lambda round: [*map(int, round.id.split("."))]))
+
+
+def in_order(state: SessionState, round: Round) -> list[str]:
+    """The lanes that answered a round, as they stand on the page, then those that were removed."""
+    order = [lane.id for lane in (*state.lanes, *state.removed)]
+    return [id for id in order if id in round.turns]

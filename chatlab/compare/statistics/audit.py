@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from chatlab.compare.batch.judge import UNCLEAR
-from chatlab.compare.model import Verdict
+from chatlab.compare.model import UNCLEAR, Verdict
 from chatlab.compare.statistics.intervals import (
     FEWEST,
     Interval,

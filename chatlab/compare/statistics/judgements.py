@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, TypeAlias, get_args
 
-from chatlab.compare.batch.judge import UNCLEAR
-from chatlab.compare.model import Verdict, Vote
+from chatlab.compare.model import UNCLEAR, Verdict, Vote
 
 Winner: TypeAlias = Literal["model_a", "model_b", "tie", "tie (bothbad)"]
 Source: TypeAlias = Literal["vote", "judge", "check"]

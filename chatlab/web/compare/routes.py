@@ -1,4 +1,4 @@
-"""What the comparison page asks for. Everything of a session that it is told is made by `chatlab.web.compare.view`."""
+"""The routes of the comparison page. `chatlab.web.compare.view` makes what a browser is told of a session."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from chatlab.compare.model_json import receipt_to_json
 from chatlab.compare.session.blind import lane_of, turn_of
 from chatlab.compare.session.events import Opened, SessionError
-from chatlab.compare.session.receipt import difference, receipt_to_json
+from chatlab.compare.session.receipt import difference
 from chatlab.compare.statistics.text_diff import agreement, word_difference
 from chatlab.config.models import Config
 from chatlab.lab import Lab

@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chatlab.compare.model import Lane
-from chatlab.compare.report.from_session import rounds_shown
 from chatlab.compare.session.blind import BlindAnswer, BlindRound, blind_view, names_itself, names_of, turn_of
 from chatlab.compare.session.session import Session
-from chatlab.compare.session.state import Round, SessionState
+from chatlab.compare.session.state import Round, SessionState, rounds_shown
 from chatlab.config.registry import Backends
 from chatlab.errors import ChatlabError
 from chatlab.messages import (

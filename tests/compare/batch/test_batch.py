@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from chatlab.compare.batch.batch import JUDGE, Batch, Progress
 from chatlab.compare.batch.budget import Budget
-from chatlab.compare.batch.checks import CheckSpec
 from chatlab.compare.batch.folder import (
     Different,
     Plan,
@@ -27,8 +26,9 @@ from chatlab.compare.batch.folder import (
     settings_of,
     write_plan,
 )
+from chatlab.compare.batch.item import CheckSpec, Item
 from chatlab.compare.batch.journal import Journal
-from chatlab.compare.batch.prompts import Item, read_items
+from chatlab.compare.batch.prompts import read_items
 from chatlab.compare.batch.scheduler import Limit
 from chatlab.compare.batch.store import BatchStore, make_comparison
 from chatlab.compare.model import Check, Compared, Lane, Receipt, Result, Verdict, Vote

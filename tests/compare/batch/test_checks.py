@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from chatlab.compare.batch.checks import CheckSpec, WrongCheck, check, parse_check
-from chatlab.compare.batch.prompts import Item
+from chatlab.compare.batch.checks import WrongCheck, check, parse_check
+from chatlab.compare.batch.item import CheckSpec, Item
 from chatlab.compare.model import Check
 from chatlab.messages import Message
 

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from chatlab.compare.batch.judge import UNCLEAR, Reply, question, read_reply, verdict, winner
+from chatlab.compare.batch.judge import Reply, question, read_reply, verdict, winner
+from chatlab.compare.model import UNCLEAR
 from chatlab.messages import Message
 
 ASKED = (Message.of("user", "Capital of France?"),)

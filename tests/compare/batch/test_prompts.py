@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from chatlab.backend import Parameter
-from chatlab.compare.batch.checks import CheckSpec
+from chatlab.compare.batch.item import CheckSpec, Item
 from chatlab.compare.batch.prompts import (
-    Item,
     PromptsError,
     hash_of,
     item_from_json,

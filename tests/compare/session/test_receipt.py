@@ -15,15 +15,9 @@ from hypothesis import strategies as st
 
 from chatlab.backend import CallContext, shown_url
 from chatlab.compare.model import Receipt
+from chatlab.compare.model_json import receipt_from_json, receipt_to_json
 from chatlab.compare.session.mismatch import find_mismatches
-from chatlab.compare.session.receipt import (
-    canonical,
-    difference,
-    digest,
-    receipt_from_json,
-    receipt_of,
-    receipt_to_json,
-)
+from chatlab.compare.session.receipt import canonical, difference, digest, receipt_of
 from chatlab.compare.session.session import Session
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import backend_class
