@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import replace
 
@@ -141,7 +142,7 @@ def test_a_pattern_that_cannot_be_used_is_refused(pattern: str, problem: str) ->
 
 
 def test_a_pattern_that_takes_forever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatlab.compare.report.redact._LONGEST", 0.3)
+    monkeypatch.setattr(sys.modules["chatlab.compare.report.redact"], "_LONGEST", 0.3)
     began = time.monotonic()
     with pytest.raises(WrongPattern, match="takes too long"):
         redact(comparison(1, title="x" * 3_000), parse_patterns(["(x+x+)+y"]))
