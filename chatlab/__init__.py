@@ -51,14 +51,12 @@ if TYPE_CHECKING:
     from chatlab.messages import TextPart as TextPart
     from chatlab.messages import Timing as Timing
     from chatlab.messages import ToolCall as ToolCall
-    from chatlab.messages import ToolCallPart as ToolCallPart
     from chatlab.messages import ToolResult as ToolResult
-    from chatlab.messages import ToolResultPart as ToolResultPart
     from chatlab.messages import Usage as Usage
 
 _MODULES = {
     "lab": "load Lab Answer",
-    "messages": "Message TextPart ReasoningPart FilePart ToolCallPart ToolResultPart StreamEvent TextDelta "
+    "messages": "Message TextPart ReasoningPart FilePart StreamEvent TextDelta "
     "ReasoningDelta ToolCall ToolResult Notice Finish Usage Timing",
     "backend": "Backend Options Capabilities Parameter ChatRequest CallContext",
     "errors": "ChatlabError ConfigError MissingExtra NotReady UnsupportedContent StoreError AuthRequired "

@@ -25,9 +25,7 @@ from chatlab.messages import (
     TextDelta,
     TextPart,
     ToolCall,
-    ToolCallPart,
     ToolResult,
-    ToolResultPart,
     Trace,
 )
 
@@ -46,8 +44,8 @@ _EVENTS: Mapping[str, type[StreamEvent]] = {
 _PARTS: Mapping[str, type[Part]] = {
     "text": TextPart,
     "reasoning": ReasoningPart,
-    "tool_call": ToolCallPart,
-    "tool_result": ToolResultPart,
+    "tool_call": ToolCall,
+    "tool_result": ToolResult,
     "file": FilePart,
 }
 _EVENT_NAMES = {cls: name for name, cls in _EVENTS.items()}

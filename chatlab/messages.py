@@ -73,8 +73,11 @@ class FilePart:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCallPart:
-    """A model asked for a tool. `arguments` is the JSON text exactly as the model wrote it."""
+class ToolCall:
+    """A model asked for a tool. `arguments` is the JSON text exactly as the model wrote it.
+
+    Part of a message, and event of a stream once its last argument byte has arrived.
+    """
 
     id: str
     name: str
@@ -82,8 +85,11 @@ class ToolCallPart:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolResultPart:
-    """What a tool returned for the call of this id."""
+class ToolResult:
+    """What a tool returned for the call of this id.
+
+    Part of a message, and event of a stream where the backend itself (an agent, a graph) ran the tool.
+    """
 
     id: str
     content: str
@@ -91,7 +97,7 @@ class ToolResultPart:
     is_error: bool = False
 
 
-Part: TypeAlias = TextPart | ReasoningPart | FilePart | ToolCallPart | ToolResultPart
+Part: TypeAlias = TextPart | ReasoningPart | FilePart | ToolCall | ToolResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,25 +144,6 @@ class ReasoningDelta:
     """More of the model's reasoning. Never cumulative."""
 
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A whole tool call, once its last argument byte has arrived. `arguments` is JSON text."""
-
-    id: str
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolResult:
-    """The result of a tool that the backend itself (an agent, a graph) ran."""
-
-    id: str
-    content: str
-    name: str | None = None
-    is_error: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,12 +224,9 @@ class Accumulator:
             self._extend(TextPart, event.text)
         elif isinstance(event, ReasoningDelta):
             self._extend(ReasoningPart, event.text)
-        elif isinstance(event, ToolCall):
+        elif isinstance(event, ToolCall | ToolResult):
             self._close()
-            self._parts.append(ToolCallPart(event.id, event.name, event.arguments))
-        elif isinstance(event, ToolResult):
-            self._close()
-            self._parts.append(ToolResultPart(event.id, event.content, event.name, event.is_error))
+            self._parts.append(event)
         elif isinstance(event, Citation):
             self.citations.append(event)
         elif isinstance(event, Trace):

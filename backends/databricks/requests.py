@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias, assert_never
 from chatlab.backend import ChatRequest, Parameter
 from chatlab.errors import ModelNotFound, UnsupportedContent
 from chatlab.formats import to_openai, to_responses, without_tools
-from chatlab.messages import FilePart, Message, Notice, TextPart, ToolCallPart
+from chatlab.messages import FilePart, Message, Notice, TextPart, ToolCall
 
 Task: TypeAlias = Literal["chat", "agent_chat", "responses", "legacy"]
 LegacyRequest: TypeAlias = Literal["messages", "dataframe_split", "inputs"]
@@ -173,7 +173,7 @@ def _without_files(messages: tuple[Message, ...], notices: list[Notice]) -> tupl
 def _agent_messages(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
     """Chat Completions messages, with the tool's name beside each result: a ChatAgent insists on it."""
     names = {
-        part.id: part.name for message in messages for part in message.parts if isinstance(part, ToolCallPart)
+        part.id: part.name for message in messages for part in message.parts if isinstance(part, ToolCall)
     }
     found = to_openai(messages)
     for item in found:

@@ -17,7 +17,7 @@ from datetime import datetime
 from time import monotonic
 from typing import Any, assert_never
 
-from chatlab.messages import FilePart, Message, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from chatlab.messages import FilePart, Message, Part, ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.secret import scrub, scrubbed_traceback
 from chatlab.store import NotStored, Store, StoredTurn, Unreachable, now
 from chatlab.turns.turn import Turn
@@ -364,9 +364,9 @@ class Saving:
 def _length(part: Part) -> int:
     if isinstance(part, TextPart | ReasoningPart):
         return len(part.text)
-    if isinstance(part, ToolCallPart):
+    if isinstance(part, ToolCall):
         return len(part.arguments)
-    if isinstance(part, ToolResultPart):
+    if isinstance(part, ToolResult):
         return len(part.content)
     if isinstance(part, FilePart):
         return len(part.data or b"")

@@ -32,8 +32,8 @@ from chatlab.messages import (
     ReasoningPart,
     Role,
     TextPart,
-    ToolCallPart,
-    ToolResultPart,
+    ToolCall,
+    ToolResult,
 )
 
 OWN_IDS = ("turn:", "window:")
@@ -309,14 +309,14 @@ def _to_file(part: FilePart, save: Callable[[FilePart], Path] | None, where: str
     }
 
 
-def _thought(part: ReasoningPart | ToolCallPart | ToolResultPart) -> dict[str, Any]:
+def _thought(part: ReasoningPart | ToolCall | ToolResult) -> dict[str, Any]:
     metadata: dict[str, Any] = {"status": "done"}
     if isinstance(part, ReasoningPart):
         metadata["title"], text = "Reasoning", part.text
-    elif isinstance(part, ToolCallPart):
+    elif isinstance(part, ToolCall):
         metadata |= {"title": f"Tool: {part.name}", "id": part.id}
         text = fenced(_pretty(part.arguments), "json")
-    elif isinstance(part, ToolResultPart):
+    elif isinstance(part, ToolResult):
         metadata |= {"title": "Failed" if part.is_error else "Result", "parent_id": part.id}
         text = fenced(part.content)
     else:

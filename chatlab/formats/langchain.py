@@ -20,8 +20,8 @@ from chatlab.messages import (
     ReasoningPart,
     Role,
     TextPart,
-    ToolCallPart,
-    ToolResultPart,
+    ToolCall,
+    ToolResult,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def to_langchain(messages: Sequence[Message]) -> list[BaseMessage]:
         if message.role == "assistant":
             found.extend(_assistant(message, where))
         elif message.role == "tool":
-            found.extend(_tool(part) for part in only(message.parts, ToolResultPart, where, "tool"))
+            found.extend(_tool(part) for part in only(message.parts, ToolResult, where, "tool"))
         elif message.role == "system":
             texts = only(message.parts, TextPart, where, "system")
             found.append(SystemMessage("".join(part.text for part in texts)))
@@ -104,12 +104,12 @@ def _assistant(message: Message, where: str) -> list[BaseMessage]:
             pending.clear()
 
     for part in message.parts:
-        if isinstance(part, ToolResultPart):
+        if isinstance(part, ToolResult):
             close()
             found.append(_tool(part))
         elif isinstance(part, ReasoningPart):
             continue
-        elif isinstance(part, TextPart | FilePart | ToolCallPart):
+        elif isinstance(part, TextPart | FilePart | ToolCall):
             pending.append(part)
         else:
             assert_never(part)
@@ -123,7 +123,7 @@ def _ai(parts: Sequence[Part], where: str) -> BaseMessage:
 
     calls, broken = [], []
     for part in parts:
-        if isinstance(part, ToolCallPart):
+        if isinstance(part, ToolCall):
             arguments = _object(part.arguments)
             if arguments is None:
                 broken.append(
@@ -146,7 +146,7 @@ def _object(arguments: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _tool(part: ToolResultPart) -> BaseMessage:
+def _tool(part: ToolResult) -> BaseMessage:
     from langchain_core.messages import ToolMessage
 
     status = "error" if part.is_error else "success"
@@ -194,13 +194,13 @@ def _from_one(message: BaseMessage, where: str) -> Message:
             raise UnsupportedContent(f"{where}: a tool's result holds something other than text")
         text = "".join(part.text for part in parts if isinstance(part, TextPart))
         failed = message.status == "error"
-        return Message("tool", (ToolResultPart(message.tool_call_id, text, message.name, failed),))
+        return Message("tool", (ToolResult(message.tool_call_id, text, message.name, failed),))
     if isinstance(message, AIMessage):
         for call in message.tool_calls:
             arguments = json.dumps(call["args"], ensure_ascii=False)
-            parts.append(ToolCallPart(call["id"] or "", call["name"], arguments))
+            parts.append(ToolCall(call["id"] or "", call["name"], arguments))
         for broken in message.invalid_tool_calls:
-            parts.append(ToolCallPart(broken["id"] or "", broken["name"] or "", broken["args"] or ""))
+            parts.append(ToolCall(broken["id"] or "", broken["name"] or "", broken["args"] or ""))
     return Message(role, tuple(parts))
 
 
@@ -214,11 +214,11 @@ def _from_block(block: Mapping[str, Any], where: str) -> list[Part]:
         return []  # the message's own `tool_calls` has them, parsed, once each
     if kind == "server_tool_call":
         arguments = json.dumps(block.get("args", {}), ensure_ascii=False)
-        return [ToolCallPart(block["id"], block["name"], arguments)]
+        return [ToolCall(block["id"], block["name"], arguments)]
     if kind == "server_tool_result":
         output = block.get("output", "")
         text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False, default=str)
-        return [ToolResultPart(block["tool_call_id"], text, is_error=block.get("status") == "error")]
+        return [ToolResult(block["tool_call_id"], text, is_error=block.get("status") == "error")]
     if isinstance(kind, str) and kind in _BLOCK_FALLBACK:
         return [_from_file(block, kind, where)]
     unknown(where, "a text, reasoning, tool or file block", block.get("value", block))

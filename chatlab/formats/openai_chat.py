@@ -17,8 +17,8 @@ from chatlab.messages import (
     Part,
     ReasoningPart,
     TextPart,
-    ToolCallPart,
-    ToolResultPart,
+    ToolCall,
+    ToolResult,
 )
 
 _AUDIO = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
@@ -38,7 +38,7 @@ def to_openai(messages: Sequence[Message]) -> list[dict[str, Any]]:
         if message.role == "assistant":
             found.extend(_assistant(message, where))
         elif message.role == "tool":
-            found.extend(_tool(part) for part in only(message.parts, ToolResultPart, where, "tool"))
+            found.extend(_tool(part) for part in only(message.parts, ToolResult, where, "tool"))
         elif message.role == "system":
             texts = only(message.parts, TextPart, where, "system")
             found.append({"role": "system", "content": "".join(part.text for part in texts)})
@@ -80,10 +80,10 @@ def _assistant(message: Message, where: str) -> list[dict[str, Any]]:
         if isinstance(part, TextPart):
             if part.text:
                 texts.append(part.text)
-        elif isinstance(part, ToolCallPart):
+        elif isinstance(part, ToolCall):
             function = {"name": part.name, "arguments": part.arguments}
             calls.append({"id": part.id, "type": "function", "function": function})
-        elif isinstance(part, ToolResultPart):
+        elif isinstance(part, ToolResult):
             close()
             found.append(_tool(part))
         elif isinstance(part, FilePart):
@@ -98,7 +98,7 @@ def _assistant(message: Message, where: str) -> list[dict[str, Any]]:
     return found or [{"role": "assistant", "content": ""}]
 
 
-def _tool(part: ToolResultPart) -> dict[str, Any]:
+def _tool(part: ToolResult) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": part.id, "content": part.content}
 
 
@@ -127,7 +127,7 @@ def _from_one(item: Mapping[str, Any], where: str) -> Message:
         if not isinstance(call_id, str):
             unknown(where, "a tool message with tool_call_id", item)
         text = "".join(p.text for p in _content(content, where, ("text",)) if isinstance(p, TextPart))
-        return Message("tool", (ToolResultPart(call_id, text, name if isinstance(name, str) else None),))
+        return Message("tool", (ToolResult(call_id, text, name if isinstance(name, str) else None),))
     shown = repr(role)[:40] if isinstance(role, str) else "none"
     raise UnsupportedContent(f"{where}: expected a role of system, user, assistant or tool, found {shown}")
 
@@ -154,13 +154,13 @@ def _assistant_parts(item: Mapping[str, Any], where: str) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _call(call: object, where: str) -> ToolCallPart:
+def _call(call: object, where: str) -> ToolCall:
     if isinstance(call, Mapping) and call.get("type", "function") == "function":
         function = call.get("function")
         if isinstance(function, Mapping):
             call_id, name, arguments = call.get("id"), function.get("name"), function.get("arguments")
             if isinstance(call_id, str) and isinstance(name, str) and isinstance(arguments, str):
-                return ToolCallPart(call_id, name, arguments)
+                return ToolCall(call_id, name, arguments)
     unknown(where, "a function call with id, name and arguments", call)
 
 

@@ -18,8 +18,8 @@ from chatlab.messages import (
     Part,
     ReasoningPart,
     TextPart,
-    ToolCallPart,
-    ToolResultPart,
+    ToolCall,
+    ToolResult,
 )
 
 _INPUT = ("input_text", "text", "input_image", "input_file")
@@ -38,7 +38,7 @@ def to_responses(messages: Sequence[Message]) -> list[dict[str, Any]]:
         if message.role == "assistant":
             found.extend(_assistant(message, where))
         elif message.role == "tool":
-            found.extend(_output(part) for part in only(message.parts, ToolResultPart, where, "tool"))
+            found.extend(_output(part) for part in only(message.parts, ToolResult, where, "tool"))
         elif message.role == "system":
             text = "".join(part.text for part in only(message.parts, TextPart, where, "system"))
             found.append(_message("system", text))
@@ -74,12 +74,12 @@ def _assistant(message: Message, where: str) -> list[dict[str, Any]]:
         if isinstance(part, TextPart):
             if part.text:
                 texts.append(part.text)
-        elif isinstance(part, ToolCallPart):
+        elif isinstance(part, ToolCall):
             close()
             found.append(
                 {"type": "function_call", "call_id": part.id, "name": part.name, "arguments": part.arguments}
             )
-        elif isinstance(part, ToolResultPart):
+        elif isinstance(part, ToolResult):
             close()
             found.append(_output(part))
         elif isinstance(part, FilePart):
@@ -94,7 +94,7 @@ def _assistant(message: Message, where: str) -> list[dict[str, Any]]:
     return found or [_message("assistant", "")]
 
 
-def _output(part: ToolResultPart) -> dict[str, Any]:
+def _output(part: ToolResult) -> dict[str, Any]:
     return {"type": "function_call_output", "call_id": part.id, "output": part.content}
 
 
@@ -152,10 +152,10 @@ def _other_message(item: Mapping[str, Any], where: str) -> Message:
     raise UnsupportedContent(f"{where}: expected a role of system, user or assistant, found {shown}")
 
 
-def _call(item: Mapping[str, Any], where: str) -> ToolCallPart:
+def _call(item: Mapping[str, Any], where: str) -> ToolCall:
     call_id, name, arguments = item.get("call_id"), item.get("name"), item.get("arguments")
     if isinstance(call_id, str) and isinstance(name, str) and isinstance(arguments, str):
-        return ToolCallPart(call_id, name, arguments)
+        return ToolCall(call_id, name, arguments)
     unknown(where, "a function call with call_id, name and arguments", item)
 
 
@@ -164,9 +164,7 @@ def _result(item: Mapping[str, Any], where: str) -> Message:
     if not isinstance(call_id, str):
         unknown(where, "a function_call_output with call_id", item)
     texts = _content(output, where, ("input_text", "output_text", "text"))
-    return Message(
-        "tool", (ToolResultPart(call_id, "".join(p.text for p in texts if isinstance(p, TextPart))),)
-    )
+    return Message("tool", (ToolResult(call_id, "".join(p.text for p in texts if isinstance(p, TextPart))),))
 
 
 def _reasoning(item: Mapping[str, Any], where: str) -> list[ReasoningPart]:

@@ -23,7 +23,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from chatlab.errors import UnsupportedContent
 from chatlab.formats.named_templates import NAMED_TEMPLATES
 from chatlab.formats.shared import merge_consecutive
-from chatlab.messages import FilePart, Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from chatlab.messages import FilePart, Message, ReasoningPart, TextPart, ToolCall, ToolResult
 
 __all__ = ["NAMED_TEMPLATES", "PromptTemplate"]
 
@@ -167,12 +167,12 @@ class PromptTemplate:
                 raise UnsupportedContent(
                     f"message {index}: a text prompt cannot hold a file ({part.media_type})"
                 )
-            elif isinstance(part, ToolCallPart | ToolResultPart) and not self.takes_tools:
+            elif isinstance(part, ToolCall | ToolResult) and not self.takes_tools:
                 raise UnsupportedContent(f"message {index}: {self.name} has no place for tool calls")
-            elif isinstance(part, ToolCallPart):
+            elif isinstance(part, ToolCall):
                 function = {"name": part.name, "arguments": _arguments(part.arguments)}
                 calls.append({"id": part.id, "type": "function", "function": function})
-            elif isinstance(part, ToolResultPart):
+            elif isinstance(part, ToolResult):
                 if texts or calls:
                     close()
                 turns.append(

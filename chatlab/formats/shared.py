@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from chatlab.errors import UnsupportedContent
-from chatlab.messages import FilePart, Message, Notice, Part, TextPart, ToolCallPart, ToolResultPart
+from chatlab.messages import FilePart, Message, Notice, Part, TextPart, ToolCall, ToolResult
 
 P = TypeVar("P")
 
@@ -66,8 +66,8 @@ def without_tools(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tup
     kept: list[Message] = []
     dropped = 0
     for message in messages:
-        parts = tuple(p for p in message.parts if not isinstance(p, ToolCallPart | ToolResultPart))
-        calls = sum(isinstance(p, ToolCallPart) for p in message.parts)
+        parts = tuple(p for p in message.parts if not isinstance(p, ToolCall | ToolResult))
+        calls = sum(isinstance(p, ToolCall) for p in message.parts)
         results = len(message.parts) - len(parts) - calls
         # A call and its result are one thing to a reader; results of their own count where no call is seen.
         dropped += max(calls, results) if message.role != "tool" else 0
@@ -96,9 +96,9 @@ def without_unmatched_tools(
     matched: set[tuple[int, int]] = set()
     for at, message in enumerate(messages):
         for number, part in enumerate(message.parts):
-            if isinstance(part, ToolCallPart):
+            if isinstance(part, ToolCall):
                 open_calls[part.id] = (at, number)
-            elif isinstance(part, ToolResultPart) and part.id in open_calls:
+            elif isinstance(part, ToolResult) and part.id in open_calls:
                 matched |= {open_calls.pop(part.id), (at, number)}
     kept: list[Message] = []
     dropped = 0
@@ -106,7 +106,7 @@ def without_unmatched_tools(
         parts = tuple(
             part
             for number, part in enumerate(message.parts)
-            if not isinstance(part, ToolCallPart | ToolResultPart) or (at, number) in matched
+            if not isinstance(part, ToolCall | ToolResult) or (at, number) in matched
         )
         dropped += len(message.parts) - len(parts)
         if parts or not message.parts:

@@ -22,9 +22,7 @@ from chatlab.messages import (
     TextDelta,
     TextPart,
     ToolCall,
-    ToolCallPart,
     ToolResult,
-    ToolResultPart,
     Trace,
 )
 from chatlab.recording.format import Timed
@@ -88,11 +86,9 @@ def events_of(
     before = max(0, len(notices) - sum(word.endswith("n") for word in words))
     text = _Characters("".join(part.text for part in answer if isinstance(part, TextPart)))
     thought = _Characters("".join(part.text for part in answer if isinstance(part, ReasoningPart)))
-    calls = [part for part in answer if isinstance(part, ToolCallPart)]
-    outcomes = [part for part in answer if isinstance(part, ToolResultPart)]
     whole: dict[str, Iterator[StreamEvent]] = {
-        "c": (ToolCall(part.id, part.name, part.arguments) for part in calls),
-        "o": (ToolResult(part.id, part.content, part.name, part.is_error) for part in outcomes),
+        "c": (part for part in answer if isinstance(part, ToolCall)),
+        "o": (part for part in answer if isinstance(part, ToolResult)),
         "s": iter(citations),
         "x": iter(traces),
         "n": iter(notices[before:]),

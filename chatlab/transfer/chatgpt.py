@@ -24,8 +24,8 @@ from chatlab.messages import (
     Part,
     ReasoningPart,
     TextPart,
-    ToolCallPart,
-    ToolResultPart,
+    ToolCall,
+    ToolResult,
 )
 from chatlab.store import Status, StoredConversation, StoredTurn, new_id, now
 
@@ -259,9 +259,9 @@ def _read(id: str, message: Mapping[str, Any]) -> tuple[list[Part], list[Notice]
         return [], notices
     if role == "tool":
         failed = kind == "system_error"
-        return [ToolResultPart(id, text, name if isinstance(name, str) else None, failed)], notices
+        return [ToolResult(id, text, name if isinstance(name, str) else None, failed)], notices
     if role == "assistant" and isinstance(recipient, str) and recipient != "all":
-        return [ToolCallPart(id, recipient, text)], notices
+        return [ToolCall(id, recipient, text)], notices
     if kind == "code":
         language = _str(content, "language")
         return [TextPart(fenced(text, language if re.fullmatch(r"[\w+#-]{1,20}", language) else ""))], notices
@@ -287,11 +287,11 @@ def _texts(content: Mapping[str, Any], notices: list[Notice]) -> Iterator[str]:
 
 def _named(before: Sequence[Part], parts: Sequence[Part]) -> Iterator[Part]:
     """The parts; a tool's result is named for the call it answers, the last one that has no result yet."""
-    calls = [part.id for part in before if isinstance(part, ToolCallPart)]
-    answered = {part.id for part in before if isinstance(part, ToolResultPart)}
+    calls = [part.id for part in before if isinstance(part, ToolCall)]
+    answered = {part.id for part in before if isinstance(part, ToolResult)}
     for part in parts:
         waiting = [id for id in calls if id not in answered]
-        yield replace(part, id=waiting[-1]) if isinstance(part, ToolResultPart) and waiting else part
+        yield replace(part, id=waiting[-1]) if isinstance(part, ToolResult) and waiting else part
 
 
 def _of(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:

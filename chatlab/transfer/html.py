@@ -16,8 +16,8 @@ from chatlab.messages import (
     Part,
     ReasoningPart,
     TextPart,
-    ToolCallPart,
-    ToolResultPart,
+    ToolCall,
+    ToolResult,
 )
 from chatlab.render.figures import figures, outcome
 from chatlab.render.markdown import document, render
@@ -170,9 +170,9 @@ async def _part(files: Files, part: Part) -> str:
         return render(part.text)
     if isinstance(part, ReasoningPart):
         return f"<details><summary>Thoughts</summary>{render(part.text)}</details>\n"
-    if isinstance(part, ToolCallPart):
+    if isinstance(part, ToolCall):
         return _folded(f"Called {plain_text(part.name)}", part.arguments)
-    if isinstance(part, ToolResultPart):
+    if isinstance(part, ToolResult):
         title = f"{plain_text(part.name or 'The tool')} {'failed' if part.is_error else 'answered'}"
         return _folded(title, part.content)
     if isinstance(part, FilePart):

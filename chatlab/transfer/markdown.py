@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from chatlab.formats import fenced
-from chatlab.messages import FilePart, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from chatlab.messages import FilePart, Part, ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.render.figures import figures, outcome
 from chatlab.store import FILE_SCHEME, StoredConversation, StoredTurn
 from chatlab.transfer.html import Tree
@@ -44,9 +44,9 @@ def _part(part: Part) -> str:
         return f"{part.text}\n\n"
     if isinstance(part, ReasoningPart):
         return "".join(f"> {line}\n" for line in ("Thoughts:", *part.text.splitlines())) + "\n"
-    if isinstance(part, ToolCallPart):
+    if isinstance(part, ToolCall):
         return f"Called `{part.name}`:\n\n{fenced(part.arguments)}\n\n"
-    if isinstance(part, ToolResultPart):
+    if isinstance(part, ToolResult):
         ended = "failed" if part.is_error else "answered"
         return f"`{part.name or 'The tool'}` {ended}:\n\n{fenced(part.content)}\n\n"
     if isinstance(part, FilePart):

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from chatlab.backend import Capabilities, ChatRequest, ParameterValue
 from chatlab.errors import InvalidRequest, UnsupportedContent
 from chatlab.formats import fold_system, without_unmatched_tools
-from chatlab.messages import FilePart, Message, Notice, Part, TextPart, ToolCallPart, ToolResultPart
+from chatlab.messages import FilePart, Message, Notice, Part, TextPart, ToolCall, ToolResult
 
 
 def prompt(
@@ -24,7 +24,7 @@ def prompt(
     thoughts = unanswered = 0
     for asked, answer in earlier:
         text = tuple(part for part in answer if isinstance(part, TextPart))
-        thoughts += any(isinstance(part, ToolCallPart | ToolResultPart) for part in answer)
+        thoughts += any(isinstance(part, ToolCall | ToolResult) for part in answer)
         if text:
             messages += [asked, Message("assistant", text)]
         else:

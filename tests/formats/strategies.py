@@ -14,8 +14,8 @@ from chatlab.messages import (
     Part,
     ReasoningPart,
     TextPart,
-    ToolCallPart,
-    ToolResultPart,
+    ToolCall,
+    ToolResult,
 )
 
 # The machine that runs this may be busy, and the same commit gives the same result. To look further, set more
@@ -49,20 +49,20 @@ def users(files: st.SearchStrategy[FilePart]) -> st.SearchStrategy[Message]:
 
 
 systems = texts.map(lambda text: Message.of("system", text))
-calls = st.builds(ToolCallPart, ids, names, arguments)
+calls = st.builds(ToolCall, ids, names, arguments)
 
 
-def assistants(call: st.SearchStrategy[ToolCallPart] = calls) -> st.SearchStrategy[Message]:
+def assistants(call: st.SearchStrategy[ToolCall] = calls) -> st.SearchStrategy[Message]:
     """Assistant messages: text if any, then tool calls if any."""
     text = st.just(()) | text_parts.map(lambda part: (part,))
     called = st.lists(call, max_size=2).map(tuple)
     return st.builds(lambda first, then: Message("assistant", (*first, *then)), text, called)
 
 
-bare_results = st.builds(ToolResultPart, ids, texts | st.just(""))
+bare_results = st.builds(ToolResult, ids, texts | st.just(""))
 
 
-def tools(result: st.SearchStrategy[ToolResultPart]) -> st.SearchStrategy[Message]:
+def tools(result: st.SearchStrategy[ToolResult]) -> st.SearchStrategy[Message]:
     """Tool messages of one result each."""
     return result.map(lambda part: Message("tool", (part,)))
 

@@ -20,8 +20,8 @@ from chatlab.messages import (
     Notice,
     ReasoningPart,
     TextPart,
-    ToolCallPart,
-    ToolResultPart,
+    ToolCall,
+    ToolResult,
 )
 from tests.formats.strategies import conversations, local_files, relaxed, text_parts
 
@@ -355,12 +355,12 @@ def test_thoughts_and_tools_are_painted_in_their_place_and_left_out_again() -> N
         (
             ReasoningPart("hm"),
             TextPart("I look."),
-            ToolCallPart("c1", "weather", '{"city":"Oslo"}'),
-            ToolResultPart("c1", "```rain```", is_error=True),
+            ToolCall("c1", "weather", '{"city":"Oslo"}'),
+            ToolResult("c1", "```rain```", is_error=True),
             TextPart("It rains."),
         ),
     )
-    painted = to_gradio([answer, Message("tool", (ToolResultPart("c2", "x"),))])
+    painted = to_gradio([answer, Message("tool", (ToolResult("c2", "x"),))])
     assert [(item.get("metadata"), item["content"][0]["text"]) for item in painted] == [
         ({"title": "Reasoning", "status": "done"}, "hm"),
         (None, "I look."),

@@ -28,8 +28,8 @@ from chatlab.messages import (
     Message,
     ReasoningPart,
     TextPart,
-    ToolCallPart,
-    ToolResultPart,
+    ToolCall,
+    ToolResult,
 )
 from tests.formats.strategies import (
     anything,
@@ -49,8 +49,8 @@ from tests.formats.strategies import (
 )
 
 PNG = FilePart("image/png", data=b"\x89PNG")
-results = st.builds(ToolResultPart, ids, texts | st.just(""), st.none() | names, st.booleans())
-calls = st.builds(ToolCallPart, ids, names, arguments)
+results = st.builds(ToolResult, ids, texts | st.just(""), st.none() | names, st.booleans())
+calls = st.builds(ToolCall, ids, names, arguments)
 
 
 @relaxed
@@ -67,7 +67,7 @@ def test_an_agents_answer_loses_nothing_but_its_thoughts(messages: tuple[Message
     sent = to_langchain(messages)
     back = from_langchain(sent)
     assert to_langchain(back) == sent
-    for kind in (ToolCallPart, ToolResultPart):
+    for kind in (ToolCall, ToolResult):
         assert _parts(back, kind) == _parts(messages, kind)
     assert "".join(m.text for m in back) == "".join(m.text for m in messages)
 
@@ -77,13 +77,13 @@ def _parts(messages: tuple[Message, ...], kind: type) -> list[object]:
 
 
 def test_each_role_has_its_langchain_class() -> None:
-    call = ToolCallPart("c1", "weather", '{"city": "Oslo"}')
+    call = ToolCall("c1", "weather", '{"city": "Oslo"}')
     sent = to_langchain(
         [
             Message.of("system", "s"),
             Message.of("user", " u\n"),
             Message("assistant", (ReasoningPart("hm"), TextPart("a"), call)),
-            Message("tool", (ToolResultPart("c1", "rain", "weather", is_error=True),)),
+            Message("tool", (ToolResult("c1", "rain", "weather", is_error=True),)),
         ]
     )
     assert sent == [
@@ -123,7 +123,7 @@ def test_files_are_standard_blocks_that_openai_models_take() -> None:
 
 
 def test_arguments_that_are_no_json_object_are_an_invalid_call_both_ways() -> None:
-    message = Message("assistant", (ToolCallPart("c1", "weather", '{"city": '),))
+    message = Message("assistant", (ToolCall("c1", "weather", '{"city": '),))
     sent = to_langchain([message])[0]
     assert isinstance(sent, AIMessage)
     assert sent.tool_calls == []
@@ -132,7 +132,7 @@ def test_arguments_that_are_no_json_object_are_an_invalid_call_both_ways() -> No
 
 
 def test_a_tool_called_without_arguments_gets_none() -> None:
-    sent = to_langchain([Message("assistant", (ToolCallPart("c1", "now", ""),))])[0]
+    sent = to_langchain([Message("assistant", (ToolCall("c1", "now", ""),))])[0]
     assert isinstance(sent, AIMessage)
     assert sent.tool_calls[0]["args"] == {}
 
@@ -164,7 +164,7 @@ def test_aggregated_chunks_are_read_like_whole_messages() -> None:
         "look", tool_call_chunks=[then]
     )
     assert from_langchain([chunks]) == (
-        Message("assistant", (TextPart("I look"), ToolCallPart("c1", "weather", '{"city": "Oslo"}'))),
+        Message("assistant", (TextPart("I look"), ToolCall("c1", "weather", '{"city": "Oslo"}'))),
     )
 
 
@@ -180,8 +180,8 @@ def test_tools_that_ran_at_the_provider_are_calls_and_results() -> None:
         Message(
             "assistant",
             (
-                ToolCallPart("s1", "web_search", '{"query": "é"}'),
-                ToolResultPart("s1", '{"found": 0}', is_error=True),
+                ToolCall("s1", "web_search", '{"query": "é"}'),
+                ToolResult("s1", '{"found": 0}', is_error=True),
                 TextPart("Nothing."),
             ),
         ),

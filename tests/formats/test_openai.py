@@ -23,8 +23,8 @@ from chatlab.messages import (
     ReasoningPart,
     Role,
     TextPart,
-    ToolCallPart,
-    ToolResultPart,
+    ToolCall,
+    ToolResult,
 )
 from tests.formats.strategies import (
     anything,
@@ -42,8 +42,8 @@ from tests.formats.strategies import (
 
 PNG = FilePart("image/png", "pixel.png", data=b"\x89PNG")
 PDF = FilePart("application/pdf", "a.pdf", data=b"%PDF-")
-CALL = ToolCallPart("c1", "weather", '{"city": "Oslo"}')
-RESULT = ToolResultPart("c1", "rain", "weather")
+CALL = ToolCall("c1", "weather", '{"city": "Oslo"}')
+RESULT = ToolResult("c1", "rain", "weather")
 AGENT = Message("assistant", (ReasoningPart("hm"), TextPart("I look. "), CALL, RESULT, TextPart("It rains.")))
 
 
@@ -70,7 +70,7 @@ def _one_answer_a_turn(messages: tuple[Message, ...]) -> list[Message]:
     that follows an answer."""
     kept: list[Message] = []
     for message in messages:
-        bare_call = message.parts and isinstance(message.parts[0], ToolCallPart)
+        bare_call = message.parts and isinstance(message.parts[0], ToolCall)
         if bare_call and kept and kept[-1].role == "assistant":
             continue
         kept.append(message)
@@ -105,8 +105,8 @@ def _said(messages: tuple[Message, ...]) -> list[object]:
     for message in messages:
         texts[message.role] = texts.get(message.role, "") + message.text
     parts = [part for message in messages for part in message.parts]
-    called = [part for part in parts if isinstance(part, ToolCallPart)]
-    answered = [part for part in parts if isinstance(part, ToolResultPart)]
+    called = [part for part in parts if isinstance(part, ToolCall)]
+    answered = [part for part in parts if isinstance(part, ToolResult)]
     return [{role: text for role, text in texts.items() if text}, called, answered]
 
 
@@ -123,8 +123,8 @@ def test_an_agents_answer_becomes_messages_in_the_order_of_events() -> None:
 
 
 def test_parallel_calls_stay_in_one_message() -> None:
-    other = ToolCallPart("c2", "time", "{}")
-    sent = to_openai([Message("assistant", (CALL, other, RESULT, ToolResultPart("c2", "noon")))])
+    other = ToolCall("c2", "time", "{}")
+    sent = to_openai([Message("assistant", (CALL, other, RESULT, ToolResult("c2", "noon")))])
     assert [message["role"] for message in sent] == ["assistant", "tool", "tool"]
     assert [call["id"] for call in sent[0]["tool_calls"]] == ["c1", "c2"]
     assert sent[0]["content"] is None
@@ -234,8 +234,8 @@ def test_an_error_about_a_shape_does_not_repeat_what_was_written() -> None:
 @pytest.mark.parametrize(
     ("message", "says"),
     [
-        (Message("user", (CALL,)), "message 0: a user message cannot hold a ToolCallPart"),
-        (Message("user", (PNG, CALL)), "message 0: a user message cannot hold a ToolCallPart"),
+        (Message("user", (CALL,)), "message 0: a user message cannot hold a ToolCall"),
+        (Message("user", (PNG, CALL)), "message 0: a user message cannot hold a ToolCall"),
         (Message("system", (PNG,)), "message 0: a system message cannot hold a FilePart"),
         (Message("tool", (TextPart("x"),)), "message 0: a tool message cannot hold a TextPart"),
         (Message("assistant", (PNG,)), "message 0: an assistant message cannot hold a file (image/png) here"),
@@ -303,8 +303,8 @@ def test_a_replys_output_is_read_with_its_reasoning() -> None:
         {"role": "assistant", "content": "rains."},
     ]
     assert from_responses(output) == (
-        Message("assistant", (ReasoningPart("hm"), ToolCallPart("c1", "weather", "{}"))),
-        Message("tool", (ToolResultPart("c1", "rain"),)),
+        Message("assistant", (ReasoningPart("hm"), ToolCall("c1", "weather", "{}"))),
+        Message("tool", (ToolResult("c1", "rain"),)),
         Message("assistant", (ReasoningPart("so"), TextPart("It"))),
         Message.of("assistant", "rains."),
     )

@@ -19,8 +19,8 @@ from chatlab.messages import (
     Message,
     ReasoningPart,
     TextPart,
-    ToolCallPart,
-    ToolResultPart,
+    ToolCall,
+    ToolResult,
 )
 from tests.formats.strategies import conversations, relaxed, texts
 from tests.servers.llama import write_model
@@ -32,8 +32,8 @@ CONVERSATION = (
     Message("assistant", (ReasoningPart("hm"), TextPart("a "), TextPart("function"))),
     Message.of("user", "and now?"),
 )
-CALL = ToolCallPart("c1", "weather", '{"city": "Oslo"}')
-RESULT = ToolResultPart("c1", "rain", "weather")
+CALL = ToolCall("c1", "weather", '{"city": "Oslo"}')
+RESULT = ToolResult("c1", "rain", "weather")
 
 PROMPTS = {
     "starchat": (

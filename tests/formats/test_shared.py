@@ -14,13 +14,13 @@ from chatlab.messages import (
     Notice,
     ReasoningPart,
     TextPart,
-    ToolCallPart,
-    ToolResultPart,
+    ToolCall,
+    ToolResult,
 )
 
 PNG = FilePart("image/png", "pixel.png", data=b"\x89PNG")
-CALL = ToolCallPart("c1", "weather", '{"city": "Oslo"}')
-RESULT = ToolResultPart("c1", "rain", "weather")
+CALL = ToolCall("c1", "weather", '{"city": "Oslo"}')
+RESULT = ToolResult("c1", "rain", "weather")
 AGENT = Message("assistant", (ReasoningPart("hm"), TextPart("I look. "), CALL, RESULT, TextPart("It rains.")))
 
 
@@ -81,9 +81,9 @@ def test_a_conversation_without_tools_stays_as_it_is() -> None:
 
 
 def test_a_call_that_nobody_answered_is_left_out_and_said() -> None:
-    asked = Message("assistant", (TextPart("I look."), CALL, ToolCallPart("c2", "time", "{}")))
-    only_a_call = Message("assistant", (ToolCallPart("c3", "time", "{}"),))
-    orphan = Message("tool", (ToolResultPart("c4", "x"),))
+    asked = Message("assistant", (TextPart("I look."), CALL, ToolCall("c2", "time", "{}")))
+    only_a_call = Message("assistant", (ToolCall("c3", "time", "{}"),))
+    orphan = Message("tool", (ToolResult("c4", "x"),))
     question = Message.of("user", "and?")
     kept, notices = without_unmatched_tools(
         [orphan, asked, Message("tool", (RESULT,)), only_a_call, question]

@@ -30,9 +30,7 @@ from chatlab.messages import (
     TextPart,
     Timing,
     ToolCall,
-    ToolCallPart,
     ToolResult,
-    ToolResultPart,
     Trace,
     Usage,
 )
@@ -63,8 +61,8 @@ finishes = st.builds(
 parts: st.SearchStrategy[Part] = st.one_of(
     st.builds(TextPart, texts),
     st.builds(ReasoningPart, texts),
-    st.builds(ToolCallPart, texts, texts, texts),
-    st.builds(ToolResultPart, texts, texts, st.none() | texts, st.booleans()),
+    st.builds(ToolCall, texts, texts, texts),
+    st.builds(ToolResult, texts, texts, st.none() | texts, st.booleans()),
     st.builds(
         lambda name, data: FilePart("image/png", name, data=data), st.none() | st.just("a.png"), st.binary()
     ),

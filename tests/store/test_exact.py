@@ -20,8 +20,8 @@ from chatlab.messages import (
     ReasoningPart,
     TextPart,
     Timing,
-    ToolCallPart,
-    ToolResultPart,
+    ToolCall,
+    ToolResult,
     Trace,
     Usage,
 )
@@ -60,8 +60,8 @@ files = st.builds(
 parts = (
     texts.map(TextPart)
     | texts.map(ReasoningPart)
-    | st.builds(ToolCallPart, texts, texts, texts)
-    | st.builds(ToolResultPart, texts, texts, st.none() | texts, st.booleans())
+    | st.builds(ToolCall, texts, texts, texts)
+    | st.builds(ToolResult, texts, texts, st.none() | texts, st.booleans())
     | files
 )
 some_parts = st.lists(parts, max_size=4).map(tuple)

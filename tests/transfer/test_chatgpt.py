@@ -12,7 +12,7 @@ import pytest
 
 from chatlab.config.models import Storage as StorageConfig
 from chatlab.conversations.storage import Storage, open_storage
-from chatlab.messages import Finish, Notice, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from chatlab.messages import Finish, Notice, ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.store import StoredConversation, StoredTurn
 from chatlab.transfer import export, import_file
 from chatlab.transfer.chatgpt import from_chatgpt
@@ -138,8 +138,8 @@ def test_tools_and_thoughts_are_parts_of_one_answer() -> None:
     (turn,) = turns.values()
     assert turn.answer == (
         ReasoningPart("Plan\n\nI add."),
-        ToolCallPart("asst-002", "python", "1+1"),
-        ToolResultPart("asst-002", "2", "python"),
+        ToolCall("asst-002", "python", "1+1"),
+        ToolResult("asst-002", "2", "python"),
         TextPart("```sql\nselect\n```"),
         TextPart("Two."),
     )

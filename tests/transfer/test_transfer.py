@@ -24,8 +24,8 @@ from chatlab.messages import (
     ReasoningPart,
     TextPart,
     Timing,
-    ToolCallPart,
-    ToolResultPart,
+    ToolCall,
+    ToolResult,
     Trace,
     Usage,
 )
@@ -88,8 +88,8 @@ async def everything(storage: Storage) -> None:
         ),
         answer=(
             ReasoningPart("hm <b>"),
-            ToolCallPart("k", "look", '{"at": "cat"}'),
-            ToolResultPart("k", "fur", "look", True),
+            ToolCall("k", "look", '{"at": "cat"}'),
+            ToolResult("k", "fur", "look", True),
             TextPart("**A cat** <script>alert(1)</script>"),
             FilePart("image/png", "copy.png", url=f"sha256:{picture}"),
         ),
@@ -325,7 +325,7 @@ async def test_openai_messages_become_turns(here: Storage) -> None:
     first, second = await here.store.turns("ann", kept.id)
     assert (kept.title, kept.head) == ("hi", second.id)
     assert (first.system, first.user.text, first.status) == ("Be kind.", "hi", "finished")
-    assert [type(part) for part in first.answer] == [ToolCallPart, ToolResultPart, TextPart]
+    assert [type(part) for part in first.answer] == [ToolCall, ToolResult, TextPart]
     assert (second.parent, second.status, second.answer) == (first.id, "interrupted", ())
 
 

@@ -30,7 +30,6 @@ from chatlab.messages import (
     TextDelta,
     TextPart,
     ToolCall,
-    ToolCallPart,
     ToolResult,
     Usage,
 )
@@ -463,7 +462,7 @@ async def test_what_no_upstream_takes_back_is_left_out_of_the_history_and_said()
         (
             TextPart("here"),
             FilePart("image/png", "plot.png", data=b"x"),
-            ToolCallPart("1", "never_run", "{}"),
+            ToolCall("1", "never_run", "{}"),
         ),
     )
     async with run_turn(entry, [*ASK, answer, Message.of("user", "and?")]) as turn:

@@ -18,7 +18,7 @@ from chatlab.compare.batch.journal import Journal
 from chatlab.config.models import Prices
 from chatlab.config.registry import Entry
 from chatlab.errors import BackendError
-from chatlab.messages import FilePart, Message, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from chatlab.messages import FilePart, Message, Part, ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.turns.turn import Turn
 
 _A_MESSAGE = 16  # tokens that chat templates put around a message, generously
@@ -105,9 +105,9 @@ def _size(part: Part) -> int:
     """The most tokens a part can be: its bytes."""
     if isinstance(part, TextPart | ReasoningPart):
         return _bytes(part.text)
-    if isinstance(part, ToolCallPart):
+    if isinstance(part, ToolCall):
         return _bytes(part.name) + _bytes(part.arguments)
-    if isinstance(part, ToolResultPart):
+    if isinstance(part, ToolResult):
         return _bytes(part.content)
     if isinstance(part, FilePart):
         return _A_FILE if part.url is not None else max(_A_FILE, len(part.read()))

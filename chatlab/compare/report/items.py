@@ -12,7 +12,7 @@ from chatlab.codec import message_to_json
 from chatlab.compare.model import Compared, Receipt, Result, Verdict, Vote
 from chatlab.compare.report.html import listed, text
 from chatlab.compare.session.receipt import difference
-from chatlab.messages import FilePart, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from chatlab.messages import FilePart, Part, ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.render.figures import figures, outcome
 from chatlab.render.markdown import render
 
@@ -243,9 +243,9 @@ def _part(part: Part) -> str:
         return render(part.text)
     if isinstance(part, ReasoningPart):
         return f"<details><summary>Thoughts</summary>{render(part.text)}</details>\n"
-    if isinstance(part, ToolCallPart):
+    if isinstance(part, ToolCall):
         return _folded(f"Called {part.name}", part.arguments)
-    if isinstance(part, ToolResultPart):
+    if isinstance(part, ToolResult):
         return _folded(f"{part.name or 'The tool'} {'failed' if part.is_error else 'answered'}", part.content)
     if isinstance(part, FilePart):
         return _file(part)

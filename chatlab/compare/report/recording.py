@@ -24,9 +24,7 @@ from chatlab.messages import (
     TextPart,
     Timing,
     ToolCall,
-    ToolCallPart,
     ToolResult,
-    ToolResultPart,
 )
 from chatlab.recording.arrivals import events_of
 from chatlab.recording.format import Exchange, Failure, Header, Recording, Timed, Writer
@@ -191,7 +189,5 @@ def _pieces(turn: StoredTurn) -> Iterator[StreamEvent]:
             yield from map(TextDelta, _WORD.findall(part.text))
         elif isinstance(part, ReasoningPart):
             yield from map(ReasoningDelta, _WORD.findall(part.text))
-        elif isinstance(part, ToolCallPart):
-            yield ToolCall(part.id, part.name, part.arguments)
-        elif isinstance(part, ToolResultPart):
-            yield ToolResult(part.id, part.content, part.name, part.is_error)
+        elif isinstance(part, ToolCall | ToolResult):
+            yield part

@@ -31,9 +31,7 @@ from chatlab.messages import (
     TextPart,
     Timing,
     ToolCall,
-    ToolCallPart,
     ToolResult,
-    ToolResultPart,
     Trace,
 )
 from chatlab.store import FILE_SCHEME, StoredTurn
@@ -230,10 +228,8 @@ def _event(part: Part) -> StreamEvent | None:
         return TextDelta(part.text)
     if isinstance(part, ReasoningPart):
         return ReasoningDelta(part.text)
-    if isinstance(part, ToolCallPart):
-        return ToolCall(part.id, part.name, part.arguments)
-    if isinstance(part, ToolResultPart):
-        return ToolResult(part.id, part.content, part.name, part.is_error)
+    if isinstance(part, ToolCall | ToolResult):
+        return part
     if isinstance(part, FilePart):  # only in conversations from elsewhere
         return TextDelta(f"\n\n{_attachment(part)}\n\n") if _kept(part) else None
     assert_never(part)

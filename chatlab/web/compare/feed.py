@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Any
 
 from chatlab.compare.session.blind import blind_round
-from chatlab.messages import ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from chatlab.messages import ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.render.growing import Growing
 from chatlab.store import StoredTurn
 from chatlab.web.compare.open_sessions import Open
@@ -129,8 +129,8 @@ def _doing(turn: StoredTurn) -> str:
     last = turn.answer[-1] if turn.answer else None
     if isinstance(last, ReasoningPart):
         return "thinking"
-    if isinstance(last, ToolCallPart | ToolResultPart):
-        return f"tool: {last.name}" if isinstance(last, ToolCallPart) else "tool answered"
+    if isinstance(last, ToolCall | ToolResult):
+        return f"tool: {last.name}" if isinstance(last, ToolCall) else "tool answered"
     return "writing" if isinstance(last, TextPart) else "waiting"
 
 

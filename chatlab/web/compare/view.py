@@ -20,8 +20,8 @@ from chatlab.messages import (
     Message,
     ReasoningPart,
     TextPart,
-    ToolCallPart,
-    ToolResultPart,
+    ToolCall,
+    ToolResult,
 )
 from chatlab.render.markdown import render
 from chatlab.store import StoredTurn
@@ -271,7 +271,7 @@ def text_of(turn: StoredTurn) -> str:
 
 
 def _tools(turn: StoredTurn) -> list[dict[str, Any]]:
-    results = {part.id: part for part in turn.answer if isinstance(part, ToolResultPart)}
+    results = {part.id: part for part in turn.answer if isinstance(part, ToolResult)}
     return [
         {
             "name": part.name,
@@ -280,5 +280,5 @@ def _tools(turn: StoredTurn) -> list[dict[str, Any]]:
             "seconds": turn.tool_seconds.get(part.id),
         }
         for part in turn.answer
-        if isinstance(part, ToolCallPart)
+        if isinstance(part, ToolCall)
     ]

@@ -344,7 +344,7 @@ def test_the_accumulated_answer_of_an_agent_keeps_its_order() -> None:
             folded.add(event)
     assert [type(part).__name__ for part in folded.parts] == [
         "TextPart",
-        "ToolCallPart",
-        "ToolResultPart",
+        "ToolCall",
+        "ToolResult",
         "TextPart",
     ]

@@ -23,8 +23,8 @@ from chatlab.messages import (
     ReasoningPart,
     TextDelta,
     TextPart,
-    ToolCallPart,
-    ToolResultPart,
+    ToolCall,
+    ToolResult,
 )
 from tests.backends.databricks.calls import HELLO, agent, ask, backend, of_type, read_all, text_of
 from tests.servers.databricks import Workspace, answers, streams
@@ -37,8 +37,8 @@ HISTORY = (
         "assistant",
         (
             ReasoningPart("multiply"),
-            ToolCallPart("call-1", "calculate", '{"x": "6*7"}'),
-            ToolResultPart("call-1", "42"),
+            ToolCall("call-1", "calculate", '{"x": "6*7"}'),
+            ToolResult("call-1", "42"),
             TextPart("It is 42."),
         ),
     ),

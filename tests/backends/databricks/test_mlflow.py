@@ -26,9 +26,7 @@ from chatlab.messages import (
     TextDelta,
     TextPart,
     ToolCall,
-    ToolCallPart,
     ToolResult,
-    ToolResultPart,
     Trace,
     accumulate,
 )
@@ -188,7 +186,7 @@ async def test_a_responses_agent_streams_everything_it_says(workspace: Workspace
 async def test_a_responses_agent_takes_a_whole_conversation_with_tools(workspace: Workspace) -> None:
     answer = Message(
         "assistant",
-        (ToolCallPart("c0", "find", "{}"), ToolResultPart("c0", "nothing"), TextPart("No.")),
+        (ToolCall("c0", "find", "{}"), ToolResult("c0", "nothing"), TextPart("No.")),
     )
     turns = (Message.of("system", "Short."), Message.of("user", "One?"), answer, Message.of("user", "Two?"))
     events = await ask(ChatRequest(turns))

@@ -27,8 +27,8 @@ from chatlab.messages import (
     StreamEvent,
     TextDelta,
     TextPart,
-    ToolCallPart,
-    ToolResultPart,
+    ToolCall,
+    ToolResult,
     Usage,
     accumulate,
 )
@@ -277,7 +277,7 @@ async def test_control_markers_in_what_a_person_wrote_are_pointed_out(make: Any)
 async def test_tool_calls_of_earlier_answers_are_left_out_of_a_text_prompt_with_a_notice(
     make: Any, tgi: TgiServer
 ) -> None:
-    used = Message("assistant", (ToolCallPart("1", "look", "{}"), ToolResultPart("1", "found")))
+    used = Message("assistant", (ToolCall("1", "look", "{}"), ToolResult("1", "found")))
     answer = await answer_of(make(**HUB), (Message.of("user", "Look!"), used, *HELLO[1:]))
     assert kinds(answer) == ["other"]
     assert "found" not in tgi.last.json["inputs"]

@@ -36,7 +36,7 @@ from chatlab.messages import (
     ReasoningPart,
     TextDelta,
     TextPart,
-    ToolCallPart,
+    ToolCall,
     Usage,
     accumulate,
 )
@@ -351,7 +351,7 @@ class TestLlama:
         request = ask(f"use the {TOOL}", tools=[tool], max_tokens=300)
         given = await answer(make(base_url=llama.base_url, api=api), request)
         (call,) = given.message.parts
-        assert isinstance(call, ToolCallPart)
+        assert isinstance(call, ToolCall)
         assert call.name == "weather"
         assert call.id
         assert llama.text.startswith(json.loads(call.arguments)["city"])
@@ -535,7 +535,7 @@ class TestLlmock:
         llmock.call_tool("weather", {"city": "Paris"})
         function = {"name": "weather", "parameters": SCHEMA}
         given = await answer(backend, ask("hello", tools=[{"type": "function", "function": function}]))
-        (call,) = (part for part in given.message.parts if isinstance(part, ToolCallPart))
+        (call,) = (part for part in given.message.parts if isinstance(part, ToolCall))
         assert (call.name, json.loads(call.arguments)) == ("weather", {"city": "Paris"})
 
     async def test_a_rate_limit(self, llmock: LLMock, backend: OpenAIBackend) -> None:

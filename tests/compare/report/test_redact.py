@@ -11,7 +11,7 @@ import pytest
 from chatlab.compare.model import Compared
 from chatlab.compare.report import Format, report
 from chatlab.compare.report.redact import BUILT_IN, WrongPattern, parse_patterns, redact
-from chatlab.messages import FilePart, Message, TextPart, ToolCallPart, ToolResultPart
+from chatlab.messages import FilePart, Message, TextPart, ToolCall, ToolResult
 from chatlab.secret import remember
 from tests.compare.report.samples import LANES, WHEN, comparison, result
 
@@ -44,8 +44,8 @@ def spread_everywhere(secret: str) -> Compared:
     )
     answer = (
         TextPart(f"Hello {secret}"),
-        ToolCallPart("1", "look_up", f'{{"who": "{secret}"}}'),
-        ToolResultPart("1", f"{secret} is known", "look_up"),
+        ToolCall("1", "look_up", f'{{"who": "{secret}"}}'),
+        ToolResult("1", f"{secret} is known", "look_up"),
     )
     system = f"You talk to {secret}"
     lanes = tuple(replace(lane, label=f"{secret} {lane.id}", system=system) for lane in LANES)

@@ -15,7 +15,7 @@ import chatlab
 from chatlab.backend import Parameter
 from chatlab.conversations.tree import Conversation, Exchange
 from chatlab.errors import InvalidRequest
-from chatlab.messages import Message, ReasoningPart, TextPart, ToolCallPart
+from chatlab.messages import Message, ReasoningPart, TextPart, ToolCall
 from chatlab.web.chat.branches import Opening
 from chatlab.web.chat.controls import preset_values, shown_value, values
 from chatlab.web.chat.pages import Sessions
@@ -139,7 +139,7 @@ async def test_an_undone_turn_stays_in_the_tree_and_out_of_the_prompt(tmp_path: 
 def test_earlier_thoughts_and_unanswered_messages_are_not_sent_and_said() -> None:
     conversation = Conversation()
     first = Exchange(None, Message.of("user", "a"), "x")
-    first.answer = (ReasoningPart("hm"), ToolCallPart("1", "t", "{}"), TextPart("b"))
+    first.answer = (ReasoningPart("hm"), ToolCall("1", "t", "{}"), TextPart("b"))
     failed = Exchange(first.id, Message.of("user", "lost"), "x")
     last = Exchange(failed.id, Message.of("user", "c"), "x")
     for exchange in (first, failed, last):
