@@ -29,14 +29,21 @@ export const timings = (measured, caption) => {
   if (!longest) return null;
   // Beside each other where there is room: name, bar, figures. On a phone the bar stands below the other two.
   const narrow = matchMedia("(max-width: 640px)").matches;
-  const height = narrow ? 38 : 22, left = narrow ? 0 : 130, width = narrow ? 420 : 290, room = narrow ? 0 : 340;
+  const height = narrow ? 38 : 22,
+    left = narrow ? 0 : 130,
+    width = narrow ? 420 : 290,
+    room = narrow ? 0 : 340;
   const drawing = shape("svg", {
-    viewBox: `0 0 ${left + width + room} ${lanes.length * height + 4}`, role: "img", class: "chart",
-    "aria-label": `${caption}: ${lanes.map((lane) =>
-      `${lane.name} first token ${seconds(lane.first)}, total ${seconds(lane.total)}`).join("; ")}`,
+    viewBox: `0 0 ${left + width + room} ${lanes.length * height + 4}`,
+    role: "img",
+    class: "chart",
+    "aria-label": `${caption}: ${lanes
+      .map((lane) => `${lane.name} first token ${seconds(lane.first)}, total ${seconds(lane.total)}`)
+      .join("; ")}`,
   });
   lanes.forEach((lane, n) => {
-    const y = n * height + 4, bar = { y: narrow ? y + 16 : y, height: 14, rx: 2 };
+    const y = n * height + 4,
+      bar = { y: narrow ? y + 16 : y, height: 14, rx: 2 };
     const first = lane.first === null ? 0 : (lane.first / longest) * width;
     const total = lane.total === null ? 0 : (lane.total / longest) * width;
     const name = lane.name.length > 18 ? `${lane.name.slice(0, 17)}…` : lane.name;
@@ -44,9 +51,18 @@ export const timings = (measured, caption) => {
       shape("text", { x: narrow ? 0 : left - 8, y: y + 11, "text-anchor": narrow ? "start" : "end" }, name),
       shape("rect", { ...bar, x: left, width: Math.max(first, 1), class: "wait" }),
       shape("rect", { ...bar, x: left + first, width: Math.max(total - first, 0), class: "stream" }),
-      shape("text", { x: narrow ? width : left + total + 8, y: y + 11, "text-anchor": narrow ? "end" : "start", class: "figure" },
+      shape(
+        "text",
+        {
+          x: narrow ? width : left + total + 8,
+          y: y + 11,
+          "text-anchor": narrow ? "end" : "start",
+          class: "figure",
+        },
         `${seconds(lane.first)} / ${seconds(lane.total)}${lane.rate === null ? "" : ` · ${known(lane.rate)} tok/s`}${
-          lane.count > 1 ? ` · median of ${lane.count}` : ""}`),
+          lane.count > 1 ? ` · median of ${lane.count}` : ""
+        }`,
+      ),
     );
   });
   return make("figure", {}, drawing, make("figcaption", {}, `${caption}: time to the first token / total`));

@@ -22,30 +22,41 @@ export const safe = (html, className = "text") => {
 };
 
 // Asks this page's own server; throws an Error with the server's sentence.
-export const asking = (root) => async (path, method = "GET", body) => {
-  const raw = body instanceof Blob;
-  const answer = await fetch(`${root}/-/${path}`, {
-    method,
-    headers: {
-      "x-chatlab": "1",
-      ...(raw ? { "x-filename": encodeURIComponent(body.name || "file") } : {}),
-      ...(body && !raw ? { "content-type": "application/json" } : {}),
-    },
-    body: body === undefined ? undefined : raw ? body : JSON.stringify(body),
-  });
-  const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(said.error || `the server answered ${answer.status}`);
-  return said;
-};
+export const asking =
+  (root) =>
+  async (path, method = "GET", body) => {
+    const raw = body instanceof Blob;
+    const answer = await fetch(`${root}/-/${path}`, {
+      method,
+      headers: {
+        "x-chatlab": "1",
+        ...(raw ? { "x-filename": encodeURIComponent(body.name || "file") } : {}),
+        ...(body && !raw ? { "content-type": "application/json" } : {}),
+      },
+      body: body === undefined ? undefined : raw ? body : JSON.stringify(body),
+    });
+    const said = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw new Error(said.error || `the server answered ${answer.status}`);
+    return said;
+  };
 
 // A button that unfolds others; it folds again when one is chosen, at Escape, and at a click elsewhere.
 export const menu = (label, shown, ...items) =>
-  make("details", { className: "menu", onclick: (event) => {
-    if (event.target.closest("button")) event.currentTarget.open = false;
-  } }, make("summary", { "aria-label": label, title: label }, shown), make("div", {}, ...items));
+  make(
+    "details",
+    {
+      className: "menu",
+      onclick: (event) => {
+        if (event.target.closest("button")) event.currentTarget.open = false;
+      },
+    },
+    make("summary", { "aria-label": label, title: label }, shown),
+    make("div", {}, ...items),
+  );
 
 document.addEventListener("click", (event) => {
-  for (const open of document.querySelectorAll("details.menu[open]")) if (!open.contains(event.target)) open.open = false;
+  for (const open of document.querySelectorAll("details.menu[open]"))
+    if (!open.contains(event.target)) open.open = false;
 });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
@@ -63,5 +74,8 @@ export const seconds = (value) => {
   return value < 0.01 ? `${(value * 1000).toFixed(1)} ms` : `${Math.round(value * 1000)} ms`;
 };
 export const known = (value) =>
-  value === null || value === undefined ? "–"
-    : value >= 100_000 ? "over 100,000" : Math.round(value).toLocaleString("en");
+  value === null || value === undefined
+    ? "–"
+    : value >= 100_000
+      ? "over 100,000"
+      : Math.round(value).toLocaleString("en");

@@ -9,7 +9,9 @@ const AGAIN = 1000; // milliseconds after which an answer that runs may be asked
 
 export function kept(element, { root, sharing, ask }) {
   if (!document.querySelector("link[data-chatlab]")) {
-    document.head.append(make("link", { rel: "stylesheet", href: `${root}/-/static/sidebar.css`, "data-chatlab": "" }));
+    document.head.append(
+      make("link", { rel: "stylesheet", href: `${root}/-/static/sidebar.css`, "data-chatlab": "" }),
+    );
   }
   let asked = 0; // what is asked first may be answered last: the numbers say what was asked last
   const show = (what) => ask("select", { ...what, number: String(++asked) });
@@ -17,10 +19,13 @@ export function kept(element, { root, sharing, ask }) {
   const panel = element.closest(".sidebar");
   const narrow = () => window.innerWidth < NARROW;
   const toggle = () => panel && panel.querySelector(".toggle-button");
-  const fold = () => { if (narrow() && panel && panel.classList.contains("open")) toggle().click(); };
+  const fold = () => {
+    if (narrow() && panel && panel.classList.contains("open")) toggle().click();
+  };
 
   const list = sidebar(element.querySelector(".chatlab-conversations"), {
-    root, sharing,
+    root,
+    sharing,
     open: (conversation, turn) => {
       sought = turn || "";
       show({ conversation: conversation || "", turn: turn || "" });
@@ -32,16 +37,22 @@ export function kept(element, { root, sharing, ask }) {
   // Only what chatlab itself painted counts: a line of figures stands in a title that is in no one's text.
   const ours = (mark) => {
     const group = mark.closest(".title")?.parentElement;
-    return Boolean(group?.matches("#conversation .thought-group")) && !group.parentElement.closest(".md, .prose, .thought .md");
+    return (
+      Boolean(group?.matches("#conversation .thought-group")) &&
+      !group.parentElement.closest(".md, .prose, .thought .md")
+    );
   };
   const said = (mark, name) =>
     [...mark.classList].find((one) => one.startsWith(`chatlab-${name}-`))?.slice(name.length + 9) || "";
 
   const backend = () => document.querySelector("#backend input")?.value || "the chosen backend";
-  const icon = (text, label, act, attributes = {}) => button(text, act, { "aria-label": label, title: label, ...attributes });
+  const icon = (text, label, act, attributes = {}) =>
+    button(text, act, { "aria-label": label, title: label, ...attributes });
 
   const controls = (mark) => {
-    const turn = said(mark, "turn"), at = Number(said(mark, "version")), of = Number(said(mark, "of"));
+    const turn = said(mark, "turn"),
+      at = Number(said(mark, "version")),
+      of = Number(said(mark, "of"));
     const step = (by) => show({ turn, step: String(by) });
     const again = button("Answer with…", () => ask("submit", { turn }), { className: "chatlab-again" });
     const name = () => {
@@ -52,11 +63,13 @@ export function kept(element, { root, sharing, ask }) {
     again.addEventListener("pointerenter", name);
     again.addEventListener("focus", name);
     return [
-      ...(of > 1 ? [
-        icon("‹", "Previous version", () => step(-1), { disabled: at === 1 }),
-        make("span", { className: "chatlab-of" }, `${at}/${of}`),
-        icon("›", "Next version", () => step(1), { disabled: at === of }),
-      ] : []),
+      ...(of > 1
+        ? [
+            icon("‹", "Previous version", () => step(-1), { disabled: at === 1 }),
+            make("span", { className: "chatlab-of" }, `${at}/${of}`),
+            icon("›", "Next version", () => step(1), { disabled: at === of }),
+          ]
+        : []),
       again,
     ];
   };
@@ -70,7 +83,10 @@ export function kept(element, { root, sharing, ask }) {
     group.append(row);
   };
 
-  let shown = new URLSearchParams(location.search).get("c") || "", filled = false, known = "", again = 0;
+  let shown = new URLSearchParams(location.search).get("c") || "",
+    filled = false,
+    known = "",
+    again = 0;
   const go = (conversation) => {
     if (conversation === shown) return;
     shown = conversation;
@@ -88,15 +104,21 @@ export function kept(element, { root, sharing, ask }) {
     const settled = marks.filter((mark) => !mark.classList.contains("chatlab-pending"));
     // Gradio uses an element again for another message.
     page.querySelectorAll(".chatlab-branch").forEach((row) => {
-      if (!row.parentElement.querySelector(":scope > .title :is(.chatlab-at:not(.chatlab-pending), .chatlab-more, .chatlab-later)")) row.remove();
+      if (
+        !row.parentElement.querySelector(
+          ":scope > .title :is(.chatlab-at:not(.chatlab-pending), .chatlab-more, .chatlab-later)",
+        )
+      )
+        row.remove();
     });
     settled.forEach((mark) => put(mark, () => controls(mark)));
     const part = (text, which) => button(text, () => show({ part: which }));
     const more = [...page.querySelectorAll(".chatlab-more")].filter(ours);
     more.forEach((mark) => put(mark, () => [part("Show earlier messages", "earlier")]));
     const later = [...page.querySelectorAll(".chatlab-later")].filter(ours);
-    later.forEach((mark) => put(mark, () =>
-      [part("Show later messages", "later"), part("Go to the newest", "newest")]));
+    later.forEach((mark) =>
+      put(mark, () => [part("Show later messages", "later"), part("Go to the newest", "newest")]),
+    );
     document.body.classList.toggle("chatlab-part", later.length > 0);
     // A message is edited without the lines that show its attachments: they stay.
     page.querySelectorAll("textarea").forEach((box) => {
@@ -110,8 +132,14 @@ export function kept(element, { root, sharing, ask }) {
       const turn = sought;
       sought = "";
       // After Gradio's own scrolling, and where the turn is by then: what is found now may be painted anew.
-      setTimeout(() => [...page.querySelectorAll(".chatlab-at")].find((mark) => said(mark, "turn") === turn)
-        ?.closest(".thought-group")?.scrollIntoView({ block: "center" }), 400);
+      setTimeout(
+        () =>
+          [...page.querySelectorAll(".chatlab-at")]
+            .find((mark) => said(mark, "turn") === turn)
+            ?.closest(".thought-group")
+            ?.scrollIntoView({ block: "center" }),
+        400,
+      );
     }
     const last = marks.at(-1);
     const empty = !page.querySelector("[data-testid=user], [data-testid=bot]");
@@ -138,7 +166,8 @@ export function kept(element, { root, sharing, ask }) {
   // The page has come back to an answer that runs: nobody paints it, so the message box has no stop button.
   let followed = 0;
   const follow = (last) => {
-    if (!last?.classList.contains("chatlab-pending") || document.querySelector("#message .stop-button")) return;
+    if (!last?.classList.contains("chatlab-pending") || document.querySelector("#message .stop-button"))
+      return;
     const now = Date.now();
     if (now - followed < AGAIN) return void setTimeout(look, AGAIN);
     followed = now;
@@ -148,7 +177,10 @@ export function kept(element, { root, sharing, ask }) {
   new MutationObserver(() => {
     if (waiting) return;
     waiting = true;
-    setTimeout(() => { waiting = false; look(); }, 100);
+    setTimeout(() => {
+      waiting = false;
+      look();
+    }, 100);
   }).observe(document.body, { childList: true, subtree: true });
   list.mark(shown);
   look();

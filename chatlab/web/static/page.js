@@ -2,12 +2,20 @@
 // The observer takes targets away before anyone can follow them; the listener covers the moment in between.
 const permitted = (anchor) => {
   let url;
-  try { url = new URL(anchor.getAttribute("href"), location.href); } catch { return false; }
+  try {
+    url = new URL(anchor.getAttribute("href"), location.href);
+  } catch {
+    return false;
+  }
   if (url.protocol === "mailto:" || url.origin === location.origin) return true;
   if (url.protocol === "blob:" || url.protocol === "data:") return anchor.hasAttribute("download");
   if (url.protocol !== "https:" && url.protocol !== "http:") return false;
-  return allowed.some((host) => host === url.host || host === url.hostname ||
-    (host.startsWith("*.") && url.hostname.endsWith(host.slice(1))));
+  return allowed.some(
+    (host) =>
+      host === url.host ||
+      host === url.hostname ||
+      (host.startsWith("*.") && url.hostname.endsWith(host.slice(1))),
+  );
 };
 const guard = (anchor) => {
   if (!anchor.closest(".chatlab-conversation") || !anchor.hasAttribute("href") || permitted(anchor)) return;
@@ -29,9 +37,21 @@ new MutationObserver((changes) => {
     }
   }
 }).observe(document.documentElement, {
-  childList: true, subtree: true, attributes: true, attributeFilter: ["href"],
+  childList: true,
+  subtree: true,
+  attributes: true,
+  attributeFilter: ["href"],
 });
-for (const kind of ["click", "auxclick"]) document.addEventListener(kind, (event) => {
-  const anchor = event.target.closest && event.target.closest(".chatlab-conversation a[href]");
-  if (anchor && !permitted(anchor)) { event.preventDefault(); event.stopPropagation(); guard(anchor); }
-}, true);
+for (const kind of ["click", "auxclick"])
+  document.addEventListener(
+    kind,
+    (event) => {
+      const anchor = event.target.closest && event.target.closest(".chatlab-conversation a[href]");
+      if (anchor && !permitted(anchor)) {
+        event.preventDefault();
+        event.stopPropagation();
+        guard(anchor);
+      }
+    },
+    true,
+  );

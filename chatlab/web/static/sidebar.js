@@ -9,24 +9,46 @@ export function sidebar(element, { root, open, sharing }) {
 
   const fresh = act("chatlab-new", "New chat", "New chat", () => choose(""));
   const search = make("input", {
-    className: "chatlab-search", type: "search", placeholder: "Search", "aria-label": "Search conversations",
+    className: "chatlab-search",
+    type: "search",
+    placeholder: "Search",
+    "aria-label": "Search conversations",
   });
   const list = make("div", { className: "chatlab-list", role: "list" });
   const told = make("div", { className: "chatlab-told", role: "status" });
   const end = make("div", { className: "chatlab-end" });
-  const FORMATS = [["jsonl", "JSONL"], ["markdown", "Markdown"], ["html", "HTML"]];
+  const FORMATS = [
+    ["jsonl", "JSONL"],
+    ["markdown", "Markdown"],
+    ["html", "HTML"],
+  ];
   const chosenFile = make("input", {
-    type: "file", hidden: true, accept: ".json,.jsonl", "aria-label": "Conversations to import",
-    onchange: () => { for (const file of chosenFile.files) bring(file); chosenFile.value = ""; },
+    type: "file",
+    hidden: true,
+    accept: ".json,.jsonl",
+    "aria-label": "Conversations to import",
+    onchange: () => {
+      for (const file of chosenFile.files) bring(file);
+      chosenFile.value = "";
+    },
   });
-  const foot = make("div", { className: "chatlab-foot" },
+  const foot = make(
+    "div",
+    { className: "chatlab-foot" },
     button("Import…", () => chosenFile.click()),
-    menu("Export all conversations", "Export all…",
-      ...FORMATS.map(([format, text]) => button(text, () => download(`export?format=${format}`)))),
-    chosenFile);
+    menu(
+      "Export all conversations",
+      "Export all…",
+      ...FORMATS.map(([format, text]) => button(text, () => download(`export?format=${format}`))),
+    ),
+    chosenFile,
+  );
   element.replaceChildren(fresh, search, list, told, foot);
 
-  let chosen = "", next = null, asked = 0, loading = false;
+  let chosen = "",
+    next = null,
+    asked = 0,
+    loading = false;
 
   const DAY = 86_400_000;
   const group = (conversation) => {
@@ -51,8 +73,12 @@ export function sidebar(element, { root, open, sharing }) {
 
   const row = (conversation) => {
     const made = make("div", { className: "chatlab-row", role: "listitem", "data-id": conversation.id });
-    const title = act("chatlab-title", conversation.title || "Untitled", conversation.title || "Untitled",
-      () => choose(conversation.id, conversation.turn));
+    const title = act(
+      "chatlab-title",
+      conversation.title || "Untitled",
+      conversation.title || "Untitled",
+      () => choose(conversation.id, conversation.turn),
+    );
     if (conversation.snippet) title.append(snippet(conversation.snippet));
     const more = menu(`More about ${conversation.title || "Untitled"}`, "⋯", ...actions(conversation, made));
     made.append(title, more);
@@ -70,8 +96,12 @@ export function sidebar(element, { root, open, sharing }) {
     }
     if (sharing) {
       add("Copy a link for others", () => share(conversation));
-      add("End all links", () => api(`conversations/${conversation.id}/shares`, "DELETE")
-        .then(() => tell("Nobody can read it by a link any more."), failed));
+      add("End all links", () =>
+        api(`conversations/${conversation.id}/shares`, "DELETE").then(
+          () => tell("Nobody can read it by a link any more."),
+          failed,
+        ),
+      );
     }
     add("Delete", () => remove(conversation));
     return shown;
@@ -103,7 +133,10 @@ export function sidebar(element, { root, open, sharing }) {
   const share = (conversation) =>
     api(`conversations/${conversation.id}/shares`, "POST").then(async ({ token }) => {
       const link = new URL(`${root}/-/shared/${token}`, location.href).href;
-      const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
+      const copied = await navigator.clipboard?.writeText(link).then(
+        () => true,
+        () => false,
+      );
       tell(`${copied ? "Copied. " : ""}Anybody with this link can read it: ${link}`);
     }, failed);
   const remove = (conversation) =>
@@ -111,7 +144,11 @@ export function sidebar(element, { root, open, sharing }) {
       if (conversation.id === chosen) choose("");
       refresh();
       tell(`Deleted “${conversation.title || "Untitled"}”.`, () =>
-        api(`conversations/${conversation.id}/restore`, "POST").then(() => { tell(""); refresh(); }, failed));
+        api(`conversations/${conversation.id}/restore`, "POST").then(() => {
+          tell("");
+          refresh();
+        }, failed),
+      );
     }, failed);
   const rename = (conversation, made) => {
     const input = make("input", { className: "chatlab-rename", "aria-label": "New title", maxlength: "200" });
@@ -141,12 +178,19 @@ export function sidebar(element, { root, open, sharing }) {
     end.remove();
     for (const conversation of conversations) {
       const name = search.value.trim() ? "Found" : group(conversation);
-      if (list.dataset.last !== name || !list.children.length) list.append(make("div", { className: "chatlab-day" }, name));
+      if (list.dataset.last !== name || !list.children.length)
+        list.append(make("div", { className: "chatlab-day" }, name));
       list.dataset.last = name;
       list.append(row(conversation));
     }
     if (!list.children.length) {
-      list.append(make("div", { className: "chatlab-none" }, search.value.trim() ? "Nothing found." : "No conversations yet."));
+      list.append(
+        make(
+          "div",
+          { className: "chatlab-none" },
+          search.value.trim() ? "Nothing found." : "No conversations yet.",
+        ),
+      );
     }
     if (next) list.append(end);
   };
@@ -165,7 +209,11 @@ export function sidebar(element, { root, open, sharing }) {
       if (!more && held()) return void (later = setTimeout(refresh, 1000));
       next = found.next;
       show(found.conversations, more);
-    } catch (error) { failed(error); } finally { loading = false; }
+    } catch (error) {
+      failed(error);
+    } finally {
+      loading = false;
+    }
   };
   const refresh = () => {
     clearTimeout(later);
@@ -174,9 +222,16 @@ export function sidebar(element, { root, open, sharing }) {
   };
 
   let typing;
-  search.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(refresh, 150); });
-  new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) load(true); },
-    { rootMargin: "200px" }).observe(end);
+  search.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(refresh, 150);
+  });
+  new IntersectionObserver(
+    (seen) => {
+      if (seen.some((one) => one.isIntersecting)) load(true);
+    },
+    { rootMargin: "200px" },
+  ).observe(end);
 
   const choose = (id, turn) => {
     mark(id);
