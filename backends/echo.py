@@ -11,7 +11,8 @@ import itertools
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
@@ -102,7 +103,7 @@ class EchoFailure(Options):
     )
 
     def exception(self) -> BackendError:
-        """A new exception of this kind, retryable where the same reply of a real upstream would be."""
+        """Return a new exception of this kind, retryable where a real upstream's same reply would be."""
         cls, usual = _ERRORS[self.error]
         status = usual if self.status is None else self.status
         retryable = cls is RateLimited or (cls is Unavailable and status in (502, 503))
@@ -166,65 +167,45 @@ class EchoBackend(Backend):
 
     @classmethod
     def capabilities(cls, options: EchoOptions) -> Capabilities:
-        """Any file (it only names them) and two parameters."""
+        """Return any file type, since files are only named, and two parameters."""
         return Capabilities(files=("*/*",), parameters=_PARAMETERS)
 
     @classmethod
     def target(cls, options: EchoOptions) -> Target:
-        """The name it answers under; it runs in this process."""
+        """Return the name it answers under, without an endpoint: it runs in this process."""
         return Target(options.model)
 
     async def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
-        """Answers with the last user message, the files it came with named at the end."""
+        """Yield the last user message again, the files it came with named at the end."""
         options = self.options
-        rate = request.parameters.get("rate", options.rate) or 0
-        limit = request.parameters.get("max_tokens")
-        course = _Course(0 if options.whole else rate, options.stall, self._failure())
-        await course.start(options.delay)
-        if any(message.role == "system" for message in request.messages):
-            yield Notice("other", "echo has no model that could follow the system prompt")
-        asks_client = bool(options.tools) and options.tools[-1].result is None
-        answer = options.reply if options.reply is not None else _said(request.messages)
-        tokens: Iterator[str] = (match.group() for match in _TOKEN.finditer("" if asks_client else answer))
-        thoughts = [match.group() for match in _TOKEN.finditer(options.reasoning or "")]
-        thought = thoughts[:limit]
-        cut = len(thought) < len(thoughts)
-        room = None if limit is None else limit - len(thought)
-
-        if options.whole:
-            yield Notice("not_streamed", "echo answers in one piece here")
-        for token in thought:
-            await course.before_token()
+        script = _Script.of(options, request)
+        schedule = _Schedule(script.rate, options.stall, self._failure())
+        await schedule.start(options.delay)
+        for notice in script.notices:
+            yield notice
+        for token in script.thought:
+            await schedule.before_token()
             yield ReasoningDelta(token)
-        for number, tool in enumerate(() if cut else options.tools, 1):
-            yield ToolCall(f"call_{number}", tool.name, json.dumps(dict(tool.arguments), ensure_ascii=False))
-            if tool.result is not None:
-                yield ToolResult(f"call_{number}", tool.result, tool.name, tool.error)
+        for event in script.tools:
+            yield event
         said = 0
         collected: list[str] = []
-        for token in itertools.islice(tokens, room):
-            await course.before_token()
+        for token in itertools.islice(script.tokens, script.room):
+            await schedule.before_token()
             said += 1
             if options.whole:
                 collected.append(token)
             else:
                 yield TextDelta(token)
-        await course.at_end()
+        await schedule.at_end()
         if collected:
             yield TextDelta("".join(collected))
         for source in options.citations:
             yield Citation(source.title, source.url, source.snippet)
-        cut = cut or next(tokens, None) is not None
-        reason: FinishReason = "length" if cut else "tool_calls" if asks_client else "stop"
-        usage = Usage(
-            input=sum(len(message.text.split()) for message in request.messages),
-            output=len(thought) + said,
-            reasoning=len(thought),
-        )
-        yield Finish(reason, usage, options.model)
+        yield script.finish(said)
 
     def _failure(self) -> EchoFailure | None:
-        """The failure due in this call, if any."""
+        """Return the failure due in this call, if any."""
         if self._failures_left is None:
             return self.options.fail
         if self._failures_left == 0:
@@ -233,12 +214,76 @@ class EchoBackend(Backend):
         return self.options.fail
 
     async def probe(self, ctx: CallContext) -> Probe:
-        """Always there: it runs in this process."""
+        """Return that it is there: it runs in this process."""
         return Probe(reachable=True, model_known=True, detail="runs in this process")
 
 
-class _Course:
-    """When each token is due, and where the stall and the failure happen."""
+@dataclass(frozen=True, slots=True)
+class _Script:
+    """What one answer is made of, before its first token is due.
+
+    thought: tokens of reasoning, cut where the limit is. cut: whether they were. tokens: all of the answer,
+    made while they are read. room: how many of them may be said; None for all.
+    """
+
+    options: EchoOptions
+    rate: float
+    notices: tuple[Notice, ...]
+    thought: tuple[str, ...]
+    cut: bool
+    tools: tuple[ToolCall | ToolResult, ...]
+    tokens: Iterator[str]
+    room: int | None
+    words_asked: int
+
+    @classmethod
+    def of(cls, options: EchoOptions, request: ChatRequest) -> _Script:
+        """Return the script for a request. Raises InvalidRequest if there is no user message."""
+        rate = request.parameters.get("rate", options.rate) or 0
+        limit = request.parameters.get("max_tokens")
+        notices = []
+        if any(message.role == "system" for message in request.messages):
+            notices.append(Notice("other", "echo has no model that could follow the system prompt"))
+        if options.whole:
+            notices.append(Notice("not_streamed", "echo answers in one piece here"))
+        answer = options.reply if options.reply is not None else _said(request.messages)
+        thoughts = tuple(match.group() for match in _TOKEN.finditer(options.reasoning or ""))
+        thought = thoughts[:limit]
+        cut = len(thought) < len(thoughts)
+        return cls(
+            options,
+            0 if options.whole else rate,
+            tuple(notices),
+            thought,
+            cut,
+            () if cut else tuple(_tool_events(options.tools)),
+            (match.group() for match in _TOKEN.finditer("" if _asks_client(options) else answer)),
+            None if limit is None else limit - len(thought),
+            sum(len(message.text.split()) for message in request.messages),
+        )
+
+    def finish(self, said: int) -> Finish:
+        """Return the end of an answer of which so many tokens were said."""
+        cut = self.cut or next(self.tokens, None) is not None
+        reason: FinishReason = "length" if cut else "tool_calls" if _asks_client(self.options) else "stop"
+        thought = len(self.thought)
+        return Finish(reason, Usage(self.words_asked, thought + said, reasoning=thought), self.options.model)
+
+
+def _asks_client(options: EchoOptions) -> bool:
+    """Return whether the turn ends with a tool call that the client is to run."""
+    return bool(options.tools) and options.tools[-1].result is None
+
+
+def _tool_events(tools: Iterable[EchoTool]) -> Iterator[ToolCall | ToolResult]:
+    for number, tool in enumerate(tools, 1):
+        yield ToolCall(f"call_{number}", tool.name, json.dumps(dict(tool.arguments), ensure_ascii=False))
+        if tool.result is not None:
+            yield ToolResult(f"call_{number}", tool.result, tool.name, tool.error)
+
+
+class _Schedule:
+    """When each token is due, and where the stall and the failure happen. Times are in seconds."""
 
     __slots__ = ("_count", "_fail", "_interval", "_pace", "_stall")
 
@@ -267,7 +312,7 @@ class _Course:
         await self._trouble(max(self._count, 1), math.inf)
 
     async def _trouble(self, first: int, last: float) -> None:
-        """Stalls and fails if that was to happen after `first` to `last` tokens."""
+        """Stall and fail if that was to happen after `first` to `last` tokens."""
         if self._stall is not None and first <= self._stall.after <= last:
             await self._pace.pause(self._stall.seconds)
         if self._fail is not None and first <= self._fail.after <= last:
@@ -275,7 +320,7 @@ class _Course:
 
 
 def _said(messages: tuple[Message, ...]) -> str:
-    """What the last user message says, its files named after it. Raises InvalidRequest if there is none."""
+    """Return the last user message's text, its files named after it. Raises InvalidRequest without one."""
     last = next((message for message in reversed(messages) if message.role == "user"), None)
     if last is None:
         raise InvalidRequest("there is no user message to answer")
