@@ -20,11 +20,10 @@ from backends.langchain.objects import (
     Shape,
     load_object,
     missing,
-    only_synchronous,
     shape_of,
 )
 from backends.langchain.options import COMMON, OPENAI_ALONE, LangChainOptions
-from backends.langchain.providers import OPENAI, PROVIDERS, RETRYING
+from backends.langchain.providers import OPENAI, PROVIDERS
 from backends.langchain.run import Made, Run
 from backends.langchain.sockets import CallSockets, in_loop, in_thread, watch
 from chatlab.backend import (
@@ -37,13 +36,7 @@ from chatlab.backend import (
     Target,
     shown_url,
 )
-from chatlab.errors import NotReady
 from chatlab.messages import StreamEvent
-from chatlab.secret import remember
-from chatlab.spelling import or_which
-
-_NO_KEY = "none"
-_KEYS = {"api_key", "openai_api_key", "azure_ad_token", "azure_ad_token_provider"}  # arguments that are one
 
 
 class LangChainBackend(Backend):
@@ -60,12 +53,15 @@ class LangChainBackend(Backend):
         import langchain  # noqa: F401  # so that what is missing is said here, not at the first call
 
         from backends.langchain.errors import classify_langchain
+        from backends.langchain.synchrony import only_synchronous
 
         watch()
         self._classify = classify_langchain
         self._client: Any = None
         if options.model is not None:
-            runnable = self._model()
+            from backends.langchain.models import chat_model
+
+            runnable, self._client = chat_model(options)
             shape: Shape = "messages"
         else:
             assert options.object is not None
@@ -76,7 +72,7 @@ class LangChainBackend(Backend):
 
     @classmethod
     def capabilities(cls, options: LangChainOptions) -> Capabilities:
-        """The parameters LangChain has for every model, its provider's, and those the options name."""
+        """Return the parameters LangChain has for every model, its provider's, and those the options name."""
         known = COMMON + (OPENAI_ALONE if options.provider in OPENAI or options.object else ())
         names = {parameter.name for parameter in COMMON} | set(options.accepts)
         offered = known if options.model else tuple(item for item in known if item.name in names)
@@ -87,7 +83,7 @@ class LangChainBackend(Backend):
 
     @classmethod
     def target(cls, options: LangChainOptions) -> Target:
-        """A model by its name; where a provider's own class calls, it alone knows. Of an object, its name."""
+        """Return a model's name, and its URL where the options say it; of an object, its name."""
         if options.model is None:
             return Target(options.object)
         url = options.base_url
@@ -95,7 +91,7 @@ class LangChainBackend(Backend):
 
     @classmethod
     def not_ready(cls, options: LangChainOptions) -> str | None:
-        """What is missing: a package, a key, or the module of the object."""
+        """Return what is missing, a package, a key or the object's module, or None. Imports nothing."""
         reason = super().not_ready(options)
         if reason is not None:
             return reason
@@ -114,53 +110,8 @@ class LangChainBackend(Backend):
                 return f"set {group[0]}"
         return None
 
-    def _model(self) -> Any:
-        """The model by name. Raises NotReady for a name or an argument that LangChain refuses."""
-        from langchain.chat_models import init_chat_model
-
-        options = self.options
-        arguments: dict[str, Any] = dict(options.model_options)
-        if options.base_url is not None:
-            arguments["base_url"] = options.base_url
-        arguments |= {name: ref.resolve() for name, ref in options.secrets.items()}
-        if options.api_key is not None:
-            arguments["api_key"] = options.api_key.resolve()
-        provider = options.provider
-        known = PROVIDERS.get(provider or "")
-        for group in known.variables if known else ():
-            for name in group:
-                if "KEY" in name or "TOKEN" in name:
-                    remember(os.environ.get(name, "").strip())
-        if provider in RETRYING:
-            arguments.setdefault("max_retries", 0)  # retries are the turn's
-        if provider in OPENAI:
-            import httpx2
-
-            from chatlab.http import async_client
-
-            if options.base_url is not None and not arguments.keys() & _KEYS:
-                # Never the key for OpenAI itself, which another host must not see. The SDK insists on one.
-                arguments["api_key"] = _NO_KEY
-            if "http_async_client" not in arguments:
-                hooks = {"request": [_without_no_key]}
-                arguments["http_async_client"] = self._client = async_client(event_hooks=hooks)
-            arguments.setdefault("timeout", httpx2.Timeout(None, connect=10.0))
-            arguments.setdefault("stream_chunk_timeout", None)  # timeouts are the turn's, too
-            arguments.setdefault("stream_usage", True)
-        try:
-            if provider == "openai":
-                from backends.langchain.openai import ReasoningChatOpenAI
-
-                return ReasoningChatOpenAI(model=(options.model or "").partition(":")[2], **arguments)
-            return init_chat_model(options.model, **arguments)
-        except (ValueError, TypeError) as exc:
-            if provider not in PROVIDERS and provider is not None:
-                which = or_which(provider, PROVIDERS)
-                raise NotReady(f"LangChain has no provider {provider}{which}") from exc
-            raise NotReady(f"LangChain refuses this model: {_first_line(exc)}") from exc
-
     async def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
-        """Streams one run. What its threads, if any, still wait for is closed when this is closed."""
+        """Yield the events of one run. Closing it closes what the run's threads, if any, wait for."""
         if self.options.model is not None:
             ctx.mark("credentials")
         run = Run(self._made, request, ctx)
@@ -184,7 +135,7 @@ class LangChainBackend(Backend):
             run.forget()
 
     async def probe(self, ctx: CallContext) -> Probe:
-        """Asks a server of OpenAI's kind for its models. Others have no such question in LangChain."""
+        """Return what a server of OpenAI's kind says of its models; LangChain cannot ask the others."""
         client = getattr(self._made.runnable, "root_async_client", None)
         if self.options.provider != "openai" or client is None:
             return Probe()
@@ -195,26 +146,15 @@ class LangChainBackend(Backend):
         return Probe.of_listed((self.options.model or "").partition(":")[2], found)
 
     async def aclose(self) -> None:
-        """Closes the connections of a model made here; an object's are its own."""
+        """Close the connections of a model made here; an object's are its own."""
         if self._client is not None:
             await self._client.aclose()
 
 
-async def _without_no_key(request: Any) -> None:
-    """Takes off the stand-in for a key that is not there."""
-    if request.headers.get("Authorization") == f"Bearer {_NO_KEY}":
-        del request.headers["Authorization"]
-
-
 def _covered(group: tuple[str, ...], given: set[str]) -> bool:
-    """Whether an argument of the model stands in for the variable, as azure_endpoint for its variable."""
+    """Return whether an argument of the model stands in for the variable, as azure_endpoint does."""
     return (
         any(name.lower() in given or name.lower().removesuffix("_openai") in given for name in group)
         or ("AZURE_OPENAI_ENDPOINT" in group and "azure_endpoint" in given)
         or ("OPENAI_API_VERSION" in group and "api_version" in given)
     )
-
-
-def _first_line(exc: Exception) -> str:
-    """Pydantic's messages repeat what they were given on later lines; that may be a secret."""
-    return str(exc).strip().splitlines()[0][:300] if str(exc).strip() else type(exc).__name__

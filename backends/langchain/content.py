@@ -12,7 +12,7 @@ from chatlab.messages import Citation, ReasoningDelta, StreamEvent, TextDelta, T
 
 
 def content_events(message: AIMessage) -> Iterator[StreamEvent]:
-    """The content: blocks in LangChain's standard form or a provider's own, or a string.
+    """Yield the events of the content: blocks in LangChain's standard form or a provider's own, or a string.
 
     Some providers put the reasoning beside the string.
     """
@@ -61,7 +61,7 @@ def _block_events(block: Mapping[str, Any]) -> Iterator[StreamEvent]:
 
 
 def tool_text(content: str | list[Any]) -> str:
-    """What a tool said, as one text."""
+    """Return a tool's content as one text."""
     if isinstance(content, str):
         return content
     return "".join(

@@ -67,7 +67,7 @@ _NOTHING = "No generation chunks were returned"  # LangChain's words for a strea
 
 
 def classify_langchain(exc: Exception, *, begun: bool) -> ChatlabError:
-    """The error for any exception; what is chatlab's own already is returned as it is. Raise it `from exc`.
+    """Return the error for any exception, to be raised `from exc`; chatlab's own are returned as they are.
 
     begun: whether something of the answer had arrived, so that a connection which broke, broke the stream.
 
@@ -111,7 +111,7 @@ def _detail(exc: Exception) -> str:
 
 
 def _status(exc: Any) -> int | None:
-    """The HTTP status that most libraries' exceptions carry somewhere."""
+    """Return the HTTP status that most libraries' exceptions carry somewhere."""
     response = getattr(exc, "response", None)
     metadata = response.get("ResponseMetadata", {}) if isinstance(response, Mapping) else {}  # botocore
     for found in (

@@ -86,7 +86,7 @@ class MessageEvents:
         """Whether anything came that is an answer, be it an empty one."""
 
     def feed(self, item: Any) -> Iterator[StreamEvent]:
-        """The events of one item of a stream: text, a message or a chunk of one, or a chain's dict."""
+        """Yield the events of one item of a stream: text, a message or a chunk of one, or a chain's dict."""
         if isinstance(item, str):
             yield from self._text(item)
         elif isinstance(item, AIMessageChunk):
@@ -105,7 +105,7 @@ class MessageEvents:
             yield from self._source(item)
 
     def sources(self, state: Mapping[str, Any]) -> Iterator[StreamEvent]:
-        """Citations of the documents in a state or a chain's output."""
+        """Yield citations of the documents in a state or a chain's output."""
         for key in _SOURCES:
             found = state.get(key)
             for item in found if isinstance(found, list | tuple) else ():
@@ -113,13 +113,13 @@ class MessageEvents:
                     yield from self._source(item)
 
     def model_ended(self, message: AIMessage) -> None:
-        """A model within a chain has ended with this message. Raises BrokenStream if it was cut off."""
+        """Note how a model within a chain ended. Raises BrokenStream if it was cut off."""
         if message.usage_metadata:
             self._usage = _added(self._usage, message.usage_metadata)
         self._note(message.response_metadata)
 
     def end(self) -> Iterator[StreamEvent]:
-        """What is still open, and the Finish. Raises BrokenStream if a model was cut off."""
+        """Yield what is still open, and the Finish. Raises BrokenStream if a model was cut off."""
         for message in list(self._open.values()):
             yield from self._close(message)
         if self._hollow and not self._ended:
@@ -160,7 +160,7 @@ class MessageEvents:
             yield from self._close(message)
 
     def _close(self, message: _Streaming) -> Iterator[StreamEvent]:
-        """The end of a message that was streaming."""
+        """Yield the end of a message that was streaming."""
         del self._open[message.id]
         yield from self._calls_of(message)
         if message.id is not None:
@@ -212,7 +212,7 @@ class MessageEvents:
         yield from self.feed(message.artifact)  # a retriever tool's documents
 
     def _new(self, message: BaseMessage) -> bool:
-        """Whether this message was neither sent nor seen before."""
+        """Return whether this message was neither sent nor seen before."""
         self.answered = True
         if message.id is not None:
             if message.id in self._whole:
@@ -242,7 +242,7 @@ class MessageEvents:
             yield Citation(title, url, snippet)
 
     def _note(self, metadata: Mapping[str, Any], otherwise: FinishReason | None = None) -> None:
-        """Keeps the reason and the model of a message that has ended; the last one's are the answer's."""
+        """Take the reason and the model of a message that has ended; the last one's are the answer's."""
         model = metadata.get("model_name") or metadata.get("model") or metadata.get("model_id")
         if isinstance(model, str):
             self._model = model
@@ -299,7 +299,7 @@ class _Streaming:
         return calls
 
     def _key(self, piece: Mapping[str, Any]) -> Any:
-        """What tells calls apart: the index, or where there is none the id, or else it is the one before."""
+        """Return what tells calls apart: the index, else the id, else it is the one before."""
         for key in ("index", "id"):
             if piece.get(key) is not None:
                 return piece[key]
@@ -332,7 +332,7 @@ def _reason(metadata: Mapping[str, Any]) -> FinishReason | None:
 
 
 def _added(usage: Usage, more: Mapping[str, Any]) -> Usage:
-    """The sum over the messages and chunks of a turn; what nobody told stays unknown."""
+    """Return the sum over the messages and chunks of a turn; what nobody told stays unknown."""
 
     def add(had: int | None, new: Any) -> int | None:
         return had if not isinstance(new, int) else new + (had or 0)

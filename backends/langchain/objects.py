@@ -1,4 +1,4 @@
-"""A person's own Runnable or graph: where it is, what it takes, and whether it is synchronous."""
+"""A person's own Runnable or graph: where it is, and what it takes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import ast
 import importlib
 import inspect
 import sys
-from collections.abc import Iterator, Sequence
-from functools import lru_cache, partial
+from collections.abc import Sequence
+from functools import lru_cache
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,7 +25,7 @@ _HISTORY = ("chat_history", "history", "messages", "conversation")
 
 
 def missing(reference: str, folder: Path) -> str | None:
-    """What to do before `module:attribute` can be imported, or None. Imports nothing."""
+    """Return what to do before `module:attribute` can be imported, or None. Imports nothing."""
     module, _, attribute = reference.partition(":")
     top = module.partition(".")[0]
     spec = PathFinder.find_spec(top, [str(folder)])
@@ -42,7 +42,7 @@ def missing(reference: str, folder: Path) -> str | None:
 
 
 def _undefined(file: Path, name: str) -> str | None:
-    """Says that a module defines no such name, as far as its source tells; None if it may."""
+    """Return that a module defines no such name, as far as its source tells; None if it may."""
     try:
         found = file.stat()
         names = _defined(file, found.st_mtime_ns, found.st_size)
@@ -55,7 +55,7 @@ def _undefined(file: Path, name: str) -> str | None:
 
 @lru_cache(maxsize=64)
 def _defined(file: Path, _modified: int, _size: int) -> frozenset[str] | None:
-    """The names that a module's source gives it; None if others may come about when it runs."""
+    """Return the names that a module's source gives it; None if others may come about when it runs."""
     tree = ast.parse(file.read_bytes())
     names: set[str] = set()
     for node in ast.walk(tree):
@@ -84,7 +84,7 @@ def _name_of(node: ast.Name | ast.Attribute) -> str:
 
 
 def load_object(reference: str, folder: Path) -> Any:
-    """The Runnable that `module:attribute` is, or that calling it without arguments gives.
+    """Return the Runnable that `module:attribute` is, or that calling it without arguments gives.
 
     Any other callable is made a Runnable as LangChain does in a chain. Raises ConfigError.
     """
@@ -119,8 +119,10 @@ def load_object(reference: str, folder: Path) -> Any:
 
 
 def _import(name: str, folder: Path) -> Any:
-    """The module, from the folder if it is there. The folder stays on the path, behind everything else, for
-    what the module imports later."""
+    """Return the module, from the folder if it is there.
+
+    The folder stays on the path, behind everything else, for what the module imports later.
+    """
     top = name.partition(".")[0]
     folder = folder.resolve()
     spec = PathFinder.find_spec(top, [str(folder)])
@@ -141,7 +143,7 @@ def _import(name: str, folder: Path) -> Any:
 
 
 def _needs_nothing(function: Any) -> bool:
-    """Whether it can be called without arguments."""
+    """Return whether it can be called without arguments."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -153,20 +155,20 @@ def _needs_nothing(function: Any) -> bool:
 
 
 def is_graph(runnable: Any) -> bool:
-    """Whether it is a LangGraph graph, as far as LangGraph was imported at all."""
+    """Return whether it is a LangGraph graph, as far as LangGraph was imported at all."""
     pregel = sys.modules.get("langgraph.pregel")
-    return pregel is not None and isinstance(_inner(runnable), pregel.Pregel)
+    return pregel is not None and isinstance(unbound(runnable), pregel.Pregel)
 
 
 def is_chat_model(runnable: Any) -> bool:
-    """Whether it is a chat model or another language model, with arguments bound to it or not."""
+    """Return whether it is a chat model or another language model, with arguments bound to it or not."""
     from langchain_core.language_models import BaseLanguageModel
 
-    return isinstance(_inner(runnable), BaseLanguageModel)
+    return isinstance(unbound(runnable), BaseLanguageModel)
 
 
-def _inner(runnable: Any) -> Any:
-    """What is within bindings (`bind`, `bind_tools`, `with_config`, `with_retry`)."""
+def unbound(runnable: Any) -> Any:
+    """Return what is within bindings (`bind`, `bind_tools`, `with_config`, `with_retry`)."""
     from langchain_core.runnables.base import RunnableBindingBase
 
     while isinstance(runnable, RunnableBindingBase):
@@ -175,7 +177,7 @@ def _inner(runnable: Any) -> Any:
 
 
 def shape_of(runnable: Any) -> Shape:
-    """What its input is: messages, a graph's state, a chain's dict, or a text."""
+    """Return what its input is: messages, a graph's state, a chain's dict, or a text."""
     if is_graph(runnable):
         return "state" if "messages" in _properties(runnable) else "chain"
     if is_chat_model(runnable):
@@ -191,7 +193,7 @@ def shape_of(runnable: Any) -> Shape:
 
 
 def chain_keys(runnable: Any) -> tuple[str, str | None]:
-    """Which keys of its input are the question and the history. Raises ConfigError if that is not clear."""
+    """Return which keys of its input are question and history. Raises ConfigError if that is not clear."""
     properties = _properties(runnable)
     question = next((key for key in _QUESTION if key in properties), None)
     history = next((key for key in _HISTORY if key in properties and key != question), None)
@@ -214,66 +216,3 @@ def _schema(runnable: Any) -> dict[str, Any]:
 def _properties(runnable: Any) -> Sequence[str]:
     found = _schema(runnable).get("properties")
     return list(found) if isinstance(found, dict) else []
-
-
-def only_synchronous(runnable: Any) -> bool:
-    """Whether it is best run in a thread of its own: some step has no asynchronous form, none needs one, and
-    no model among the steps of a chain has one.
-
-    LangChain would run such a step in the event loop's executor, whose few threads serve everybody. A
-    chain of an asynchronous model and some small functions is left to that all the same.
-    """
-    steps = set(_steps(runnable))
-    return "sync" in steps and "async" not in steps
-
-
-def _steps(runnable: Any) -> Iterator[Literal["sync", "async", "both"]]:
-    """What each step of a Runnable can do; one that is not known is taken to do both."""
-    from langchain_core.language_models import BaseChatModel, BaseLLM
-    from langchain_core.runnables import (
-        RunnableAssign,
-        RunnableGenerator,
-        RunnableLambda,
-        RunnableParallel,
-        RunnableSequence,
-    )
-    from langchain_core.runnables.config import run_in_executor
-
-    runnable = _inner(runnable)
-    if isinstance(runnable, RunnableSequence):
-        for step in runnable.steps:
-            yield from _steps(step)
-    elif isinstance(runnable, RunnableParallel):
-        for step in runnable.steps__.values():
-            yield from _steps(step)
-    elif isinstance(runnable, RunnableAssign):
-        yield from _steps(runnable.mapper)
-    elif isinstance(runnable, RunnableLambda):
-        yield _has(getattr(runnable, "func", None), getattr(runnable, "afunc", None))
-    elif isinstance(runnable, RunnableGenerator):
-        # A generator that is asynchronous only is kept in both attributes.
-        both = getattr(runnable, "_transform", None), getattr(runnable, "_atransform", None)
-        yield _has(*both)
-    elif isinstance(runnable, BaseChatModel | BaseLLM):
-        base: Any = BaseChatModel if isinstance(runnable, BaseChatModel) else BaseLLM
-        cls = type(runnable)
-        streams = cls._stream is not base._stream or cls._astream is not base._astream
-        native = cls._astream is not base._astream if streams else cls._agenerate is not base._agenerate
-        yield "async" if native else "sync"
-    elif is_graph(runnable):
-        for name, node in runnable.nodes.items():
-            bound: Any = getattr(node, "bound", None)
-            if name.startswith("__"):
-                continue  # LangGraph's own
-            if hasattr(bound, "func") and hasattr(bound, "afunc"):
-                # LangGraph gives a synchronous function an asynchronous form: the executor's.
-                native = not (isinstance(bound.afunc, partial) and bound.afunc.func is run_in_executor)
-                yield _has(bound.func, bound.afunc if native else None)
-            elif bound is not None:
-                yield from _steps(bound)
-
-
-def _has(sync: Any, asynchronous: Any) -> Literal["sync", "async", "both"]:
-    if asynchronous is None:
-        return "sync"
-    return "async" if sync is None else "both"

@@ -114,6 +114,6 @@ class LangChainOptions(Options):
 
     @property
     def provider(self) -> str | None:
-        """The provider in front of the model's name; None without one."""
+        """Return the provider in front of the model's name; None without one."""
         before, colon, _ = (self.model or "").partition(":")
         return before.replace("-", "_") if colon else None

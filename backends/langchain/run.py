@@ -100,13 +100,13 @@ class Run:
         yield from events.end()
 
     def forget(self) -> None:
-        """Drops what an in-memory checkpointer kept of this run: nobody will come back to its thread."""
+        """Drop what an in-memory checkpointer stored of this run: nobody will come back to its thread."""
         checkpointer: Any = getattr(self._runnable, "checkpointer", None)
         if type(checkpointer).__name__ == "InMemorySaver":
             checkpointer.delete_thread(self._thread)
 
     def _parameters(self, parameters: Mapping[str, Any], configurable: dict[str, Any]) -> None:
-        """Puts each parameter where the Runnable looks for it."""
+        """Put each parameter where the Runnable looks for it."""
         if self._chat:
             self._kwargs |= parameters
             return

@@ -13,7 +13,8 @@ each call costs an import of LangChain, and an object with state of its own (a c
 would have a different one each time. A client that does its network in C (gRPC, curl) is not seen: there the
 turn ends at once for the person, the upstream when its next event arrives.
 
-Importing this module changes nothing; the first call of `watch()` replaces the five methods.
+Python has no public way to be told of these (`sys.addaudithook` hears of `connect` alone, as said). Importing
+this module changes nothing; the first call of `watch()` replaces the five methods of `WATCHED`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,16 @@ _lock = threading.Lock()
 _user: WeakKeyDictionary[socket.socket, CallSockets] = WeakKeyDictionary()
 _watching = False
 
+WATCHED: tuple[tuple[type[socket.socket], str, bool], ...] = (
+    (socket.socket, "connect", False),
+    (socket.socket, "send", True),
+    (socket.socket, "sendall", True),
+    (ssl.SSLSocket, "do_handshake", False),
+    (ssl.SSLSocket, "send", True),
+)
+"""The methods that are replaced, and whether each sends. Every other way to send goes through one of them,
+which `tests/backends/langchain/test_contract.py` holds against the running Python."""
+
 _AHEAD = 64  # items a thread may be ahead of whoever reads them
 
 
@@ -53,7 +64,7 @@ class CallSockets:
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """What runs inside, and in threads and tasks started inside, runs for this call."""
+        """Have what runs inside, and in threads and tasks started inside, run for this call."""
         token = _call.set(self)
         try:
             yield
@@ -61,7 +72,7 @@ class CallSockets:
             _call.reset(token)
 
     def used(self, sock: socket.socket, sending: bool) -> None:
-        """Notes a use. Raises ConnectionAbortedError after `stop`, so that no client's own retry goes on."""
+        """Note a use. Raises ConnectionAbortedError after `stop`, so that no client's own retry goes on."""
         if sock.gettimeout() == 0:  # not blocking: it belongs to an event loop, where cancelling works
             return
         with _lock:
@@ -73,7 +84,7 @@ class CallSockets:
             self._connected()
 
     def stop(self) -> None:
-        """Shuts down what the call still uses, and lets it use nothing from now on. May be called twice."""
+        """Shut down what the call still uses, and lets it use nothing from now on. May be called twice."""
         with _lock:
             self._stopped = True
             for sock, user in list(_user.items()):
@@ -83,7 +94,7 @@ class CallSockets:
                         _socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def release(self) -> None:
-        """The call has ended well: its connections may go on in their pools."""
+        """Let the connections of a call that has ended well go on in their pools."""
         with _lock:
             for sock, user in list(_user.items()):
                 if user is self:
@@ -91,19 +102,13 @@ class CallSockets:
 
 
 def watch() -> None:
-    """Makes the blocking methods of sockets note their call. Costs others a look at a context variable."""
+    """Make the blocking methods of sockets note their call. Costs others a look at a context variable."""
     global _watching
     with _lock:
         if _watching:
             return
         _watching = True
-    for owner, name, sending in (
-        (socket.socket, "connect", False),
-        (socket.socket, "send", True),
-        (socket.socket, "sendall", True),
-        (ssl.SSLSocket, "do_handshake", False),
-        (ssl.SSLSocket, "send", True),
-    ):
+    for owner, name, sending in WATCHED:
         setattr(owner, name, _noting(getattr(owner, name), sending))
 
 
@@ -128,7 +133,7 @@ class _End:
 
 
 async def in_thread(make: Callable[[], Iterator[Any]], sockets: CallSockets) -> AsyncIterator[Any]:
-    """The items of a synchronous iterator, which runs in a thread of its own.
+    """Yield the items of a synchronous iterator, which runs in a thread of its own.
 
     Not in the event loop's executor: its few threads also look up host names, and some upstreams that stall
     must not hold up everybody else. Closing this generator stops the call's sockets and returns at once; the
@@ -185,7 +190,7 @@ async def in_thread(make: Callable[[], Iterator[Any]], sockets: CallSockets) -> 
 
 
 async def in_loop(items: AsyncIterator[Any], sockets: CallSockets) -> AsyncIterator[Any]:
-    """The items of an asynchronous iterator, whose threads, if it uses any, run for this call.
+    """Yield the items of an asynchronous iterator, whose threads, if it uses any, run for this call.
 
     The variable is set only while the iterator runs: a generator shares its context with whoever reads it.
     """
