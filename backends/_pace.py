@@ -22,11 +22,11 @@ class Pace:
         self._burst = 0
 
     def start(self) -> None:
-        """Moments count from now on."""
+        """Set the zero of all moments to now."""
         self._start = self._loop.time()
 
     async def until(self, moment: float) -> None:
-        """Returns at that moment, or at once if it has passed; other tasks get their turn either way."""
+        """Return at that moment, or at once if it has passed; other tasks get their turn either way."""
         wait = self._start + moment - self._loop.time() if moment else 0.0
         if wait > 0:
             await asyncio.sleep(wait)
@@ -37,6 +37,6 @@ class Pace:
             await asyncio.sleep(0)
 
     async def pause(self, seconds: float) -> None:
-        """Sleeps, and moves everything after by as much."""
+        """Sleep for so many seconds, and move every later moment by as much."""
         await asyncio.sleep(seconds)
         self._start += seconds

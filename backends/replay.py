@@ -60,7 +60,7 @@ class ReplayBackend(Backend):
 
     @classmethod
     def capabilities(cls, options: ReplayOptions) -> Capabilities:
-        """Text, and the speed as a parameter."""
+        """Return text, and the speed as a parameter."""
         speed = Parameter(
             "speed", "float", "How many times faster than recorded.", minimum=0, maximum=100, advanced=True
         )
@@ -68,12 +68,12 @@ class ReplayBackend(Backend):
 
     @classmethod
     def target(cls, options: ReplayOptions) -> Target:
-        """The recording's file name stands for a model: nothing is called."""
+        """Return the recording's file name stands for a model: nothing is called."""
         return Target(options.recording.name)
 
     @classmethod
     def not_ready(cls, options: ReplayOptions) -> str | None:
-        """Asks for the file, and for one that can be played."""
+        """Return how to get the file, or what is wrong with it, or None."""
         try:
             found = options.recording.stat()
         except OSError:
@@ -83,7 +83,7 @@ class ReplayBackend(Backend):
         return _broken(options.recording, found.st_mtime_ns, found.st_size)
 
     async def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
-        """Plays the chosen exchange. A recorded failure is raised again, at the moment it happened."""
+        """Yield the chosen exchange. A recorded failure is raised again, at the moment it happened."""
         exchange, matched = self._choose(request)
         yield _provenance(self._recording.header)
         if not matched:
@@ -103,7 +103,7 @@ class ReplayBackend(Backend):
             raise BrokenStream("the recording of this answer stops here")
 
     def _choose(self, request: ChatRequest) -> tuple[Exchange, bool]:
-        """The exchange to play, and whether it is the answer to what was asked (in order: always)."""
+        """Return the exchange to play, and whether it is the answer to what was asked (in order: always)."""
         exchanges = self._recording.exchanges
         if not exchanges:
             raise InvalidRequest(_EMPTY.format(self.options.recording))
@@ -118,7 +118,7 @@ class ReplayBackend(Backend):
         return (in_order, False) if match is None else (match, True)
 
     async def probe(self, ctx: CallContext) -> Probe:
-        """Says what the recording is."""
+        """Return what the recording is."""
         header = self._recording.header
         return Probe(
             reachable=True,
@@ -129,7 +129,7 @@ class ReplayBackend(Backend):
 
 @lru_cache(maxsize=64)
 def _broken(path: Path, _modified: int, _size: int) -> str | None:
-    """Why a recording cannot be played, or None. Read once for each state of the file."""
+    """Return why a recording cannot be played, or None. Read once for each state of the file."""
     try:
         exchanges = Recording.load(path).exchanges
     except ChatlabError as exc:
@@ -138,7 +138,7 @@ def _broken(path: Path, _modified: int, _size: int) -> str | None:
 
 
 def _provenance(header: Header) -> Notice:
-    """Nobody shall take a recording for a live model, nor a sample for a recording of one."""
+    """Return a notice of where the answer is from, so that nobody takes a recording for a live model."""
     if header.sample:
         return Notice(
             "sample", f"{header.label or 'a sample'}: {header.origin or 'a recording made as a sample'}"

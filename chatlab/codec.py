@@ -54,22 +54,22 @@ _ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 
 
 def event_to_json(event: StreamEvent) -> dict[str, Any]:
-    """The event as JSON: its `type`, and its fields as far as they are not the default."""
+    """Return the event as JSON: its `type`, and its fields as far as they are not the default."""
     return {"type": _EVENT_NAMES[type(event)], **to_plain(event)}
 
 
 def event_from_json(value: Mapping[str, Any]) -> StreamEvent:
-    """The event again. Raises ValueError with a sentence for an unknown type or a wrong field."""
+    """Return the event again. Raises ValueError with a sentence for an unknown type or a wrong field."""
     return from_plain(_of_type(_EVENTS, value), value)
 
 
 def message_to_json(message: Message) -> dict[str, Any]:
-    """The message as JSON. A local file becomes a `data:` URL, so that nothing points outside."""
+    """Return the message as JSON. A local file becomes a `data:` URL, so that nothing points outside."""
     return {"role": message.role, "parts": [_part_to_json(part) for part in message.parts]}
 
 
 def message_from_json(value: Any) -> Message:
-    """The message again. Raises ValueError with a sentence for a wrong shape."""
+    """Return the message again. Raises ValueError with a sentence for a wrong shape."""
     if (
         not isinstance(value, dict)
         or value.get("role") not in _ROLES
@@ -101,7 +101,7 @@ def _part_from_json(value: Any) -> Part:
 
 
 def _data(url: str) -> bytes:
-    """The content of a `data:` URL (RFC 2397)."""
+    """Return the content of a `data:` URL (RFC 2397)."""
     head, comma, body = url.partition(",")
     if not comma:
         raise ValueError("a data: URL has a comma before its content")
@@ -116,7 +116,7 @@ def _of_type(known: Mapping[str, type[T]], value: Mapping[str, Any]) -> type[T]:
 
 
 def to_plain(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass that are not at their default, as JSON values."""
+    """Return the fields of a dataclass that are not at their default, as JSON values."""
     plain = {}
     for item in fields(value):
         found = getattr(value, item.name)
@@ -130,7 +130,7 @@ _adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
 
 def from_plain(cls: type[T], value: Mapping[str, Any]) -> T:
-    """A dataclass of JSON values again; keys it does not have are left out of account.
+    """Return the dataclass again from JSON values; keys it does not have are ignored.
 
     Raises ValueError with a sentence for a field that is missing or of another type.
     """

@@ -58,7 +58,7 @@ class FilePart:
             raise ValueError("a FilePart has exactly one of path, data and url")
 
     def read(self) -> bytes:
-        """The content. Raises ValueError for a URL: fetching is the upstream's business, never ours."""
+        """Return the content. Raises ValueError for a URL: the upstream fetches it, never chatlab."""
         if self.data is not None:
             return self.data
         if self.path is not None:
@@ -66,7 +66,7 @@ class FilePart:
         raise ValueError(f"{self.url} is not a local file")
 
     def data_url(self) -> str:
-        """The content as a `data:` URL (RFC 2397); a part that is a URL already is returned as it is."""
+        """Return the content as a `data:` URL (RFC 2397); a part that is a URL already, as it is."""
         if self.url is not None:
             return self.url
         return f"data:{self.media_type};base64,{base64.b64encode(self.read()).decode('ascii')}"
@@ -109,12 +109,12 @@ class Message:
 
     @classmethod
     def of(cls, role: Role, text: str) -> Message:
-        """A message of one text part."""
+        """Return a message of one text part."""
         return cls(role, (TextPart(text),))
 
     @property
     def text(self) -> str:
-        """The text parts, joined without anything between them."""
+        """Return the text parts, joined without anything between them."""
         return "".join(part.text for part in self.parts if isinstance(part, TextPart))
 
 
@@ -219,7 +219,7 @@ class Accumulator:
         self.finish: Finish | None = None
 
     def add(self, event: StreamEvent) -> None:
-        """Takes the next event, in order."""
+        """Take the next event, in order."""
         if isinstance(event, TextDelta):
             self._extend(TextPart, event.text)
         elif isinstance(event, ReasoningDelta):
@@ -253,7 +253,7 @@ class Accumulator:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """Everything so far, adjacent deltas of one kind joined."""
+        """Return everything so far, adjacent deltas of one kind joined."""
         if len(self._open) > 1:  # keep what was joined, so that repeated looks do not join it again
             self._open = ["".join(self._open)]
         tail: tuple[Part, ...] = (self._open_type(self._open[0]),) if self._open else ()
@@ -261,12 +261,12 @@ class Accumulator:
 
     @property
     def message(self) -> Message:
-        """The assistant message so far."""
+        """Return the assistant message so far."""
         return Message("assistant", self.parts)
 
 
 def accumulate(events: Iterable[StreamEvent]) -> Accumulator:
-    """Folds events that are all there already: the same fold a stream goes through."""
+    """Fold events that are all there already: the same fold a stream goes through."""
     folded = Accumulator()
     for event in events:
         folded.add(event)

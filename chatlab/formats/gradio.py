@@ -47,7 +47,7 @@ _ROLES: dict[object, Role] = {"user": "user", "assistant": "assistant", "system"
 def from_gradio(
     history: Sequence[object] | None, message: str | Mapping[str, Any] | None = None
 ) -> tuple[tuple[Message, ...], tuple[Notice, ...]]:
-    """The conversation as it stands, `message` last if there is one, and what was left out of it.
+    """Return the conversation as it stands, `message` last if there is one, and what was left out of it.
 
     Several assistant messages of a turn stay several; consecutive user messages (turns that failed) too. A
     message without any text or file has no parts. Thoughts and tool displays (assistant messages with a
@@ -148,7 +148,7 @@ class _Reader:
         unknown(where, "text, a file or a component", piece)
 
     def component(self, name: str, value: object) -> list[Part]:
-        """Its file or files, where it holds some; otherwise it is counted as left out."""
+        """Return its file or files, where it holds some; otherwise it is counted as left out."""
         found: list[Part] = []
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, str | Path) and name in _FILE_COMPONENTS:
@@ -244,13 +244,13 @@ def _is_component(value: object) -> bool:
 
 
 def _value_of(component: Any) -> object:
-    """What a component shows. One made while an event runs has no value yet, only what it was made with."""
+    """Return what a component shows. One made while an event runs has only what it was made with."""
     value = getattr(component, "value", None)
     return component.constructor_args.get("value") if value is None else value
 
 
 def _fields(value: object) -> Mapping[str, Any] | None:
-    """The fields of a dict, a dataclass (gr.ChatMessage) or a pydantic model (gradio's own), else None."""
+    """Return the fields of a dict, a dataclass (gr.ChatMessage) or a pydantic model (Gradio's), else None."""
     if isinstance(value, Mapping):
         return value
     if is_dataclass(value) and not isinstance(value, type):
@@ -264,7 +264,7 @@ def _fields(value: object) -> Mapping[str, Any] | None:
 def to_gradio(
     messages: Sequence[Message], *, save: Callable[[FilePart], Path] | None = None
 ) -> list[dict[str, Any]]:
-    """The conversation as typed Gradio messages, which Gradio shows without changing white space.
+    """Return the conversation as typed Gradio messages, which Gradio shows without changing white space.
 
     Reasoning, tool calls and results become closed thoughts in their place; `from_gradio` leaves them out
     again. save: writes a file that is held in memory to where Gradio may serve it from, and says where;
@@ -332,7 +332,7 @@ def _pretty(arguments: str) -> str:
 
 
 def fenced(text: str, language: str = "") -> str:
-    """A Markdown code block that the text cannot break out of."""
+    """Return a Markdown code block that the text cannot break out of."""
     longest = run = 0
     for character in text:
         run = run + 1 if character == "`" else 0

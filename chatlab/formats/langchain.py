@@ -37,7 +37,7 @@ _BLOCK_FALLBACK = {
 
 
 def to_langchain(messages: Sequence[Message]) -> list[BaseMessage]:
-    """LangChain messages for a chat model, a Runnable or a graph.
+    """Return LangChain messages for a chat model, a Runnable or a graph.
 
     Text alone is a string; files are standard blocks (`image`, `audio`, `video`, `file`) by base64 or URL.
     Tool calls whose arguments are no JSON object become `invalid_tool_calls`.
@@ -65,7 +65,7 @@ def to_langchain(messages: Sequence[Message]) -> list[BaseMessage]:
 
 
 def _content(parts: Sequence[Part], where: str) -> Any:
-    """A string where there are texts only, otherwise blocks. Parts of other kinds are not content."""
+    """Return a string where there are texts only, otherwise blocks. Parts of other kinds are not content."""
     content = [
         part for part in parts if isinstance(part, FilePart) or (isinstance(part, TextPart) and part.text)
     ]
@@ -154,7 +154,7 @@ def _tool(part: ToolResult) -> BaseMessage:
 
 
 def from_langchain(messages: Sequence[BaseMessage]) -> tuple[Message, ...]:
-    """Messages from LangChain's, whole ones or aggregated chunks.
+    """Return messages from LangChain's, whole ones or aggregated chunks.
 
     Reads the standard content blocks, into which langchain-core translates the providers' own. The order in
     an assistant message is reasoning, text and files as they stand, then tool calls. Arguments of tool calls

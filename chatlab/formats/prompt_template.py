@@ -55,7 +55,9 @@ class PromptTemplate:
         keep_bos: bool = False,
         name: str = "the prompt template",
     ) -> None:
-        """`keep_bos`: whether the prompt keeps a leading `bos_token`. Servers of text generation put it there
+        """Compile the template.
+
+        keep_bos: whether the prompt keeps a leading `bos_token`. Servers of text generation put it there
         themselves (TGI does), and twice is worse than once. Raises UnsupportedContent for a source that is
         not Jinja."""
         self.name = name
@@ -73,7 +75,7 @@ class PromptTemplate:
 
     @classmethod
     def named(cls, name: str) -> PromptTemplate:
-        """One of `NAMED_TEMPLATES`. Raises UnsupportedContent, listing them, for any other name."""
+        """Return one of `NAMED_TEMPLATES`. Raises UnsupportedContent, listing them, for any other name."""
         if name not in NAMED_TEMPLATES:
             known = ", ".join(NAMED_TEMPLATES)
             raise UnsupportedContent(f"no prompt template is named {name!r}: the names are {known}")
@@ -84,14 +86,14 @@ class PromptTemplate:
     def inline(
         cls, source: str, stop: Sequence[str] = (), *, bos_token: str = "", eos_token: str = ""
     ) -> PromptTemplate:
-        """A Jinja template as written in a configuration."""
+        """Return a Jinja template as written in a configuration."""
         return cls(source, stop=stop, bos_token=bos_token, eos_token=eos_token)
 
     @classmethod
     def from_tokenizer_config(
         cls, path: str | Path, *, template: str = "default", stop: Sequence[str] | None = None
     ) -> PromptTemplate:
-        """The `chat_template` of a model's tokenizer_config.json, or of the chat_template.jinja beside it.
+        """Return the chat template of a model's tokenizer_config.json, or of chat_template.jinja beside it.
 
         template: which one, where the file has several. stop: by default the tokenizer's `eos_token` and the
         end-of-turn markers that the template writes. A leading `bos_token` is left to the server unless the
@@ -114,7 +116,7 @@ class PromptTemplate:
         )
 
     def render(self, messages: Sequence[Message]) -> str:
-        """The prompt. Text stands in it exactly as it was written.
+        """Return the prompt. Text stands in it exactly as it was written.
 
         A template that refuses consecutive messages of one role gets them joined by a blank line. Raises
         UnsupportedContent for files, for tool calls where the template knows none (see `takes_tools`), and
@@ -190,7 +192,7 @@ class PromptTemplate:
 
     @cached_property
     def markers(self) -> tuple[str, ...]:
-        """The control markers that this template writes, and its stop texts, each once."""
+        """Return the control markers that this template writes, and its stop texts, each once."""
         try:  # some are put together from a role's name, so look at what comes out too
             sample = self._render(
                 [{"role": r, "content": ""} for r in ("system", "user", "assistant", "user")]
@@ -202,12 +204,12 @@ class PromptTemplate:
 
     @cached_property
     def takes_tools(self) -> bool:
-        """Whether the template has a place for tool calls of earlier answers."""
+        """Return whether the template has a place for tool calls of earlier answers."""
         return "tool_calls" in self.source
 
     @cached_property
     def takes_system(self) -> bool:
-        """Whether a system message's text reaches the prompt; otherwise fold it with `fold_system`.
+        """Return whether a system message's text reaches the prompt; otherwise fold it with `fold_system`.
 
         Found out by trying: some templates refuse a system message, others leave it out without a word.
         """
@@ -220,7 +222,7 @@ class PromptTemplate:
             return False
 
     def markers_in(self, messages: Sequence[Message]) -> tuple[str, ...]:
-        """Control markers of this template that the conversation's own texts contain, each once.
+        """Return the control markers of this template that the conversation's own texts contain, each once.
 
         The model will read them as control, not as text.
         """
@@ -272,7 +274,7 @@ _ENVIRONMENT = _environment()
 
 
 def _arguments(text: str) -> Any:
-    """Parsed, as templates expect; text that is no JSON stays text."""
+    """Return the arguments parsed, as templates expect; text that is no JSON stays text."""
     try:
         return json.loads(text)
     except ValueError:

@@ -1,6 +1,6 @@
 """When the events of one answer arrived, in a few bytes an event, and the same events again.
 
-An answer is kept as its parts, which do not say how it came: this does, for a recording. The text has one
+A stored answer is its parts, which do not say how it came: this does, for a recording. The text has one
 word an event, in order: the microseconds since the event before (the first: since the turn's zero), a letter
 for what it was, and for text and reasoning how many characters.
 """
@@ -31,7 +31,7 @@ _WORD = re.compile(r"(\d+)([trcosxnf])(\d*)")
 
 
 class Arrivals:
-    """Takes the events of a turn as they come; `str()` is what to keep."""
+    """Takes the events of a turn as they come; `str()` is what to store."""
 
     __slots__ = ("_last", "_words")
 
@@ -40,7 +40,7 @@ class Arrivals:
         self._last = 0
 
     def add(self, at: float, event: StreamEvent) -> None:
-        """The next event. at: seconds since the turn's zero."""
+        """Add the next event. at: seconds since the turn's zero."""
         moment = max(int(at * 1_000_000 + 0.5), self._last)  # quick: it is done for every event
         self._words.append(f"{moment - self._last}{_said(event)}")
         self._last = moment
@@ -78,7 +78,7 @@ def events_of(
     traces: Sequence[Trace] = (),
     finish: Finish | None = None,
 ) -> tuple[Timed, ...]:
-    """The events of an answer with their times. Notices from before its first event come first, at zero.
+    """Return the events of an answer with their times. Notices from before its first event come at zero.
 
     Raises ValueError if these are not the times of this answer.
     """
@@ -122,7 +122,7 @@ class _Characters:
         self._at = 0
 
     def take(self, size: int) -> str:
-        """The next characters. Raises ValueError if there are not so many."""
+        """Return the next characters. Raises ValueError if there are not so many."""
         if size > self.left:
             raise ValueError("the text ends before")
         self._at += size

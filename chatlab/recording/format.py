@@ -67,13 +67,13 @@ class Failure:
 
     @classmethod
     def of(cls, at: float, error: ChatlabError) -> Failure:
-        """What can be kept of an exception. Its detail has no secrets in it: chatlab's errors never do."""
+        """Return what of an exception is recorded. Its detail has no secrets: chatlab's errors never do."""
         if isinstance(error, BackendError):
             return cls(at, type(error).__name__, error.detail, error.status, error.retry_after)
         return cls(at, type(error).__name__, str(error))
 
     def exception(self) -> BackendError:
-        """The same error again; a plain BackendError if it was none of an upstream's. Never retryable."""
+        """Return the same error, never retryable; a plain BackendError if it was none of an upstream's."""
         found = getattr(errors, self.error, None)
         known = isinstance(found, type) and issubclass(found, BackendError)
         cls: type[BackendError] = found if known else BackendError  # type: ignore[assignment]
@@ -92,7 +92,7 @@ class Exchange:
 
     @property
     def asked(self) -> str:
-        """The text of the last user message."""
+        """Return the text of the last user message."""
         return next((m.text for m in reversed(self.messages) if m.role == "user"), "")
 
 
@@ -105,7 +105,7 @@ class Recording:
 
     @classmethod
     def load(cls, path: Path) -> Recording:
-        """Reads a file. Raises StoreError, with file and line, for one that is missing, broken or too new."""
+        """Read a file. Raises StoreError, with file and line, for one that is missing, broken or too new."""
         try:
             with path.open(encoding="utf-8") as lines:
                 reader = Reader(lines, str(path))
@@ -136,19 +136,19 @@ class Writer:
         self._line({"format": FORMAT, "version": VERSION, **to_plain(header)})
 
     def begin(self, messages: Iterable[Message], parameters: Mapping[str, Any] | None = None) -> None:
-        """A new exchange: what is sent. The content of local files is written into the recording."""
+        """Begin a new exchange with what is sent, the content of local files included."""
         encoded = [message_to_json(message) for message in messages]
         self._line(
             {"type": "prompt", "messages": encoded, **({"parameters": parameters} if parameters else {})}
         )
 
     def event(self, at: float, event: StreamEvent) -> None:
-        """An event of the exchange that began last, `at` seconds after its turn started."""
+        """Write an event of the exchange that began last, `at` seconds after its turn started."""
         encoded = event_to_json(event)
         self._line({"type": encoded.pop("type"), "at": round(at, 6), **encoded})
 
     def end(self, timing: Timing | None = None, failure: Failure | None = None) -> None:
-        """The end of the exchange."""
+        """Write the end of the exchange."""
         if failure is not None:
             self._line({"type": "error", **to_plain(failure), "at": round(failure.at, 6)})
         if timing is not None:
@@ -163,7 +163,7 @@ class Writer:
         *,
         started: float | None = None,
     ) -> None:
-        """Reads a turn to its end into a new exchange. A turn that fails is recorded as such, not raised.
+        """Read a turn to its end into a new exchange. A turn that fails is recorded as such, not raised.
 
         started: `time.perf_counter()` when the turn was entered; now, if not given.
         """

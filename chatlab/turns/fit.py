@@ -14,8 +14,8 @@ from chatlab.messages import FilePart, Message, Notice, Part, TextPart, ToolCall
 def prompt(
     earlier: Iterable[tuple[Message, Sequence[Part]]], user: Message
 ) -> tuple[tuple[Message, ...], tuple[Notice, ...]]:
-    """What is sent to have a message answered after these messages, each with what came of it; and what of
-    them is no part of it.
+    """Return the messages to send so that `user` is answered after earlier messages and their answers, and
+    notices of what is left out of them.
 
     Reasoning and tool calls of earlier answers are not sent again; a message that got no text as answer is
     left out, since two messages in a row would be answered as one.
@@ -45,7 +45,7 @@ def fit(
     parameters: Mapping[str, ParameterValue],
     system: str | None = None,
 ) -> tuple[ChatRequest, list[Notice]]:
-    """The request a backend with these capabilities gets, and what the person should know about it.
+    """Return the request a backend with these capabilities gets, and what the person should know about it.
 
     A system message already in `messages` wins over `system`. Parameters that are None are not sent.
     Raises UnsupportedContent if the last message has nothing left that could be sent, and InvalidRequest for
@@ -66,21 +66,21 @@ def fit(
         fitted = list(fold_system(fitted))
         notices.append(Notice("system_folded", "the system prompt was put before the first message"))
     known = {parameter.name for parameter in capabilities.parameters}
-    kept = {name: value for name, value in parameters.items() if name in known and value is not None}
+    sent = {name: value for name, value in parameters.items() if name in known and value is not None}
     notices.extend(
         Notice("parameter_ignored", f"{name} is not a parameter of this backend")
         for name, value in parameters.items()
         if name not in known and value is not None
     )
     for parameter in capabilities.parameters:
-        problem = parameter.problem(kept.get(parameter.name))
+        problem = parameter.problem(sent.get(parameter.name))
         if problem is not None:
             raise InvalidRequest(f"{parameter.name} {problem}")
-    return ChatRequest(tuple(fitted), kept), notices
+    return ChatRequest(tuple(fitted), sent), notices
 
 
 def accepts(patterns: Sequence[str], media_type: str) -> bool:
-    """Whether a media type matches one of the patterns (`image/*`)."""
+    """Return whether a media type matches one of the patterns (`image/*`)."""
     return any(fnmatchcase(media_type.lower(), pattern) for pattern in patterns)
 
 

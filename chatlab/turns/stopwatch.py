@@ -43,28 +43,32 @@ class Stopwatch:
 
     @property
     def waiting(self) -> bool:
-        """Whether no visible token has arrived yet."""
+        """Return whether no visible token has arrived yet."""
         return self._first_token is None
 
     def start(self) -> None:
+        """Set zero to now."""
         self._start = self._lap = perf_counter()
 
     def lap(self) -> None:
-        """An attempt begins: what is marked from here on is its own."""
+        """Begin an attempt: what is marked from here on is its own."""
         self._lap = perf_counter()
         if self.attempts == 1:
             self._own += self._lap - self._start
         self._marks.clear()
 
     def called(self) -> None:
+        """Note that the backend has been called: what it took until here was chatlab's own work."""
         self._own += perf_counter() - self._lap
 
     def mark(self, what: Mark) -> None:
+        """Note that the call has its credentials or its connection; only the first time counts."""
         self._marks.setdefault(what, perf_counter() - self._start)
 
     def arrival(self, event: StreamEvent) -> float:
+        """Return the moment at which this event arrived, and take the times that it settles."""
         now = perf_counter()
-        if isinstance(event, Notice):
+        if isinstance(event, Notice):  # chatlab's own words: nothing arrived
             return now
         if self._first_event is None:
             self._first_event = now
@@ -79,26 +83,34 @@ class Stopwatch:
         if isinstance(event, TextDelta | ReasoningDelta | ToolCall):
             self.delta_seen = True
             self._last_delta = now
-            if isinstance(event, ReasoningDelta):
-                self._thinking = (self._thinking[0] if self._thinking else now, now)
-            elif isinstance(event, ToolCall):
-                self._tool_calls[event.id] = now
+        if not isinstance(event, TextDelta):  # most are
+            self._take(event, now)
+        return now
+
+    def _take(self, event: StreamEvent, now: float) -> None:
+        """Take the times of thinking, of tools and of the end."""
+        if isinstance(event, ReasoningDelta):
+            self._thinking = (self._thinking[0] if self._thinking else now, now)
+        elif isinstance(event, ToolCall):
+            self._tool_calls[event.id] = now
         elif isinstance(event, ToolResult):
             called = self._tool_calls.get(event.id)
             if called is not None:
                 self.tool_seconds[event.id] = now - called
         elif isinstance(event, Finish):
             self._total = now - self._start
-        return now
 
     def handled(self, arrived: float) -> None:
+        """Note that an event that arrived then has been handled: chatlab's own work."""
         self._own += perf_counter() - arrived
 
     def stop(self) -> None:
+        """Note the end of the turn, unless its Finish did."""
         if self._total is None:
             self._total = perf_counter() - self._start
 
     def timing(self, answer: Accumulator) -> Timing:
+        """Return the figures of an answer as far as it has come, in seconds."""
         return Timing(
             credentials=self._marks.get("credentials"),
             connected=self._marks.get("connected"),
@@ -113,7 +125,7 @@ class Stopwatch:
         )
 
     def since_start(self, moment: float | None) -> float:
-        """Seconds from zero to a moment, to now if none is given."""
+        """Return the seconds from zero to a moment, to now if none is given."""
         return (perf_counter() if moment is None else moment) - self._start
 
     def _since_start(self, moment: float | None) -> float | None:

@@ -52,7 +52,7 @@ def run_turn(
     system: str | None = None,
     ctx: CallContext | None = None,
 ) -> Turn:
-    """A turn with this backend: `messages` is the whole conversation, its last message the one to answer.
+    """Return a turn with this backend. The last of `messages`, the whole conversation, is to be answered.
 
     parameters go over those of the configuration; system replaces its system prompt. It starts when entered:
 
@@ -109,29 +109,29 @@ class Turn:
         await self.aclose()
 
     def stop(self) -> None:
-        """Ends the turn and its upstream connection now. What had arrived stays. May be called any time."""
+        """End the turn and its upstream connection now. What had arrived stays. May be called any time."""
         if self._task is not None and not self._task.done():
             self._task.cancel()
 
     async def aclose(self) -> None:
-        """Stops the turn and waits until its upstream is closed."""
+        """Stop the turn and wait until its upstream is closed."""
         self.stop()
         if self._task is not None:
             await asyncio.wait([self._task])
 
     @property
     def timing(self) -> Timing:
-        """The times so far, or for good once the turn has ended."""
+        """Return the times so far, or for good once the turn has ended."""
         return self._stopwatch.timing(self.answer)
 
     @property
     def cost(self) -> float | None:
-        """Usage times prices; None while either is unknown."""
+        """Return usage times prices; None while either is unknown."""
         finish = self.answer.finish
         return cost(finish.usage, self.entry.config.prices) if finish else None
 
     async def batches(self) -> AsyncGenerator[list[StreamEvent], None]:
-        """The events in order, all that arrived since the last batch together."""
+        """Yield the events in order, all that arrived since the last batch together."""
         while True:
             if self._unread:
                 yield self.take()
@@ -144,13 +144,13 @@ class Turn:
             raise self.error
 
     def take(self) -> list[StreamEvent]:
-        """The events that arrived and were not read yet; they count as read from now on."""
+        """Return the events that arrived and were not read yet; they count as read from now on."""
         batch, self._unread = self._unread, []
         self._room.set()
         return batch
 
     async def pause(self, seconds: float) -> None:
-        """Lets events gather for a while; cut short by the first visible token and by the end."""
+        """Let events gather for a while; cut short by the first visible token and by the end."""
         try:
             async with asyncio.timeout(seconds):
                 await self._urgent.wait()
@@ -161,7 +161,7 @@ class Turn:
 
     @property
     def tool_seconds(self) -> Mapping[str, float]:
-        """How long each tool call took, from the call to its result, by the call's id."""
+        """Return how long each tool call took, from the call to its result, by the call's id."""
         return self._stopwatch.tool_seconds
 
     async def __aiter__(self) -> AsyncGenerator[StreamEvent, None]:
@@ -195,7 +195,7 @@ class Turn:
             self._end("stopped")
 
     def _rest(self) -> float:
-        """Seconds in which tokens may gather before they are read; the first one never waits."""
+        """Return the seconds in which tokens may gather before they are read; the first one never waits."""
         if Turn._running <= _CROWD or self._stopwatch.waiting:
             return 0.0
         return min(_LONGEST_REST, Turn._running / _READS)
@@ -270,7 +270,7 @@ class Turn:
             raise BrokenStream("the stream ended before the answer did")
 
     async def _wait_for_reader(self, timer: asyncio.Timeout, deadline: float) -> None:
-        """Waits until somebody reads. That is no silence of the upstream: only the whole turn's time runs."""
+        """Wait until somebody reads. That is no silence of the upstream: only the whole turn's time runs."""
         clock = asyncio.get_running_loop().time
         limit = timer.when()
         assert limit is not None
