@@ -29,6 +29,8 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.token import STANDARD_TYPES
 
+from chatlab.render.styles import tokens
+
 LONGEST_FORMULA = 4_000
 LONGEST_CODE = 20_000
 """Characters of a code block that is still highlighted; the time of some lexers grows with the square."""
@@ -94,14 +96,14 @@ def document(title: str, body: str, *, css: str = "", lang: str = "en") -> str:
     """One HTML document that needs and loads nothing else: light or dark as the reader has it, readable on a
     phone and on paper, with a policy that lets no script run.
 
-    title: as text. body: HTML that is safe already. css: more style, after `DOCUMENT_CSS` and `CODE_CSS`.
+    title: as text. body: HTML that is safe already. css: more style, after that of all pages.
     """
     return (
         f'<!DOCTYPE html>\n<html lang="{html.escape(lang)}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{DOCUMENT_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n<meta name="color-scheme" content="light dark">\n'
-        f"<title>{html.escape(title)}</title>\n<style>\n{DOCUMENT_CSS}{CODE_CSS}{css}</style>\n</head>\n"
+        f"<title>{html.escape(title)}</title>\n<style>\n{tokens()}{DOCUMENT_CSS}{CODE_CSS}{css}</style>\n</head>\n"
         f"<body>\n{body}\n</body>\n</html>\n"
     )
 
@@ -324,10 +326,10 @@ CODE_CSS = f"""\
 """The style of code blocks, light and dark."""
 
 DOCUMENT_CSS = """\
-:root { color-scheme: light dark; --faint: #59636e; --line: #d1d9e0; --box: #f6f8fa; }
-@media (prefers-color-scheme: dark) { :root { --faint: #9198a1; --line: #3d444d; --box: #161b22; } }
-body { margin: 0 auto; max-width: 46rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif;
-  overflow-wrap: anywhere; }
+:root { --faint: var(--cl-text-muted); --line: var(--cl-border); --box: var(--cl-surface); }
+body { margin: 0 auto; max-width: var(--cl-column); padding: var(--cl-space-4); overflow-wrap: anywhere;
+  font: var(--cl-text-base)/var(--cl-line-height) var(--cl-font); background: var(--cl-background);
+  color: var(--cl-text); }
 img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; display: block; overflow-x: auto; }
 th, td { border: 1px solid var(--line); padding: .25em .6em; vertical-align: top; overflow-wrap: normal; }

@@ -19,6 +19,7 @@ from chatlab.config.registry import Backends
 from chatlab.formats.media import media_type_of_path
 from chatlab.lab import Lab
 from chatlab.paths import PACKAGE
+from chatlab.render.styles import tokens
 from chatlab.turns.fit import accepts
 from chatlab.web.chat.branches import Opening
 from chatlab.web.chat.controls import control, parameters_of, preset_values
@@ -36,6 +37,28 @@ _LATEX = [
     {"left": "\\(", "right": "\\)", "display": False},
 ]
 _NO_PRESET = "none"
+_READABLE = {  # Gradio's own have a contrast of 1.9:1
+    f"{name}{theme}": "var(--cl-text-muted)"
+    for name in ("body_text_color_subdued", "block_info_text_color", "input_placeholder_color")
+    for theme in ("", "_dark")
+}
+_OWN_LOOK = {
+    f"{name}{theme}": f"var(--cl-{variable})"
+    for name, variable in {
+        "background_fill_primary": "background",
+        "background_fill_secondary": "surface",
+        "block_background_fill": "background",
+        "border_color_primary": "border",
+        "body_text_color": "text",
+        "block_title_text_color": "text-muted",
+        "block_label_text_color": "text-muted",
+        "input_background_fill": "background",
+        "link_text_color": "accent",
+        "error_text_color": "danger",
+        "error_border_color": "danger",
+    }.items()
+    for theme in ("", "_dark")
+}
 _STATIC = PACKAGE / "web" / "static"
 _ATTACHING = f"<script>(() => {{{(_STATIC / 'attach.js').read_text('utf-8')}}})();</script>"
 
@@ -117,7 +140,7 @@ class Page(StreamingBlocks):
         server, ui = self.lab_config.server, self.lab_config.ui
         settings = {
             "theme": _theme(ui),
-            "css": (_STATIC / "page.css").read_text("utf-8"),
+            "css": tokens() + (_STATIC / "page.css").read_text("utf-8"),
             "head": link_guard(ui.allowed_hosts) + _ATTACHING,
             "show_error": False,  # the text of an exception is for the log
             "ssr_mode": False,
@@ -391,4 +414,5 @@ def _theme(ui: Ui) -> Any:
         "origin": gr.themes.Origin,
     }
     # A theme's web fonts would be fetched from another host.
-    return themes[ui.theme](font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    theme = themes[ui.theme](font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    return theme.set(**_READABLE, **(_OWN_LOOK if ui.theme == "default" else {}))
