@@ -44,7 +44,7 @@ from openai import OpenAI
 from page_driver import cpu_seconds
 from streaming import CHATLAB, HERE, RATE, free_port, measure, process
 
-from chatlab.compare.session.session import Session
+from chatlab.compare.session.session import ComparisonSession
 from chatlab.config.models import BackendConfig
 from chatlab.config.registry import Backends, backend_class
 from chatlab.conversations.saving import Saving
@@ -134,7 +134,7 @@ class Ours:
 
     async def ask(self, lanes: Sequence[str], until: Sequence[str]) -> dict[str, Seen]:
         """Asks lanes together in a new session, and reads it until some of them have ended."""
-        session = await Session.create(
+        session = await ComparisonSession.create(
             self._backends, lanes, owner="bench", store=self._store, saving=self._saving
         )
         changes = session.changes()

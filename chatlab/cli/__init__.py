@@ -321,10 +321,10 @@ def compare(config: str | None, **options: Any) -> None:
       chatlab compare chatlab.yaml --lanes gpt,qwen --prompts q.csv --repeats 3 --judge gpt --budget 2
       chatlab compare --resume run
     """
-    from chatlab.cli.compare import Options
+    from chatlab.cli.compare import CompareOptions
     from chatlab.cli.compare import compare as run
 
-    raise click.exceptions.Exit(run(config, Options(**options)))
+    raise click.exceptions.Exit(run(config, CompareOptions(**options)))
 
 
 @main.command(short_help="Write a comparison as one file to hand on.", epilog=_DEFAULT)

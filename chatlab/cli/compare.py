@@ -19,13 +19,13 @@ from chatlab.cli.inputs import read_stdin
 from chatlab.cli.program import BUDGET, FAILED, INTERRUPTED, OK, say
 from chatlab.cli.target import config_of, default_config, entry, is_address, open_lab
 from chatlab.cli.transfer import replaced
-from chatlab.compare.batch.batch import JUDGE, Batch, Progress
+from chatlab.compare.batch.batch import JUDGE, Batch, Listeners
 from chatlab.compare.batch.budget import FIRST_OUTPUT, Budget, max_tokens
 from chatlab.compare.batch.checks import WrongCheck, parse_check
 from chatlab.compare.batch.folder import (
     Plan,
     RunFolder,
-    compared,
+    comparison_of_run,
     read_plan,
     refuse_differences,
     settings_of,
@@ -33,7 +33,7 @@ from chatlab.compare.batch.folder import (
 )
 from chatlab.compare.batch.item import CheckSpec, Item
 from chatlab.compare.batch.prompts import Accepted, PromptsError, load_items, read_items
-from chatlab.compare.batch.scheduler import Limit
+from chatlab.compare.batch.scheduler import LaneLimit
 from chatlab.compare.batch.store import BatchStore, make_comparison
 from chatlab.compare.model import UNCLEAR, Lane
 from chatlab.compare.report import report
@@ -50,7 +50,7 @@ OWNER = "local"
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class CompareOptions:
     """What was asked for on the command line; None where nothing was."""
 
     lanes: str | None
@@ -69,7 +69,7 @@ class Options:
     as_json: bool
 
 
-def compare(config: str | None, options: Options) -> int:
+def compare(config: str | None, options: CompareOptions) -> int:
     """Runs the command and returns its exit code."""
     if options.resume is not None and options.out is not None:
         raise click.UsageError("--resume goes on in its own folder, so --out cannot be given with it")
@@ -111,7 +111,7 @@ def _config_path(config: str | None, lanes: str | None, before: Plan | None) -> 
     return default_config()
 
 
-def _plan(lab: Lab, path: Path | None, options: Options, before: Plan | None) -> Plan:
+def _plan(lab: Lab, path: Path | None, options: CompareOptions, before: Plan | None) -> Plan:
     """What is to be run; on resume what was begun. Raises Different if what was said now is not the same."""
     lanes, items = (None, None) if before is None else (before.lanes, before.items)
     if options.lanes is not None or lanes is None:
@@ -217,13 +217,13 @@ def _check(said: str) -> CheckSpec:
         raise click.UsageError(f"--check {said}: {exc}") from exc
 
 
-def _limits(plan: Plan) -> dict[str, Limit]:
+def _limits(plan: Plan) -> dict[str, LaneLimit]:
     known = {JUDGE: [JUDGE]}
     for lane in plan.lanes:
         for name in {lane.label, lane.backend, f"{lane.backend}@{lane.label}"}:
             known.setdefault(name, []).append(lane.id)
     everybody = [JUDGE, *(lane.id for lane in plan.lanes)]
-    found: dict[str, Limit] = dict.fromkeys(everybody, Limit())
+    found: dict[str, LaneLimit] = dict.fromkeys(everybody, LaneLimit())
     for option, said in (
         *(("--lane-concurrency", said) for said in plan.lane_concurrency),
         *(("--rpm", said) for said in plan.rpm),
@@ -285,8 +285,8 @@ async def _run(
     before: Plan | None,
     entries: Mapping[str, Entry],
     judge: Entry | None,
-    limits: Mapping[str, Limit],
-    options: Options,
+    limits: Mapping[str, LaneLimit],
+    options: CompareOptions,
 ) -> int:
     async with AsyncExitStack() as opened:
         opened.push_async_callback(lab.aclose)
@@ -316,7 +316,7 @@ async def _run(
                 limits=limits,
                 retry_failed=options.retry_failed,
                 store=keep,
-                progress=Progress(shown.result, shown.judging, shown.verdict),
+                progress=Listeners(shown.result, shown.judging, shown.verdict),
             )
             whole = await batch.run()
         if keep is not None and keep.problem is not None:
@@ -335,8 +335,8 @@ async def _storage(lab: Lab, opened: AsyncExitStack) -> Storage | None:
         return None
 
 
-def _report(folder: RunFolder, options: Options, budget: Budget, batch: Batch, *, whole: bool) -> int:
-    found = compared(folder.plan, folder.results.values(), folder.verdicts.values())
+def _report(folder: RunFolder, options: CompareOptions, budget: Budget, batch: Batch, *, whole: bool) -> int:
+    found = comparison_of_run(folder.plan, folder.results.values(), folder.verdicts.values())
     page = folder.path / "report.html"
     if options.as_json:
         value = {

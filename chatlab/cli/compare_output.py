@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chatlab.cli.terminal_text import one_line
-from chatlab.compare.model import Compared, Lane, Result, Verdict
+from chatlab.compare.model import Comparison, Lane, Result, Verdict
 from chatlab.compare.statistics.summary import LaneSummary, Times, differences, judged, summarise
 
 
@@ -180,7 +180,7 @@ class _Bars:
         self._progress.advance(self._judge)
 
 
-def print_summary(compared: Compared) -> None:
+def print_summary(compared: Comparison) -> None:
     """The table, what differs by more than noise, and the judge's verdicts: on standard output."""
     lanes = summarise(compared)
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -233,7 +233,7 @@ _COLUMNS = (
 )
 
 
-def summary_json(compared: Compared) -> dict[str, Any]:
+def summary_json(compared: Comparison) -> dict[str, Any]:
     """The same as JSON values."""
     return {
         "lanes": [asdict(one) for one in summarise(compared)],

@@ -16,18 +16,18 @@ from chatlab.cli.terminal_text import Cleaner
 from chatlab.cli.transfer import opened, replaced
 from chatlab.compare.batch.folder import load
 from chatlab.compare.report import Format, report, with_pictures
-from chatlab.compare.report.from_session import compared_of
+from chatlab.compare.report.from_session import comparison_of
 from chatlab.compare.report.judged import agreement
 from chatlab.compare.report.recording import NoSuchLane, recording_of, recording_text
 from chatlab.compare.report.redact import Pattern, WrongPattern, parse_patterns, redact
-from chatlab.compare.session.session import Session
+from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.statistics.votes_csv import read, votes_on
 from chatlab.lab import load as load_lab
 from chatlab.secret import scrub
 from chatlab.store import NotStored
 
 if TYPE_CHECKING:
-    from chatlab.compare.model import Compared
+    from chatlab.compare.model import Comparison
 
 
 def print_report(
@@ -67,14 +67,14 @@ def print_report(
     return OK
 
 
-def _recording(found: Compared, lane: str, patterns: tuple[Pattern, ...]) -> str:
+def _recording(found: Comparison, lane: str, patterns: tuple[Pattern, ...]) -> str:
     try:
         return scrub(recording_text(recording_of(redact(found, patterns), lane)))
     except NoSuchLane as exc:
         raise click.UsageError(f"--recording: {exc}") from exc
 
 
-async def _stored(id: str, config: str | None, *, pictures: bool) -> Compared:
+async def _stored(id: str, config: str | None, *, pictures: bool) -> Comparison:
     """A session from the store. Raises NotStored."""
     lab = load_lab(config_of(config))
     assert lab.config is not None
@@ -86,11 +86,11 @@ async def _stored(id: str, config: str | None, *, pictures: bool) -> Compared:
                 problem = f"{id} is neither the folder of a run nor a stored comparison session"
                 raise NotStored(problem) from exc
             about = await storage.store.comparison(whose, id)
-            session = await Session.open(
+            session = await ComparisonSession.open(
                 lab.backends, id, owner=whose, store=storage.store, files=storage.files
             )
             try:
-                found = compared_of(session, title=about.title, created=about.created)
+                found = comparison_of(session, title=about.title, created=about.created)
             finally:
                 await session.aclose()
             return await with_pictures(found, storage.files) if pictures else found

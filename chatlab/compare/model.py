@@ -141,7 +141,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class Comparison:
     """Everything of one comparison, for a report.
 
     mode: None for a run of many prompts, in which every item begins anew. versions: of chatlab, Python and

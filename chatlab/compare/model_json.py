@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from chatlab.codec import from_plain, message_from_json, message_to_json
-from chatlab.compare.model import Compared, Lane, Receipt, Result, Verdict, Vote
+from chatlab.compare.model import Comparison, Lane, Receipt, Result, Verdict, Vote
 from chatlab.messages import Message
 from chatlab.store import StoredTurn
 
@@ -57,7 +57,7 @@ def lane_from_json(value: Mapping[str, Any]) -> Lane:
     return from_plain(Lane, value)
 
 
-def compared_to_json(compared: Compared) -> dict[str, Any]:
+def comparison_to_json(compared: Comparison) -> dict[str, Any]:
     """A whole comparison as one object."""
     return {
         "format": "chatlab-comparison",
@@ -72,11 +72,11 @@ def compared_to_json(compared: Compared) -> dict[str, Any]:
     }
 
 
-def compared_from_json(value: Mapping[str, Any]) -> Compared:
+def comparison_from_json(value: Mapping[str, Any]) -> Comparison:
     """The comparison again. Raises ValueError with a sentence."""
     value = _of_version(value)
     return from_plain(
-        Compared,
+        Comparison,
         {
             **value,
             "lanes": [lane_from_json(lane) for lane in value.get("lanes", ())],

@@ -12,12 +12,12 @@ from chatlab.compare.model_json import receipt_from_json
 from chatlab.compare.session.events import (
     Asked,
     SessionError,
-    entry_from_data,
-    entry_to_data,
-    places_of,
-    renamed,
+    event_from_data,
+    event_to_data,
+    positions_of,
+    with_ids,
 )
-from chatlab.compare.session.state import SessionState, fold
+from chatlab.compare.session.state import SessionState, reduce_log
 from chatlab.messages import Message
 from chatlab.store import (
     Conflict,
@@ -154,10 +154,10 @@ class SessionDraft:
         if entry.seq != len(self.log) + 1:
             raise ValueError(f"entry {len(self.log) + 1} of its log is missing")
         try:
-            known = entry_from_data(entry.data)
+            known = event_from_data(entry.data)
         except SessionError as exc:
             raise ValueError(str(exc)) from exc
-        for place in places_of(known):
+        for place in positions_of(known):
             # So no lane's history, however it is made up, goes round in a circle.
             if place.turn in self._placed or (place.parent is not None and place.parent not in self._placed):
                 raise ValueError("a turn of its log follows one that is not there")
@@ -208,7 +208,7 @@ class SessionDraft:
 def state_of(log: Sequence[LogEntry]) -> SessionState:
     """What a log comes to. Raises ValueError for one that comes to nothing."""
     try:
-        return fold(log)
+        return reduce_log(log)
     except SessionError as exc:
         raise ValueError(f"its log cannot be followed: {exc}") from exc
     except LookupError as exc:
@@ -216,24 +216,24 @@ def state_of(log: Sequence[LogEntry]) -> SessionState:
 
 
 async def _with_own_files(own: OwnFiles, logged: LogEntry) -> LogEntry:
-    entry = entry_from_data(logged.data)
+    entry = event_from_data(logged.data)
     if not isinstance(entry, Asked):
         return logged
     parts, lost = await own.parts(user_from_json(entry.user).parts)
     if not lost:
         return logged
     user = message_to_json(Message("user", parts))
-    return replace(logged, data=entry_to_data(replace(entry, user=user)))
+    return replace(logged, data=event_to_data(replace(entry, user=user)))
 
 
 def _with_new_ids(whole: WholeComparison) -> WholeComparison:
-    entries = [entry_from_data(logged.data) for logged in whole.log]
+    entries = [event_from_data(logged.data) for logged in whole.log]
     # Turns that only the log names, since the store had lost them, may be somebody else's here.
-    named = [place.turn for entry in entries for place in places_of(entry)]
+    named = [place.turn for entry in entries for place in positions_of(entry)]
     there = [*(turn.id for turn in whole.turns), *(lane.id for lane in whole.lanes)]
     ids = {id: new_id() for id in (*named, *there)}
     comparison = replace(whole.comparison, id=new_id())
-    log = [replace(logged, data=renamed(logged.data, ids)) for logged in whole.log]
+    log = [replace(logged, data=with_ids(logged.data, ids)) for logged in whole.log]
     state_of(log)
     return WholeComparison(
         comparison,

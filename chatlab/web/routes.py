@@ -38,7 +38,7 @@ class OwnRoutes:
             Route("/code.css", _code_style),
             Mount("/static", StaticFiles(directory=_STATIC)),
             Mount("/compare", routes=compare.routes()),
-            Route("/shared/comparison/{token}", compare.handing_on.shared),
+            Route("/shared/comparison/{token}", compare.export.shared),
             *kept_routes(lab),
         ]
         routes = [Mount("/-", routes=below), Route("/compare", _compare_page(lab))]

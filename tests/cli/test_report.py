@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 import chatlab
 from chatlab.cli import main
 from chatlab.compare.session.events import Opened
-from chatlab.compare.session.session import Session
+from chatlab.compare.session.session import ComparisonSession
 from chatlab.conversations.storage import open_storage
 
 CONFIG = """\
@@ -47,7 +47,7 @@ async def kept(owner: str, *, blind: bool = False) -> str:
         assert lab.config is not None
         async with open_storage(lab.config.storage) as storage:
             assert storage is not None
-            session = await Session.create(
+            session = await ComparisonSession.create(
                 lab.backends,
                 ["a", "b"],
                 owner=owner,

@@ -13,8 +13,8 @@ import pytest
 
 from chatlab.compare.model_json import receipt_to_json
 from chatlab.compare.session.events import Opened
-from chatlab.compare.session.session import Session
-from chatlab.compare.session.state import fold
+from chatlab.compare.session.session import ComparisonSession
+from chatlab.compare.session.state import reduce_log
 from chatlab.messages import FilePart, Message, TextPart
 from chatlab.store import Conflict, NotStored, Store, StoredComparison, StoredTurn, WholeComparison, new_id
 from chatlab.store.files import Files
@@ -52,7 +52,7 @@ async def rich(place: Place, owner: str = "ann") -> str:
     """A session in which about everything happened; its id."""
     backends = scripted("a", "b", "c")
     script(backends, "c").fail = "middle"
-    session = await Session.create(
+    session = await ComparisonSession.create(
         backends,
         list(backends),
         owner=owner,
@@ -125,7 +125,7 @@ async def test_a_session_comes_back_whole_and_its_second_export_is_the_same_to_t
     assert await all_of(there.store, "ann", id) == await all_of(here.store, "ann", id)
     assert await all_of(there.store, "ann", empty.id) == await all_of(here.store, "ann", empty.id)
     _, log, _, turns, receipts = await all_of(there.store, "ann", id)
-    assert fold(log) == fold(await here.store.log("ann", id))
+    assert reduce_log(log) == reduce_log(await here.store.log("ann", id))
     assert len(turns) == done.turns and receipts.keys() < turns.keys()
     assert any(key == 50256 for one in receipts.values() for key in one["parameters"].get("logit_bias", ()))
     assert await text(there) == written
@@ -145,7 +145,7 @@ async def test_an_imported_session_is_gone_on_with_by_its_new_owner(here: Place)
     _, log, lanes, turns, receipts = await all_of(here.store, "bob", copy.id)
     assert {lane.id for lane in lanes}.isdisjoint(lane.id for lane in before[2])
     assert not turns.keys() & before[3].keys()
-    theirs, mine = fold(before[1]), fold(log)
+    theirs, mine = reduce_log(before[1]), reduce_log(log)
     assert (mine.lanes, mine.removed) == (theirs.lanes, theirs.removed)
     assert [replace(vote, answers=()) for vote in mine.votes] == [
         replace(vote, answers=()) for vote in theirs.votes
@@ -162,7 +162,7 @@ async def test_an_imported_session_is_gone_on_with_by_its_new_owner(here: Place)
     told = json.dumps([entry.data for entry in log])
     assert not [id for id in (*before[3], *(lane.id for lane in before[2])) if id in told]
     backends = scripted("a", "b", "c")
-    session = await Session.open(backends, copy.id, owner="bob", store=here.store, files=here.files)
+    session = await ComparisonSession.open(backends, copy.id, owner="bob", store=here.store, files=here.files)
     assert session.state == mine
     await session.set_mode("own")
     await session.ask("Once more")
@@ -259,7 +259,7 @@ async def test_a_hash_in_a_log_that_came_without_its_content_is_no_right_to_some
     assert done.problems == [] and done.noticed
     ((copy,), _) = await here.store.comparisons("bob")
     _, log, _, turns, _ = await all_of(here.store, "bob", copy.id)
-    asked = [round.user for round in fold(log).rounds.values()] + [turn.user for turn in turns.values()]
+    asked = [round.user for round in reduce_log(log).rounds.values()] + [turn.user for turn in turns.values()]
     assert not [part for message in asked for part in message.parts if isinstance(part, FilePart)]
 
 
@@ -305,12 +305,12 @@ async def test_a_blind_session_is_told_to_no_page_before_its_names_are(here: Pla
     (problem,) = done.problems
     assert str(problem).startswith("f.jsonl:2 (Guess): is not in this export: its names are still hidden")
     assert (await taken(there, await text(here))).comparisons == 1
-    assert fold(await there.store.log("ann", id)).hidden
+    assert reduce_log(await there.store.log("ann", id)).hidden
     assert (await there.store.get("ann", chat.id)).id == "chat"
 
 
 async def blind(place: Place) -> str:
-    session = await Session.create(
+    session = await ComparisonSession.create(
         scripted("a", "b"),
         ["a", "b"],
         owner="ann",

@@ -19,7 +19,7 @@ from chatlab.compare.batch.checks import check
 from chatlab.compare.batch.folder import RunFolder
 from chatlab.compare.batch.item import CheckSpec, Item
 from chatlab.compare.batch.judge import Reply, question, read_reply, verdict
-from chatlab.compare.batch.scheduler import Call, Dispatcher, Limit
+from chatlab.compare.batch.scheduler import LaneLimit, ModelCall, Scheduler
 from chatlab.compare.batch.store import BatchStore
 from chatlab.compare.model import UNCLEAR, Check, Lane, Result, Verdict
 from chatlab.compare.model_json import result_to_json, verdict_to_json
@@ -35,7 +35,7 @@ JUDGE = "judge"
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Listeners:
     """Who wants to know of each result and verdict, once it is on the disk; judging is told before the first
     verdict how many there are to be."""
 
@@ -58,10 +58,10 @@ class Batch:
         budget: Budget,
         *,
         concurrency: int = 4,
-        limits: Mapping[str, Limit] | None = None,
+        limits: Mapping[str, LaneLimit] | None = None,
         retry_failed: bool = False,
         store: BatchStore | None = None,
-        progress: Progress | None = None,
+        progress: Listeners | None = None,
     ) -> None:
         self._folder = folder
         self._plan = folder.plan
@@ -69,13 +69,13 @@ class Batch:
         self._judge = judge
         self._retry_failed = retry_failed
         self._store = store
-        self._progress = progress or Progress()
+        self._progress = progress or Listeners()
         self._results = folder.results
         longest: dict[str, int] = {}
         for result in self._results.values():
             if result.turn.finish is not None and (tokens := result.turn.finish.usage.output) is not None:
                 longest[result.lane] = max(longest.get(result.lane, 0), tokens)
-        self._dispatcher = Dispatcher(
+        self._scheduler = Scheduler(
             concurrency=concurrency, limits=limits or {}, budget=budget, longest=longest
         )
 
@@ -87,18 +87,18 @@ class Batch:
         calls = [call for one in self._conversations() if (call := self._next(*one)) is not None]
         if self._store is not None:
             await self._store.begin(self._plan, self._results)
-        if not await self._dispatcher.run(calls):
+        if not await self._scheduler.run(calls):
             return False
         if self._judge is None:
             return True
         judgements = list(self._judgements(self._judge))
         self._progress.judging(len(judgements))
-        return await self._dispatcher.run(judgements)
+        return await self._scheduler.run(judgements)
 
     @property
     def no_room(self) -> tuple[str, float] | None:
         """Whose call the budget had no room for last, a lane's id or `JUDGE`, and the most it may cost."""
-        return self._dispatcher.no_room
+        return self._scheduler.no_room
 
     def calls_left(self) -> int:
         """How many answers are still to be asked for."""
@@ -127,7 +127,7 @@ class Batch:
             found.append(result)
         return found
 
-    def _next(self, item: Item, repeat: int, lane: Lane, *, again: bool = True) -> Call | None:
+    def _next(self, item: Item, repeat: int, lane: Lane, *, again: bool = True) -> ModelCall | None:
         """The call for the next step; None if there is none, or it has failed and is not to be retried."""
         before = self._finished(item, repeat, lane)
         step = len(before)
@@ -136,7 +136,7 @@ class Batch:
         failed = (item.id, step, repeat, lane.id) in self._results
         if failed and not (again and self._retry_failed):
             return None
-        return Call(
+        return ModelCall(
             lane.id,
             self._entries[lane.id],
             item.conversation([_answer(result) for result in before]),
@@ -145,7 +145,7 @@ class Batch:
             lane.system,
         )
 
-    async def _ended(self, item: Item, step: int, repeat: int, lane: Lane, turn: Turn) -> Sequence[Call]:
+    async def _ended(self, item: Item, step: int, repeat: int, lane: Lane, turn: Turn) -> Sequence[ModelCall]:
         plan, before = self._plan, self._results.get((item.id, step - 1, repeat, lane.id))
         kept = stored(
             new_id(),
@@ -174,7 +174,7 @@ class Batch:
         text = turn.answer.message.text
         return tuple(said for spec in specs if (said := check(spec, text, item)) is not None)
 
-    def _judgements(self, judge: Entry) -> Iterator[Call]:
+    def _judgements(self, judge: Entry) -> Iterator[ModelCall]:
         """The first call of each verdict that is to be had; the other order follows from it."""
         for item in self._plan.items:
             for repeat in range(self._plan.repeats):
@@ -193,17 +193,17 @@ class Batch:
 
     def _judge_call(
         self, about: _Judgement, sides: Sequence[Sequence[Message]], said: Sequence[Turn]
-    ) -> Call:
+    ) -> ModelCall:
         """Asks with a first, or with b first if that was said already."""
         item = about.item
         first, second = (sides[1], sides[0]) if said else (sides[0], sides[1])
         asked = item.messages[: item.asked[0] + 1]
         messages = question(about.criterion, asked, first, second, item.expected)
-        return Call(JUDGE, about.judge, messages, partial(self._judged, about, sides, said))
+        return ModelCall(JUDGE, about.judge, messages, partial(self._judged, about, sides, said))
 
     async def _judged(
         self, about: _Judgement, sides: Sequence[Sequence[Message]], said: Sequence[Turn], turn: Turn
-    ) -> Sequence[Call]:
+    ) -> Sequence[ModelCall]:
         if not said:
             return (self._judge_call(about, sides, (turn,)),)
         found = about.verdict(said[0], turn)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
-from chatlab.compare.batch.journal import Journal
+from chatlab.compare.batch.append_log import AppendLog
 from chatlab.config.models import Prices
 from chatlab.config.registry import Entry
 from chatlab.errors import BackendError
@@ -30,7 +30,7 @@ FIRST_OUTPUT = 4096
 class Budget:
     """What was spent and is set aside, of one run in all its sittings. limit: None is no limit."""
 
-    def __init__(self, limit: float | None, ledger: Journal) -> None:
+    def __init__(self, limit: float | None, ledger: AppendLog) -> None:
         self.limit = limit
         self.spent = 0.0
         self._ledger = ledger

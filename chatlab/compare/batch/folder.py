@@ -17,11 +17,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
+from chatlab.compare.batch.append_log import AppendLog, read_only
 from chatlab.compare.batch.checks import parse_check
 from chatlab.compare.batch.item import CheckSpec, Item
-from chatlab.compare.batch.journal import Journal, read_only
 from chatlab.compare.batch.prompts import hash_of, item_from_json, item_to_json
-from chatlab.compare.model import Compared, Lane, Order, Result, Verdict
+from chatlab.compare.model import Comparison, Lane, Order, Result, Verdict
 from chatlab.compare.model_json import (
     lane_from_json,
     lane_to_json,
@@ -132,9 +132,9 @@ class RunFolder:
         """Raises StoreError if it is none, or another process has it."""
         self.path = path
         self.plan = read_plan(path)
-        self._results = Journal(path / _RESULTS)
-        self._verdicts = Journal(path / _VERDICTS)
-        self.ledger = Journal(path / "ledger.jsonl")
+        self._results = AppendLog(path / _RESULTS)
+        self._verdicts = AppendLog(path / _VERDICTS)
+        self.ledger = AppendLog(path / "ledger.jsonl")
         try:
             self.results = _results(self.plan, self._results.read(), path)
             self.verdicts = _verdicts(self.plan, self._verdicts.read(), path)
@@ -167,20 +167,20 @@ class RunFolder:
             journal.close()
 
 
-def load(path: Path) -> Compared:
+def load(path: Path) -> Comparison:
     """Everything of a run so far, for a report. Nothing is changed, nor run that run.json names, so the
     folder may be somebody else's, and the run may go on meanwhile. Raises StoreError."""
     plan = read_plan(path)
     results = _results(plan, read_only(path / _RESULTS), path)
     verdicts = _verdicts(plan, read_only(path / _VERDICTS), path)
-    return compared(plan, results.values(), verdicts.values())
+    return comparison_of_run(plan, results.values(), verdicts.values())
 
 
-def compared(plan: Plan, results: Iterable[Result], verdicts: Iterable[Verdict]) -> Compared:
+def comparison_of_run(plan: Plan, results: Iterable[Result], verdicts: Iterable[Verdict]) -> Comparison:
     """Everything of a run, its results in the order of the prompts."""
     item = {item.id: number for number, item in enumerate(plan.items)}
     lane = {lane.id: number for number, lane in enumerate(plan.lanes)}
-    return Compared(
+    return Comparison(
         plan.title,
         plan.created,
         None,

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from chatlab.compare.batch.append_log import to_its_end
 from chatlab.compare.batch.budget import Budget, counted, most
-from chatlab.compare.batch.journal import to_its_end
 from chatlab.config.registry import Entry
 from chatlab.errors import ChatlabError
 from chatlab.messages import Message
@@ -22,7 +22,7 @@ from chatlab.turns.turn import Turn, run_turn
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class LaneLimit:
     """Of one lane. concurrency: calls at once. rpm: requests a minute, started evenly over it."""
 
     concurrency: int | None = None
@@ -30,7 +30,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ModelCall:
     """One call to be made. who: the lane's id, or the judge's, whose limits it is under.
 
     ended: gets the turn when it is over, and says which calls follow from it; those go first.
@@ -39,7 +39,7 @@ class Call:
     who: str
     entry: Entry
     messages: tuple[Message, ...]
-    ended: Callable[[Turn], Awaitable[Sequence[Call]]]
+    ended: Callable[[Turn], Awaitable[Sequence[ModelCall]]]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     system: str | None = None
 
@@ -47,9 +47,9 @@ class Call:
 class _Lane:
     """What one lane waits for and has running."""
 
-    def __init__(self, limit: Limit, longest: int | None) -> None:
+    def __init__(self, limit: LaneLimit, longest: int | None) -> None:
         self.limit = limit
-        self.waiting: deque[tuple[int, Call]] = deque()  # by their place in the order
+        self.waiting: deque[tuple[int, ModelCall]] = deque()  # by their place in the order
         self.running = 0
         self.next_start = 0.0  # the loop's time before which no request may start
         self.longest = longest  # output tokens
@@ -66,7 +66,7 @@ class _Lane:
             self.next_start = max(self.next_start, time) + requests * 60 / self.limit.rpm
 
 
-class Dispatcher:
+class Scheduler:
     """Runs calls. concurrency: at once, over all lanes. limits: by lane, where there are some. longest: the
     most tokens a lane has answered with before, by lane."""
 
@@ -74,7 +74,7 @@ class Dispatcher:
         self,
         *,
         concurrency: int,
-        limits: Mapping[str, Limit],
+        limits: Mapping[str, LaneLimit],
         budget: Budget,
         longest: Mapping[str, int] | None = None,
     ) -> None:
@@ -86,9 +86,9 @@ class Dispatcher:
         self.no_room: tuple[str, float] | None = None
         """Whose call the budget had no room for last, and the most that call may cost."""
         self._first = 0  # the place of the next call that goes before all others
-        self._running: set[asyncio.Task[tuple[str, Sequence[Call]]]] = set()
+        self._running: set[asyncio.Task[tuple[str, Sequence[ModelCall]]]] = set()
 
-    async def run(self, calls: Iterable[Call]) -> bool:
+    async def run(self, calls: Iterable[ModelCall]) -> bool:
         """Makes all calls and those that follow from them. False: the budget had no room for all of them;
         those that cost nothing were made.
 
@@ -143,7 +143,7 @@ class Dispatcher:
 
     def _lane(self, who: str) -> _Lane:
         if who not in self._lanes:
-            self._lanes[who] = _Lane(self._limits.get(who, Limit()), self._longest.get(who))
+            self._lanes[who] = _Lane(self._limits.get(who, LaneLimit()), self._longest.get(who))
         return self._lanes[who]
 
     def _most(self, who: str) -> float | None:
@@ -166,8 +166,8 @@ class Dispatcher:
         self._running.add(asyncio.create_task(self._make(lane, call, id, aside), name=f"call {call.who}"))
 
     async def _make(
-        self, lane: _Lane, call: Call, id: str, aside: float | None
-    ) -> tuple[str, Sequence[Call]]:
+        self, lane: _Lane, call: ModelCall, id: str, aside: float | None
+    ) -> tuple[str, Sequence[ModelCall]]:
         turn = run_turn(call.entry, call.messages, parameters=call.parameters, system=call.system)
         async with turn:
             with contextlib.suppress(ChatlabError):  # it is in the turn, which is what the result is made of
@@ -180,7 +180,7 @@ class Dispatcher:
             lane.longest = max(lane.longest or 0, finish.usage.output)
         return call.who, await to_its_end(self._end(call, turn, id, aside))
 
-    async def _end(self, call: Call, turn: Turn, id: str, aside: float | None) -> Sequence[Call]:
+    async def _end(self, call: ModelCall, turn: Turn, id: str, aside: float | None) -> Sequence[ModelCall]:
         following = await call.ended(turn)
         if aside is not None:  # after the result is on the disk: a crash in between counts more, never less
             await self._budget.settle(id, counted(turn, aside))

@@ -19,11 +19,11 @@ from chatlab.compare.model_json import receipt_to_json
 from chatlab.compare.session.events import (
     Asked,
     LaneAdded,
-    LogValue,
     Opened,
-    Place,
-    entry_from_data,
-    entry_to_data,
+    SessionEvent,
+    TurnPosition,
+    event_from_data,
+    event_to_data,
 )
 from chatlab.errors import StoreError
 from chatlab.messages import Message
@@ -38,9 +38,9 @@ async def make_comparison(store: Store, owner: str, plan: Plan) -> Plan:
     for lane in plan.lanes:
         made = await store.create(owner, title=lane.label, comparison=session.id)
         conversations[lane.id] = made.id
-    entries: list[LogValue] = [Opened(repeats=plan.repeats, criteria=plan.criteria)]
+    entries: list[SessionEvent] = [Opened(repeats=plan.repeats, criteria=plan.criteria)]
     entries += [LaneAdded(lane, conversations[lane.id]) for lane in plan.lanes]
-    await store.append(owner, session.id, 0, [entry_to_data(entry) for entry in entries])
+    await store.append(owner, session.id, 0, [event_to_data(entry) for entry in entries])
     return replace(plan, comparison=session.id, conversations=conversations)
 
 
@@ -71,7 +71,7 @@ class BatchStore:
         try:
             for logged in await self._store.log(self.owner, plan.comparison):
                 self._last = logged.seq
-                entry = entry_from_data(logged.data)
+                entry = event_from_data(logged.data)
                 if isinstance(entry, Asked):
                     self._rounds.add(entry.round)
             for item in plan.items:
@@ -122,13 +122,13 @@ class BatchStore:
         for step, place in enumerate(item.asked):
             round = self._round(item, step)
             places = tuple(
-                Place(one.turn.id, one.lane, round, one.turn.parent, one.repeat)
+                TurnPosition(one.turn.id, one.lane, round, one.turn.parent, one.repeat)
                 for one in _results(plan, item, step, results)
             )
             if places:
                 self._rounds.add(round)
                 user = await self._taken(item.messages[place])
-                entries.append(entry_to_data(Asked(round, message_to_json(user), places)))
+                entries.append(event_to_data(Asked(round, message_to_json(user), places)))
         logged = await self._store.append(self.owner, plan.comparison, self._last, entries)
         self._last = logged[-1].seq
 

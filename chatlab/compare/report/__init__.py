@@ -13,10 +13,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal, TypeAlias, assert_never
 
-from chatlab.compare.model import Compared
-from chatlab.compare.model_json import compared_to_json, result_to_json, to_line
+from chatlab.compare.model import Comparison
+from chatlab.compare.model_json import comparison_to_json, result_to_json, to_line
 from chatlab.compare.report import words
-from chatlab.compare.report.from_session import compared_of
+from chatlab.compare.report.from_session import comparison_of
 from chatlab.compare.report.html import CSS, Cell, distributions, facts, forest, listed, table, text
 from chatlab.compare.report.items import (
     Items,
@@ -37,7 +37,7 @@ from chatlab.compare.report.judged import (
     strength,
 )
 from chatlab.compare.report.redact import Pattern, parse_patterns, redact
-from chatlab.compare.session.session import Session
+from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.statistics.votes_csv import to_csv
 from chatlab.messages import FilePart, Message, TextPart
 from chatlab.render.figures import figures, outcome
@@ -52,7 +52,7 @@ _PICTURES_IN_ALL = 30_000_000  # bytes of pictures from a session's attachments 
 _SIZE = "\ufdd0"  # stands for the page's size until it is known: no character, so no text has it
 
 
-def report(compared: Compared, format: Format = "html", patterns: Sequence[Pattern] = ()) -> str:
+def report(compared: Comparison, format: Format = "html", patterns: Sequence[Pattern] = ()) -> str:
     """The whole report. Takes seconds for thousands of answers: a server calls it in a thread.
 
     Raises WrongPattern if a pattern takes too long.
@@ -71,7 +71,7 @@ def report(compared: Compared, format: Format = "html", patterns: Sequence[Patte
 
 
 async def session_report(
-    session: Session,
+    session: ComparisonSession,
     format: Format = "html",
     redact: Sequence[str] = (),
     *,
@@ -84,13 +84,13 @@ async def session_report(
     Raises SessionError while names are hidden, WrongPattern for a pattern that cannot be used.
     """
     patterns = parse_patterns(redact)
-    found = compared_of(session, title=title, created=created)
+    found = comparison_of(session, title=title, created=created)
     if files is not None and format == "html" and not patterns:
         found = await with_pictures(found, files)
     return await asyncio.to_thread(report, found, format, patterns)
 
 
-async def with_pictures(compared: Compared, files: Files) -> Compared:
+async def with_pictures(compared: Comparison, files: Files) -> Comparison:
     """The same with the content of attached pictures, which a session only names, up to a bound."""
     left = _PICTURES_IN_ALL
     known: dict[str, FilePart] = {}
@@ -123,7 +123,7 @@ async def with_pictures(compared: Compared, files: Files) -> Compared:
 # -- HTML
 
 
-def report_html(compared: Compared) -> str:
+def report_html(compared: Comparison) -> str:
     """One HTML document: no script, nothing loaded, light or dark, for screens of any size and for paper."""
     items = Items(compared)
     # The prompts are written first, since only then is it known what had no room.
@@ -140,7 +140,7 @@ def report_html(compared: Compared) -> str:
     return whole.replace(_SIZE, size, 1)
 
 
-def _head(compared: Compared, left_out: int) -> Iterator[str]:
+def _head(compared: Comparison, left_out: int) -> Iterator[str]:
     yield f"<header><h1>{text(compared.title)}</h1>\n"
     rows = [(name, text(said)) for name, said in words.facts_of(compared)]
     yield facts([*rows, ("This page", f"{_SIZE}, made by chatlab; it loads nothing and has no script")])
@@ -172,7 +172,7 @@ def _told(title: str, sentences: Sequence[str]) -> str:
     return f"<h3>{text(title)}</h3>\n{listed(sentences)}" if sentences else ""
 
 
-def _judged(compared: Compared) -> Iterator[str]:
+def _judged(compared: Comparison) -> Iterator[str]:
     found = judged(compared)
     verdicts = words.verdicts_said(compared)
     if not found and not verdicts:
@@ -203,7 +203,7 @@ def _places(one: Judged) -> tuple[list[Cell], list[list[Cell]]]:
     return head, rows
 
 
-def _contents(compared: Compared) -> str:
+def _contents(compared: Comparison) -> str:
     items = items_of(compared)
     if len(items) < 8:
         return ""
@@ -215,7 +215,7 @@ def _contents(compared: Compared) -> str:
     return f"<nav><details><summary>{len(items)} prompts</summary><ul>{''.join(links)}</ul></details></nav>\n"
 
 
-def _foot(compared: Compared) -> str:
+def _foot(compared: Comparison) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in compared.versions.items())
     return (
         f"<h2>How to read this</h2>\n{listed(words.METHOD)}"
@@ -226,13 +226,13 @@ def _foot(compared: Compared) -> str:
 # -- Markdown
 
 
-def report_markdown(compared: Compared) -> str:
+def report_markdown(compared: Comparison) -> str:
     """The same as Markdown. What people and models wrote stands in fences, as it is: nothing in it is a
     heading, or loads a picture, wherever the file is shown."""
     return scrub("\n".join(_markdown(compared)) + "\n")
 
 
-def _markdown(compared: Compared) -> Iterator[str]:
+def _markdown(compared: Comparison) -> Iterator[str]:
     yield f"# {_line(compared.title)}\n"
     for name, said in words.facts_of(compared):
         if said:
@@ -264,7 +264,7 @@ def _markdown(compared: Compared) -> Iterator[str]:
     yield f"Versions where this report was made: {_line(versions)}"
 
 
-def _items(compared: Compared) -> Iterator[str]:
+def _items(compared: Comparison) -> Iterator[str]:
     labels = {lane.id: lane.label for lane in compared.lanes}
     votes = current_votes(compared)
     for number, (item, results) in enumerate(items_of(compared), 1):
@@ -317,26 +317,26 @@ def _fenced(said: str) -> str:
 # -- data
 
 
-def report_jsonl(compared: Compared) -> str:
+def report_jsonl(compared: Comparison) -> str:
     """Everything as JSON lines, as docs/reports.md has it: comparison, results, votes and verdicts."""
     return scrub("".join(map(to_line, _lines(compared))))
 
 
-def _lines(compared: Compared) -> Iterator[dict[str, object]]:
-    empty = compared_to_json(replace(compared, results=(), votes=(), verdicts=()))
+def _lines(compared: Comparison) -> Iterator[dict[str, object]]:
+    empty = comparison_to_json(replace(compared, results=(), votes=(), verdicts=()))
     yield {
         "type": "comparison",
         **{k: v for k, v in empty.items() if k not in ("results", "votes", "verdicts")},
     }
     for result in compared.results:
         yield {"type": "result", **result_to_json(result)}
-    whole = compared_to_json(replace(compared, results=()))
+    whole = comparison_to_json(replace(compared, results=()))
     for vote in whole.get("votes", ()):
         yield {"type": "vote", **vote}
     for verdict in whole.get("verdicts", ()):
         yield {"type": "verdict", **verdict}
 
 
-def report_votes(compared: Compared) -> str:
+def report_votes(compared: Comparison) -> str:
     """Votes and verdicts as CSV, in the schema of arena tools: model_a, model_b, winner, and more columns."""
     return scrub(to_csv(judgements_of(compared)))

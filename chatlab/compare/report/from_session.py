@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from chatlab.compare.model import Compared, Lane, Receipt, Result, Vote
+from chatlab.compare.model import Comparison, Lane, Receipt, Result, Vote
 from chatlab.compare.session.events import SessionError
-from chatlab.compare.session.session import Session
+from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.session.state import Round, SessionState, in_order, is_run, rounds_shown
 from chatlab.compare.versions import versions
 from chatlab.store import StoredTurn, now
 
 
-def compared_of(session: Session, *, title: str = "", created: datetime | None = None) -> Compared:
+def comparison_of(
+    session: ComparisonSession, *, title: str = "", created: datetime | None = None
+) -> Comparison:
     """A session as it stands: the answers that its rounds have now, with their receipts and votes.
 
     Rounds that no lane goes on from any more, answers that were replaced by others and votes on those are not
@@ -52,7 +54,7 @@ def compared_of(session: Session, *, title: str = "", created: datetime | None =
         for round in (() if run else rounds)  # a run's prompts may have system prompts that no round has
         for one in session.mismatches(round.id)
     ]
-    return Compared(
+    return Comparison(
         title or "Comparison",
         created or min((result.turn.created for result in results), default=now()),
         None if run else state.mode,
@@ -119,7 +121,7 @@ def _named(votes: Sequence[Vote]) -> tuple[Vote, ...]:
 
 
 def _notes(
-    session: Session,
+    session: ComparisonSession,
     left: int,
     running: int,
     stale: int,

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import assert_never
 
 from chatlab.codec import message_to_json
-from chatlab.compare.model import Compared, Receipt, Result, Verdict, Vote
+from chatlab.compare.model import Comparison, Receipt, Result, Verdict, Vote
 from chatlab.compare.report.html import listed, text
 from chatlab.compare.session.receipt import difference
 from chatlab.messages import FilePart, Part, ReasoningPart, TextPart, ToolCall, ToolResult
@@ -22,7 +22,7 @@ _LARGEST_PICTURE = 3_000_000  # bytes
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 
-def items_of(compared: Compared) -> list[tuple[str, list[Result]]]:
+def items_of(compared: Comparison) -> list[tuple[str, list[Result]]]:
     """The results by what was asked, in their order."""
     by_item: dict[str, list[Result]] = {}
     for result in compared.results:
@@ -30,14 +30,14 @@ def items_of(compared: Compared) -> list[tuple[str, list[Result]]]:
     return list(by_item.items())
 
 
-def steps_of(compared: Compared, results: Sequence[Result]) -> list[tuple[int, list[Result]]]:
+def steps_of(compared: Comparison, results: Sequence[Result]) -> list[tuple[int, list[Result]]]:
     """An item's results by step, and in each the lanes in their order."""
     order = {lane.id: number for number, lane in enumerate(compared.lanes)}
     by_step = sorted(results, key=lambda one: (one.step, order.get(one.lane, len(order)), one.repeat))
     return [(step, list(group)) for step, group in groupby(by_step, key=lambda one: one.step)]
 
 
-def current_votes(compared: Compared) -> dict[str, list[Vote]]:
+def current_votes(compared: Comparison) -> dict[str, list[Vote]]:
     """The votes that count, by round."""
     apart = compared.mode is None  # of a run each two lanes are voted on by themselves
     last = {
@@ -83,7 +83,7 @@ def verdict_said(one: Verdict, labels: Mapping[str, str]) -> str:
 class Items:
     """Writes the items of one comparison. left_out: exact requests that had no room any more."""
 
-    def __init__(self, compared: Compared) -> None:
+    def __init__(self, compared: Comparison) -> None:
         self._compared = compared
         self._labels = {lane.id: lane.label for lane in compared.lanes}
         self._votes = current_votes(compared)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from chatlab.compare.model import Compared, Verdict
+from chatlab.compare.model import Comparison, Verdict
 from chatlab.compare.statistics.audit import (
     Agreement,
     Lean,
@@ -40,7 +40,7 @@ class Judged:
         return f"{self.criterion}: ranking by {_WHO[self.source]}"
 
 
-def judgements_of(compared: Compared) -> list[Judgement]:
+def judgements_of(compared: Comparison) -> list[Judgement]:
     """Every vote and verdict as judgements of two lanes each, lanes by their labels."""
     names = {lane.id: lane.label for lane in compared.lanes}
     for id in {id for vote in compared.votes for id in (*vote.shown, vote.best)} - {"tie", "bad"}:
@@ -58,7 +58,7 @@ def judgements_of(compared: Compared) -> list[Judgement]:
     ]
 
 
-def judged(compared: Compared) -> list[Judged]:
+def judged(compared: Comparison) -> list[Judged]:
     """Each criterion and source by itself: neither is averaged with another."""
     lanes = [lane.label for lane in compared.lanes]
     groups: dict[tuple[str, Source], list[Judgement]] = {}
@@ -108,7 +108,7 @@ def _lean(what: str, unit: str, side: str, lean: Lean) -> str:
     )
 
 
-def agreement(compared: Compared) -> str:
+def agreement(compared: Comparison) -> str:
     """How far votes and judge agree, as a sentence; "" if they judged nothing in common."""
     found = by_source(judgements_of(compared))
     if found.agreed is None:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from chatlab import errors
-from chatlab.compare.model import Compared, Lane, Result
+from chatlab.compare.model import Comparison, Lane, Result
 from chatlab.errors import BackendError, ChatlabError
 from chatlab.messages import (
     FilePart,
@@ -39,7 +39,7 @@ class NoSuchLane(ChatlabError):
     status = 404
 
 
-def recording_of(compared: Compared, lane: str, *, sample: bool = False) -> Recording:
+def recording_of(compared: Comparison, lane: str, *, sample: bool = False) -> Recording:
     """A lane's answers as a recording. lane: its label or id. sample: it was made to be shown.
 
     Of repeats the first come first, in the order they were asked, so that a replayed conversation gets them;
@@ -85,7 +85,7 @@ def recording_text(recording: Recording) -> str:
     return out.getvalue()
 
 
-def _lane(compared: Compared, name: str) -> Lane:
+def _lane(compared: Comparison, name: str) -> Lane:
     for lane in compared.lanes:
         if name in (lane.id, lane.label):
             return lane

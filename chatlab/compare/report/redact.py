@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import regex
 
-from chatlab.compare.model import Compared, Receipt, Result
+from chatlab.compare.model import Comparison, Receipt, Result
 from chatlab.errors import ChatlabError
 from chatlab.messages import FilePart, Message, Part, TextPart
 from chatlab.secret import scrub
@@ -85,7 +85,7 @@ def parse_patterns(said: Sequence[str]) -> tuple[Pattern, ...]:
     return tuple(patterns)
 
 
-def redact(compared: Compared, patterns: Sequence[Pattern] = ()) -> Compared:
+def redact(compared: Comparison, patterns: Sequence[Pattern] = ()) -> Comparison:
     """The comparison without what matches, and without credentials; `redacted` says what was taken and where.
 
     Attachments cannot be searched: with a pattern given, their content is taken out too. Hashes stay those of

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 
-from chatlab.compare.model import Compared, Lane, Order, Receipt, Result
+from chatlab.compare.model import Comparison, Lane, Order, Receipt, Result
 from chatlab.compare.report.html import Cell, number
 from chatlab.compare.statistics.summary import LaneSummary, Times, differences, judged, summarise
 
@@ -41,7 +41,7 @@ HASHES_STAY = (
 )
 
 
-def facts_of(compared: Compared) -> list[tuple[str, str]]:
+def facts_of(compared: Comparison) -> list[tuple[str, str]]:
     """When, how, and how much."""
     failed = sum(result.turn.status != "finished" for result in compared.results)
     prompts = len({(result.item, result.step) for result in compared.results})
@@ -64,7 +64,7 @@ def facts_of(compared: Compared) -> list[tuple[str, str]]:
     ]
 
 
-def redacted_said(compared: Compared) -> list[str]:
+def redacted_said(compared: Comparison) -> list[str]:
     """What was taken out, and where."""
     return [
         f"{what}: {count}" if count else f"{what}: not found" for what, count in compared.redacted.items()
@@ -80,7 +80,7 @@ LANES_HEAD = tuple(
 )
 
 
-def lane_rows(compared: Compared) -> list[list[Cell]]:
+def lane_rows(compared: Comparison) -> list[list[Cell]]:
     """Each lane, as it was set and as the receipts say it was."""
     by_lane: dict[str, list[Result]] = defaultdict(list)
     for result in compared.results:
@@ -140,7 +140,7 @@ SUMMARY_HEAD = tuple(
 )
 
 
-def summary_rows(compared: Compared) -> list[list[Cell]]:
+def summary_rows(compared: Comparison) -> list[list[Cell]]:
     """Each lane's figures."""
     return [_summary_row(one) for one in summarise(compared)]
 
@@ -180,7 +180,7 @@ _FIGURES: Sequence[tuple[str, str, Callable[[Result], float | None]]] = (
 )
 
 
-def measured(compared: Compared) -> list[tuple[str, str, list[tuple[str, list[float]]]]]:
+def measured(compared: Comparison) -> list[tuple[str, str, list[tuple[str, list[float]]]]]:
     """Name, unit, and each lane's values of the answers that finished; lanes without any are left out."""
     values: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name, _, _ in _FIGURES}
     for result in compared.results:
@@ -199,7 +199,7 @@ def measured(compared: Compared) -> list[tuple[str, str, list[tuple[str, list[fl
     ]
 
 
-def differences_said(compared: Compared) -> list[str]:
+def differences_said(compared: Comparison) -> list[str]:
     """Every two lanes in every measure: what differs by more than noise, and what is not distinguishable."""
     said = []
     for name, found in differences(compared):
@@ -215,7 +215,7 @@ def differences_said(compared: Compared) -> list[str]:
     return said
 
 
-def verdicts_said(compared: Compared) -> list[str]:
+def verdicts_said(compared: Comparison) -> list[str]:
     """How often the judge preferred which lane, and how often its verdict was none."""
     found = []
     for criterion, a, b, count in judged(compared):
@@ -231,7 +231,7 @@ def verdicts_said(compared: Compared) -> list[str]:
     return found
 
 
-def repeats_said(compared: Compared) -> list[str]:
+def repeats_said(compared: Comparison) -> list[str]:
     """How far answers of one lane to the same message lie apart, by its repeats."""
     found = []
     for name, unit, value_of in _FIGURES[:2]:

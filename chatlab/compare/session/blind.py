@@ -115,7 +115,7 @@ class BlindView:
 
 
 def blind_view(state: SessionState, turn: Callable[[str], StoredTurn]) -> BlindView:
-    """What a browser may be given of a hidden session; `turn` is `Session.turn`."""
+    """What a browser may be given of a hidden session; `turn` is `ComparisonSession.turn`."""
     present = _present(state)
     return BlindView(
         state.mode,

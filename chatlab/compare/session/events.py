@@ -20,7 +20,7 @@ class SessionError(ChatlabError):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TurnPosition:
     """Where a turn stands: in a lane, as one of the answers to a round, after its parent in the same lane.
 
     repeat: which of the repeats, from 0. copied_from: the turn, of another lane, whose answer this repeats.
@@ -70,7 +70,7 @@ class LaneAdded:
 
     lane: Lane
     conversation: str
-    history: tuple[Place, ...] = ()
+    history: tuple[TurnPosition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class LaneSwapped:
     old: str
     lane: Lane
     conversation: str
-    history: tuple[Place, ...] = ()
+    history: tuple[TurnPosition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Asked:
 
     round: str
     user: Mapping[str, Any]
-    places: tuple[Place, ...]
+    places: tuple[TurnPosition, ...]
     to_all: bool = True
     replaces: str | None = None
 
@@ -133,7 +133,7 @@ class Retried:
     """A round answered anew by some lanes: by a retry, or as one step of a lane's re-run."""
 
     round: str
-    places: tuple[Place, ...]
+    places: tuple[TurnPosition, ...]
     rerun: bool = False
 
 
@@ -151,11 +151,11 @@ class Picked:
     Own mode: for its lane, which of the repeats."""
 
     turn: str
-    copies: tuple[Place, ...] = ()
+    copies: tuple[TurnPosition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Walked:
+class CheckedOut:
     """These lanes go on from earlier turns of their own again: of another version of a message, of another
     answer to the same, or, in shared mode, of the one that was picked."""
 
@@ -175,14 +175,14 @@ class Revealed:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class ReceiptsChecked:
     """What the receipts of a round say, once all its turns had ended."""
 
     round: str
     mismatches: tuple[Mismatch, ...] = ()
 
 
-LogValue: TypeAlias = (
+SessionEvent: TypeAlias = (
     Opened
     | LaneAdded
     | LaneRemoved
@@ -195,13 +195,13 @@ LogValue: TypeAlias = (
     | Retried
     | Undone
     | Picked
-    | Walked
+    | CheckedOut
     | Voted
     | Revealed
-    | Checked
+    | ReceiptsChecked
 )
 
-_TYPES: Mapping[str, type[LogValue]] = {
+_TYPES: Mapping[str, type[SessionEvent]] = {
     "opened": Opened,
     "lane_added": LaneAdded,
     "lane_removed": LaneRemoved,
@@ -214,21 +214,21 @@ _TYPES: Mapping[str, type[LogValue]] = {
     "retried": Retried,
     "undone": Undone,
     "picked": Picked,
-    "walked": Walked,
+    "walked": CheckedOut,
     "voted": Voted,
     "revealed": Revealed,
-    "checked": Checked,
+    "checked": ReceiptsChecked,
 }
 _NAMES = {cls: name for name, cls in _TYPES.items()}
 _adapters: dict[type[Any], TypeAdapter[Any]] = {cls: TypeAdapter(cls) for cls in _TYPES.values()}
 
 
-def entry_to_data(entry: LogValue) -> dict[str, Any]:
+def event_to_data(entry: SessionEvent) -> dict[str, Any]:
     """The entry as the store keeps it."""
     return {"type": _NAMES[type(entry)], **_adapters[type(entry)].dump_python(entry, mode="json")}
 
 
-def entry_from_data(data: Mapping[str, Any]) -> LogValue:
+def event_from_data(data: Mapping[str, Any]) -> SessionEvent:
     """The entry again. Raises SessionError for a type that this version does not know, or a wrong field."""
     cls = _TYPES.get(str(data.get("type")))
     if cls is None:
@@ -242,7 +242,7 @@ def entry_from_data(data: Mapping[str, Any]) -> LogValue:
         raise SessionError(f"an entry of type {data['type']} of this session cannot be read: {exc}") from exc
 
 
-def places_of(entry: LogValue) -> tuple[Place, ...]:
+def positions_of(entry: SessionEvent) -> tuple[TurnPosition, ...]:
     """The turns that an entry puts in their places."""
     if isinstance(entry, LaneAdded | LaneSwapped):
         return entry.history
@@ -255,7 +255,7 @@ _WRITTEN = {"user", "note", "reasons", "label", "system", "parameters"}
 """The keys of entries under which stands what people wrote, in which nothing is an id."""
 
 
-def renamed(data: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
+def with_ids(data: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
     """An entry as the store keeps it, with other ids for turns and lanes' conversations, wherever it has
     one. Those of lanes and rounds mean nothing outside of their session, and stay."""
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from chatlab.compare.model import Lane
-from chatlab.compare.session.events import Place, SessionError
+from chatlab.compare.session.events import SessionError, TurnPosition
 from chatlab.compare.session.state import SessionState
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import Entry
@@ -46,12 +46,12 @@ def without_answer(turn: StoredTurn) -> bool:
 
 
 def copied(
-    path: Sequence[Place],
-    have: Sequence[Place],
+    path: Sequence[TurnPosition],
+    have: Sequence[TurnPosition],
     turns: Mapping[str, StoredTurn],
     lane: str,
     conversation: str,
-) -> list[tuple[Place, StoredTurn]]:
+) -> list[tuple[TurnPosition, StoredTurn]]:
     """The turns that make a lane go on from the same answers as `path`: copies of those from which on its
     own history, `have`, is another. Each copy says where its answer was given."""
     same = 0
@@ -60,9 +60,9 @@ def copied(
             break
         same += 1
     parent = have[same - 1].turn if same else None
-    made: list[tuple[Place, StoredTurn]] = []
+    made: list[tuple[TurnPosition, StoredTurn]] = []
     for place in path[same:]:
-        copy = Place(new_id(), lane, place.round, parent, place.repeat, place.origin)
+        copy = TurnPosition(new_id(), lane, place.round, parent, place.repeat, place.origin)
         made.append(
             (
                 copy,
@@ -80,7 +80,7 @@ def copied(
     return made
 
 
-def lost(state: SessionState, place: Place, owner: str) -> StoredTurn:
+def lost(state: SessionState, place: TurnPosition, owner: str) -> StoredTurn:
     """What stands for a turn that the log names and the store does not have."""
     """A turn that the log names and the store has not: the server ended before it was written."""
     lane, round = state.lane(place.lane), state.rounds[place.round]

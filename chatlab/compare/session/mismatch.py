@@ -9,7 +9,7 @@ from typing import Any
 from chatlab.codec import message_to_json
 from chatlab.compare.model import Receipt
 from chatlab.compare.session.events import Mismatch
-from chatlab.compare.session.receipt import Difference, canonical, difference, digest
+from chatlab.compare.session.receipt import SentDifference, canonical, difference, digest
 from chatlab.compare.session.state import SessionState, prompt
 from chatlab.config.registry import Entry
 from chatlab.errors import ChatlabError
@@ -91,6 +91,6 @@ def _unlike(a: _Sent, b: _Sent) -> str:
     return _sentence(found) + (f" ({left_out})" if left_out else "")
 
 
-def _sentence(found: tuple[Difference, ...]) -> str:
+def _sentence(found: tuple[SentDifference, ...]) -> str:
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     return "; ".join(str(one) for one in found[:3]) + more

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from chatlab.compare.session.events import Opened
-from chatlab.compare.session.session import Session
+from chatlab.compare.session.session import ComparisonSession
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import Entry
 from chatlab.conversations.saving import Saving
@@ -14,7 +14,7 @@ from chatlab.store import NotStored, Store
 from chatlab.store.files import Files
 
 
-class Sessions:
+class OpenSessions:
     """Opens sessions and keeps them open. Use it in one event loop, and close it before store and saving.
 
     most: idle sessions beyond so many are closed, those first that were not asked for for longest. Without a
@@ -36,7 +36,7 @@ class Sessions:
         self._saving = saving or Saving(store)
         self._files = files
         self._most = most
-        self._open: dict[str, Session] = {}
+        self._open: dict[str, ComparisonSession] = {}
         self._lock = asyncio.Lock()
 
     async def create(
@@ -46,9 +46,9 @@ class Sessions:
         *,
         opened: Opened | None = None,
         title: str = "",
-    ) -> Session:
-        """A new session. Raises what `Session.create` raises."""
-        session = await Session.create(
+    ) -> ComparisonSession:
+        """A new session. Raises what `ComparisonSession.create` raises."""
+        session = await ComparisonSession.create(
             self._backends,
             lanes,
             owner=owner,
@@ -61,12 +61,12 @@ class Sessions:
         await self._keep(session)
         return session
 
-    async def get(self, owner: str, id: str) -> Session:
+    async def get(self, owner: str, id: str) -> ComparisonSession:
         """A session of this person. Raises NotStored for any other."""
         async with self._lock:  # two tabs that open at once get the same object
             session = self._open.get(id)
             if session is None and self._store is not None:
-                session = await Session.open(
+                session = await ComparisonSession.open(
                     self._backends, id, owner=owner, store=self._store, saving=self._saving, files=self._files
                 )
             if session is None or session.owner != owner:
@@ -74,7 +74,7 @@ class Sessions:
             await self._keep(session)
             return session
 
-    def __contains__(self, session: Session) -> bool:
+    def __contains__(self, session: ComparisonSession) -> bool:
         """Whether it is open still."""
         return self._open.get(session.id) is session
 
@@ -93,7 +93,7 @@ class Sessions:
         if self._own_saving:
             await self._saving.aclose()
 
-    async def _keep(self, session: Session) -> None:
+    async def _keep(self, session: ComparisonSession) -> None:
         self._open.pop(session.id, None)
         self._open[session.id] = session  # last again: the order is that of use
         if len(self._open) > self._most:

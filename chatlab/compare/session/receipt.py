@@ -88,7 +88,7 @@ def digest(messages: tuple[Message, ...], parameters: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class SentDifference:
     """One thing that two lanes were sent differently.
 
     where: `messages` or `parameters`. what: which one, in words. a, b: what each has there; None is nothing.
@@ -103,9 +103,9 @@ class Difference:
         return f"{self.what}: {self.a or 'not sent'} | {self.b or 'not sent'}"
 
 
-def difference(a: Receipt | ChatRequest, b: Receipt | ChatRequest) -> tuple[Difference, ...]:
+def difference(a: Receipt | ChatRequest, b: Receipt | ChatRequest) -> tuple[SentDifference, ...]:
     """What is different between what two lanes were sent; nothing if both were sent the same."""
-    found: list[Difference] = []
+    found: list[SentDifference] = []
     ours, theirs = _keys(a), _keys(b)
     for tag, a0, a1, b0, b1 in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
         if tag == "equal":
@@ -116,11 +116,11 @@ def difference(a: Receipt | ChatRequest, b: Receipt | ChatRequest) -> tuple[Diff
             number = a0 + step if mine is not None else b0 + step
             role = (mine or other or a.messages[0]).role
             shown = _excerpts(mine, other)
-            found.append(Difference("messages", f"message {number + 1} ({role})", *shown))
+            found.append(SentDifference("messages", f"message {number + 1} ({role})", *shown))
     for name in sorted({*a.parameters, *b.parameters}):
         mine_value, other_value = (_value(side.parameters, name) for side in (a, b))
         if mine_value != other_value:
-            found.append(Difference("parameters", f"parameter {name}", mine_value, other_value))
+            found.append(SentDifference("parameters", f"parameter {name}", mine_value, other_value))
     return tuple(found)
 
 

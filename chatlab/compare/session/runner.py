@@ -14,21 +14,21 @@ from chatlab.compare.session.attachments import Attachments
 from chatlab.compare.session.blind import draw
 from chatlab.compare.session.events import (
     Asked,
-    Checked,
+    CheckedOut,
     Drawn,
-    LogValue,
     Mismatch,
-    Place,
+    ReceiptsChecked,
     Retried,
     SessionError,
-    Walked,
-    entry_to_data,
+    SessionEvent,
+    TurnPosition,
+    event_to_data,
 )
 from chatlab.compare.session.lanes import copied, lost
 from chatlab.compare.session.mismatch import find_mismatches
 from chatlab.compare.session.receipt_book import ReceiptBook
 from chatlab.compare.session.running import Background, Changed, LaneTurn, News, Wire, halt, start_together
-from chatlab.compare.session.state import Round, SessionState, after, fold, prompt, to_rerun
+from chatlab.compare.session.state import Round, SessionState, prompt, reduce, reduce_log, to_rerun
 from chatlab.config.registry import Entry
 from chatlab.conversations.saving import Saving, stored
 from chatlab.errors import ConfigError
@@ -43,7 +43,7 @@ MOST_REPEATS = 20
 
 
 class SessionCore:
-    """State, turns and receipts of one session, and how they change. `Session` says what one may do."""
+    """State, turns and receipts of one session, and how they change."""
 
     def __init__(
         self,
@@ -161,12 +161,12 @@ class SessionCore:
             self._background.keep(task)
             raise
 
-    async def _commit(self, *entries: LogValue) -> None:
+    async def _commit(self, *entries: SessionEvent) -> None:
         """Appends to the log, and then it is so. Nothing is written that could not be read again."""
         state = self.state
         for entry in entries:
-            state = after(state, entry)
-        data = [entry_to_data(entry) for entry in entries]
+            state = reduce(state, entry)
+        data = [event_to_data(entry) for entry in entries]
         if self._store is None:
             logged: Sequence[LogEntry] = [
                 LogEntry(self.state.seq + number, now(), item) for number, item in enumerate(data, 1)
@@ -179,13 +179,13 @@ class SessionCore:
                 raise Conflict(
                     "this session was changed elsewhere meanwhile: look again, then repeat"
                 ) from exc
-        self.state = fold(logged, self.state)
+        self.state = reduce_log(logged, self.state)
         self._news.state()
 
     async def _read(self) -> None:
         """Takes up what the store has of the session and this object has not."""
         assert self._store is not None
-        state = fold(await self._store.log(self.owner, self.id, after=self.state.seq), self.state)
+        state = reduce_log(await self._store.log(self.owner, self.id, after=self.state.seq), self.state)
         for conversation in set(state.conversations.values()):
             for turn in await self._store.turns(self.owner, conversation):
                 if turn.id not in self._running:
@@ -241,16 +241,16 @@ class SessionCore:
     def _runs(self, round: str) -> bool:
         return any(one.round == round for one in self._running.values())
 
-    def _redrawn(self, entries: list[LogValue]) -> list[LogValue]:
+    def _redrawn(self, entries: list[SessionEvent]) -> list[SessionEvent]:
         """The entries; with new letters, if they change a blind session's lanes before its first message."""
         state = self.state
         for entry in entries:
-            state = after(state, entry)
+            state = reduce(state, entry)
         if state.hidden and not state.rounds:
             entries.append(Drawn(draw(lane.id for lane in state.lanes)))
         return entries
 
-    async def _history(self, new: Lane, conversation: str, like: str | None) -> tuple[Place, ...]:
+    async def _history(self, new: Lane, conversation: str, like: str | None) -> tuple[TurnPosition, ...]:
         """What a new lane goes on from: copies of a lane's history, which are stored; or nothing."""
         if self.state.mode == "shared" and self.state.lanes:
             if not self.state.common:
@@ -269,10 +269,12 @@ class SessionCore:
         if not heads:
             return
         self._idle(self._present(list(heads)))
-        before, entry = self.state.rounds, Walked(heads)
-        state = after(self.state, entry)
+        before, entry = self.state.rounds, CheckedOut(heads)
+        state = reduce(self.state, entry)
         checked = [
-            Checked(id, find_mismatches(state, self._turns, self._receipts.by_turn, self._backends, id))
+            ReceiptsChecked(
+                id, find_mismatches(state, self._turns, self._receipts.by_turn, self._backends, id)
+            )
             for id, round in state.rounds.items()
             if round.turns != before[id].turns and id not in self._unchecked
         ]
@@ -309,7 +311,7 @@ class SessionCore:
         kept = await self._attachments.kept(user)
         round = new_id()
         places = [
-            Place(new_id(), lane, round, parent, repeat)
+            TurnPosition(new_id(), lane, round, parent, repeat)
             for lane, parent in parents.items()
             for repeat in range(repeats or self.state.opened.repeats)
         ]
@@ -317,12 +319,12 @@ class SessionCore:
         return round
 
     async def _start(
-        self, entry: Asked | Retried, places: Sequence[Place], ctx: CallContext | None
+        self, entry: Asked | Retried, places: Sequence[TurnPosition], ctx: CallContext | None
     ) -> Sequence[LaneTurn]:
         """Prepares turns, saves them as begun, logs them, and starts them together. Returns them."""
         if self._closed:
             raise SessionError("this session was closed: open it again")
-        state = after(self.state, entry)
+        state = reduce(self.state, entry)
         prepared = [await self._prepared(state, place, ctx or CallContext()) for place in places]
         try:
             await asyncio.gather(*(self._saving.begin(one.begun, one.turn) for one in prepared))
@@ -337,7 +339,7 @@ class SessionCore:
         await start_together(prepared, self._news.touch, self._settle)
         return prepared
 
-    async def _prepared(self, state: SessionState, place: Place, ctx: CallContext) -> LaneTurn:
+    async def _prepared(self, state: SessionState, place: TurnPosition, ctx: CallContext) -> LaneTurn:
         lane = state.lane(place.lane)
         messages, notices = prompt(state, self._turns, place)
         try:
@@ -394,7 +396,7 @@ class SessionCore:
 
     async def _check(self, round: str) -> None:
         if round not in self._unchecked:
-            await self._commit(Checked(round, self._mismatches(round)))
+            await self._commit(ReceiptsChecked(round, self._mismatches(round)))
 
     def _mismatches(self, round: str) -> tuple[Mismatch, ...]:
         return find_mismatches(self.state, self._turns, self._receipts.by_turn, self._backends, round)
@@ -418,7 +420,7 @@ class SessionCore:
             if self._rerunning.get(lane) is not token:
                 return ()  # it was stopped, or begun anew
             repeats = max((len(ids) for ids in round.turns.values()), default=1)
-            places = [Place(new_id(), lane, round.id, parent, number) for number in range(repeats)]
+            places = [TurnPosition(new_id(), lane, round.id, parent, number) for number in range(repeats)]
             return await self._start(Retried(round.id, tuple(places), rerun=True), places, ctx)
 
         async def steps() -> None:

@@ -1,12 +1,12 @@
 """A comparison session: lanes that are asked the same, side by side, each with a history of its own.
 
-    session = await Session.create(lab.backends, ["a", "b"], owner="me", store=store, saving=saving)
+    session = await ComparisonSession.create(lab.backends, ["a", "b"], owner="me", store=store, saving=saving)
     round = await session.ask("Why is the sky blue?")        # returns as soon as all lanes have started
     async for changed in session.changes(): ...              # paint session.turn(id) of what changed
     await session.settled()
     await session.vote(round, best=session.state.lanes[0].id, voter="me")
 
-What a session is, is its log (`events`), and `session.state` is the fold of it (`state`):
+What a session is, is its log (`events`), and `session.state` is the reduce_log of it (`state`):
 lanes, rounds, where each lane stands, votes. What was answered is `session.turn(id)`: of a turn that runs, as
 it is now. Every method that changes the session is carried out whole, one after the other, even if its caller
 is cancelled. It raises SessionError with a sentence if what it asks for is not possible, and a StoreError if
@@ -29,22 +29,22 @@ from chatlab.compare.model import Lane, Mode, Vote
 from chatlab.compare.session.attachments import asked_for
 from chatlab.compare.session.blind import marks
 from chatlab.compare.session.events import (
+    CheckedOut,
     LaneAdded,
     LaneChanged,
     LaneRemoved,
     LaneSwapped,
-    LogValue,
     ModeSet,
     Opened,
     Picked,
-    Place,
     Reordered,
     Retried,
     Revealed,
     SessionError,
+    SessionEvent,
+    TurnPosition,
     Undone,
     Voted,
-    Walked,
 )
 from chatlab.compare.session.lanes import copied, new_lane, without_answer
 from chatlab.compare.session.runner import SessionCore
@@ -56,7 +56,7 @@ from chatlab.store import Store, StoredTurn, new_id, now
 from chatlab.store.files import Files
 
 
-class Session(SessionCore):
+class ComparisonSession(SessionCore):
     """One comparison session of one person, in one event loop. Made by `create` and `open`; to be closed."""
 
     # -- begin and end
@@ -78,7 +78,7 @@ class Session(SessionCore):
         id = new_id() if store is None else (await store.create_comparison(owner, title=title)).id
         session = cls(backends, id, owner, store=store, saving=saving, files=files)
         added: list[Lane] = []
-        entries: list[LogValue] = [opened or Opened()]
+        entries: list[SessionEvent] = [opened or Opened()]
         for spec in lanes:
             added.append(new_lane(spec, backends, added))
             entries.append(LaneAdded(added[-1], await session._conversation()))
@@ -223,7 +223,7 @@ class Session(SessionCore):
             parents = await self._standing_on(round, lanes)
             known = self.state.round(round).turns
             places = [
-                Place(new_id(), lane, round, parent, repeat)
+                TurnPosition(new_id(), lane, round, parent, repeat)
                 for lane, parent in parents.items()
                 for repeat in range(len(known.get(lane, ("",))))
             ]
@@ -282,7 +282,7 @@ class Session(SessionCore):
             self._idle([self.state.lane(place.lane)])
             if without_answer(self._turns[turn]):
                 raise SessionError("there is nothing to go on from: pick another answer")
-            copies: list[Place] = []
+            copies: list[TurnPosition] = []
             back: dict[str, str] = {}
             if self.state.mode == "shared":
                 turns: list[StoredTurn] = []
@@ -299,7 +299,7 @@ class Session(SessionCore):
                 await self._keep(turns)
             elif turn not in self.state.round(place.round).turns.get(place.lane, ()):
                 raise SessionError("only an answer to the last message can be picked")
-            await self._commit(Picked(turn, tuple(copies)), *([Walked(back)] if back else []))
+            await self._commit(Picked(turn, tuple(copies)), *([CheckedOut(back)] if back else []))
 
         await self._whole(pick)
 

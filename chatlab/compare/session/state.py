@@ -1,6 +1,6 @@
 """A comparison session as the state its log comes to.
 
-The log is append-only and the state a pure fold over it: whoever reads the same entries has the same
+The log is append-only and the state a pure reduce_log over it: whoever reads the same entries has the same
 session, after a restart and in a second tab alike. What people and models said is not in the state but in
 the lanes' stored turns; the state says which turn stands where. `events` says what can happen.
 """
@@ -16,26 +16,26 @@ from chatlab.codec import message_from_json
 from chatlab.compare.model import Lane, Mode, Vote
 from chatlab.compare.session.events import (
     Asked,
-    Checked,
+    CheckedOut,
     Drawn,
     LaneAdded,
     LaneChanged,
     LaneRemoved,
     LaneSwapped,
-    LogValue,
     Mismatch,
     ModeSet,
     Opened,
     Picked,
-    Place,
+    ReceiptsChecked,
     Reordered,
     Retried,
     Revealed,
     SessionError,
+    SessionEvent,
+    TurnPosition,
     Undone,
     Voted,
-    Walked,
-    entry_from_data,
+    event_from_data,
 )
 from chatlab.messages import Message, Notice
 from chatlab.store import LogEntry, StoredTurn
@@ -79,7 +79,7 @@ class SessionState:
     conversations: Mapping[str, str] = field(default_factory=dict)
     heads: Mapping[str, str | None] = field(default_factory=dict)
     trail: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    places: Mapping[str, Place] = field(default_factory=dict)
+    places: Mapping[str, TurnPosition] = field(default_factory=dict)
     rounds: Mapping[str, Round] = field(default_factory=dict)
     letters: Mapping[str, str] = field(default_factory=dict)
     revealed: bool = False
@@ -104,21 +104,21 @@ class SessionState:
             raise SessionError("there is no such message in this session")
         return self.rounds[id]
 
-    def path(self, last: str | None) -> tuple[Place, ...]:
+    def path(self, last: str | None) -> tuple[TurnPosition, ...]:
         """The turns of a lane from its first to this one."""
-        found: list[Place] = []
+        found: list[TurnPosition] = []
         while last is not None:
             found.append(self.places[last])
             last = found[-1].parent
         return tuple(reversed(found))
 
-    def history(self, lane: str) -> tuple[Place, ...]:
+    def history(self, lane: str) -> tuple[TurnPosition, ...]:
         """The turns that a present lane goes on from. Raises SessionError."""
         if lane not in self.heads:
             raise SessionError("there is no such lane in this session")
         return self.path(self.heads[lane])
 
-    def standing(self, lane: str, round: str) -> Place | None:
+    def standing(self, lane: str, round: str) -> TurnPosition | None:
         """The turn of a round that a lane goes on from, if it does from one."""
         return next((place for place in self.history(lane) if place.round == round), None)
 
@@ -173,15 +173,15 @@ class SessionState:
         return tuple(last.values())
 
 
-def fold(entries: Iterable[LogEntry], state: SessionState | None = None) -> SessionState:
+def reduce_log(entries: Iterable[LogEntry], state: SessionState | None = None) -> SessionState:
     """The state after these entries. Raises SessionError for one that is not known or cannot follow."""
     state = state or SessionState()
     for logged in entries:
-        state = replace(after(state, entry_from_data(logged.data)), seq=logged.seq)
+        state = replace(reduce(state, event_from_data(logged.data)), seq=logged.seq)
     return state
 
 
-def after(state: SessionState, entry: LogValue) -> SessionState:
+def reduce(state: SessionState, entry: SessionEvent) -> SessionState:
     """The state after one more entry. Raises SessionError for one that cannot follow."""
     if isinstance(entry, Opened):
         return replace(state, opened=entry, mode=entry.mode)
@@ -226,19 +226,19 @@ def after(state: SessionState, entry: LogValue) -> SessionState:
             picked[chosen.lane] = chosen.turn
         places = {**state.places, **{place.turn: place for place in entry.copies}}
         return _stand(replace(state, places=places), picked)
-    if isinstance(entry, Walked):
+    if isinstance(entry, CheckedOut):
         return _walked(state, entry.heads)
     if isinstance(entry, Voted):
         return replace(state, votes=(*state.votes, entry.vote))
     if isinstance(entry, Revealed):
         return replace(state, revealed=True)
-    if isinstance(entry, Checked):
+    if isinstance(entry, ReceiptsChecked):
         return replace(state, checked={**state.checked, entry.round: entry.mismatches})
     assert_never(entry)
 
 
 def _with_history(
-    state: SessionState, lane: str, conversation: str, history: Sequence[Place]
+    state: SessionState, lane: str, conversation: str, history: Sequence[TurnPosition]
 ) -> SessionState:
     state = replace(
         state,
@@ -258,7 +258,7 @@ def _without(state: SessionState, id: str) -> SessionState:
     )
 
 
-def _placed(state: SessionState, round: str, places: Sequence[Place]) -> SessionState:
+def _placed(state: SessionState, round: str, places: Sequence[TurnPosition]) -> SessionState:
     """A round answered by these turns; each lane goes on from the first of its own."""
     asked: dict[str, tuple[str, ...]] = {}
     for place in places:
@@ -315,7 +315,7 @@ def expected_messages(
 
 
 def prompt(
-    state: SessionState, turns: Mapping[str, StoredTurn], place: Place
+    state: SessionState, turns: Mapping[str, StoredTurn], place: TurnPosition
 ) -> tuple[tuple[Message, ...], tuple[Notice, ...]]:
     """What should be sent for one turn, and what of the lane's history is no part of it: see `fit.prompt`."""
     earlier = (

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, quantiles
 
-from chatlab.compare.model import Compared, Lane, Result
+from chatlab.compare.model import Comparison, Lane, Result
 from chatlab.compare.statistics.intervals import Interval, wilson
 from chatlab.compare.statistics.spread import Difference, Measure, Measurement, spread
 
@@ -44,7 +44,7 @@ class LaneSummary:
     cost: float | None
 
 
-def summarise(compared: Compared) -> list[LaneSummary]:
+def summarise(compared: Comparison) -> list[LaneSummary]:
     """Every lane, in the order of the comparison."""
     by_lane: dict[str, list[Result]] = defaultdict(list)
     for result in compared.results:
@@ -106,7 +106,7 @@ _MEASURES: Sequence[tuple[Measure, Callable[[Result], float | None]]] = (
 )
 
 
-def differences(compared: Compared) -> list[tuple[str, tuple[Difference, ...]]]:
+def differences(compared: Comparison) -> list[tuple[str, tuple[Difference, ...]]]:
     """Of each measure every two lanes, by their labels; a difference within the noise says so. Of a
     conversation of several messages it is the mean over them."""
     labels = {lane.id: lane.label for lane in compared.lanes}
@@ -125,7 +125,7 @@ def differences(compared: Compared) -> list[tuple[str, tuple[Difference, ...]]]:
     return found
 
 
-def judged(compared: Compared) -> list[tuple[str, str, str, Mapping[str, int]]]:
+def judged(compared: Comparison) -> list[tuple[str, str, str, Mapping[str, int]]]:
     """Criterion, two labels, and how often each of "a", "b", "tie", "flip" and "unclear" was the verdict."""
     labels = {lane.id: lane.label for lane in compared.lanes}
     counts: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)

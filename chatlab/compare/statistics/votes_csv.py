@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from chatlab.compare.model import Compared, Vote
+from chatlab.compare.model import Comparison, Vote
 from chatlab.compare.statistics.judgements import Judgement
 from chatlab.errors import UnsupportedContent
 
@@ -91,7 +91,7 @@ def read(path: Path) -> list[Judgement]:
     return (from_jsonl if path.suffix == ".jsonl" else from_csv)(text, path.name)
 
 
-def votes_on(compared: Compared, judgements: Iterable[Judgement], name: str) -> tuple[Vote, ...]:
+def votes_on(compared: Comparison, judgements: Iterable[Judgement], name: str) -> tuple[Vote, ...]:
     """What people said of a run's answers in a file, as votes on it: lanes by their labels, items by the
     prompts' ids, `model_a` on the left. Judgements of another source than people are passed over; without a
     criterion they are on the run's only one.

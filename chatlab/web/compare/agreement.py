@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any
 
-from chatlab.compare.session.session import Session
+from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.session.state import Round, SessionState
 from chatlab.compare.statistics.spread import Measure, Measurement, spread
 from chatlab.compare.statistics.text_diff import agreement
@@ -22,10 +22,10 @@ _MEASURES: Sequence[tuple[Measure, Callable[[StoredTurn], float | None]]] = (
 )
 
 
-class Glance:
+class PairAgreement:
     """Of one session; what is known once is kept."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ComparisonSession) -> None:
         self._session = session
         self._agreements: dict[tuple[str, str], float] = {}
 

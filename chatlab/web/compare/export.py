@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from chatlab.compare.report import Format, session_report
-from chatlab.compare.report.from_session import compared_of
+from chatlab.compare.report.from_session import comparison_of
 from chatlab.compare.report.recording import recording_of, recording_text
 from chatlab.compare.session.blind import lane_of
 from chatlab.conversations.service import Kept
@@ -20,7 +20,7 @@ from chatlab.errors import ChatlabError, InvalidRequest
 from chatlab.lab import Lab
 from chatlab.render.markdown import DOCUMENT_POLICY, document
 from chatlab.store import NotStored
-from chatlab.web.compare.open_sessions import Open, OpenSessions
+from chatlab.web.compare.open_sessions import PageSession, PageSessions
 
 _TYPES = {
     "html": ("text/html", "html"),
@@ -31,14 +31,14 @@ _TYPES = {
 _HEADERS = {"content-security-policy": DOCUMENT_POLICY, "cache-control": "no-store"}
 
 
-class HandingOn:
+class ExportRoutes:
     """The answers to these requests, for the sessions that one app has open."""
 
-    def __init__(self, lab: Lab, sessions: OpenSessions) -> None:
+    def __init__(self, lab: Lab, sessions: PageSessions) -> None:
         self._lab = lab
         self._sessions = sessions
 
-    async def report(self, found: Open, _: str, request: Request) -> Response:
+    async def report(self, found: PageSession, _: str, request: Request) -> Response:
         """format: one of `Format`. redact, any number of times: what `--redact` takes."""
         found.names_told()
         query = request.query_params
@@ -60,17 +60,17 @@ class HandingOn:
             text, media_type=media_type, headers={**_HEADERS, "content-disposition": f"{kind}; {name}"}
         )
 
-    async def recording(self, found: Open, _: str, request: Request) -> Response:
+    async def recording(self, found: PageSession, _: str, request: Request) -> Response:
         """A lane's answers as the file that the kind `replay` plays."""
         found.names_told()
-        compared = compared_of(found.session, title=found.title)
+        compared = comparison_of(found.session, title=found.title)
         lane = lane_of(found.session.state, request.path_params["lane"])
         text = await asyncio.to_thread(lambda: recording_text(recording_of(compared, lane)))
         name = _file_name(found.session.state.lane(lane).label, "jsonl")
         headers = {**_HEADERS, "content-disposition": f"attachment; {name}"}
         return Response(text, media_type="application/jsonl", headers=headers)
 
-    async def shares(self, found: Open, owner: str, request: Request) -> Response:
+    async def shares(self, found: PageSession, owner: str, request: Request) -> Response:
         """How many links there are; with POST a new one, with DELETE none any more."""
         kept = await self._sharing()
         id = found.session.id

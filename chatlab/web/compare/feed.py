@@ -12,7 +12,7 @@ from chatlab.compare.session.blind import blind_round
 from chatlab.messages import ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.render.growing import Growing
 from chatlab.store import StoredTurn
-from chatlab.web.compare.open_sessions import Open
+from chatlab.web.compare.open_sessions import PageSession
 from chatlab.web.compare.view import text_of
 
 PACE = 0.05  # seconds between two paints, whatever lanes they are of
@@ -21,7 +21,7 @@ HEARTBEAT = (
 )
 
 
-async def events(found: Open, voter: str) -> AsyncGenerator[str, None]:
+async def events(found: PageSession, voter: str) -> AsyncGenerator[str, None]:
     """What a page is told, as server-sent events: the whole session when it has changed, and in between at
     most 20 times a second what the lanes that changed have come to."""
     feed = _Feed(found, voter)
@@ -55,7 +55,7 @@ async def events(found: Open, voter: str) -> AsyncGenerator[str, None]:
 class _Feed:
     """What one page knows already, and so what it is to be told next."""
 
-    def __init__(self, found: Open, voter: str) -> None:
+    def __init__(self, found: PageSession, voter: str) -> None:
         self._found = found
         self._voter = voter
         self._growing: dict[str, Growing] = {}

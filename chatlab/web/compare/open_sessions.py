@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chatlab.compare.session.events import Opened, SessionError
-from chatlab.compare.session.open_sessions import Sessions
-from chatlab.compare.session.session import Session
+from chatlab.compare.session.open_sessions import OpenSessions
+from chatlab.compare.session.session import ComparisonSession
 from chatlab.config.models import CompareLane
 from chatlab.lab import Lab
-from chatlab.web.compare.agreement import Glance
+from chatlab.web.compare.agreement import PairAgreement
 from chatlab.web.compare.view import View
 
 
 @dataclass(slots=True)
-class Open:
+class PageSession:
     """A session that is in memory, and what its pages are told."""
 
-    session: Session
+    session: ComparisonSession
     view: View
-    glance: Glance
+    glance: PairAgreement
     title: str
 
     def names_told(self) -> None:
@@ -30,20 +30,20 @@ class Open:
             raise SessionError("take the letters off first: this would tell which lane is which")
 
 
-class OpenSessions:
-    """Sessions by id, for their owner alone."""
+class PageSessions:
+    """The sessions by id, for their owner alone."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
-        self._sessions: Sessions | None = None
-        self._open: dict[str, Open] = {}
+        self._sessions: OpenSessions | None = None
+        self._open: dict[str, PageSession] = {}
         self._lock = asyncio.Lock()
 
-    async def create(self, owner: str, lanes: Sequence[CompareLane], opened: Opened) -> Open:
+    async def create(self, owner: str, lanes: Sequence[CompareLane], opened: Opened) -> PageSession:
         """A new session. Raises SessionError."""
         return self._shown(await (await self._all()).create(owner, lanes, opened=opened), "")
 
-    async def get(self, owner: str, id: str) -> Open:
+    async def get(self, owner: str, id: str) -> PageSession:
         """A session of this owner. Raises NotStored for one that is not."""
         session = await (await self._all()).get(owner, id)
         known = self._open.get(id)
@@ -53,26 +53,26 @@ class OpenSessions:
         title = "" if kept is None else (await kept.store.comparison(owner, id)).title
         return self._shown(session, title)
 
-    async def close(self, found: Open) -> None:
+    async def close(self, found: PageSession) -> None:
         """Ends a session that is to be taken away."""
         self._open.pop(found.session.id, None)
         await (await self._all()).close(found.session.owner, found.session.id)
 
-    def _shown(self, session: Session, title: str) -> Open:
+    def _shown(self, session: ComparisonSession, title: str) -> PageSession:
         known = self._open.get(session.id)
         if known is not None and known.session is session:
             return known  # made while the title was read
         assert self._lab.config is not None and self._sessions is not None
         self._open = {id: one for id, one in self._open.items() if one.session in self._sessions}
         view = View(session, self._lab.backends, self._lab.config.ui.allowed_hosts)
-        found = self._open[session.id] = Open(session, view, Glance(session), title)
+        found = self._open[session.id] = PageSession(session, view, PairAgreement(session), title)
         return found
 
-    async def _all(self) -> Sessions:
+    async def _all(self) -> OpenSessions:
         async with self._lock:
             if self._sessions is None:
                 kept = await self._lab.kept()
-                self._sessions = Sessions(
+                self._sessions = OpenSessions(
                     self._lab.backends,
                     store=kept.store if kept else None,
                     saving=kept.saving if kept else None,

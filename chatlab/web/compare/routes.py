@@ -21,9 +21,9 @@ from chatlab.config.models import Config
 from chatlab.lab import Lab
 from chatlab.messages import Message, TextPart
 from chatlab.store import StoredComparison
-from chatlab.web.compare.export import HandingOn
+from chatlab.web.compare.export import ExportRoutes
 from chatlab.web.compare.feed import events
-from chatlab.web.compare.open_sessions import Open, OpenSessions
+from chatlab.web.compare.open_sessions import PageSession, PageSessions
 from chatlab.web.compare.options import backends_of, options_of
 from chatlab.web.compare.ranking import ranking
 from chatlab.web.compare.schemas import (
@@ -42,11 +42,11 @@ from chatlab.web.compare.schemas import (
     Walk,
     Which,
 )
-from chatlab.web.compare.uploads import Uploads
+from chatlab.web.compare.uploads import PendingUploads
 from chatlab.web.compare.view import text_of
 from chatlab.web.shared.endpoint import answering, body_of
 
-InSession: TypeAlias = Callable[[Open, str, Request], Awaitable[Any]]
+InSession: TypeAlias = Callable[[PageSession, str, Request], Awaitable[Any]]
 _SHARES = ("GET", "POST", "DELETE")
 _KINDS = {"same": "same", "removed": "only_a", "added": "only_b"}
 
@@ -58,9 +58,9 @@ class CompareRoutes:
         assert lab.config is not None
         self._lab = lab
         self._config: Config = lab.config
-        self.sessions = OpenSessions(lab)
-        self.handing_on = HandingOn(lab, self.sessions)
-        self._uploads = Uploads(int(lab.config.ui.max_file_mb * 1_000_000))
+        self.sessions = PageSessions(lab)
+        self.export = ExportRoutes(lab, self.sessions)
+        self._uploads = PendingUploads(int(lab.config.ui.max_file_mb * 1_000_000))
         lab.at_close.append(self._uploads.aclose)
 
     def routes(self) -> list[Route]:
@@ -98,9 +98,9 @@ class CompareRoutes:
             self._route(f"{round}/difference", "GET", self._difference),
             self._route(f"{round}/glance", "GET", self._glance),
             self._route(f"{one}/ranking", "GET", self._ranking),
-            self._route(f"{one}/report", "GET", self.handing_on.report),
-            self._route(f"{lane}/recording", "GET", self.handing_on.recording),
-            *(self._route(f"{one}/shares", method, self.handing_on.shares) for method in _SHARES),
+            self._route(f"{one}/report", "GET", self.export.report),
+            self._route(f"{lane}/recording", "GET", self.export.recording),
+            *(self._route(f"{one}/shares", method, self.export.shares) for method in _SHARES),
         ]
 
     def _route(self, path: str, method: str, act: InSession) -> Route:
@@ -159,13 +159,13 @@ class CompareRoutes:
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(events(found, owner), media_type="text/event-stream", headers=headers)
 
-    async def _whole(self, found: Open, owner: str, _: Request) -> Any:
+    async def _whole(self, found: PageSession, owner: str, _: Request) -> Any:
         return found.view.whole(owner, found.title)
 
-    async def _title(self, found: Open, owner: str, request: Request) -> Any:
+    async def _title(self, found: PageSession, owner: str, request: Request) -> Any:
         await self._retitle(found, owner, (await body_of(request, Title)).title)
 
-    async def _retitle(self, found: Open, owner: str, title: str) -> None:
+    async def _retitle(self, found: PageSession, owner: str, title: str) -> None:
         found.title = " ".join(title.split())[:80]
         kept = await self._lab.kept()
         if kept is not None:
@@ -184,7 +184,7 @@ class CompareRoutes:
             shown["not_for"] = (await self.sessions.get(owner, session)).view.not_for(part)
         return JSONResponse(shown)
 
-    async def _ask(self, found: Open, owner: str, request: Request) -> Any:
+    async def _ask(self, found: PageSession, owner: str, request: Request) -> Any:
         wanted = await body_of(request, Ask)
         files = [self._uploads.part(owner, id) for id in wanted.files]
         text = (TextPart(wanted.text),) if wanted.text.strip() else ()
@@ -194,21 +194,21 @@ class CompareRoutes:
             await self._retitle(found, owner, wanted.text or "Untitled")
         return {"round": round}
 
-    async def _edit(self, found: Open, _: str, request: Request) -> Any:
+    async def _edit(self, found: PageSession, _: str, request: Request) -> Any:
         wanted = await body_of(request, Edit)
         files = await found.session.attached(wanted.round)
         message = Message("user", (*files, TextPart(wanted.text)))
         return {"round": await found.session.edit(wanted.round, message, lanes=_lanes(found, wanted.lanes))}
 
-    async def _retry(self, found: Open, _: str, request: Request) -> Any:
+    async def _retry(self, found: PageSession, _: str, request: Request) -> Any:
         wanted = await body_of(request, Retry)
         await found.session.retry(wanted.round, lanes=_lanes(found, wanted.lanes))
 
-    async def _undo(self, found: Open, _: str, request: Request) -> Any:
+    async def _undo(self, found: PageSession, _: str, request: Request) -> Any:
         wanted = await body_of(request, Undo)
         return {"text": (await found.session.undo(lanes=_lanes(found, wanted.lanes))).text}
 
-    async def _walk(self, found: Open, _: str, request: Request) -> Any:
+    async def _walk(self, found: PageSession, _: str, request: Request) -> Any:
         wanted = await body_of(request, Walk)
         chosen = _lanes(found, None if wanted.lane is None else [wanted.lane])
         if chosen is None:
@@ -216,20 +216,20 @@ class CompareRoutes:
         else:
             await found.session.to_answer(wanted.round, chosen[0], wanted.answer)
 
-    async def _stop(self, found: Open, _: str, request: Request) -> Any:
+    async def _stop(self, found: PageSession, _: str, request: Request) -> Any:
         lane = (await body_of(request, Which)).lane
         chosen = _lanes(found, None if lane is None else [lane])
         await found.session.stop(chosen[0] if chosen else None)
 
     # -- lanes
 
-    async def _add_lane(self, found: Open, _: str, request: Request) -> Any:
+    async def _add_lane(self, found: PageSession, _: str, request: Request) -> Any:
         wanted = await body_of(request, NewLane)
         found.names_told()
         like = None if wanted.history_from is None else lane_of(found.session.state, wanted.history_from)
         return {"lane": (await found.session.add_lane(wanted.spec(), like=like)).id}
 
-    async def _change_lane(self, found: Open, _: str, request: Request) -> Any:
+    async def _change_lane(self, found: PageSession, _: str, request: Request) -> Any:
         wanted = await body_of(request, NewLane)
         found.names_told()
         session = found.session
@@ -239,32 +239,32 @@ class CompareRoutes:
         keep = wanted.history_from is not None
         return {"lane": (await session.swap(id, wanted.spec(), keep_history=keep)).id}
 
-    async def _remove_lane(self, found: Open, _: str, request: Request) -> Any:
+    async def _remove_lane(self, found: PageSession, _: str, request: Request) -> Any:
         await found.session.remove_lane(lane_of(found.session.state, request.path_params["lane"]))
 
-    async def _rerun(self, found: Open, _: str, request: Request) -> Any:
+    async def _rerun(self, found: PageSession, _: str, request: Request) -> Any:
         found.names_told()
         await found.session.rerun(lane_of(found.session.state, request.path_params["lane"]))
 
-    async def _chat(self, found: Open, _: str, request: Request) -> Any:
+    async def _chat(self, found: PageSession, _: str, request: Request) -> Any:
         lane = lane_of(found.session.state, request.path_params["lane"])
         return {"conversation": await found.session.continue_in_chat(lane)}
 
-    async def _order(self, found: Open, _: str, request: Request) -> Any:
+    async def _order(self, found: PageSession, _: str, request: Request) -> Any:
         wanted = await body_of(request, Order)
         found.names_told()
         await found.session.reorder(wanted.lanes)
 
-    async def _mode(self, found: Open, _: str, request: Request) -> Any:
+    async def _mode(self, found: PageSession, _: str, request: Request) -> Any:
         await found.session.set_mode((await body_of(request, ModeWanted)).mode)
 
     # -- judging
 
-    async def _pick(self, found: Open, _: str, request: Request) -> Any:
+    async def _pick(self, found: PageSession, _: str, request: Request) -> Any:
         wanted = await body_of(request, Pick)
         await found.session.pick(turn_of(found.session.state, wanted.round, wanted.lane, wanted.repeat))
 
-    async def _vote(self, found: Open, owner: str, request: Request) -> Any:
+    async def _vote(self, found: PageSession, owner: str, request: Request) -> Any:
         wanted = await body_of(request, Ballot)
         state = found.session.state
         best = wanted.best if wanted.best in ("tie", "bad") else lane_of(state, wanted.best)
@@ -277,11 +277,11 @@ class CompareRoutes:
             note=wanted.note,
         )
 
-    async def _reveal(self, found: Open, _: str, request: Request) -> Any:
+    async def _reveal(self, found: PageSession, _: str, request: Request) -> Any:
         await body_of(request, Nothing)
         await found.session.reveal()
 
-    async def _receipts(self, found: Open, _: str, request: Request) -> Any:
+    async def _receipts(self, found: PageSession, _: str, request: Request) -> Any:
         found.names_told()
         session, round = found.session, request.path_params["round"]
         known = session.receipts(round)
@@ -300,7 +300,7 @@ class CompareRoutes:
             "mismatches": [one.reason for one in session.mismatches(round)],
         }
 
-    async def _difference(self, found: Open, _: str, request: Request) -> Any:
+    async def _difference(self, found: PageSession, _: str, request: Request) -> Any:
         query, round = request.query_params, request.path_params["round"]
         repeat = int(query.get("repeat", "0")) if query.get("repeat", "0").isdecimal() else 0
         session = found.session
@@ -316,19 +316,19 @@ class CompareRoutes:
             "spans": [{"kind": _KINDS[span.kind], "text": span.text} for span in spans],
         }
 
-    async def _glance(self, found: Open, _: str, request: Request) -> Any:
+    async def _glance(self, found: PageSession, _: str, request: Request) -> Any:
         state = found.session.state
         round = state.round(request.path_params["round"])
         if state.hidden and found.session.running():
             return {"agreement": {}, "spread": []}
         return await asyncio.to_thread(found.glance.look, round, state)
 
-    async def _ranking(self, found: Open, _: str, __: Request) -> Any:
+    async def _ranking(self, found: PageSession, _: str, __: Request) -> Any:
         found.names_told()
         return await asyncio.to_thread(ranking, found.session.state, found.session.turn)
 
 
-def _lanes(found: Open, names: list[str] | None) -> list[str] | None:
+def _lanes(found: PageSession, names: list[str] | None) -> list[str] | None:
     """The lanes that a page means, in its own names for them."""
     opened = found.session.state.opened
     if names is not None and found.session.state.hidden and opened.reveal != "as they come":

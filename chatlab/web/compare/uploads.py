@@ -17,7 +17,7 @@ from chatlab.store.check import Limits, check
 _MOST = 200  # files that wait to be sent, over all pages; the oldest go first
 
 
-class Uploads:
+class PendingUploads:
     """Uploads by id, each for its owner alone, in a folder that goes with the server."""
 
     def __init__(self, max_bytes: int) -> None:

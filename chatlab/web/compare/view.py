@@ -11,7 +11,7 @@ from typing import Any
 
 from chatlab.compare.model import Lane
 from chatlab.compare.session.blind import BlindAnswer, BlindRound, blind_view, names_itself, names_of, turn_of
-from chatlab.compare.session.session import Session
+from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.session.state import Round, SessionState, rounds_shown
 from chatlab.config.registry import Backends
 from chatlab.errors import ChatlabError
@@ -31,7 +31,7 @@ from chatlab.turns.fit import accepts
 class View:
     """Makes what one session's pages are told; what has ended is made once."""
 
-    def __init__(self, session: Session, backends: Backends, allowed_hosts: Sequence[str]) -> None:
+    def __init__(self, session: ComparisonSession, backends: Backends, allowed_hosts: Sequence[str]) -> None:
         self._session = session
         self._backends = backends
         self.allowed_hosts = allowed_hosts

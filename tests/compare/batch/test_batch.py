@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatlab.compare.batch.batch import JUDGE, Batch, Progress
+from chatlab.compare.batch.append_log import AppendLog
+from chatlab.compare.batch.batch import JUDGE, Batch, Listeners
 from chatlab.compare.batch.budget import Budget
 from chatlab.compare.batch.folder import (
     Different,
@@ -27,14 +28,13 @@ from chatlab.compare.batch.folder import (
     write_plan,
 )
 from chatlab.compare.batch.item import CheckSpec, Item
-from chatlab.compare.batch.journal import Journal
 from chatlab.compare.batch.prompts import read_items
-from chatlab.compare.batch.scheduler import Limit
+from chatlab.compare.batch.scheduler import LaneLimit
 from chatlab.compare.batch.store import BatchStore, make_comparison
-from chatlab.compare.model import Check, Compared, Lane, Receipt, Result, Verdict, Vote
+from chatlab.compare.model import Check, Comparison, Lane, Receipt, Result, Verdict, Vote
 from chatlab.compare.model_json import (
-    compared_from_json,
-    compared_to_json,
+    comparison_from_json,
+    comparison_to_json,
     result_from_json,
     result_to_json,
     to_line,
@@ -42,7 +42,7 @@ from chatlab.compare.model_json import (
     verdict_to_json,
 )
 from chatlab.compare.session.lanes import new_lane
-from chatlab.compare.session.state import fold
+from chatlab.compare.session.state import reduce_log
 from chatlab.compare.statistics.summary import differences, judged, summarise
 from chatlab.config.load import load_config
 from chatlab.config.models import CompareLane
@@ -242,7 +242,7 @@ async def test_no_more_calls_run_at_once_than_allowed(tmp_path: Path, front: Fro
     upstream.seconds = 0.05
     rig = Rig(tmp_path, upstreams(front, "m1", "m2"))
     plan = rig.plan(["m1", "m2"], prompts(8))
-    limits = {plan.lanes[0].id: Limit(concurrency=1)}
+    limits = {plan.lanes[0].id: LaneLimit(concurrency=1)}
     assert await rig.run(plan, concurrency=4, limits=limits)
     assert upstream.at_once["m1"] == 1
     assert upstream.at_once[""] == 4, "the other lane uses what is left"
@@ -253,7 +253,7 @@ async def test_requests_a_minute_are_spaced_and_hold_up_no_other_lane(tmp_path: 
     upstream = Upstream(front)
     rig = Rig(tmp_path, upstreams(front, "slow", "free"))
     plan = rig.plan(["slow", "free"], prompts(6))
-    assert await rig.run(plan, concurrency=2, limits={plan.lanes[0].id: Limit(rpm=300)})
+    assert await rig.run(plan, concurrency=2, limits={plan.lanes[0].id: LaneLimit(rpm=300)})
     times = {
         model: [seen.received_at for seen in front.requests if seen.json["model"] == model]
         for model in ("slow", "free")
@@ -270,7 +270,7 @@ async def test_retries_of_a_turn_count_as_requests(tmp_path: Path, front: Front)
     front.fail(503, times=1, headers={"retry-after": "0"})
     rig = Rig(tmp_path, upstreams(front, "m").replace("retries: 0", "retries: 2"))
     plan = rig.plan(["m"], prompts(2))
-    assert await rig.run(plan, limits={plan.lanes[0].id: Limit(rpm=60)})
+    assert await rig.run(plan, limits={plan.lanes[0].id: LaneLimit(rpm=60)})
     first, second, third = [seen.received_at for seen in front.requests]
     assert second - first < 1 and third - first > 1.5, "the second prompt waits for two seconds"
 
@@ -290,7 +290,7 @@ async def test_the_budget_is_used_up_and_never_passed(tmp_path: Path, concurrenc
     rig = Rig(tmp_path, PRICED)  # an answer is four tokens, and costs exactly 1
     plan = rig.plan(["dear"], prompts(20))
     costs: list[float] = []
-    progress = Progress(result=lambda result: costs.append(result.turn.cost or 0))
+    progress = Listeners(result=lambda result: costs.append(result.turn.cost or 0))
     assert not await rig.run(plan, budget=7.5, concurrency=concurrency, progress=progress)
     assert sum(costs) == rig.spent() == 7
     assert not await rig.run(budget=10, concurrency=concurrency), "what was spent before counts"
@@ -302,7 +302,8 @@ async def test_the_budget_is_used_up_and_never_passed(tmp_path: Path, concurrenc
 async def test_a_budget_without_room_leaves_the_lanes_that_cost_nothing_their_answers(tmp_path: Path) -> None:
     rig = Rig(tmp_path, PRICED)
     plan = rig.plan(["dear", "free"], prompts(6))
-    limits = {plan.lanes[1].id: Limit(rpm=6000)}  # so that it also waits for its turn, with nothing running
+    # So that it also waits for its turn, with nothing running.
+    limits = {plan.lanes[1].id: LaneLimit(rpm=6000)}
     with rig.batch(plan, budget=2.5, concurrency=1, limits=limits) as batch:
         assert not await batch.run()
         assert batch.no_room == (plan.lanes[0].id, 1.0)
@@ -370,7 +371,7 @@ async def test_a_run_that_was_stopped_asks_only_for_what_is_left(tmp_path: Path,
             upstream.seconds = 60  # those that run now will not have ended when it is stopped
             some.set()
 
-    task = asyncio.create_task(rig.run(plan, concurrency=2, progress=Progress(result=note)))
+    task = asyncio.create_task(rig.run(plan, concurrency=2, progress=Listeners(result=note)))
     await some.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -436,7 +437,7 @@ def test_a_line_that_was_not_written_to_its_end_is_dropped(tmp_path: Path) -> No
     path = tmp_path / "x.jsonl"
     for rest in (b'{"a": 3', b'{"a"\x00\x00}\n'):
         path.write_bytes(b'{"a": 1}\n{"a": 2}\n' + rest)
-        journal = Journal(path)
+        journal = AppendLog(path)
         assert [value for _, value in journal.read()] == [{"a": 1}, {"a": 2}]
         asyncio.run(journal.append({"a": 4}))
         journal.close()
@@ -445,7 +446,7 @@ def test_a_line_that_was_not_written_to_its_end_is_dropped(tmp_path: Path) -> No
 
 def test_any_other_broken_line_is_said(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text('{"a": 1}\nnonsense\n{"a": 2}\n')
-    journal = Journal(tmp_path / "x.jsonl")
+    journal = AppendLog(tmp_path / "x.jsonl")
     with pytest.raises(StoreError, match=r"x\.jsonl:2"):
         list(journal.read())
     journal.close()
@@ -521,7 +522,7 @@ async def test_a_judge_is_asked_in_both_orders(tmp_path: Path, front: Front, wor
     upstream = Upstream(front, prefers(word))
     rig = Rig(tmp_path, upstreams(front, "m1", "m2", "judge", more=", prices: {input: 0, output: 1000}"))
     plan = rig.plan(["m1", "m2"], prompts(3), judge="judge", criteria=("tone", "overall"))
-    assert await rig.run(plan, limits={JUDGE: Limit(concurrency=1)})
+    assert await rig.run(plan, limits={JUDGE: LaneLimit(concurrency=1)})
     found = load(rig.folder)
     names = {lane.id: lane.label for lane in plan.lanes} | {"flip": "flip"}
     assert [(names[one.winner], one.criterion) for one in found.verdicts if one.item == "1"] == [
@@ -577,7 +578,7 @@ async def test_a_run_is_in_the_store_as_a_session(tmp_path: Path, echoes: Rig) -
         keep = BatchStore(store, "me")
         assert await echoes.run(plan, store=keep)
         assert keep.problem is None and plan.comparison is not None
-        state = fold(await store.log("me", plan.comparison))
+        state = reduce_log(await store.log("me", plan.comparison))
         assert [lane.label for lane in state.lanes] == ["a", "broken"]
         assert sorted(round.user.text for round in state.rounds.values()) == ["one", "three", "two"]
         for lane in plan.lanes:
@@ -687,7 +688,7 @@ def test_a_verdict_from_before_the_replies_were_kept_is_read_without_them() -> N
 @settings(max_examples=20, deadline=None)
 @given(
     st.builds(
-        Compared,
+        Comparison,
         texts,
         moments,
         st.sampled_from([None, "own", "shared"]),
@@ -699,8 +700,8 @@ def test_a_verdict_from_before_the_replies_were_kept_is_read_without_them() -> N
         versions=st.dictionaries(texts, texts, max_size=2),
     )
 )
-def test_a_comparison_is_the_same_after_json(compared: Compared) -> None:
-    assert compared_from_json(json.loads(to_line(compared_to_json(compared)))) == compared
+def test_a_comparison_is_the_same_after_json(compared: Comparison) -> None:
+    assert comparison_from_json(json.loads(to_line(comparison_to_json(compared)))) == compared
 
 
 def test_a_line_of_another_version_is_refused() -> None:

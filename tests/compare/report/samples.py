@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chatlab.compare.model import Check, Compared, Lane, Receipt, Result, Verdict, Vote
+from chatlab.compare.model import Check, Comparison, Lane, Receipt, Result, Verdict, Vote
 from chatlab.compare.session.receipt import digest
 from chatlab.messages import FilePart, Finish, Message, Notice, ReasoningPart, TextPart, Timing, Usage
 from chatlab.store import StoredTurn
@@ -60,7 +60,7 @@ def result(lane: Lane, item: str, prompt: Message, text: str, seconds: float, **
     )
 
 
-def comparison(prompts: int = 8, **changes: Any) -> Compared:
+def comparison(prompts: int = 8, **changes: Any) -> Comparison:
     """Two lanes of which the first is always quicker and mostly preferred."""
     results, votes, verdicts = [], [], []
     for number in range(1, prompts + 1):
@@ -109,4 +109,4 @@ def comparison(prompts: int = 8, **changes: Any) -> Compared:
         "mismatches": ("message 1, GPT mini and Qwen: message 1 (user): a | b",),
         "notes": ("Something of the session is not in it: 1.",),
     }
-    return Compared(**{**values, **changes})
+    return Comparison(**{**values, **changes})

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import chatlab
-from chatlab.compare.report.from_session import compared_of
+from chatlab.compare.report.from_session import comparison_of
 from chatlab.compare.report.recording import NoSuchLane, exchange_of, recording_of, recording_text
 from chatlab.compare.report.redact import parse_patterns, redact
-from chatlab.compare.session.session import Session
+from chatlab.compare.session.session import ComparisonSession
 from chatlab.errors import (
     AuthRequired,
     BackendError,
@@ -87,14 +87,14 @@ def test_the_times_of_another_answer_are_refused(arrivals: str) -> None:
 async def test_a_lane_of_a_session_is_recorded_with_the_times_its_events_arrived() -> None:
     backends = scripted("a", "b")
     script(backends, "a").hold = hold = asyncio.Event()
-    session = await Session.create(backends, list(backends), owner="me")
+    session = await ComparisonSession.create(backends, list(backends), owner="me")
     round = await session.ask("Hello")
     await script(backends, "a").half.wait()
     hold.set()
     await session.settled()
     (turn,) = session.state.round(round).turns[session.state.lanes[0].id]
     stored = session.turn(turn)
-    made = recording_of(compared_of(session, title="Mine"), "a")
+    made = recording_of(comparison_of(session, title="Mine"), "a")
     await session.aclose()
     (exchange,) = made.exchanges
     assert "".join(e.event.text for e in exchange.events if isinstance(e.event, TextDelta)) == "a says 1"
@@ -114,11 +114,11 @@ async def test_replay_plays_a_recorded_session_as_it_was(tmp_path: Path) -> None
     for number, source in enumerate((SAMPLES / "writer.jsonl", tmp_path / "again.jsonl")):
         (tmp_path / "c.yaml").write_text(config.replace("40", "1" if number else "40") % source)
         async with chatlab.load(tmp_path / "c.yaml") as lab:
-            session = await Session.create(lab.backends, ["one"], owner="me")
+            session = await ComparisonSession.create(lab.backends, ["one"], owner="me")
             for question in ("Compare TCP and UDP in a table", "What can this page show?"):
                 await session.ask(question)
                 await session.settled()
-            found = compared_of(session)
+            found = comparison_of(session)
             await session.aclose()
         (tmp_path / "again.jsonl").write_text(recording_text(recording_of(found, "one")))
         answers.append([exchange_of(one)[0] for one in found.results])
@@ -163,10 +163,10 @@ def test_times_that_were_not_kept_are_made_from_the_figures_and_that_is_said() -
 
 async def test_what_was_taken_out_is_not_in_a_recording_either() -> None:
     backends = scripted("a")
-    session = await Session.create(backends, ["a"], owner="me")
+    session = await ComparisonSession.create(backends, ["a"], owner="me")
     await session.ask("Hello Zaphod")
     await session.settled()
-    found = redact(compared_of(session, title="t"), parse_patterns(["Zaphod", "says"]))
+    found = redact(comparison_of(session, title="t"), parse_patterns(["Zaphod", "says"]))
     await session.aclose()
     text = recording_text(recording_of(found, "a"))
     assert "Zaphod" not in text and "says 1" not in text and "pattern" in text

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from chatlab.compare.model import Compared
+from chatlab.compare.model import Comparison
 from chatlab.compare.report import Format, report
 from chatlab.compare.report.redact import BUILT_IN, WrongPattern, parse_patterns, redact
 from chatlab.messages import FilePart, Message, TextPart, ToolCall, ToolResult
@@ -37,7 +37,7 @@ def test_the_patterns_with_a_name_find_what_they_are_for(name: str, text: str, l
     assert found.title == left
 
 
-def spread_everywhere(secret: str) -> Compared:
+def spread_everywhere(secret: str) -> Comparison:
     """A comparison that has a word in every place a text can stand in."""
     prompt = Message(
         "user", (TextPart(f"I am {secret}"), FilePart("text/plain", secret, data=secret.encode()))

@@ -14,10 +14,10 @@ from html.parser import HTMLParser
 import pytest
 
 from chatlab.compare.model import Check, Lane, Vote
-from chatlab.compare.model_json import compared_from_json
+from chatlab.compare.model_json import comparison_from_json
 from chatlab.compare.report import report, session_report
 from chatlab.compare.session.events import Opened, SessionError
-from chatlab.compare.session.session import Session
+from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.statistics.judgements import from_votes
 from chatlab.compare.statistics.ranking import rank
 from chatlab.compare.statistics.summary import differences
@@ -262,7 +262,7 @@ def test_the_lines_of_json_are_the_whole_comparison() -> None:
             for kind in ("result", "vote", "verdict")
         },
     }
-    assert compared_from_json(again) == whole
+    assert comparison_from_json(again) == whole
 
 
 def test_votes_are_written_as_arena_tools_read_them() -> None:
@@ -276,9 +276,9 @@ def test_votes_are_written_as_arena_tools_read_them() -> None:
 # -- sessions of the page
 
 
-async def asked(*names: str, **opened: object) -> tuple[Session, str]:
+async def asked(*names: str, **opened: object) -> tuple[ComparisonSession, str]:
     backends = scripted(*names)
-    session = await Session.create(backends, list(backends), owner="me", opened=Opened(**opened))  # type: ignore[arg-type]
+    session = await ComparisonSession.create(backends, list(backends), owner="me", opened=Opened(**opened))  # type: ignore[arg-type]
     round = await session.ask("First question")
     await session.settled()
     return session, round
@@ -333,7 +333,7 @@ async def test_lanes_that_were_removed_or_changed_are_told_apart_and_said() -> N
 async def test_a_failed_answer_is_in_the_report_of_a_session() -> None:
     backends = scripted("a", "b")
     script(backends, "b").fail = "middle"
-    session = await Session.create(backends, list(backends), owner="me")
+    session = await ComparisonSession.create(backends, list(backends), owner="me")
     await session.ask("Hello")
     await session.settled()
     page = Page(await session_report(session))
@@ -344,7 +344,7 @@ async def test_a_failed_answer_is_in_the_report_of_a_session() -> None:
 async def test_answers_that_still_come_are_left_out_and_said() -> None:
     backends = scripted("a", "b")
     script(backends, "b").hold = hold = asyncio.Event()
-    session = await Session.create(backends, list(backends), owner="me")
+    session = await ComparisonSession.create(backends, list(backends), owner="me")
     await session.ask("Hello")
     await script(backends, "b").half.wait()
     while session.running(session.state.lanes[0].id):

@@ -10,7 +10,7 @@ import itertools
 from dataclasses import dataclass, field
 
 from chatlab.compare.session.events import Opened
-from chatlab.compare.session.session import Session
+from chatlab.compare.session.session import ComparisonSession
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import Backends
 from chatlab.conversations.saving import Saving
@@ -67,7 +67,7 @@ class Person:
         self.upstream, self.backends, self.store, self.saving, self.owner = (
             *(upstream, backends, store, saving, owner),
         )
-        self.session: Session
+        self.session: ComparisonSession
         self.lanes: list[Known] = []
         self.mode = "own"
         self.to_all: dict[str, bool] = {}
@@ -76,7 +76,7 @@ class Person:
 
     async def begin(self, lanes: int) -> None:
         specs = [self._spec() for _ in range(lanes)]
-        self.session = await Session.create(
+        self.session = await ComparisonSession.create(
             self.backends, specs, owner=self.owner, opened=Opened(), store=self.store, saving=self.saving
         )
         self.lanes = [Known(lane.id, int(lane.parameters["seed"])) for lane in self.session.state.lanes]
@@ -200,7 +200,7 @@ class Person:
         """The server is another one: all it has of the session is what the store has."""
         before = self.session.state
         await self.session.aclose()
-        self.session = await Session.open(
+        self.session = await ComparisonSession.open(
             self.backends, self.session.id, owner=self.owner, store=self.store, saving=self.saving
         )
         assert self.session.state == before

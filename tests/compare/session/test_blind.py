@@ -12,7 +12,7 @@ import pytest
 
 from chatlab.compare.session.blind import blind_view, draw, lane_of, names_itself, turn_of
 from chatlab.compare.session.events import Opened, SessionError
-from chatlab.compare.session.session import Session
+from chatlab.compare.session.session import ComparisonSession
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import Entry
 from tests.compare.session.scripted import Script, script, scripted
@@ -20,12 +20,12 @@ from tests.compare.session.scripted import Script, script, scripted
 NAMES = ("gpt-secret", "claude-secret", "llama-secret")
 
 
-async def hidden(backends: dict[str, Entry], **opened: Any) -> Session:
+async def hidden(backends: dict[str, Entry], **opened: Any) -> ComparisonSession:
     lanes = [CompareLane(backend=name, label=f"The {name}") for name in backends]
-    return await Session.create(backends, lanes, owner="me", opened=Opened(blind=True, **opened))
+    return await ComparisonSession.create(backends, lanes, owner="me", opened=Opened(blind=True, **opened))
 
 
-def view(session: Session) -> Any:
+def view(session: ComparisonSession) -> Any:
     return blind_view(session.state, session.turn)
 
 
@@ -106,7 +106,7 @@ async def test_letters_stay_for_the_session_and_lanes_cannot_be_changed_behind_t
     await session.aclose()
 
 
-async def held(reveal: str) -> tuple[Session, list[Script]]:
+async def held(reveal: str) -> tuple[ComparisonSession, list[Script]]:
     backends = scripted("a", "b")
     scripts = [script(backends, name) for name in backends]
     for one in scripts:

@@ -9,7 +9,7 @@ from itertools import permutations
 
 import pytest
 
-from chatlab.compare.session.session import Session
+from chatlab.compare.session.session import ComparisonSession
 from chatlab.messages import Message
 from chatlab.store import StoredTurn
 from tests.compare.session.gated_upstream import GatedUpstream, Lane
@@ -20,11 +20,11 @@ FLOOD = 100_000
 @asynccontextmanager
 async def comparison(
     lanes: Mapping[str, Lane], order: Sequence[str] | None = None
-) -> AsyncIterator[tuple[Session, GatedUpstream]]:
+) -> AsyncIterator[tuple[ComparisonSession, GatedUpstream]]:
     """A session whose lanes have the names of what they ask. Fails rather than hangs."""
     async with GatedUpstream(lanes) as upstream:
         backends = upstream.backends()
-        session = await Session.create(backends, order or list(lanes), owner="me")
+        session = await ComparisonSession.create(backends, order or list(lanes), owner="me")
         try:
             async with asyncio.timeout(60):
                 yield session, upstream
@@ -34,21 +34,21 @@ async def comparison(
                 await backends.aclose()
 
 
-def id_of(session: Session, name: str) -> str:
+def id_of(session: ComparisonSession, name: str) -> str:
     return next(lane.id for lane in session.state.lanes if lane.label == name)
 
 
-def answer(session: Session, name: str) -> StoredTurn:
+def answer(session: ComparisonSession, name: str) -> StoredTurn:
     head = session.state.heads[id_of(session, name)]
     assert head is not None
     return session.turn(head)
 
 
-def text(session: Session, name: str) -> str:
+def text(session: ComparisonSession, name: str) -> str:
     return Message("assistant", answer(session, name).answer).text
 
 
-async def until(session: Session, *names: str) -> None:
+async def until(session: ComparisonSession, *names: str) -> None:
     """Waits until these lanes, and the news of it, are there."""
     async for _ in session.changes():
         if not any(session.running(id_of(session, name)) for name in names):

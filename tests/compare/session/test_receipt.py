@@ -18,7 +18,7 @@ from chatlab.compare.model import Receipt
 from chatlab.compare.model_json import receipt_from_json, receipt_to_json
 from chatlab.compare.session.mismatch import find_mismatches
 from chatlab.compare.session.receipt import canonical, difference, digest, receipt_of
-from chatlab.compare.session.session import Session
+from chatlab.compare.session.session import ComparisonSession
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import backend_class
 from chatlab.messages import FilePart, Message, TextPart
@@ -74,7 +74,7 @@ async def test_the_hash_on_the_wire_is_that_of_the_body_the_upstream_received() 
     with NumbersUpstream() as upstream:
         backends = upstream.backends()
         lanes = [CompareLane(backend="upstream", parameters={"seed": seed}) for seed in (1, 2)]
-        session = await Session.create(backends, lanes, owner="me")
+        session = await ComparisonSession.create(backends, lanes, owner="me")
         round = await session.ask("Hello")
         await session.settled()
         hashes = {receipt.wire_sha256 for receipt in session.receipts(round).values()}
@@ -150,7 +150,7 @@ def test_a_message_that_only_one_was_sent_does_not_hide_that_the_rest_is_alike()
 
 async def test_a_lane_that_was_sent_something_else_than_its_history_is_found() -> None:
     backends = scripted("a", "b")
-    session = await Session.create(backends, ["a", "b"], owner="me")
+    session = await ComparisonSession.create(backends, ["a", "b"], owner="me")
     round = await session.ask("My secret is 1")
     await session.settled()
     assert session.state.checked == {round: ()}
@@ -176,7 +176,7 @@ async def test_lanes_that_were_meant_to_differ_are_no_mismatch() -> None:
         CompareLane(backend="a", parameters={"temperature": 1}),
         CompareLane(backend="a", system="Be brief."),
     ]
-    session = await Session.create(backends, lanes, owner="me")
+    session = await ComparisonSession.create(backends, lanes, owner="me")
     for message in ("One", "Two"):
         round = await session.ask(message)
         await session.settled()

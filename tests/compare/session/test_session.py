@@ -13,22 +13,22 @@ import pytest
 from chatlab.backend import CallContext
 from chatlab.codec import message_to_json
 from chatlab.compare.model import Lane
-from chatlab.compare.report.from_session import compared_of
+from chatlab.compare.report.from_session import comparison_of
 from chatlab.compare.session.events import (
     Asked,
+    CheckedOut,
     LaneAdded,
-    LogValue,
     Opened,
-    Place,
     SessionError,
+    SessionEvent,
+    TurnPosition,
     Voted,
-    Walked,
-    entry_from_data,
-    entry_to_data,
+    event_from_data,
+    event_to_data,
 )
-from chatlab.compare.session.open_sessions import Sessions
-from chatlab.compare.session.session import Session
-from chatlab.compare.session.state import SessionState, after, expected_messages, fold
+from chatlab.compare.session.open_sessions import OpenSessions
+from chatlab.compare.session.session import ComparisonSession
+from chatlab.compare.session.state import SessionState, expected_messages, reduce, reduce_log
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import Entry
 from chatlab.conversations.saving import Saving
@@ -54,17 +54,17 @@ async def saving(store: Store) -> AsyncIterator[Saving]:
     await made.aclose()
 
 
-def lane(session: Session, label: str) -> Lane:
+def lane(session: ComparisonSession, label: str) -> Lane:
     return next(lane for lane in session.state.lanes if lane.label == label)
 
 
-def head(session: Session, label: str) -> Any:
+def head(session: ComparisonSession, label: str) -> Any:
     id = session.state.heads[lane(session, label).id]
     assert id is not None
     return session.turn(id)
 
 
-def text(session: Session, label: str) -> str:
+def text(session: ComparisonSession, label: str) -> str:
     return Message("assistant", head(session, label).answer).text
 
 
@@ -75,8 +75,8 @@ def sent(backends: dict[str, Entry], name: str) -> list[str]:
 
 async def made(
     backends: dict[str, Entry], store: Store | None, saving: Saving | None, **opened: Any
-) -> Session:
-    return await Session.create(
+) -> ComparisonSession:
+    return await ComparisonSession.create(
         backends, list(backends), owner="me", opened=Opened(**opened), store=store, saving=saving
     )
 
@@ -353,7 +353,7 @@ async def test_versions_and_answers_are_walked_and_what_followed_them_is_there_a
     assert text(session, "a") == "a says 3" and text(session, "b") == "b says 2"
     assert [round.user.text for round in session.state.visible] == ["One", "Three", "Two"]
     await session.aclose()
-    session = await Session.open(backends, session.id, owner="me", store=store, saving=saving)
+    session = await ComparisonSession.open(backends, session.id, owner="me", store=store, saving=saving)
     await session.to_version(edited)
     assert [round.user.text for round in session.state.visible] == ["Three"]
     assert (text(session, "a"), text(session, "b")) == ("a says 3", "b says 3")
@@ -437,7 +437,7 @@ async def test_what_still_runs_is_stopped_when_its_message_is_edited_or_taken_ba
 
 async def test_a_swapped_lane_is_another_lane_and_begins_without_the_old_ones_answers() -> None:
     backends = scripted("a", "b", "c")
-    session = await Session.create(backends, ["a", "b"], owner="me")
+    session = await ComparisonSession.create(backends, ["a", "b"], owner="me")
     await session.ask("One")
     await session.settled()
     old = lane(session, "a")
@@ -480,7 +480,7 @@ async def test_a_rerun_asks_one_after_the_other_and_ends_at_a_failure_or_a_stop(
 async def test_the_same_backend_twice_has_two_labels_and_each_its_own_settings() -> None:
     backends = scripted("a")
     spec = CompareLane(backend="a", parameters={"temperature": 0.5}, system="Be brief.")
-    session = await Session.create(backends, ["a", spec], owner="me")
+    session = await ComparisonSession.create(backends, ["a", spec], owner="me")
     assert [lane.label for lane in session.state.lanes] == ["a", "a (2)"]
     round = await session.ask("One")
     await session.settled()
@@ -573,7 +573,7 @@ async def test_a_vote_is_on_the_answers_it_was_given_on() -> None:
     assert on_these() == ["bad"]
     await session.to_answer(round, a, 0)
     assert on_these() == ["tie"]
-    assert [vote.best for vote in compared_of(session).votes] == ["tie"]
+    assert [vote.best for vote in comparison_of(session).votes] == ["tie"]
     await session.aclose()
 
 
@@ -588,21 +588,21 @@ async def test_a_session_is_the_same_after_a_restart(store: Store, saving: Savin
     await session.pick(head(session, "b").id)
     await session.vote(round, "tie", voter="me")
     await session.aclose()
-    again = await Session.open(backends, session.id, owner="me", store=store, saving=saving)
+    again = await ComparisonSession.open(backends, session.id, owner="me", store=store, saving=saving)
     assert again.state == session.state
     assert {id: again.turn(id) for id in again.state.places} == {
         id: session.turn(id) for id in session.state.places
     }
     assert dict(again.receipts(round)) == dict(session.receipts(round)) and len(again.receipts(round)) == 4
     with pytest.raises(NotStored):
-        await Session.open(backends, session.id, owner="you", store=store, saving=saving)
+        await ComparisonSession.open(backends, session.id, owner="you", store=store, saving=saving)
     await again.aclose()
 
 
 async def test_of_two_servers_one_is_told_that_the_other_was_faster(store: Store, saving: Saving) -> None:
     backends = scripted("a", "b")
     session = await made(backends, store, saving)
-    other = await Session.open(backends, session.id, owner="me", store=store, saving=saving)
+    other = await ComparisonSession.open(backends, session.id, owner="me", store=store, saving=saving)
     await session.ask("One")
     await session.settled()
     with pytest.raises(Conflict, match="changed elsewhere"):
@@ -637,10 +637,10 @@ async def test_a_turn_that_was_never_written_is_there_as_lost(store: Store, savi
     backends = scripted("a", "b")
     session = await made(backends, store, saving)
     mine, theirs = (lane.id for lane in session.state.lanes)
-    places = (Place("t1", mine, "r1", None), Place("t2", theirs, "r1", None))
+    places = (TurnPosition("t1", mine, "r1", None), TurnPosition("t2", theirs, "r1", None))
     asked = Asked("r1", message_to_json(Message.of("user", "One")), places)
-    await store.append("me", session.id, session.state.seq, [entry_to_data(asked)])
-    again = await Session.open(backends, session.id, owner="me", store=store, saving=saving)
+    await store.append("me", session.id, session.state.seq, [event_to_data(asked)])
+    again = await ComparisonSession.open(backends, session.id, owner="me", store=store, saving=saving)
     assert {again.turn(id).status for id in ("t1", "t2")} == {"interrupted"}
     assert "lost" in str(again.turn("t1").error)
     await again.ask("Two")
@@ -653,7 +653,7 @@ async def test_a_turn_that_was_never_written_is_there_as_lost(store: Store, savi
 async def test_a_lane_whose_backend_is_gone_is_named_and_can_be_removed(store: Store, saving: Saving) -> None:
     session = await made(scripted("a", "b"), store, saving)
     await session.aclose()
-    again = await Session.open(scripted("a"), session.id, owner="me", store=store, saving=saving)
+    again = await ComparisonSession.open(scripted("a"), session.id, owner="me", store=store, saving=saving)
     with pytest.raises(SessionError, match="b is not configured any more: remove it"):
         await again.ask("One")
     await again.remove_lane(lane(again, "b").id)
@@ -667,7 +667,7 @@ async def test_two_tabs_have_the_same_session_and_another_person_has_none(
     store: Store, saving: Saving
 ) -> None:
     backends = scripted("a", "b")
-    sessions = Sessions(backends, store=store, saving=saving, most=1)
+    sessions = OpenSessions(backends, store=store, saving=saving, most=1)
     session = await sessions.create("me", ["a", "b"])
     assert await sessions.get("me", session.id) is session
     with pytest.raises(NotStored):
@@ -683,7 +683,7 @@ async def test_a_file_is_kept_by_its_content_and_sent_whole(
 ) -> None:
     files = Files("files", tmp_path)
     backends = scripted("sees") | scripted("blind", takes=())
-    session = await Session.create(
+    session = await ComparisonSession.create(
         backends, list(backends), owner="me", store=store, saving=saving, files=files
     )
     picture = FilePart("image/png", "sky.png", data=b"not really a picture")
@@ -701,7 +701,9 @@ async def test_a_file_is_kept_by_its_content_and_sent_whole(
     with pytest.raises(SessionError, match="attach the file itself"):
         await session.ask(Message("user", (named, TextPart("And this?"))))
     await session.aclose()
-    again = await Session.open(backends, session.id, owner="me", store=store, saving=saving, files=files)
+    again = await ComparisonSession.open(
+        backends, session.id, owner="me", store=store, saving=saving, files=files
+    )
     await again.ask("Once more")
     await again.settled()
     (part, _) = script(backends, "sees").requests[-1].messages[0].parts
@@ -714,9 +716,9 @@ async def test_a_file_is_kept_by_its_content_and_sent_whole(
 
 def test_an_entry_of_an_unknown_type_or_shape_is_refused_in_words() -> None:
     with pytest.raises(SessionError, match="type 'teleported', which this version of chatlab does not know"):
-        entry_from_data({"type": "teleported"})
+        event_from_data({"type": "teleported"})
     with pytest.raises(SessionError, match="an entry of type mode_set of this session cannot be read"):
-        entry_from_data({"type": "mode_set", "mode": "sideways"})
+        event_from_data({"type": "mode_set", "mode": "sideways"})
 
 
 async def test_the_state_is_what_the_log_folds_to(store: Store, saving: Saving) -> None:
@@ -737,35 +739,39 @@ async def test_the_state_is_what_the_log_folds_to(store: Store, saving: Saving) 
     await session.swap(lane(session, "b").id, "a")
     await session.remove_lane(session.state.lanes[0].id)
     log = await store.log("me", session.id)
-    assert fold(log) == session.state
-    assert fold(log[5:], fold(log[:5])) == session.state
+    assert reduce_log(log) == session.state
+    assert reduce_log(log[5:], reduce_log(log[:5])) == session.state
     for entry in log:
-        assert entry_to_data(entry_from_data(entry.data)) == entry.data
+        assert event_to_data(event_from_data(entry.data)) == entry.data
     await session.aclose()
 
 
 def test_a_vote_of_a_log_from_before_votes_said_what_they_are_on_counts_as_it_did() -> None:
     at = "2026-06-01T10:00:00Z"
     old = {"round": "r", "criterion": "tone", "best": "tie", "shown": ["l"], "voter": "me", "at": at}
-    entry = entry_from_data({"type": "voted", "vote": {**old, "blind": False}})
+    entry = event_from_data({"type": "voted", "vote": {**old, "blind": False}})
     assert isinstance(entry, Voted) and entry.vote.answers == ()
     user = message_to_json(Message.of("user", "One"))
     state = SessionState()
-    for one in (LaneAdded(Lane("l", "a", "a"), "c"), Asked("r", user, (Place("t", "l", "r", None),)), entry):
-        state = after(state, one)
+    for one in (
+        LaneAdded(Lane("l", "a", "a"), "c"),
+        Asked("r", user, (TurnPosition("t", "l", "r", None),)),
+        entry,
+    ):
+        state = reduce(state, one)
     assert state.judges(entry.vote)
     with pytest.raises(SessionError, match="in its own conversation"):
-        after(state, Walked({"l": "elsewhere"}))
+        reduce(state, CheckedOut({"l": "elsewhere"}))
 
 
 def test_what_a_lane_should_be_sent_is_a_function_of_state_and_turns() -> None:
     user = message_to_json(Message.of("user", "One"))
-    entries: list[LogValue] = [
+    entries: list[SessionEvent] = [
         Opened(),
         LaneAdded(Lane("l", "a", "a"), "c"),
-        Asked("r", user, (Place("t", "l", "r", None),)),
+        Asked("r", user, (TurnPosition("t", "l", "r", None),)),
     ]
     state = SessionState()
     for entry in entries:
-        state = after(state, entry)
+        state = reduce(state, entry)
     assert expected_messages(state, {}, "l", "r") == (Message.of("user", "One"),)

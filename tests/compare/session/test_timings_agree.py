@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from time import perf_counter
 
-from chatlab.compare.session.session import Session
+from chatlab.compare.session.session import ComparisonSession
 from chatlab.messages import Timing
 from tests.compare.session.gated_upstream import Lane
 from tests.compare.session.test_isolation import answer, comparison, id_of, until
@@ -16,7 +16,7 @@ from tests.compare.session.test_isolation import answer, comparison, id_of, unti
 HELD = 0.3
 
 
-async def asked(session: Session) -> tuple[float, dict[str, Timing]]:
+async def asked(session: ComparisonSession) -> tuple[float, dict[str, Timing]]:
     """Asks all lanes and waits for them; the seconds that took, and what each lane reports."""
     start = perf_counter()
     await session.ask("Hello")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chatlab.compare.session.open_sessions import Sessions
-from chatlab.compare.session.session import Session
+from chatlab.compare.session.open_sessions import OpenSessions
+from chatlab.compare.session.session import ComparisonSession
 from tests.servers.front import Front
 from tests.web.compare.client import Asked, Person, Tab
 from tests.web.pages import Served, chunks, says
@@ -68,9 +68,9 @@ def me(served: Served) -> Iterator[Person]:
     person.close()
 
 
-def session_of(asked: Asked) -> Session:
+def session_of(asked: Asked) -> ComparisonSession:
     closing = (getattr(close, "__self__", None) for close in asked.person.served.lab.at_close)
-    (sessions,) = (one for one in closing if isinstance(one, Sessions))
+    (sessions,) = (one for one in closing if isinstance(one, OpenSessions))
     return sessions._open[asked.id]
 
 

@@ -15,7 +15,7 @@ from chatlab.errors import StoreError
 T = TypeVar("T")
 
 
-class Journal:
+class AppendLog:
     """An append-only file of JSON lines, made if it is not there; one process at a time has it open.
 
     Raises StoreError if another process does.
@@ -67,7 +67,7 @@ class Journal:
 def read_only(path: Path) -> Iterator[tuple[int, Any]]:
     """The lines of a journal that may be written meanwhile, or nobody may write; none if there is no file.
 
-    Raises StoreError as `Journal.read`; nothing is changed.
+    Raises StoreError as `AppendLog.read`; nothing is changed.
     """
     try:
         content = path.read_bytes()
