@@ -14,11 +14,11 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before Gradio is i
 
 import chatlab
 from chatlab.errors import ConfigError
-from chatlab.web.chat.page import Page
+from chatlab.web.server import LaunchedPage
 
 config = os.environ.get("CHATLAB_CONFIG") or Path(__file__).parent / "configs" / "default.yaml"
 try:
-    demo = Page(chatlab.load(config))
+    demo = LaunchedPage(chatlab.load(config))
 except ConfigError as exc:
     # Not where it is imported, nor in the thread of `gradio app.py` that watches for changes and goes on.
     if __name__ != "__main__" or threading.current_thread() is not threading.main_thread():

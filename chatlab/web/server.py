@@ -1,4 +1,4 @@
-"""Serves the page from an app of its own, and mounts it in anybody else's."""
+"""Launches the page, serves it from an app of its own, and mounts it in anybody else's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before Gradio is imported
 
@@ -17,10 +18,33 @@ from fastapi import FastAPI
 from chatlab.lab import Lab, load
 from chatlab.secret import ScrubbingFormatter
 from chatlab.web.chat.page import Page
-from chatlab.web.routes import OwnRoutes
-from chatlab.web.shared.csp import SafetyHeaders
-from chatlab.web.shared.owner import BrowserCookie, OwnTabs
-from chatlab.web.shared.uploads import OwnUploads
+from chatlab.web.middleware import page_middleware, wrapped
+
+
+class LaunchedPage(Page):
+    """A page that Gradio itself serves, as for `gradio app.py` and a Space, with the page's protections."""
+
+    def __init__(self, lab: Lab) -> None:
+        super().__init__(lab)
+        self._lab = lab
+
+    def launch(self, *args: Any, **kwargs: Any) -> Any:
+        """As `gr.Blocks.launch`, with the page's settings and its protections."""
+        launch = super().launch
+
+        @asynccontextmanager
+        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+            # Around Gradio's own middleware, which would answer some requests before any in `app_kwargs`.
+            around = page_middleware(self._lab, tabs=self.tabs, uploads=self.uploads)
+            assert app.middleware_stack is not None  # it serves this very lifespan
+            app.middleware_stack = wrapped(app.middleware_stack, around)
+            try:
+                yield
+            finally:
+                await self._lab.aclose()
+
+        settings = {**self.settings(launch), "app_kwargs": {"lifespan": lifespan}}
+        return launch(*args, **{**settings, **kwargs})
 
 
 def mount(app: FastAPI, lab: Lab, path: str = "/") -> FastAPI:
@@ -32,11 +56,8 @@ def mount(app: FastAPI, lab: Lab, path: str = "/") -> FastAPI:
     page = Page(lab)
     app = gr.mount_gradio_app(app, page, path=path, **page.settings(gr.mount_gradio_app))
     page.has_launched = True
-    app.add_middleware(OwnRoutes, lab=lab, path=path)
-    app.add_middleware(OwnUploads, uploads=page.uploads)
-    app.add_middleware(OwnTabs, tabs=page.tabs)
-    app.add_middleware(BrowserCookie, path=path)
-    app.add_middleware(SafetyHeaders, allowed_hosts=page.lab_config.ui.allowed_hosts, path=path)
+    for one in reversed(page_middleware(lab, tabs=page.tabs, uploads=page.uploads, path=path)):
+        app.add_middleware(one.cls, *one.args, **one.kwargs)
     return app
 
 

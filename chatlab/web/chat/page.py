@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 import mimetypes
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.events import Dependency
 from gradio.utils import get_upload_folder
-from starlette.middleware import Middleware
 
 from chatlab.config.models import Config, Example, Ui
 from chatlab.config.registry import Backends
@@ -26,10 +25,9 @@ from chatlab.web.chat.controls import control, parameters_of, preset_values
 from chatlab.web.chat.gradio_patches import StreamingBlocks, keep_descriptions, spare_gradio
 from chatlab.web.chat.respond import Chat
 from chatlab.web.chat.sidebar import compare_link, opened_by_scripts, sidebar
-from chatlab.web.routes import OwnRoutes
-from chatlab.web.shared.csp import SafetyHeaders, link_guard
-from chatlab.web.shared.owner import BrowserCookie, OwnTabs, Tabs, owner_of
-from chatlab.web.shared.uploads import KEPT_FOR, OwnUploads, Uploads
+from chatlab.web.shared.csp import link_guard
+from chatlab.web.shared.owner import Tabs, owner_of
+from chatlab.web.shared.uploads import KEPT_FOR, Uploads
 
 _LATEX = [
     {"left": "$$", "right": "$$", "display": True},
@@ -96,7 +94,7 @@ class WindowedChat(gr.ChatInterface):  # type: ignore[misc]
 
 
 class Page(StreamingBlocks):
-    """The page as an app: `launch` it, or mount it with `chatlab.web.server`."""
+    """The page. `chatlab.web.server` launches it or mounts it, with the protections that it needs."""
 
     def __init__(self, lab: Lab) -> None:
         assert lab.config is not None
@@ -104,7 +102,6 @@ class Page(StreamingBlocks):
         self.lab_config: Config = lab.config
         self.tabs = Tabs()
         self.uploads = Uploads(Path(get_upload_folder()))
-        self._lab = lab
         super().__init__(
             title=lab.config.ui.title,
             fill_height=True,
@@ -151,27 +148,6 @@ class Page(StreamingBlocks):
         }
         known = inspect.signature(serve).parameters
         return {name: value for name, value in settings.items() if name in known}
-
-    def launch(self, *args: Any, **kwargs: Any) -> Any:
-        """As `gr.Blocks.launch`, with the page's settings and its protections."""
-        launch = super().launch
-        around = [
-            Middleware(SafetyHeaders, allowed_hosts=self.lab_config.ui.allowed_hosts),
-            Middleware(BrowserCookie),
-            Middleware(OwnTabs, tabs=self.tabs),
-            Middleware(OwnUploads, uploads=self.uploads),
-            Middleware(OwnRoutes, lab=self._lab),
-        ]
-
-        @asynccontextmanager
-        async def lifespan(_: Any) -> AsyncIterator[None]:
-            try:
-                yield
-            finally:
-                await self._lab.aclose()
-
-        settings = {**self.settings(launch), "app_kwargs": {"middleware": around, "lifespan": lifespan}}
-        return launch(*args, **{**settings, **kwargs})
 
 
 def _fill(page: Page, lab: Lab) -> None:
