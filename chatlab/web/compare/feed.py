@@ -10,7 +10,7 @@ from typing import Any
 
 from chatlab.compare.session.blind import blind_round
 from chatlab.messages import ReasoningPart, TextPart, ToolCall, ToolResult
-from chatlab.render.growing import Growing
+from chatlab.render.incremental_markdown import IncrementalMarkdown
 from chatlab.store import StoredTurn
 from chatlab.web.compare.open_sessions import PageSession
 from chatlab.web.compare.view import text_of
@@ -58,7 +58,7 @@ class _Feed:
     def __init__(self, found: PageSession, voter: str) -> None:
         self._found = found
         self._voter = voter
-        self._growing: dict[str, Growing] = {}
+        self._growing: dict[str, IncrementalMarkdown] = {}
         self._doing: dict[str, str] = {}
         self._running = False
 
@@ -96,9 +96,9 @@ class _Feed:
             where = {"round": place.round, "lane": place.lane, "repeat": place.repeat}
             ended.append({**where, "running": session.running(), "answer": view.answer(id)})
         for id, place in running.items():
-            growing = self._growing.setdefault(id, Growing(view.allowed_hosts))
+            growing = self._growing.setdefault(id, IncrementalMarkdown(view.allowed_hosts))
             turn = session.turn(id)
-            look, doing = growing.look(text_of(turn)), _doing(turn)
+            look, doing = growing.update(text_of(turn)), _doing(turn)
             if look is not None or doing != self._doing.get(id):
                 self._doing[id] = doing
                 paint = _paint(place.round, place.lane, place.repeat, look)
@@ -118,7 +118,9 @@ class _Feed:
         for id in dict.fromkeys(session.state.places[turn].round for turn in session.running_turns()):
             for answer in blind_round(session.state, session.state.round(id), session.turn).answers:
                 known = f"{id} {answer.letter} {answer.repeat}"
-                look = self._growing.setdefault(known, Growing(view.allowed_hosts)).look(answer.text)
+                look = self._growing.setdefault(known, IncrementalMarkdown(view.allowed_hosts)).update(
+                    answer.text
+                )
                 if look is not None:
                     paints.append(_paint(id, answer.letter, answer.repeat, look))
         return [_event("paint", paints)] if paints else []

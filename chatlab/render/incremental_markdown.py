@@ -1,7 +1,7 @@
 """Markdown that is still being written, as HTML that only grows at its end.
 
-What stands before the last empty line (outside a code block) will hardly change: it is rendered once. Only
-the unfinished block behind it is rendered at every look, so a look costs the same however long the answer is.
+What is before the last empty line (outside a code block) will hardly change: it is rendered once. Only the
+unfinished block after it is rendered at every update, so an update costs the same however long the answer is.
 The whole is rendered once more when it is complete, which settles what needs the whole to be known.
 """
 
@@ -17,15 +17,18 @@ _LONGEST_TAIL = 4_000  # characters of an unfinished block that are still render
 
 
 @dataclass(slots=True)
-class Growing:
-    """One answer on its way to one page."""
+class IncrementalMarkdown:
+    """The Markdown of one answer on its way to one page. allowed_hosts: as `render` takes them."""
 
     allowed_hosts: Sequence[str] = ()
     _settled: int = 0
     _shown: int = 0
 
-    def look(self, text: str) -> tuple[str, str] | None:
-        """The HTML to add for good, and that of the unfinished end; None if nothing is new."""
+    def update(self, text: str) -> tuple[str, str] | None:
+        """Return the HTML to add for good, and that of the unfinished end; None if nothing is new.
+
+        text: the whole text so far.
+        """
         if len(text) == self._shown:
             return None
         self._shown = len(text)
@@ -41,7 +44,7 @@ class Growing:
 
 
 def _last_boundary(text: str, start: int) -> int:
-    """Where the last whole block from `start` on ends: behind an empty line that is not within code."""
+    """Return where the last whole block from `start` on ends: after an empty line that is not within code."""
     boundary = position = start
     fence = ""
     for line in text[start:].splitlines(keepends=True):
