@@ -19,7 +19,7 @@ from chatlab.cli.program import OK, debugging, report, say
 from chatlab.cli.target import entry
 from chatlab.cli.terminal_text import describe, one_line
 from chatlab.config.registry import Entry
-from chatlab.conversations.tree import Conversation, Exchange
+from chatlab.conversations.tree import Conversation, TurnNode
 from chatlab.errors import ChatlabError
 from chatlab.lab import Lab
 from chatlab.messages import FilePart, Notice
@@ -107,13 +107,13 @@ class ChatSession:
         elif word.startswith("/") and "/" not in word[1:]:
             raise click.UsageError(f"there is no command {word}; /help lists them")
         else:
-            self._ask(Exchange(self._last, user_message(line, self._files), self._who.label))
+            self._ask(TurnNode(self._last, user_message(line, self._files), self._who.label))
             self._files.clear()
 
-    def _ask(self, exchange: Exchange) -> None:
-        self._conversation.add(exchange)
-        self._last = exchange.id
-        messages, notices = self._conversation.messages(exchange)
+    def _ask(self, node: TurnNode) -> None:
+        self._conversation.add(node)
+        self._last = node.id
+        messages, notices = self._conversation.messages(node)
         for notice in notices:
             if notice not in self._said:  # it stays true for every further message
                 click.echo(describe(notice), err=True)
@@ -126,7 +126,7 @@ class ChatSession:
             if not debugging():
                 click.secho("/retry sends the message again", dim=True, err=True)
         finally:
-            exchange.answer = turn.answer.parts
+            node.answer = turn.answer.parts
 
     def _help(self, _: str) -> None:
         for word, command in self._commands.items():
@@ -169,7 +169,7 @@ class ChatSession:
         if self._last is None:
             raise click.UsageError("there is nothing to answer again")
         last = self._conversation[self._last]
-        self._ask(Exchange(last.parent, last.user, self._who.label))
+        self._ask(TurnNode(last.parent, last.user, self._who.label))
 
     def _clear(self, _: str) -> None:
         self._last = None

@@ -1,7 +1,7 @@
-"""Conversations of open pages: trees of exchanges, so nothing is overwritten.
+"""Conversations as trees of turns, so that an edit or a retry overwrites nothing.
 
-What a page shows names the exchanges it shows; the conversation itself, whole and exact, is here, taken from
-the store where there is one (`chatlab.web.chat.stored_turns`) and otherwise kept in memory alone.
+What a page or a terminal shows names the turns it shows; the conversation itself, whole and exact, is here,
+taken from the store where there is one (`chatlab.web.chat.stored_turns`) and otherwise in memory alone.
 """
 
 from __future__ import annotations
@@ -16,78 +16,81 @@ from chatlab.turns.fit import prompt
 
 
 @dataclass(slots=True)
-class Exchange:
-    """A message of the person and what came of it."""
+class TurnNode:
+    """A person's message and what came of it, at its place in the tree.
+
+    parent: the id of the turn it follows; None for a first one. label: the backend that answers, as people
+    read its name.
+    """
 
     parent: str | None
     user: Message
     label: str
-    """The backend that answers, as people read its name."""
     id: str = field(default_factory=new_id)
     answer: tuple[Part, ...] = ()
     painted: list[Any] = field(default_factory=list)
     """How the page shows the answer: the front end's own values, made with this `mark`."""
     mark: str = ""
-    kept: bool = False
+    in_store: bool = False
     """Whether it is in the store, or on its way there."""
     stored: StoredTurn | None = None
-    """As it ended, for one that is kept."""
+    """As it ended, for one that is in the store."""
 
     @classmethod
-    def of(cls, turn: StoredTurn) -> Exchange:
-        """The exchange that a stored turn is."""
-        return cls(turn.parent, turn.user, turn.label, turn.id, turn.answer, kept=True, stored=turn)
+    def of(cls, turn: StoredTurn) -> TurnNode:
+        """Return the node of a stored turn."""
+        return cls(turn.parent, turn.user, turn.label, turn.id, turn.answer, in_store=True, stored=turn)
 
 
 class Conversation:
-    """All exchanges of one conversation, by id."""
+    """All turns of one conversation, by id."""
 
-    def __init__(self, exchanges: Iterable[Exchange] = ()) -> None:
-        self._exchanges: dict[str, Exchange] = {}
+    def __init__(self, nodes: Iterable[TurnNode] = ()) -> None:
+        self._nodes: dict[str, TurnNode] = {}
         self._after: dict[str | None, list[str]] = {}
-        for exchange in exchanges:
-            self.add(exchange)
+        for node in nodes:
+            self.add(node)
 
-    def add(self, exchange: Exchange) -> None:
-        """Keeps an exchange, before its backend is called."""
-        if exchange.id not in self._exchanges:
-            self._after.setdefault(exchange.parent, []).append(exchange.id)
-        self._exchanges[exchange.id] = exchange
+    def add(self, node: TurnNode) -> None:
+        """Add a turn, before its backend is called. One with the same id takes the place of the older one."""
+        if node.id not in self._nodes:
+            self._after.setdefault(node.parent, []).append(node.id)
+        self._nodes[node.id] = node
 
-    def __contains__(self, id: object) -> bool:
-        return id in self._exchanges
+    def __contains__(self, turn: object) -> bool:
+        return turn in self._nodes
 
-    def __getitem__(self, id: str) -> Exchange:
-        return self._exchanges[id]
+    def __getitem__(self, turn: str) -> TurnNode:
+        return self._nodes[turn]
 
-    def __iter__(self) -> Iterator[Exchange]:
-        """All of them, each after the one it follows."""
-        return iter(self._exchanges.values())
+    def __iter__(self) -> Iterator[TurnNode]:
+        """Yield all of them, each after the one it follows."""
+        return iter(self._nodes.values())
 
     def __len__(self) -> int:
-        return len(self._exchanges)
+        return len(self._nodes)
 
-    def path(self, last: str | None) -> list[Exchange]:
-        """The exchanges from the first to this one."""
+    def path(self, last: str | None) -> list[TurnNode]:
+        """Return the turns from the first to this one."""
         found = []
-        while last is not None and last in self._exchanges:
-            exchange = self._exchanges[last]
-            found.append(exchange)
-            last = exchange.parent
+        while last is not None and last in self._nodes:
+            node = self._nodes[last]
+            found.append(node)
+            last = node.parent
         return found[::-1]
 
-    def versions(self, exchange: Exchange) -> list[str]:
-        """The ids of all exchanges that follow the same one, in the order they were asked: edits, retries,
+    def versions(self, node: TurnNode) -> list[str]:
+        """Return the ids of all turns that follow the same one, in the order they were asked: edits, retries,
         and other backends' answers."""
-        return self._after.get(exchange.parent, [])
+        return self._after.get(node.parent, [])
 
-    def end(self, id: str) -> Exchange:
-        """The last exchange of the branch that goes on from this one the latest way."""
-        while self._after.get(id):
-            id = self._after[id][-1]
-        return self._exchanges[id]
+    def end(self, turn: str) -> TurnNode:
+        """Return the last turn of the branch that goes on from this one the latest way."""
+        while self._after.get(turn):
+            turn = self._after[turn][-1]
+        return self._nodes[turn]
 
-    def messages(self, exchange: Exchange) -> tuple[tuple[Message, ...], tuple[Notice, ...]]:
-        """What is sent to have this exchange answered, and what is left out of it: see `prompt`."""
-        earlier = ((before.user, before.answer) for before in self.path(exchange.parent))
-        return prompt(earlier, exchange.user)
+    def messages(self, node: TurnNode) -> tuple[tuple[Message, ...], tuple[Notice, ...]]:
+        """Return what is sent to have this turn answered, and what is left out of it: see `prompt`."""
+        earlier = ((before.user, before.answer) for before in self.path(node.parent))
+        return prompt(earlier, node.user)

@@ -1,7 +1,7 @@
 """An answer that runs, whether its page shows it or another conversation.
 
-It has a task of its own, which reads the turn, keeps what is painted of it, and has it saved at its end.
-Whoever shows it looks on; nothing of it is lost while nobody does.
+It has a task of its own, which reads the turn, has it painted, and has it saved at its end. Whoever shows it
+looks on; nothing of it is lost while nobody does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, Protocol
 
-from chatlab.conversations.tree import Conversation, Exchange
+from chatlab.conversations.tree import Conversation, TurnNode
 from chatlab.errors import ChatlabError
 from chatlab.messages import StreamEvent
 from chatlab.store import StoredTurn
@@ -32,7 +32,7 @@ class Painting(Protocol):
     def settled(self, turn: Turn, error: str | None, unsaved: str | None) -> list[Any]: ...
 
 
-class Saved(Protocol):
+class SavesTurn(Protocol):
     """Has a turn saved while it runs."""
 
     def end(self, error: str | None) -> StoredTurn: ...
@@ -40,29 +40,29 @@ class Saved(Protocol):
     async def unsaved(self) -> str | None: ...
 
 
-class Answering:
-    """One exchange whose answer runs.
+class RunningAnswer:
+    """One turn of a conversation whose answer runs.
 
-    conversation: the one it is part of, and kept: that one's id in the store, whatever the page shows
-    meanwhile. worded: what a person reads of an error.
+    conversation: the one it is part of, and conversation_id: that one's id in the store, whatever the page
+    shows meanwhile. worded: what a person reads of an error.
     """
 
     def __init__(
         self,
-        exchange: Exchange,
+        node: TurnNode,
         conversation: Conversation,
-        kept: str | None,
+        conversation_id: str | None,
         turn: Turn,
         painting: Painting,
-        saved: Saved | None,
+        saved: SavesTurn | None,
         worded: Callable[[ChatlabError], str],
     ) -> None:
-        self.exchange = exchange
+        self.node = node
         self.conversation = conversation
-        self.kept = kept
+        self.conversation_id = conversation_id
         self.over = False
         self.watched: int | None = None
-        """The session's `opened` with which a page looks on, or did last."""
+        """The page's `view` that shows it, or did last."""
         self._turn = turn
         self._painting = painting
         self._saved = saved
@@ -75,30 +75,30 @@ class Answering:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, pace: Callable[[], float], over: Callable[[], object]) -> None:
-        """Calls the backend. pace: seconds between two paints; over: called when nothing runs any more."""
+        """Call the backend. pace: seconds between two paints; over: called when nothing runs any more."""
         await self._turn.__aenter__()
-        self._task = asyncio.create_task(self._run(pace), name=f"answer {self.exchange.id}")
+        self._task = asyncio.create_task(self._run(pace), name=f"answer {self.node.id}")
         self._task.add_done_callback(lambda _: over())
 
     def stop(self) -> None:
-        """Ends the turn and its upstream connection now."""
+        """End the turn and its upstream connection now."""
         self._turn.stop()
 
     async def stopped(self) -> None:
-        """Ends the turn and waits until what had arrived is part of the conversation."""
+        """End the turn and wait until what had arrived is part of the conversation."""
         self.stop()
         await self._ended.wait()
 
     def painted(self, mark: str) -> list[dict[str, Any]]:
-        """How it looks now. mark: what page scripts are told of it, from now on."""
+        """Return how it looks now. mark: what page scripts are told of it, from now on."""
         self._painting.mark = mark
         return self._painting.messages(self._turn, self._error, self._unsaved)
 
     async def paints(
         self, shown: Callable[[], bool], *, at_once: bool = False
     ) -> AsyncGenerator[list[dict[str, Any]], None]:
-        """How it looks: at the first token, then as often as the pace allows, and at its end, as long as it
-        is shown. at_once: as it is now, too."""
+        """Yield how it looks: at the first token, then as often as the pace allows, and at its end, as long
+        as it is shown. at_once: as it is now, too."""
         seen = -1 if at_once else 0
         while shown():
             if self._changes != seen:
@@ -109,14 +109,14 @@ class Answering:
             else:
                 await self._news.wait()
 
-    def look(self) -> None:
-        """Has whoever looks on see whether it is still shown."""
+    def wake(self) -> None:
+        """Have whoever looks on see whether it is still shown."""
         self._news.set()
         self._news = asyncio.Event()
 
     def _changed(self) -> None:
         self._changes += 1
-        self.look()
+        self.wake()
 
     async def _run(self, pace: Callable[[], float]) -> None:
         try:
@@ -139,18 +139,18 @@ class Answering:
         finally:
             self.over = True
             self._ended.set()
-            self.look()
+            self.wake()
 
     def _settle(self) -> None:
         for event in self._turn.take():
             self._painting.add(event)
-        self.exchange.answer = self._turn.answer.parts
+        self.node.answer = self._turn.answer.parts
         if self._saved is not None:
-            self.exchange.stored = self._saved.end(self._error)
+            self.node.stored = self._saved.end(self._error)
         self._paint_for_good()
         self._ended.set()
 
     def _paint_for_good(self) -> None:
-        self.exchange.painted = self._painting.settled(self._turn, self._error, self._unsaved)
-        self.exchange.mark = self._painting.mark
+        self.node.painted = self._painting.settled(self._turn, self._error, self._unsaved)
+        self.node.mark = self._painting.mark
         self._changed()

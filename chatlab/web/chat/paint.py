@@ -47,8 +47,8 @@ _QUIET = frozenset({"thoughts_dropped"})
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How a turn stands, beside its events: one that runs here, or one from the store."""
+class TurnStatus:
+    """The state of a turn, beside its events: one that runs here, or one from the store."""
 
     outcome: str
     running: bool
@@ -58,7 +58,7 @@ class Standing:
     cost: float | None
 
     @classmethod
-    def of(cls, turn: Turn | StoredTurn) -> Standing:
+    def of(cls, turn: Turn | StoredTurn) -> TurnStatus:
         """A stored turn that runs does so for another page, or for one that was just closed."""
         if isinstance(turn, StoredTurn):
             return cls(turn.status, False, turn.timing, turn.tool_seconds, turn.finish, turn.cost)
@@ -79,13 +79,13 @@ class _Run:
         return self.pieces[0] if self.pieces else ""
 
 
-class Painter:
+class AnswerPainter:
     """Takes the events of one turn and says how the answer looks at any moment."""
 
-    def __init__(self, id: str, label: str, mark: str = "") -> None:
+    def __init__(self, turn_id: str, label: str, mark: str = "") -> None:
         self.mark = mark
         """What page scripts are told of the turn."""
-        self._id = id
+        self._turn_id = turn_id
         self._label = label
         self._blocks: list[_Run | ToolCall | ToolResult] = []
         self._notices: list[Notice] = []
@@ -121,8 +121,11 @@ class Painter:
     def messages(
         self, turn: Turn | StoredTurn, error: str | None = None, unsaved: str | None = None
     ) -> list[Painted]:
-        """The answer as it stands. error, unsaved: the sentences for a turn that failed, or is not saved."""
-        standing = Standing.of(turn)
+        """Return the answer as it is now.
+
+        error, unsaved: the sentences for a turn that failed, or is not saved.
+        """
+        standing = TurnStatus.of(turn)
         running = standing.running
         results = {block.id for block in self._blocks if isinstance(block, ToolResult)}
         painted = [
@@ -171,7 +174,7 @@ class Painter:
         """The answer as it ended, to be shown again and again."""
         return [settled(message) for message in self.messages(turn, error, unsaved)]
 
-    def _footer(self, standing: Standing) -> Painted:
+    def _footer(self, standing: TurnStatus) -> Painted:
         if standing.running:
             return self._thought("", self._marked(_title(self._label), "chatlab-pending"), pending=True)
         usage = standing.finish.usage if standing.finish else None
@@ -204,11 +207,11 @@ class Painter:
     ) -> Painted:
         metadata: dict[str, Any] = {
             "title": title,
-            "id": f"{TURN}{self._id}:{key}",
+            "id": f"{TURN}{self._turn_id}:{key}",
             "status": "pending" if pending else "done",
         }
         if parent is not None:
-            metadata["parent_id"] = f"{TURN}{self._id}:{parent}"
+            metadata["parent_id"] = f"{TURN}{self._turn_id}:{parent}"
         if duration is not None:
             metadata["duration"] = round(duration, 2)
         return {**_text("assistant", content), "metadata": metadata}
@@ -216,7 +219,7 @@ class Painter:
 
 def paint_stored(turn: StoredTurn, mark: str = "") -> list[Painted]:
     """An answer from the store, as the page showed it when it ended."""
-    painter = Painter(turn.id, turn.label, mark)
+    painter = AnswerPainter(turn.id, turn.label, mark)
     events = [event for part in turn.answer if (event := _event(part)) is not None]
     for event in (*turn.notices, *events, *turn.citations, *turn.traces):
         painter.add(event)
@@ -231,7 +234,7 @@ def _event(part: Part) -> StreamEvent | None:
     if isinstance(part, ToolCall | ToolResult):
         return part
     if isinstance(part, FilePart):  # only in conversations from elsewhere
-        return TextDelta(f"\n\n{_attachment(part)}\n\n") if _kept(part) else None
+        return TextDelta(f"\n\n{_attachment(part)}\n\n") if _in_store(part) else None
     assert_never(part)
 
 
@@ -244,7 +247,7 @@ def branch_mark(turn: str, conversation: str, number: int, of: int, *, running: 
 
 
 def paint_message(message: Message) -> Painted:
-    """A person's message as the page shows it; what is kept is shown by the route that only its owner has."""
+    """Return a person's message as the page shows it. Stored files are links to their route."""
     files = [part for part in message.parts if isinstance(part, FilePart)]
     content: list[Any] = [{"path": str(part.path)} for part in files if part.path is not None]
     attached = paint_attachments(message)
@@ -256,17 +259,17 @@ def paint_message(message: Message) -> Painted:
 
 
 def paint_attachments(message: Message) -> str:
-    """Markdown for a message's kept files, which its text follows; empty if it has none."""
-    files = [part for part in message.parts if isinstance(part, FilePart) and _kept(part)]
+    """Markdown for a message's stored files, which its text follows; empty if it has none."""
+    files = [part for part in message.parts if isinstance(part, FilePart) and _in_store(part)]
     return "".join(f"{_attachment(part)}\n\n" for part in files)
 
 
-def _kept(part: FilePart) -> bool:
+def _in_store(part: FilePart) -> bool:
     return part.url is not None and part.url.startswith(FILE_SCHEME)
 
 
 def _attachment(part: FilePart) -> str:
-    """Markdown for a kept file. Its address is relative, so that it is right below any prefix."""
+    """Markdown for a stored file. Its address is relative, so that it is right below any prefix."""
     assert part.url is not None
     address = f"-/files/{part.url.removeprefix(FILE_SCHEME)}"
     name = _title(part.name or "attachment")
@@ -287,7 +290,7 @@ def settled(painted: Painted) -> Painted | ShownMessage:
 
 
 def paint_earlier(count: int, first_shown: str, *, more: bool = False) -> Painted:
-    """The line above a window: earlier exchanges that are kept and sent, though not shown.
+    """The line above a window: earlier turns that are sent, though not shown.
 
     more: page scripts may offer to show more of them.
     """
@@ -344,7 +347,7 @@ def figures(
     return " · ".join(parts)
 
 
-def _details(standing: Standing, notices: list[Notice], traces: list[Trace]) -> str:
+def _details(standing: TurnStatus, notices: list[Notice], traces: list[Trace]) -> str:
     timing, finish = standing.timing, standing.finish
     rows: list[tuple[str, str]] = []
     if finish is not None:

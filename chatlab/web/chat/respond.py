@@ -10,42 +10,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
 import gradio as gr
-from pydantic import BaseModel
 
 from chatlab.backend import Parameter
 from chatlab.config.models import Ui
 from chatlab.config.registry import Backends, Entry
 from chatlab.conversations.service import Kept
-from chatlab.conversations.tree import Conversation, Exchange
+from chatlab.conversations.tree import TurnNode
 from chatlab.errors import BackendError, ChatlabError, StoreError
-from chatlab.formats import from_gradio
-from chatlab.messages import Message, Notice
+from chatlab.messages import Notice
 from chatlab.secret import scrub, scrubbed_traceback
-from chatlab.store import NotStored
 from chatlab.store.check import Limits
 from chatlab.turns.turn import run_turn
-from chatlab.web.chat import stored_turns as kept_turns
-from chatlab.web.chat.answering import Answering
+from chatlab.web.chat import stored_turns
+from chatlab.web.chat.answering import RunningAnswer
+from chatlab.web.chat.asking import Asked, Asking, Question, not_saved
 from chatlab.web.chat.controls import values
-from chatlab.web.chat.pages import Session, Sessions
-from chatlab.web.chat.paint import (
-    NO_TURN,
-    Painted,
-    Painter,
-    branch_mark,
-    paint_earlier,
-    paint_error,
-    paint_later,
-    paint_message,
-    paint_stored,
-    settled,
-    turn_of,
-)
+from chatlab.web.chat.pages import OpenPage, OpenPages
+from chatlab.web.chat.paint import AnswerPainter, Painted, paint_error
+from chatlab.web.chat.window import before_answer, mark_of, shown_window
 from chatlab.web.shared.owner import owner_of
 from chatlab.web.shared.uploads import Uploads
 
@@ -55,10 +42,10 @@ _AT_ONCE = 5  # answers that one page has running
 
 
 class Chat:
-    """Answers the messages of one page; every browser tab has a Session of its own.
+    """Answers the messages of one configuration's page; every browser tab is an OpenPage of its own.
 
-    uploads: whose the files are that messages come with. kept: opens where conversations are kept; without
-    it, and for a client without a cookie, they are in memory alone.
+    uploads: whose the files are that messages come with. storage: opens where conversations are stored;
+    without it, and for a client without a cookie, they are in memory alone.
     """
 
     def __init__(
@@ -67,27 +54,27 @@ class Chat:
         ui: Ui,
         parameters: Sequence[Parameter],
         uploads: Uploads,
-        kept: Callable[[], Awaitable[Kept | None]] | None = None,
+        storage: Callable[[], Awaitable[Kept | None]] | None = None,
     ) -> None:
         self._backends = backends
         self._ui = ui
         self._parameters = parameters
         self.uploads = uploads
-        self._open_kept = kept
-        self._limits = Limits(max_bytes=int(ui.max_file_mb * 1_000_000))
-        self._sessions = Sessions()
+        self._open_storage = storage
+        self._asking = Asking(uploads, Limits(max_bytes=int(ui.max_file_mb * 1_000_000)))
+        self._pages = OpenPages()
         self.window_size = ui.window
 
-    def session(self, request: gr.Request) -> Session:
-        """The session of the page that a request is from."""
-        return self._sessions.get(request.session_hash, self._owner(request))
+    def page(self, request: gr.Request) -> OpenPage:
+        """Return the state of the page that a request is from."""
+        return self._pages.get(request.session_hash, self._owner(request))
 
     def _owner(self, request: gr.Request) -> str | None:
-        return None if self._open_kept is None else browser_of(request)
+        return None if self._open_storage is None else browser_of(request)
 
-    async def kept(self, session: Session) -> Kept | None:
-        """Where the conversations of a page are kept; None if they are not. Raises StoreError."""
-        return None if self._open_kept is None or session.owner is None else await self._open_kept()
+    async def storage(self, page: OpenPage) -> Kept | None:
+        """Return where the conversations of a page are stored; None if they are not. Raise StoreError."""
+        return None if self._open_storage is None or page.owner is None else await self._open_storage()
 
     async def respond(
         self,
@@ -98,114 +85,122 @@ class Chat:
         system: str,
         *controls: Any,
     ) -> AsyncGenerator[tuple[list[Painted], list[Any]], None]:
-        """The answer as it grows: alone, and as the end of what the page shows.
+        """Yield the answer as it grows: alone, and as the end of what the page shows.
 
         Never raises: an exception would leave the page's message box dead, so what goes wrong is painted.
         """
-        session = self.session(request)
-        notices: list[Notice] = []
-        kept: Kept | None = None
+        page = self.page(request)
         try:
             entry = self._backends[backend]
-            said = values(self._parameters, controls)
-            try:
-                kept = await self.kept(session)
-            except StoreError as exc:
-                notices.append(Notice("other", f"this answer is not saved: {scrub(str(exc))}"))
-            if len(session.running) >= _AT_ONCE:
-                raise ChatlabError(f"{_AT_ONCE} answers of this page still run: wait for one, or stop one")
-            browser = browser_of(request)
-            parent, adopted = await self._parent(session, message, history, entry, kept, browser)
-            if parent in session.running:
-                raise ChatlabError("the answer before this message still runs: wait for it, or stop it")
-            conversation = session.conversation
-            user = await self._user(session, message, browser)
-            # What follows on something that is not in the store cannot be there either.
-            saves = kept is not None and (parent is None or conversation[parent].kept)
-            if kept is not None and saves:
-                try:
-                    user = await kept.files.taken(user)
-                except StoreError as exc:
-                    saves = False
-                    notices.append(Notice("other", f"this answer is not saved: {scrub(str(exc))}"))
-            exchange = Exchange(parent, user, entry.label)
-            messages, left_out = conversation.messages(exchange)
-            messages = await kept_turns.sendable(kept, messages)
+            parameters = values(self._parameters, controls)
+            question = await self._question(page, message, history, browser_of(request), entry)
         except ChatlabError as exc:
             refused = paint_error(_sentence(exc))
             yield [refused], [*history, {"role": "user", "content": _plain(message)}, refused]
             return
-        notices += [*adopted, *left_out]
-        conversation.add(exchange)
-        session.last, session.until, session.asked = exchange, None, message
-        session.turn()
-        opened, chat = session.opened, session.kept
-        system_prompt = system if system.strip() else None
-        turn = run_turn(entry, messages, parameters=said, system=system_prompt)
-        saved = None
-        if kept is not None and saves:
-            saved = await kept_turns.begin(
-                kept, session, exchange, turn, parameters=said, system=system_prompt, notices=notices
-            )
-            chat = saved.begun.conversation
-        painter = Painter(exchange.id, entry.label, _mark(conversation, chat, exchange))
-        for notice in notices:
-            painter.add(notice)
-        answering = Answering(exchange, conversation, chat, turn, painter, saved, _sentence)
-        session.running[exchange.id] = answering
-        await answering.start(self._pace, lambda: session.running.pop(exchange.id, None))
-        if session.closed:  # while the message was committed
-            answering.stop()
-        async with aclosing(self._watch(session, answering, opened)) as paints:
+        question.conversation.add(question.node)
+        page.last, page.window_end, page.sent = question.node, None, message
+        page.change_view()
+        view = page.view
+        answer = await self._begin(page, question, entry, parameters, system if system.strip() else None)
+        async with aclosing(self._watch(page, answer, view)) as paints:
             async for paint in paints:
                 yield paint
 
+    async def _question(
+        self, page: OpenPage, message: Any, history: list[Any], sender: str | None, entry: Entry
+    ) -> Question:
+        notices: list[Notice] = []
+        storage: Kept | None = None
+        try:
+            storage = await self.storage(page)
+        except StoreError as exc:
+            notices.append(not_saved(exc))
+        if len(page.running) >= _AT_ONCE:
+            raise ChatlabError(f"{_AT_ONCE} answers of this page still run: wait for one, or stop one")
+        question = await self._asking.question(page, Asked(message, history, sender, entry, storage))
+        question.notices[:0] = notices
+        return question
+
+    async def _begin(
+        self,
+        page: OpenPage,
+        question: Question,
+        entry: Entry,
+        parameters: Mapping[str, Any],
+        system: str | None,
+    ) -> RunningAnswer:
+        """Have the person's message committed, and the backend called."""
+        node, conversation_id = question.node, page.conversation_id
+        turn = run_turn(entry, question.messages, parameters=parameters, system=system)
+        saved = None
+        if question.storage is not None:
+            saved = await stored_turns.begin(
+                question.storage,
+                page,
+                node,
+                turn,
+                parameters=parameters,
+                system=system,
+                notices=question.notices,
+            )
+            conversation_id = saved.begun.conversation
+        painter = AnswerPainter(node.id, entry.label, mark_of(question.conversation, conversation_id, node))
+        for notice in question.notices:
+            painter.add(notice)
+        answer = RunningAnswer(node, question.conversation, conversation_id, turn, painter, saved, _sentence)
+        page.running[node.id] = answer
+        await answer.start(self._pace, lambda: page.running.pop(node.id, None))
+        if page.closed:  # while the message was committed
+            answer.stop()
+        return answer
+
     async def follow(self, request: gr.Request) -> AsyncGenerator[tuple[list[Painted], list[Any]], None]:
-        """The answer that runs where the page is, to which it has come back."""
-        session = self.session(request)
-        answering = session.answering
-        if answering is None:
-            yield [], self.window(session) if session.last is not None else gr.skip()
-        elif answering.watched == session.opened:
+        """Yield the answer that runs where the page is, to which it has come back."""
+        page = self.page(request)
+        answer = page.shown_answer
+        if answer is None:
+            yield [], self.window(page) if page.last is not None else gr.skip()
+        elif answer.watched == page.view:
             yield [], gr.skip()  # it is shown already; an event that yields nothing empties the page
         else:
-            async with aclosing(self._watch(session, answering, session.opened, at_once=True)) as paints:
+            async with aclosing(self._watch(page, answer, page.view, at_once=True)) as paints:
                 async for paint in paints:
                     yield paint
 
     async def _watch(
-        self, session: Session, answering: Answering, opened: int, *, at_once: bool = False
+        self, page: OpenPage, answer: RunningAnswer, view: int, *, at_once: bool = False
     ) -> AsyncGenerator[tuple[list[Painted], list[Any]], None]:
         """What the page shows while an answer grows, until it ends or the page turns to something else.
 
-        If it ends here before either, somebody stopped it, or the page is gone. An answer that is not kept
+        If it ends here before either, somebody stopped it, or the page is gone. An answer that is not stored
         cannot be come back to, so it ends when the page turns away.
         """
-        exchange = answering.exchange
+        node = answer.node
 
         def shown() -> bool:
-            return session.opened == opened
+            return page.view == view
 
-        answering.watched = opened
+        answer.watched = view
         try:
-            before = self.before(session, exchange) if shown() else []
-            async with aclosing(answering.paints(shown, at_once=at_once)) as paints:
+            before = self.before(page, node) if shown() else []
+            async with aclosing(answer.paints(shown, at_once=at_once)) as paints:
                 async for painted in paints:
                     yield painted, [*before, *painted]
         finally:
-            if not answering.over and (shown() or not exchange.kept):
-                await answering.stopped()
+            if not answer.over and (shown() or not node.in_store):
+                await answer.stopped()
         if shown():
-            session.asked = None  # it ended: nobody has to tell it from one that was refused
+            page.sent = None  # it ended: nobody has to tell it from one that was refused
         else:
-            yield [], self.window(session)
+            yield [], self.window(page)
 
     def _pace(self) -> float:
         """Seconds between two paints: 20 a second for one stream, 6 for each of many."""
-        return min(0.16, 0.05 + 0.015 * (self._sessions.running - 1))
+        return min(0.16, 0.05 + 0.015 * (self._pages.running - 1))
 
     async def warm(self, backend: str) -> None:
-        """Makes a chosen backend before its first message: importing an SDK can take seconds."""
+        """Make a chosen backend before its first message: importing an SDK can take seconds."""
         entry = self._backends[backend]
         if entry.not_ready is None and not entry.made:
             try:
@@ -214,24 +209,34 @@ class Chat:
                 log.info("backend %s cannot be made: %s", backend, scrub(str(exc)))
 
     async def stopped(self, request: gr.Request) -> list[Any]:
-        """What the page shows after a stop, once the upstream is closed."""
-        session = self.session(request)
-        await session.stopped()
-        return self.window(session)
+        """Return what the page shows after a stop, once the upstream is closed."""
+        page = self.page(request)
+        await page.stopped()
+        return self.window(page)
+
+    def window(self, page: OpenPage) -> list[Any]:
+        """Return what the page shows of its conversation."""
+        return shown_window(page, self.window_size)
+
+    def before(self, page: OpenPage, node: TurnNode) -> list[Any]:
+        """Return what is before the answer of this turn, its own message included."""
+        return before_answer(page, node, self.window_size)
+
+    # -- the message box
 
     def busy_box(self, request: gr.Request) -> Any:
-        """The message box of a page that comes to see an answer that runs, which it can stop."""
-        return self.box(busy=self.session(request).answering is not None)
+        """Return the message box of a page that comes to see an answer that runs, which it can stop."""
+        return self.box(busy=self.page(request).shown_answer is not None)
 
     def idle_box(self, request: gr.Request) -> Any:
-        """The message box once an answer is not looked at any more, if not another one is."""
-        session = self.session(request)
-        answering = session.answering
-        watched = answering is not None and answering.watched == session.opened
+        """Return the message box once an answer is not looked at any more, if not another one is."""
+        page = self.page(request)
+        answer = page.shown_answer
+        watched = answer is not None and answer.watched == page.view
         return gr.skip() if watched else self.box()
 
     def box(self, *, busy: bool = False) -> Any:
-        """How the message box is, its text apart."""
+        """Return how the message box is, its text apart."""
         labels = self._ui.labels
         return gr.update(
             interactive=not busy,
@@ -240,145 +245,24 @@ class Chat:
         )
 
     def refused(self, message: Any, shown: list[Any], request: gr.Request) -> tuple[Any, Any]:
-        """The message box and the conversation after an answer that the full queue refused: as they were.
+        """Return the message box and the conversation after an answer that the full queue refused: as they
+        were.
 
         Gradio comes here after a stop, too; that answer had begun, so it stays on the page.
         """
-        session = self.session(request)
-        began = session.last is not None and message == session.asked
+        page = self.page(request)
+        began = page.last is not None and message == page.sent
         return (self.box(), gr.skip()) if began else ({**self.box(), "value": message}, shown)
 
     def closed(self, request: gr.Request) -> None:
-        """The tab was closed."""
-        self._sessions.close(request.session_hash, self._owner(request))
-
-    # -- what the page shows
-
-    def window(self, session: Session) -> list[Any]:
-        """What the page shows of its conversation."""
-        if session.last is None:
-            return []
-        path = session.conversation.path(session.last.id)
-        at = next((n for n, one in enumerate(path) if one.id == session.until), len(path) - 1)
-        shown = [*self.before(session, path[at]), *self.painted(session, path[at])]
-        if at < len(path) - 1:
-            shown.append(paint_later(2 * (len(path) - 1 - at), path[at].id))
-        return shown
-
-    def before(self, session: Session, exchange: Exchange) -> list[Any]:
-        """What stands before the answer of this exchange, its own message included."""
-        path = session.conversation.path(exchange.parent)
-        shown = session.window or self.window_size
-        hidden = max(0, len(path) + 1 - shown // 2)  # a message and its answer are two
-        before: list[Any] = []
-        if hidden:
-            before.append(paint_earlier(2 * hidden, path[hidden - 1].id, more=path[hidden - 1].kept))
-        for earlier in path[hidden:]:
-            before += [settled(paint_message(earlier.user)), *self.painted(session, earlier)]
-        return [*before, paint_message(exchange.user)]
-
-    def painted(self, session: Session, exchange: Exchange) -> list[Any]:
-        """The answer of an exchange, as the page shows it now."""
-        mark = _mark(session.conversation, session.kept, exchange)
-        answering = session.running.get(exchange.id)
-        if answering is not None:
-            return answering.painted(mark)
-        if exchange.stored is not None and (not exchange.painted or exchange.mark != mark):
-            exchange.painted = [settled(message) for message in paint_stored(exchange.stored, mark)]
-            exchange.mark = mark
-        return exchange.painted
-
-    # -- what is asked
-
-    async def _user(self, session: Session, message: Any, browser: str | None) -> Message:
-        """The person's message. One that is asked again is taken from the conversation, not from the page."""
-        again, edits = _asked_before(session.conversation, message)
-        if again is not None:
-            return again.user
-        if edits is not None:
-            return kept_turns.edited(edits.user, str(message.get("text") or ""))
-        user = from_gradio([], message)[0][-1]
-        self.uploads.check(user, browser)
-        return await kept_turns.checked(user, self._limits)
-
-    async def _parent(
-        self,
-        session: Session,
-        message: Any,
-        history: list[Any],
-        entry: Entry,
-        kept: Kept | None,
-        browser: str | None,
-    ) -> tuple[str | None, tuple[Notice, ...]]:
-        """The exchange this one follows: that which a message asked again follows; else the last painted one,
-        whatever was undone. If that is not the end of what the page shows a part of, it is that end.
-
-        Where conversations are kept, one that this page does not hold is looked up, for its owner alone.
-        """
-        for before in _asked_before(session.conversation, message):
-            if before is not None:
-                return before.parent, ()
-        for named in self.named(history):
-            if named == session.until and session.last is not None:
-                return session.last.id, ()
-            if named in session.conversation:
-                return named, ()
-            if kept is not None:
-                if await kept_turns.found(kept, session, named):
-                    return named, ()
-                raise NotStored("this conversation is not there any more: begin a new chat")
-        return self._adopt(session.conversation, history, entry, browser)
-
-    @staticmethod
-    def named(shown: Sequence[Any]) -> list[str]:
-        """The turns that painted messages name, the last one first."""
-        found = []
-        for message in reversed(shown):
-            known = (
-                message.get("metadata") if isinstance(message, dict) else getattr(message, "metadata", None)
-            )
-            named = turn_of((known or {}).get("id"))
-            if named is not None and named != NO_TURN and named not in found:
-                found.append(named)
-        return found
-
-    def _adopt(
-        self, conversation: Conversation, history: list[Any], entry: Entry, browser: str | None
-    ) -> tuple[str | None, tuple[Notice, ...]]:
-        """Takes over a history this server does not hold: an API client's, or one it has forgotten."""
-        last: Exchange | None = None
-        messages, notices = from_gradio([m.model_dump() if isinstance(m, BaseModel) else m for m in history])
-        for message in messages:
-            self.uploads.check(message, browser)
-            if message.role == "user":
-                last = Exchange(last.id if last else None, message, entry.label)
-                conversation.add(last)
-            elif last is not None:
-                last.answer += message.parts
-                last.painted.append(settled(paint_message(message)))
-        return (last.id if last else None), notices
+        """The tab was closed: end what runs for it, and forget it."""
+        self._pages.close(request.session_hash, self._owner(request))
 
 
 def browser_of(request: gr.Request) -> str | None:
-    """Whose a request is, whether or not conversations are kept; None for a client without a cookie."""
+    """Return whose a request is, whether or not conversations are stored; None for a client without a
+    cookie."""
     return owner_of(getattr(request, "cookies", {}))
-
-
-def _asked_before(conversation: Conversation, message: Any) -> tuple[Exchange | None, Exchange | None]:
-    """The exchanges whose messages are asked again, as they are and with another text."""
-    known = message if isinstance(message, dict) else {}
-    found = (known.get("again"), known.get("edits"))
-    again, edits = (conversation[one] if one is not None and one in conversation else None for one in found)
-    return again, edits
-
-
-def _mark(conversation: Conversation, kept: str | None, exchange: Exchange) -> str:
-    """What the page's scripts are told of an exchange; nothing of one that is not kept."""
-    if not exchange.kept or kept is None:
-        return ""
-    versions = conversation.versions(exchange)
-    elsewhere = exchange.stored is not None and exchange.stored.status == "running"
-    return branch_mark(exchange.id, kept, versions.index(exchange.id) + 1, len(versions), running=elsewhere)
 
 
 def _plain(message: str | dict[str, Any]) -> list[dict[str, str]]:

@@ -6,11 +6,10 @@ an event of the sidebar's element, with the ids that the page's scripts know.
 
 from __future__ import annotations
 
-from typing import Any
-
 import gradio as gr
 
-from chatlab.web.chat.branches import Opening
+from chatlab.web.chat.branches import BranchNavigation
+from chatlab.web.chat.gradio_patches import answer_function, show_stop_button
 from chatlab.web.chat.respond import Chat
 
 _ROOT = (
@@ -49,21 +48,25 @@ def compare_link() -> None:
 
 
 def opened_by_scripts(
-    page: gr.Blocks, bridge: gr.HTML, chat: gr.ChatInterface, opening: Opening, answers: Chat
+    page: gr.Blocks,
+    bridge: gr.HTML,
+    chat: gr.ChatInterface,
+    navigation: BranchNavigation,
+    answers: Chat,
 ) -> None:
     """Connects what scripts ask for: a conversation or a branch to be shown, a message answered anew, or an
     answer that runs followed."""
     private = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
     shown = [chat.chatbot, chat.chatbot_state]
-    page.load(opening.arrived, None, shown, **private)
+    page.load(navigation.arrived, None, shown, **private)
     # By default Gradio drops what is asked before the same event has been answered.
-    bridge.select(opening.asked, None, [*shown, chat.textbox], trigger_mode="multiple", **private)
-    chat.chatbot.undo(opening.undone, chat.chatbot, None, **private)
+    bridge.select(navigation.asked, None, [*shown, chat.textbox], trigger_mode="multiple", **private)
+    chat.chatbot.undo(navigation.undone, chat.chatbot, None, **private)
 
-    asked = bridge.submit(opening.again, None, [*shown, chat.saved_input], **private)
+    asked = bridge.submit(navigation.again, None, [*shown, chat.saved_input], **private)
     busy = asked.success(lambda: gr.update(interactive=False), None, chat.textbox, **private)
     answer = busy.success(
-        _answers(chat),
+        answer_function(chat),
         [chat.saved_input, chat.chatbot_state, *chat.additional_inputs],
         [chat.null_component, chat.chatbot],
         api_visibility="private",
@@ -74,7 +77,7 @@ def opened_by_scripts(
     answer.then(
         lambda shown: (shown, shown), chat.chatbot, [chat.chatbot_state, chat.chatbot_value], **private
     ).then(lambda: gr.update(interactive=True), None, chat.textbox, **private)
-    chat._setup_stop_events(event_triggers=[], events_to_cancel=[answer], after_success=asked)
+    show_stop_button(chat, answer, asked)
 
     # The scripts ask for this while an answer runs where the page is and the box offers no stop. Whatever
     # comes in whatever order, each of these ends with the box as it has to be. No `cancels`: a stop ends the
@@ -91,8 +94,3 @@ def opened_by_scripts(
     ).then(
         lambda shown: (shown, shown), chat.chatbot, [chat.chatbot_state, chat.chatbot_value], **steps
     ).then(answers.idle_box, None, chat.textbox, **steps)
-
-
-def _answers(chat: gr.ChatInterface) -> Any:
-    """The function that answers, as every other event of the chat calls it."""
-    return chat._api_wrapper(chat.fn, chat._stream_fn)

@@ -33,7 +33,7 @@ SOUND = ("said.wav", "audio/wav", sound())
 TEXT = ("notes.txt", "text/plain", b"some notes")
 MARKDOWN = ("notes.md", "", b"# notes")  # browsers know no type for it
 
-GIVE = """([how, name, type, content]) => {
+GIVE = """([how, name, media_type, content]) => {
   const data = new DataTransfer();
   const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
   data.items.add(new File([bytes], name, { type }));
@@ -45,8 +45,8 @@ GIVE = """([how, name, type, content]) => {
 
 
 def give(page: ChatPage, how: str, file: tuple[str, str, bytes]) -> None:
-    name, type, content = file
-    page.page.evaluate(GIVE, [how, name, type, base64.b64encode(content).decode()])
+    name, media_type, content = file
+    page.page.evaluate(GIVE, [how, name, media_type, base64.b64encode(content).decode()])
 
 
 def attach(page: ChatPage, how: str, *files: tuple[str, str, bytes]) -> None:

@@ -13,12 +13,12 @@ from gradio.components.chatbot import Message as ShownMessage
 
 import chatlab
 from chatlab.backend import Parameter
-from chatlab.conversations.tree import Conversation, Exchange
+from chatlab.conversations.tree import Conversation, TurnNode
 from chatlab.errors import InvalidRequest
 from chatlab.messages import Message, ReasoningPart, TextPart, ToolCall
-from chatlab.web.chat.branches import Opening
+from chatlab.web.chat.branches import BranchNavigation
 from chatlab.web.chat.controls import preset_values, shown_value, values
-from chatlab.web.chat.pages import Sessions
+from chatlab.web.chat.pages import OpenPages
 from chatlab.web.chat.paint import turn_of
 from chatlab.web.chat.respond import Chat
 from chatlab.web.shared.csp import SafetyHeaders
@@ -138,25 +138,25 @@ async def test_an_undone_turn_stays_in_the_tree_and_out_of_the_prompt(tmp_path: 
 
 def test_earlier_thoughts_and_unanswered_messages_are_not_sent_and_said() -> None:
     conversation = Conversation()
-    first = Exchange(None, Message.of("user", "a"), "x")
+    first = TurnNode(None, Message.of("user", "a"), "x")
     first.answer = (ReasoningPart("hm"), ToolCall("1", "t", "{}"), TextPart("b"))
-    failed = Exchange(first.id, Message.of("user", "lost"), "x")
-    last = Exchange(failed.id, Message.of("user", "c"), "x")
-    for exchange in (first, failed, last):
-        conversation.add(exchange)
+    failed = TurnNode(first.id, Message.of("user", "lost"), "x")
+    last = TurnNode(failed.id, Message.of("user", "c"), "x")
+    for node in (first, failed, last):
+        conversation.add(node)
     messages, notices = conversation.messages(last)
     assert [(m.role, m.text) for m in messages] == [("user", "a"), ("assistant", "b"), ("user", "c")]
     assert [notice.kind for notice in notices] == ["thoughts_dropped", "history_truncated"]
 
 
 def test_the_oldest_idle_page_is_forgotten_first() -> None:
-    sessions = Sessions(most=2)
-    first = sessions.get("1")
-    sessions.get("2")
-    assert sessions.get("1") is first
-    sessions.get("3")
-    assert sessions.get("1") is first
-    assert len(sessions) == 2
+    pages = OpenPages(most=2)
+    first = pages.get("1")
+    pages.get("2")
+    assert pages.get("1") is first
+    pages.get("3")
+    assert pages.get("1") is first
+    assert len(pages) == 2
 
 
 @pytest.mark.parametrize("act", ["new chat", "clear", "edit", "retry", "undo"])
@@ -165,27 +165,27 @@ async def test_an_answer_ends_when_it_is_taken_back_or_there_is_no_way_back_to_i
 ) -> None:
     page = Browser(tmp_path, "backends: {echo: {kind: echo, rate: 20}}")
     request: Any = gr.Request(session_hash="tab")
-    session, opening = page.chat.session(request), Opening(page.chat)
+    tab, navigation = page.chat.page(request), BranchNavigation(page.chat)
     answers = page.chat.respond("word " * 200, [], request, "echo", "")
     _, shown = await anext(answers)
-    assert session.last is not None and len(session.running) == 1
-    exchange = session.last
+    assert tab.last is not None and len(tab.running) == 1
+    node = tab.last
     if act == "new chat":
-        session.show(Conversation())  # nothing is kept here
+        tab.show(Conversation())  # nothing is stored here
     elif act == "clear":
-        await opening.cleared(request)
+        await navigation.cleared(request)
     elif act == "edit":
-        await opening.edited(shown, "another", request)
+        await navigation.edited(shown, "another", request)
     elif act == "retry":
-        await opening.taken_back(shown, {"text": "", "files": []}, request)
+        await navigation.taken_back(shown, {"text": "", "files": []}, request)
     else:
-        await opening.undone(shown, request)
+        await navigation.undone(shown, request)
     async for _ in answers:
         pass
-    while session.running:
+    while tab.running:
         await asyncio.sleep(0)
-    assert 0 < len(exchange.answer[0].text) < 1_000  # type: ignore[union-attr]
-    assert titles([one.model_dump() for one in exchange.painted])[-1].endswith("stopped")
+    assert 0 < len(node.answer[0].text) < 1_000  # type: ignore[union-attr]
+    assert titles([one.model_dump() for one in node.painted])[-1].endswith("stopped")
 
 
 FLOAT = Parameter("temperature", "float", minimum=0, maximum=2)
@@ -233,14 +233,14 @@ def test_a_value_out_of_range_is_one_sentence(text: str) -> None:
 def test_sparing_gradio_changes_nothing_it_says() -> None:
     from gradio.components.base import Component
 
-    from chatlab.web.chat.gradio_patches import keep_config, spare_gradio
+    from chatlab.web.chat.gradio_patches import describe_once, patch_process
 
-    spare_gradio()
+    patch_process()
     for component in (gr.MultimodalTextbox(render=False), gr.Chatbot(render=False)):
         assert component.api_info() == Component.api_info(component)
     state = gr.State(None, render=False)
     said = state.get_config()
-    keep_config(state)
+    describe_once([state])
     assert state.get_config() == said
 
 
@@ -252,10 +252,10 @@ async def test_a_chosen_backend_is_made_before_its_first_message(tmp_path: Path)
 
 
 def test_clients_without_a_session_share_none() -> None:
-    sessions = Sessions()
-    assert sessions.get(None) is not sessions.get(None)
-    sessions.close(None)
-    assert len(sessions) == 0
+    pages = OpenPages()
+    assert pages.get(None) is not pages.get(None)
+    pages.close(None)
+    assert len(pages) == 0
 
 
 async def test_a_page_mounted_below_a_path_leaves_the_rest_of_the_app_alone() -> None:

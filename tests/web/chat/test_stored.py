@@ -529,7 +529,7 @@ def test_a_conversation_of_2000_turns_opens_at_its_end_and_goes_on(
     wait_said(page, *(f"question {n}" for n in range(691, 706)))
     expect(page.page.locator("#conversation", has_text="about pomegranates")).to_be_in_viewport()
     page.wait_text("2590 later messages")
-    for control in ("Retry", "Undo"):  # it is not the last exchange that could be taken back
+    for control in ("Retry", "Undo"):  # it is not the last node that could be taken back
         expect(page.page.get_by_role("button", name=control)).to_have_count(0)
     page.page.get_by_role("button", name="Show later messages").click()
     page.wait_text("question 755")

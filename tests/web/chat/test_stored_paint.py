@@ -10,13 +10,13 @@ import pytest
 
 import chatlab
 from chatlab.conversations.saving import as_it_is, stored
-from chatlab.conversations.tree import Conversation, Exchange
+from chatlab.conversations.tree import Conversation, TurnNode
 from chatlab.errors import ChatlabError
 from chatlab.messages import FilePart, Message, Notice, TextPart
 from chatlab.store import StoredTurn, now
-from chatlab.web.chat.pages import Sessions
-from chatlab.web.chat.paint import Painter, paint_attachments, paint_message, paint_stored
-from chatlab.web.chat.stored_turns import edited
+from chatlab.web.chat.asking import edited
+from chatlab.web.chat.pages import OpenPages
+from chatlab.web.chat.paint import AnswerPainter, paint_attachments, paint_message, paint_stored
 from chatlab.web.shared.owner import Tabs
 
 CONFIG = """\
@@ -45,7 +45,7 @@ async def test_a_turn_from_the_store_is_painted_like_one_that_just_ended(
         turn = lab.turn(name, [HI])
         notice = Notice("history_truncated", "1 messages were not sent")
         begun = replace(stored("t", "o", "c", None, HI, turn), notices=(notice,))
-        painter = Painter("t", turn.entry.label, "chatlab-at")
+        painter = AnswerPainter("t", turn.entry.label, "chatlab-at")
         painter.add(notice)
         try:
             async with turn:
@@ -72,8 +72,8 @@ def test_attachments_stand_before_the_text_in_one_part_and_an_edit_keeps_them() 
     assert edited(message, "and now?").parts == (*files, TextPart("and now?"))
 
 
-def turn(id: str, parent: str | None) -> Exchange:
-    return Exchange.of(StoredTurn(id, "o", "c", parent, now(), HI, "b", "echo", "B", status="finished"))
+def turn(turn_id: str, parent: str | None) -> TurnNode:
+    return TurnNode.of(StoredTurn(turn_id, "o", "c", parent, now(), HI, "b", "echo", "B", status="finished"))
 
 
 def test_the_end_of_a_branch_is_its_latest_way_on() -> None:
@@ -81,16 +81,16 @@ def test_the_end_of_a_branch_is_its_latest_way_on() -> None:
         turn(*one) for one in [("a", None), ("b", "a"), ("c", "a"), ("d", "b"), ("e", "c"), ("f", None)]
     )
     assert tree.versions(tree["b"]) == ["b", "c"] and tree.versions(tree["a"]) == ["a", "f"]
-    assert [tree.end(id).id for id in "abcf"] == ["e", "d", "e", "f"]
+    assert [tree.end(turn_id).id for turn_id in "abcf"] == ["e", "d", "e", "f"]
     assert [one.id for one in tree.path("e")] == ["a", "c", "e"]
 
 
 def test_a_page_is_of_the_browser_that_used_its_hash_first() -> None:
-    tabs, sessions = Tabs(most=2), Sessions()
+    tabs, pages = Tabs(most=2), OpenPages()
     assert tabs.admit("h", "me") and tabs.admit("h", "me")
     assert not tabs.admit("h", "you") and not tabs.admit("h", None)
     assert tabs.admit(None, "you") and tabs.admit("", None)
-    assert sessions.get("h", "me") is not sessions.get("h", "you")
-    mine: Any = sessions.get("h", "me")
-    sessions.close("h", "you")
-    assert sessions.get("h", "me") is mine
+    assert pages.get("h", "me") is not pages.get("h", "you")
+    mine: Any = pages.get("h", "me")
+    pages.close("h", "you")
+    assert pages.get("h", "me") is mine

@@ -1,0 +1,202 @@
+"""What a page asks: its message, checked, with the conversation it belongs to, ready to be sent."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from chatlab.config.registry import Entry
+from chatlab.conversations.service import Kept
+from chatlab.conversations.tree import Conversation, TurnNode
+from chatlab.errors import ChatlabError, StoreError, UnsupportedContent
+from chatlab.formats import from_gradio
+from chatlab.messages import FilePart, Message, Notice, Part, TextPart
+from chatlab.secret import scrub
+from chatlab.store import NotStored
+from chatlab.store.check import Limits, check
+from chatlab.web.chat import stored_turns
+from chatlab.web.chat.pages import OpenPage
+from chatlab.web.chat.paint import NO_TURN, paint_message, settled, turn_of
+from chatlab.web.shared.uploads import Uploads
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What came from a browser. sender: whose browser it is; None for a client without a cookie.
+
+    message and history: in Gradio's terms. storage: where the page's conversations are stored, None if they
+    are not.
+    """
+
+    message: Any
+    history: list[Any]
+    sender: str | None
+    entry: Entry
+    storage: Kept | None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be answered: `messages` are those that the backend gets.
+
+    storage: where it is to be stored; None if it is not. notices: what the page says beside the answer.
+    """
+
+    node: TurnNode
+    conversation: Conversation
+    messages: tuple[Message, ...]
+    storage: Kept | None
+    notices: list[Notice] = field(default_factory=list)
+
+
+class Asking:
+    """Reads what pages ask.
+
+    uploads: whose the files are that messages come with. limits: what those files may be.
+    """
+
+    def __init__(self, uploads: Uploads, limits: Limits) -> None:
+        self._uploads = uploads
+        self._limits = limits
+
+    async def question(self, page: OpenPage, asked: Asked) -> Question:
+        """Return what is to be answered. Raise ChatlabError with the sentence that says why it cannot be."""
+        parent, adopted = await self._parent(page, asked)
+        if parent in page.running:
+            raise ChatlabError("the answer before this message still runs: wait for it, or stop it")
+        conversation = page.conversation
+        user = await self._user(page, asked)
+        # What follows on something that is not in the store cannot be there either.
+        storage = asked.storage if parent is None or conversation[parent].in_store else None
+        notices = []
+        if storage is not None:
+            try:
+                user = await storage.files.taken(user)
+            except StoreError as exc:
+                storage = None
+                notices.append(not_saved(exc))
+        node = TurnNode(parent, user, asked.entry.label)
+        messages, left_out = conversation.messages(node)
+        messages = await _sendable(asked.storage, messages)
+        return Question(node, conversation, messages, storage, [*notices, *adopted, *left_out])
+
+    async def _user(self, page: OpenPage, asked: Asked) -> Message:
+        """The person's message. One that is asked again is taken from the conversation, not from the page."""
+        again, edits = _asked_before(page.conversation, asked.message)
+        if again is not None:
+            return again.user
+        if edits is not None:
+            return edited(edits.user, str(asked.message.get("text") or ""))
+        user = from_gradio([], asked.message)[0][-1]
+        self._uploads.check(user, asked.sender)
+        return await _checked(user, self._limits)
+
+    async def _parent(self, page: OpenPage, asked: Asked) -> tuple[str | None, tuple[Notice, ...]]:
+        """The turn this one follows: that which a message asked again follows; else the last painted one,
+        whatever was undone. If that is not the end of what the page shows a part of, it is that end.
+
+        Where conversations are stored, one that this page does not hold is looked up, for its owner alone.
+        """
+        for before in _asked_before(page.conversation, asked.message):
+            if before is not None:
+                return before.parent, ()
+        for named in named_turns(asked.history):
+            if named == page.window_end and page.last is not None:
+                return page.last.id, ()
+            if named in page.conversation:
+                return named, ()
+            if asked.storage is not None:
+                if await stored_turns.found(asked.storage, page, named):
+                    return named, ()
+                raise NotStored("this conversation is not there any more: begin a new chat")
+        return self._adopt(page.conversation, asked)
+
+    def _adopt(self, conversation: Conversation, asked: Asked) -> tuple[str | None, tuple[Notice, ...]]:
+        """Takes over a history this server does not hold: an API client's, or one it has forgotten."""
+        last: TurnNode | None = None
+        history = [one.model_dump() if isinstance(one, BaseModel) else one for one in asked.history]
+        messages, notices = from_gradio(history)
+        for message in messages:
+            self._uploads.check(message, asked.sender)
+            if message.role == "user":
+                last = TurnNode(last.id if last else None, message, asked.entry.label)
+                conversation.add(last)
+            elif last is not None:
+                last.answer += message.parts
+                last.painted.append(settled(paint_message(message)))
+        return (last.id if last else None), notices
+
+
+def not_saved(error: StoreError) -> Notice:
+    """Return the notice of an answer that is not stored."""
+    return Notice("other", f"this answer is not saved: {scrub(str(error))}")
+
+
+def named_turns(shown: Sequence[Any]) -> list[str]:
+    """Return the turns that painted messages name, the last one first."""
+    found = []
+    for message in reversed(shown):
+        known = message.get("metadata") if isinstance(message, dict) else getattr(message, "metadata", None)
+        named = turn_of((known or {}).get("id"))
+        if named is not None and named != NO_TURN and named not in found:
+            found.append(named)
+    return found
+
+
+def edited(message: Message, text: str) -> Message:
+    """Return the message with another text and the same files."""
+    files = [part for part in message.parts if isinstance(part, FilePart)]
+    return Message(message.role, (*files, *([TextPart(text)] if text else [])))
+
+
+def _asked_before(conversation: Conversation, message: Any) -> tuple[TurnNode | None, TurnNode | None]:
+    """The turns whose messages are asked again, as they are and with another text."""
+    known = message if isinstance(message, dict) else {}
+    found = (known.get("again"), known.get("edits"))
+    again, edits = (conversation[one] if one is not None and one in conversation else None for one in found)
+    return again, edits
+
+
+async def _checked(message: Message, limits: Limits) -> Message:
+    """The message with each file's media type as its content says. Raises UnsupportedContent."""
+    return Message(message.role, tuple([await _checked_part(part, limits) for part in message.parts]))
+
+
+async def _checked_part(part: Part, limits: Limits) -> Part:
+    if not isinstance(part, FilePart) or part.url is not None:
+        return part
+    if part.path is not None:
+        return replace(
+            part, media_type=await asyncio.to_thread(check, part.path, part.name, part.media_type, limits)
+        )
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(part.data or b"")
+        file.flush()
+        media_type = await asyncio.to_thread(
+            check, Path(file.name), part.name or "file", part.media_type, limits
+        )
+    return replace(part, media_type=media_type)
+
+
+async def _sendable(storage: Kept | None, messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages as a backend takes them. Raises UnsupportedContent for an attachment that is gone."""
+    if storage is None:
+        for part in (part for message in messages for part in message.parts):
+            if isinstance(part, FilePart) and part.path is not None and not part.path.exists():
+                name = part.name or "an attachment"
+                raise UnsupportedContent(f"{name} is not here any more: begin a new chat and attach it again")
+        return tuple(messages)
+    return tuple(
+        [
+            await storage.files.given(message)
+            if any(isinstance(part, FilePart) for part in message.parts)
+            else message
+            for message in messages
+        ]
+    )

@@ -1,0 +1,297 @@
+"""What the chat page consists of, and which event of which part asks what of the server."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from chatlab.config.models import Config, Example, Ui
+from chatlab.config.registry import Backends
+from chatlab.formats.media import media_type_of_path
+from chatlab.lab import Lab
+from chatlab.turns.fit import accepts
+from chatlab.web.chat.branches import BranchNavigation
+from chatlab.web.chat.controls import control, parameters_of, preset_values
+from chatlab.web.chat.gradio_patches import (
+    PatchedBlocks,
+    PatchedChatInterface,
+    keep_typed_text,
+    queue_only_answers,
+)
+from chatlab.web.chat.respond import Chat
+from chatlab.web.chat.sidebar import compare_link, opened_by_scripts, sidebar
+from chatlab.web.shared.uploads import Uploads
+
+_LATEX = [
+    {"left": "$$", "right": "$$", "display": True},
+    {"left": "\\[", "right": "\\]", "display": True},
+    {"left": "\\(", "right": "\\)", "display": False},
+]
+_NO_PRESET = "none"
+
+_PRIVATE = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+"""How events are set up that are the page's own business and answered at once."""
+
+
+def fill(page: PatchedBlocks, lab: Lab, uploads: Uploads) -> None:
+    """Make the page's parts, inside the open `page`, and connect them."""
+    assert lab.config is not None
+    config, backends = lab.config, lab.backends
+    parameters = list(parameters_of(backends).values())
+    chat = Chat(backends, config.ui, parameters, uploads, lab.kept if config.storage is not None else None)
+    navigation = BranchNavigation(chat)
+
+    scripts = sidebar(sharing=config.storage.sharing) if config.storage is not None else None
+    head = _Head.made(config, backends)
+    options = _Options.made(config.ui, backends, head.first, parameters)
+    page.chat = interface = _interface(config, backends, chat, navigation, head, options)
+    keep_typed_text(page, interface.textbox)
+    if config.ui.footer:
+        gr.Markdown(config.ui.footer)
+
+    head.settings.click(lambda: gr.update(open=True), None, options.panel, **_PRIVATE)
+    _follow_choices(backends, config.ui, parameters, head, options, interface.textbox)
+    _warm(page, chat, backends, head.selector)
+    _stop_and_clear(interface, chat, navigation)
+    if scripts is not None:
+        opened_by_scripts(page, scripts, interface, navigation, chat)
+    page.unload(chat.closed)
+    queue_only_answers(page, interface, chat.refused)
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The line above the conversation. first: the backend that is chosen at first."""
+
+    first: str
+    selector: gr.Dropdown
+    settings: gr.Button
+    status: gr.Markdown
+
+    @classmethod
+    def made(cls, config: Config, backends: Backends) -> _Head:
+        ui, labels, first = config.ui, config.ui.labels, _first(config, backends)
+        with gr.Row(elem_classes="chatlab-head"):
+            with gr.Column(scale=3, min_width=160):
+                gr.Markdown(f"# {ui.title}" + (f"\n{ui.description}" if ui.description else ""))
+            with gr.Column(scale=4, min_width=280), gr.Row(elem_classes="chatlab-choice"):
+                selector = gr.Dropdown(
+                    _choices(backends),
+                    value=first,
+                    label=labels.get("backend", "Backend"),
+                    elem_id="backend",
+                    filterable=len(backends) > 10,
+                    scale=4,
+                    min_width=140,
+                )
+                settings = gr.Button(
+                    labels.get("parameters", "Options"), size="sm", scale=1, min_width=90, elem_id="settings"
+                )
+                compare_link()
+        status = gr.Markdown(_status(backends, first), elem_classes="chatlab-status")
+        return cls(first, selector, settings, status)
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """The panel of sampling parameters, with one control for each, and the system prompt."""
+
+    panel: gr.Sidebar
+    preset: gr.Dropdown
+    system: gr.Textbox
+    controls: Sequence[Any]
+
+    @classmethod
+    def made(cls, ui: Ui, backends: Backends, first: str, parameters: Sequence[Any]) -> _Options:
+        labels = ui.labels
+        with gr.Sidebar(position="right", open=False, width=320, elem_id="settings-panel") as panel:
+            gr.Markdown(f"### {labels.get('parameters', 'Options')}")
+            preset = gr.Dropdown(
+                [_NO_PRESET, *ui.presets],
+                value=_NO_PRESET,
+                label=labels.get("preset", "Preset"),
+                visible=bool(ui.presets),
+                elem_id="preset",
+            )
+            system = gr.Textbox(
+                "",
+                label=labels.get("system", "System prompt"),
+                placeholder=backends[first].system or "none",
+                lines=2,
+                max_lines=8,
+                elem_id="system",
+            )
+            accepted = {parameter.name for parameter in backends[first].capabilities.parameters}
+            controls = [control(parameter, parameter.name in accepted) for parameter in parameters]
+        return cls(panel, preset, system, controls)
+
+
+def _interface(
+    config: Config,
+    backends: Backends,
+    chat: Chat,
+    navigation: BranchNavigation,
+    head: _Head,
+    options: _Options,
+) -> PatchedChatInterface:
+    ui = config.ui
+    return PatchedChatInterface(
+        navigation,
+        chat.respond,
+        multimodal=True,
+        chatbot=_chatbot(ui),
+        textbox=_textbox(ui, backends, head.first),
+        additional_inputs=[head.selector, options.system, *options.controls],
+        examples=[[_example(example)] for example in ui.examples] or None,
+        example_labels=_example_labels(ui.examples),
+        cache_examples=False,
+        editable=ui.editable,
+        flagging_mode=ui.flagging,
+        flagging_options=ui.flagging_options,
+        flagging_dir=str(ui.flagging_dir),
+        concurrency_limit=config.server.concurrency,
+        show_progress="hidden",
+        autoscroll=True,
+        fill_height=True,
+        api_name="chat",
+    )
+
+
+def _chatbot(ui: Ui) -> gr.Chatbot:
+    return gr.Chatbot(
+        show_label=False,
+        elem_id="conversation",
+        elem_classes=["chatlab-conversation", *(["chatlab-fill"] if ui.height is None else [])],
+        height=ui.height,
+        avatar_images=_avatars(ui),
+        placeholder=ui.welcome or "Write a message, or choose an example.",
+        latex_delimiters=_LATEX,
+        buttons=["copy", "copy_all"],
+        layout="bubble",
+        scale=1 if ui.height is None else None,
+    )
+
+
+def _textbox(ui: Ui, backends: Backends, first: str) -> gr.MultimodalTextbox:
+    return gr.MultimodalTextbox(
+        placeholder=ui.placeholder or "Message",
+        submit_btn=ui.labels.get("submit", True),
+        stop_btn=ui.labels.get("stop", True),
+        file_count="multiple",
+        max_plain_text_length=100_000,
+        autofocus=True,
+        show_label=False,
+        elem_id="message",
+        **_files(backends, first),
+    )
+
+
+def _follow_choices(
+    backends: Backends, ui: Ui, parameters: Sequence[Any], head: _Head, options: _Options, textbox: Any
+) -> None:
+    """Have the page follow the choice of a backend, and of a preset."""
+
+    def chosen(name: str, message: Any) -> list[Any]:
+        """What follows from the choice of a backend; what is attached and it does not take is said."""
+        names = {parameter.name for parameter in backends[name].capabilities.parameters}
+        return [
+            _status(backends, name, message["files"] if message else ()),
+            gr.update(placeholder=backends[name].system or "none"),
+            gr.update(**_files(backends, name)),
+            *(gr.update(visible=parameter.name in names) for parameter in parameters),
+        ]
+
+    def prepared(name: str) -> list[Any]:
+        """What the chosen preset puts into the controls."""
+        given = ui.presets.get(name)
+        if given is None:
+            return ["", *preset_values(parameters, {})]
+        return [given.system or "", *preset_values(parameters, given.parameters)]
+
+    changed = [head.status, options.system, textbox, *options.controls]
+    head.selector.change(chosen, [head.selector, textbox], changed, **_PRIVATE)
+    options.preset.change(prepared, options.preset, [options.system, *options.controls], **_PRIVATE)
+
+
+def _warm(page: gr.Blocks, chat: Chat, backends: Backends, selector: gr.Dropdown) -> None:
+    """Have the chosen backend made before it is asked, and each page show which ones are ready now:
+    variables may have been set since it was built."""
+    selector.change(chat.warm, selector, None, **_PRIVATE)
+    page.load(chat.warm, selector, None, **_PRIVATE)
+    page.load(lambda: gr.update(choices=_choices(backends)), None, selector, **_PRIVATE)
+
+
+def _stop_and_clear(interface: gr.ChatInterface, chat: Chat, navigation: BranchNavigation) -> None:
+    interface.textbox.stop(chat.stopped, None, interface.chatbot, **_PRIVATE).then(
+        lambda shown: (shown, shown),
+        interface.chatbot,
+        [interface.chatbot_state, interface.chatbot_value],
+        **_PRIVATE,
+    )
+    interface.chatbot.clear(navigation.cleared, None, None, **_PRIVATE)
+
+
+def _first(config: Config, backends: Backends) -> str:
+    if config.default is not None:
+        return config.default
+    return next((name for name, entry in backends.items() if entry.not_ready is None), next(iter(backends)))
+
+
+def _choices(backends: Backends) -> list[tuple[str, str]]:
+    return [
+        (entry.label if entry.not_ready is None else f"{entry.label} ({entry.not_ready})", name)
+        for name, entry in backends.items()
+    ]
+
+
+def _status(backends: Backends, name: str, attached: Sequence[str] = ()) -> str:
+    entry = backends[name]
+    if entry.not_ready is not None:
+        return f"**{entry.label} is not ready:** {entry.not_ready}"
+    taken = entry.capabilities.files
+    left = [file.name for file in map(Path, attached) if not accepts(taken, media_type_of_path(file))]
+    if left:
+        return f"**{entry.label} does not take `{', '.join(left).replace('`', '')}`:** it will not be sent"
+    return entry.config.description or ""
+
+
+def _files(backends: Backends, name: str) -> dict[str, Any]:
+    """What the message box takes for this backend, in Gradio's own terms: families and file endings.
+
+    The last one says "whatever" to the server and nothing to the page. Otherwise Gradio would refuse a
+    message whose attachments another backend took; what of it is not sent is said, before and after.
+    """
+    patterns = backends[name].capabilities.files
+    types: list[str] = []
+    for pattern in patterns:
+        family, _, subtype = pattern.partition("/")
+        if pattern == "*/*":
+            types.append(pattern)
+        else:
+            # Not every system knows every ending: some have none for audio/wav.
+            types += (
+                [family] if subtype == "*" else mimetypes.guess_all_extensions(pattern) or [f".{subtype}"]
+            )
+    return {"sources": ["upload"] if patterns else [], "file_types": [*types, "file"]}
+
+
+def _avatars(ui: Ui) -> tuple[str | None, str | None] | None:
+    if ui.avatars is None:
+        return None
+    person, backend = ui.avatars
+    return (str(person) if person else None, str(backend) if backend else None)
+
+
+def _example(example: Example) -> dict[str, Any]:
+    return {"text": example.text, "files": [str(file) for file in example.files]}
+
+
+def _example_labels(examples: Sequence[Example]) -> list[str] | None:
+    if not any(example.label for example in examples):
+        return None
+    return [example.label or example.text for example in examples]

@@ -1,0 +1,130 @@
+"""What `chatlab.web.chat.gradio_patches` relies on in Gradio, beyond what Gradio documents."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+from gradio.events import Dependency
+from gradio.queueing import Event, Queue
+from gradio.server_messages import ProcessGeneratingMessage
+from gradio.utils import diff
+from gradio_client.utils import apply_diff
+
+BY_NAME = ("state", "request", "iterator", "session_hash", "event_id", "simple_format")
+
+
+async def _answer(message: Any, history: Any) -> Any:
+    yield "an answer"
+
+
+class Built:
+    """A page of Gradio's own with a chat interface on it."""
+
+    def __init__(self) -> None:
+        with gr.Blocks() as self.blocks:
+            self.chat = gr.ChatInterface(_answer, multimodal=True, editable=True)
+        self.blocks.queue()
+        self.events = list(self.blocks.fns.values())
+
+
+def takes(function: Callable[..., Any], *names: str) -> bool:
+    """Whether a function has parameters of these names."""
+    return set(names) <= set(inspect.signature(function).parameters)
+
+
+def has(thing: object, *names: str) -> bool:
+    return all(hasattr(thing, name) for name in names)
+
+
+def same_edits() -> bool:
+    before, after = [{"a": [1, 2]}, "x"], [{"a": [1, 3], "b": 4}, "xyz", None]
+    return bool(apply_diff(before, diff(before, after)) == after)
+
+
+def claims() -> Iterator[tuple[str, bool]]:
+    """Each thing that is relied on, as a sentence, and whether it is so."""
+    built = Built()
+    chat, blocks, queue = built.chat, built.blocks, built.blocks._queue
+    yield (
+        f"Blocks.process_api is a coroutine that takes {', '.join(BY_NAME)} and block_fn",
+        inspect.iscoroutinefunction(gr.Blocks.process_api)
+        and takes(gr.Blocks.process_api, "block_fn", *BY_NAME),
+    )
+    yield (
+        "a Queue has sleep_when_free and progress_update_sleep_when_free, in seconds",
+        {type(queue.sleep_when_free), type(queue.progress_update_sleep_when_free)} <= {float},
+    )
+    yield "a Queue knows its events by id", isinstance(queue.event_ids_to_events, dict)
+    yield (
+        "Queue.send_message takes an event and a message",
+        takes(Queue.send_message, "event", "event_message"),
+    )
+    yield "an Event of the queue has `alive`", "self.alive = True" in inspect.getsource(Event)
+    yield (
+        "a message of a growing value has output and success",
+        {"output", "success"} <= set(ProcessGeneratingMessage.model_fields),
+    )
+    yield "gradio.utils.diff makes edits that the client's apply_diff undoes", same_edits()
+    yield (
+        "a component's api_info and get_config are methods of the class",
+        inspect.isfunction(gr.Chatbot.api_info) and inspect.isfunction(gr.Chatbot.get_config),
+    )
+    yield (
+        "a ChatInterface has its parts under these names",
+        has(chat, "chatbot", "textbox", "saved_input", "chatbot_state", "chatbot_value", "null_component"),
+    )
+    yield (
+        "ChatInterface._pop_last_user_message takes the history and returns what is left and the message",
+        takes(chat._pop_last_user_message, "history")
+        and chat._pop_last_user_message([]) == ([], {"text": "", "files": []}),
+    )
+    yield (
+        "ChatInterface._edit_message takes history and edit_data",
+        takes(chat._edit_message, "history", "edit_data"),
+    )
+    yield (
+        "ChatInterface._append_message_to_history takes message, history and role",
+        takes(chat._append_message_to_history, "message", "history", "role"),
+    )
+    yield (
+        "ChatInterface._clear_and_save_textbox takes the message",
+        takes(chat._clear_and_save_textbox, "message"),
+    )
+    yield "ChatInterface._stream_fn is an async generator", inspect.isasyncgenfunction(chat._stream_fn)
+    yield "ChatInterface._api_wrapper takes fn and submit_fn", takes(chat._api_wrapper, "fn", "submit_fn")
+    yield (
+        "ChatInterface._setup_stop_events takes event_triggers, events_to_cancel and after_success",
+        takes(chat._setup_stop_events, "event_triggers", "events_to_cancel", "after_success"),
+    )
+    answers = [one for one in built.events if inspect.isasyncgenfunction(one.fn)]
+    yield (
+        "answers are the events whose function is an async generator, and only that of /chat is public",
+        len(answers) >= 4 and [one.api_visibility for one in answers].count("public") == 1,
+    )
+    boxes = [
+        one
+        for one in built.events
+        if one.outputs == [chat.textbox] and not one.inputs and not inspect.iscoroutinefunction(one.fn)
+    ]
+    yield (
+        "events that write into the message box after an answer take nothing and return an update",
+        len(boxes) >= 3 and all(one.fn is None or isinstance(one.fn(), dict) for one in boxes),
+    )
+    yield (
+        "a Dependency of an event is made of its id, and has failure()",
+        (
+            takes(Dependency.__init__, "trigger", "key_vals", "dep_index", "fn")
+            and has(Dependency(None, {}, built.events[0]._id, None), "failure")
+        ),
+    )
+    yield "Blocks.temp_file_sets is a list of sets of paths", isinstance(blocks.temp_file_sets, list)
+    yield "a Chatbot has keep_in_cache, a set of paths", isinstance(chat.chatbot.keep_in_cache, set)
+
+
+async def test_gradio_is_what_the_patches_were_written_for() -> None:
+    changed = [sentence for sentence, holds in claims() if not holds]
+    relying = f"Gradio {gr.__version__} changed what chatlab/web/chat/gradio_patches.py relies on"
+    assert not changed, f"{relying}: {'; '.join(changed)}"
