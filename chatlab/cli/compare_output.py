@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Protocol
 
 import click
@@ -25,7 +26,8 @@ from rich.text import Text
 
 from chatlab.cli.terminal_text import one_line
 from chatlab.compare.model import Comparison, Lane, Result, Verdict
-from chatlab.compare.statistics.summary import LaneSummary, Times, differences, judged, summarise
+from chatlab.compare.statistics.sentences import differences_said
+from chatlab.compare.statistics.summary import LaneSummary, Times, differences, summarise, verdict_counts
 
 
 def money(value: float) -> str:
@@ -193,15 +195,11 @@ def print_summary(compared: Comparison) -> None:
     # A pipe has no width: nothing is wrapped there.
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240).print(table)
     for name, found in differences(compared):
-        alike: dict[str, list[str]] = {}
-        for two in found:
-            if two.distinguishable:
-                click.echo(f"{name}: {one_line(str(two), 300)}")
-            else:
-                alike.setdefault(two.reason, []).append(f"{one_line(two.a, 40)} and {one_line(two.b, 40)}")
-        for reason, pairs in alike.items():
-            click.echo(f"{name}: not distinguishable, since {reason}: {', '.join(pairs)}")
-    for criterion, a, b, count in judged(compared):
+        for line in differences_said(
+            name, found, sentence=partial(one_line, limit=300), label=partial(one_line, limit=40)
+        ):
+            click.echo(line)
+    for criterion, a, b, count in verdict_counts(compared):
         said = [(a, "a"), (b, "b"), ("tie", "tie"), ("flip", "flip"), ("unclear", "unclear")]
         counted = ", ".join(f"{one_line(label, 40)} {count.get(key, 0)}" for label, key in said)
         click.echo(f"judge, {one_line(criterion, 60)}: {counted}")
@@ -252,6 +250,6 @@ def summary_json(compared: Comparison) -> dict[str, Any]:
         ],
         "verdicts": [
             {"criterion": criterion, "a": a, "b": b, "counts": dict(count)}
-            for criterion, a, b, count in judged(compared)
+            for criterion, a, b, count in verdict_counts(compared)
         ],
     }

@@ -15,11 +15,11 @@ from chatlab.cli.target import config_of
 from chatlab.cli.terminal_text import Cleaner
 from chatlab.cli.transfer import opened, replaced
 from chatlab.compare.batch.folder import load
-from chatlab.compare.report import Format, report, with_pictures
-from chatlab.compare.report.from_session import comparison_of
+from chatlab.compare.report import Format, report
+from chatlab.compare.report.from_session import comparison_of, with_pictures
 from chatlab.compare.report.judged import agreement
 from chatlab.compare.report.recording import NoSuchLane, recording_of, recording_text
-from chatlab.compare.report.redact import Pattern, WrongPattern, parse_patterns, redact
+from chatlab.compare.report.redact import Pattern, WrongPattern, parse_patterns, redacted
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.statistics.votes_csv import read, votes_on
 from chatlab.lab import load as load_lab
@@ -69,7 +69,7 @@ def print_report(
 
 def _recording(found: Comparison, lane: str, patterns: tuple[Pattern, ...]) -> str:
     try:
-        return scrub(recording_text(recording_of(redact(found, patterns), lane)))
+        return scrub(recording_text(recording_of(redacted(found, patterns), lane)))
     except NoSuchLane as exc:
         raise click.UsageError(f"--recording: {exc}") from exc
 

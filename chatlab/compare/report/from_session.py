@@ -1,9 +1,10 @@
-"""A session of the page as one value, for a report: what is there now, and what is said to be missing."""
+"""A session of the page as one comparison: what is there now, and notes on what is missing."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,13 +13,17 @@ from chatlab.compare.session.events import SessionError
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.session.state import Round, SessionState, in_order, is_run, rounds_shown
 from chatlab.compare.versions import versions
-from chatlab.store import StoredTurn, now
+from chatlab.messages import FilePart, Message, Part
+from chatlab.store import FILE_SCHEME, NotStored, StoredTurn, now
+from chatlab.store.files import Files
+
+_MOST_PICTURES = 30_000_000  # bytes of pictures from a session's attachments in one report
 
 
 def comparison_of(
     session: ComparisonSession, *, title: str = "", created: datetime | None = None
 ) -> Comparison:
-    """A session as it stands: the answers that its rounds have now, with their receipts and votes.
+    """Return a session as it stands: the answers that its rounds have now, with their receipts and votes.
 
     Rounds that no lane goes on from any more, answers that were replaced by others and votes on those are not
     in it; `notes` says how many. created: when the session was begun, its first answer if not given.
@@ -29,31 +34,15 @@ def comparison_of(
         raise SessionError("take the letters off first: a report says which lane gave which answer")
     run = is_run(state)
     rounds = rounds_shown(state)
-    results: list[Result] = []
-    running = 0
-    for round in rounds:
-        receipts = session.receipts(round.id)
-        for lane in in_order(state, round):
-            for repeat, id in enumerate(round.turns[lane]):
-                turn = session.turn(id)
-                if turn.status == "running":
-                    running += 1
-                else:
-                    results.append(_result(round, lane, repeat, turn, receipts, run=run))
+    results, running = _results(session, rounds, run=run)
     lanes = _distinct(
         lane
         for lane in (*state.lanes, *state.removed)
         if lane in state.lanes or any(result.lane == lane.id for result in results)
     )
-    votes = _named(standing_votes(state, session.turn))
-    stale = len(state.votes) - len(votes)
     labels = {lane.id: lane.label for lane in lanes}
-    number = {round.id: place for place, round in enumerate(rounds, 1)}
-    mismatches = [
-        f"message {number[round.id]}, {' and '.join(labels.get(id, '?') for id in one.lanes)}: {one.reason}"
-        for round in (() if run else rounds)  # a run's prompts may have system prompts that no round has
-        for one in session.mismatches(round.id)
-    ]
+    votes = _named(standing_votes(state, session.turn))
+    left, stale = len(state.rounds) - len(rounds), len(state.votes) - len(votes)
     return Comparison(
         title or "Comparison",
         created or min((result.turn.created for result in results), default=now()),
@@ -61,25 +50,51 @@ def comparison_of(
         "interleaved" if run else "parallel",
         state.opened.blind,
         lanes,
-        tuple(results),
+        results,
         votes,
         versions=versions(),
-        repeats=max((len(ids) for round in rounds for ids in round.turns.values()), default=1),
+        repeats=max((len(turns) for one in rounds for turns in one.turns.values()), default=1),
         session=session.id,
-        mismatches=tuple(mismatches),
-        notes=tuple(_notes(session, len(state.rounds) - len(rounds), running, stale, results, labels)),
+        # A run's prompts may have system prompts that no round has.
+        mismatches=() if run else tuple(_mismatches(session, rounds, labels)),
+        notes=tuple(_notes(session, left, running, stale, results, labels)),
     )
 
 
+def _results(
+    session: ComparisonSession, rounds: Sequence[Round], *, run: bool
+) -> tuple[tuple[Result, ...], int]:
+    """The answers that have ended, and how many have not."""
+    results, running = [], 0
+    for asked in rounds:
+        receipts = session.receipts(asked.id)
+        for lane in in_order(session.state, asked):
+            for repeat, turn in enumerate(map(session.turn, asked.turns[lane])):
+                if turn.status == "running":
+                    running += 1
+                else:
+                    results.append(_result(asked, lane, repeat, turn, receipts, run=run))
+    return tuple(results), running
+
+
 def _result(
-    round: Round, lane: str, repeat: int, turn: StoredTurn, receipts: Mapping[str, Receipt], *, run: bool
+    asked: Round, lane: str, repeat: int, turn: StoredTurn, receipts: Mapping[str, Receipt], *, run: bool
 ) -> Result:
-    item, step = round.id, 0
+    item, step = asked.id, 0
     if run:
-        prompt, _, message = round.id.partition(".")
+        prompt, _, message = asked.id.partition(".")
         item, step = prompt, int(message) - 1
     # Whose it is in the store is nobody else's business; as whom it was asked is in the receipt.
     return Result(item, step, repeat, lane, replace(turn, owner=""), receipts.get(turn.id))
+
+
+def _mismatches(
+    session: ComparisonSession, rounds: Sequence[Round], labels: Mapping[str, str]
+) -> Iterator[str]:
+    for number, asked in enumerate(rounds, 1):
+        for one in session.mismatches(asked.id):
+            lanes = " and ".join(labels.get(lane, "?") for lane in one.lanes)
+            yield f"message {number}, {lanes}: {one.reason}"
 
 
 def _distinct(lanes: Iterable[Lane]) -> tuple[Lane, ...]:
@@ -95,11 +110,11 @@ def _distinct(lanes: Iterable[Lane]) -> tuple[Lane, ...]:
 
 
 def standing_votes(state: SessionState, turn: Callable[[str], StoredTurn]) -> tuple[Vote, ...]:
-    """The votes, changed ones too, on the answers that are shown now. turn: a stored turn by its id."""
+    """Return the votes, changed ones too, on the answers that are shown now. turn: a turn by its id."""
     answered = {}
-    for round in rounds_shown(state):
-        ids = [id for ids in round.turns.values() for id in ids]
-        answered[round.id] = max((turn(id).created for id in ids), default=None)
+    for asked in rounds_shown(state):
+        turns = [turn(one) for of_lane in asked.turns.values() for one in of_lane]
+        answered[asked.id] = max((one.created for one in turns), default=None)
     return tuple(
         vote
         for vote in state.votes
@@ -109,7 +124,7 @@ def standing_votes(state: SessionState, turn: Callable[[str], StoredTurn]) -> tu
 
 
 def stale_votes(count: int) -> str:
-    """What is said of votes that do not stand any more."""
+    """Return what is said of votes that do not stand any more."""
     return f"Votes on answers that were asked anew or left behind since are not counted: {count}."
 
 
@@ -149,3 +164,44 @@ def _notes(
     removed = [labels[lane.id] for lane in session.state.removed if lane.id in labels]
     if removed:
         yield f"Removed in the course of the session: {', '.join(removed)}."
+
+
+async def with_pictures(compared: Comparison, files: Files) -> Comparison:
+    """Return the same with the content of attached pictures, which a session only names, up to a bound."""
+    pictures = _Pictures(files)
+    seen: set[tuple[str, int]] = set()
+    results = []
+    for result in compared.results:
+        # Of an item the first result's message is what is shown.
+        first = (result.item, result.step) not in seen
+        seen.add((result.item, result.step))
+        if first:
+            parts = [await pictures.filled(part) for part in result.turn.user.parts]
+            result = replace(result, turn=replace(result.turn, user=Message("user", tuple(parts))))
+        results.append(result)
+    return replace(compared, results=tuple(results))
+
+
+class _Pictures:
+    """Reads each picture once, until there are too many bytes of them."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._left = _MOST_PICTURES
+        self._known: dict[str, FilePart] = {}
+
+    async def filled(self, part: Part) -> Part:
+        """Return the part with its content if it is a stored picture for which there is room."""
+        if not isinstance(part, FilePart) or not (part.url or "").startswith(FILE_SCHEME):
+            return part
+        sha256 = (part.url or "").removeprefix(FILE_SCHEME)
+        if sha256 not in self._known and part.media_type.startswith("image/"):
+            try:
+                path = await self._files.path(sha256)
+            except (NotStored, OSError):
+                return part
+            if path.stat().st_size <= self._left:
+                data = await asyncio.to_thread(path.read_bytes)
+                self._left -= len(data)
+                self._known[sha256] = FilePart(part.media_type, part.name, data=data)
+        return self._known.get(sha256, part)

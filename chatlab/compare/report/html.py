@@ -1,217 +1,276 @@
-"""The small pieces of a report's HTML: escaped text, tables, and plots that need no script."""
+"""A report as one HTML page: no script, nothing loaded, light or dark, for any screen and for paper.
+
+The templates are in `templates/`. Whatever is put into them is escaped, unless it is `Markup`: that is only
+what `chatlab.render.markdown` made safe, and what a template made.
+"""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Sequence
+import base64
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from itertools import groupby
+from typing import Any, assert_never
 
-import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from chatlab.compare.statistics.intervals import Interval
+from chatlab.compare.model import Check, Comparison, Result, Verdict
+from chatlab.compare.report import plots, words
+from chatlab.compare.report.items import current_votes, items_of, steps_of, verdict_sentence, vote_sentence
+from chatlab.compare.report.judged import Judged, agreement, judged_criteria, pairs, places, strength
+from chatlab.compare.report.plots import Plot
+from chatlab.compare.report.sent import Requests, Sent
+from chatlab.compare.report.words import Table
+from chatlab.messages import FilePart, Part, ReasoningPart, TextPart, ToolCall, ToolResult
+from chatlab.render.figures import figures, outcome
+from chatlab.render.markdown import document, render
+from chatlab.secret import scrub
 
-_MOST_DOTS = 150
-
-CSS = """\
-:root { --accent: #0969da; --good: #1a7f37; --bad: #cf222e; --warn: #9a6700; }
-@media (prefers-color-scheme: dark) { :root { --accent: #4493f8; --good: #3fb950; --bad: #f85149;
-  --warn: #d29922; } }
-body { max-width: 90rem; padding: 1rem clamp(.8rem, 3vw, 2.5rem); font-size: .95rem; }
-h1 { margin: .2rem 0 .6rem; line-height: 1.2; } h2 { margin: 2.2rem 0 .6rem; font-size: 1.35em; }
-h3 { margin: 1.2rem 0 .4rem; font-size: 1.1em; } h4 { margin: .2rem 0; font-size: 1rem; }
-.faint, .figures { color: var(--faint); font-size: .9em; }
-dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .5rem 0; }
-dl.facts dt { color: var(--faint); } dl.facts dd { margin: 0; }
-.trouble { border-inline-start: 3px solid var(--bad); padding-inline-start: .8em; }
-.note { border-inline-start: 3px solid var(--warn); padding-inline-start: .8em; margin: .4rem 0; }
-ul.plain { padding-inline-start: 1.2rem; margin: .4rem 0; } li { margin: .15rem 0; }
-table { max-width: 100%; } td.number, th.number { text-align: right; font-variant-numeric: tabular-nums;
-  white-space: nowrap; }
-td.long { min-width: 12rem; max-width: 28rem; overflow-wrap: anywhere; }
-.item { border-top: 2px solid var(--line); margin-top: 1.6rem; padding-top: .4rem; }
-.many .item { content-visibility: auto; contain-intrinsic-size: auto 40rem; }
-.user { background: var(--box); border: 1px solid var(--line); border-radius: 10px; padding: .1rem 1rem;
-  margin: .5rem 0; max-width: 60rem; }
-.lanes { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: .8rem;
-  align-items: start; }
-.answer { border: 1px solid var(--line); border-radius: 10px; padding: .5rem .9rem; min-width: 0; }
-.answer > .who { font-weight: 600; margin: 0 0 .3rem; border-bottom: 1px solid var(--line);
-  padding-bottom: .3rem; } .answer h1, .answer h2, .answer h3 { font-size: 1.1em; margin: .6rem 0 .3rem; }
-.best { border-color: var(--accent); box-shadow: inset 0 0 0 1px var(--accent); }
-.passed { color: var(--good); } .failed { color: var(--bad); }
-.tag { border: 1px solid var(--line); border-radius: 1em; padding: 0 .5em; font-size: .85em;
-  font-weight: 400; }
-code.hash { font-size: .85em; overflow-wrap: anywhere; }
-details { margin: .4rem 0; } summary { cursor: pointer; color: var(--faint); }
-details pre { font-size: .85em; background: var(--box); padding: .6em .8em; border-radius: 6px;
-  overflow-x: auto; }
-.plot { margin: .4rem 0 1rem; max-width: 62rem; }
-.row { display: grid; grid-template-columns: minmax(6rem, 14rem) 1fr 15rem; gap: .2rem 1rem;
-  align-items: center; }
-.row .value { color: var(--faint); font-size: .9em; font-variant-numeric: tabular-nums; }
-.row svg { width: 100%; height: 28px; overflow: visible; display: block; }
-.row.axis svg { height: 18px; } svg text { fill: var(--faint); font-size: 11px; }
-svg .box { fill: var(--accent); fill-opacity: .18; stroke: var(--accent); }
-svg .middle { stroke: var(--accent); stroke-width: 2.5; } svg .whisker { stroke: var(--accent); }
-svg .dot { fill: var(--accent); fill-opacity: .45; } svg .point { fill: var(--accent); }
-svg .base { stroke: var(--line); }
-@media (max-width: 44rem) { .row { grid-template-columns: 1fr auto; align-items: end;
-  margin-top: .35rem; } .row svg { grid-column: 1 / -1; grid-row: 2; } .row.axis > span { display: none; }
-  dl.facts { grid-template-columns: 1fr; gap: 0; } dl.facts dd { margin-bottom: .35rem; }
-  .plot { padding-inline: .4rem; } }
-@media print { body { font-size: 9.5pt; } .many .item { content-visibility: visible; }
-  .plot, .row, tr { break-inside: avoid; } h2, h3, h4, .who { break-after: avoid; }
-  .lanes { grid-template-columns: repeat(auto-fit, minmax(min(100%, 14rem), 1fr)); }
-  nav, .screen { display: none; } }
-"""
-
-
-def text(value: str) -> str:
-    """Text as HTML. Halves of surrogate pairs, which models do write, are no characters."""
-    return html.escape(value.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-
-
-def facts(rows: Iterable[tuple[str, str]]) -> str:
-    """What is known of something, as HTML; rows with nothing to say are left out."""
-    said = "".join(f"<dt>{text(name)}</dt><dd>{value}</dd>" for name, value in rows if value)
-    return f'<dl class="facts">{said}</dl>\n'
-
-
-def listed(items: Iterable[str], kind: str = "") -> str:
-    """Sentences as a list; nothing for none."""
-    said = "".join(
-        f'<li class="{kind}">{text(one)}</li>' if kind else f"<li>{text(one)}</li>" for one in items
-    )
-    return f'<ul class="plain">{said}</ul>\n' if said else ""
+_LARGEST_PICTURE = 3_000_000  # bytes
+_PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+_SIZE = "\ufdd0"  # stands for the page's size until it is known: no character, so no text has it
+_FEWEST_LISTED = 8  # prompts from which on a list of them stands before them
+_MANY = 60  # answers from which on a browser lays out only what is looked at
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """A table's cell. kind: "number", "long" or nothing."""
+class Shown:
+    """A part of a message. kind: "text", "thoughts", "folded", "picture" or "file"."""
 
-    said: str
-    kind: str = ""
+    kind: str
+    body: str
+    title: str = ""
 
 
-def table(head: Sequence[Cell], rows: Iterable[Sequence[Cell]]) -> str:
-    """A table of texts; columns in which no row says anything are left out."""
-    body = [list(row) for row in rows]
-    shown = [number for number in range(len(head)) if any(row[number].said for row in body)]
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer. repeat: which of several it is, in words; trouble: why it did not finish."""
 
-    def line(cells: Sequence[Cell], tag: str) -> str:
-        made = (cells[number] for number in shown)
-        return "".join(
-            f'<{tag} class="{one.kind}">{text(one.said)}</{tag}>'
-            if one.kind
-            else f"<{tag}>{text(one.said)}</{tag}>"
-            for one in made
+    repeat: str
+    parts: tuple[Shown, ...]
+    trouble: str | None
+    checks: tuple[Check, ...]
+    sources: tuple[str, ...]
+    notices: tuple[str, ...]
+    figures: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneAnswers:
+    """What one lane answered to a message. best: whether a vote preferred it."""
+
+    label: str
+    best: bool
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One message with the answers to it."""
+
+    asked: tuple[Shown, ...]
+    lanes: tuple[LaneAnswers, ...]
+    sent: Sent
+
+
+@dataclass(frozen=True, slots=True)
+class ItemSection:
+    """One prompt, of one message or several."""
+
+    number: int
+    title: str
+    tags: tuple[str, ...]
+    steps: tuple[Step, ...]
+    votes: tuple[str, ...]
+    verdicts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RankingSection:
+    """What one criterion was judged to be."""
+
+    title: str
+    placed: int
+    items: int
+    forest: Plot
+    places: Table
+    notes: tuple[str, ...]
+    pairs: tuple[str, ...]
+    audit: tuple[str, ...]
+
+
+def report_html(compared: Comparison) -> str:
+    """Return the whole page."""
+    # The prompts are written first, since only then is it known what had no room.
+    requests = Requests({lane.id: lane.label for lane in compared.lanes})
+    template = _environment().get_template("item.html.j2")
+    sections = _item_sections(compared, requests)
+    items = Markup("").join(Markup(template.render(item=one)) for one in sections)  # noqa: S704 - it escaped
+    body = _environment().get_template("report.html.j2").render(_values(compared, items, requests.left_out))
+    whole = scrub(document(compared.title, body, css=_style()))
+    size = f"{len(whole.encode('utf-8', 'replace')) / 1e6:.1f} MB"
+    return whole.replace(_SIZE, size, 1)
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("chatlab.compare.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_characters,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _characters(value: Any) -> Any:
+    """Text without halves of surrogate pairs, which models do write and which are no characters."""
+    if type(value) is str:
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value
+
+
+@cache
+def _style() -> str:
+    return (resources.files("chatlab.compare.report") / "templates" / "report.css").read_text("utf-8")
+
+
+def _values(compared: Comparison, items: Markup, left_out: int) -> dict[str, Any]:
+    """What the page's template shows."""
+    notes = list(compared.notes)
+    if left_out:
+        notes.append(
+            f"For its size this page leaves out {left_out} of the exact requests, not their hashes; the "
+            "report as JSON lines has them all."
+        )
+    page = ("This page", f"{_SIZE}, made by chatlab; it loads nothing and has no script")
+    return {
+        "comparison": compared,
+        "facts_of": [*words.facts_of(compared), page],
+        "notes": notes,
+        "taken_out": words.redacted_said(compared) if compared.redacted else [],
+        "hashes_stay": words.HASHES_STAY,
+        "lanes": words.lane_table(compared),
+        "summary": words.summary_table(compared),
+        "distributions": [
+            (name, plots.distributions(name, unit, lanes)) for name, unit, lanes in words.measured(compared)
+        ],
+        "differences": words.differences_said(compared),
+        "repeats": words.repeats_said(compared),
+        "verdicts": words.verdicts_said(compared),
+        "rankings": [_ranking_section(one) for one in judged_criteria(compared)],
+        "agreement": agreement(compared),
+        "contents": _contents(compared),
+        "many": len(compared.results) > _MANY,
+        "items": items,
+        "method": words.METHOD,
+        "versions": ", ".join(f"{name} {version}" for name, version in compared.versions.items()),
+    }
+
+
+def _ranking_section(one: Judged) -> RankingSection:
+    ranking = one.ranking
+    placed = [row for row in ranking.lanes if row.judged]
+    different, alike = pairs(ranking)
+    return RankingSection(
+        one.title,
+        len(placed),
+        ranking.items,
+        plots.forest([(row.lane, row.strength, row.interval, strength(row)) for row in placed]),
+        places(ranking),
+        ranking.notes,
+        (*different, *alike),
+        one.audit,
+    )
+
+
+def _contents(compared: Comparison) -> list[str]:
+    """The prompts in short, if they are many."""
+    items = items_of(compared)
+    if len(items) < _FEWEST_LISTED:
+        return []
+    asked = [" ".join(results[0].turn.user.text.split()) for _, results in items]
+    return [one if len(one) <= 80 else one[:79] + "…" for one in asked]
+
+
+# -- prompts and answers
+
+
+def _item_sections(compared: Comparison, requests: Requests) -> Iterator[ItemSection]:
+    labels = {lane.id: lane.label for lane in compared.lanes}
+    what = "Message" if compared.session and compared.mode is not None else "Prompt"
+    votes = current_votes(compared)
+    verdicts: dict[str, list[Verdict]] = {}
+    for verdict in compared.verdicts:
+        verdicts.setdefault(verdict.item, []).append(verdict)
+    for number, (item, results) in enumerate(items_of(compared), 1):
+        named = "" if compared.session or item == str(number) else f" · {item}"
+        cast = votes.get(item, [])
+        best = {vote.best for vote in cast}
+        yield ItemSection(
+            number,
+            f"{what} {number}{named}",
+            tuple(results[0].tags),
+            tuple(
+                Step(
+                    tuple(map(_shown, group[0].turn.user.parts)),
+                    tuple(_lane_answers(group, labels, best)),
+                    requests.sent(f"r{number}-{step + 1}", group),
+                )
+                for step, group in steps_of(compared, results)
+            ),
+            tuple(vote_sentence(vote, labels) for vote in cast),
+            tuple(verdict_sentence(verdict, labels) for verdict in verdicts.get(item, ())),
         )
 
-    made = "".join(f"<tr>{line(row, 'td')}</tr>\n" for row in body)
-    return f"<table><thead><tr>{line(head, 'th')}</tr></thead>\n<tbody>{made}</tbody></table>\n"
 
-
-# -- plots
-
-
-def distributions(name: str, unit: str, lanes: Sequence[tuple[str, Sequence[float]]]) -> str:
-    """The values of each lane on one scale from zero: each value a dot, over the quartiles and the median."""
-    top = max(max(values) for _, values in lanes)
-    scale = _Scale(0.0, top)
-    rows = [_distribution(scale, name, unit, lane, values) for lane, values in lanes]
-    return f'<div class="plot">{"".join(rows)}{_axis(scale, unit)}</div>\n'
-
-
-def _distribution(scale: _Scale, name: str, unit: str, lane: str, values: Sequence[float]) -> str:
-    low, middle, high, p95 = np.quantile(values, [0.25, 0.5, 0.75, 0.95]).tolist()
-    shown = sorted(values)
-    if len(shown) > _MOST_DOTS:
-        shown = np.quantile(values, np.linspace(0, 1, _MOST_DOTS)).tolist()
-    dots = "".join(
-        f'<circle class="dot" cx="{scale(value)}" cy="{9 + 10 * (number % 3) / 2:g}" r="2.5"/>'
-        for number, value in enumerate(shown)
-    )
-    several = ""
-    if len(values) > 1:
-        several = (
-            f'<line class="whisker" x1="{scale(high)}" x2="{scale(p95)}" y1="14" y2="14"/>'
-            f'<rect class="box" x="{scale(low)}" width="{scale.width(low, high)}" y="4" height="20"/>'
-            f'<line class="middle" x1="{scale(middle)}" x2="{scale(middle)}" y1="2" y2="26"/>'
+def _lane_answers(results: Sequence[Result], labels: dict[str, str], best: set[str]) -> Iterator[LaneAnswers]:
+    for lane, group in groupby(results, key=lambda one: one.lane):
+        answers = list(group)
+        yield LaneAnswers(
+            labels.get(lane, "?"), lane in best, tuple(_answer(one, len(answers)) for one in answers)
         )
-    said = (
-        f"median {number(middle, unit)}, p95 {number(p95, unit)}" if len(values) > 1 else number(middle, unit)
-    )
-    return _row(lane, several + dots, said, f"{name} of {lane}: {said}, {len(values)} values")
 
 
-def forest(lanes: Sequence[tuple[str, float, Interval | None, str]]) -> str:
-    """Estimates with their 95 % intervals on one scale: name, estimate, interval, what is said of it."""
-    ends = [value for _, point, interval, _ in lanes for value in (point, *_ends(interval))]
-    reach = max(0.5, *(abs(value) for value in ends))
-    scale = _Scale(-reach, reach)
-    rows = []
-    for name, point, interval, said in lanes:
-        line = ""
-        if interval is not None:
-            x1, x2 = scale(interval.low), scale(interval.high)
-            line = f'<line class="middle" x1="{x1}" x2="{x2}" y1="14" y2="14"/>'
-        zero = f'<line class="base" x1="{scale(0)}" x2="{scale(0)}" y1="0" y2="28"/>'
-        drawn = f'{zero}{line}<circle class="point" cx="{scale(point)}" cy="14" r="5"/>'
-        rows.append(_row(name, drawn, said, f"{name}: {said}"))
-    return f'<div class="plot">{"".join(rows)}{_axis(scale, "")}</div>\n'
-
-
-def number(value: float, unit: str = "") -> str:
-    """A figure as people read it."""
-    if unit == "s" and 0 < value < 0.1:
-        return f"{value * 1000:.3g} ms"
-    said = f"{value:,.0f}"
-    if abs(value) < 1000:
-        said = np.format_float_positional(value, precision=3, fractional=False, trim="-")
-    return f"{said} {unit}".rstrip()
-
-
-def _ends(interval: Interval | None) -> tuple[float, ...]:
-    return () if interval is None else (interval.low, interval.high)
-
-
-class _Scale:
-    """Where a value stands, in percent of the width: so a plot is as wide as the reader's screen."""
-
-    def __init__(self, low: float, high: float) -> None:
-        self.low = low
-        self.high = high if high > low else low + 1.0
-
-    def __call__(self, value: float) -> str:
-        return f"{100 * (value - self.low) / (self.high - self.low):.2f}%"
-
-    def width(self, low: float, high: float) -> str:
-        return f"{100 * (high - low) / (self.high - self.low):.2f}%"
-
-    def ticks(self) -> list[float]:
-        """Three to six round values."""
-        whole = self.high - self.low
-        step = 10.0 ** np.floor(np.log10(whole))
-        step *= next(factor for factor in (0.2, 0.5, 1, 2) if whole / (step * factor) <= 6)
-        first = np.ceil(self.low / step - 1e-9)
-        last = np.floor(self.high / step + 1e-9)
-        return [float(value * step) for value in np.arange(first, last + 1) + 0.0]  # no -0.0
-
-
-def _row(name: str, drawn: str, said: str, label: str) -> str:
-    base = '<line class="base" x1="0%" x2="100%" y1="14" y2="14"/>'
-    return (
-        f'<div class="row"><span>{text(name)}</span><svg role="img" aria-label="{text(label)}">{base}{drawn}'
-        f'</svg><span class="value">{text(said)}</span></div>\n'
+def _answer(result: Result, repeats: int) -> Answer:
+    turn = result.turn
+    took = figures(turn)
+    if turn.timing.longest_stall is not None:
+        took += f" · longest stall {turn.timing.longest_stall:.2f} s"
+    return Answer(
+        f"Repeat {result.repeat + 1} of {repeats}" if repeats > 1 else "",
+        tuple(map(_shown, turn.answer)),
+        outcome(turn),
+        tuple(result.checks),
+        tuple(f"{one.title} {one.url or ''}".strip() for one in turn.citations),
+        tuple(notice.detail for notice in turn.notices),
+        took,
     )
 
 
-def _axis(scale: _Scale, unit: str) -> str:
-    factor = 1.0
-    if unit == "s" and scale.high < 1:  # one unit along the whole scale
-        factor, unit = 1000.0, "ms"
-    marks = "".join(
-        f'<text x="{scale(value)}" y="13" text-anchor="middle">{text(number(value * factor, unit))}</text>'
-        for value in scale.ticks()
-    )
-    return f'<div class="row axis"><span></span><svg aria-hidden="true">{marks}</svg><span></span></div>'
+def _shown(part: Part) -> Shown:
+    if isinstance(part, TextPart):
+        return Shown("text", Markup(render(part.text)))  # noqa: S704 - render makes it safe
+    if isinstance(part, ReasoningPart):
+        return Shown("thoughts", Markup(render(part.text)))  # noqa: S704 - render makes it safe
+    if isinstance(part, ToolCall):
+        return Shown("folded", part.arguments, f"Called {part.name}")
+    if isinstance(part, ToolResult):
+        did = "failed" if part.is_error else "answered"
+        return Shown("folded", part.content, f"{part.name or 'The tool'} {did}")
+    if isinstance(part, FilePart):
+        return _file(part)
+    assert_never(part)
+
+
+def _file(part: FilePart) -> Shown:
+    name = part.name or "attachment"
+    if part.data is not None and part.media_type in _PICTURES and len(part.data) <= _LARGEST_PICTURE:
+        data = base64.b64encode(part.data).decode("ascii")
+        return Shown("picture", f"data:{part.media_type};base64,{data}", name)
+    size = "" if part.data is None else f", {len(part.data) / 1000:.0f} kB"
+    return Shown("file", f"{part.media_type}{size}", name)

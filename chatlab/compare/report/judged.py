@@ -1,4 +1,4 @@
-"""What votes and verdicts of a comparison come to: a ranking for each criterion and source, and its audit."""
+"""Rankings of a comparison's lanes by votes and by verdicts, for each criterion, with their audit."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chatlab.compare.model import Comparison, Verdict
+from chatlab.compare.report.words import Cell, Table
 from chatlab.compare.statistics.audit import (
     Agreement,
     Lean,
@@ -41,10 +42,10 @@ class Judged:
 
 
 def judgements_of(compared: Comparison) -> list[Judgement]:
-    """Every vote and verdict as judgements of two lanes each, lanes by their labels."""
+    """Return every vote and verdict as judgements of two lanes each, lanes by their labels."""
     names = {lane.id: lane.label for lane in compared.lanes}
-    for id in {id for vote in compared.votes for id in (*vote.shown, vote.best)} - {"tie", "bad"}:
-        names.setdefault(id, f"a lane that was removed ({id[:6]})")
+    for lane_id in {lane for vote in compared.votes for lane in (*vote.shown, vote.best)} - {"tie", "bad"}:
+        names.setdefault(lane_id, f"a lane that was removed ({lane_id[:6]})")
     courses: Counter[tuple[str, int, str]] = Counter()  # what is judged is all answers of a conversation
     for result in compared.results:
         size = sum(len(part.text) for part in result.turn.answer if isinstance(part, TextPart))
@@ -58,8 +59,8 @@ def judgements_of(compared: Comparison) -> list[Judgement]:
     ]
 
 
-def judged(compared: Comparison) -> list[Judged]:
-    """Each criterion and source by itself: neither is averaged with another."""
+def judged_criteria(compared: Comparison) -> list[Judged]:
+    """Return each criterion and source by itself: neither is averaged with another."""
     lanes = [lane.label for lane in compared.lanes]
     groups: dict[tuple[str, Source], list[Judgement]] = {}
     for one in judgements_of(compared):
@@ -74,8 +75,8 @@ def judged(compared: Comparison) -> list[Judged]:
 
 
 def _by_place(votes: Sequence[Judgement]) -> str:
-    kept = any(one.session for one in votes)
-    return _lean("Position", "session" if kept else "prompt", "further left", by_position(votes))
+    same_places = any(one.session for one in votes)
+    return _lean("Position", "session" if same_places else "prompt", "further left", by_position(votes))
 
 
 def _by_order(verdicts: Sequence[Verdict]) -> str:
@@ -109,7 +110,7 @@ def _lean(what: str, unit: str, side: str, lean: Lean) -> str:
 
 
 def agreement(compared: Comparison) -> str:
-    """How far votes and judge agree, as a sentence; "" if they judged nothing in common."""
+    """Return how far votes and judge agree, as a sentence; "" if they judged nothing in common."""
     found = by_source(judgements_of(compared))
     if found.agreed is None:
         return ""
@@ -129,35 +130,37 @@ def _said(interval: Interval | None) -> str:
     return "" if interval is None else f" (95 % interval {interval.low:.2f} to {interval.high:.2f})"
 
 
-PLACES_HEAD = ("lane", "rank", "ranks not excluded", "strength (95 %)", "won", "lost", "tied", "both bad")
+_PLACES_HEAD = tuple(
+    Cell(name, "number" if number else "")
+    for number, name in enumerate(
+        ("lane", "rank", "ranks not excluded", "strength (95 %)", "won", "lost", "tied", "both bad")
+    )
+)
 
 
 def strength(one: Ranked) -> str:
-    """A lane's strength with its interval."""
+    """Return a lane's strength with its interval, in log-odds."""
     interval = one.interval
     within = "no interval" if interval is None else f"{interval.low:+.2f} to {interval.high:+.2f}"
     return f"{one.strength:+.2f} ({within})"
 
 
-def places(ranking: Ranking) -> list[tuple[str, ...]]:
-    """Each lane's rank, its strength and what it rests on, under `PLACES_HEAD`; one that was never judged has
-    none of them."""
-    return [
-        (
-            one.lane,
-            str(one.rank),
-            str(one.best) if one.best == one.worst else f"{one.best} to {one.worst}",
-            strength(one),
-            *(f"{count:g}" for count in (one.wins, one.losses, one.ties, one.both_bad)),
-        )
-        if one.judged
-        else (one.lane, "never judged", *[""] * (len(PLACES_HEAD) - 2))
-        for one in ranking.lanes
-    ]
+def places(ranking: Ranking) -> Table:
+    """Return each lane's rank, its strength and what it rests on; one that was never judged has none."""
+    rows = []
+    for one in ranking.lanes:
+        said = ["never judged"]
+        if one.judged:
+            ranks = str(one.best) if one.best == one.worst else f"{one.best} to {one.worst}"
+            counts = (one.wins, one.losses, one.ties, one.both_bad)
+            said = [str(one.rank), ranks, strength(one), *(f"{count:g}" for count in counts)]
+        said += [""] * (len(_PLACES_HEAD) - 1 - len(said))
+        rows.append([Cell(one.lane), *(Cell(text, "number") for text in said)])
+    return Table.of(_PLACES_HEAD, rows)
 
 
 def pairs(ranking: Ranking) -> tuple[list[str], list[str]]:
-    """Which two lanes differ, and which are not distinguishable: sentences."""
+    """Return what is said of the two lanes that differ, and of those that are not distinguishable."""
     return (
         [str(pair) for pair in ranking.pairs if pair.distinguishable],
         [str(pair) for pair in ranking.pairs if not pair.distinguishable],

@@ -1,7 +1,7 @@
 """Any lane of a comparison as a recording, which the backend `replay` plays with the times it had.
 
-The times of the events are those at which they arrived, kept beside the receipt. An answer without them (it
-was given before chatlab kept them, or something was taken out of it) gets times made from its figures: the
+The times of the events are those at which they arrived, stored beside the receipt. An answer without them (it
+was given before chatlab stored them, or something was taken out of it) gets times made from its figures: the
 first token, the end, the longest stall between them, and evenly spaced words. The header says so.
 """
 
@@ -40,7 +40,7 @@ class NoSuchLane(ChatlabError):
 
 
 def recording_of(compared: Comparison, lane: str, *, sample: bool = False) -> Recording:
-    """A lane's answers as a recording. lane: its label or id. sample: it was made to be shown.
+    """Return a lane's answers as a recording. lane: its label or id. sample: it was made to be shown.
 
     Of repeats the first come first, in the order they were asked, so that a replayed conversation gets them;
     the others follow. Raises NoSuchLane.
@@ -74,7 +74,7 @@ def recording_of(compared: Comparison, lane: str, *, sample: bool = False) -> Re
 
 
 def recording_text(recording: Recording) -> str:
-    """The recording as a file's content."""
+    """Return the recording as a file's content."""
     out = io.StringIO()
     writer = Writer(out, recording.header)
     for exchange in recording.exchanges:
@@ -94,7 +94,7 @@ def _lane(compared: Comparison, name: str) -> Lane:
 
 
 def exchange_of(result: Result) -> tuple[Exchange, bool]:
-    """One answer as an exchange, and whether its events have the times at which they arrived."""
+    """Return one answer as an exchange, and whether its events have the times at which they arrived."""
     turn, receipt = result.turn, result.receipt
     events: tuple[Timed, ...] | None = None
     if receipt is not None and receipt.arrivals is not None:

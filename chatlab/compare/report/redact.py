@@ -85,8 +85,9 @@ def parse_patterns(said: Sequence[str]) -> tuple[Pattern, ...]:
     return tuple(patterns)
 
 
-def redact(compared: Comparison, patterns: Sequence[Pattern] = ()) -> Comparison:
-    """The comparison without what matches, and without credentials; `redacted` says what was taken and where.
+def redacted(compared: Comparison, patterns: Sequence[Pattern] = ()) -> Comparison:
+    """Return the comparison without what matches, and without credentials; its `redacted` says what was taken
+    and where.
 
     Attachments cannot be searched: with a pattern given, their content is taken out too. Hashes stay those of
     what was really sent. Raises WrongPattern if a pattern takes too long on these texts.

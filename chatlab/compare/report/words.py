@@ -1,14 +1,17 @@
-"""What a report says of a comparison in words and figures, whichever format it is written in."""
+"""Sentences, tables and figures of a report, whichever format it is written in."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 
+import numpy as np
+
 from chatlab.compare.model import Comparison, Lane, Order, Receipt, Result
-from chatlab.compare.report.html import Cell, number
-from chatlab.compare.statistics.summary import LaneSummary, Times, differences, judged, summarise
+from chatlab.compare.statistics.sentences import differences_said as said_of_differences
+from chatlab.compare.statistics.summary import LaneSummary, Times, differences, summarise, verdict_counts
 
 _ORDER: Mapping[Order, str] = {
     "parallel": "parallel: the lanes of a message started together, and shared machine and network",
@@ -41,8 +44,43 @@ HASHES_STAY = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A table's cell. kind: "number", "long" or nothing."""
+
+    said: str
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of texts, in which every column says something in some row."""
+
+    head: tuple[Cell, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    @classmethod
+    def of(cls, head: Sequence[Cell], rows: Sequence[Sequence[Cell]]) -> Table:
+        """Return the table of these rows; columns in which no row says anything are left out."""
+        shown = [column for column in range(len(head)) if any(row[column].said for row in rows)]
+        return cls(
+            tuple(head[column] for column in shown),
+            tuple(tuple(row[column] for column in shown) for row in rows),
+        )
+
+
+def number(value: float, unit: str = "") -> str:
+    """Return a figure as people read it, with three digits that tell. unit: "s", or what stands behind it."""
+    if unit == "s" and 0 < value < 0.1:
+        return f"{value * 1000:.3g} ms"
+    said = f"{value:,.0f}"
+    if abs(value) < 1000:
+        said = np.format_float_positional(value, precision=3, fractional=False, trim="-")
+    return f"{said} {unit}".rstrip()
+
+
 def facts_of(compared: Comparison) -> list[tuple[str, str]]:
-    """When, how, and how much."""
+    """Return when, how and how much was compared: names and what is said, "" where nothing is."""
     failed = sum(result.turn.status != "finished" for result in compared.results)
     prompts = len({(result.item, result.step) for result in compared.results})
     kind = {
@@ -65,13 +103,13 @@ def facts_of(compared: Comparison) -> list[tuple[str, str]]:
 
 
 def redacted_said(compared: Comparison) -> list[str]:
-    """What was taken out, and where."""
+    """Return what was taken out, and where: sentences."""
     return [
         f"{what}: {count}" if count else f"{what}: not found" for what, count in compared.redacted.items()
     ]
 
 
-LANES_HEAD = tuple(
+_LANES_HEAD = tuple(
     Cell(name, kind)
     for name, kind in (
         *(("lane", ""), ("backend", ""), ("model asked", ""), ("answered by", ""), ("endpoint", "")),
@@ -80,12 +118,13 @@ LANES_HEAD = tuple(
 )
 
 
-def lane_rows(compared: Comparison) -> list[list[Cell]]:
-    """Each lane, as it was set and as the receipts say it was."""
+def lane_table(compared: Comparison) -> Table:
+    """Return each lane, as it was set and as the receipts say it was."""
     by_lane: dict[str, list[Result]] = defaultdict(list)
     for result in compared.results:
         by_lane[result.lane].append(result)
-    return [_lane_row(lane, by_lane[lane.id], run=compared.mode is None) for lane in compared.lanes]
+    rows = [_lane_row(lane, by_lane[lane.id], run=compared.mode is None) for lane in compared.lanes]
+    return Table.of(_LANES_HEAD, rows)
 
 
 def _lane_row(lane: Lane, results: Sequence[Result], *, run: bool) -> list[Cell]:
@@ -131,7 +170,7 @@ def _set_by_prompt(lane: Lane, one: Result) -> set[str]:
     }
 
 
-SUMMARY_HEAD = tuple(
+_SUMMARY_HEAD = tuple(
     Cell(name, "number" if name != "lane" else "")
     for name in (
         *("lane", "answers", "not finished", "checks passed (95 %)", "first token, median (p95)"),
@@ -140,9 +179,9 @@ SUMMARY_HEAD = tuple(
 )
 
 
-def summary_rows(compared: Comparison) -> list[list[Cell]]:
-    """Each lane's figures."""
-    return [_summary_row(one) for one in summarise(compared)]
+def summary_table(compared: Comparison) -> Table:
+    """Return each lane's figures."""
+    return Table.of(_SUMMARY_HEAD, [_summary_row(one) for one in summarise(compared)])
 
 
 def _summary_row(one: LaneSummary) -> list[Cell]:
@@ -181,7 +220,10 @@ _FIGURES: Sequence[tuple[str, str, Callable[[Result], float | None]]] = (
 
 
 def measured(compared: Comparison) -> list[tuple[str, str, list[tuple[str, list[float]]]]]:
-    """Name, unit, and each lane's values of the answers that finished; lanes without any are left out."""
+    """Return each figure's name, unit, and values by lane, of the answers that finished.
+
+    Lanes without any value are left out, and so are figures without any lane.
+    """
     values: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name, _, _ in _FIGURES}
     for result in compared.results:
         if result.turn.status == "finished":
@@ -200,25 +242,14 @@ def measured(compared: Comparison) -> list[tuple[str, str, list[tuple[str, list[
 
 
 def differences_said(compared: Comparison) -> list[str]:
-    """Every two lanes in every measure: what differs by more than noise, and what is not distinguishable."""
-    said = []
-    for name, found in differences(compared):
-        alike: dict[str, list[str]] = {}
-        for two in found:
-            if two.distinguishable:
-                said.append(f"{name}: {two}")
-            else:
-                alike.setdefault(two.reason, []).append(f"{two.a} and {two.b}")
-        said += [
-            f"{name}: not distinguishable, since {reason}: {', '.join(of)}" for reason, of in alike.items()
-        ]
-    return said
+    """Return what is said of every two lanes in every measure."""
+    return [line for name, found in differences(compared) for line in said_of_differences(name, found)]
 
 
 def verdicts_said(compared: Comparison) -> list[str]:
-    """How often the judge preferred which lane, and how often its verdict was none."""
+    """Return how often the judge preferred which lane, and how often its verdict was none: sentences."""
     found = []
-    for criterion, a, b, count in judged(compared):
+    for criterion, a, b, count in verdict_counts(compared):
         named = [
             (a, "a"),
             (b, "b"),
@@ -232,7 +263,7 @@ def verdicts_said(compared: Comparison) -> list[str]:
 
 
 def repeats_said(compared: Comparison) -> list[str]:
-    """How far answers of one lane to the same message lie apart, by its repeats."""
+    """Return how far answers of one lane to the same message lie apart, by its repeats: sentences."""
     found = []
     for name, unit, value_of in _FIGURES[:2]:
         for lane in compared.lanes:

@@ -227,12 +227,12 @@ def _agreement(counts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
 
 
 def _interval(
-    draws: NDArray[np.float64], items: int, range: tuple[float, float] | None = None
+    draws: NDArray[np.float64], items: int, bounds: tuple[float, float] | None = None
 ) -> Interval | None:
-    """range: of a mean over items. Of anything else that no sample varies there is no interval."""
+    """bounds: of a mean over items. Of anything else that no sample varies there is no interval."""
     known = draws[~np.isnan(draws)]
     if items < FEWEST or not len(known):
         return None
     if float(np.ptp(known)) < 1e-12:
-        return unanimous_interval(float(known[0]), items, *range) if range else None
+        return unanimous_interval(float(known[0]), items, *bounds) if bounds else None
     return percentile_interval(known, items)

@@ -27,6 +27,7 @@ from chatlab.compare.statistics.intervals import (
     student_quantile,
 )
 from chatlab.compare.statistics.judgements import Judgement
+from chatlab.compare.statistics.sentences import not_distinguishable
 
 Ties: TypeAlias = Literal["davidson", "half"]
 
@@ -102,7 +103,7 @@ class Pair:
 
     def __str__(self) -> str:
         if self.reason:
-            return f"{self.a} and {self.b} are not distinguishable: {self.reason}"
+            return not_distinguishable(self.a, self.b, self.reason)
         assert self.interval is not None
         return (
             f"{self.a} is preferred to {self.b}: {self.difference:.2f} log-odds "

@@ -25,6 +25,7 @@ from chatlab.compare.statistics.intervals import (
     unanimous_interval,
     unanimous_p,
 )
+from chatlab.compare.statistics.sentences import not_distinguishable
 
 Array = NDArray[np.float64]
 Unit: TypeAlias = Literal["prompts", "repeats"]
@@ -104,7 +105,7 @@ class Difference:
 
     def __str__(self) -> str:
         if self.reason or self.difference is None or self.interval is None:
-            return f"{self.a} and {self.b} are not distinguishable: {self.reason}"
+            return not_distinguishable(self.a, self.b, self.reason)
         word = self.measure.lower if self.difference < 0 else self.measure.higher
         low, high = sorted((abs(self.interval.low), abs(self.interval.high)))
         text = self.measure.text

@@ -1,4 +1,4 @@
-"""What a comparison of many prompts comes to, lane by lane, and what of it is more than noise.
+"""Figures of a comparison of many prompts, lane by lane, and what of it is more than noise.
 
 Each prompt counts as one observation, however often it was repeated: its repeats are not independent.
 """
@@ -45,7 +45,7 @@ class LaneSummary:
 
 
 def summarise(compared: Comparison) -> list[LaneSummary]:
-    """Every lane, in the order of the comparison."""
+    """Return every lane, in the order of the comparison."""
     by_lane: dict[str, list[Result]] = defaultdict(list)
     for result in compared.results:
         by_lane[result.lane].append(result)
@@ -107,8 +107,10 @@ _MEASURES: Sequence[tuple[Measure, Callable[[Result], float | None]]] = (
 
 
 def differences(compared: Comparison) -> list[tuple[str, tuple[Difference, ...]]]:
-    """Of each measure every two lanes, by their labels; a difference within the noise says so. Of a
-    conversation of several messages it is the mean over them."""
+    """Return of each measure every two lanes, by their labels; a difference within the noise says so.
+
+    Of a conversation of several messages it is the mean over them.
+    """
     labels = {lane.id: lane.label for lane in compared.lanes}
     found = []
     for measure, value_of in _MEASURES:
@@ -125,8 +127,9 @@ def differences(compared: Comparison) -> list[tuple[str, tuple[Difference, ...]]
     return found
 
 
-def judged(compared: Comparison) -> list[tuple[str, str, str, Mapping[str, int]]]:
-    """Criterion, two labels, and how often each of "a", "b", "tie", "flip" and "unclear" was the verdict."""
+def verdict_counts(compared: Comparison) -> list[tuple[str, str, str, Mapping[str, int]]]:
+    """Return of each criterion and two labels how often "a", "b", "tie", "flip" and "unclear" was the
+    verdict."""
     labels = {lane.id: lane.label for lane in compared.lanes}
     counts: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     for one in compared.verdicts:

@@ -1,4 +1,4 @@
-"""What a session's votes come to, for its page."""
+"""The ranking of a session's lanes by its votes, for its page."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ _ELO = 173.7178  # points of Elo's scale a unit of log-odds: 400 / ln 10
 
 
 def ranking(state: SessionState, turn: Callable[[str], StoredTurn]) -> dict[str, Any]:
-    """By criterion: the lanes that votes are on, with their scores on Elo's scale, 95 % intervals, and what
-    to know of them."""
+    """Return by criterion the lanes that votes are on, with scores on Elo's scale, intervals and notes."""
     names = {lane.id: lane.id for lane in (*state.lanes, *state.removed)}
     labels = {lane.id: lane.label for lane in (*state.lanes, *state.removed)}
     lengths = {
-        (round.id, lane): len(text_of(turn(ids[0])))
-        for round in state.rounds.values()
-        for lane, ids in round.turns.items()
+        (asked.id, lane): len(text_of(turn(turns[0])))
+        for asked in state.rounds.values()
+        for lane, turns in asked.turns.items()
     }
     votes = standing_votes(state, turn)
     judged = from_votes(votes, names, lengths)

@@ -43,7 +43,7 @@ from chatlab.compare.model_json import (
 )
 from chatlab.compare.session.lanes import new_lane
 from chatlab.compare.session.state import reduce_log
-from chatlab.compare.statistics.summary import differences, judged, summarise
+from chatlab.compare.statistics.summary import differences, summarise, verdict_counts
 from chatlab.config.load import load_config
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import Backends
@@ -532,7 +532,7 @@ async def test_a_judge_is_asked_in_both_orders(tmp_path: Path, front: Front, wor
     assert len(found.verdicts) == 6 and found.verdicts[0].cost == pytest.approx(2 * 5 * 0.001)
     assert upstream.at_once["judge"] == 1
     side = {"m1": "a", "m2": "b", "flip": "flip"}[winner]
-    assert judged(found) == [(criterion, "m1", "m2", {side: 3}) for criterion in ("tone", "overall")]
+    assert verdict_counts(found) == [(criterion, "m1", "m2", {side: 3}) for criterion in ("tone", "overall")]
     assert rig.spent() == pytest.approx((6 + 12) * 5 * 0.001)
     front.requests.clear()
     assert await rig.run() and not front.requests, "a verdict is not paid for again"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import chatlab
 from chatlab.compare.report.from_session import comparison_of
 from chatlab.compare.report.recording import NoSuchLane, exchange_of, recording_of, recording_text
-from chatlab.compare.report.redact import parse_patterns, redact
+from chatlab.compare.report.redact import parse_patterns, redacted
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.errors import (
     AuthRequired,
@@ -88,11 +88,11 @@ async def test_a_lane_of_a_session_is_recorded_with_the_times_its_events_arrived
     backends = scripted("a", "b")
     script(backends, "a").hold = hold = asyncio.Event()
     session = await ComparisonSession.create(backends, list(backends), owner="me")
-    round = await session.ask("Hello")
+    asked_round = await session.ask("Hello")
     await script(backends, "a").half.wait()
     hold.set()
     await session.settled()
-    (turn,) = session.state.round(round).turns[session.state.lanes[0].id]
+    (turn,) = session.state.round(asked_round).turns[session.state.lanes[0].id]
     stored = session.turn(turn)
     made = recording_of(comparison_of(session, title="Mine"), "a")
     await session.aclose()
@@ -166,7 +166,7 @@ async def test_what_was_taken_out_is_not_in_a_recording_either() -> None:
     session = await ComparisonSession.create(backends, ["a"], owner="me")
     await session.ask("Hello Zaphod")
     await session.settled()
-    found = redact(comparison_of(session, title="t"), parse_patterns(["Zaphod", "says"]))
+    found = redacted(comparison_of(session, title="t"), parse_patterns(["Zaphod", "says"]))
     await session.aclose()
     text = recording_text(recording_of(found, "a"))
     assert "Zaphod" not in text and "says 1" not in text and "pattern" in text

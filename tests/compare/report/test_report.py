@@ -234,7 +234,7 @@ def test_thousands_of_answers_make_a_page_of_a_size_that_is_said() -> None:
 
 
 def test_requests_beyond_the_bound_are_left_out_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatlab.compare.report.items._MOST_REQUESTS", 1000)
+    monkeypatch.setattr("chatlab.compare.report.sent._MOST_REQUESTS", 1000)
     whole = comparison(4)
     page = Page(report(whole))
     assert "leaves out" in page.text and "left out here for its size" in page.text
@@ -279,20 +279,20 @@ def test_votes_are_written_as_arena_tools_read_them() -> None:
 async def asked(*names: str, **opened: object) -> tuple[ComparisonSession, str]:
     backends = scripted(*names)
     session = await ComparisonSession.create(backends, list(backends), owner="me", opened=Opened(**opened))  # type: ignore[arg-type]
-    round = await session.ask("First question")
+    asked_round = await session.ask("First question")
     await session.settled()
-    return session, round
+    return session, asked_round
 
 
 async def test_a_session_can_be_reported_with_its_votes() -> None:
-    session, round = await asked("a", "b")
-    await session.vote(round, session.state.lanes[0].id, voter="browser-0123", note="it is better")
+    session, asked_round = await asked("a", "b")
+    await session.vote(asked_round, session.state.lanes[0].id, voter="browser-0123", note="it is better")
     page = Page(await session_report(session, title="A session"))
     await session.aclose()
     assert "A session" in page.text and "First question" in page.text and "own history" in page.text
     assert "Vote of voter 1, overall: a" in page.text and "it is better" in page.text
     assert "browser-0123" not in page.text
-    for receipt in session.receipts(round).values():
+    for receipt in session.receipts(asked_round).values():
         assert receipt.sha256 in page.text
 
 
@@ -306,14 +306,14 @@ async def test_a_blind_session_has_no_report_before_its_names_are_shown() -> Non
 
 
 async def test_what_was_left_behind_is_not_in_it_and_counted() -> None:
-    session, round = await asked("a", "b")
-    await session.vote(round, "tie", voter="me")
-    await session.retry(round)
+    session, asked_round = await asked("a", "b")
+    await session.vote(asked_round, "tie", voter="me")
+    await session.retry(asked_round)
     await session.settled()
     page = Page(await session_report(session))
     assert "Votes on answers that were asked anew or left behind since are not counted: 1." in page.text
     assert "ranking by votes" not in page.text
-    await session.edit(round, "Second question")
+    await session.edit(asked_round, "Second question")
     await session.settled()
     page = Page(await session_report(session))
     await session.aclose()

@@ -1,0 +1,45 @@
+"""How it is said that two lanes differ, or that there is no telling: one wording everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+
+class TwoLanes(Protocol):
+    """Two lanes that were compared. reason: why they are not distinguishable, "" if they are."""
+
+    @property
+    def a(self) -> str: ...
+    @property
+    def b(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
+def not_distinguishable(a: str, b: str, reason: str) -> str:
+    """Return the sentence about two lanes between which there is no telling."""
+    return f"{a} and {b} are not distinguishable: {reason}"
+
+
+def differences_said(
+    name: str,
+    found: Iterable[TwoLanes],
+    *,
+    sentence: Callable[[str], str] = str,
+    label: Callable[[str], str] = str,
+) -> list[str]:
+    """Return what is said of every two lanes in one measure: first which differ, then, gathered by the
+    reason, which are not distinguishable.
+
+    sentence, label: what is done to a sentence and to a lane's name, for a terminal.
+    """
+    said, alike = [], dict[str, list[str]]()
+    for two in found:
+        if two.reason:
+            alike.setdefault(two.reason, []).append(f"{label(two.a)} and {label(two.b)}")
+        else:
+            said.append(f"{name}: {sentence(str(two))}")
+    return said + [
+        f"{name}: not distinguishable, since {reason}: {', '.join(of)}" for reason, of in alike.items()
+    ]
