@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from chatlab.errors import StoreError as StoreError
     from chatlab.errors import Unavailable as Unavailable
     from chatlab.errors import UnsupportedContent as UnsupportedContent
+    from chatlab.formats.media import file_part as file_part
     from chatlab.lab import Answer as Answer
     from chatlab.lab import Lab as Lab
     from chatlab.lab import load as load
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "lab": "load Lab Answer",
+    "formats.media": "file_part",
     "messages": "Message TextPart ReasoningPart FilePart StreamEvent TextDelta "
     "ReasoningDelta ToolCall ToolResult Notice Finish Usage Timing",
     "backend": "Backend Options Capabilities Parameter ChatRequest CallContext",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -97,15 +98,36 @@ def _part_from_json(value: Any) -> Part:
     if not isinstance(url, str):
         raise ValueError("a file has a url")
     part = from_plain(FilePart, {**value, "path": None, "data": None})
-    return FilePart(part.media_type, part.name, data=_data(url)) if url.startswith("data:") else part
+    if not is_data_url(url):
+        return part
+    return FilePart(part.media_type, part.name, data=split_data_url(url)[1])
 
 
-def _data(url: str) -> bytes:
-    """Return the content of a `data:` URL (RFC 2397)."""
-    head, comma, body = url.partition(",")
-    if not comma:
-        raise ValueError("a data: URL has a comma before its content")
-    return base64.b64decode(body) if head.endswith(";base64") else unquote_to_bytes(body)
+def is_data_url(url: str) -> bool:
+    """Return whether this is a `data:` URL."""
+    return url[:5].lower() == "data:"
+
+
+def split_data_url(url: str) -> tuple[str, bytes]:
+    """Return the media type and the content of a `data:` URL (RFC 2397). Raises ValueError if it is none."""
+    scheme, _, rest = url.partition(":")
+    header, comma, payload = rest.partition(",")
+    if scheme.lower() != "data" or not comma:
+        raise ValueError("not a data URL")
+    media_type, *options = (item.strip() for item in header.split(";"))
+    raw = unquote_to_bytes(payload)
+    if any(option.lower() == "base64" for option in options):
+        raw = decode_base64(raw)
+    return media_type.lower() or "text/plain", raw
+
+
+def decode_base64(text: str | bytes) -> bytes:
+    """Return bytes from base64, line breaks allowed. Raises ValueError if it is none."""
+    raw = text.encode("ascii", "replace") if isinstance(text, str) else text
+    try:
+        return base64.b64decode(b"".join(raw.split()), validate=True)
+    except binascii.Error as exc:
+        raise ValueError("not base64") from exc
 
 
 def _of_type(known: Mapping[str, type[T]], value: Mapping[str, Any]) -> type[T]:

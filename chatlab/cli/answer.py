@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import mimetypes
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
 from chatlab.cli.program import INTERRUPTED, OK
 from chatlab.cli.terminal import painter_for_terminal, show
 from chatlab.cli.terminal_text import footer, how_it_ended
+from chatlab.formats import media
 from chatlab.messages import FilePart, Message, TextPart
 from chatlab.turns.turn import Turn
 
@@ -87,17 +85,7 @@ def user_message(text: str, files: Sequence[FilePart]) -> Message:
 
 def file_part(where: str) -> FilePart:
     """An attachment from a path or a URL. Raises UsageError for a file that cannot be read."""
-    if where.startswith(("http://", "https://")):
-        name = Path(urlsplit(where).path).name
-        return FilePart(_media_type(name), name or None, url=where)
-    path = Path(where).expanduser()
     try:
-        with path.open("rb"):
-            pass
+        return media.file_part(where)
     except OSError as exc:
         raise click.UsageError(f"the file {where!r} cannot be attached: {exc.strerror}") from exc
-    return FilePart(_media_type(path.name), path.name, path=path)
-
-
-def _media_type(name: str) -> str:
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"

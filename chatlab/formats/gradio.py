@@ -21,9 +21,11 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, assert_never
 
+from chatlab.codec import is_data_url
 from chatlab.errors import UnsupportedContent
 from chatlab.formats import media as _media
 from chatlab.formats.shared import unknown
+from chatlab.formats.suffixes import canonical
 from chatlab.messages import (
     FilePart,
     Message,
@@ -213,24 +215,22 @@ def _file(data: Mapping[str, Any], where: str) -> FilePart:
     ):
         unknown(where, "a file with path or url", data)
     told = data.get("mime_type")
-    media_type = told.partition(";")[0].strip().lower() if isinstance(told, str) else ""
-    known = media_type and media_type != _media.UNKNOWN
+    media_type = canonical(told) if isinstance(told, str) else ""
     # Beside a path, `url` is only this server's own route to it.
     source = str(path) if path else url or ""
-    if source[:5].lower() == "data:":
+    if is_data_url(source):
         try:
             return _media.file_from_data_url(source, name)
         except ValueError as exc:
             raise UnsupportedContent(f"{where}: the file is {exc}") from exc
     if _media.is_web_url(source):
+        known = media_type not in ("", _media.UNKNOWN)
         guessed = media_type if known else _media.media_type_of_url(source, _media.UNKNOWN)
         return FilePart(guessed, name or _media.name_of_url(source), url=source)
     if not path:
         unknown(where, "a file with path or url", data)
     local = Path(path)
-    return FilePart(
-        media_type if known else _media.media_type_of_path(local, name), name or local.name, path=local
-    )
+    return FilePart(_media.media_type_of_path(local, name, media_type), name or local.name, path=local)
 
 
 def _old_file(value: tuple[object, ...], where: str) -> FilePart:

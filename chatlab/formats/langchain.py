@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, assert_never
 
+from chatlab.codec import decode_base64, is_data_url
 from chatlab.errors import UnsupportedContent
 from chatlab.formats import media as _media
 from chatlab.formats.shared import only, unknown
@@ -231,8 +232,8 @@ def _from_file(block: Mapping[str, Any], kind: str, where: str) -> FilePart:
     url, text = block.get("url"), block.get("text")
     try:
         if isinstance(block.get("base64"), str):
-            return FilePart(media_type, name, data=_media.decode_base64(block["base64"]))
-        if isinstance(url, str) and url[:5].lower() == "data:":
+            return FilePart(media_type, name, data=decode_base64(block["base64"]))
+        if isinstance(url, str) and is_data_url(url):
             return _media.file_from_data_url(url, name)
         if isinstance(url, str) and _media.is_web_url(url):
             return FilePart(media_type, name, url=url)

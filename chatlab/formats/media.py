@@ -1,74 +1,152 @@
-"""Media types and `data:` URLs, as every translation of a file needs them."""
+"""What a file is: one answer for page, terminal, Python and imports; and files as `data:` URLs.
+
+Formats of the web are told as the WHATWG's MIME Sniffing tells them, others by `puremagic` where nothing else
+says what they are (docs/attachments.md: why not by it alone).
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import mimetypes
 import re
+from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import urlsplit
 
+from chatlab.codec import split_data_url
 from chatlab.errors import UnsupportedContent
+from chatlab.formats.suffixes import BY_SUFFIX, canonical
 from chatlab.messages import FilePart
 
 UNKNOWN = "application/octet-stream"
 
-# Beside what Python knows: 3.11's table lacks some, and a system's mime.types must not change our answer.
-_BY_SUFFIX = {
-    ".avif": "image/avif",
-    ".csv": "text/csv",
-    ".heic": "image/heic",
-    ".ipynb": "application/x-ipynb+json",
-    ".jsonl": "application/jsonl",
-    ".md": "text/markdown",
-    ".mp3": "audio/mpeg",
-    ".parquet": "application/vnd.apache.parquet",
-    ".toml": "application/toml",
-    ".wav": "audio/wav",
-    ".webp": "image/webp",
-    ".yaml": "application/yaml",
-    ".yml": "application/yaml",
-}
-_TABLE = mimetypes.MimeTypes(())
+# Types of text: by content there are four, and what else a text is, is taken from what it is called.
+TEXTS = ("text/plain", "text/html", "text/xml", "image/svg+xml")
+TEXTUAL = ("application/json", "application/jsonl", "application/toml", "application/xml", "application/yaml")
+# Formats that are no text, whatever major type they have.
+_NO_TEXT = (
+    *("image/*", "audio/*", "video/*", "font/*", "application/vnd.*", "application/msword"),
+    *("application/pdf", "application/zip", "application/gzip", UNKNOWN),
+)
+# One container, sound or film: what the name says of it is believed.
+_CONTAINERS = (
+    {"audio/webm", "video/webm", "video/x-matroska", "audio/x-matroska"},
+    {"audio/mp4", "video/mp4", "video/quicktime"},
+    {"audio/ogg", "audio/opus", "audio/vorbis", "video/ogg", "application/ogg"},
+)
+# Packages that are ZIP files inside.
+_ZIPPED = (
+    *("application/vnd.openxmlformats-*", "application/vnd.ms-excel.sheet.macroenabled.12"),
+    *("application/vnd.oasis.*", "application/epub+zip"),
+)
 
-_HEAD = 512
+_HEAD = 4096  # bytes of a file that are looked at
+_SURE = 0.6  # below this confidence the library guesses
 
 
-def media_type_of(name: str | None, head: bytes = b"") -> str:
-    """The media type by the file's name, by its first bytes where the name says nothing.
+def media_type_of(name: str | None, head: bytes = b"", declared: str | None = None) -> str:
+    """Return the media type of a file: by its first bytes, and by its name where these show less.
 
-    Parameters such as `; charset=` are not part of it. `application/octet-stream` if neither tells.
+    A picture called `a.jpg` that is a PNG is `image/png`; a text is YAML if it is called that. declared: what
+    whoever sent it says it is, believed where the name says nothing. Parameters such as `; charset=` are not
+    part of the answer, which is `application/octet-stream` if nothing tells. The same on every machine.
     """
-    if name:
-        suffix = PurePosixPath(name.replace("\\", "/")).suffix.lower()
-        by_name = _BY_SUFFIX.get(suffix) or _TABLE.guess_type(f"file{suffix}")[0]
-        if by_name:
-            return by_name
-    return by_content(head) or UNKNOWN
+    claimed = _by_name(name)
+    if claimed == UNKNOWN and declared:
+        claimed = canonical(declared)
+    found = by_content(head)
+    if found is None:
+        return claimed if claimed != UNKNOWN or not head else _by_library(head)
+    if found == "application/zip" and claimed == UNKNOWN:
+        return _zipped(head)
+    # A format shows itself for certain; that something reads as text is no proof against its name.
+    return agreed(found, claimed) or (claimed if found in TEXTS else found)
 
 
-def media_type_of_path(path: Path, name: str | None = None) -> str:
-    """Like `media_type_of`; reads the file's first bytes only if no name tells. A missing file is unknown."""
-    for candidate in (name, path.name):
-        by_name = media_type_of(candidate)
-        if by_name != UNKNOWN:
-            return by_name
+def media_type_of_path(path: Path, name: str | None = None, declared: str | None = None) -> str:
+    """Return `media_type_of` for a local file; name: what it was called, if not as it is called here.
+
+    A file that is missing or cannot be read is what its name says.
+    """
+    head = b""
+    with suppress(OSError), path.open("rb") as file:
+        head = file.read(_HEAD)
+    known = name if _by_name(name) != UNKNOWN else path.name
+    return media_type_of(known, head, declared)
+
+
+def file_part(where: str) -> FilePart:
+    """Return an attachment: a local path, or an http(s) URL, which is left to the upstream to fetch.
+
+    Raises OSError for a file that cannot be read.
+    """
+    if is_web_url(where):
+        return FilePart(media_type_of_url(where, UNKNOWN), name_of_url(where), url=where)
+    path = Path(where).expanduser()
+    with path.open("rb"):
+        pass
+    return FilePart(media_type_of_path(path), path.name, path=path)
+
+
+def agreed(found: str, claimed: str) -> str | None:
+    """Return what a file is by its content and by what is said of it; None if they contradict each other."""
+    if found in TEXTS:
+        if claimed.startswith("text/") or claimed in TEXTUAL or claimed.endswith("+json"):
+            return claimed
+        if claimed in ("", UNKNOWN):
+            return "text/plain" if found == "image/svg+xml" else found
+        return None if _any(claimed, _NO_TEXT) else "text/plain"
+    if claimed in ("", UNKNOWN):
+        return found
+    if any(found in container and claimed in container for container in _CONTAINERS):
+        return claimed
+    if claimed.partition("/")[0] == found.partition("/")[0] != "application":
+        return found
+    if found == claimed or (found == "application/zip" and _any(claimed, _ZIPPED)):
+        return claimed
+    return None
+
+
+def _any(media_type: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(media_type, pattern) for pattern in patterns)
+
+
+def _by_name(name: str | None) -> str:
+    suffix = PurePosixPath((name or "").replace("\\", "/")).suffix.lower()
+    return BY_SUFFIX.get(suffix, UNKNOWN)
+
+
+def _by_library(head: bytes) -> str:
+    """Return what `puremagic` says of formats beyond those of the web, if it is sure and of one mind."""
+    import puremagic
+
     try:
-        with path.open("rb") as file:
-            return media_type_of(None, file.read(_HEAD))
-    except OSError:
+        matches = puremagic.magic_string(head)
+    except (ValueError, puremagic.PureError):
         return UNKNOWN
+    best = max((match.confidence for match in matches), default=0.0)
+    types = {match.mime_type for match in matches if match.confidence == best}
+    return canonical(types.pop()) or UNKNOWN if best >= _SURE and len(types) == 1 else UNKNOWN
+
+
+def _zipped(head: bytes) -> str:
+    """Return what a package of files is: OpenDocument and EPUB name themselves, Office by its folders."""
+    if head[30:38] == b"mimetype":  # the first file's name, which is followed by its content, unpacked
+        said = re.match(rb"application/(?:epub\+zip|vnd\.oasis\.[a-z.-]+)", head[38:])
+        return said[0].decode() if said else "application/zip"
+    for folder, suffix in ((b"word/", ".docx"), (b"xl/", ".xlsx"), (b"ppt/", ".pptx")):
+        if b"[Content_Types].xml" in head and folder in head:
+            return BY_SUFFIX[suffix]
+    return "application/zip"
 
 
 def media_type_of_url(url: str, fallback: str) -> str:
-    """The media type that a URL's path names, or `fallback`: a URL is never fetched."""
-    guessed = media_type_of(name_of_url(url))
-    return guessed if guessed != UNKNOWN else fallback
+    """Return the media type that a URL's path names, or `fallback`: a URL is never fetched."""
+    named = _by_name(name_of_url(url))
+    return named if named != UNKNOWN else fallback
 
 
 def name_of_url(url: str) -> str | None:
-    """The last segment of a URL's path, if it looks like a file's name."""
+    """Return the last segment of a URL's path, if it looks like a file's name."""
     try:
         name = PurePosixPath(urlsplit(url).path).name
     except ValueError:
@@ -77,12 +155,12 @@ def name_of_url(url: str) -> str | None:
 
 
 def is_web_url(text: str) -> bool:
-    """Whether this is an absolute http or https URL."""
+    """Return whether this is an absolute http or https URL."""
     return text[:8].lower().startswith(("http://", "https://"))
 
 
 def content(part: FilePart, where: str) -> bytes:
-    """What is in a local file. Raises UnsupportedContent if it is no longer there."""
+    """Return what is in a local file. Raises UnsupportedContent if it is no longer there."""
     try:
         return part.read()
     except OSError as exc:
@@ -92,36 +170,20 @@ def content(part: FilePart, where: str) -> bytes:
 
 
 def data_url(part: FilePart, where: str) -> str:
-    """`FilePart.data_url`. Raises UnsupportedContent if a local file is no longer there."""
+    """Return `FilePart.data_url`. Raises UnsupportedContent if a local file is no longer there."""
     if part.url is not None:
         return part.url
     return FilePart(part.media_type, data=content(part, where)).data_url()
 
 
 def file_from_data_url(url: str, name: str | None = None) -> FilePart:
-    """A file from a `data:` URL (RFC 2397). Raises ValueError if it is none."""
-    scheme, _, rest = url.partition(":")
-    header, comma, payload = rest.partition(",")
-    if scheme.lower() != "data" or not comma:
-        raise ValueError("not a data URL")
-    media_type, *options = (item.strip() for item in header.split(";"))
-    raw = unquote_to_bytes(payload)
-    if any(option.lower() == "base64" for option in options):
-        raw = decode_base64(raw)
-    return FilePart(media_type.lower() or "text/plain", name, data=raw)
-
-
-def decode_base64(text: str | bytes) -> bytes:
-    """Bytes from base64, line breaks allowed. Raises ValueError if it is none."""
-    raw = text.encode("ascii", "replace") if isinstance(text, str) else text
-    try:
-        return base64.b64decode(b"".join(raw.split()), validate=True)
-    except binascii.Error as exc:
-        raise ValueError("not base64") from exc
+    """Return a file from a `data:` URL (RFC 2397). Raises ValueError if it is none."""
+    media_type, data = split_data_url(url)
+    return FilePart(canonical(media_type), name, data=data)
 
 
 def by_content(head: bytes) -> str | None:
-    """The media type that the first bytes of a file show; None if they show none. Never by a name.
+    """Return the media type that the first bytes of a file show; None if they show none. Never by a name.
 
     As the WHATWG's "MIME Sniffing" has it, except that what reads as text is text whatever it begins with
     (`BM`, `ID3`, `GIF89a`). A container is told by its brand; whether it holds sound only is not looked at.
@@ -145,7 +207,7 @@ def by_content(head: bytes) -> str | None:
 
 
 def is_text(head: bytes) -> bool:
-    """Whether the beginning of a file is UTF-8 text: without NULs and other bytes that no text has."""
+    """Return whether the beginning of a file is UTF-8 text: without NULs and other bytes that no text has."""
     if _BINARY.search(head):
         return False
     try:
@@ -166,7 +228,7 @@ def _kind_of_text(head: bytes) -> str:
 
 
 def _iso_base_media(head: bytes) -> str:
-    """What a file of ISO/IEC 14496-12 holds: its brands tell pictures from sound and films."""
+    """Return what a file of ISO/IEC 14496-12 holds: its brands tell pictures from sound and films."""
     size = int.from_bytes(head[:4])
     brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(size, len(head)) - 3, 4))}
     if brands & {b"avif", b"avis"}:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
+from chatlab.codec import decode_base64
 from chatlab.errors import UnsupportedContent
 from chatlab.formats import media as _media
 from chatlab.formats.shared import content_parts, only, unknown, user_content
@@ -185,7 +186,7 @@ def _part(item: Mapping[str, Any], where: str) -> Part | None:
         if kind == "input_audio" and isinstance(value.get("data"), str):
             audio_format = value.get("format")
             if audio_format in _AUDIO_TYPES:
-                return FilePart(_AUDIO_TYPES[audio_format], data=_media.decode_base64(value["data"]))
+                return FilePart(_AUDIO_TYPES[audio_format], data=decode_base64(value["data"]))
         if kind == "file" and isinstance(value.get("file_data"), str):
             name = value.get("filename")
             return _media.file_from_data_url(value["file_data"], name if isinstance(name, str) else None)

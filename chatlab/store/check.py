@@ -8,33 +8,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from chatlab.errors import UnsupportedContent
-from chatlab.formats.media import UNKNOWN, by_content, media_type_of
+from chatlab.formats.media import TEXTS, TEXTUAL, UNKNOWN, agreed, by_content, media_type_of
+from chatlab.formats.suffixes import canonical
 
 _HEAD = 4096
 _CHUNK = 1 << 20
 
 _SVG = "image/svg+xml"
-_TEXTS = ("text/plain", "text/html", "text/xml", _SVG)
-_TEXTUAL = (
-    "application/json",
-    "application/jsonl",
-    "application/toml",
-    "application/xml",
-    "application/yaml",
-)
-# Formats that are no text, whatever major type they have.
-_BINARY = (
-    *("image/*", "audio/*", "video/*", "font/*", "application/vnd.*", "application/msword"),
-    *("application/pdf", "application/zip", "application/gzip", UNKNOWN),
-)
-# One container, sound or film: what the name says of it is believed.
-_CONTAINERS = (
-    {"audio/webm", "video/webm", "video/x-matroska"},
-    {"audio/mp4", "audio/x-m4a", "audio/m4a", "video/mp4", "video/quicktime"},
-    {"audio/ogg", "audio/opus", "audio/vorbis", "video/ogg", "application/ogg"},
-)
-# Packages that are ZIP files inside.
-_ZIPPED = ("application/vnd.openxmlformats-*", "application/vnd.oasis.*", "application/epub+zip")
 _CALLED = {"image": "an image", "audio": "audio", "video": "a video", "text": "a text"}
 
 
@@ -48,7 +28,7 @@ class Limits:
         "audio/*",
         "text/*",
         "application/pdf",
-        *_TEXTUAL,
+        *TEXTUAL,
         "application/*+json",
     )
 
@@ -60,7 +40,7 @@ def sniff(path: Path) -> str:
     """
     with path.open("rb") as file:
         found = by_content(file.read(_HEAD)) or UNKNOWN
-        if found in _TEXTS:
+        if found in TEXTS:
             file.seek(0)
             decoder = codecs.getincrementaldecoder("utf-8")()
             try:
@@ -91,37 +71,20 @@ def check(path: Path, name: str | None, declared: str | None, limits: Limits) ->
     claimed = media_type_of(name)
     if claimed == _SVG:
         raise UnsupportedContent(f"{shown} is an SVG picture, which can carry scripts: attach it as PNG")
-    media_type = _agreed(found, claimed)
+    media_type = agreed(found, claimed)
     if media_type is None:
         what = "of no known kind" if found == UNKNOWN else found
         called = _CALLED.get(claimed.partition("/")[0], claimed)
         raise UnsupportedContent(f"{shown} is not {called}: its content is {what}")
     if claimed == UNKNOWN and declared:
         # A browser guesses that from the name too, and calls TypeScript a film: it decides nothing.
-        media_type = _agreed(found, declared.partition(";")[0].strip().lower()) or found
+        media_type = agreed(found, canonical(declared)) or found
     if not _any(media_type, limits.types):
         what = "of a kind that is not known" if media_type == UNKNOWN else media_type
         raise UnsupportedContent(
             f"{shown} is {what}, which cannot be attached: {', '.join(limits.types)} can"
         )
     return media_type
-
-
-def _agreed(found: str, claimed: str) -> str | None:
-    """What a file is by its content and by what is said of it; None if they contradict each other."""
-    if found in _TEXTS:
-        if claimed.startswith("text/") or claimed in _TEXTUAL or claimed.endswith("+json"):
-            return claimed
-        if claimed in ("", UNKNOWN):
-            return "text/plain" if found == _SVG else found
-        return None if _any(claimed, _BINARY) else "text/plain"
-    if claimed in ("", UNKNOWN) or claimed.partition("/")[0] == found.partition("/")[0] != "application":
-        return found
-    if any(found in container and claimed in container for container in _CONTAINERS):
-        return claimed
-    if found == claimed or (found == "application/zip" and _any(claimed, _ZIPPED)):
-        return claimed
-    return None
 
 
 def _any(media_type: str, patterns: tuple[str, ...]) -> bool:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from chatlab.backend import Capabilities, ChatRequest, ParameterValue
 from chatlab.errors import InvalidRequest, UnsupportedContent
 from chatlab.formats import fold_system, without_unmatched_tools
+from chatlab.formats.suffixes import canonical
 from chatlab.messages import FilePart, Message, Notice, Part, TextPart, ToolCall, ToolResult
 
 
@@ -81,7 +82,7 @@ def fit(
 
 def accepts(patterns: Sequence[str], media_type: str) -> bool:
     """Return whether a media type matches one of the patterns (`image/*`)."""
-    return any(fnmatchcase(media_type.lower(), pattern) for pattern in patterns)
+    return any(fnmatchcase(canonical(media_type), canonical(pattern)) for pattern in patterns)
 
 
 def _without_files(message: Message, patterns: Sequence[str], notices: list[Notice]) -> Message:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import mimetypes
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from chatlab.formats import fold_system, merge_consecutive, without_tools, without_unmatched_tools
-from chatlab.formats.media import media_type_of, media_type_of_path
+from chatlab.formats.media import file_from_data_url, file_part, media_type_of, media_type_of_path
+from chatlab.formats.suffixes import canonical
 from chatlab.messages import (
     FilePart,
     Message,
@@ -17,11 +21,22 @@ from chatlab.messages import (
     ToolCall,
     ToolResult,
 )
+from chatlab.turns.fit import accepts
 
 PNG = FilePart("image/png", "pixel.png", data=b"\x89PNG")
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 CALL = ToolCall("c1", "weather", '{"city": "Oslo"}')
 RESULT = ToolResult("c1", "rain", "weather")
 AGENT = Message("assistant", (ReasoningPart("hm"), TextPart("I look. "), CALL, RESULT, TextPart("It rains.")))
+
+
+def package(*names: str) -> bytes:
+    """An Office package of these files."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as file:
+        for name in ("[Content_Types].xml", *names):
+            file.writestr(name, "<x/>")
+    return held.getvalue()
 
 
 def test_folding_puts_the_system_text_before_the_first_user_text() -> None:
@@ -121,7 +136,28 @@ def test_an_agents_answered_calls_stay() -> None:
         ("notes.md", b"", "text/markdown"),
         ("table.csv", b"", "text/csv"),
         ("speech.wav", b"", "audio/wav"),
-        ("code.py", b"%PDF-", "text/x-python"),
+        ("code.py", b"print()", "text/x-python"),
+        ("code.rs", b"fn main() {}", "text/plain"),
+        ("code.py", b"%PDF-1.7", "application/pdf"),
+        ("picture.jpg", b"\x89PNG\r\n\x1a\n", "image/png"),
+        ("picture.pbm", b"P1 1 1 0", "image/x-portable-bitmap"),
+        ("a.wav", b"RIFF\0\0\0\0WAVEfmt ", "audio/wav"),
+        ("a.wav", b"\0\1 no sound", "audio/wav"),
+        ("a.m4a", b"\0\0\0\x18ftypM4A ", "audio/mp4"),
+        ("a.opus", b"OggS\0\2", "audio/opus"),
+        ("a.yaml", b"a: 1", "application/yaml"),
+        ("a.yml", b"", "application/yaml"),
+        ("a.jsonl", b"{}", "application/jsonl"),
+        ("a.ipynb", b"{}", "application/x-ipynb+json"),
+        ("a.json", b"{}", "application/json"),
+        ("a.webp", b"", "image/webp"),
+        ("a.docx", b"PK\3\4" + bytes(30), DOCX),
+        ("a.xlsx", b"", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        ("a.zip", package("word/document.xml"), "application/zip"),
+        (None, package("word/document.xml"), DOCX),
+        (None, package("other"), "application/zip"),
+        (None, b"PK\3\4" + bytes(26) + b"mimetypeapplication/epub+zipPK", "application/epub+zip"),
+        (None, b"\0\0\0\x0cJXL \r\n\x87\n", "image/jxl"),
         ("README", b"plain \xc3\xa9", "text/plain"),
         (None, b"\x89PNG\r\n\x1a\n....", "image/png"),
         (None, b"\xff\xd8\xff\xe0", "image/jpeg"),
@@ -136,13 +172,51 @@ def test_an_agents_answered_calls_stay() -> None:
         (None, b"\xe9t\xe9 latin-1 text", "application/octet-stream"),
     ],
 )
-def test_a_media_type_is_told_by_name_then_by_content(name: str | None, head: bytes, expected: str) -> None:
+def test_a_media_type_is_told_by_content_and_name(name: str | None, head: bytes, expected: str) -> None:
     assert media_type_of(name, head) == expected
 
 
-def test_the_content_is_read_only_where_no_name_tells(tmp_path: Path) -> None:
+def test_a_file_is_what_its_content_says_and_what_it_is_called_where_there_is_none(tmp_path: Path) -> None:
     file = tmp_path / "upload"
     file.write_bytes(b"GIF89a\x01\x00\x01\x00\x80\x00\x00")
     assert media_type_of_path(file) == "image/gif"
-    assert media_type_of_path(file, "real.pdf") == "application/pdf"
+    assert media_type_of_path(file, "real.pdf") == "image/gif"
     assert media_type_of_path(tmp_path / "missing") == "application/octet-stream"
+    assert media_type_of_path(tmp_path / "missing.md") == "text/markdown"
+    assert media_type_of_path(tmp_path / "blob", "a.csv") == "text/csv"
+    assert media_type_of_path(tmp_path / "blob", "a", "text/x-markdown; charset=utf-8") == "text/markdown"
+
+
+def test_the_machines_own_tables_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mimetypes, "types_map", {})
+    monkeypatch.setattr(mimetypes, "guess_type", None)
+    assert media_type_of("picture.webp") == "image/webp"
+    mimetypes.add_type("audio/x-strange", ".wav")
+    assert media_type_of("a.wav") == "audio/wav"
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"),
+    [
+        ("audio/x-wav", "audio/wav"),
+        ("Audio/Wave", "audio/wav"),
+        ("image/jpg", "image/jpeg"),
+        ("text/x-yaml; charset=utf-8", "application/yaml"),
+        ("application/x-ndjson", "application/jsonl"),
+        ("text/plain", "text/plain"),
+    ],
+)
+def test_what_others_call_a_media_type_is_one_name(alias: str, name: str) -> None:
+    assert canonical(alias) == name
+    assert file_from_data_url(f"data:{alias.partition(';')[0]};base64,AAAA").media_type == name
+    assert accepts([name], alias) and accepts([alias], name)
+
+
+def test_an_attachment_is_a_path_or_a_url(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF\0\0\0\0WAVEfmt ")
+    assert file_part(str(path)) == FilePart("audio/wav", "a.wav", path=path)
+    url = "https://example.org/b/picture.webp?size=2"
+    assert file_part(url) == FilePart("image/webp", "picture.webp", url=url)
+    with pytest.raises(OSError, match="No such file"):
+        file_part(str(tmp_path / "gone.png"))

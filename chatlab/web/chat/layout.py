@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import gradio as gr
 from chatlab.config.models import Config, Example, Ui
 from chatlab.config.registry import Backends
 from chatlab.formats.media import media_type_of_path
+from chatlab.formats.suffixes import suffixes_of
 from chatlab.lab import Lab
 from chatlab.turns.fit import accepts
 from chatlab.web.chat.branches import BranchNavigation
@@ -273,10 +273,7 @@ def _files(backends: Backends, name: str) -> dict[str, Any]:
         if pattern == "*/*":
             types.append(pattern)
         else:
-            # Not every system knows every ending: some have none for audio/wav.
-            types += (
-                [family] if subtype == "*" else mimetypes.guess_all_extensions(pattern) or [f".{subtype}"]
-            )
+            types += [family] if subtype == "*" else suffixes_of(pattern) or [f".{subtype}"]
     return {"sources": ["upload"] if patterns else [], "file_types": [*types, "file"]}
 
 
