@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import NoReturn, TypeVar
 
 from chatlab.errors import UnsupportedContent
-from chatlab.messages import FilePart, Message, Notice, Part, TextPart, ToolCall, ToolResult
+from chatlab.messages import Message, Notice, Part, TextPart, ToolCall, ToolResult
 
 P = TypeVar("P")
 
 
 def fold_system(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """The same conversation without system messages: their text stands before the first user message's.
+    """Return the conversation without system messages: their text stands before the first user message's.
 
     A blank line is put between them. For models and templates that take no system message; whoever folds
     owes the person a `system_folded` notice.
@@ -36,7 +36,7 @@ def _prefixed(text: str, parts: Sequence[Part]) -> tuple[Part, ...]:
 
 
 def merge_consecutive(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """The same conversation with neighbours of one role joined, a blank line between their texts.
+    """Return the same conversation with neighbours of one role joined, a blank line between their texts.
 
     Turns that failed leave consecutive user messages, which some models' templates refuse. Only user
     and assistant messages are joined; messages without any part vanish.
@@ -59,7 +59,7 @@ def merge_consecutive(messages: Sequence[Message]) -> tuple[Message, ...]:
 
 
 def without_tools(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Notice, ...]]:
-    """The same conversation without tool calls and results, for what cannot be told of them.
+    """Return the same conversation without tool calls and results, for what cannot be told of them.
 
     At most one notice, saying how many were left out. Messages that held nothing else vanish.
     """
@@ -85,7 +85,7 @@ def without_tools(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tup
 def without_unmatched_tools(
     messages: Sequence[Message],
 ) -> tuple[tuple[Message, ...], tuple[Notice, ...]]:
-    """The same conversation without tool calls that got no result, and without results of no call.
+    """Return the same conversation without tool calls that got no result, and without results of no call.
 
     Upstreams refuse both; a model that asked for a tool which nobody runs leaves such a call behind, and
     every later turn of the conversation would fail. One notice counts them. Messages that held nothing else
@@ -118,7 +118,7 @@ def without_unmatched_tools(
 
 
 def only(parts: Sequence[Part], kind: type[P], where: str, role: str) -> list[P]:
-    """The parts, all of this kind. Raises UnsupportedContent naming the first that is not."""
+    """Return the parts, all of this kind. Raises UnsupportedContent naming the first that is not."""
     found: list[P] = []
     for part in parts:
         if not isinstance(part, kind):
@@ -127,50 +127,13 @@ def only(parts: Sequence[Part], kind: type[P], where: str, role: str) -> list[P]
     return found
 
 
-def user_content(
-    parts: Sequence[Part], where: str, text_type: str, file: Callable[[FilePart, str], dict[str, Any]]
-) -> str | list[dict[str, Any]]:
-    """A user message's content in one of OpenAI's two formats: a string, or a list where files are in it."""
-    if not any(isinstance(part, FilePart) for part in parts):
-        return "".join(part.text for part in only(parts, TextPart, where, "user"))
-    content: list[dict[str, Any]] = []
-    for part in parts:
-        if isinstance(part, FilePart):
-            content.append(file(part, where))
-        elif isinstance(part, TextPart):
-            if part.text:
-                content.append({"type": text_type, "text": part.text})
-        else:
-            raise UnsupportedContent(f"{where}: a user message cannot hold a {type(part).__name__}")
-    return content
-
-
-def content_parts(
-    content: object, where: str, allowed: Sequence[str], one: Callable[[Mapping[str, Any], str], Part | None]
-) -> tuple[Part, ...]:
-    """The parts of an OpenAI `content`: a string, or a list of objects of allowed types, read by `one`."""
-    if isinstance(content, str):
-        return (TextPart(content),) if content else ()
-    if not isinstance(content, list | tuple):
-        unknown(where, "content as a string or a list of parts", content)
-    parts: list[Part] = []
-    for number, item in enumerate(content):
-        here = f"{where}, part {number}"
-        if not isinstance(item, Mapping) or item.get("type") not in allowed:
-            unknown(here, f"a part of type {' or '.join(allowed)}", item)
-        part = one(item, here)
-        if part is not None:
-            parts.append(part)
-    return tuple(parts)
-
-
 def unknown(where: str, expected: str, found: object) -> NoReturn:
-    """Raises UnsupportedContent: what was expected where, and the shape, never the content, of what is."""
+    """Raise UnsupportedContent: what was expected where, and the shape, never the content, of what is."""
     raise UnsupportedContent(f"{where}: expected {expected}, found {shape(found)}")
 
 
 def shape(value: object) -> str:
-    """What a value looks like, without what it says: it may be private."""
+    """Return what a value looks like, without what it says: it may be private."""
     if value is None:
         return "null"
     if isinstance(value, Mapping):
