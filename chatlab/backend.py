@@ -105,6 +105,9 @@ class CallContext:
     """What belongs to one call and is never kept on a backend.
 
     identity: who asks (None: nobody signed in). token: that person's own credential.
+    conversation: an id that stays the same for all turns of one conversation, and that no other conversation
+        has; None for a call that nothing follows. Whoever goes on from an earlier turn another way, by an
+        edit for instance, may use the same id: the messages of the request are what counts.
     connect_timeout: seconds a backend may take to open its connection.
     mark: a backend says that it has its credentials (`"credentials"`) or its connection (`"connected"`).
         Backends that use `chatlab.http.async_client` need not mark the connection.
@@ -114,6 +117,7 @@ class CallContext:
 
     identity: str | None = None
     token: SecretStr | None = None
+    conversation: str | None = None
     connect_timeout: float = 10.0
     mark: Callable[[Mark], None] = field(default=_no_mark, repr=False)
     sent: Callable[[bytes], None] | None = field(default=None, repr=False)

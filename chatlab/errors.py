@@ -18,6 +18,7 @@ ChatlabError
     ContentFiltered        the upstream's policy refused
     Unavailable            no connection, a timeout, 5xx
     BrokenStream           the stream ended or broke before its end was said
+      BackendMistake       a kind of backend does not do what docs/adding-a-backend.md asks of it
 """
 
 from __future__ import annotations
@@ -178,6 +179,12 @@ class Unavailable(BackendError):
 
 class BrokenStream(BackendError):
     """The stream broke, or ended without saying that it ended."""
+
+
+class BackendMistake(BrokenStream):
+    """The backend's own code, a plugin's for instance, breaks a rule of docs/adding-a-backend.md."""
+
+    advice = "tell whoever wrote this backend: docs/adding-a-backend.md has the rules"
 
 
 PLACED = (Unavailable, ModelNotFound)

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -92,9 +92,17 @@ class Lab:
         *,
         system: str | None = None,
         parameters: Mapping[str, Any] | None = None,
+        conversation_id: str | None = None,
         ctx: CallContext | None = None,
     ) -> Turn:
-        """A turn to be entered: for whoever wants to stop it or read its timing."""
+        """Return a turn to be entered: for whoever wants to stop it or read its timing.
+
+        conversation_id: the same for every turn of one conversation, so that a backend with a memory, such as
+        a LangGraph graph with a checkpointer, goes on where it was.
+        """
+        ctx = ctx or CallContext()
+        if conversation_id is not None:
+            ctx = replace(ctx, conversation=conversation_id)
         return run_turn(
             self.backends[name], _messages(conversation), system=system, parameters=parameters, ctx=ctx
         )
@@ -106,10 +114,13 @@ class Lab:
         *,
         system: str | None = None,
         parameters: Mapping[str, Any] | None = None,
+        conversation_id: str | None = None,
     ) -> AsyncIterator[StreamEvent]:
         """The events of one answer. Leaving the loop closes the upstream. Raises ChatlabError."""
         async with (
-            self.turn(name, conversation, system=system, parameters=parameters) as turn,
+            self.turn(
+                name, conversation, system=system, parameters=parameters, conversation_id=conversation_id
+            ) as turn,
             aclosing(turn.__aiter__()) as events,
         ):
             async for event in events:
@@ -122,9 +133,12 @@ class Lab:
         *,
         system: str | None = None,
         parameters: Mapping[str, Any] | None = None,
+        conversation_id: str | None = None,
     ) -> Answer:
         """One whole answer: the same stream, accumulated. Raises ChatlabError."""
-        async with self.turn(name, conversation, system=system, parameters=parameters) as turn:
+        async with self.turn(
+            name, conversation, system=system, parameters=parameters, conversation_id=conversation_id
+        ) as turn:
             async for _ in turn.batches():
                 pass
             return Answer.of(turn)

@@ -10,7 +10,9 @@ import base64
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias, assert_never
+from typing import Any, Literal, TypeAlias, assert_never
+
+from chatlab.text import well_formed
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -29,11 +31,22 @@ NoticeKind: TypeAlias = Literal[
 ]
 
 
+def _well_form(value: Any, *names: str) -> None:
+    """Have these fields of a frozen value hold well-formed text; `chatlab.text` says what that is."""
+    for name in names:
+        text = getattr(value, name)
+        if isinstance(text, str) and (formed := well_formed(text)) is not text:
+            object.__setattr__(value, name, formed)
+
+
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """Text exactly as written: white space is never changed."""
+    """Text exactly as written, as far as it is text: white space is never changed."""
 
     text: str
+
+    def __post_init__(self) -> None:
+        _well_form(self, "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,9 @@ class ReasoningPart:
     """What a model thought before it answered. Not part of the prompt of later turns."""
 
     text: str
+
+    def __post_init__(self) -> None:
+        _well_form(self, "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +72,7 @@ class FilePart:
     def __post_init__(self) -> None:
         if sum(source is not None for source in (self.path, self.data, self.url)) != 1:
             raise ValueError("a FilePart has exactly one of path, data and url")
+        _well_form(self, "media_type", "name", "url")
 
     def read(self) -> bytes:
         """Return the content. Raises ValueError for a URL: the upstream fetches it, never chatlab."""
@@ -83,6 +100,9 @@ class ToolCall:
     name: str
     arguments: str
 
+    def __post_init__(self) -> None:
+        _well_form(self, "id", "name", "arguments")
+
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
@@ -95,6 +115,9 @@ class ToolResult:
     content: str
     name: str | None = None
     is_error: bool = False
+
+    def __post_init__(self) -> None:
+        _well_form(self, "id", "content", "name")
 
 
 Part: TypeAlias = TextPart | ReasoningPart | FilePart | ToolCall | ToolResult
@@ -122,19 +145,21 @@ class Message:
 class Usage:
     """Tokens as the upstream counted them. None means unknown, never zero.
 
-    `cached` is the part of `input` read from a prompt cache; `reasoning` the part of `output` that was
-    thought and not shown.
+    `input` is all of the prompt: `cached` is the part of it that was read from a prompt cache, and
+    `cache_written` the part that was written to one. `reasoning` is the part of `output` that was thought and
+    not shown.
     """
 
     input: int | None = None
     output: int | None = None
     cached: int | None = None
     reasoning: int | None = None
+    cache_written: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """More visible text. Never cumulative."""
+    """More visible text. Never cumulative. It may end with half a character: a turn joins the halves."""
 
     text: str
 
@@ -154,6 +179,9 @@ class Citation:
     url: str | None = None
     snippet: str | None = None
 
+    def __post_init__(self) -> None:
+        _well_form(self, "title", "url", "snippet")
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
@@ -161,6 +189,9 @@ class Trace:
 
     id: str
     url: str | None = None
+
+    def __post_init__(self) -> None:
+        _well_form(self, "id", "url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +201,9 @@ class Notice:
     kind: NoticeKind
     detail: str
 
+    def __post_init__(self) -> None:
+        _well_form(self, "detail")
+
 
 @dataclass(frozen=True, slots=True)
 class Finish:
@@ -178,6 +212,9 @@ class Finish:
     reason: FinishReason
     usage: Usage = Usage()
     model: str | None = None
+
+    def __post_init__(self) -> None:
+        _well_form(self, "model")
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,24 @@ def test_it_names_the_schema_which_accepts_it(file: Path, validator: jsonschema.
     assert data["backends"] == yaml.safe_load(file.read_text("utf-8"))["backends"]
 
 
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_no_reasoning_model_is_sent_sampling_parameters_that_it_refuses(file: Path) -> None:
+    config = load_config(file)
+    refused = {"temperature", "top_p", "presence_penalty", "frequency_penalty"}
+    reasoning = {
+        name
+        for name, backend in config.backends.items()
+        if re.search(r"\bgpt-5|\bo[1-9]\b", f"{name} {backend.options.model_dump()}")
+    }
+    sent = [*config.compare.lanes, *(config.backends[name] for name in reasoning)]
+    if reasoning:
+        sent += config.ui.presets.values()
+    for item in sent:
+        if isinstance(item, str) or getattr(item, "backend", None) in config.backends.keys() - reasoning:
+            continue
+        assert not refused & item.parameters.keys()
+
+
 @pytest.mark.usefixtures("no_keys")
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_backend_is_listed_and_says_what_it_needs(file: Path) -> None:

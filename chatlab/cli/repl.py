@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 import chatlab
+from chatlab.backend import CallContext
 from chatlab.cli.answer import Settings, answer, file_part, user_message
 from chatlab.cli.program import OK, debugging, report, say
 from chatlab.cli.target import entry
@@ -118,7 +119,10 @@ class ChatSession:
             if notice not in self._said:  # it stays true for every further message
                 click.echo(describe(notice), err=True)
         self._said = notices
-        turn = run_turn(self._who, messages, parameters=self._settings.parameters, system=self._system)
+        ctx = CallContext(conversation=self._conversation.thread(node))
+        turn = run_turn(
+            self._who, messages, parameters=self._settings.parameters, system=self._system, ctx=ctx
+        )
         try:
             self._runner.run(answer(turn, self._settings))
         except ChatlabError as exc:

@@ -40,7 +40,14 @@ class Prices(Model):
     input: float = Field(ge=0, description="Price of a million input tokens.")
     output: float = Field(ge=0, description="Price of a million output tokens.")
     cached: float | None = Field(
-        None, ge=0, description="Price of a million cached input tokens; the input price if not given."
+        None,
+        ge=0,
+        description="Price of a million input tokens read from a cache; the input price if not given.",
+    )
+    cache_write: float | None = Field(
+        None,
+        ge=0,
+        description="Price of a million input tokens written to a cache; the input price if not given.",
     )
 
 
@@ -267,10 +274,19 @@ class Config(Model):
 
 
 def cost(usage: Usage, prices: Prices | None) -> float | None:
-    """What this usage costs; None if the prices or one of the counts are unknown."""
+    """Return what this usage costs, in the currency of the prices; None if it is not known.
+
+    That is: without prices or one of the counts, or where the counts contradict each other, as where an
+    upstream counts cached tokens beside its input instead of inside it. A count of cached tokens that the
+    upstream does not give is taken for none.
+    """
     if prices is None or usage.input is None or usage.output is None:
         return None
-    cached = usage.cached or 0
+    cached, written = usage.cached or 0, usage.cache_written or 0
+    plain = usage.input - cached - written
+    if min(plain, cached, written, usage.output) < 0:
+        return None
     price_cached = prices.input if prices.cached is None else prices.cached
-    whole = (usage.input - cached) * prices.input + cached * price_cached + usage.output * prices.output
-    return whole / 1_000_000
+    price_written = prices.input if prices.cache_write is None else prices.cache_write
+    whole = plain * prices.input + cached * price_cached + written * price_written
+    return (whole + usage.output * prices.output) / 1_000_000

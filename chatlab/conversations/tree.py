@@ -79,6 +79,14 @@ class Conversation:
             last = node.parent
         return found[::-1]
 
+    def thread(self, node: TurnNode) -> str:
+        """Return the id of the first turn of the way to this one.
+
+        All turns that follow each other have it, also when the conversation is opened again from the store.
+        """
+        path = self.path(node.parent)
+        return path[0].id if path else node.id
+
     def versions(self, node: TurnNode) -> list[str]:
         """Return the ids of all turns that follow the same one, in the order they were asked: edits, retries,
         and other backends' answers."""

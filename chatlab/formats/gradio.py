@@ -37,6 +37,7 @@ from chatlab.messages import (
     ToolCall,
     ToolResult,
 )
+from chatlab.text import encodable
 
 OWN_IDS = ("turn:", "window:")
 """How the metadata ids of our own page's additions begin (an answer's footer, the note that older messages
@@ -326,7 +327,7 @@ def _thought(part: ReasoningPart | ToolCall | ToolResult) -> dict[str, Any]:
 
 def _pretty(arguments: str) -> str:
     try:
-        return json.dumps(json.loads(arguments), indent=2, ensure_ascii=False)
+        return json.dumps(encodable(json.loads(arguments)), indent=2, ensure_ascii=False)
     except ValueError:
         return arguments
 

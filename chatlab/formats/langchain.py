@@ -24,6 +24,7 @@ from chatlab.messages import (
     ToolCall,
     ToolResult,
 )
+from chatlab.text import encodable
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -144,7 +145,7 @@ def _object(arguments: str) -> dict[str, Any] | None:
         value = json.loads(arguments)
     except ValueError:
         return None
-    return value if isinstance(value, dict) else None
+    return encodable(value) if isinstance(value, dict) else None
 
 
 def _tool(part: ToolResult) -> BaseMessage:

@@ -24,6 +24,7 @@ from chatlab.errors import UnsupportedContent
 from chatlab.formats.named_templates import NAMED_TEMPLATES
 from chatlab.formats.shared import merge_consecutive
 from chatlab.messages import FilePart, Message, ReasoningPart, TextPart, ToolCall, ToolResult
+from chatlab.text import encodable
 
 __all__ = ["NAMED_TEMPLATES", "PromptTemplate"]
 
@@ -276,7 +277,7 @@ _ENVIRONMENT = _environment()
 def _arguments(text: str) -> Any:
     """Return the arguments parsed, as templates expect; text that is no JSON stays text."""
     try:
-        return json.loads(text)
+        return encodable(json.loads(text))
     except ValueError:
         return text
 

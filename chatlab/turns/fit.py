@@ -10,6 +10,7 @@ from chatlab.errors import InvalidRequest, UnsupportedContent
 from chatlab.formats import fold_system, without_unmatched_tools
 from chatlab.formats.suffixes import canonical
 from chatlab.messages import FilePart, Message, Notice, Part, TextPart, ToolCall, ToolResult
+from chatlab.text import encodable
 
 
 def prompt(
@@ -67,7 +68,9 @@ def fit(
         fitted = list(fold_system(fitted))
         notices.append(Notice("system_folded", "the system prompt was put before the first message"))
     known = {parameter.name for parameter in capabilities.parameters}
-    sent = {name: value for name, value in parameters.items() if name in known and value is not None}
+    sent = {
+        name: encodable(value) for name, value in parameters.items() if name in known and value is not None
+    }
     notices.extend(
         Notice("parameter_ignored", f"{name} is not a parameter of this backend")
         for name, value in parameters.items()

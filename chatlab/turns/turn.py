@@ -30,7 +30,9 @@ from chatlab.messages import (
 from chatlab.recording.arrivals import Arrivals
 from chatlab.secret import scrubbed_traceback
 from chatlab.turns.fit import fit
+from chatlab.turns.incoming import Incoming
 from chatlab.turns.stopwatch import Stopwatch
+from chatlab.turns.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +102,7 @@ class Turn:
         self._stopwatch.start()
         self._task = asyncio.create_task(self._run(), name=f"turn {self.entry.name}")
         Turn._running += 1
+        self._watchdog = Watchdog.enter()
         self._task.add_done_callback(self._ended)  # a task cancelled before its first step runs nothing
         return self
 
@@ -191,6 +194,7 @@ class Turn:
 
     def _ended(self, _: asyncio.Task[None]) -> None:
         Turn._running -= 1
+        self._watchdog.leave()
         if self.outcome == "running":
             self._end("stopped")
 
@@ -249,23 +253,27 @@ class Turn:
         next_reset = 0.0
         # Importing an SDK can take seconds, in which other people's streams must go on.
         backend = entry.backend() if entry.made else await asyncio.to_thread(entry.backend)
-        async with aclosing(backend.stream(self.request, self._ctx)) as stream:  # type: ignore[type-var]
-            watch.called()
-            async for event in stream:
-                first = watch.waiting
-                arrived = watch.arrival(event)
-                if first and not watch.waiting:
-                    self._urgent.set()
-                if self.answer.finish is not None:
-                    raise BrokenStream("the backend went on after its end")
-                self._deliver(event, arrived)
-                if watch.delta_seen and arrived >= next_reset:
-                    # Once in a while is enough: the timer fires late by that, never early.
-                    timer.reschedule(min(deadline, clock() + 1.05 * idle))
-                    next_reset = arrived + 0.05 * idle
-                watch.handled(arrived)
-                if len(self._unread) >= _MAX_UNREAD:
-                    await self._wait_for_reader(timer, deadline)
+        incoming = Incoming(entry.config.kind)
+        try:
+            async with aclosing(incoming.opened(backend.stream(self.request, self._ctx))) as stream:
+                watch.called()
+                async for event in stream:
+                    first = watch.waiting
+                    arrived = watch.arrival(event)
+                    if first and not watch.waiting:
+                        self._urgent.set()
+                    for made in incoming.take(event):
+                        self._deliver(made, arrived)
+                    if watch.delta_seen and arrived >= next_reset:
+                        # Once in a while is enough: the timer fires late by that, never early.
+                        timer.reschedule(min(deadline, clock() + 1.05 * idle))
+                        next_reset = arrived + 0.05 * idle
+                    watch.handled(arrived)
+                    if len(self._unread) >= _MAX_UNREAD:
+                        await self._wait_for_reader(timer, deadline)
+        finally:
+            for rest in incoming.end():
+                self._deliver(rest)
         if self.answer.finish is None:
             raise BrokenStream("the stream ended before the answer did")
 

@@ -268,7 +268,7 @@ def test_json_has_every_event_and_all_figures_last() -> None:
     assert first == {"type": "start", "backend": "plain", "kind": "echo"}
     assert [event["type"] for event in events] == ["text", "text", "finish"]
     assert last["type"] == "end" and last["outcome"] == "finished" and last["model"] == "echo"
-    assert last["usage"] == {"input": 2, "output": 2, "cached": None, "reasoning": 0}
+    assert last["usage"] == {"input": 2, "output": 2, "cached": None, "reasoning": 0, "cache_written": None}
     assert last["timing"]["credentials"] is None, "what is not known is null"
     assert 0 < last["timing"]["first_token"] <= last["timing"]["total"]
     assert last["cost"] == pytest.approx((2 * 1 + 2 * 2) / 1e6)

@@ -429,6 +429,21 @@ def test_cost_counts_cached_tokens_at_their_own_price_and_unknown_stays_unknown(
     assert cost(Usage(1, 1), None) is None
 
 
+def test_cost_knows_what_was_written_to_a_cache() -> None:
+    prices = Prices(input=3, output=15, cached=0.3, cache_write=3.75)
+    usage = Usage(input=1_000_000, output=0, cached=500_000, cache_written=400_000)
+    assert cost(usage, prices) == pytest.approx(0.3 + 0.15 + 1.5)
+    assert cost(usage, Prices(input=3, output=15)) == pytest.approx(3)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [Usage(100, 5, cached=150), Usage(100, 5, cached=60, cache_written=60), Usage(100, 5, cache_written=101)],
+)
+def test_cost_is_unknown_rather_than_negative_where_counts_contradict_each_other(usage: Usage) -> None:
+    assert cost(usage, Prices(input=2, output=10, cached=0.5)) is None
+
+
 async def test_many_turns_at_once_do_not_wait_for_each_other() -> None:
     gate = asyncio.Event()
 

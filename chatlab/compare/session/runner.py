@@ -347,7 +347,9 @@ class SessionCore:
         except (ConfigError, KeyError) as exc:
             raise SessionError(f"{self._name(lane)} is not configured any more: remove it") from exc
         wire = Wire()
-        ctx = replace(ctx, sent=wire)
+        # Repeats of one round run at the same time, so each is a conversation of its own.
+        thread = state.conversations[lane.id] + (f":{place.repeat}" if place.repeat else "")
+        ctx = replace(ctx, sent=wire, conversation=thread)
         turn = run_turn(
             entry,
             await self._attachments.given(messages),

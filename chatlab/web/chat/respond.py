@@ -16,7 +16,7 @@ from typing import Any
 
 import gradio as gr
 
-from chatlab.backend import Parameter
+from chatlab.backend import CallContext, Parameter
 from chatlab.config.models import Ui
 from chatlab.config.registry import Backends, Entry
 from chatlab.conversations.service import Kept
@@ -132,7 +132,8 @@ class Chat:
     ) -> RunningAnswer:
         """Have the person's message committed, and the backend called."""
         node, conversation_id = question.node, page.conversation_id
-        turn = run_turn(entry, question.messages, parameters=parameters, system=system)
+        ctx = CallContext(conversation=question.conversation.thread(question.node))
+        turn = run_turn(entry, question.messages, parameters=parameters, system=system, ctx=ctx)
         saved = None
         if question.storage is not None:
             saved = await stored_turns.begin(
