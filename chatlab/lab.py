@@ -15,7 +15,7 @@ from chatlab.backend import CallContext
 from chatlab.config.load import load_config
 from chatlab.config.models import Config
 from chatlab.config.registry import Backends
-from chatlab.conversations.service import Kept, keeping
+from chatlab.conversations.service import StorageService, storage_service
 from chatlab.errors import UnsupportedContent
 from chatlab.formats import from_openai
 from chatlab.messages import Citation, Finish, Message, Notice, StreamEvent, Timing, Usage
@@ -76,7 +76,7 @@ class Lab:
         self.backends = Backends(config.backends if config else {}, system=config.system if config else None)
         self._opening = asyncio.Lock()
         self._open = AsyncExitStack()
-        self._kept: Kept | None = None
+        self._storage: StorageService | None = None
         self.at_close: list[Callable[[], Awaitable[None]]] = []
         """Called first when the lab is closed: by what runs turns of its own and must end them."""
 
@@ -143,24 +143,24 @@ class Lab:
                 pass
             return Answer.of(turn)
 
-    async def kept(self) -> Kept | None:
-        """Where conversations are kept, opened when first asked for; None if the configuration keeps none.
+    async def storage(self) -> StorageService | None:
+        """Return the storage of the configuration, opened when first asked for; None for `storage: none`.
 
         Raises StoreError, saying what to do, where the database or the files cannot be used.
         """
-        if self._kept is not None or self.config is None or self.config.storage is None:
-            return self._kept
+        if self._storage is not None or self.config is None or self.config.storage is None:
+            return self._storage
         async with self._opening:
-            if self._kept is None:
-                self._kept = await self._open.enter_async_context(keeping(self.config.storage))
-        return self._kept
+            if self._storage is None:
+                self._storage = await self._open.enter_async_context(storage_service(self.config.storage))
+        return self._storage
 
     async def aclose(self) -> None:
         """Closes the backends' connections, and the storage once everything is saved."""
         while self.at_close:
             await self.at_close.pop()()
         await self._open.aclose()
-        self._kept = None
+        self._storage = None
         await self.backends.aclose()
 
     async def __aenter__(self) -> Self:

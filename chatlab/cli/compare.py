@@ -40,7 +40,7 @@ from chatlab.compare.report import report
 from chatlab.compare.session.lanes import new_lane
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import Entry
-from chatlab.conversations.storage import Storage, open_storage
+from chatlab.conversations.storage import OpenStorage, open_storage
 from chatlab.errors import StoreError
 from chatlab.lab import Lab
 from chatlab.store import now
@@ -324,7 +324,7 @@ async def _run(
         return _report(folder, options, budget, batch, whole=whole)
 
 
-async def _storage(lab: Lab, opened: AsyncExitStack) -> Storage | None:
+async def _storage(lab: Lab, opened: AsyncExitStack) -> OpenStorage | None:
     """The configured storage, if there is one and it can be opened; it is closed with the stack."""
     if lab.config is None:
         return None

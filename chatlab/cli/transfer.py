@@ -21,7 +21,7 @@ from chatlab.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from chatlab.config import models as config
-    from chatlab.conversations.storage import Storage
+    from chatlab.conversations.storage import OpenStorage
     from chatlab.transfer import Format
 
 _NOBODY = "nobody has conversations yet, so there is nothing to export"
@@ -131,7 +131,7 @@ async def _import(config: str, source: BinaryIO, name: str, owner: str | None) -
 
 
 @asynccontextmanager
-async def opened(wanted: config.Storage | None) -> AsyncIterator[Storage]:
+async def opened(wanted: config.Storage | None) -> AsyncIterator[OpenStorage]:
     """The storage that a configuration wants. Raises UsageError if it wants none."""
     from chatlab.conversations.storage import open_storage
 
@@ -148,7 +148,7 @@ async def nothing_yet(wanted: config.Storage | None) -> bool:
     return wanted is not None and await schema_state.current(wanted.url, Path()) is None
 
 
-async def _owner(storage: Storage, named: str | None, *, new: bool) -> str:
+async def _owner(storage: OpenStorage, named: str | None, *, new: bool) -> str:
     """The owner who was named, or the only one who has chats, or the only one there is.
 
     new: who was named need not have anything yet. Raises UsageError.

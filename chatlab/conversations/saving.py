@@ -47,7 +47,8 @@ def stored(
     asked_by: str | None = None,
     copied_from: str | None = None,
 ) -> StoredTurn:
-    """A turn as it is now, to be stored; it need not have begun. parameters and system: as asked for."""
+    """Return a turn as it is now, to be stored; it need not have begun. parameters and system: as asked
+    for."""
     begun = StoredTurn(
         turn_id,
         owner,
@@ -67,7 +68,7 @@ def stored(
 
 
 def as_it_is(begun: StoredTurn, turn: Turn, error: str | None = None) -> StoredTurn:
-    """What was asked, with what came of it so far. Costs the same however long the conversation is.
+    """Return what was asked, with what came of it so far. Costs the same however long the conversation is.
 
     Notices that `begun` has already, from whoever shows the turn, stay before the turn's own.
     """
@@ -114,7 +115,7 @@ class _Waiting:
 
     @property
     def size(self) -> int:
-        """About how many characters it keeps in memory."""
+        """Return about how many characters it takes in memory."""
         return 2_000 + sum(map(_length, (*self.turn.user.parts, *self.turn.answer)))
 
 
@@ -131,7 +132,8 @@ class Saving:
     every: seconds between two checkpoints. answers_within: seconds after which a write is given up that the
     store itself does not end.
     patience: seconds that a person waits for the database, before and after an answer.
-    keeps_for: seconds that an answer which cannot be written is kept; most: characters kept of all of them.
+    waits_for: seconds that an answer which cannot be written waits in memory; most: characters of all that
+    wait.
     """
 
     def __init__(
@@ -141,14 +143,14 @@ class Saving:
         every: float = 0.8,
         answers_within: float = 20,
         patience: float = 2,
-        keeps_for: float = 600,
+        waits_for: float = 600,
         most: int = 64_000_000,
     ) -> None:
         self._store = store
         self._every = every
         self._answers_within = answers_within
         self._patience = patience
-        self._keeps_for = keeps_for
+        self._waits_for = waits_for
         self._most = most
         self._running: dict[str, _Running] = {}
         self._waiting: dict[str, _Waiting] = {}
@@ -164,7 +166,7 @@ class Saving:
         self._closed = False
 
     async def begin(self, begun: StoredTurn, turn: Turn, new: NewConversation | None = None) -> None:
-        """Commits a person's message, and follows its turn from now on. To be called before it is entered.
+        """Commit a person's message, and follow its turn from now on. To be called before it is entered.
 
         new: the conversation is made first. Returns when all is committed or the database does not answer,
         which is no failure of the turn: see `unsaved`.
@@ -182,7 +184,8 @@ class Saving:
             raise
 
     def end(self, begun: StoredTurn, turn: Turn, error: str | None = None) -> StoredTurn:
-        """The turn as it ended, which is written at once. One that is not over, or never began, is stopped.
+        """Return the turn as it ended, which is written at once. One that is not over, or never began, is
+        stopped.
 
         error: the sentence the person read, if it is not the turn's own.
         """
@@ -196,7 +199,7 @@ class Saving:
         return ended
 
     async def stop(self, owner: str, conversation: str) -> None:
-        """Ends the turns of a conversation that run here, whoever shows them, and their upstreams."""
+        """End the turns of a conversation that run here, whoever shows them, and their upstreams."""
         where = (owner, conversation)
         running = [
             one for one in self._running.values() if (one.begun.owner, one.begun.conversation) == where
@@ -204,14 +207,15 @@ class Saving:
         await asyncio.gather(*(one.turn.aclose() for one in running))
 
     async def written(self, turn_id: str) -> None:
-        """Waits until what is known of a turn is committed, or the database does not answer."""
+        """Wait until what is known of a turn is committed, or the database does not answer."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._patience):
                 while turn_id in self._waiting and self._away_since is None:
                     await self._round.wait()
 
     def unsaved(self, turn_id: str) -> str | None:
-        """Why a turn is not saved, as a sentence for the page; None if it is, as far as anybody knows."""
+        """Return why a turn is not saved, as a sentence for the page; None if it is, as far as anybody
+        knows."""
         if turn_id in self._refused:
             return self._refused[turn_id]
         slow = self._writing_since is not None and monotonic() - self._writing_since > 0.9 * self._patience
@@ -219,7 +223,7 @@ class Saving:
         return _LATER if away and (turn_id in self._waiting or turn_id in self._running) else None
 
     async def aclose(self) -> None:
-        """Stops what runs, saves it as stopped, and writes what waits. What a database that does not answer
+        """Stop what runs, save it as stopped, and write what waits. What a database that does not answer
         cannot take is lost, and logged. Afterwards nothing is saved any more."""
         running = tuple(self._running.values())
         if running:
@@ -239,14 +243,14 @@ class Saving:
 
     def _put(self, turn: StoredTurn) -> None:
         before = self._waiting.get(turn.id)
-        kept = before is not None and before.turn.status != "running"
-        self._waiting[turn.id] = _Waiting(turn, before.since if before and kept else monotonic())
+        ended = before is not None and before.turn.status != "running"
+        self._waiting[turn.id] = _Waiting(turn, before.since if before and ended else monotonic())
         self._news.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work(), name="saving")
 
     async def _work(self) -> None:
-        """Writes until nothing runs and nothing waits."""
+        """Write until nothing runs and nothing waits."""
         checkpoint = monotonic() + self._every
         while self._running or self._waiting:
             moment = monotonic()
@@ -265,7 +269,7 @@ class Saving:
             self._news.clear()
 
     def _look(self) -> None:
-        """Takes up what changed since the last look."""
+        """Put what changed since the last checkpoint among what waits."""
         for one in tuple(self._running.values()):
             state = as_it_is(one.begun, one.turn)
             if state.status != "running":
@@ -276,7 +280,7 @@ class Saving:
                 self._put(state)
 
     async def _write(self) -> None:
-        """Writes what waits, oldest first, so that a turn comes after the one it follows."""
+        """Write what waits, oldest first, so that a turn comes after the one it follows."""
         self._writing_since = monotonic()
         try:
             async with asyncio.timeout(self._answers_within):
@@ -293,7 +297,8 @@ class Saving:
             self._round = asyncio.Event()
 
     async def _commit(self, items: Sequence[_Waiting]) -> None:
-        """All in one transaction; one by one if the database refuses that, to find the one it refuses."""
+        """Write all in one transaction; one by one if the database refuses that, to find the one it
+        refuses."""
         assert self._store is not None
         try:
             for item in items:
@@ -314,14 +319,14 @@ class Saving:
                 del self._waiting[item.turn.id]
 
     async def _create(self, turn: StoredTurn) -> None:
-        """Makes the conversation of a turn, if that is still to be done."""
+        """Make the conversation of a turn, if that is still to be done."""
         assert self._store is not None
         new = self._new.get(turn.conversation)
         if new is None:
             return
         try:
             await self._store.create(
-                turn.owner, title=new.title, comparison=new.comparison, id=turn.conversation
+                turn.owner, title=new.title, comparison=new.comparison, conversation_id=turn.conversation
             )
         except (Unreachable, OSError):
             raise
@@ -330,7 +335,7 @@ class Saving:
         self._new.pop(turn.conversation, None)
 
     def _away(self, exc: Exception) -> None:
-        """The database did not answer: it is asked again soon, then every few seconds."""
+        """Note that the database did not answer: it is asked again soon, then every few seconds."""
         moment = monotonic()
         if self._away_since is None:
             self._away_since = moment
@@ -341,7 +346,7 @@ class Saving:
         for item in tuple(self._waiting.values()):
             if item.turn.status == "running":
                 continue
-            if moment - item.since > self._keeps_for:
+            if moment - item.since > self._waits_for:
                 self._refuse(item, "the database did not answer for too long")
             elif size > self._most:
                 self._refuse(item, "the database did not answer, and too many answers wait for it")
@@ -350,7 +355,7 @@ class Saving:
             size -= item.size
 
     def _refuse(self, item: _Waiting, reason: str) -> None:
-        """Gives a turn up, and says so."""
+        """Give a turn up, and say so."""
         turn = item.turn
         log.error("turn %s of conversation %s is not saved: %s", turn.id, turn.conversation, reason)
         if self._waiting.get(turn.id) is item:

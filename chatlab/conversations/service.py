@@ -1,4 +1,4 @@
-"""A configuration's storage as a running server uses it: turns are saved as they run, the house is kept."""
+"""A configuration's storage as a running server uses it: it saves turns as they run, and removes old ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from chatlab.config import models as config
 from chatlab.conversations.saving import Saving
-from chatlab.conversations.storage import Storage, open_storage
+from chatlab.conversations.storage import OpenStorage, open_storage
 from chatlab.errors import StoreError
 from chatlab.secret import scrub
 from chatlab.store import UNDO, Store, now, unused_since
@@ -19,11 +19,11 @@ from chatlab.store.files import Files, collect
 
 log = logging.getLogger(__name__)
 
-_HOUSEKEEPING = 600.0  # seconds between two rounds
+_PURGED_EVERY = 600.0  # seconds between two rounds
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StorageService:
     """An open store, the files that its messages name, and what saves running turns in it. keep_days: as
     configured."""
 
@@ -34,28 +34,28 @@ class Kept:
 
 
 @asynccontextmanager
-async def keeping(wanted: config.Storage) -> AsyncIterator[Kept]:
-    """Opens the storage and marks what a server that died left running. At the end, everything is saved."""
+async def storage_service(wanted: config.Storage) -> AsyncIterator[StorageService]:
+    """Open the storage and mark what a server that died left running. At the end, everything is saved."""
     async with open_storage(wanted) as storage:
         assert storage is not None
         await storage.store.recover()
         saving = Saving(storage.store)
-        house = asyncio.create_task(_keep_house(storage, wanted.keep_days), name="housekeeping")
+        purging = asyncio.create_task(_purge_regularly(storage, wanted.keep_days), name="purging")
         try:
-            yield Kept(storage.store, storage.files, saving, wanted.keep_days)
+            yield StorageService(storage.store, storage.files, saving, wanted.keep_days)
         finally:
-            house.cancel()
+            purging.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await house
+                await purging
             await saving.aclose()
 
 
-async def _keep_house(storage: Storage, keep_days: int | None) -> None:
-    """Removes for good what was deleted or is older than it may be, now and every few minutes."""
+async def _purge_regularly(storage: OpenStorage, keep_days: int | None) -> None:
+    """Remove for good what was deleted or is older than it may be, now and every few minutes."""
     while True:
         old = unused_since(keep_days)
         try:
             await collect(storage.store, storage.files, deleted_before=now() - UNDO, unused_since=old)
         except (StoreError, OSError) as exc:
             log.warning("old conversations were not removed: %s", scrub(str(exc)))
-        await asyncio.sleep(_HOUSEKEEPING)
+        await asyncio.sleep(_PURGED_EVERY)

@@ -1,4 +1,4 @@
-"""What a configuration's `storage` opens: the conversations and their attachments, together."""
+"""The open storage of a configuration: the conversations and their attachments, together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chatlab.store.files import Files
 
 
 @dataclass(frozen=True, slots=True)
-class Storage:
+class OpenStorage:
     """An open store, and the files that its messages name."""
 
     store: Store
@@ -23,8 +23,8 @@ class Storage:
 
 
 @asynccontextmanager
-async def open_storage(wanted: config.Storage | None) -> AsyncIterator[Storage | None]:
-    """The storage of a configuration, closed at the end; None for `storage: none`.
+async def open_storage(wanted: config.Storage | None) -> AsyncIterator[OpenStorage | None]:
+    """Yield the storage of a configuration, closed at the end; None for `storage: none`.
 
     Raises StoreError, saying what to do, where the database or the files cannot be used.
     """
@@ -38,7 +38,7 @@ async def open_storage(wanted: config.Storage | None) -> AsyncIterator[Storage |
 
         store = await open_store(wanted.url, Path())
         try:
-            yield Storage(store, files)
+            yield OpenStorage(store, files)
         finally:
             await store.aclose()
     finally:

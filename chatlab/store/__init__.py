@@ -5,7 +5,7 @@ undo make siblings; nothing is overwritten. Every row has an owner, and no quest
 id of somebody else's is as unknown as one that does not exist.
 
 Attachments are not in the database. A stored message names them by their content (`sha256:<hex>` as the URL
-of a `FilePart`); `chatlab.store.files` keeps the content.
+of a `FilePart`); `chatlab.store.files` stores the content.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ class Unreachable(StoreError):
 
 
 def now() -> datetime:
-    """The time that is stored: in UTC, with its zone."""
+    """Return the time that is stored: in UTC, with its zone."""
     return datetime.now(UTC)
 
 
 def unused_since(keep_days: int | None) -> datetime | None:
-    """The moment since which a conversation that is to stay was written to; None where all of them stay."""
+    """Return the moment since which a conversation must have been written to, to stay; None if all stay."""
     return None if keep_days is None else now() - timedelta(days=keep_days)
 
 
 def new_id() -> str:
-    """A random id, long enough that nobody guesses one."""
+    """Return a random id, long enough that nobody guesses one."""
     return token_hex(10)
 
 
@@ -172,7 +172,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class OwnerSummary:
-    """How much an owner has, of what is not deleted: chats, their turns, comparison sessions; and when one of
+    """What an owner has that is not deleted: chats, their turns, comparison sessions; and when one of
     them was last written to."""
 
     owner: str
@@ -184,36 +184,42 @@ class OwnerSummary:
 
 @dataclass(frozen=True, slots=True)
 class Unwanted:
-    """How many chats and comparison sessions are there no longer than until the next `Store.purge`."""
+    """The number of chats and comparison sessions that the next `Store.purge` removes."""
 
     conversations: int
     comparisons: int
 
 
 class Store(ABC):
-    """Where conversations and comparison sessions are kept. Every method may raise Unreachable."""
+    """The interface to stored conversations and comparison sessions. Every method may raise Unreachable."""
 
     # conversations
 
     @abstractmethod
     async def create(
-        self, owner: str, *, title: str = "", comparison: str | None = None, id: str | None = None
+        self,
+        owner: str,
+        *,
+        title: str = "",
+        comparison: str | None = None,
+        conversation_id: str | None = None,
     ) -> StoredConversation:
-        """A new, empty conversation. Without a title, the first message gives it one."""
+        """Make and return a new, empty conversation. Without a title, the first message gives it one."""
 
     @abstractmethod
     async def get(self, owner: str, conversation: str) -> StoredConversation:
-        """Raises NotStored."""
+        """Return a conversation. Raise NotStored if there is none."""
 
     @abstractmethod
     async def recent(self, owner: str, *, after: str | None = None, limit: int = 50) -> Listed:
-        """The owner's chats: pinned ones first, then by when they were last written to, newest first."""
+        """Return the owner's chats: pinned ones first, then by when they were last written to, newest
+        first."""
 
     @abstractmethod
     async def search(self, owner: str, text: str, *, limit: int = 20) -> Sequence[Hit]:
-        """Chats with a title or a turn (its message and answer) in which all the words occur: titles first,
-        then by turn, newest first. Words may be cut short at their end, to two letters at least ("compar"
-        finds "comparison"); case and accents do not count; no text can break the search."""
+        """Return chats with a title or a turn (its message and answer) in which all the words occur: titles
+        first, then by turn, newest first. Words may be cut short at their end, to two letters at least
+        ("compar" finds "comparison"); case and accents do not count; no text can break the search."""
 
     @abstractmethod
     async def change(
@@ -225,20 +231,20 @@ class Store(ABC):
         pinned: bool | None = None,
         head: str | None = None,
     ) -> StoredConversation:
-        """Changes what is given. Raises NotStored."""
+        """Change what is given, and return the conversation. Raise NotStored."""
 
     @abstractmethod
     async def delete(self, owner: str, conversation: str) -> None:
-        """Takes a conversation away at once: from lists, search, links and reads. For `UNDO` it can be
+        """Delete a conversation at once: from lists, search, links and reads. For `UNDO` it can be
         restored; then `purge` removes it for good. Raises NotStored."""
 
     @abstractmethod
     async def restore(self, owner: str, conversation: str) -> StoredConversation:
-        """Undoes a deletion. Raises NotStored once it is gone for good."""
+        """Undo a deletion. Raise NotStored once it is gone for good."""
 
     @abstractmethod
     async def adopt(self, conversation: StoredConversation, turns: Sequence[StoredTurn]) -> None:
-        """Takes in a conversation from elsewhere, all or nothing, with its ids, its times and its head as
+        """Add a conversation from elsewhere, all or nothing, with its ids, its times and its head as
         they are; as a chat, whatever it was. None of the turns is running. Raises Conflict if an id is taken,
         NotStored if a turn follows one that is not there.
         """
@@ -247,7 +253,8 @@ class Store(ABC):
 
     @abstractmethod
     async def turns(self, owner: str, conversation: str) -> Sequence[StoredTurn]:
-        """All turns of a conversation, in the order they were asked. Raises NotStored."""
+        """Return all turns of a conversation, in the order they were asked. Raise NotStored if there is
+        none."""
 
     @abstractmethod
     async def turn(self, owner: str, turn: str) -> StoredTurn:
@@ -255,7 +262,7 @@ class Store(ABC):
 
     @abstractmethod
     async def save(self, turns: Sequence[StoredTurn]) -> None:
-        """Writes turns as they are now, new or known, all or none; each new one becomes the head of its
+        """Write turns as they are now, new or known, all or none; each new one becomes the head of its
         conversation. What `save` returned from survives a crash. A turn of a conversation that the owner
         does not have is NotStored, and so is one whose parent is not in that conversation; a turn that has
         ended is never turned back to "running". Of a deleted conversation only known turns are written, so
@@ -263,13 +270,14 @@ class Store(ABC):
 
     @abstractmethod
     async def recover(self) -> int:
-        """Marks turns whose server died as "interrupted"; how many. Called when a server starts."""
+        """Mark turns whose server died as "interrupted", and return their number. Called when a server
+        starts."""
 
     # comparison sessions
 
     @abstractmethod
     async def create_comparison(self, owner: str, *, title: str = "") -> StoredComparison:
-        """A new, empty comparison session."""
+        """Make and return a new, empty comparison session."""
 
     @abstractmethod
     async def comparison(self, owner: str, comparison: str) -> StoredComparison:
@@ -279,7 +287,7 @@ class Store(ABC):
     async def comparisons(
         self, owner: str, *, after: str | None = None, limit: int = 50
     ) -> tuple[Sequence[StoredComparison], str | None]:
-        """The owner's sessions, newest first, and what continues the list."""
+        """Return the owner's sessions, newest first, and what continues the list."""
 
     @abstractmethod
     async def retitle_comparison(self, owner: str, comparison: str, title: str) -> None:
@@ -287,40 +295,40 @@ class Store(ABC):
 
     @abstractmethod
     async def delete_comparison(self, owner: str, comparison: str) -> None:
-        """Takes away a session and its lanes' conversations, restorable as a conversation is."""
+        """Delete a session and its lanes' conversations, restorable as a conversation is."""
 
     @abstractmethod
     async def restore_comparison(self, owner: str, comparison: str) -> None:
-        """Undoes that."""
+        """Undo the deletion of a session."""
 
     @abstractmethod
     async def lanes(self, owner: str, comparison: str) -> Sequence[StoredConversation]:
-        """The conversations of a session's lanes, those of removed ones too, in the order they were made.
-        Raises NotStored."""
+        """Return the conversations of a session's lanes, those of removed ones too, in the order they were
+        made. Raises NotStored."""
 
     @abstractmethod
     async def adopt_comparison(self, whole: WholeComparison) -> None:
-        """Takes in a session from elsewhere, all or nothing, with its ids and times as they are. None of the
+        """Add a session from elsewhere, all or nothing, with its ids and times as they are. None of the
         turns is running. Raises what `adopt` raises."""
 
     @abstractmethod
     async def log(self, owner: str, comparison: str, *, after: int = 0) -> Sequence[LogEntry]:
-        """What happened in a session since an entry. Raises NotStored."""
+        """Return the entries of a session's log after an entry. Raise NotStored."""
 
     @abstractmethod
     async def append(
         self, owner: str, comparison: str, after: int, entries: Sequence[Mapping[str, Any]]
     ) -> Sequence[LogEntry]:
-        """Appends to a session's log, if `after` is still its last entry; otherwise raises Conflict and
+        """Append to a session's log, if `after` is still its last entry; otherwise raises Conflict and
         writes nothing."""
 
     @abstractmethod
     async def save_receipt(self, owner: str, turn: str, receipt: Mapping[str, Any]) -> None:
-        """Keeps what a turn was sent. A second one for the same turn is a Conflict: they do not change."""
+        """Store what a turn was sent. A second one for the same turn is a Conflict: they do not change."""
 
     @abstractmethod
     async def receipts(self, owner: str, turns: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-        """The receipts of these turns, by turn; a turn without one is left out."""
+        """Return the receipts of these turns, by turn; a turn without one is left out."""
 
     # sharing
 
@@ -328,55 +336,59 @@ class Store(ABC):
     async def share(
         self, owner: str, *, conversation: str | None = None, comparison: str | None = None
     ) -> Share:
-        """A new link to exactly one of the two, as it is at any later time it is looked at."""
+        """Make and return a new link to exactly one of the two, as it is at any later time it is looked
+        at."""
 
     @abstractmethod
     async def shares(
         self, owner: str, *, conversation: str | None = None, comparison: str | None = None
     ) -> int:
-        """How many links there are to it."""
+        """Return the number of links to it."""
 
     @abstractmethod
     async def revoke(
         self, owner: str, *, conversation: str | None = None, comparison: str | None = None
     ) -> None:
-        """Ends every link to it."""
+        """End every link to it."""
 
     @abstractmethod
     async def shared(self, token: str) -> tuple[str, Literal["conversation", "comparison"], str]:
-        """Whom a link belongs to, and what it leads to, to be read with the methods above. The only question
-        asked without an owner: the token is the right to ask it. Raises NotStored."""
+        """Return whom a link belongs to, and what it leads to, to be read with the methods above. The only
+        question asked without an owner: the token is the right to ask it. Raises NotStored."""
 
     # attachments
 
     @abstractmethod
     async def may_read(self, owner: str, sha256: str) -> str | None:
-        """The media type of a file that one of the owner's stored turns names; None if none does."""
+        """Return the media type of a file that one of the owner's stored turns names; None if none does."""
 
     @abstractmethod
     async def unused(self, sha256s: Sequence[str]) -> Sequence[str]:
-        """Those that no stored turn of anybody names."""
+        """Return those hashes that no stored turn of anybody names."""
 
-    # keeping house
+    # removing what is no longer wanted
 
     @abstractmethod
     async def owners(self) -> Sequence[OwnerSummary]:
-        """Everybody who has anything, who wrote last first. For whoever runs the server, never for a
+        """Return everybody who has anything, who wrote last first. For whoever runs the server, never for a
         request."""
 
     @abstractmethod
     async def owner_of_comparison(self, comparison: str) -> str:
-        """Whose a session is. For whoever runs the server, never for a request. Raises NotStored."""
+        """Return the owner of a session. For whoever runs the server, never for a request.
+
+        Raise NotStored if there is no such session.
+        """
 
     @abstractmethod
     async def unwanted(self, *, deleted_before: datetime, unused_since: datetime | None = None) -> Unwanted:
-        """How much `purge` would remove."""
+        """Return the number of what `purge` would remove."""
 
     @abstractmethod
     async def purge(self, *, deleted_before: datetime, unused_since: datetime | None = None) -> Sequence[str]:
-        """Removes for good what was deleted before one moment and, if given, what is not pinned and was not
+        """Remove for good what was deleted before one moment and, if given, what is not pinned and was not
         written to since another. Returns the hashes of files that nobody names any more."""
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""

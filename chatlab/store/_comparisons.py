@@ -36,22 +36,24 @@ def _comparison_of(row: Row[Any]) -> StoredComparison:
 
 
 def add(connection: Connection, owner: str, title: str) -> StoredComparison:
-    """A new one."""
+    """Make and return a session."""
     moment = now()
     values = {"id": new_id(), "owner": owner, "title": title, "created": moment, "updated": moment}
     row = connection.execute(insert(comparisons).values(**values, entries=0).returning(comparisons))
     return _comparison_of(row.one())
 
 
-def get(connection: Connection, owner: str, id: str) -> StoredComparison:
-    """One that is not deleted. Raises NotStored."""
-    query = select(comparisons).where(_table.owner == owner, _table.id == id, _table.deleted.is_(None))
+def get(connection: Connection, owner: str, comparison_id: str) -> StoredComparison:
+    """Return a session that is not deleted. Raises NotStored."""
+    query = select(comparisons).where(
+        _table.owner == owner, _table.id == comparison_id, _table.deleted.is_(None)
+    )
     return _comparison_of(_one((connection.execute(query)).one_or_none()))
 
 
-def owner_of(connection: Connection, id: str) -> str:
-    """Whose one is that is not deleted. Raises NotStored."""
-    query = select(_table.owner).where(_table.id == id, _table.deleted.is_(None))
+def owner_of(connection: Connection, comparison_id: str) -> str:
+    """Return the owner of a session that is not deleted. Raises NotStored."""
+    query = select(_table.owner).where(_table.id == comparison_id, _table.deleted.is_(None))
     return str(_one(connection.execute(query).one_or_none()).owner)
 
 
@@ -66,10 +68,10 @@ def recent(
         .limit(limit + 1)
     )
     if after is not None:
-        moment, id = _place(after)
+        moment, comparison_id = _place(after)
         query = query.where(
             tuple_(_table.created, _table.id)
-            < tuple_(literal(moment, _table.created.type), literal(id, _table.id.type))
+            < tuple_(literal(moment, _table.created.type), literal(comparison_id, _table.id.type))
         )
     rows = (connection.execute(query)).all()
     listed = [_comparison_of(row) for row in rows[:limit]]
@@ -79,48 +81,58 @@ def recent(
 
 def _place(after: str) -> tuple[datetime, str]:
     try:
-        created, id = after.split(" ")
+        created, comparison_id = after.split(" ")
         moment = datetime.fromisoformat(created)
         if moment.tzinfo is None:
             raise ValueError("no zone")
-        return moment, id
+        return moment, comparison_id
     except ValueError as error:
         raise StoreError("the list cannot be continued from there: read it from its beginning") from error
 
 
-def retitle(connection: Connection, owner: str, id: str, title: str) -> None:
+def retitle(connection: Connection, owner: str, comparison_id: str, title: str) -> None:
     """Raises NotStored."""
-    query = _own(owner, id).where(_table.deleted.is_(None)).values(title=title).returning(_table.id)
+    query = (
+        _own(owner, comparison_id).where(_table.deleted.is_(None)).values(title=title).returning(_table.id)
+    )
     _one((connection.execute(query)).one_or_none())
 
 
-def delete(connection: Connection, owner: str, id: str) -> None:
-    """Takes it away with its lanes, for now: all at the same moment, by which they are known together."""
+def delete(connection: Connection, owner: str, comparison_id: str) -> None:
+    """Delete a session with its lanes, for now: all at the same moment, by which they are known together."""
     moment = now()
-    query = _own(owner, id).where(_table.deleted.is_(None)).values(deleted=moment).returning(_table.id)
+    query = (
+        _own(owner, comparison_id).where(_table.deleted.is_(None)).values(deleted=moment).returning(_table.id)
+    )
     _one((connection.execute(query)).one_or_none())
-    connection.execute(_lanes(owner, id).where(conversations.c.deleted.is_(None)).values(deleted=moment))
+    connection.execute(
+        _lanes(owner, comparison_id).where(conversations.c.deleted.is_(None)).values(deleted=moment)
+    )
 
 
-def restore(connection: Connection, owner: str, id: str) -> None:
-    """Brings it back with the lanes that went with it."""
-    query = select(_table.deleted).where(_table.owner == owner, _table.id == id)
+def restore(connection: Connection, owner: str, comparison_id: str) -> None:
+    """Restore a session with the lanes that went with it."""
+    query = select(_table.deleted).where(_table.owner == owner, _table.id == comparison_id)
     moment = _one((connection.execute(query)).one_or_none()).deleted
     if moment is not None:
-        connection.execute(_lanes(owner, id).where(conversations.c.deleted == moment).values(deleted=None))
-        connection.execute(_own(owner, id).values(deleted=None))
+        connection.execute(
+            _lanes(owner, comparison_id).where(conversations.c.deleted == moment).values(deleted=None)
+        )
+        connection.execute(_own(owner, comparison_id).values(deleted=None))
 
 
-def lanes(connection: Connection, owner: str, id: str) -> Sequence[StoredConversation]:
-    """The conversations of a session's lanes. Raises NotStored."""
-    get(connection, owner, id)
+def lanes(connection: Connection, owner: str, comparison_id: str) -> Sequence[StoredConversation]:
+    """Return the conversations of a session's lanes. Raises NotStored."""
+    get(connection, owner, comparison_id)
     table = conversations.c
-    query = select(conversations).where(table.owner == owner, table.comparison == id, table.deleted.is_(None))
+    query = select(conversations).where(
+        table.owner == owner, table.comparison == comparison_id, table.deleted.is_(None)
+    )
     return [conversation_of(row) for row in connection.execute(query.order_by(table.created, table.id))]
 
 
 def insert_whole(connection: Connection, made: StoredComparison, entries: Sequence[LogEntry]) -> None:
-    """A session from elsewhere with its log. An id that is taken is an IntegrityError."""
+    """Add a session from elsewhere with its log. An id that is taken is an IntegrityError."""
     connection.execute(
         insert(comparisons).values(
             id=made.id,
@@ -134,50 +146,60 @@ def insert_whole(connection: Connection, made: StoredComparison, entries: Sequen
     _insert_log(connection, made.owner, made.id, entries)
 
 
-def log(connection: Connection, owner: str, id: str, after: int) -> Sequence[LogEntry]:
-    """The entries of a session, since one. Raises NotStored."""
-    get(connection, owner, id)
+def log(connection: Connection, owner: str, comparison_id: str, after: int) -> Sequence[LogEntry]:
+    """Return the entries of a session after one. Raises NotStored."""
+    get(connection, owner, comparison_id)
     table = log_entries.c
-    query = select(log_entries).where(table.owner == owner, table.comparison == id, table.seq > after)
+    query = select(log_entries).where(
+        table.owner == owner, table.comparison == comparison_id, table.seq > after
+    )
     rows = connection.execute(query.order_by(table.seq))
     return [LogEntry(row.seq, row.at, row.data) for row in rows]
 
 
 def append(
-    connection: Connection, owner: str, id: str, after: int, entries: Sequence[Mapping[str, Any]]
+    connection: Connection, owner: str, comparison_id: str, after: int, entries: Sequence[Mapping[str, Any]]
 ) -> Sequence[LogEntry]:
     """See `Store.append`."""
     moment = now()
     query = (
-        _own(owner, id)
+        _own(owner, comparison_id)
         .where(_table.deleted.is_(None), _table.entries == after)
         .values(entries=after + len(entries), updated=moment)
     )
     if (connection.execute(query.returning(_table.id))).one_or_none() is None:
-        get(connection, owner, id)
+        get(connection, owner, comparison_id)
         raise Conflict("the session has gone on meanwhile: read it again")
     written = [LogEntry(after + number, moment, data) for number, data in enumerate(entries, start=1)]
-    _insert_log(connection, owner, id, written)
+    _insert_log(connection, owner, comparison_id, written)
     return written
 
 
-def _insert_log(connection: Connection, owner: str, id: str, entries: Sequence[LogEntry]) -> None:
+def _insert_log(connection: Connection, owner: str, comparison_id: str, entries: Sequence[LogEntry]) -> None:
     if entries:
         connection.execute(
             insert(log_entries),
             [
-                {"comparison": id, "owner": owner, "seq": entry.seq, "at": entry.at, "data": entry.data}
+                {
+                    "comparison": comparison_id,
+                    "owner": owner,
+                    "seq": entry.seq,
+                    "at": entry.at,
+                    "data": entry.data,
+                }
                 for entry in entries
             ],
         )
 
 
-def _own(owner: str, id: str) -> Update:
-    return update(comparisons).where(_table.owner == owner, _table.id == id)
+def _own(owner: str, comparison_id: str) -> Update:
+    return update(comparisons).where(_table.owner == owner, _table.id == comparison_id)
 
 
-def _lanes(owner: str, id: str) -> Update:
-    return update(conversations).where(conversations.c.owner == owner, conversations.c.comparison == id)
+def _lanes(owner: str, comparison_id: str) -> Update:
+    return update(conversations).where(
+        conversations.c.owner == owner, conversations.c.comparison == comparison_id
+    )
 
 
 def _one(row: Row[Any] | None) -> Row[Any]:

@@ -15,7 +15,7 @@ _table = conversations.c
 
 
 def conversation_of(row: Row[Any]) -> StoredConversation:
-    """The conversation of a row of `conversations`."""
+    """Return the conversation of a row of `conversations`."""
     return StoredConversation(
         id=row.id,
         owner=row.owner,
@@ -29,14 +29,15 @@ def conversation_of(row: Row[Any]) -> StoredConversation:
 
 
 def add(
-    connection: Connection, owner: str, id: str, title: str, comparison: str | None
+    connection: Connection, owner: str, conversation_id: str, title: str, comparison: str | None
 ) -> StoredConversation:
-    """A new one. An id that is taken, or a comparison that the owner does not have, is an IntegrityError."""
+    """Make and return a conversation. An id that is taken, or a comparison that the owner does not have, is
+    an IntegrityError."""
     moment = now()
     row = connection.execute(
         insert(conversations)
         .values(
-            id=id,
+            id=conversation_id,
             owner=owner,
             title=title,
             created=moment,
@@ -49,14 +50,16 @@ def add(
     return conversation_of(row.one())
 
 
-def get(connection: Connection, owner: str, id: str) -> StoredConversation:
-    """One that is not deleted. Raises NotStored."""
-    query = select(conversations).where(_table.owner == owner, _table.id == id, _table.deleted.is_(None))
+def get(connection: Connection, owner: str, conversation_id: str) -> StoredConversation:
+    """Return a conversation that is not deleted. Raises NotStored."""
+    query = select(conversations).where(
+        _table.owner == owner, _table.id == conversation_id, _table.deleted.is_(None)
+    )
     return conversation_of(_one((connection.execute(query)).one_or_none()))
 
 
 def recent(connection: Connection, owner: str, after: str | None, limit: int) -> Listed:
-    """A page of the owner's chats."""
+    """Return a page of the owner's chats."""
     order = (_table.pinned, _table.updated, _table.id)
     query = (
         select(conversations)
@@ -78,11 +81,11 @@ def _after(last: StoredConversation) -> str:
 
 def _place(after: str) -> tuple[bool, datetime, str]:
     try:
-        pinned, updated, id = after.split(" ")
+        pinned, updated, conversation_id = after.split(" ")
         moment = datetime.fromisoformat(updated)
         if moment.tzinfo is None:
             raise ValueError("no zone")
-        return pinned == "1", moment, id
+        return pinned == "1", moment, conversation_id
     except ValueError as error:
         raise StoreError("the list cannot be continued from there: read it from its beginning") from error
 
@@ -90,7 +93,7 @@ def _place(after: str) -> tuple[bool, datetime, str]:
 def change(
     connection: Connection,
     owner: str,
-    id: str,
+    conversation_id: str,
     *,
     title: str | None,
     pinned: bool | None,
@@ -100,28 +103,37 @@ def change(
     given = {"title": title, "pinned": pinned, "head": head}
     values = {name: value for name, value in given.items() if value is not None}
     if head is not None:
-        one = select(turns.c.id).where(turns.c.owner == owner, turns.c.conversation == id, turns.c.id == head)
+        one = select(turns.c.id).where(
+            turns.c.owner == owner, turns.c.conversation == conversation_id, turns.c.id == head
+        )
         _one((connection.execute(one)).one_or_none())
     if not values:
-        return get(connection, owner, id)
-    query = _own(owner, id).where(_table.deleted.is_(None)).values(**values).returning(conversations)
+        return get(connection, owner, conversation_id)
+    query = (
+        _own(owner, conversation_id).where(_table.deleted.is_(None)).values(**values).returning(conversations)
+    )
     return conversation_of(_one((connection.execute(query)).one_or_none()))
 
 
-def delete(connection: Connection, owner: str, id: str) -> None:
-    """Takes it away, for now."""
-    query = _own(owner, id).where(_table.deleted.is_(None)).values(deleted=now()).returning(_table.id)
+def delete(connection: Connection, owner: str, conversation_id: str) -> None:
+    """Delete a conversation, for now."""
+    query = (
+        _own(owner, conversation_id)
+        .where(_table.deleted.is_(None))
+        .values(deleted=now())
+        .returning(_table.id)
+    )
     _one((connection.execute(query)).one_or_none())
 
 
-def restore(connection: Connection, owner: str, id: str) -> StoredConversation:
-    """Brings it back, if it is still there."""
-    query = _own(owner, id).values(deleted=None).returning(conversations)
+def restore(connection: Connection, owner: str, conversation_id: str) -> StoredConversation:
+    """Restore a conversation, if it is still there."""
+    query = _own(owner, conversation_id).values(deleted=None).returning(conversations)
     return conversation_of(_one((connection.execute(query)).one_or_none()))
 
 
-def _own(owner: str, id: str) -> Update:
-    return update(conversations).where(_table.owner == owner, _table.id == id)
+def _own(owner: str, conversation_id: str) -> Update:
+    return update(conversations).where(_table.owner == owner, _table.id == conversation_id)
 
 
 def _one(row: Row[Any] | None) -> Row[Any]:

@@ -34,7 +34,7 @@ _POSTGRES_TROUBLE = re.compile("08|40|25006|53|55P03|57|58")
 
 
 def address(url: str | SecretRef, root: Path) -> URL:
-    """The database that `storage.url` names; a relative path is below `root`. Raises StoreError."""
+    """Return the database that `storage.url` names; a relative path is below `root`. Raises StoreError."""
     if isinstance(url, SecretRef):
         try:
             url = url.resolve().get_secret_value()
@@ -77,7 +77,7 @@ class Database:
     async def read(
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """What `work` returns, in a transaction that sees one state of the database.
+        """Return what `work` returns, in a transaction that sees one state of the database.
 
         Raises Unreachable and StoreError, and what `work` raises.
         """
@@ -94,7 +94,7 @@ class Database:
             return await self._run(lambda connection: work(connection, *args, **kwargs), writes=True)
 
     async def migrate(self, work: Callable[[Connection], T]) -> T:
-        """As `write`, for as long as it takes."""
+        """Do as `write`, for as long as it takes."""
         async with _explained(self.url):
             return await self._run(partial(_without_hurry, work), writes=True)
 
@@ -105,7 +105,7 @@ class Database:
             return await connection.run_sync(work)
 
     async def aclose(self) -> None:
-        """Closes the connections, once what goes on is over."""
+        """Close the connections, once what goes on is over."""
         if isinstance(self._engine, _Threads):
             await asyncio.to_thread(self._engine.close)
         else:
@@ -130,7 +130,7 @@ class _Threads:
         event.listen(self._engine, "connect", _set_up_sqlite)
 
     async def run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
-        """What `work` returns. Cancelled before a thread took it up, it is not done at all."""
+        """Return what `work` returns. Cancelled before a thread took it up, it is not done at all."""
         # A writer takes the lock at once: one that read first could not get it any more (SQLITE_BUSY).
         threads, begin = (self._writer, "BEGIN IMMEDIATE") if writes else (self._readers, "BEGIN")
         return await asyncio.get_running_loop().run_in_executor(threads, self._work, begin, work)
@@ -141,7 +141,7 @@ class _Threads:
             return work(connection)
 
     def close(self) -> None:
-        """Closes the file, once what goes on is over."""
+        """Close the file, once what goes on is over."""
         self._writer.shutdown()
         self._readers.shutdown()
         self._engine.dispose()
@@ -185,7 +185,7 @@ def _set_up_postgres(connection: Any, _: object) -> None:
 
 @asynccontextmanager
 async def _explained(url: URL) -> AsyncGenerator[None, None]:
-    """Turns a database's errors into ours."""
+    """Turn a database's errors into ours."""
     try:
         yield
     except (TimeoutError, exc.TimeoutError) as error:
@@ -216,7 +216,8 @@ async def _explained(url: URL) -> AsyncGenerator[None, None]:
 
 
 def _trouble(error: exc.StatementError) -> bool:
-    """Whether the database is away, or has no room or no time, rather than refusing what it was asked."""
+    """Return whether the database is away, or has no room or no time, rather than refusing what it was
+    asked."""
     if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
         return True
     code = getattr(error.orig, "sqlite_errorcode", None)

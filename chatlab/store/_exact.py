@@ -23,7 +23,8 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def to_text(value: Any) -> str:
-    """JSON text. Mappings become dicts and tuples lists; what JSON has no word for is TypeError."""
+    """Return a value as JSON text. Mappings become dicts and tuples lists; what JSON has no word for is
+    TypeError."""
     text = _encode(value if _plain(value) else keyed(value))
     if text.isascii():
         return text
@@ -31,7 +32,7 @@ def to_text(value: Any) -> str:
 
 
 def from_text(text: str) -> Any:
-    """What `to_text` was given."""
+    """Return what `to_text` was given."""
     if _MARK in text:
         text = _MARKED.sub(lambda found: chr(int(found[1], 16)), text)
     value = json.loads(text)
@@ -39,7 +40,8 @@ def from_text(text: str) -> Any:
 
 
 def _plain(value: Any) -> bool:
-    """Whether JSON takes it as it is, as it does nearly all: looking costs less than making it anew."""
+    """Return whether JSON takes it as it is, as it does nearly all: looking costs less than making it
+    anew."""
     kind = type(value)
     if kind in _LEAVES:
         return True
@@ -51,7 +53,7 @@ def _plain(value: Any) -> bool:
 
 
 def keyed(value: Any) -> Any:
-    """The value with every key a text, as JSON has it."""
+    """Return the value with every key a text, as JSON has it."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict | Mapping):  # to ask for a Mapping takes longer, and most are dicts
@@ -64,7 +66,7 @@ def keyed(value: Any) -> Any:
 
 
 def unkeyed(value: Any) -> Any:
-    """What `keyed` was given."""
+    """Return what `keyed` was given."""
     if isinstance(value, dict):
         if _PAIRS in value:
             return {key: unkeyed(item) for key, item in value[_PAIRS]}

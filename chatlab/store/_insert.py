@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 
 def insert_unless_there(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """An insert that leaves rows alone that are there already."""
+    """Return an insert that leaves rows alone that are there already."""
     return _insert(connection, table).on_conflict_do_nothing()
 
 

@@ -14,7 +14,7 @@ _AT_ONCE = 50  # rows with all that belongs to them, so that nobody waits long f
 
 
 def some(connection: Connection, deleted_before: datetime, unused_since: datetime | None) -> list[str] | None:
-    """Removes some conversations and sessions, and returns the files that nobody names any more; None once
+    """Remove some conversations and sessions, and return the files that nobody names any more; None once
     there is nothing left to remove."""
     sessions = _some(connection, comparisons, _old_sessions(deleted_before, unused_since))
     chats = _some(connection, conversations, _old_chats(deleted_before, unused_since))
@@ -35,7 +35,7 @@ def some(connection: Connection, deleted_before: datetime, unused_since: datetim
 
 
 def unwanted(connection: Connection, deleted_before: datetime, unused_since: datetime | None) -> Unwanted:
-    """How much `some` would come to in the end."""
+    """Return the number of all that `some` would remove in the end."""
     chats = select(func.count()).where(
         _old_chats(deleted_before, unused_since), conversations.c.comparison.is_(None)
     )

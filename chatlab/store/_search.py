@@ -60,7 +60,7 @@ _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
 
 
 def words_of(written: str) -> Iterator[tuple[str, int, int]]:
-    """The words of a text as the search knows them, each with where it stands."""
+    """Return the words of a text as the search knows them, each with its position."""
     for found in _WORD.finditer(written):
         word = found[0]
         if word.isascii():
@@ -75,17 +75,17 @@ def words_of(written: str) -> Iterator[tuple[str, int, int]]:
 
 
 def title_document(owner: str, title: str) -> str:
-    """What is searched of a title."""
+    """Return the words of a title to be searched."""
     return _document("title", owner, title)
 
 
 def turn_document(turn: StoredTurn) -> str:
-    """What is searched of a turn."""
+    """Return the words of a turn to be searched."""
     return _document("turn", turn.owner, text_of(turn))
 
 
 def set_title(connection: Connection, owner: str, conversation: str, title: str) -> None:
-    """Makes a conversation found by this title, and by no other."""
+    """Make a conversation found by this title, and by no other."""
     connection.execute(
         delete(documents).where(
             documents.c.owner == owner,
@@ -99,7 +99,7 @@ def set_title(connection: Connection, owner: str, conversation: str, title: str)
 
 
 def set_turn(connection: Connection, owner: str, turn: str, words: str) -> None:
-    """Makes a turn that is indexed found by what it has come to."""
+    """Make an indexed turn found by its newest text."""
     connection.execute(_SET_TURN, {"of": owner, "which": turn, "words": words})
 
 
@@ -196,22 +196,26 @@ def _in_postgres(connection: Connection, owner: str, words: Sequence[str], limit
 
 def _hits(connection: Connection, owner: str, found: _Found, words: Sequence[str]) -> Sequence[Hit]:
     chats = select(conversations).where(conversations.c.owner == owner, conversations.c.id.in_(found))
-    best = select(turns).where(turns.c.owner == owner, turns.c.id.in_([id for id in found.values() if id]))
+    best = select(turns).where(
+        turns.c.owner == owner, turns.c.id.in_([turn for turn in found.values() if turn])
+    )
     chat_of = {row.id: conversation_of(row) for row in connection.execute(chats)}
     turn_of = {row.id: from_row(row) for row in connection.execute(best)}
     return [
-        Hit(chat_of[id], turn, snippet(text_of(turn_of[turn]) if turn else chat_of[id].title, words))
-        for id, turn in found.items()
+        Hit(chat_of[chat], turn, snippet(text_of(turn_of[turn]) if turn else chat_of[chat].title, words))
+        for chat, turn in found.items()
     ]
 
 
 def _may_go_on(word: str) -> bool:
-    """Whether a word found may go on after this: too much begins with one letter to be found quickly."""
+    """Return whether a word found may go on after this: too much begins with one letter to be found
+    quickly."""
     return len(word) > 1
 
 
 def snippet(written: str, words: Sequence[str]) -> str:
-    """A piece of a text around the first word found, on one line, the words found between OPEN and CLOSE."""
+    """Return a piece of a text around the first word found, on one line, the words found between OPEN and
+    CLOSE."""
     beginnings = tuple(word for word in words if _may_go_on(word))
     spots = [
         (start, end)

@@ -29,7 +29,8 @@ SILENCE = timedelta(seconds=60)
 
 
 def _this_machine() -> str:
-    """Where the number of a process means something: containers of one machine have numbers of their own."""
+    """Return the place in which the number of a process is unique: containers of one machine have numbers
+    of their own."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
         return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115 (not a path)
@@ -46,17 +47,17 @@ class Server:
     pid: int = field(default_factory=os.getpid)
 
     def beat(self, connection: Connection) -> None:
-        """Says that it is there, by the database's clock. Its first turns may begin at once, and then each
+        """Announce this process, by the database's clock. Its first turns may begin at once, and then each
         of them says so: one statement, of which either database makes one row."""
         row = {"token": self.token, "host": self.host, "pid": self.pid, "seen": _clock(connection)}
         connection.execute(insert_or_update(connection, servers, row, "seen"))
 
     def leave(self, connection: Connection) -> None:
-        """Says that it goes: whatever it still runs is interrupted."""
+        """Take this process back: whatever it still runs is interrupted."""
         connection.execute(delete(servers).where(servers.c.token == self.token))
 
     def recover(self, connection: Connection) -> int:
-        """Interrupts the turns of dead servers; how many."""
+        """Interrupt the turns of dead servers, and return their number."""
         moment = _clock(connection)
         known = (connection.execute(select(servers))).all()
         alive = [row.token for row in known if not self._dead(row, moment - SILENCE)]
@@ -92,7 +93,7 @@ def _interrupt(connection: Connection, lost: Sequence[StoredTurn]) -> None:
 
 
 def _clock(connection: Connection) -> Any:
-    """The time by the one clock that all servers of a database share."""
+    """Return the time by the one clock that all servers of a database share."""
     if connection.dialect.name == "sqlite":
         return now()
     return (connection.execute(select(func.now(type_=Moment())))).scalar_one()

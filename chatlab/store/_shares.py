@@ -13,7 +13,7 @@ from chatlab.store.schema import comparisons, conversations, shares
 
 
 def add(connection: Connection, owner: str, conversation: str | None, comparison: str | None) -> Share:
-    """A new link. Raises NotStored."""
+    """Make and return a new link. Raises NotStored."""
     _require(connection, owner, conversation, comparison)
     share = Share(token_urlsafe(24), now())
     connection.execute(
@@ -29,20 +29,20 @@ def add(connection: Connection, owner: str, conversation: str | None, comparison
 
 
 def count(connection: Connection, owner: str, conversation: str | None, comparison: str | None) -> int:
-    """How many links there are. Raises NotStored."""
+    """Return the number of links. Raises NotStored."""
     _require(connection, owner, conversation, comparison)
     query = select(func.count()).select_from(shares).where(*_to(owner, conversation, comparison))
     return (connection.execute(query)).scalar_one()
 
 
 def revoke(connection: Connection, owner: str, conversation: str | None, comparison: str | None) -> None:
-    """Ends every link. Raises NotStored."""
+    """End every link. Raises NotStored."""
     _require(connection, owner, conversation, comparison)
     connection.execute(delete(shares).where(*_to(owner, conversation, comparison)))
 
 
 def followed(connection: Connection, token: str) -> tuple[str, Literal["conversation", "comparison"], str]:
-    """Whose it is and what it leads to. Raises NotStored."""
+    """Return the owner of a link and what it leads to. Raises NotStored."""
     query = (
         select(shares)
         .outerjoin(conversations, conversations.c.id == shares.c.conversation)

@@ -14,7 +14,8 @@ from chatlab.store._exact import from_text, to_text
 
 
 def to_row(turn: StoredTurn) -> dict[str, Any]:
-    """The columns of `turns`, but for `server`. Raises ValueError for a file that is not in the store."""
+    """Return the columns of `turns`, but for `server`. Raises ValueError for a file that is not in the
+    store."""
     for file in _files(turn):
         if file.url is None or file.url.startswith("data:"):
             raise ValueError("a stored message names its files by content, as sha256:<hex>")
@@ -51,7 +52,7 @@ def to_row(turn: StoredTurn) -> dict[str, Any]:
 
 
 def from_row(row: Row[Any]) -> StoredTurn:
-    """The turn of a row of `turns`."""
+    """Return the turn of a row of `turns`."""
     asked: dict[str, Any] = from_text(row.asked)
     answered: dict[str, Any] = from_text(row.answered)
     finish = answered.get("finish")
@@ -84,7 +85,7 @@ def from_row(row: Row[Any]) -> StoredTurn:
 
 
 def attachments(turn: StoredTurn) -> Mapping[str, str]:
-    """The files of the file store that a turn names: media types by hash."""
+    """Return the files of the file store that a turn names: media types by hash."""
     return {
         file.url.removeprefix(FILE_SCHEME): file.media_type
         for file in _files(turn)
@@ -93,7 +94,7 @@ def attachments(turn: StoredTurn) -> Mapping[str, str]:
 
 
 def text_of(turn: StoredTurn) -> str:
-    """What of a turn can be searched: the message and, once it has ended, the answer."""
+    """Return the text of a turn to be searched: the message and, once it has ended, the answer."""
     answer = Message("assistant", () if turn.status == "running" else turn.answer)
     names = (file.name for file in _files(turn) if file.name)
     return "\n".join(text for text in (turn.user.text, *names, answer.text) if text)

@@ -22,7 +22,7 @@ _TITLE = 80  # characters
 
 
 def of_conversation(connection: Connection, owner: str, conversation: str) -> Sequence[Row[Any]]:
-    """All of a conversation, in the order they were asked, to be decoded. Raises NotStored."""
+    """Return the rows of a conversation, in the order they were asked, to be decoded. Raises NotStored."""
     found(connection, owner, conversation)
     query = (
         select(turns)
@@ -33,13 +33,13 @@ def of_conversation(connection: Connection, owner: str, conversation: str) -> Se
 
 
 def decoded(rows: Sequence[Row[Any]]) -> list[StoredTurn]:
-    """The turns of some rows. Takes its time if there are many."""
+    """Return the turns of some rows. Takes its time if there are many."""
     return [from_row(row) for row in rows]
 
 
-def get(connection: Connection, owner: str, id: str) -> StoredTurn:
-    """One of a conversation that is not deleted. Raises NotStored."""
-    query = _readable(select(turns), turns, owner).where(turns.c.id == id)
+def get(connection: Connection, owner: str, turn_id: str) -> StoredTurn:
+    """Return a turn of a conversation that is not deleted. Raises NotStored."""
+    query = _readable(select(turns), turns, owner).where(turns.c.id == turn_id)
     row = (connection.execute(query)).one_or_none()
     if row is None:
         raise NotStored("there is no such turn: its conversation may have been deleted")
@@ -47,7 +47,7 @@ def get(connection: Connection, owner: str, id: str) -> StoredTurn:
 
 
 def _readable(query: Select[Any], source: FromClause, owner: str) -> Select[Any]:
-    """The query with what it asks for limited to turns of the owner that are not deleted."""
+    """Return the query, limited to turns of the owner that are not deleted."""
     return query.select_from(source.join(conversations, conversations.c.id == turns.c.conversation)).where(
         turns.c.owner == owner, conversations.c.deleted.is_(None)
     )
@@ -55,7 +55,7 @@ def _readable(query: Select[Any], source: FromClause, owner: str) -> Select[Any]
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A turn, with what of it goes into the database."""
+    """A turn, with its row for the database."""
 
     turn: StoredTurn
     row: dict[str, Any]
@@ -64,17 +64,17 @@ class Encoded:
 
     @property
     def chat(self) -> tuple[str, str]:
-        """The owner and the id of its conversation."""
+        """Return the owner and the id of its conversation."""
         return self.turn.owner, self.turn.conversation
 
     @property
     def ended(self) -> bool:
-        """Whether no more is to come."""
+        """Return whether the turn has ended."""
         return self.turn.status != "running"
 
 
 def encoded(given: Iterable[StoredTurn]) -> list[Encoded]:
-    """Turns to be saved: the newest state of each. Takes its time if they are long."""
+    """Return turns to be saved: the newest state of each. Takes its time if they are long."""
     return [
         Encoded(
             turn,
@@ -97,7 +97,7 @@ def save(connection: Connection, batch: Sequence[Encoded], server: str) -> None:
 
 
 def _all_updated(connection: Connection, checkpoints: Sequence[Encoded], server: str) -> bool:
-    """Writes checkpoints of turns that run, and nothing else of them. Whether all were such."""
+    """Write checkpoints of turns that run, and nothing else. Return whether all of them ran."""
     done = connection.execute(
         _CHECKPOINT,
         [
@@ -183,13 +183,13 @@ def _insert(connection: Connection, new: Sequence[Encoded], chats: Mapping[tuple
     _attach(connection, new)
     moment = now()
     for chat, last in {one.chat: one.turn.id for one in new}.items():
-        owner, id = chat
-        connection.execute(_LEAD, {"of": owner, "which": id, "moment": moment, "last": last})
+        owner, conversation_id = chat
+        connection.execute(_LEAD, {"of": owner, "which": conversation_id, "moment": moment, "last": last})
         if not chats[chat].title:
             title = title_of(next(one for one in new if one.chat == chat).turn.user)
-            connection.execute(_NAME, {"of": owner, "which": id, "called": title})
+            connection.execute(_NAME, {"of": owner, "which": conversation_id, "called": title})
             if chats[chat].comparison is None:
-                set_title(connection, owner, id, title)
+                set_title(connection, owner, conversation_id, title)
 
 
 def _update(connection: Connection, changed: Sequence[Encoded], chats: Mapping[tuple[str, str], Any]) -> None:
@@ -200,8 +200,8 @@ def _update(connection: Connection, changed: Sequence[Encoded], chats: Mapping[t
         if chats[one.chat].comparison is None:
             set_turn(connection, one.turn.owner, one.turn.id, one.words or turn_document(one.turn))
     moment = now()
-    for owner, id in sorted({one.chat for one in ended}):
-        connection.execute(_TOUCH, {"of": owner, "which": id, "moment": moment})
+    for owner, conversation_id in sorted({one.chat for one in ended}):
+        connection.execute(_TOUCH, {"of": owner, "which": conversation_id, "moment": moment})
 
 
 _CONVERSATIONS = (
@@ -225,7 +225,7 @@ _KNOWN = (
 
 
 def _conversations_of(connection: Connection, batch: Sequence[Encoded]) -> dict[tuple[str, str], Any]:
-    """The conversations of a batch, those that are there, held until the transaction's end."""
+    """Return the conversations of a batch, those that are there, held until the transaction's end."""
     if not batch:
         return {}
     asked = {"owners": {one.turn.owner for one in batch}, "ids": {one.turn.conversation for one in batch}}
@@ -249,21 +249,21 @@ def _attach(connection: Connection, written: Sequence[Encoded]) -> None:
 
 
 def title_of(message: Message) -> str:
-    """What a conversation is called that begins with this message."""
+    """Return the title of a conversation that begins with this message."""
     names = [part.name for part in message.parts if isinstance(part, FilePart) and part.name]
     title = re.sub(r"\s+", " ", message.text).strip() or ", ".join(names)
     return title if len(title) <= _TITLE else title[: _TITLE - 1].rstrip() + "…"
 
 
 def save_receipt(connection: Connection, owner: str, turn: str, receipt: Mapping[str, Any]) -> bool:
-    """Whether it was kept: there may be one already. Raises NotStored."""
+    """Return whether the receipt was stored: there may be one already. Raise NotStored."""
     get(connection, owner, turn)
-    kept = insert_unless_there(connection, receipts).values(owner=owner, turn=turn, data=receipt)
-    return (connection.execute(kept.returning(receipts.c.turn))).one_or_none() is not None
+    stored = insert_unless_there(connection, receipts).values(owner=owner, turn=turn, data=receipt)
+    return (connection.execute(stored.returning(receipts.c.turn))).one_or_none() is not None
 
 
 def receipts_of(connection: Connection, owner: str, wanted: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    """The receipts there are, by turn."""
+    """Return the receipts there are, by turn."""
     query = _readable(
         select(receipts.c.turn, receipts.c.data),
         receipts.join(turns, turns.c.id == receipts.c.turn),
@@ -273,7 +273,7 @@ def receipts_of(connection: Connection, owner: str, wanted: Sequence[str]) -> di
 
 
 def media_type(connection: Connection, owner: str, sha256: str) -> str | None:
-    """The media type of a file that a turn names which the owner can read."""
+    """Return the media type of a file that a turn names which the owner can read."""
     query = _readable(
         select(attachments.c.media_type),
         attachments.join(turns, turns.c.id == attachments.c.turn),
@@ -284,7 +284,7 @@ def media_type(connection: Connection, owner: str, sha256: str) -> str | None:
 
 
 def unused(connection: Connection, sha256s: Collection[str]) -> list[str]:
-    """Those that no turn names."""
+    """Return those hashes that no turn names."""
     query = select(attachments.c.sha256).where(attachments.c.sha256.in_(sha256s)).distinct()
     used = set((connection.execute(query)).scalars())
     return [sha256 for sha256 in dict.fromkeys(sha256s) if sha256 not in used]

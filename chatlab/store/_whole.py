@@ -26,27 +26,33 @@ _table = conversations.c
 
 
 def create(
-    connection: Connection, owner: str, id: str, title: str, comparison: str | None
+    connection: Connection, owner: str, conversation_id: str, title: str, comparison: str | None
 ) -> StoredConversation:
     """See `Store.create`."""
     if comparison is not None:
         _comparisons.get(connection, owner, comparison)
     try:
-        made = _conversations.add(connection, owner, id, title, comparison)
+        made = _conversations.add(connection, owner, conversation_id, title, comparison)
     except IntegrityError:
         raise Conflict("there is a conversation with this id already") from None
     if comparison is None:
-        _search.set_title(connection, owner, id, title)
+        _search.set_title(connection, owner, conversation_id, title)
     return made
 
 
 def change(
-    connection: Connection, owner: str, id: str, *, title: str | None, pinned: bool | None, head: str | None
+    connection: Connection,
+    owner: str,
+    conversation_id: str,
+    *,
+    title: str | None,
+    pinned: bool | None,
+    head: str | None,
 ) -> StoredConversation:
     """See `Store.change`."""
-    changed = _conversations.change(connection, owner, id, title=title, pinned=pinned, head=head)
+    changed = _conversations.change(connection, owner, conversation_id, title=title, pinned=pinned, head=head)
     if title is not None and changed.comparison is None:
-        _search.set_title(connection, owner, id, title)
+        _search.set_title(connection, owner, conversation_id, title)
     return changed
 
 
@@ -60,17 +66,19 @@ def adopt(
         "head": conversation.head,
         "updated": conversation.updated,
     }
-    owner, id = conversation.owner, conversation.id
+    owner, conversation_id = conversation.owner, conversation.id
     try:
         connection.execute(
-            insert(conversations).values(id=id, owner=owner, title=conversation.title, **values)
+            insert(conversations).values(id=conversation_id, owner=owner, title=conversation.title, **values)
         )
-        _search.set_title(connection, owner, id, conversation.title)
+        _search.set_title(connection, owner, conversation_id, conversation.title)
         _turns.save(connection, given, server)
     except (IntegrityError, NotStored):
         raise Conflict("there is a conversation or a turn with one of these ids already") from None
     # To save turns is news everywhere else; here all is as it was.
-    connection.execute(update(conversations).where(_table.owner == owner, _table.id == id).values(**values))
+    connection.execute(
+        update(conversations).where(_table.owner == owner, _table.id == conversation_id).values(**values)
+    )
 
 
 def adopt_comparison(
@@ -95,12 +103,12 @@ def adopt_comparison(
         if lanes:
             connection.execute(insert(conversations), lanes)
         _turns.save(connection, given, server)
-        kept = [
+        rows = [
             {"owner": whole.comparison.owner, "turn": turn, "data": data}
             for turn, data in whole.receipts.items()
         ]
-        if kept:
-            connection.execute(insert(receipts), kept)
+        if rows:
+            connection.execute(insert(receipts), rows)
     except (IntegrityError, NotStored):
         raise Conflict("there is a session, a conversation or a turn with one of these ids already") from None
     for lane in lanes:  # as in `adopt`

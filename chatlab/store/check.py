@@ -34,7 +34,7 @@ class Limits:
 
 
 def sniff(path: Path) -> str:
-    """The media type of a file by its content alone; `application/octet-stream` if that shows none.
+    """Return the media type of a file by its content alone; `application/octet-stream` if that shows none.
 
     A text is one to its last byte: UTF-8, without NULs. Raises OSError.
     """
@@ -53,7 +53,7 @@ def sniff(path: Path) -> str:
 
 
 def check(path: Path, name: str | None, declared: str | None, limits: Limits) -> str:
-    """The media type of an upload, to be kept with it. Blocks for as long as the file takes to read.
+    """Return the media type of an upload, to be stored with it. Blocks for as long as the file takes to read.
 
     name, declared: what whoever sent it says it is, believed only where the content shows less: a text is
     Markdown if it is called that. Raises UnsupportedContent with a sentence for the person.

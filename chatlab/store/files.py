@@ -1,4 +1,4 @@
-"""Attachments, kept by their content: a file's name is its SHA-256, so the same picture is there once.
+"""Attachments, stored by their content: a file's name is its SHA-256, so the same picture is there once.
 
 In a local folder, or wherever `fsspec` reaches (`s3://`, `abfs://`, `memory://`); then a bounded folder of
 this process has copies, since backends read paths. What a file is, is told by its content (`check`).
@@ -37,7 +37,7 @@ class Files:
     """The attachments of one app. Raises StoreError where they cannot be read or written.
 
     url: a folder, relative to `root`, or a URL that fsspec knows; its credentials come from the environment,
-    as the cloud's own tools take them. cache_bytes: how much of a remote place is kept at hand.
+    as the cloud's own tools take them. cache_bytes: how much of a remote place has local copies, in bytes.
     """
 
     def __init__(self, url: str, root: Path = Path(), *, cache_bytes: int = 1_000_000_000) -> None:
@@ -54,42 +54,45 @@ class Files:
             self._folder = root / Path(rest if remote else url).expanduser()
 
     async def put(self, content: bytes | Path) -> str:
-        """Keeps a content, for good once this returns, and answers its SHA-256. Again is as good as once.
+        """Store a content, for good once this returns, and return its SHA-256. Again is as good as once.
 
         Raises UnsupportedContent for a file that is no longer there.
         """
-        async with self._answering():
+        async with self._explained():
             return await asyncio.to_thread(self._put, content)
 
     async def path(self, sha256: str) -> Path:
-        """Where a content is as a local file, to be read soon and never written. Raises NotStored."""
-        async with self._answering():
+        """Return the path of a content as a local file, to be read soon and never written. Raises
+        NotStored."""
+        async with self._explained():
             return await asyncio.to_thread(self._get, sha256)
 
     async def delete(self, sha256s: Sequence[str], *, put_before: datetime | None = None) -> int:
-        """Removes contents, those only that were last put before a moment if one is given; how many."""
-        async with self._answering(None):
+        """Remove contents, those only that were last put before a moment if given, and return their
+        number."""
+        async with self._explained(None):
             return await asyncio.to_thread(self._delete, sha256s, put_before)
 
-    async def kept(self) -> Sequence[str]:
-        """Every content there is."""
-        async with self._answering(None):
-            return await asyncio.to_thread(self._kept)
+    async def stored(self) -> Sequence[str]:
+        """Return the hashes of all contents."""
+        async with self._explained(None):
+            return await asyncio.to_thread(self._stored)
 
     async def discard_unfinished(self, before: datetime) -> None:
-        """Removes what a crash in the middle of a `put` left behind."""
-        async with self._answering(None):
+        """Remove what a crash in the middle of a `put` left behind."""
+        async with self._explained(None):
             await asyncio.to_thread(self._discard_unfinished, before)
 
     async def taken(self, message: Message) -> Message:
-        """The message as it is stored: what it carries as a file or bytes is put here and named by its hash.
+        """Return the message as it is stored: what it carries as a file or bytes is put here and named by
+        its hash.
 
         Raises UnsupportedContent for a file that is no longer there.
         """
         return Message(message.role, tuple([await self._taken(part) for part in message.parts]))
 
     async def given(self, message: Message) -> Message:
-        """A stored message as a backend takes it: hashes are files again.
+        """Return a stored message as a backend takes it: hashes are files again.
 
         Only for messages from the store: in one from outside, a hash would be a claim. Raises
         UnsupportedContent for a content that is gone.
@@ -97,7 +100,7 @@ class Files:
         return Message(message.role, tuple([await self._given(part) for part in message.parts]))
 
     def close(self) -> None:
-        """Removes the local copies of a remote place."""
+        """Remove the local copies of a remote place."""
         if self._cache is not None:
             self._cache.cleanup()
 
@@ -120,8 +123,8 @@ class Files:
         return replace(part, path=path, url=None)
 
     @contextlib.asynccontextmanager
-    async def _answering(self, within: float | None = _PATIENCE) -> AsyncIterator[None]:
-        """Turns what a place answers into ours. within: seconds; some libraries try again for minutes."""
+    async def _explained(self, within: float | None = _PATIENCE) -> AsyncIterator[None]:
+        """Turn the errors of a place into ours. within: seconds; some libraries try again for minutes."""
         try:
             async with asyncio.timeout(within):
                 yield
@@ -198,7 +201,7 @@ class Files:
                     count += 1
         return count
 
-    def _kept(self) -> Sequence[str]:
+    def _stored(self) -> Sequence[str]:
         if self._fs is None:
             names = [path.name for path in self._folder.glob("??/*")]
         else:
@@ -208,7 +211,7 @@ class Files:
 
     @contextlib.contextmanager
     def _unfinished(self) -> Iterator[Path]:
-        """A new file beside the others, which is gone afterwards unless it was finished."""
+        """Yield a new file beside the others, which is gone afterwards unless it was finished."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=self._folder, prefix=_UNFINISHED)
         os.close(handle)
@@ -218,7 +221,7 @@ class Files:
             Path(name).unlink(missing_ok=True)
 
     def _finish(self, new: Path, sha256: str) -> None:
-        """Gives a whole file its name, which no reader can see half done and no crash undoes."""
+        """Give a whole file its name, which no reader can see half done and no crash undoes."""
         final = self._at(sha256)
         final.parent.mkdir(mode=0o700, exist_ok=True)
         new.replace(final)
@@ -230,17 +233,17 @@ class Files:
                 os.close(folder)
 
     def _bound_cache(self) -> None:
-        """Forgets the copies not used for longest, until the rest is small enough."""
+        """Remove the copies not used for longest, until the rest is small enough."""
         found = []
         for path in self._folder.glob("??/*"):
             with contextlib.suppress(FileNotFoundError):
                 found.append((path.stat().st_mtime_ns, path.stat().st_size, path))
-        size = sum(bytes for _, bytes, _ in found)
-        for _, bytes, path in sorted(found)[:-1]:  # never the one that was asked for just now
-            if size <= self._cache_bytes:
+        total = sum(size for _, size, _ in found)
+        for _, size, path in sorted(found)[:-1]:  # never the one that was asked for just now
+            if total <= self._cache_bytes:
                 return
             path.unlink(missing_ok=True)
-            size -= bytes
+            total -= size
 
     def _discard_unfinished(self, before: datetime) -> None:
         for path in self._folder.glob(f"{_UNFINISHED}*"):
@@ -252,7 +255,7 @@ class Files:
 async def collect(
     store: Store, files: Files, *, deleted_before: datetime, unused_since: datetime | None = None
 ) -> int:
-    """`Store.purge`, and the contents that nobody names after it. Answers how many of those went.
+    """Do `Store.purge`, and remove the contents that nobody names after it. Return the number of those.
 
     What was put in the last minute stays: its message may be on its way to the store. `sweep` finds it later.
     """
@@ -261,13 +264,13 @@ async def collect(
 
 
 async def sweep(store: Store, files: Files, *, put_before: datetime | None = None) -> int:
-    """Removes every content that no stored turn names, such as uploads never sent; how many went.
+    """Remove every content that no stored turn names, such as uploads never sent; return their number.
 
     put_before: what was put later stays; a day ago if not given. Reads the whole list of contents.
     """
     before = put_before or now() - timedelta(days=1)
     await files.discard_unfinished(before)
-    everything = await files.kept()
+    everything = await files.stored()
     count = 0
     for start in range(0, len(everything), _SWEPT_AT_ONCE):
         unused = await store.unused(everything[start : start + _SWEPT_AT_ONCE])
@@ -276,7 +279,7 @@ async def sweep(store: Store, files: Files, *, put_before: datetime | None = Non
 
 
 def _filesystem(scheme: str, url: str) -> tuple[Any, str]:
-    """The filesystem of a URL and the path in it. A URL may hold a secret: no error repeats it."""
+    """Return the filesystem of a URL and the path in it. A URL may hold a secret: no error repeats it."""
     from fsspec.core import url_to_fs
 
     try:

@@ -47,7 +47,7 @@ class Id(TypeDecorator[str]):
 
 
 class Legible(TypeDecorator[str]):
-    """Text to be read, not kept to the letter: what a database refuses is replaced."""
+    """Text to be read, not stored to the letter: what a database refuses is replaced."""
 
     impl = Text
     cache_ok = True
@@ -57,7 +57,7 @@ class Legible(TypeDecorator[str]):
 
 
 class Exact(TypeDecorator[Any]):
-    """A JSON value, kept to the letter."""
+    """A JSON value, stored to the letter."""
 
     impl = Text
     cache_ok = True

@@ -25,7 +25,7 @@ _SEARCH_INDEX = ("documents_words", "ix_documents_words")  # of each database's 
 
 
 async def upgrade(url: str | SecretRef, root: Path) -> None:
-    """Brings the tables to the newest version, making the database's file if it is SQLite's."""
+    """Bring the tables to the newest version, making the database's file if it is SQLite's."""
     database = await opened(url, root)
     try:
         await upgrade_database(database)
@@ -34,7 +34,7 @@ async def upgrade(url: str | SecretRef, root: Path) -> None:
 
 
 async def current(url: str | SecretRef, root: Path) -> str | None:
-    """The version the database has; None if it has no tables of ours yet, or is no file yet."""
+    """Return the version the database has; None if it has no tables of ours yet, or is no file yet."""
     if await _missing(url, root):
         return None
     database = await opened(url, root)
@@ -45,7 +45,7 @@ async def current(url: str | SecretRef, root: Path) -> str | None:
 
 
 async def check(url: str | SecretRef, root: Path) -> State:
-    """Where the database stands, its tables compared one by one."""
+    """Return the state of the database, its tables compared one by one."""
     if await _missing(url, root):
         return "behind"
     database = await opened(url, root)
@@ -56,7 +56,7 @@ async def check(url: str | SecretRef, root: Path) -> State:
 
 
 async def upgrade_database(database: Database) -> None:
-    """`upgrade` of a database that is open."""
+    """Do `upgrade` on a database that is open."""
     await database.migrate(_upgrade)
 
 
@@ -76,7 +76,7 @@ _AHEAD = "the database was written by a newer chatlab: install that one, or go b
 
 
 def differences(connection: Connection) -> list[Any]:
-    """What Alembic would change to make the tables those of `chatlab.store.schema`."""
+    """Return what Alembic would change to make the tables those of `chatlab.store.schema`."""
 
     def ours(name: str | None, kind: str, _: object) -> bool:
         return name is None or not (kind in ("table", "index") and name.startswith(_SEARCH_INDEX))
@@ -122,7 +122,7 @@ def _upgrade(connection: Connection) -> None:
 
 
 async def opened(url: str | SecretRef, root: Path) -> Database:
-    """Connections to the database that `storage.url` names; a SQLite file has a folder to be in."""
+    """Yield connections to the database that `storage.url` names; a SQLite file has a folder to be in."""
     place = address(url, root)
     if place.get_backend_name() == "sqlite":
         await asyncio.to_thread(_make_private, Path(str(place.database)))
@@ -130,7 +130,7 @@ async def opened(url: str | SecretRef, root: Path) -> Database:
 
 
 async def _missing(url: str | SecretRef, root: Path) -> bool:
-    """Whether there is not even a file, which asking need not make."""
+    """Return whether there is not even a file, which asking need not make."""
     place = address(url, root)
     return place.get_backend_name() == "sqlite" and not await asyncio.to_thread(
         Path(str(place.database)).exists
@@ -138,7 +138,7 @@ async def _missing(url: str | SecretRef, root: Path) -> bool:
 
 
 def _make_private(file: Path) -> None:
-    """Conversations are nobody else's on this machine: only who runs chatlab may read the file."""
+    """Let only who runs chatlab read the file: conversations are nobody else's on this machine."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         file.touch(mode=0o600)

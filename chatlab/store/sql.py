@@ -47,8 +47,9 @@ log = logging.getLogger(__name__)
 
 
 async def open_store(url: str | SecretRef, root: Path = Path()) -> SqlStore:
-    """The store that `storage.url` names, a relative path being below `root`. SQLite's tables are brought to
-    the newest version; PostgreSQL's are its administrator's business. Raises StoreError, saying what to do.
+    """Return the store that `storage.url` names, a relative path being below `root`. SQLite's tables are
+    brought to the newest version; PostgreSQL's are its administrator's business. Raises StoreError, saying
+    what to do.
     """
     database = await opened(url, root)
     try:
@@ -73,9 +74,16 @@ class SqlStore(Store):
     # conversations
 
     async def create(
-        self, owner: str, *, title: str = "", comparison: str | None = None, id: str | None = None
+        self,
+        owner: str,
+        *,
+        title: str = "",
+        comparison: str | None = None,
+        conversation_id: str | None = None,
     ) -> StoredConversation:
-        return await self._database.write(_whole.create, owner, id or new_id(), title, comparison)
+        return await self._database.write(
+            _whole.create, owner, conversation_id or new_id(), title, comparison
+        )
 
     async def get(self, owner: str, conversation: str) -> StoredConversation:
         return await self._database.read(_conversations.get, owner, conversation)
@@ -139,7 +147,7 @@ class SqlStore(Store):
         return await self._database.write(self._server.recover)
 
     async def _keep_alive(self) -> None:
-        """From now on this process says that it is there, and looks who is not any more."""
+        """Announce this process in the database from now on, and watch for servers that died."""
         if self._beating is None:
             await self._database.write(self._server.beat)
             if self._beating is None:  # meanwhile another turn may have begun
@@ -227,7 +235,7 @@ class SqlStore(Store):
     async def unused(self, sha256s: Sequence[str]) -> Sequence[str]:
         return await self._database.read(_turns.unused, sha256s)
 
-    # keeping house
+    # removing what is no longer wanted
 
     async def owners(self) -> Sequence[OwnerSummary]:
         return await self._database.read(_whole.owners)
@@ -260,7 +268,7 @@ class SqlStore(Store):
 
 @contextmanager
 def _a_row_is_missing() -> Iterator[None]:
-    """Some rows are looked for only when the database commits: what it refuses then, says what is missing."""
+    """Turn what the database refuses at a commit into NotStored: some rows are looked for only then."""
     try:
         yield
     except StoreError as error:

@@ -6,22 +6,22 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from chatlab.lab import Lab
-from chatlab.web.routes import OwnRoutes
+from chatlab.web.routes import ApiRoutes
 from chatlab.web.shared.csp import SafetyHeaders
-from chatlab.web.shared.owner import BrowserCookie, OwnTabs, Tabs
-from chatlab.web.shared.uploads import OwnUploads, Uploads
+from chatlab.web.shared.owner import BrowserCookie, TabGuard, TabOwners
+from chatlab.web.shared.uploads import UploadGuard, UploadOwners
 
 
-def page_middleware(lab: Lab, *, tabs: Tabs, uploads: Uploads, path: str = "/") -> list[Middleware]:
+def page_middleware(lab: Lab, *, tabs: TabOwners, uploads: UploadOwners, path: str = "/") -> list[Middleware]:
     """Return the middleware of the pages below a path, the outermost first."""
     assert lab.config is not None
     return [
         # Outermost, so that refusals of the others have the headers too.
         Middleware(SafetyHeaders, allowed_hosts=lab.config.ui.allowed_hosts, path=path),
         Middleware(BrowserCookie, path=path),
-        Middleware(OwnTabs, tabs=tabs),
-        Middleware(OwnUploads, uploads=uploads),
-        Middleware(OwnRoutes, lab=lab, path=path),
+        Middleware(TabGuard, tabs=tabs),
+        Middleware(UploadGuard, uploads=uploads),
+        Middleware(ApiRoutes, lab=lab, path=path),
     ]
 
 

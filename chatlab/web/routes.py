@@ -16,7 +16,7 @@ from chatlab.lab import Lab
 from chatlab.paths import PACKAGE
 from chatlab.render.markdown import CODE_CSS
 from chatlab.web.compare.routes import CompareRoutes
-from chatlab.web.conversations.routes import kept_routes
+from chatlab.web.conversations.routes import conversation_routes
 
 _STATIC = PACKAGE / "web" / "static"
 
@@ -27,8 +27,8 @@ _POLICY = (
 )
 
 
-class OwnRoutes:
-    """ASGI middleware that answers what is chatlab's own and hands on everything else."""
+class ApiRoutes:
+    """ASGI middleware that answers chatlab's own routes and passes everything else to the app inside."""
 
     def __init__(self, app: ASGIApp, lab: Lab, path: str = "/") -> None:
         self._app = app
@@ -39,7 +39,7 @@ class OwnRoutes:
             Mount("/static", StaticFiles(directory=_STATIC)),
             Mount("/compare", routes=compare.routes()),
             Route("/shared/comparison/{token}", compare.export.shared),
-            *kept_routes(lab),
+            *conversation_routes(lab),
         ]
         routes = [Mount("/-", routes=below), Route("/compare", _compare_page(lab))]
         self._own = Starlette(routes=[Mount(self._path or "/", routes=routes)])
@@ -70,6 +70,6 @@ def _compare_page(lab: Lab) -> Callable[[Request], Awaitable[HTMLResponse]]:
 
 
 def root_of(lab: Lab, request: Request) -> str:
-    """Where the app is for the browser: without a slash at its end."""
+    """Return the path of the app for the browser, without a slash at its end."""
     configured = lab.config.server.root_path if lab.config else None
     return (configured or request.scope.get("root_path", "")).rstrip("/")

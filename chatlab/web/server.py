@@ -29,7 +29,7 @@ class LaunchedPage(Page):
         self._lab = lab
 
     def launch(self, *args: Any, **kwargs: Any) -> Any:
-        """As `gr.Blocks.launch`, with the page's settings and its protections."""
+        """Launch as `gr.Blocks.launch`, with the page's settings and its protections."""
         launch = super().launch
 
         @asynccontextmanager
@@ -48,7 +48,7 @@ class LaunchedPage(Page):
 
 
 def mount(app: FastAPI, lab: Lab, path: str = "/") -> FastAPI:
-    """Mounts the chat page at `path`.
+    """Mount the chat page at `path`.
 
     Gradio's own `mount_gradio_app` leaves its checks of file paths switched off (they hold only once an app
     "has launched"), so that any client could read any file of the server; this switches them on.
@@ -62,7 +62,7 @@ def mount(app: FastAPI, lab: Lab, path: str = "/") -> FastAPI:
 
 
 def create_app(lab: Lab) -> FastAPI:
-    """The page as an ASGI app; its backends are closed when it ends."""
+    """Return the page as an ASGI app; its backends are closed when it ends."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -75,7 +75,7 @@ def create_app(lab: Lab) -> FastAPI:
 
 
 def serve(config: str | os.PathLike[str], host: str | None = None, port: int | None = None) -> None:
-    """Serves a configuration until interrupted. Raises ConfigError before anything listens."""
+    """Serve a configuration until interrupted. Raise ConfigError before anything listens."""
     lab = load(Path(config))
     assert lab.config is not None
     server = lab.config.server

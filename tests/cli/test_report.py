@@ -52,7 +52,7 @@ async def kept(owner: str, *, blind: bool = False) -> str:
                 ["a", "b"],
                 owner=owner,
                 opened=Opened(blind=blind),
-                title="Kept",
+                title="StorageService",
                 store=storage.store,
             )
             await session.ask("is it kept")
@@ -103,7 +103,11 @@ def test_a_stored_session_is_reported_by_its_id(owner: str) -> None:
     id = asyncio.run(kept(owner))
     done = run("report", id, "lab.yaml")
     assert done.exit_code == 0, done.stderr
-    assert "<h1>Kept</h1>" in done.stdout and "is it kept" in done.stdout and "own history" in done.stdout
+    assert (
+        "<h1>StorageService</h1>" in done.stdout
+        and "is it kept" in done.stdout
+        and "own history" in done.stdout
+    )
 
 
 def test_parameters_of_prompts_are_not_taken_for_the_lanes_nor_for_a_change_of_settings() -> None:

@@ -45,10 +45,17 @@ class Memory(Store):
             await self.trouble()
 
     async def create(
-        self, owner: str, *, title: str = "", comparison: str | None = None, id: str | None = None
+        self,
+        owner: str,
+        *,
+        title: str = "",
+        comparison: str | None = None,
+        conversation_id: str | None = None,
     ) -> StoredConversation:
         await self._reached()
-        made = StoredConversation(id or new_id(), owner, title, now(), now(), comparison=comparison)
+        made = StoredConversation(
+            conversation_id or new_id(), owner, title, now(), now(), comparison=comparison
+        )
         if made.id in self.known:
             raise ValueError("UNIQUE constraint failed")
         self.created.append(made.id)
@@ -109,7 +116,7 @@ async def play(saving: Saving, begun: StoredTurn, turn: Turn, new: NewConversati
 @pytest.fixture
 async def memory() -> Memory:
     store = Memory()
-    await store.create(OWNER, id="c")
+    await store.create(OWNER, conversation_id="c")
     return store
 
 
@@ -311,7 +318,7 @@ async def test_a_conversation_deleted_in_mid_stream_is_not_brought_back(memory: 
 async def test_an_answer_is_given_up_after_a_while_and_that_is_said(
     memory: Memory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    saving = Saving(memory, keeps_for=0)
+    saving = Saving(memory, waits_for=0)
     memory.trouble = refuse_connections
     begun, turn = ask()
     await play(saving, begun, turn)
@@ -327,7 +334,7 @@ async def test_what_waits_for_the_database_has_a_bound(memory: Memory) -> None:
     for begun, turn in turns:
         await play(saving, begun, turn)
     lost = [begun.id for begun, _ in turns[:17]]
-    await until(lambda: all("too many" in (saving.unsaved(id) or "") for id in lost))
+    await until(lambda: all("too many" in (saving.unsaved(turn_id) or "") for turn_id in lost))
     memory.trouble = None
     await until(lambda: turns[-1][0].id in memory.rows)
     assert not set(lost) & set(memory.rows)

@@ -29,13 +29,13 @@ async def listed(store: Store, owner: str = ME, limit: int = 50) -> list[StoredC
 
 
 async def test_a_new_conversation_is_empty_and_listed(store: Store) -> None:
-    made = await store.create(ME, title="Cats", id="abc")
+    made = await store.create(ME, title="Cats", conversation_id="abc")
     assert (made.id, made.owner, made.title, made.head, made.pinned) == ("abc", ME, "Cats", None, False)
     assert await store.get(ME, "abc") == made
     assert await store.turns(ME, "abc") == []
     assert await listed(store) == [made]
     with pytest.raises(Conflict):
-        await store.create(YOU, id="abc")
+        await store.create(YOU, conversation_id="abc")
 
 
 async def test_what_was_saved_is_there_in_the_order_it_was_asked(store: Store, url: str) -> None:

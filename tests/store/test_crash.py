@@ -68,10 +68,10 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_half_written(url: str
             assert turns.keys() <= stored.keys()
             assert len(stored) <= len(turns) + 1
             previous = None
-            for id, turn in stored.items():
-                words, finished = turns.get(id, (0, False))
+            for turn_id, turn in stored.items():
+                words, finished = turns.get(turn_id, (0, False))
                 assert (turn.user.text, turn.parent) == ("Count!", previous)
-                previous = id
+                previous = turn_id
                 text = turn.answer[0].text if turn.answer else ""  # type: ignore[union-attr]
                 arrived = text.count(" ")
                 assert words <= arrived <= words + 1

@@ -42,7 +42,7 @@ async def test_a_content_comes_back_from_bytes_and_from_a_path(files: Files, tmp
     upload.write_bytes(CONTENT)
     assert await files.put(CONTENT) == await files.put(upload) == HASH
     assert (await files.path(HASH)).read_bytes() == CONTENT
-    assert await files.kept() == [HASH], "the same content is kept once"
+    assert await files.stored() == [HASH], "the same content is kept once"
 
 
 async def test_what_is_put_is_there_for_another_process(files: Files, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ async def test_deleted_is_gone(files: Files) -> None:
     await files.put(CONTENT)
     assert await files.delete([HASH]) == 1
     assert await files.delete([HASH]) == 0
-    assert await files.kept() == []
+    assert await files.stored() == []
     with pytest.raises(NotStored):
         await files.path(HASH)
 
@@ -106,7 +106,7 @@ async def test_what_was_put_again_meanwhile_is_not_deleted(files: Files) -> None
     between = now()
     await files.put(CONTENT)
     assert await files.delete([HASH], put_before=between) == 0
-    assert await files.kept() == [HASH]
+    assert await files.stored() == [HASH]
     assert await files.delete([HASH], put_before=now() + timedelta(seconds=1)) == 1
 
 
@@ -121,7 +121,7 @@ async def test_a_put_that_fails_half_way_leaves_nothing(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreError, match="No space left on device"):
         await files.put(CONTENT)
-    assert HASH not in await files.kept()
+    assert HASH not in await files.stored()
     assert not list(files._folder.glob(".unfinished-*"))
 
 
@@ -210,7 +210,7 @@ async def test_what_a_purge_leaves_unnamed_is_deleted_unless_it_was_put_just_now
     for sha256 in (old, named):
         make_older(files, sha256, timedelta(hours=1))
     assert await collect(Named({named}, [old, named, fresh]), files, deleted_before=now()) == 1
-    assert set(await files.kept()) == {named, fresh}
+    assert set(await files.stored()) == {named, fresh}
 
 
 async def test_uploads_that_were_never_sent_are_swept_after_a_day(files: Files) -> None:
@@ -221,7 +221,7 @@ async def test_uploads_that_were_never_sent_are_swept_after_a_day(files: Files) 
     left.write_bytes(b"half")
     os.utime(left, (0, 0))
     assert await sweep(Named({named}), files) == 1
-    assert set(await files.kept()) == {named, fresh}
+    assert set(await files.stored()) == {named, fresh}
     assert not left.exists()
 
 

@@ -175,14 +175,14 @@ def _chat(owner: str) -> StoredConversation:
 
 def _session(
     owner: str,
-    id: str,
+    known_id: str,
     lane: StoredConversation,
     *turns: StoredTurn,
     receipts: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> WholeComparison:
-    about = StoredComparison(id, owner, "", now(), now(), 1)
+    about = StoredComparison(known_id, owner, "", now(), now(), 1)
     log = [LogEntry(1, now(), {"mine": True})]
-    return WholeComparison(about, log, [replace(lane, comparison=id)], turns, receipts or {})
+    return WholeComparison(about, log, [replace(lane, comparison=known_id)], turns, receipts or {})
 
 
 async def _in_my_own(store: Store, mine: Mine, owner: str, **fields: Any) -> None:

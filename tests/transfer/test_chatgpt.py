@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chatlab.config.models import Storage as StorageConfig
-from chatlab.conversations.storage import Storage, open_storage
+from chatlab.conversations.storage import OpenStorage, open_storage
 from chatlab.messages import Finish, Notice, ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.store import StoredConversation, StoredTurn
 from chatlab.transfer import export, import_file
@@ -63,7 +63,7 @@ def read(*nodes: dict[str, Any], **fields: Any) -> tuple[StoredConversation, dic
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[Storage]:
+async def here(tmp_path: Path) -> AsyncIterator[OpenStorage]:
     async with open_storage(StorageConfig(url=f"sqlite:{tmp_path}/db", files=f"{tmp_path}/files")) as storage:
         assert storage is not None
         yield storage
@@ -206,7 +206,7 @@ def test_how_an_answer_ended_is_kept() -> None:
     assert (turns["asst-002"].status, turns["asst-002"].finish) == ("stopped", None)
 
 
-async def test_a_whole_export_is_imported_twice_as_once_and_says_what_was_damaged(here: Storage) -> None:
+async def test_a_whole_export_is_imported_twice_as_once_and_says_what_was_damaged(here: OpenStorage) -> None:
     good = conversation(
         json.loads(json.dumps(ROOT)), node("user-001", "root-root"), node("asst-001", "user-001", "assistant")
     )

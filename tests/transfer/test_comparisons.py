@@ -118,7 +118,7 @@ async def test_a_session_comes_back_whole_and_its_second_export_is_the_same_to_t
 ) -> None:
     id = await rich(here)
     empty = await here.store.create_comparison("ann", title="")
-    await here.store.create("ann", id="chat")
+    await here.store.create("ann", conversation_id="chat")
     written = await text(here)
     done = await taken(there, written)
     assert (done.problems, done.comparisons, done.conversations, done.already) == ([], 2, 1, 0)
@@ -235,7 +235,7 @@ async def test_of_a_damaged_session_one_sentence_says_what_is_wrong_and_the_rest
     here: Place, there: Place, which: Any, change: Any, said: str
 ) -> None:
     await rich(here)
-    await here.store.create("ann", id="chat")
+    await here.store.create("ann", conversation_id="chat")
     lines = [json.loads(line) for line in (await text(here)).splitlines()]
     damaged = next(line for line in lines if which(line))
     if change == "circle":
@@ -295,7 +295,7 @@ async def test_what_was_deleted_and_is_not_gone_for_good_comes_back_under_new_id
 
 async def test_a_blind_session_is_told_to_no_page_before_its_names_are(here: Place, there: Place) -> None:
     id = await blind(here)
-    chat = await here.store.create("ann", id="chat")
+    chat = await here.store.create("ann", conversation_id="chat")
     for format in ("jsonl", "markdown", "html"):
         shown = await text(here, format=format, hidden=False)
         assert "says" not in shown and "scripted" not in shown and "lane" not in shown

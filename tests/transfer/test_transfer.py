@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chatlab.config.models import Storage as StorageConfig
-from chatlab.conversations.storage import Storage, open_storage
+from chatlab.conversations.storage import OpenStorage, open_storage
 from chatlab.messages import (
     Citation,
     FilePart,
@@ -38,7 +38,7 @@ WHEN = datetime(2026, 5, 4, 3, 2, 1, 123456, tzinfo=UTC)
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[Storage]:
+async def here(tmp_path: Path) -> AsyncIterator[OpenStorage]:
     async with open_storage(
         StorageConfig(url=f"sqlite:{tmp_path}/a/db", files=f"{tmp_path}/a/files")
     ) as storage:
@@ -47,7 +47,7 @@ async def here(tmp_path: Path) -> AsyncIterator[Storage]:
 
 
 @pytest.fixture
-async def there(tmp_path: Path) -> AsyncIterator[Storage]:
+async def there(tmp_path: Path) -> AsyncIterator[OpenStorage]:
     async with open_storage(
         StorageConfig(url=f"sqlite:{tmp_path}/b/db", files=f"{tmp_path}/b/files")
     ) as storage:
@@ -72,7 +72,7 @@ def chat(**fields: Any) -> StoredConversation:
     )
 
 
-async def everything(storage: Storage) -> None:
+async def everything(storage: OpenStorage) -> None:
     """A conversation with one of each thing that a turn can have, and one with nothing at all."""
     picture = await storage.files.put(PNG)
     rich = turn(
@@ -114,17 +114,19 @@ async def everything(storage: Storage) -> None:
     await storage.store.adopt(chat(id="c2", title=""), [])
 
 
-async def text(storage: Storage, owner: str = "ann", id: str | None = None, format: Format = "jsonl") -> str:
+async def text(
+    storage: OpenStorage, owner: str = "ann", id: str | None = None, format: Format = "jsonl"
+) -> str:
     return "".join([piece async for piece in export(storage.store, storage.files, owner, id, format=format)])
 
 
-async def taken(storage: Storage, content: str | bytes, owner: str = "ann") -> Imported:
+async def taken(storage: OpenStorage, content: str | bytes, owner: str = "ann") -> Imported:
     data = content.encode() if isinstance(content, str) else content
     return await import_file(storage.store, storage.files, owner, io.BytesIO(data), "f.jsonl")
 
 
 async def test_an_export_that_is_imported_and_exported_again_is_the_same_to_the_byte(
-    here: Storage, there: Storage
+    here: OpenStorage, there: OpenStorage
 ) -> None:
     await everything(here)
     written = await text(here)
@@ -146,7 +148,7 @@ TEXTS = st.text(st.characters(codec=None, exclude_categories=()), max_size=20)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(TEXTS, TEXTS, st.integers(0, 5)), min_size=1, max_size=6))
 async def test_any_text_in_any_tree_comes_back(
-    here: Storage, there: Storage, asked: list[tuple[str, str, int]]
+    here: OpenStorage, there: OpenStorage, asked: list[tuple[str, str, int]]
 ) -> None:
     chosen = new_id()
     turns: list[StoredTurn] = []
@@ -176,7 +178,7 @@ async def test_any_text_in_any_tree_comes_back(
 
 
 async def test_two_halves_of_a_character_that_met_are_exported_as_the_character(
-    here: Storage, there: Storage
+    here: OpenStorage, there: OpenStorage
 ) -> None:
     await here.store.adopt(chat(), [turn("t1", answer=(TextPart("\ud83d\ude00 \ude00"),))])
     written = await text(here)
@@ -185,7 +187,7 @@ async def test_two_halves_of_a_character_that_met_are_exported_as_the_character(
     assert await text(there) == written
 
 
-async def test_every_line_is_json_and_an_attachment_is_written_once(here: Storage) -> None:
+async def test_every_line_is_json_and_an_attachment_is_written_once(here: OpenStorage) -> None:
     await everything(here)
     lines = [json.loads(line) for line in (await text(here)).splitlines()]
     assert lines[0] == {"format": "chatlab-conversations", "version": 1}
@@ -193,7 +195,7 @@ async def test_every_line_is_json_and_an_attachment_is_written_once(here: Storag
     assert kinds == ["conversation", "turn", "file", "turn", "turn", "turn", "conversation"]
 
 
-async def test_one_conversation_is_exported_and_nobody_elses(here: Storage) -> None:
+async def test_one_conversation_is_exported_and_nobody_elses(here: OpenStorage) -> None:
     await everything(here)
     assert len((await text(here, id="c2")).splitlines()) == 2
     with pytest.raises(NotStored):
@@ -201,13 +203,13 @@ async def test_one_conversation_is_exported_and_nobody_elses(here: Storage) -> N
     assert len((await text(here, "bob")).splitlines()) == 1
 
 
-async def test_what_is_running_is_exported_as_interrupted(here: Storage) -> None:
-    await here.store.create("ann", id="c1")
+async def test_what_is_running_is_exported_as_interrupted(here: OpenStorage) -> None:
+    await here.store.create("ann", conversation_id="c1")
     await here.store.save([turn("t1", status="running")])
     assert '"status":"interrupted"' in await text(here)
 
 
-async def test_importing_again_changes_nothing(here: Storage) -> None:
+async def test_importing_again_changes_nothing(here: OpenStorage) -> None:
     await everything(here)
     written = await text(here)
     done = await taken(here, written)
@@ -215,7 +217,7 @@ async def test_importing_again_changes_nothing(here: Storage) -> None:
     assert await text(here) == written
 
 
-async def test_ids_that_somebody_else_has_are_replaced(here: Storage) -> None:
+async def test_ids_that_somebody_else_has_are_replaced(here: OpenStorage) -> None:
     await everything(here)
     before = await text(here)
     done = await taken(here, before, "bob")
@@ -230,7 +232,7 @@ async def test_ids_that_somebody_else_has_are_replaced(here: Storage) -> None:
 
 
 async def test_a_damaged_conversation_is_named_by_its_line_and_the_others_are_imported(
-    here: Storage, there: Storage
+    here: OpenStorage, there: OpenStorage
 ) -> None:
     await everything(here)
     lines = (await text(here)).splitlines(keepends=True)
@@ -265,7 +267,7 @@ async def test_a_damaged_conversation_is_named_by_its_line_and_the_others_are_im
     ],
 )
 async def test_what_is_wrong_is_said_and_nothing_of_the_conversation_is_kept(
-    here: Storage, there: Storage, number: int, change: dict[str, Any], said: str
+    here: OpenStorage, there: OpenStorage, number: int, change: dict[str, Any], said: str
 ) -> None:
     await everything(here)
     lines = [json.loads(line) for line in (await text(here, id="c1")).splitlines()]
@@ -276,7 +278,9 @@ async def test_what_is_wrong_is_said_and_nothing_of_the_conversation_is_kept(
     assert (await there.store.recent("ann")).conversations == ()
 
 
-async def test_a_hash_that_came_without_its_content_is_no_right_to_somebody_elses_file(here: Storage) -> None:
+async def test_a_hash_that_came_without_its_content_is_no_right_to_somebody_elses_file(
+    here: OpenStorage,
+) -> None:
     await everything(here)
     lines = [line for line in (await text(here)).splitlines() if not line.startswith('{"type":"file"')]
     done = await taken(here, "\n".join(lines), "bob")
@@ -304,14 +308,14 @@ async def test_a_hash_that_came_without_its_content_is_no_right_to_somebody_else
     ],
 )
 async def test_what_is_no_conversation_is_said_in_a_sentence(
-    here: Storage, content: bytes, said: str
+    here: OpenStorage, content: bytes, said: str
 ) -> None:
     done = await taken(here, content)
     assert done.conversations == 0
     assert said in str(done.problems[0]) and str(done.problems[0]).startswith("f.jsonl")
 
 
-async def test_openai_messages_become_turns(here: Storage) -> None:
+async def test_openai_messages_become_turns(here: OpenStorage) -> None:
     messages = [
         {"role": "system", "content": "Be kind."},
         {"role": "user", "content": "hi"},
@@ -333,7 +337,9 @@ def _call(id: str, name: str) -> dict[str, Any]:
     return {"id": id, "type": "function", "function": {"name": name, "arguments": "{}"}}
 
 
-async def test_lines_of_openai_messages_are_a_conversation_each_and_pictures_are_kept(here: Storage) -> None:
+async def test_lines_of_openai_messages_are_a_conversation_each_and_pictures_are_kept(
+    here: OpenStorage,
+) -> None:
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
     lines = [
         {"messages": [{"role": "user", "content": [picture]}, {"role": "assistant", "content": "a"}]},
@@ -350,7 +356,7 @@ async def test_lines_of_openai_messages_are_a_conversation_each_and_pictures_are
 
 
 async def test_html_is_one_document_that_loads_nothing_and_shows_the_chosen_branch_first(
-    here: Storage,
+    here: OpenStorage,
 ) -> None:
     await everything(here)
     made = await text(here, id="c1", format="html")
@@ -390,14 +396,14 @@ def _harmless(body: str) -> None:
     safe(body.replace("<div>", "<p>").replace("<section>", "<p>"))
 
 
-async def test_markdown_reads_as_the_conversation_went(here: Storage) -> None:
+async def test_markdown_reads_as_the_conversation_went(here: OpenStorage) -> None:
     await everything(here)
     made = await text(here, id="c1", format="markdown")
     assert made.startswith("# Cats & dogs\n") and made.index("ask t1") < made.index("**A cat**")
     assert "## GPT" in made and "[cat.png, image/png]" in made and "1 turn of another version" in made
 
 
-async def test_a_conversation_of_more_turns_than_python_recurses_is_a_document(here: Storage) -> None:
+async def test_a_conversation_of_more_turns_than_python_recurses_is_a_document(here: OpenStorage) -> None:
     ids = [f"d{number:04}" for number in range(1200)]
     turns = [
         turn(id, ids[number - 1] if number else None, created=WHEN + timedelta(seconds=number))
@@ -407,7 +413,9 @@ async def test_a_conversation_of_more_turns_than_python_recurses_is_a_document(h
     assert (await text(here, format="html")).count("<section>") == 1200
 
 
-async def test_a_shared_conversation_is_shown_without_owner_settings_or_other_versions(here: Storage) -> None:
+async def test_a_shared_conversation_is_shown_without_owner_settings_or_other_versions(
+    here: OpenStorage,
+) -> None:
     await everything(here)
     token = (await here.store.share("ann", conversation="c1")).token
     made = await shared_html(here.store, here.files, token)
@@ -419,7 +427,7 @@ async def test_a_shared_conversation_is_shown_without_owner_settings_or_other_ve
         await shared_html(here.store, here.files, token)
 
 
-async def test_an_import_that_the_store_refuses_leaves_nothing(here: Storage) -> None:
+async def test_an_import_that_the_store_refuses_leaves_nothing(here: OpenStorage) -> None:
     await everything(here)
     with pytest.raises(Exception, match="id"):
         await here.store.adopt(chat(id="c9", owner="bob"), [_of_bob("n1"), _of_bob("t1")])
@@ -431,7 +439,7 @@ def _of_bob(id: str) -> StoredTurn:
     return StoredTurn(id, "bob", "c9", None, WHEN, Message.of("user", "x"), "b", "k", "l", status="finished")
 
 
-async def test_every_key_of_the_format_is_documented(here: Storage) -> None:
+async def test_every_key_of_the_format_is_documented(here: OpenStorage) -> None:
     await everything(here)
     documented = (Path(__file__).resolve().parents[2] / "docs/export-format.md").read_text("utf-8")
     for line in (await text(here)).splitlines()[1:]:

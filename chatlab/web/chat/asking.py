@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from chatlab.config.registry import Entry
-from chatlab.conversations.service import Kept
+from chatlab.conversations.service import StorageService
 from chatlab.conversations.tree import Conversation, TurnNode
 from chatlab.errors import ChatlabError, StoreError, UnsupportedContent
 from chatlab.formats import from_gradio
@@ -23,7 +23,7 @@ from chatlab.store.check import Limits, check
 from chatlab.web.chat import stored_turns
 from chatlab.web.chat.pages import OpenPage
 from chatlab.web.chat.paint import NO_TURN, paint_message, settled, turn_of
-from chatlab.web.shared.uploads import Uploads
+from chatlab.web.shared.uploads import UploadOwners
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Asked:
     history: list[Any]
     sender: str | None
     entry: Entry
-    storage: Kept | None
+    storage: StorageService | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Question:
     node: TurnNode
     conversation: Conversation
     messages: tuple[Message, ...]
-    storage: Kept | None
+    storage: StorageService | None
     notices: list[Notice] = field(default_factory=list)
 
 
@@ -61,7 +61,7 @@ class Asking:
     uploads: whose the files are that messages come with. limits: what those files may be.
     """
 
-    def __init__(self, uploads: Uploads, limits: Limits) -> None:
+    def __init__(self, uploads: UploadOwners, limits: Limits) -> None:
         self._uploads = uploads
         self._limits = limits
 
@@ -184,7 +184,7 @@ async def _checked_part(part: Part, limits: Limits) -> Part:
     return replace(part, media_type=media_type)
 
 
-async def _sendable(storage: Kept | None, messages: Sequence[Message]) -> tuple[Message, ...]:
+async def _sendable(storage: StorageService | None, messages: Sequence[Message]) -> tuple[Message, ...]:
     """The messages as a backend takes them. Raises UnsupportedContent for an attachment that is gone."""
     if storage is None:
         for part in (part for message in messages for part in message.parts):

@@ -25,7 +25,7 @@ from chatlab.web.chat.gradio_patches import (
 )
 from chatlab.web.chat.respond import Chat
 from chatlab.web.chat.sidebar import compare_link, opened_by_scripts, sidebar
-from chatlab.web.shared.uploads import Uploads
+from chatlab.web.shared.uploads import UploadOwners
 
 _LATEX = [
     {"left": "$$", "right": "$$", "display": True},
@@ -38,12 +38,12 @@ _PRIVATE = {"api_visibility": "private", "queue": False, "show_progress": "hidde
 """How events are set up that are the page's own business and answered at once."""
 
 
-def fill(page: PatchedBlocks, lab: Lab, uploads: Uploads) -> None:
+def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
     """Make the page's parts, inside the open `page`, and connect them."""
     assert lab.config is not None
     config, backends = lab.config, lab.backends
     parameters = list(parameters_of(backends).values())
-    chat = Chat(backends, config.ui, parameters, uploads, lab.kept if config.storage is not None else None)
+    chat = Chat(backends, config.ui, parameters, uploads, lab.storage if config.storage is not None else None)
     navigation = BranchNavigation(chat)
 
     scripts = sidebar(sharing=config.storage.sharing) if config.storage is not None else None

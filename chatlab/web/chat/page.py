@@ -17,8 +17,8 @@ from chatlab.render.styles import tokens
 from chatlab.web.chat.gradio_patches import PatchedBlocks, describe_once, patch_process
 from chatlab.web.chat.layout import fill
 from chatlab.web.shared.csp import link_guard
-from chatlab.web.shared.owner import Tabs, owner_of
-from chatlab.web.shared.uploads import KEPT_FOR, Uploads
+from chatlab.web.shared.owner import TabOwners, owner_of
+from chatlab.web.shared.uploads import UPLOAD_LIFETIME, UploadOwners
 
 _READABLE = {  # Gradio's own have a contrast of 1.9:1
     f"{name}{theme}": "var(--cl-text-muted)"
@@ -53,13 +53,13 @@ class Page(PatchedBlocks):
         assert lab.config is not None
         patch_process()
         self.lab_config: Config = lab.config
-        self.tabs = Tabs()
-        self.uploads = Uploads(Path(get_upload_folder()))
+        self.tabs = TabOwners()
+        self.uploads = UploadOwners(Path(get_upload_folder()))
         super().__init__(
             title=lab.config.ui.title,
             fill_height=True,
             analytics_enabled=False,
-            delete_cache=(KEPT_FOR // 24, KEPT_FOR),
+            delete_cache=(UPLOAD_LIFETIME // 24, UPLOAD_LIFETIME),
         )
         with self:
             fill(self, lab, self.uploads)

@@ -19,7 +19,7 @@ import gradio as gr
 from chatlab.backend import CallContext, Parameter
 from chatlab.config.models import Ui
 from chatlab.config.registry import Backends, Entry
-from chatlab.conversations.service import Kept
+from chatlab.conversations.service import StorageService
 from chatlab.conversations.tree import TurnNode
 from chatlab.errors import BackendError, ChatlabError, StoreError
 from chatlab.messages import Notice
@@ -34,7 +34,7 @@ from chatlab.web.chat.pages import OpenPage, OpenPages
 from chatlab.web.chat.paint import AnswerPainter, Painted, paint_error
 from chatlab.web.chat.window import before_answer, mark_of, shown_window
 from chatlab.web.shared.owner import owner_of
-from chatlab.web.shared.uploads import Uploads
+from chatlab.web.shared.uploads import UploadOwners
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ class Chat:
         backends: Backends,
         ui: Ui,
         parameters: Sequence[Parameter],
-        uploads: Uploads,
-        storage: Callable[[], Awaitable[Kept | None]] | None = None,
+        uploads: UploadOwners,
+        storage: Callable[[], Awaitable[StorageService | None]] | None = None,
     ) -> None:
         self._backends = backends
         self._ui = ui
@@ -72,7 +72,7 @@ class Chat:
     def _owner(self, request: gr.Request) -> str | None:
         return None if self._open_storage is None else browser_of(request)
 
-    async def storage(self, page: OpenPage) -> Kept | None:
+    async def storage(self, page: OpenPage) -> StorageService | None:
         """Return where the conversations of a page are stored; None if they are not. Raise StoreError."""
         return None if self._open_storage is None or page.owner is None else await self._open_storage()
 
@@ -111,7 +111,7 @@ class Chat:
         self, page: OpenPage, message: Any, history: list[Any], sender: str | None, entry: Entry
     ) -> Question:
         notices: list[Notice] = []
-        storage: Kept | None = None
+        storage: StorageService | None = None
         try:
             storage = await self.storage(page)
         except StoreError as exc:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chatlab.conversations.saving import NewConversation, stored
-from chatlab.conversations.service import Kept
+from chatlab.conversations.service import StorageService
 from chatlab.conversations.tree import Conversation, TurnNode
 from chatlab.messages import FilePart, Message, Notice
 from chatlab.store import NotStored, StoredTurn, new_id
@@ -19,7 +19,7 @@ from chatlab.web.chat.answering import RunningAnswer
 from chatlab.web.chat.pages import OpenPage
 
 
-async def lent(storage: Kept, message: Message, folder: Path) -> list[Path]:
+async def lent(storage: StorageService, message: Message, folder: Path) -> list[Path]:
     """Return copies of a message's attachments below a folder, as if they had just been uploaded there."""
     copies = []
     for part in (await storage.files.given(message)).parts:
@@ -35,7 +35,7 @@ async def lent(storage: Kept, message: Message, folder: Path) -> list[Path]:
 class SavedTurn:
     """A turn of the page that is saved while it runs."""
 
-    storage: Kept
+    storage: StorageService
     begun: StoredTurn
     turn: Turn
 
@@ -50,7 +50,7 @@ class SavedTurn:
 
 
 async def begin(
-    storage: Kept,
+    storage: StorageService,
     page: OpenPage,
     node: TurnNode,
     turn: Turn,
@@ -84,7 +84,7 @@ async def begin(
 
 
 async def opened(
-    storage: Kept,
+    storage: StorageService,
     owner: str,
     conversation_id: str,
     turn: str | None = None,
@@ -113,7 +113,7 @@ async def opened(
     return conversation, last
 
 
-async def found(storage: Kept, page: OpenPage, turn: str) -> bool:
+async def found(storage: StorageService, page: OpenPage, turn: str) -> bool:
     """Return whether a turn is one of the owner's. If so, its conversation is what the page shows from now
     on."""
     assert page.owner is not None

@@ -15,7 +15,7 @@ from chatlab.compare.report import Format, session_report
 from chatlab.compare.report.from_session import comparison_of
 from chatlab.compare.report.recording import recording_of, recording_text
 from chatlab.compare.session.blind import lane_of
-from chatlab.conversations.service import Kept
+from chatlab.conversations.service import StorageService
 from chatlab.errors import ChatlabError, InvalidRequest
 from chatlab.lab import Lab
 from chatlab.render.markdown import DOCUMENT_POLICY, document
@@ -45,7 +45,7 @@ class ExportRoutes:
         format = query.get("format", "html")
         if format not in get_args(Format):
             raise InvalidRequest(f"there is no report as {format!r}: it is {', '.join(get_args(Format))}")
-        kept = await self._lab.kept()
+        kept = await self._lab.storage()
         text = await session_report(
             found.session,
             cast(Format, format),
@@ -96,8 +96,8 @@ class ExportRoutes:
             page = document("Comparison", f"<p>{html.escape(said)}</p>")
             return HTMLResponse(page, status_code=404 if gone else exc.status or 400, headers=_HEADERS)
 
-    async def _sharing(self) -> Kept:
-        kept = await self._lab.kept()
+    async def _sharing(self) -> StorageService:
+        kept = await self._lab.storage()
         storage = self._lab.config.storage if self._lab.config else None
         if kept is None or storage is None or not storage.sharing:
             raise NotStored("links are not switched on here: `storage: {sharing: true}`")

@@ -49,7 +49,7 @@ class PageSessions:
         known = self._open.get(id)
         if known is not None and known.session is session:
             return known
-        kept = await self._lab.kept()
+        kept = await self._lab.storage()
         title = "" if kept is None else (await kept.store.comparison(owner, id)).title
         return self._shown(session, title)
 
@@ -71,7 +71,7 @@ class PageSessions:
     async def _all(self) -> OpenSessions:
         async with self._lock:
             if self._sessions is None:
-                kept = await self._lab.kept()
+                kept = await self._lab.storage()
                 self._sessions = OpenSessions(
                     self._lab.backends,
                     store=kept.store if kept else None,

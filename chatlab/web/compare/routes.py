@@ -44,7 +44,7 @@ from chatlab.web.compare.schemas import (
 )
 from chatlab.web.compare.uploads import PendingUploads
 from chatlab.web.compare.view import text_of
-from chatlab.web.shared.endpoint import answering, body_of
+from chatlab.web.shared.endpoint import body_of, endpoint
 
 InSession: TypeAlias = Callable[[PageSession, str, Request], Awaitable[Any]]
 _SHARES = ("GET", "POST", "DELETE")
@@ -68,14 +68,14 @@ class CompareRoutes:
         one = "/sessions/{id}"
         lane, round = f"{one}/lanes/{{lane}}", f"{one}/rounds/{{round}}"
         return [
-            Route("/options", answering(self._options)),
-            Route("/backends", answering(self._backends)),
-            Route("/uploads", answering(self._upload), methods=["POST"]),
-            Route("/sessions", answering(self._list), methods=["GET"]),
-            Route("/sessions", answering(self._begin), methods=["POST"]),
-            Route(one, answering(self._delete), methods=["DELETE"]),
-            Route(f"{one}/restore", answering(self._restore), methods=["POST"]),
-            Route(f"{one}/events", answering(self._events)),
+            Route("/options", endpoint(self._options)),
+            Route("/backends", endpoint(self._backends)),
+            Route("/uploads", endpoint(self._upload), methods=["POST"]),
+            Route("/sessions", endpoint(self._list), methods=["GET"]),
+            Route("/sessions", endpoint(self._begin), methods=["POST"]),
+            Route(one, endpoint(self._delete), methods=["DELETE"]),
+            Route(f"{one}/restore", endpoint(self._restore), methods=["POST"]),
+            Route(f"{one}/events", endpoint(self._events)),
             self._route(one, "GET", self._whole),
             self._route(f"{one}/ask", "POST", self._ask),
             self._route(f"{one}/edit", "POST", self._edit),
@@ -109,7 +109,7 @@ class CompareRoutes:
             said = await act(found, owner, request)
             return said if isinstance(said, Response) else JSONResponse(said or {})
 
-        return Route(path, answering(acted), methods=[method])
+        return Route(path, endpoint(acted), methods=[method])
 
     # -- sessions
 
@@ -120,7 +120,7 @@ class CompareRoutes:
         return JSONResponse(backends_of(self._config, self._lab.backends))
 
     async def _list(self, owner: str, request: Request) -> Response:
-        kept = await self._lab.kept()
+        kept = await self._lab.storage()
         if kept is None:
             return JSONResponse({"sessions": [], "next": None})
         found, following = await kept.store.comparisons(owner, after=request.query_params.get("after"))
@@ -142,13 +142,13 @@ class CompareRoutes:
     async def _delete(self, owner: str, request: Request) -> Response:
         found = await self.sessions.get(owner, request.path_params["id"])
         await self.sessions.close(found)
-        kept = await self._lab.kept()
+        kept = await self._lab.storage()
         if kept is not None:
             await kept.store.delete_comparison(owner, found.session.id)
         return JSONResponse({})
 
     async def _restore(self, owner: str, request: Request) -> Response:
-        kept = await self._lab.kept()
+        kept = await self._lab.storage()
         if kept is None:
             raise SessionError("without storage nothing can be brought back")
         await kept.store.restore_comparison(owner, request.path_params["id"])
@@ -167,7 +167,7 @@ class CompareRoutes:
 
     async def _retitle(self, found: PageSession, owner: str, title: str) -> None:
         found.title = " ".join(title.split())[:80]
-        kept = await self._lab.kept()
+        kept = await self._lab.storage()
         if kept is not None:
             await kept.store.retitle_comparison(owner, found.session.id, found.title)
 

@@ -1,4 +1,4 @@
-"""What the page's sidebar asks for: the owner's conversations, their attachments and links to them.
+"""The routes of the page's sidebar: the owner's conversations, their attachments and links to them.
 
 Every answer is for the owner of the request's cookie alone; somebody else's id is as unknown as one that
 does not exist.
@@ -16,16 +16,16 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from chatlab.conversations.service import Kept
+from chatlab.conversations.service import StorageService
 from chatlab.errors import InvalidRequest, StoreError
 from chatlab.lab import Lab
 from chatlab.render.markdown import document
 from chatlab.secret import scrub
 from chatlab.store import Hit, NotStored, StoredConversation, unused_since
 from chatlab.transfer import Format, export, import_file, shared_html
-from chatlab.web.shared.endpoint import Body, answering, body_of
+from chatlab.web.shared.endpoint import Body, body_of, endpoint
 
-Answering: TypeAlias = Callable[[Kept, str, Request], Awaitable[Response]]
+Handler: TypeAlias = Callable[[StorageService, str, Request], Awaitable[Response]]
 
 _LARGEST_IMPORT = 1_000_000_000  # bytes
 _ENDING = {
@@ -50,20 +50,20 @@ class _Change(Body):
     pinned: bool | None = None
 
 
-def kept_routes(lab: Lab) -> list[Route]:
-    """The routes, for a lab whose configuration keeps conversations; none for one that keeps nothing."""
+def conversation_routes(lab: Lab) -> list[Route]:
+    """Return the routes, for a lab whose configuration stores conversations; none for `storage: none`."""
     if lab.config is None or lab.config.storage is None:
         return []
 
-    def route(path: str, answer: Answering, method: str) -> Route:
-        async def kept(owner: str, request: Request) -> Response:
-            found = await lab.kept()
-            assert found is not None
-            return await answer(found, owner, request)
+    def route(path: str, answer: Handler, method: str) -> Route:
+        async def with_storage(owner: str, request: Request) -> Response:
+            storage = await lab.storage()
+            assert storage is not None
+            return await answer(storage, owner, request)
 
-        return Route(path, answering(kept), methods=[method])
+        return Route(path, endpoint(with_storage), methods=[method])
 
-    shared = lab.config.storage.sharing
+    sharing = lab.config.storage.sharing
     return [
         route("/conversations", _list, "GET"),
         route("/conversations/{id}", _change, "PATCH"),
@@ -80,50 +80,56 @@ def kept_routes(lab: Lab) -> list[Route]:
                 route("/conversations/{id}/shares", _revoke, "DELETE"),
                 Route("/shared/{token}", _shared(lab), methods=["GET"]),
             ]
-            if shared
+            if sharing
             else []
         ),
     ]
 
 
-async def _list(kept: Kept, owner: str, request: Request) -> Response:
+async def _list(storage: StorageService, owner: str, request: Request) -> Response:
     text = request.query_params.get("q", "").strip()
     if text:
-        hits = await kept.store.search(owner, text[:200], limit=30)
+        hits = await storage.store.search(owner, text[:200], limit=30)
         return JSONResponse({"conversations": [_hit(hit) for hit in hits], "next": None})
-    listed = await kept.store.recent(owner, after=request.query_params.get("after"), limit=40)
+    listed = await storage.store.recent(owner, after=request.query_params.get("after"), limit=40)
     return JSONResponse(
         {"conversations": [_shown(found) for found in listed.conversations], "next": listed.next}
     )
 
 
-async def _change(kept: Kept, owner: str, request: Request) -> Response:
+async def _change(storage: StorageService, owner: str, request: Request) -> Response:
     change = await body_of(request, _Change)
     title = " ".join(change.title.split()) if change.title else None
-    changed = await kept.store.change(owner, request.path_params["id"], title=title, pinned=change.pinned)
+    changed = await storage.store.change(owner, request.path_params["id"], title=title, pinned=change.pinned)
     return JSONResponse(_shown(changed))
 
 
-async def _delete(kept: Kept, owner: str, request: Request) -> Response:
-    await kept.saving.stop(owner, request.path_params["id"])
-    await kept.store.delete(owner, request.path_params["id"])
+async def _delete(storage: StorageService, owner: str, request: Request) -> Response:
+    await storage.saving.stop(owner, request.path_params["id"])
+    await storage.store.delete(owner, request.path_params["id"])
     return JSONResponse({})
 
 
-async def _restore(kept: Kept, owner: str, request: Request) -> Response:
-    return JSONResponse(_shown(await kept.store.restore(owner, request.path_params["id"])))
+async def _restore(storage: StorageService, owner: str, request: Request) -> Response:
+    return JSONResponse(_shown(await storage.store.restore(owner, request.path_params["id"])))
 
 
-async def _export(kept: Kept, owner: str, request: Request) -> Response:
+async def _export(storage: StorageService, owner: str, request: Request) -> Response:
     wanted = request.query_params.get("format", "jsonl")
     if wanted not in _ENDING:
         raise InvalidRequest(f"the format is one of {', '.join(get_args(Format))}")
-    id = request.path_params.get("id")
-    title = "conversations" if id is None else (await kept.store.get(owner, id)).title or "conversation"
+    conversation_id = request.path_params.get("id")
+    title = (
+        "conversations"
+        if conversation_id is None
+        else (await storage.store.get(owner, conversation_id)).title or "conversation"
+    )
     ending, media_type = _ENDING[wanted]
     name = "".join(c if c.isalnum() or c in " -_." else "-" for c in title)[:80].strip() + ending
     # What a page gets must not tell which lane of a blind session is which.
-    pieces = export(kept.store, kept.files, owner, id, format=cast(Format, wanted), hidden=False)
+    pieces = export(
+        storage.store, storage.files, owner, conversation_id, format=cast(Format, wanted), hidden=False
+    )
     headers = {**_INERT, "content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
     return StreamingResponse(_encoded(pieces), media_type=media_type, headers=headers)
 
@@ -133,7 +139,7 @@ async def _encoded(pieces: AsyncIterator[str]) -> AsyncIterator[bytes]:
         yield piece.encode("utf-8", "replace")
 
 
-async def _import(kept: Kept, owner: str, request: Request) -> Response:
+async def _import(storage: StorageService, owner: str, request: Request) -> Response:
     name = unquote(request.headers.get("x-filename", "the file")).replace("\\", "/").rpartition("/")[2][:200]
     with tempfile.TemporaryFile() as file:
         size = 0
@@ -143,12 +149,12 @@ async def _import(kept: Kept, owner: str, request: Request) -> Response:
                 raise InvalidRequest(f"a file to import has at most {_LARGEST_IMPORT // 1_000_000} MB")
             file.write(piece)
         file.seek(0)
-        old = unused_since(kept.keep_days)
-        result = await import_file(kept.store, kept.files, owner, file, name, unused_since=old)
+        old = unused_since(storage.keep_days)
+        result = await import_file(storage.store, storage.files, owner, file, name, unused_since=old)
     problems = [scrub(str(problem)) for problem in result.problems[:20]]
     if result.unused:
-        kept_for = f"conversations that are not pinned are kept for {kept.keep_days} days here"
-        problems.append(f"{result.unused} of them will be removed within minutes: {kept_for}.")
+        stored_for = f"conversations that are not pinned are kept for {storage.keep_days} days here"
+        problems.append(f"{result.unused} of them will be removed within minutes: {stored_for}.")
     if result.already:
         problems.append(f"{result.already} were here already.")
     return JSONResponse(
@@ -162,13 +168,14 @@ async def _import(kept: Kept, owner: str, request: Request) -> Response:
 
 
 def _shared(lab: Lab) -> Callable[[Request], Awaitable[Response]]:
-    """The page of a read-only link: the only answer that is given without asking whose browser it is."""
+    """Return the endpoint of a read-only link: the only answer that is given without asking whose browser
+    it is."""
 
     async def shared(request: Request) -> Response:
         try:
-            kept = await lab.kept()
-            assert kept is not None
-            page = await shared_html(kept.store, kept.files, request.path_params["token"])
+            storage = await lab.storage()
+            assert storage is not None
+            page = await shared_html(storage.store, storage.files, request.path_params["token"])
         except NotStored:
             text = "This link leads nowhere: it was ended, or the conversation was deleted."
             return HTMLResponse(document("Not found", f"<p>{text}</p>"), status_code=404, headers=_INERT)
@@ -180,14 +187,14 @@ def _shared(lab: Lab) -> Callable[[Request], Awaitable[Response]]:
     return shared
 
 
-async def _file(kept: Kept, owner: str, request: Request) -> Response:
+async def _file(storage: StorageService, owner: str, request: Request) -> Response:
     sha256 = request.path_params["sha256"]
-    media_type = await kept.store.may_read(owner, sha256)
+    media_type = await storage.store.may_read(owner, sha256)
     if media_type is None:
         raise NotStored("there is no such file")
     shown = media_type.startswith(_SHOWN)
     return FileResponse(
-        await kept.files.path(sha256),
+        await storage.files.path(sha256),
         media_type=media_type if shown else "application/octet-stream",
         content_disposition_type="inline" if shown else "attachment",
         headers={
@@ -197,17 +204,17 @@ async def _file(kept: Kept, owner: str, request: Request) -> Response:
     )
 
 
-async def _shares(kept: Kept, owner: str, request: Request) -> Response:
-    return JSONResponse({"links": await kept.store.shares(owner, conversation=request.path_params["id"])})
+async def _shares(storage: StorageService, owner: str, request: Request) -> Response:
+    return JSONResponse({"links": await storage.store.shares(owner, conversation=request.path_params["id"])})
 
 
-async def _share(kept: Kept, owner: str, request: Request) -> Response:
-    share = await kept.store.share(owner, conversation=request.path_params["id"])
+async def _share(storage: StorageService, owner: str, request: Request) -> Response:
+    share = await storage.store.share(owner, conversation=request.path_params["id"])
     return JSONResponse({"token": share.token})
 
 
-async def _revoke(kept: Kept, owner: str, request: Request) -> Response:
-    await kept.store.revoke(owner, conversation=request.path_params["id"])
+async def _revoke(storage: StorageService, owner: str, request: Request) -> Response:
+    await storage.store.revoke(owner, conversation=request.path_params["id"])
     return JSONResponse({})
 
 

@@ -1,1 +1,1 @@
-"""What both pages share: whose browser it is, uploads, the content security policy, endpoints."""
+"""What the pages share: owners, uploads, the content security policy, endpoints."""

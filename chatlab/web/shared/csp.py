@@ -1,4 +1,4 @@
-"""Keeps a page's content at home: model output is untrusted.
+"""The protection of a page from its content: model output is untrusted.
 
 A picture or a link in an answer can carry the conversation to a foreign host. Pictures, media, frames and
 requests are held by a Content-Security-Policy, which the browser enforces whatever the Markdown or HTML
@@ -20,7 +20,7 @@ _HOST = re.compile(r"(\*\.)?[A-Za-z0-9.-]+(:\d+)?")
 
 
 def policy(allowed_hosts: Sequence[str]) -> str:
-    """The Content-Security-Policy of a page whose answers may show pictures from these hosts."""
+    """Return the Content-Security-Policy of a page whose answers may show pictures from these hosts."""
     hosts = " ".join(host for host in allowed_hosts if _HOST.fullmatch(host))
     foreign = f" {hosts}" if hosts else ""
     return "; ".join(
@@ -60,7 +60,8 @@ class SafetyHeaders:
 
 
 def link_guard(allowed_hosts: Sequence[str]) -> str:
-    """A script for the page's head: links of the conversation lead only where the configuration allows."""
+    """Return a script for the page's head: links of the conversation lead only where the configuration
+    allows."""
     script = (PACKAGE / "web" / "static" / "page.js").read_text("utf-8")
     hosts = json.dumps(list(allowed_hosts)).replace("<", "\\u003c")
     return f"<script>(() => {{ const allowed = {hosts};\n{script}}})();</script>"

@@ -1,4 +1,4 @@
-"""How chatlab's own routes answer: for the owner of the request's cookie, refusals as one sentence each."""
+"""Endpoints of chatlab's own routes: for the owner of the request's cookie, with refusals as sentences."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Body(BaseModel):
 B = TypeVar("B", bound=Body)
 
 
-def answering(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint of a route. What changes something needs the header `x-chatlab`, which no page of another
-    site can send along."""
+def endpoint(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+    """Return the endpoint of a route. What changes something needs the header `x-chatlab`, which no page of
+    another site can send along."""
 
     async def answered(request: Request) -> Response:
         try:
@@ -60,12 +60,12 @@ def answering(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
 
 
 def refused(sentence: str, status: int) -> Response:
-    """A refusal, as every route words it."""
+    """Return a refusal, as every route words it."""
     return JSONResponse({"error": sentence}, status_code=status)
 
 
 async def body_of(request: Request, cls: type[B]) -> B:
-    """What was sent. Raises InvalidRequest with a sentence."""
+    """Return the body of a request. Raise InvalidRequest with a sentence if it is not such a one."""
     content = bytearray()
     async for piece in request.stream():
         content += piece

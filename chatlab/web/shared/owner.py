@@ -1,4 +1,4 @@
-"""Whose conversations a browser sees: without sign-in, those of a random id that only this browser has.
+"""The owner of what a browser sees: without sign-in, those of a random id that only this browser has.
 
 The cookie is the right to read them, so the database has the owner derived from it and never the cookie
 itself: who reads the database cannot pretend to be a browser.
@@ -26,7 +26,7 @@ _DAYS = 400  # as long as browsers keep a cookie; each visit begins it anew
 
 
 def owner_of(cookies: Mapping[str, str]) -> str | None:
-    """The owner that a request's cookies stand for; None for a client without one: its chats are not kept."""
+    """Return the owner that a request's cookies stand for; None for a client without one."""
     token = cookies.get(COOKIE, "")
     if not _SHAPE.fullmatch(token):
         return None
@@ -61,43 +61,43 @@ class BrowserCookie:
         await self._app(scope, receive, given)
 
 
-class Tabs:
-    """Whose each open page is. Gradio keeps what a page holds by a hash that the page itself made up: whoever
+class TabOwners:
+    """The owner of each open page. Gradio finds what a page holds by a hash that the page made up: whoever
     knew another's would read it. So a hash belongs to the browser that used it first."""
 
-    def __init__(self, most: int = 20_000) -> None:  # twice as many as Gradio keeps anything of
+    def __init__(self, most: int = 20_000) -> None:  # twice as many as Gradio has sessions
         self._owners: dict[str, str | None] = {}
         self._most = most
 
-    def admit(self, hash: str | None, owner: str | None) -> bool:
-        """Whether a page is this owner's."""
-        if not hash:
+    def admit(self, session_hash: str | None, owner: str | None) -> bool:
+        """Return whether a page is this owner's."""
+        if not session_hash:
             return True
-        first = self._owners.pop(hash, owner)
-        self._owners[hash] = first  # last again: the dict's order is that of use
+        first = self._owners.pop(session_hash, owner)
+        self._owners[session_hash] = first  # last again: the dict's order is that of use
         if len(self._owners) > self._most:
             del self._owners[next(iter(self._owners))]
         return first == owner
 
 
-class OwnTabs:
+class TabGuard:
     """ASGI middleware that refuses the streams of a page, and the ending of what it runs, to all but its
     owner. (What a page runs is checked where it is run.)"""
 
-    def __init__(self, app: ASGIApp, tabs: Tabs) -> None:
+    def __init__(self, app: ASGIApp, tabs: TabOwners) -> None:
         self._app = app
         self._tabs = tabs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            hash = _page_of(scope["path"], scope.get("query_string", b""))
+            session_hash = _page_of(scope["path"], scope.get("query_string", b""))
             if scope["method"] == "POST" and scope["path"].rstrip("/").endswith(_NAMING):
                 body, receive = await _read(receive)
                 if body is None:
                     await PlainTextResponse("that is too long", 413)(scope, receive, send)
                     return
-                hash = _named(body)
-            if hash and not self._tabs.admit(hash, owner_of(HTTPConnection(scope).cookies)):
+                session_hash = _named(body)
+            if session_hash and not self._tabs.admit(session_hash, owner_of(HTTPConnection(scope).cookies)):
                 await PlainTextResponse("this page is somebody else's", 403)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
@@ -110,20 +110,20 @@ _NAMING = ("/gradio_api/cancel", "/gradio_api/reset")
 def _page_of(path: str, query: bytes) -> str | None:
     if path.endswith("/queue/data"):
         return parse_qs(query.decode("latin-1")).get("session_hash", [""])[0]
-    _, heartbeat, hash = path.rpartition("/heartbeat/")
-    return hash if heartbeat else None
+    _, heartbeat, session_hash = path.rpartition("/heartbeat/")
+    return session_hash if heartbeat else None
 
 
 def _named(body: bytes) -> str | None:
     try:
-        hash = json.loads(body)["session_hash"]
+        session_hash = json.loads(body)["session_hash"]
     except (ValueError, KeyError, TypeError):  # Gradio will say so
         return None
-    return hash if isinstance(hash, str) else None
+    return session_hash if isinstance(session_hash, str) else None
 
 
 async def _read(receive: Receive, most: int = 1_000_000) -> tuple[bytes | None, Receive]:
-    """A request's body, None if it is too long, and how to receive it again."""
+    """Return a request's body, None if it is too long, and how to receive it again."""
     body = bytearray()
     while True:
         message = await receive()

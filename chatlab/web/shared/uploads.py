@@ -1,4 +1,4 @@
-"""Whose an uploaded file is, from when it is attached until its message is kept.
+"""The owners of uploaded files, from when they are attached until their message is stored.
 
 Gradio puts every upload below one folder and gives it to whoever knows its path. Here it is given to the
 browser that uploaded it, and taken into a message from that browser alone.
@@ -21,17 +21,17 @@ from chatlab.messages import FilePart
 from chatlab.messages import Message as ChatMessage
 from chatlab.web.shared.owner import owner_of
 
-KEPT_FOR = 86_400
+UPLOAD_LIFETIME = 86_400
 """Seconds after which an upload is removed."""
 
 _FILE = re.compile(r"/file[=/](?P<path>.+)", re.DOTALL)
 _LONGEST_ANSWER = 1_000_000  # bytes of JSON that name what was uploaded
 
 
-class Uploads:
+class UploadOwners:
     """The uploads of one page, each with those who uploaded it: of the same content, Gradio has one file.
 
-    folder: where Gradio keeps them.
+    folder: where Gradio puts them.
     """
 
     def __init__(self, folder: Path, most: int = 20_000) -> None:
@@ -43,11 +43,11 @@ class Uploads:
         self._owners: dict[Path, set[str | None]] = {}
 
     def publish(self, paths: Iterable[str]) -> None:
-        """Files there that are for everybody: the page's own."""
+        """Let everybody read these files: the page's own."""
         self._public |= {Path(path).resolve() for path in paths}
 
     def add(self, path: str | Path, owner: str | None) -> None:
-        """A file is this owner's; None stands for all clients without a cookie."""
+        """Add an owner of a file; None stands for all clients without a cookie."""
         found = Path(path).resolve()
         owners = self._owners.pop(found, set())
         self._owners[found] = owners | {owner}  # last again: the dict's order is that of upload
@@ -55,23 +55,21 @@ class Uploads:
             del self._owners[next(iter(self._owners))]
 
     def lend(self, path: Path, owner: str | None) -> None:
-        """A copy was put there, as if this owner had uploaded it."""
+        """Add a copy that was put there, as if this owner had uploaded it."""
         self.copies.add(str(path))
         self.add(path, owner)
 
     def readable(self, path: str, owner: str | None) -> bool:
-        """Whether a browser may have what Gradio would give it. Clients without a cookie cannot be told
-        apart, so none of them may. Other folders are for Gradio to guard."""
+        """Return whether a browser may have what Gradio would give it. Clients without a cookie cannot be
+        told apart, so none of them may. Other folders are for Gradio to guard."""
         found = Path(path).resolve()
         if not found.is_relative_to(self._folder) or found in self._public:
             return True
         return owner is not None and owner in self._owners.get(found, ())
 
     def check(self, message: ChatMessage, owner: str | None) -> None:
-        """Only what its owner uploaded is read into a message: a client can claim any path.
-
-        Raises UnsupportedContent.
-        """
+        """Raise UnsupportedContent for a file in a message that its owner did not upload: a client can
+        claim any path."""
         for part in message.parts:
             if isinstance(part, FilePart) and part.path:
                 found = part.path.resolve()
@@ -79,10 +77,10 @@ class Uploads:
                     raise UnsupportedContent("that file was not uploaded here: attach it again")
 
 
-class OwnUploads:
+class UploadGuard:
     """ASGI middleware that notes who uploads what, and refuses everybody else's reading it."""
 
-    def __init__(self, app: ASGIApp, uploads: Uploads) -> None:
+    def __init__(self, app: ASGIApp, uploads: UploadOwners) -> None:
         self._app = app
         self._uploads = uploads
 
@@ -103,7 +101,7 @@ class OwnUploads:
         await self._app(scope, receive, send)
 
     def _noting(self, owner: str | None, send: Send) -> Send:
-        """Passes an answer on, once what it names is noted."""
+        """Return a `send` that notes the uploads that an answer names before it sends it."""
         body = bytearray()
         said_json = False
 

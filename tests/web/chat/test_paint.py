@@ -22,7 +22,7 @@ from chatlab.web.chat.pages import OpenPages
 from chatlab.web.chat.paint import turn_of
 from chatlab.web.chat.respond import Chat
 from chatlab.web.shared.csp import SafetyHeaders
-from chatlab.web.shared.uploads import Uploads
+from chatlab.web.shared.uploads import UploadOwners
 
 
 class Browser:
@@ -33,7 +33,7 @@ class Browser:
         file.write_text(yaml)
         self.lab = chatlab.load(file)
         assert self.lab.config is not None
-        self.chat = Chat(self.lab.backends, self.lab.config.ui, [], Uploads(tmp_path / "uploads"))
+        self.chat = Chat(self.lab.backends, self.lab.config.ui, [], UploadOwners(tmp_path / "uploads"))
         self.shown: list[Any] = []
         self.paints = 0
 

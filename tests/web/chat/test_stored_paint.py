@@ -17,7 +17,7 @@ from chatlab.store import StoredTurn, now
 from chatlab.web.chat.asking import edited
 from chatlab.web.chat.pages import OpenPages
 from chatlab.web.chat.paint import AnswerPainter, paint_attachments, paint_message, paint_stored
-from chatlab.web.shared.owner import Tabs
+from chatlab.web.shared.owner import TabOwners
 
 CONFIG = """\
 backends:
@@ -86,7 +86,7 @@ def test_the_end_of_a_branch_is_its_latest_way_on() -> None:
 
 
 def test_a_page_is_of_the_browser_that_used_its_hash_first() -> None:
-    tabs, pages = Tabs(most=2), OpenPages()
+    tabs, pages = TabOwners(most=2), OpenPages()
     assert tabs.admit("h", "me") and tabs.admit("h", "me")
     assert not tabs.admit("h", "you") and not tabs.admit("h", None)
     assert tabs.admit(None, "you") and tabs.admit("", None)

@@ -15,7 +15,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount, Route
 
-from chatlab.web.routes import OwnRoutes
+from chatlab.web.routes import ApiRoutes
 from tests.web.chat.test_page import PNG
 from tests.web.pages import Served
 from tests.web.shared.test_safety import launched
@@ -86,25 +86,25 @@ class Browser:
     dependencies: list[Any] = field(default_factory=list)
 
     @classmethod
-    def at(cls, url: str, hash: str) -> Browser:
+    def at(cls, url: str, session_hash: str) -> Browser:
         client = httpx2.Client(base_url=url, timeout=30, headers=AGENT)
         client.get("/")
         config = client.get("/config").json()
         components = {one["id"]: one for one in config["components"]}
-        return cls(client, hash, components, config["dependencies"])
+        return cls(client, session_hash, components, config["dependencies"])
 
-    def value(self, id: int, given: Mapping[str, Any]) -> Any:
-        component = self.components[id]
+    def value(self, component_id: int, given: Mapping[str, Any]) -> Any:
+        component = self.components[component_id]
         return given.get(component["type"], component["props"].get("value"))
 
     def fire(
-        self, event: Any, given: Mapping[str, Any], data: Any, *, hash: str = "", query: str = ""
+        self, event: Any, given: Mapping[str, Any], data: Any, *, session_hash: str = "", query: str = ""
     ) -> str:
         """Has Gradio run an event as a page would, and answers all that came back."""
         body = {
-            "data": [self.value(id, given) for id in event["inputs"]],
+            "data": [self.value(component_id, given) for component_id in event["inputs"]],
             "fn_index": event["id"],
-            "session_hash": hash or self.hash,
+            "session_hash": session_hash or self.hash,
             "event_data": data,
             "trigger_id": next((target for target, _ in event["targets"] if target is not None), None),
         }
@@ -147,9 +147,9 @@ class Theirs:
         with closing(sqlite3.connect(self.files / ".chatlab" / "chatlab.db")) as connection:
             return [
                 connection.execute(
-                    f"select {what} from {table} where {key} = ? order by 1, 2", (id,)
+                    f"select {what} from {table} where {key} = ? order by 1, 2", (name,)
                 ).fetchall()
-                for what, table, key, id in (
+                for what, table, key, name in (
                     ("*", "conversations", "id", self.conversation),
                     ("*", "turns", "conversation", self.conversation),
                     ("*", "shares", "conversation", self.conversation),
@@ -168,8 +168,8 @@ class Theirs:
 
     def path(self, template: str) -> str:
         ids = {"conversation": self.conversation, "lane": self.lane, "round": self.round}
-        id = self.session if "/compare/" in template else self.conversation
-        return template.format(id=id, sha256=self.sha256, token="wrong", **ids)
+        name = self.session if "/compare/" in template else self.conversation
+        return template.format(id=name, sha256=self.sha256, token="wrong", **ids)
 
 
 @pytest.fixture(scope="module")
@@ -225,8 +225,8 @@ def theirs(owner: Browser, folder: Path) -> Theirs:
     while not _at_rest(whole := owner.client.get(f"/-/compare/sessions/{session}").json()):
         continue
     owner.client.post(f"/-/conversations/{conversation}/shares")
-    lane, round = whole["lanes"][0]["id"], whole["rounds"][0]["id"]
-    made = Theirs(conversation, turn, sha256, session, lane, round, folder)
+    lane, round_id = whole["lanes"][0]["id"], whole["rounds"][0]["id"]
+    made = Theirs(conversation, turn, sha256, session, lane, round_id, folder)
     still, seen = 0, made.snapshot()
     while made.unfinished() or still < 30:  # what a session still has to write comes a moment later
         owner.client.get(f"/-/compare/sessions/{session}")
@@ -241,7 +241,7 @@ def _at_rest(session: Any) -> bool:
 
 def table(served: Served) -> set[tuple[str, str]]:
     """Every route that is chatlab's own."""
-    own = OwnRoutes(Starlette(), served.lab)._own
+    own = ApiRoutes(Starlette(), served.lab)._own
 
     def below(routes: list[BaseRoute], prefix: str) -> Iterator[tuple[str, str]]:
         for route in routes:
@@ -355,12 +355,12 @@ def test_a_page_that_claims_to_show_anothers_conversation_cannot_go_on_with_it(
     before = theirs.snapshot()
     claims = Browser(stranger.client, "claims", stranger.components, stranger.dependencies)
     shown = forged(theirs)
-    types = {id: one["type"] for id, one in claims.components.items()}
+    types = {component_id: one["type"] for component_id, one in claims.components.items()}
     takes_over = next(
         event
         for event in claims.dependencies
-        if [types.get(id) for id in event["inputs"]] == ["chatbot"]
-        and [types.get(id) for id in event["outputs"]] == ["state", "state"]
+        if [types.get(component_id) for component_id in event["inputs"]] == ["chatbot"]
+        and [types.get(component_id) for component_id in event["outputs"]] == ["state", "state"]
     )
     claims.fire(claims.event("_clear_and_save_textbox"), shown, None)
     claims.fire(takes_over, shown, None)
@@ -374,7 +374,7 @@ def test_the_hash_of_anothers_page_opens_nothing(stranger: Browser, owner: Brows
     for event in stranger.dependencies:
         if event["backend_fn"]:
             for data in data_of(theirs)[:2]:
-                said = stranger.fire(event, forged(theirs), data, hash=owner.hash)
+                said = stranger.fire(event, forged(theirs), data, session_hash=owner.hash)
                 assert SECRET not in said, event["api_name"]
     for path in ("/gradio_api/queue/data?session_hash=ownerspage", "/gradio_api/heartbeat/ownerspage"):
         with stranger.client.stream("GET", path) as answer:

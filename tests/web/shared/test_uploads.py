@@ -17,7 +17,7 @@ import chatlab
 from chatlab.errors import UnsupportedContent
 from chatlab.messages import FilePart, Message
 from chatlab.web.chat.page import Page
-from chatlab.web.shared.uploads import Uploads
+from chatlab.web.shared.uploads import UploadOwners
 from tests.web.chat.test_page import PNG
 from tests.web.conversations.test_routes import Browser
 from tests.web.shared.test_safety import at_url
@@ -111,7 +111,7 @@ def test_what_a_page_runs_is_ended_by_its_owner_alone(mine: Browser, other: Brow
     mine.fire(mine.event("_clear_and_save_textbox"), text, None)
     event = mine.event("_submit_fn")
     body = {
-        "data": [mine.value(id, text) for id in event["inputs"]],
+        "data": [mine.value(component_id, text) for component_id in event["inputs"]],
         "fn_index": event["id"],
         "session_hash": mine.hash,
     }
@@ -139,7 +139,7 @@ def _until(lines: Iterator[str], kind: str) -> Any:
 
 def test_a_path_that_nobody_uploaded_is_not_read_into_a_message(tmp_path: Path) -> None:
     """Even past Gradio's own checks, the chat reads nothing that was not uploaded."""
-    uploads = Uploads(tmp_path)
+    uploads = UploadOwners(tmp_path)
     uploads.add(tmp_path / "theirs", "them")
     for path in (Path("/etc/passwd"), tmp_path / "theirs", tmp_path / "nobodys"):
         with pytest.raises(UnsupportedContent, match="not uploaded here"):
