@@ -31,10 +31,11 @@ METHOD = (
     "say the same of the checks), excludes zero and it outlasts Holm's correction for all pairs of "
     "lanes; otherwise the two are not distinguishable, which is not to say that they are the same. Below six "
     "prompts (or repeats) no interval is given.",
-    "Rankings are Bradley-Terry models with Davidson's ties, regularised; strengths are log-odds against an "
-    "average lane. Votes and judges, and each criterion, are ranked by themselves; several judgements of one "
-    "prompt on the same two lanes weigh as one. A judge was asked in both orders; a verdict that flipped "
-    "counts as no preference.",
+    "Rankings are Luce's choice model with Davidson's ties (of two lanes Bradley and Terry's), regularised; "
+    "strengths are log-odds against an average lane. A vote among several lanes is one observation, and "
+    "several judgements of one prompt on the same lanes weigh as one. Two lanes that met the same others are "
+    "told apart by an exact sign test over prompts. Votes and judges, and each criterion, are ranked by "
+    "themselves. A judge was asked in both orders; a verdict that flipped counts as no preference.",
     "docs/methodology.md and docs/timing.md of chatlab have the formulas and their sources.",
 )
 

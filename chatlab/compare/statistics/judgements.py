@@ -1,4 +1,4 @@
-"""Judgements of two answers each: what votes, judges and checks come to before anything is counted."""
+"""Judgements of two answers each, which votes, judges and checks are made into before anything is counted."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ class Judgement:
     voter: who; of a judge its backend, of a check its name. item: the prompt or round, within which
     judgements are not independent; "" is one of its own. position_a, position_b: places on the page from the
     left, from 0. length_a, length_b: characters of the answers. session: where the places were drawn once and
-    stayed; "" if they were drawn for this judgement. weight: how many judgements it counts for.
-    None is unknown.
+    stayed; "" if they were drawn for this judgement. weight: how many judgements it counts for. vote: of a
+    voter and item, the choice among several lanes that it follows from, which is one observation; "" if it
+    was made by itself. None is unknown.
     """
 
     model_a: str
@@ -41,6 +42,7 @@ class Judgement:
     source: Source = "vote"
     session: str = ""
     weight: float = 1.0
+    vote: str = ""
 
     def __post_init__(self) -> None:
         if self.model_a == self.model_b:
@@ -68,13 +70,15 @@ def from_votes(
     *,
     apart: bool = False,
 ) -> list[Judgement]:
-    """What some votes say of each two lanes. names: of lanes by id, distinct. lengths: by round and lane id.
+    """Return what some votes say of each two lanes.
+
+    names: of lanes by id, distinct. lengths: by round and lane id.
     session: the id of the session they are of, if its lanes kept their places. apart: a voter may have judged
     several sets of lanes of one round, each by itself.
 
     Only the last vote of a voter for a round and criterion counts (if apart, of the same lanes). The best of
     N lanes beats each of the others; a tie or "all bad" is one between each two, and weighs 2/N each, so that
-    every vote weighs N - 1.
+    every vote weighs N - 1. `vote` says which of them are one vote.
     """
     last = {
         (vote.voter, vote.round, vote.criterion, frozenset(vote.shown) if apart else None): vote
@@ -82,7 +86,7 @@ def from_votes(
     }
     length = lengths or {}
     found = []
-    for vote in last.values():
+    for number, vote in enumerate(last.values(), 1):
         undecided = vote.best in ("tie", "bad")
         for (place_a, a), (place_b, b) in combinations(enumerate(vote.shown), 2):
             if not undecided and vote.best not in (a, b):
@@ -104,6 +108,7 @@ def from_votes(
                     length_b=length.get((vote.round, b)),
                     session=session,
                     weight=2 / len(vote.shown) if undecided else 1.0,
+                    vote=str(number) if len(vote.shown) > 2 else "",
                 )
             )
     return found
@@ -114,8 +119,11 @@ def from_verdicts(
     names: Mapping[str, str],
     lengths: Mapping[tuple[str, int, str], int] | None = None,
 ) -> list[Judgement]:
-    """What a judge's verdicts say. One that flipped with the order is a tie, for it shows no preference; one
-    that could not be read is left out. lengths: by item, repeat and lane id."""
+    """Return what a judge's verdicts say.
+
+    One that flipped with the order is a tie, for it shows no preference; one that could not be read is left
+    out. lengths: by item, repeat and lane id.
+    """
     length = lengths or {}
     return [
         Judgement(

@@ -6,7 +6,7 @@ docs/methodology.md has the model, the formulas and their sources.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, TypeAlias
@@ -15,19 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chatlab.compare.statistics.bradley_terry import expected_score, fit
-from chatlab.compare.statistics.intervals import (
-    FEW,
-    FEWEST,
-    LEVEL,
-    NORMAL_QUANTILE,
-    Interval,
-    holm,
-    normal_p,
-    student_p,
-    student_quantile,
-)
+from chatlab.compare.statistics.intervals import FEW, FEWEST, LEVEL, Interval, holm
 from chatlab.compare.statistics.judgements import Judgement
+from chatlab.compare.statistics.observations import choices, observe
 from chatlab.compare.statistics.sentences import not_distinguishable
+from chatlab.compare.statistics.uncertainty import Errors, errors_of
 
 Ties: TypeAlias = Literal["davidson", "half"]
 
@@ -141,49 +133,67 @@ def rank(
     samples: int = 1000,
     seed: int = 0,
 ) -> Ranking:
-    """Rank the lanes of some judgements, and any others named.
+    """Return the ranking of the lanes of some judgements, and of any others named.
 
-    Criteria and sources are pooled, so give those of one. Several judgements of one item on the same two
-    lanes weigh as one. samples: how many bootstrap samples of the items.
+    Criteria and sources are pooled, so give those of one. A vote among several lanes is one observation, and
+    several judgements of one item on the same lanes weigh as one. samples: how many bootstrap samples of the
+    items.
     """
     given = [one for one in judgements if both_bad == "tie" or one.winner != "tie (bothbad)"]
     names = tuple(sorted({*lanes, *(lane for one in given for lane in (one.model_a, one.model_b))}))
     table = _table(given, names)
     groups = _groups(table)
-    pairs = np.array(
-        [(i, j) for i, j in combinations(range(len(names)), 2) if table.judged(i, j)], dtype=np.intp
-    ).reshape(-1, 2)
-    units, repeated = np.unique(_counts(given, names, pairs), axis=0, return_counts=True)
-    items = int(repeated.sum())
-
+    observed = observe(choices(given), names)
     # Without any tie the tie parameter's best value is 0, which is the model without ties.
-    davidson = ties == "davidson" and any(one.preferred is None for one in given)
-    whole = (repeated @ units).reshape(1, 3, len(pairs))
-    point = fit(pairs, len(names), whole, davidson=davidson)
-    strengths, tie = point.strengths[0], float(point.tie[0])
+    davidson = ties == "davidson" and observed.tied
+    point = fit(observed.design, observed.whole, davidson=davidson)
+    tie = float(point.tie[0])
+    errors = errors_of(observed, point, davidson=davidson, samples=samples, seed=seed)
+    standing = _Standing(names, groups, point.strengths[0], errors)
+    found = standing.pairs(lambda difference: expected_score(difference, tie, davidson=davidson))
+    return Ranking(
+        lanes=tuple(standing.ranked(table, found)),
+        pairs=found,
+        groups=tuple(tuple(names[i] for i in group) for group in groups),
+        table=table,
+        tie=None if ties == "half" else math.exp(tie) if davidson else 0.0,
+        ties=ties,
+        judgements=len(given),
+        items=observed.items,
+        samples=samples,
+        seed=seed,
+        notes=tuple(_notes(given, table, groups, observed.items)),
+    )
 
-    # Units with the same counts are interchangeable, so drawing how many of each sort is drawing the units.
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(items, repeated / items, size=samples) if items else np.zeros((samples, 0))
-    resampled = (drawn @ units).reshape(samples, 3, len(pairs))
-    draws = fit(pairs, len(names), resampled, davidson=davidson).strengths
-    errors = _Errors(np.linalg.inv(point.information[0]), draws, items)
 
-    found = _pairs(names, groups, strengths, tie, davidson, errors)
-    above = {(pair.a, pair.b) for pair in found if pair.distinguishable}
-    ranked = []
-    for number, group in enumerate(groups):
-        for i in sorted(group, key=lambda i: (-strengths[i], names[i])):
-            contrast = np.zeros(len(names))
-            contrast[list(group)] = -1 / len(group)
-            contrast[i] += 1
-            ranked.append(
-                Ranked(
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """The strengths of the lanes of each group, and how far they may be off."""
+
+    names: Sequence[str]
+    groups: Sequence[Sequence[int]]
+    strengths: NDArray[np.float64]
+    errors: Errors
+
+    def by_strength(self, group: Sequence[int]) -> list[int]:
+        return sorted(group, key=lambda i: (-self.strengths[i], self.names[i]))
+
+    def ranked(self, table: Table, pairs: Iterable[Pair]) -> Iterator[Ranked]:
+        """Every lane, by group and rank."""
+        above = {(pair.a, pair.b) for pair in pairs if pair.distinguishable}
+        names, strengths = self.names, self.strengths
+        for number, group in enumerate(self.groups):
+            for i in self.by_strength(group):
+                contrast = np.zeros(len(names))
+                contrast[list(group)] = -1 / len(group)
+                contrast[i] += 1
+                strength = float(strengths[i])
+                yield Ranked(
                     lane=names[i],
                     group=number,
-                    strength=float(strengths[i]),
-                    interval=errors.interval(contrast, float(strengths[i])) if len(group) > 1 else None,
-                    rank=1 + sum(bool(strengths[j] > strengths[i] + 1e-9) for j in group),
+                    strength=strength,
+                    interval=self.errors.interval(contrast, strength) if len(group) > 1 else None,
+                    rank=1 + sum(bool(strengths[j] > strength + 1e-9) for j in group),
                     best=1 + sum((names[j], names[i]) in above for j in group),
                     worst=len(group) - sum((names[i], names[j]) in above for j in group),
                     wins=sum(table.wins[i]),
@@ -191,85 +201,30 @@ def rank(
                     ties=sum(table.ties[i]),
                     both_bad=sum(table.both_bad[i]),
                 )
-            )
-    return Ranking(
-        lanes=tuple(ranked),
-        pairs=found,
-        groups=tuple(tuple(names[i] for i in group) for group in groups),
-        table=table,
-        tie=None if ties == "half" else math.exp(tie) if davidson else 0.0,
-        ties=ties,
-        judgements=len(given),
-        items=items,
-        samples=samples,
-        seed=seed,
-        notes=tuple(_notes(given, table, groups, items)),
-    )
 
+    def pairs(self, expected: Callable[[float], float]) -> tuple[Pair, ...]:
+        """Every two lanes of a group, compared. expected: the score by the difference in strength."""
+        two = [pair for group in self.groups for pair in combinations(self.by_strength(group), 2)]
+        differences = [float(self.strengths[i] - self.strengths[j]) for i, j in two]
+        errors = [self.errors.difference(i, j, by) for (i, j), by in zip(two, differences, strict=True)]
+        adjusted = holm([1.0 if one is None else one[1] for one in errors])
+        found = []
+        for (i, j), by, error, corrected in zip(two, differences, errors, adjusted, strict=True):
+            interval, p = (None, None) if error is None else error
+            p_holm = None if p is None else corrected
+            reason = self._reason(interval, corrected, len(two))
+            found.append(Pair(self.names[i], self.names[j], by, interval, expected(by), p, p_holm, reason))
+        return tuple(found)
 
-@dataclass(frozen=True, slots=True)
-class _Errors:
-    """How far a contrast of strengths may be off: the larger of what the bootstrap and the model say.
-
-    The bootstrap sees that judgements of one prompt go together; it sees nothing where all judgements agree,
-    for every sample is then the same, and there the curvature of the penalised likelihood remains.
-    """
-
-    covariance: NDArray[np.float64]
-    draws: NDArray[np.float64]
-    items: int
-
-    def _both(self, contrast: NDArray[np.float64]) -> tuple[float, float]:
-        n = len(contrast)
-        sampled = float(np.std(self.draws @ contrast)) * math.sqrt(self.items / (self.items - 1))
-        return sampled, math.sqrt(contrast @ self.covariance[:n, :n] @ contrast)
-
-    def interval(self, contrast: NDArray[np.float64], estimate: float) -> Interval | None:
-        if self.items < FEWEST:
-            return None
-        sampled, modelled = self._both(contrast)
-        half = max(sampled * student_quantile(self.items - 1), modelled * NORMAL_QUANTILE)
-        return Interval(estimate - half, estimate + half)
-
-    def p(self, contrast: NDArray[np.float64], estimate: float) -> float | None:
-        if self.items < FEWEST:
-            return None
-        sampled, modelled = self._both(contrast)
-        by_sample = student_p(estimate / sampled if sampled else math.inf, self.items - 1)
-        return max(by_sample, normal_p(estimate / modelled))
-
-
-def _pairs(
-    names: Sequence[str],
-    groups: Sequence[Sequence[int]],
-    strengths: NDArray[np.float64],
-    tie: float,
-    davidson: bool,
-    errors: _Errors,
-) -> tuple[Pair, ...]:
-    """Every two lanes of a group, compared."""
-    rows = []
-    for group in groups:
-        for i, j in combinations(sorted(group, key=lambda i: (-strengths[i], names[i])), 2):
-            contrast = np.zeros(len(names))
-            contrast[i], contrast[j] = 1.0, -1.0
-            difference = float(strengths[i] - strengths[j])
-            interval, p = errors.interval(contrast, difference), errors.p(contrast, difference)
-            rows.append((names[i], names[j], difference, interval, p))
-    adjusted = holm([1.0 if p is None else p for *_, p in rows])
-    found = []
-    for (a, b, difference, interval, p), corrected in zip(rows, adjusted, strict=True):
-        reason = ""
+    def _reason(self, interval: Interval | None, corrected: float, comparisons: int) -> str:
+        """Why two lanes are not distinguishable; "" if they are."""
         if interval is None:
-            reason = f"{errors.items} prompts were judged, and an interval needs {FEWEST}"
-        elif interval.covers(0):
-            reason = "the interval of their difference covers zero"
-        elif corrected >= 1 - LEVEL:
-            reason = f"the difference does not outlast Holm's correction for {len(rows)} comparisons"
-        expected = expected_score(difference, tie, davidson=davidson)
-        p_holm = None if p is None else corrected
-        found.append(Pair(a, b, difference, interval, expected, p, p_holm, reason))
-    return tuple(found)
+            return f"{self.errors.items} prompts were judged, and an interval needs {FEWEST}"
+        if interval.covers(0):
+            return "the interval of their difference covers zero"
+        if corrected >= 1 - LEVEL:
+            return f"the difference does not outlast Holm's correction for {comparisons} comparisons"
+        return ""
 
 
 def _table(judgements: Sequence[Judgement], names: tuple[str, ...]) -> Table:
@@ -289,32 +244,6 @@ def _table(judgements: Sequence[Judgement], names: tuple[str, ...]) -> Table:
                 both_bad[a, b] += one.weight
                 both_bad[b, a] += one.weight
     return Table(names, *(tuple(tuple(row) for row in matrix.tolist()) for matrix in (wins, ties, both_bad)))
-
-
-def _counts(
-    judgements: Sequence[Judgement], names: tuple[str, ...], pairs: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    """One row an item: the share of the first lane of each pair, of the second, and of neither.
-
-    An item's judgements of one pair are split, so that together they weigh what one does on average: repeats
-    and voters tell more of this item, but not of others.
-    """
-    column = {(names[i], names[j]): k for k, (i, j) in enumerate(pairs)}
-    row_of: dict[str | int, int] = {}
-    at = []
-    for number, one in enumerate(judgements):
-        row = row_of.setdefault(one.item or number, len(row_of))
-        swapped = one.model_a > one.model_b
-        k = column[(one.model_b, one.model_a) if swapped else (one.model_a, one.model_b)]
-        outcome = 2 if one.preferred is None else int((one.winner == "model_b") != swapped)
-        at.append((row, outcome, k))
-    counts = np.zeros((len(row_of), 3, len(pairs)))
-    judged = np.zeros((len(row_of), 1, len(pairs)))
-    if at:
-        rows, outcomes, columns = np.array(at).T
-        np.add.at(counts, (rows, outcomes, columns), [one.weight for one in judgements])
-        np.add.at(judged, (rows, 0, columns), 1)
-    return (counts / np.maximum(judged, 1)).reshape(len(row_of), 3 * len(pairs))
 
 
 def _reachable(edges: NDArray[np.bool_]) -> NDArray[np.bool_]:

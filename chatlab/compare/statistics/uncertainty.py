@@ -1,0 +1,153 @@
+"""How far a ranking's strengths may be off: by the model, by resampling prompts, and by an exact test.
+
+docs/methodology.md says why it takes all three, and what came of it in simulations.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chatlab.compare.statistics.bradley_terry import Array, Fit, fit
+from chatlab.compare.statistics.intervals import (
+    FEWEST,
+    LEVEL,
+    NORMAL_QUANTILE,
+    Interval,
+    normal_p,
+    sign_p,
+    student_p,
+    student_quantile,
+)
+from chatlab.compare.statistics.observations import Observations
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What the record of every two lanes says by itself: (lanes, lanes).
+
+    p: the two-sided p-value of "equally strong" below which nothing else may bring it. exact: whether it is
+    that of an exact test, so that nothing else is needed.
+    """
+
+    p: Array
+    exact: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """How far a contrast of strengths may be off: the larger of what the bootstrap and the model say.
+
+    The bootstrap sees that choices of one prompt go together; it sees nothing where all choices agree, for
+    every sample is then the same, and there the curvature of the penalised likelihood remains.
+    """
+
+    covariance: Array
+    draws: Array
+    items: int
+    records: Records
+
+    def difference(self, i: int, j: int, estimate: float) -> tuple[Interval, float] | None:
+        """Return the interval of how much stronger lane i is than lane j, and the two-sided p-value of
+        "equally strong". None where too few prompts were judged.
+        """
+        contrast = np.zeros(self.draws.shape[1])
+        contrast[i], contrast[j] = 1.0, -1.0
+        interval = self.interval(contrast, estimate)
+        if interval is None:
+            return None
+        sampled, modelled = self._both(contrast)
+        by_sample = student_p(estimate / sampled if sampled else math.inf, self.items - 1)
+        record = float(self.records.p[i, j])
+        if record > 1 - LEVEL:  # what the exact test does not exclude, the interval does not
+            interval = Interval(min(interval.low, 0.0), max(interval.high, 0.0))
+        if self.records.exact[i, j] and not interval.covers(0):
+            return interval, record
+        return interval, max(by_sample, normal_p(estimate / modelled), record)
+
+    def interval(self, contrast: Array, estimate: float) -> Interval | None:
+        """Return the interval of a contrast of strengths; None where too few prompts were judged."""
+        if self.items < FEWEST:
+            return None
+        sampled, modelled = self._both(contrast)
+        half = max(sampled * student_quantile(self.items - 1), modelled * NORMAL_QUANTILE)
+        return Interval(estimate - half, estimate + half)
+
+    def _both(self, contrast: Array) -> tuple[float, float]:
+        n = len(contrast)
+        sampled = float(np.std(self.draws @ contrast)) * math.sqrt(self.items / (self.items - 1))
+        return sampled, math.sqrt(contrast @ self.covariance[:n, :n] @ contrast)
+
+
+def errors_of(observed: Observations, point: Fit, *, davidson: bool, samples: int, seed: int) -> Errors:
+    """Return the errors of the strengths in `point`. samples: how many bootstrap samples of the prompts."""
+    design, items = observed.design, observed.items
+    sorts, chances = _resampled_sorts(observed)
+    # Prompts with the same counts are interchangeable: drawing how many of each sort is drawing them.
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(items, chances, size=samples) if items else np.zeros((samples, 0))
+    counts = (drawn @ sorts).reshape(samples, len(design.of))
+    draws = fit(design, counts, davidson=davidson, start=point).strengths
+    return Errors(np.linalg.inv(point.information[0]), draws, items, records_of(observed))
+
+
+def _resampled_sorts(observed: Observations) -> tuple[Array, Array]:
+    """The sorts of prompts that samples are drawn of, and how likely each is.
+
+    A lane that was never chosen out of several would never be in any sample, and so would seem certain. One
+    more prompt is taken to be there, at which each lane of such a set is as likely to be chosen.
+    """
+    design = observed.design
+    sorts: list[Array] = [observed.units]
+    weights = [observed.repeated.astype(np.float64)]
+    judged = design.per_set((observed.units > 0).astype(np.float64)) > 0
+    shares = observed.repeated @ judged / max(observed.items, 1)
+    for begin, members, share in zip(design.begins, design.sets, shares, strict=True):
+        if len(members) > 2:
+            sorts.append(np.eye(len(design.of))[begin : begin + len(members)])
+            weights.append(np.full(len(members), float(share) / len(members)))
+    chances = np.concatenate(weights)
+    return np.concatenate(sorts), chances / max(float(chances.sum()), 1e-300)
+
+
+def records_of(observed: Observations) -> Records:
+    """Return what every two lanes' record says by itself.
+
+    A prompt is for lane i if i did better in it than j, against j or against others. Where both met the same
+    lanes in most of such prompts, as in votes among all of them, it is the two-sided sign test on prompts,
+    which holds however few they are. Elsewhere it is the p-value that so many prompts reach when they all
+    agree: below six of them none is below 5 %.
+    """
+    design = observed.design
+    scores = observed.units @ design.features[:, : design.lanes]
+    alike = _same_opponents(observed)
+    p = np.ones((design.lanes, design.lanes))
+    exact = np.zeros(p.shape, dtype=bool)
+    for i in range(design.lanes):
+        for j in range(i):
+            leads = scores[:, i] - scores[:, j]
+            tells = np.abs(leads) > 1e-9
+            trials, for_i = (int(observed.repeated[which].sum()) for which in (tells, tells & (leads > 0)))
+            shared = int(observed.repeated[tells & alike[:, i, j]].sum())
+            best = for_i if 2 * shared > trials else trials
+            p[i, j] = p[j, i] = sign_p(best, trials)
+            exact[i, j] = exact[j, i] = shared == trials
+    return Records(p, exact)
+
+
+def _same_opponents(observed: Observations) -> NDArray[np.bool_]:
+    """Of each sort of prompt, whether two lanes met the same others: (sorts, lanes, lanes)."""
+    design = observed.design
+    judged = design.per_set((observed.units > 0).astype(np.float64)) > 0
+    member = np.zeros((len(design.sets), design.lanes))
+    for place, members in enumerate(design.sets):
+        member[place, list(members)] = 1.0
+    together = np.einsum("uk,ki,kj->uij", judged.astype(np.float64), member, member)
+    apart = np.abs(together[:, :, None, :] - together[:, None, :, :])  # by a third lane, the last axis
+    lanes = np.arange(design.lanes)
+    apart[:, lanes, :, lanes] = 0.0
+    apart[:, :, lanes, lanes] = 0.0
+    return np.asarray(apart.sum(axis=3) < 0.5)
