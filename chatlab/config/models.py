@@ -5,6 +5,7 @@ Every field's description is the text of `docs/configuration.md` and of the JSON
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -158,6 +159,21 @@ class Server(Model):
     concurrency: int = Field(200, ge=1, description="Turns that may run at once.")
     queue_size: int | None = Field(None, ge=1, description="Turns that may wait; unlimited if not given.")
     root_path: str | None = Field(None, description="Prefix behind a reverse proxy, such as /chat.")
+    trusted_proxies: tuple[str, ...] = Field(
+        ("127.0.0.1", "::1"),
+        description="Addresses or networks of reverse proxies, whose `X-Forwarded-For` tells a visitor's "
+        "address. In a Hugging Face Space, private networks are trusted too.",
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ipaddress.ip_network(proxy, strict=False)
+            except ValueError:
+                raise ValueError("proxies are addresses or networks, such as 10.0.0.0/8") from None
+        return proxies
 
 
 _PASSWORD = re.compile(r"://[^/@]*:[^/@]+@|[?&](?:ssl)?password=", re.I)
@@ -252,6 +268,79 @@ class Compare(Model):
     repeats: int = Field(1, ge=1, le=20, description="How often each prompt is asked a lane.")
 
 
+_VISITOR = "By one visitor: a browser, known by its cookie. `null` sets no limit, here and below."
+_ADDRESS = "By one network address (of IPv6, by one /64 network)."
+_TOTAL = "By everybody together."
+
+
+class RunningTurns(Model):
+    """Answers that run at once, on the chat page and in comparisons."""
+
+    visitor: int | None = Field(24, ge=1, description=_VISITOR)
+    address: int | None = Field(150, ge=1, description=_ADDRESS)
+    total: int | None = Field(None, ge=1, description=_TOTAL + " `server.concurrency` if not given.")
+
+
+class TurnsAMinute(Model):
+    """Answers that begin within a minute."""
+
+    visitor: int | None = Field(200, ge=1, description=_VISITOR)
+    address: int | None = Field(3_000, ge=1, description=_ADDRESS)
+    total: int | None = Field(None, ge=1, description=_TOTAL)
+
+
+class WaitingUploads(Model):
+    """Files that were uploaded and not sent yet, by number."""
+
+    visitor: int | None = Field(100, ge=1, description=_VISITOR)
+    address: int | None = Field(1_000, ge=1, description=_ADDRESS)
+    total: int | None = Field(10_000, ge=1, description=_TOTAL)
+
+
+class WaitingUploadsMb(Model):
+    """Files that were uploaded and not sent yet, in megabytes."""
+
+    visitor: float | None = Field(200, gt=0, description=_VISITOR)
+    address: float | None = Field(1_000, gt=0, description=_ADDRESS)
+    total: float | None = Field(5_000, gt=0, description=_TOTAL)
+
+
+class OpenSessions(Model):
+    """Comparison sessions and pages that are open."""
+
+    visitor: int | None = Field(100, ge=1, description=_VISITOR)
+    address: int | None = Field(2_000, ge=1, description=_ADDRESS)
+    total: int | None = Field(10_000, ge=1, description=_TOTAL)
+
+
+class StoredMb(Model):
+    """Conversations and attachments that are stored, in megabytes."""
+
+    visitor: float | None = Field(1_000, gt=0, description=_VISITOR)
+    total: float | None = Field(20_000, gt=0, description=_TOTAL)
+
+
+class Limits(Model):
+    """What visitors of the pages may take: one of them, all of one network address, and everybody."""
+
+    running_turns: RunningTurns = Field(default_factory=RunningTurns, description="Answers that run at once.")
+    turns_a_minute: TurnsAMinute = Field(
+        default_factory=TurnsAMinute, description="Answers that begin within a minute."
+    )
+    uploads: WaitingUploads = Field(
+        default_factory=WaitingUploads, description="Files uploaded and not sent yet."
+    )
+    uploads_mb: WaitingUploadsMb = Field(
+        default_factory=WaitingUploadsMb, description="Files uploaded and not sent yet, in megabytes."
+    )
+    sessions: OpenSessions = Field(
+        default_factory=OpenSessions, description="Comparison sessions and pages that are open."
+    )
+    stored_mb: StoredMb = Field(
+        default_factory=StoredMb, description="Conversations and attachments that are stored, in megabytes."
+    )
+
+
 class Config(Model):
     """A whole configuration file."""
 
@@ -271,6 +360,7 @@ class Config(Model):
         description="Where conversations are kept; `none` keeps nothing.",
     )
     compare: Compare = Field(default_factory=Compare, description="What a comparison begins with.")
+    limits: Limits = Field(default_factory=Limits, description="What visitors of the pages may take.")
 
 
 def cost(usage: Usage, prices: Prices | None) -> float | None:
