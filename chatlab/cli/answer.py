@@ -16,9 +16,10 @@ import click
 
 from chatlab.cli.program import INTERRUPTED, OK
 from chatlab.cli.terminal import painter_for_terminal, show
-from chatlab.cli.terminal_text import footer, how_it_ended
+from chatlab.cli.terminal_text import how_it_ended, one_line
 from chatlab.formats import media
 from chatlab.messages import FilePart, Message, TextPart
+from chatlab.render.figures import figures_line
 from chatlab.turns.turn import Turn
 
 _TERMINATED = 143
@@ -44,8 +45,9 @@ async def answer(turn: Turn, settings: Settings) -> int:
     if finish is not None and (note := how_it_ended(finish)) is not None:
         click.echo(note, err=True)
     if sys.stdout.isatty():
-        line = footer(turn.entry.label, turn.timing, finish.usage if finish else None, turn.cost)
-        click.secho(line, dim=True)
+        usage = finish.usage if finish else None
+        label = one_line(turn.entry.label, 80)
+        click.secho(figures_line(label, turn.timing, usage, turn.cost), dim=True)
     if turn.outcome == "stopped":
         click.echo("stopped", err=True)
         return stopped_by[0] if stopped_by else INTERRUPTED

@@ -31,7 +31,7 @@ error is one sentence, without a traceback and without secrets; a configuration'
 On a terminal an answer is painted as Markdown. Control sequences that a model wrote are taken out, HTML is
 shown as text, and the address of a link stands beside it. The line under an answer says who answered, when
 the first token came, how long it took in all, tokens a second, tokens in and out, and what it cost (see
-[timing](timing.md)); a dash means that this is not known.
+[timing](timing.md)); what is not known is left out.
 
 With `--json`, `chatlab chat` prints one object a line: `{"type": "start"}` with the backend; the events, as
 in [recordings](recording-format.md) (`text`, `reasoning`, `tool_call`, `tool_result`, `citation`, `trace`,

@@ -1,4 +1,4 @@
-"""Untrusted text and figures as they may stand on a terminal: without control sequences."""
+"""Untrusted text as it may stand on a terminal: without control sequences."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from chatlab.messages import (
     ReasoningDelta,
     StreamEvent,
     TextDelta,
-    Timing,
     ToolCall,
     ToolResult,
     Trace,
-    Usage,
 )
 
 # ECMA-48: an introducer (ESC or its one-byte C1 form), then its parameters and final byte (CSI), a string up
@@ -128,43 +126,3 @@ def how_it_ended(finish: Finish) -> str | None:
             return "note: the model asks for a tool to be run, which chatlab does not do"
         case _:
             assert_never(finish.reason)
-
-
-def footer(label: str, timing: Timing, usage: Usage | None, cost: float | None) -> str:
-    """One line under an answer. What is not known is a dash, never zero."""
-    usage = usage or Usage()
-    return " · ".join(
-        (
-            one_line(label, 80),
-            f"first token {_seconds(timing.first_token)}",
-            f"total {_seconds(timing.total)}",
-            f"{_speed(timing.tokens_per_second)} tok/s",
-            f"{_or_dash(usage.input)} in, {_or_dash(usage.output)} out",
-            f"cost {_money(cost)}",
-        )
-    )
-
-
-def _or_dash(value: float | None, form: str = "") -> str:
-    return "–" if value is None else format(value, form)
-
-
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return "–"
-    if value < 0.0005:
-        return "under 1 ms"
-    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
-
-
-def _speed(value: float | None) -> str:
-    return "–" if value is None else format(value, ".3g" if value < 100 else ",.0f")
-
-
-def _money(value: float | None) -> str:
-    if value is None:
-        return "–"
-    if value == 0 or value >= 0.1:
-        return f"{value:.2f}"
-    digits = f"{value:.2g}"
-    return f"{value:.10f}".rstrip("0") if "e" in digits else digits

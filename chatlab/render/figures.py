@@ -1,30 +1,133 @@
-"""The line of figures under an answer."""
+"""What an answer took, in the words that every page, terminal, export and report uses.
+
+One spelling of each unit, and one rule for what is not known: it is left out of a line, and is `UNKNOWN` in a
+table. It is never zero. Scripts of pages get these words from the server.
+"""
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, assert_never
 
-from chatlab.store import StoredTurn
+from chatlab.messages import Timing, Usage
+
+if TYPE_CHECKING:  # the terminal needs no database
+    from chatlab.store import StoredTurn
+
+UNKNOWN = "–"
+"""Stands in a table where a figure is not known."""
+
+_FASTEST = 100_000  # tokens a second; above it the clock is what was measured
 
 
-def figures(turn: StoredTurn) -> str:
-    """Who answered and what it took, in one line; what is not known is left out."""
-    usage = turn.finish.usage if turn.finish else None
-    timing = turn.timing
-    said = [
-        turn.finish.model if turn.finish and turn.finish.model else "",
-        f"first token {timing.first_token:.2f} s" if timing.first_token is not None else "",
-        f"{timing.total:.2f} s" if timing.total is not None else "",
-        f"{timing.tokens_per_second:.0f} tokens/s" if timing.tokens_per_second is not None else "",
-        f"{usage.input} tokens in" if usage and usage.input is not None else "",
-        f"{usage.output} tokens out" if usage and usage.output is not None else "",
-        f"cost {turn.cost:.6g}" if turn.cost is not None else "",
-    ]
+def seconds(value: float | None) -> str:
+    """Return a duration, given in seconds, with its unit: milliseconds below one second."""
+    if value is None:
+        return UNKNOWN
+    if value < 0.0005:
+        return "under 1 ms"
+    return f"{value * 1000:.0f} ms" if value < 0.9995 else f"{value:,.2f} s"
+
+
+def count(value: int | None) -> str:
+    """Return a number of tokens."""
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def speed(value: float | None) -> str:
+    """Return tokens a second with their unit."""
+    if value is None:
+        return UNKNOWN
+    if value > _FASTEST:
+        return f"over {_FASTEST:,} tokens/s"
+    return f"{value:{'.3g' if value < 99.95 else ',.0f'}} tokens/s"
+
+
+def money(value: float | None) -> str:
+    """Return a cost in the currency of the configured prices: to the cent, below one to three digits."""
+    if value is None:
+        return UNKNOWN
+    if value >= 1:
+        return f"{value:,.2f}".removesuffix(".00")
+    digits = f"{value:.3g}"
+    return f"{value:.14f}".rstrip("0") if "e" in digits else digits
+
+
+def figures_line(
+    label: str, timing: Timing, usage: Usage | None, cost: float | None, *rest: str, stall: bool = False
+) -> str:
+    """Return the line of figures under an answer; what is not known is left out of it.
+
+    label: who answered; empty where that stands elsewhere. rest: what follows the figures. stall: with the
+    longest silence of the stream.
+    """
+    longest = timing.longest_stall if stall else None
+    said = (
+        label,
+        "" if timing.first_token is None else f"first token {seconds(timing.first_token)}",
+        "" if timing.total is None else f"total {seconds(timing.total)}",
+        "" if timing.tokens_per_second is None else speed(timing.tokens_per_second),
+        "" if longest is None else f"longest stall {seconds(longest)}",
+        _tokens(usage or Usage()),
+        "" if cost is None else f"cost {money(cost)}",
+        *rest,
+    )
     return " · ".join(filter(None, said))
 
 
+def _tokens(usage: Usage) -> str:
+    if usage.input is None:
+        return "" if usage.output is None else f"{_noun(usage.output)} out"
+    said = f"{_noun(usage.input)} in"
+    return said if usage.output is None else f"{said}, {count(usage.output)} out"
+
+
+def _noun(number: int) -> str:
+    return f"{count(number)} {'token' if number == 1 else 'tokens'}"
+
+
+def figures(turn: StoredTurn, *rest: str, label: str | None = None, stall: bool = False) -> str:
+    """Return the line of figures of a stored turn. label: who answered, by default the upstream's model."""
+    finish = turn.finish
+    usage = finish.usage if finish is not None else None
+    if label is None:
+        label = (finish.model if finish is not None else None) or ""
+    return figures_line(label, turn.timing, usage, turn.cost, *rest, stall=stall)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The medians of one or more answers, in seconds, and the same in words."""
+
+    first_token: float | None
+    total: float | None
+    said: str
+    spoken: str
+
+    @classmethod
+    def of(cls, turns: Sequence[StoredTurn]) -> Measured:
+        """Return the medians of what is known of these turns."""
+        first = _median([turn.timing.first_token for turn in turns])
+        total = _median([turn.timing.total for turn in turns])
+        rate = _median([turn.timing.tokens_per_second for turn in turns])
+        said = (
+            f"{seconds(first)} / {seconds(total)}",
+            "" if rate is None else speed(rate),
+            f"median of {len(turns)}" if len(turns) > 1 else "",
+        )
+        spoken = f"first token {seconds(first)}, total {seconds(total)}"
+        return cls(first, total, " · ".join(filter(None, said)), spoken)
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
 def outcome(turn: StoredTurn) -> str | None:
-    """A sentence about a turn that did not finish."""
+    """Return a sentence about a turn that did not finish, or None for one that did."""
     match turn.status:
         case "finished":
             return None

@@ -115,14 +115,14 @@ def test_an_answer_on_a_terminal_is_painted_with_its_figures_under_it() -> None:
     assert "\x1b[3m" in terminal.written, "emphasis is painted"
     assert "\x1b]" not in terminal.written and "evil" not in terminal.written
     assert re.search(
-        r"other · first token \d+ ms · total \d+ ms · \S+ tok/s · 1 in, \d+ out · cost –\s*$", shown
+        r"other · first token \d+ ms · total \d+ ms · \S+ tokens/s · 1 token in, \d+ out\s*$", shown
     )
 
 
 def test_the_cost_is_shown_where_prices_are_known() -> None:
     with Terminal("chat", "lab.yaml", "one two") as terminal:
         assert terminal.end() == 0
-    assert "2 in, 2 out · cost 0.006" in terminal.written
+    assert "2 tokens in, 2 out · cost 0.006" in terminal.written
 
 
 def test_reasoning_can_be_left_out() -> None:
@@ -153,9 +153,9 @@ def test_a_conversation() -> None:
         terminal.wait_for("/help lists the commands")
         terminal.wait_for("plain> ")
         assert "hello" in terminal.ask("hello")
-        assert "1 in, 1 out" in visible(terminal.written)
+        assert "1 token in, 1 out" in visible(terminal.written)
         assert "again" in terminal.ask("again")
-        assert "3 in, 1 out" in visible(terminal.written), "the backend gets the whole conversation"
+        assert "3 tokens in, 1 out" in visible(terminal.written), "the backend gets the whole conversation"
         terminal.type("\x04")
         assert terminal.end() == 0
 
@@ -234,9 +234,9 @@ def test_a_message_can_be_answered_again_and_the_conversation_begun_anew() -> No
         terminal.wait_for("plain> ")
         assert "nothing to answer again" in terminal.ask("/retry")
         terminal.ask("first one")
-        assert "2 in, 2 out" in visible(terminal.ask("/retry")), "what was answered before is not sent"
+        assert "2 tokens in, 2 out" in visible(terminal.ask("/retry")), "what was answered before is not sent"
         assert "new conversation" in terminal.ask("/clear")
-        assert "1 in, 1 out" in visible(terminal.ask("second"))
+        assert "1 token in, 1 out" in visible(terminal.ask("second"))
         terminal.type("\x04")
         assert terminal.end() == 0
 
@@ -248,7 +248,9 @@ def test_a_failed_answer_is_a_sentence_and_the_conversation_goes_on() -> None:
         assert "one" in said and "chatlab: broken: echo was told to fail" in said and "/retry" in said
         assert "Traceback" not in said
         terminal.ask("/backend plain", "plain> ")
-        assert "4 in, 1 out" in visible(terminal.ask("three")), "what had arrived is part of what is sent"
+        assert "4 tokens in, 1 out" in visible(terminal.ask("three")), (
+            "what had arrived is part of what is sent"
+        )
         terminal.type("\x04")
         assert terminal.end() == 0
 
@@ -259,7 +261,7 @@ def test_a_backend_that_is_not_ready_can_be_left() -> None:
         terminal.wait_for("absent> ")
         assert "absent is not ready" in terminal.ask("hello")
         terminal.ask("/backend plain", "plain> ")
-        assert "1 in, 1 out" in visible(terminal.ask("hello")), "what was never answered is not sent"
+        assert "1 token in, 1 out" in visible(terminal.ask("hello")), "what was never answered is not sent"
         terminal.type("\x04")
         assert terminal.end() == 0
 
@@ -292,7 +294,7 @@ def test_a_message_of_several_lines() -> None:
         terminal.type("one\\\r")
         terminal.wait_for(r"\.\.\. ")
         terminal.type("two\r")
-        assert "2 in, 2 out" in visible(terminal.wait_for("plain> "))
+        assert "2 tokens in, 2 out" in visible(terminal.wait_for("plain> "))
         terminal.type("\x04")
         assert terminal.end() == 0
 
@@ -302,7 +304,7 @@ def test_a_pasted_message_of_several_lines_is_one_message() -> None:
     with Terminal("chat", "lab.yaml") as terminal:
         terminal.wait_for("plain> ")
         terminal.type("\x1b[200~three\nfour five\x1b[201~\r")  # as a terminal pastes
-        assert "3 in, 3 out" in visible(terminal.wait_for("first token.*\n"))
+        assert "3 tokens in, 3 out" in visible(terminal.wait_for("first token.*\n"))
         terminal.wait_for("plain> ")
         terminal.type("\x04")
         assert terminal.end() == 0

@@ -8,18 +8,16 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from chatlab.cli.terminal import MarkdownPainter, PlainPainter
-from chatlab.cli.terminal_text import Cleaner, clean, describe, footer, how_it_ended, one_line
+from chatlab.cli.terminal_text import Cleaner, clean, describe, how_it_ended, one_line
 from chatlab.messages import (
     Citation,
     Finish,
     Notice,
     ReasoningDelta,
     TextDelta,
-    Timing,
     ToolCall,
     ToolResult,
     Trace,
-    Usage,
 )
 
 SEQUENCES = [
@@ -88,27 +86,6 @@ def test_whatever_arrives_nothing_is_left_that_a_terminal_obeys(pieces: list[str
 def test_one_line_is_one_line() -> None:
     assert one_line("a\x1b[1m\n\n b\r\tc") == "a b c"
     assert one_line("x" * 600) == "x" * 499 + "…"
-
-
-def test_the_footer_shows_what_is_not_known_as_a_dash() -> None:
-    assert footer("gpt", Timing(), None, None) == (
-        "gpt · first token – · total – · – tok/s · – in, – out · cost –"
-    )
-
-
-def test_the_footer_shows_figures_with_their_units() -> None:
-    timing = Timing(first_token=0.4204, total=3.14159, tokens_per_second=56.78)
-    assert footer("gpt", timing, Usage(input=12, output=0), 0.00123) == (
-        "gpt · first token 420 ms · total 3.14 s · 56.8 tok/s · 12 in, 0 out · cost 0.0012"
-    )
-    assert footer("gpt", timing, Usage(), 0.0000031).endswith("cost 0.0000031")
-    assert footer("gpt", timing, Usage(), 0.0).endswith("cost 0.00")
-    quick = Timing(first_token=0.0002, total=0.0008, tokens_per_second=18_612.3)
-    assert "first token under 1 ms · total 1 ms · 18,612 tok/s" in footer("echo", quick, None, None)
-
-
-def test_a_label_cannot_paint() -> None:
-    assert footer("\x1b[31mgpt\n", Timing(), None, None).startswith("gpt ·")
 
 
 def test_every_event_beside_the_answer_is_one_clean_line() -> None:

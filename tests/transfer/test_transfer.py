@@ -373,7 +373,7 @@ async def test_html_is_one_document_that_loads_nothing_and_shows_the_chosen_bran
         "Be &lt;brief",
     ):
         assert shown in body
-    for shown in ("first token 0.25 s", "20 tokens out", "cost 0.0125", "the endpoint is busy", "Stopped."):
+    for shown in ("first token 250 ms", "20 out", "cost 0.0125", "the endpoint is busy", "Stopped."):
         assert shown in body
     assert "ann@example.org" not in made
     _harmless(body)

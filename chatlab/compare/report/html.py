@@ -238,9 +238,7 @@ def _lane_answers(results: Sequence[Result], labels: dict[str, str], best: set[s
 
 def _answer(result: Result, repeats: int) -> Answer:
     turn = result.turn
-    took = figures(turn)
-    if turn.timing.longest_stall is not None:
-        took += f" · longest stall {turn.timing.longest_stall:.2f} s"
+    took = figures(turn, stall=True)
     return Answer(
         f"Repeat {result.repeat + 1} of {repeats}" if repeats > 1 else "",
         tuple(map(_shown, turn.answer)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chatlab.compare.report.words import number
+from chatlab.compare.report.words import number, on_scale
 from chatlab.compare.statistics.intervals import Interval
 
 _MOST_DOTS = 150
@@ -147,4 +147,4 @@ class _Scale:
         factor = 1.0
         if unit == "s" and self.high < 1:  # one unit along the whole scale
             factor, unit = 1000.0, "ms"
-        return tuple(Mark(self(value), number(value * factor, unit)) for value in self.ticks())
+        return tuple(Mark(self(value), on_scale(value * factor, unit)) for value in self.ticks())

@@ -12,6 +12,7 @@ import numpy as np
 from chatlab.compare.model import Comparison, Lane, Order, Receipt, Result
 from chatlab.compare.statistics.sentences import differences_said as said_of_differences
 from chatlab.compare.statistics.summary import LaneSummary, Times, differences, summarise, verdict_counts
+from chatlab.render.figures import seconds
 
 _ORDER: Mapping[Order, str] = {
     "parallel": "parallel: the lanes of a message started together, and shared machine and network",
@@ -72,8 +73,11 @@ class Table:
 
 def number(value: float, unit: str = "") -> str:
     """Return a figure as people read it, with three digits that tell. unit: "s", or what stands behind it."""
-    if unit == "s" and 0 < value < 0.1:
-        return f"{value * 1000:.3g} ms"
+    return seconds(value) if unit == "s" else on_scale(value, unit)
+
+
+def on_scale(value: float, unit: str) -> str:
+    """Return a figure with three digits that tell, in the unit that its scale has."""
     said = f"{value:,.0f}"
     if abs(value) < 1000:
         said = np.format_float_positional(value, precision=3, fractional=False, trim="-")

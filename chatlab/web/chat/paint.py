@@ -34,6 +34,7 @@ from chatlab.messages import (
     ToolResult,
     Trace,
 )
+from chatlab.render.figures import UNKNOWN, count, figures_line, seconds
 from chatlab.store import FILE_SCHEME, StoredTurn
 from chatlab.turns.turn import Turn
 
@@ -178,16 +179,9 @@ class AnswerPainter:
         if standing.running:
             return self._thought("", self._marked(_title(self._label), "chatlab-pending"), pending=True)
         usage = standing.finish.usage if standing.finish else None
-        line = figures(
-            _title(self._label),
-            standing.timing,
-            usage.input if usage else None,
-            usage.output if usage else None,
-            standing.cost,
-        )
-        if standing.outcome != "finished":
-            line = f"{line} · {standing.outcome}"
-        return self._thought("", self._marked(line), _details(standing, self._notices, self._traces))
+        outcome = () if standing.outcome == "finished" else (standing.outcome,)
+        said = figures_line(_title(self._label), standing.timing, usage, standing.cost, *outcome)
+        return self._thought("", self._marked(said), _details(standing, self._notices, self._traces))
 
     def _marked(self, line: str, state: str = "") -> str:
         """A line with what page scripts read beside it. All of that is our own: nothing that a model or a
@@ -331,33 +325,17 @@ def turn_of(metadata_id: object) -> str | None:
     return None
 
 
-def figures(
-    label: str, timing: Timing, usage_in: int | None, usage_out: int | None, cost: float | None
-) -> str:
-    """One line of numbers under an answer. Unknown is shown as unknown."""
-    parts = [
-        label,
-        f"first token {_seconds(timing.first_token)}",
-        f"total {_seconds(timing.total)}",
-        f"{_known(timing.tokens_per_second, '{:.0f}')} tokens/s",
-        f"{_known(usage_in, '{}')} tokens in, {_known(usage_out, '{}')} out",
-    ]
-    if cost is not None:
-        parts.append(f"cost {cost:.6f}".rstrip("0").rstrip("."))
-    return " · ".join(parts)
-
-
 def _details(standing: TurnStatus, notices: list[Notice], traces: list[Trace]) -> str:
     timing, finish = standing.timing, standing.finish
     rows: list[tuple[str, str]] = []
     if finish is not None:
-        rows += [("model", finish.model or "–"), ("finish reason", finish.reason)]
+        rows += [("model", finish.model or UNKNOWN), ("finish reason", finish.reason)]
         rows += [
-            ("cached input tokens", _known(finish.usage.cached, "{}")),
-            ("reasoning tokens", _known(finish.usage.reasoning, "{}")),
+            ("cached input tokens", count(finish.usage.cached)),
+            ("reasoning tokens", count(finish.usage.reasoning)),
         ]
     rows += [
-        (name, _seconds(value))
+        (name, seconds(value))
         for name, value in (
             ("credentials", timing.credentials),
             ("connected", timing.connected),
@@ -399,15 +377,3 @@ def _title(text: str) -> str:
     flat = " ".join(text.split())
     # Entities, not backslashes: `\\(` would begin a formula.
     return "".join(f"&#{ord(c)};" if c in "\\`*_[]()<>&!#|~$:" else c for c in flat)
-
-
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return "–"
-    if value >= 1:
-        return f"{value:.2f} s"
-    return f"{value * 1000:.3g} ms" if value < 0.1 else f"{value * 1000:.0f} ms"
-
-
-def _known(value: float | None, form: str) -> str:
-    return "–" if value is None else form.format(value)

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import Any
 
 from chatlab.compare.session.blind import blind_round
+from chatlab.compare.session.state import rounds_shown
 from chatlab.messages import ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.render.incremental_markdown import IncrementalMarkdown
 from chatlab.store import StoredTurn
@@ -94,7 +95,12 @@ class _Feed:
             place = session.state.places[id]
             del self._growing[id]
             where = {"round": place.round, "lane": place.lane, "repeat": place.repeat}
-            ended.append({**where, "running": session.running(), "answer": view.answer(id)})
+            timings = view.timings([session.state.round(place.round)])
+            overall = view.timings(rounds_shown(session.state))
+            ended.append(
+                {**where, "running": session.running(), "answer": view.answer(id)}
+                | {"timings": timings, "overall": overall}
+            )
         for id, place in running.items():
             growing = self._growing.setdefault(id, IncrementalMarkdown(view.allowed_hosts))
             turn = session.turn(id)

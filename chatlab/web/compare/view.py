@@ -7,6 +7,7 @@ Everything of a session that goes to a browser is made here. While names are hid
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from chatlab.compare.model import Lane
@@ -23,6 +24,7 @@ from chatlab.messages import (
     ToolCall,
     ToolResult,
 )
+from chatlab.render.figures import Measured, figures, seconds
 from chatlab.render.markdown import render
 from chatlab.store import StoredTurn
 from chatlab.turns.fit import accepts
@@ -60,6 +62,7 @@ class View:
             **common,
             "lanes": [self._lane(lane) for lane in state.lanes],
             "rounds": [self._round(state, round, voter) for round in rounds_shown(state)],
+            "timings": self.timings(rounds_shown(state)),
         }
 
     def not_for(self, part: FilePart) -> str | None:
@@ -114,6 +117,7 @@ class View:
             },
             "only": None if round.to_all else list(shown),
             "answers": answers,
+            "timings": self.timings([round]),
             "given": _given(round, {lane: lane for lane in shown}),
             "picked": self._picked(state, round),
             "votes": self._votes(state, round.id, voter),
@@ -162,12 +166,12 @@ class View:
             self._html[id] = render(text_of(turn), allowed_hosts=self.allowed_hosts)
         shown["html"] = self._html[id]
         shown["thoughts"] = [
-            {"title": "Thought", "html": render(part.text, allowed_hosts=self.allowed_hosts)}
+            {"title": "Thought", "html": render(part.text, allowed_hosts=self.allowed_hosts), "took": None}
             for part in turn.answer
             if isinstance(part, ReasoningPart)
         ]
         if len(shown["thoughts"]) == 1:
-            shown["thoughts"][0]["seconds"] = turn.timing.reasoning
+            shown["thoughts"][0]["took"] = _took(turn.timing.reasoning)
         shown["tools"] = _tools(turn)
         shown["figures"] = self._figures(id, turn)
         if self._session.state.opened.blind:
@@ -192,7 +196,10 @@ class View:
         usage = turn.finish.usage if turn.finish else None
         place = self._session.state.places[id]
         receipt = self._session.receipts(place.round).get(id)
+        model = self._lane(self._session.state.lane(place.lane)).get("model")
+        rest = (f"finish: {turn.finish.reason}", _other(turn.finish.model, model)) if turn.finish else ()
         return {
+            "line": figures(turn, *rest, label="", stall=True),
             "first_token": turn.timing.first_token,
             "total": turn.timing.total,
             "tokens_per_second": turn.timing.tokens_per_second,
@@ -204,6 +211,17 @@ class View:
             "model": turn.finish.model if turn.finish else None,
             "receipt": receipt.sha256 if receipt else None,
         }
+
+    def timings(self, rounds: Sequence[Round]) -> list[dict[str, Any]]:
+        """What every lane took in these rounds, for a chart; lanes without an answer come without figures."""
+        found = []
+        state = self._session.state
+        for lane in state.lanes:
+            ids = [id for round in rounds if lane.id in state.shown(round) for id in round.turns[lane.id]]
+            ended = [turn for turn in map(self._session.turn, ids) if turn.status != "running"]
+            if ids:
+                found.append({"name": lane.label, **asdict(Measured.of(ended))})
+        return found
 
     def _votes(self, state: SessionState, round: str, voter: str) -> dict[str, Any]:
         shown: dict[str, Any] = {}
@@ -227,6 +245,7 @@ class View:
         return {
             "lanes": [{"id": letter, "name": letter} for letter in blind.letters],
             "rounds": [self._hidden_round(state, round, voter) for round in blind.rounds],
+            "timings": [],
         }
 
     def _hidden_round(self, state: SessionState, round: BlindRound, voter: str) -> dict[str, Any]:
@@ -242,6 +261,7 @@ class View:
             **self._question(state, round.id, round.user),
             "only": None,
             "answers": answers,
+            "timings": [],
             "given": _given(state.round(round.id), letters if state.opened.reveal == "as they come" else {}),
             "picked": round.picked,
             "votes": self._votes(state, round.id, voter),
@@ -270,6 +290,14 @@ def text_of(turn: StoredTurn) -> str:
     return "".join(part.text for part in turn.answer if isinstance(part, TextPart))
 
 
+def _took(value: float | None) -> str | None:
+    return None if value is None else seconds(value)
+
+
+def _other(model: str | None, meant: str | None) -> str:
+    return "" if model is None or model == meant else f"model: {model}"
+
+
 def _tools(turn: StoredTurn) -> list[dict[str, Any]]:
     results = {part.id: part for part in turn.answer if isinstance(part, ToolResult)}
     return [
@@ -277,7 +305,7 @@ def _tools(turn: StoredTurn) -> list[dict[str, Any]]:
             "name": part.name,
             "arguments": part.arguments,
             "result": results[part.id].content if part.id in results else None,
-            "seconds": turn.tool_seconds.get(part.id),
+            "took": _took(turn.tool_seconds.get(part.id)),
         }
         for part in turn.answer
         if isinstance(part, ToolCall)

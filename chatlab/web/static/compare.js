@@ -117,6 +117,7 @@ const kept = (name, of, make) => {
 };
 const bare = (round) => ({
   ...round,
+  timings: null,
   answers: Object.fromEntries(
     Object.entries(round.answers).map(([lane, answers]) => [
       lane,
@@ -135,12 +136,6 @@ const roundSign = (round, newest) => [
 // fresh: the server will paint what runs from its beginning.
 const draw = (fresh) => {
   const { view } = page;
-  const overall = view.lanes.map((lane) => ({
-    name: lane.name,
-    figures: view.rounds
-      .flatMap((round) => (round.answers[lane.id] || []).map((one) => one.figures))
-      .filter(Boolean),
-  }));
   const rounds = view.rounds.map((round, at) => {
     const newest = at === view.rounds.length - 1;
     return kept(round.id, roundSign(round, newest), () => drawRound(page, round, newest));
@@ -156,7 +151,7 @@ const draw = (fresh) => {
     view.rounds.length
       ? null
       : make("p", { className: "quiet empty" }, "Write a message: it goes to all lanes at once."),
-    view.rounds.length > 1 ? timings(overall, "All rounds") : null,
+    view.rounds.length > 1 ? timings(view.timings, "All rounds") : null,
   ].filter(Boolean);
   main.style.setProperty("--lanes", view.lanes.length);
   following(() =>
@@ -232,11 +227,12 @@ const open = (id) => {
   });
   source.addEventListener("paint", (event) => following(() => JSON.parse(event.data).forEach(paint)));
   source.addEventListener("answer", (event) => {
-    const { round, lane, repeat, answer, running } = JSON.parse(event.data);
+    const { round, lane, repeat, answer, running, timings, overall } = JSON.parse(event.data);
     const found = page.view && page.view.rounds.find((one) => one.id === round);
     if (!found || !found.answers[lane]) return;
     found.answers[lane][repeat] = answer;
-    page.view.running = running;
+    found.timings = timings;
+    Object.assign(page.view, { running, timings: overall });
     const newest = found === page.view.rounds.at(-1);
     if (Object.values(found.answers).flat().some(pending))
       following(() => keepingFocus(() => settle(page, found, lane, repeat)));

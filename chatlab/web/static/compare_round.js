@@ -1,5 +1,5 @@
 // One round: the message, every lane's answer side by side, the timings, and what was voted.
-import { button, known, make, safe, seconds } from "./dom.js";
+import { button, make, safe } from "./dom.js";
 import { timings } from "./compare_chart.js";
 import { difference, edit, receipts } from "./compare_dialogs.js";
 
@@ -13,37 +13,14 @@ const key = (round, lane, repeat) => `${round}/${lane}/${repeat}`;
 
 const folded = (title, ...content) => make("details", {}, make("summary", {}, title), ...content);
 
-const figures = (found, lane) =>
-  make(
-    "p",
-    { className: "figures" },
-    [
-      ["first token", seconds(found.first_token)],
-      ["total", seconds(found.total)],
-      ["", known(found.tokens_per_second), " tokens/s"],
-      ["longest stall", seconds(found.longest_stall)],
-      ["", known(found.input), " tokens in"],
-      ["", known(found.output), " out"],
-      [
-        "cost",
-        found.cost === null || found.cost === undefined ? "–" : String(Number(found.cost.toPrecision(4))),
-      ],
-      ["finish:", found.finish || "–"],
-      ["model:", found.model && found.model !== lane.model ? found.model : "–"],
-    ]
-      .filter(([, value]) => value !== "–")
-      .map(([name, value, unit]) => `${name} ${value}${unit || ""}`.trim())
-      .join(" · "),
-  );
-
-const body = (answer, lane) =>
+const body = (answer) =>
   [
     ...(answer.thoughts || []).map((one) =>
-      folded(`${one.title}${one.seconds ? ` (${seconds(one.seconds)})` : ""}`, safe(one.html)),
+      folded(`${one.title}${one.took ? ` (${one.took})` : ""}`, safe(one.html)),
     ),
     ...(answer.tools || []).map((tool) =>
       folded(
-        `Tool: ${tool.name}${tool.seconds ? ` (${seconds(tool.seconds)})` : ""}`,
+        `Tool: ${tool.name}${tool.took ? ` (${tool.took})` : ""}`,
         make("pre", { tabindex: "0" }, tool.arguments || ""),
         tool.result === null || tool.result === undefined
           ? null
@@ -56,7 +33,7 @@ const body = (answer, lane) =>
     answer.names
       ? make("p", { className: "notice names" }, "This answer names a model: a vote on it may be marked.")
       : null,
-    answer.figures ? figures(answer.figures, lane) : null,
+    answer.figures ? make("p", { className: "figures" }, answer.figures.line) : null,
   ].filter(Boolean);
 
 // ‹ 2/3 ›: goes to the one before or after, as far as there is one.
@@ -97,7 +74,7 @@ const answerCard = (page, round, lane, answer, repeat) => {
     lane.model && lane.model !== lane.name ? make("span", { className: "quiet" }, lane.model) : null,
     status,
   );
-  card.append(name, ...(running ? [settled, tail] : body(answer, lane)));
+  card.append(name, ...(running ? [settled, tail] : body(answer)));
   const tools = make("div", { className: "tools" });
   if (running && alone)
     tools.append(
@@ -383,11 +360,7 @@ export const drawRound = (page, round, newest) => {
     glance(page, round, lanes, compared);
     below.append(compared);
   }
-  const measured = lanes.map((lane) => ({
-    name: lane.name,
-    figures: round.answers[lane.id].map((one) => one.figures).filter(Boolean),
-  }));
-  const chart = measured.some((lane) => lane.figures.length) ? timings(measured, "This round") : null;
+  const chart = timings(round.timings, "This round");
   if (chart) below.append(chart);
   const judged = newest && lanes.length > 1 ? votes(page, round, lanes) : votesGiven(page, round);
   if (judged) below.append(judged);

@@ -66,16 +66,3 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
   }
 });
-
-export const seconds = (value) => {
-  if (value === null || value === undefined) return "–";
-  if (value >= 1) return `${value.toFixed(2)} s`;
-  if (value < 0.001) return "under 1 ms";
-  return value < 0.01 ? `${(value * 1000).toFixed(1)} ms` : `${Math.round(value * 1000)} ms`;
-};
-export const known = (value) =>
-  value === null || value === undefined
-    ? "–"
-    : value >= 100_000
-      ? "over 100,000"
-      : Math.round(value).toLocaleString("en");
