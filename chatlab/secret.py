@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import traceback
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -13,10 +14,60 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from chatlab.paths import ConfigPath
 
 _MASK = "***"
-# Shapes of credentials that may stand in an upstream's own error text, whoever they belong to.
-_SHAPES = re.compile(
-    r"(?i:bearer\s+)[\w.~+/=-]{8,}|\bsk-[\w*-]{6,}|\bhf_\w{8,}|\bdapi[0-9a-f]{8,}[\w-]*|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the credentials of one service look like.
+
+    hint: letters that each of them has, in lower case. pattern: a regular expression of one, in which LEAST
+    is the least number of characters after the part that names the service. said, written: that number in a
+    text, where a credential may be cut or masked, and in a configuration, where the same letters may begin
+    the name of a model; None where a configuration may have it.
+    """
+
+    hint: str
+    pattern: str
+    said: int
+    written: int | None
+
+
+SHAPES = (
+    Shape("bearer", r"(?i:bearer\s+)[\w.~+/=-]{LEAST,}", 8, None),
+    Shape("sk-", r"(?<!\w)sk-[\w*-]{LEAST,}", 6, 20),  # OpenAI, Anthropic, DeepSeek, OpenRouter
+    Shape("hf_", r"(?<!\w)hf_\w{LEAST,}", 8, 20),  # Hugging Face
+    Shape("dapi", r"(?<!\w)dapi[0-9a-f]{LEAST,}[\w-]*", 8, 20),  # Databricks, a personal access token
+    Shape("dose", r"(?<!\w)dose[0-9a-f]{LEAST,}", 16, 20),  # Databricks, an OAuth secret
+    Shape("gsk_", r"(?<!\w)gsk_\w{LEAST,}", 20, 20),  # Groq
+    Shape("xai-", r"(?<!\w)xai-\w{LEAST,}", 20, 20),
+    Shape("nvapi-", r"(?<!\w)nvapi-[\w-]{LEAST,}", 20, 20),
+    Shape("pplx-", r"(?<!\w)pplx-\w{LEAST,}", 20, 30),  # Perplexity, some of whose models are pplx-...
+    Shape("akia", r"(?<!\w)AKIA[0-9A-Z]{LEAST}(?!\w)", 16, 16),  # AWS, a key of a person
+    Shape("asia", r"(?<!\w)ASIA[0-9A-Z]{LEAST}(?!\w)", 16, 16),  # AWS, a key for a session
+    Shape("gh", r"(?<!\w)gh[pousr]_\w{LEAST,}", 20, 20),
+    Shape("github_pat_", r"(?<!\w)github_pat_\w{LEAST,}", 20, 20),
+    Shape("glpat-", r"(?<!\w)glpat-[\w-]{LEAST,}", 20, 20),
+    Shape("xox", r"(?<!\w)xox[abeprs]-[\w-]{LEAST,}", 10, 10),  # Slack
+    Shape("xapp-", r"(?<!\w)xapp-[\w-]{LEAST,}", 10, 10),  # Slack, of an app
+    Shape("aiza", r"(?<!\w)AIza[\w-]{LEAST}", 35, 35),  # Google
+    Shape("ya29.", r"(?<!\w)ya29\.[\w-]{LEAST,}", 20, 20),  # Google, an OAuth token
+    Shape("eyj", r"(?<!\w)eyJ[\w-]{LEAST,}\.[\w-]+\.[\w-]*", 8, 8),  # a JSON web token
+    Shape(
+        "private key-", r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\w\s+/=]{LEAST,}(?:-----END [A-Z ]*-----)?", 8, 8
+    ),
+    Shape("://", r"(?<=://)[^\s/@:]*:(?!\*\*\*@)[^\s/@]{LEAST,}(?=@)", 1, 1),  # name and password of a URL
 )
+"""Credentials by their shape, whoever they belong to: for errors, logs, reports and configurations alike."""
+
+_IN_TEXT = tuple((one.hint, re.compile(one.pattern.replace("LEAST", str(one.said)))) for one in SHAPES)
+_IN_CONFIG = re.compile(
+    "|".join(one.pattern.replace("LEAST", str(one.written)) for one in SHAPES if one.written is not None)
+)
+KEY_PATTERN = "|".join(
+    one.pattern.replace("LEAST", str(one.said)) for one in SHAPES if one.hint not in ("bearer", "://")
+)
+"""A regular expression that finds keys, without the schemes that stand before them."""
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHORTEST = (
     6  # a shorter value is a stand-in ("none", for a server that wants no key), and a word of any text
@@ -48,14 +99,14 @@ class SecretRef(BaseModel):
     @field_validator("env", mode="after")
     @classmethod
     def _a_name(cls, value: str | None) -> str | None:
-        if value is not None and (not _NAME.fullmatch(value) or _SHAPES.search(value)):
+        if value is not None and (not _NAME.fullmatch(value) or _shaped(value)):
             raise ValueError("env takes a variable's name, such as OPENAI_API_KEY, not the secret itself")
         return value
 
     @field_validator("file", mode="before")
     @classmethod
     def _a_path(cls, value: Any) -> Any:
-        if isinstance(value, str) and _SHAPES.search(value):
+        if isinstance(value, str) and _shaped(value):
             raise ValueError("file takes the path of a file, not the secret itself")
         return value
 
@@ -101,7 +152,21 @@ def scrub(text: str) -> str:
     for value in _seen:
         if value in text:
             text = text.replace(value, _MASK)
-    return _SHAPES.sub(_MASK, text)
+    lower = text.lower()
+    for hint, pattern in _IN_TEXT:
+        if hint in lower:
+            text = pattern.sub(_MASK, text)
+    return text
+
+
+def is_credential(text: str) -> bool:
+    """Return whether a text of a configuration has what is plainly a credential in it."""
+    return _IN_CONFIG.search(text) is not None
+
+
+def _shaped(text: str) -> bool:
+    """Whether there is something in it that is shaped like a credential, however short."""
+    return any(pattern.search(text) for _, pattern in _IN_TEXT)
 
 
 def scrubbed_traceback(exc: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from pathlib import Path
@@ -9,9 +10,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from chatlab.errors import AuthenticationFailed, classify
+from chatlab.compare.report.redact import parse_patterns, redact
+from chatlab.config.load import load_config
+from chatlab.errors import AuthenticationFailed, ConfigError, classify
 from chatlab.paths import BASE
 from chatlab.secret import ScrubbingFormatter, SecretRef, remember, scrub
+from tests.compare.report.samples import comparison
 
 VALUE = "correct-horse-battery"
 
@@ -103,6 +107,47 @@ def test_what_was_resolved_is_scrubbed_from_errors_and_logs(monkeypatch: pytest.
 def test_what_is_shaped_like_a_credential_is_scrubbed_whoever_it_belongs_to(text: str) -> None:
     assert "***" in scrub(text)
     assert text.split()[-1] not in scrub(text)
+
+
+CREDENTIALS = [
+    "sk-ant-api03-" + "Ab0_" * 8,
+    "hf_" + "aB" * 17,
+    "dapi" + "0123456789abcdef" * 2,
+    "dose" + "0123456789abcdef" * 2,
+    "gsk_" + "aB3" * 17,
+    "xai-" + "aB3" * 20,
+    "AKIAIOSFODNN7EXAMPLE",
+    "ASIAIOSFODNN7EXAMPLE",
+    "ghp_" + "aB3" * 12,
+    "gho_" + "aB3" * 12,
+    "github_pat_" + "11ABC_" * 10,
+    "glpat-" + "x-Y_" * 5,
+    "xoxb-123456789012-abcdefABCDEF",
+    "xapp-1-A012-345-abcdef",
+    "AIza" + "SyA-_" * 7,
+    "ya29." + "a0Af" * 8,
+    "eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl",
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIEow" + "AbC/" * 20 + "\n-----END RSA PRIVATE KEY-----",
+]
+
+
+@pytest.mark.parametrize("credential", CREDENTIALS, ids=lambda value: value[:10])
+def test_texts_configurations_and_reports_know_the_same_credentials(credential: str, tmp_path: Path) -> None:
+    text = f"refused ({credential}), try again"
+    assert scrub(text) == "refused (***), try again"
+    found = redact(comparison(1, title=text), parse_patterns(["api-key"]))
+    assert found.title == "refused ([redacted: api-key]), try again"
+    config = tmp_path / "chatlab.yaml"
+    header = json.dumps({"X-Key": credential})
+    config.write_text(f"backends: {{a: {{kind: openai, model: m, extra_headers: {header}}}}}")
+    with pytest.raises(ConfigError, match="by reference") as caught:
+        load_config(config)
+    assert credential not in str(caught.value)
+
+
+def test_a_password_in_a_url_is_scrubbed() -> None:
+    assert scrub("postgresql://ann:geheim@db/chat is away") == "postgresql://***@db/chat is away"
+    assert scrub("see https://example.org:8080/a@b") == "see https://example.org:8080/a@b"
 
 
 def test_ordinary_text_is_left_alone() -> None:

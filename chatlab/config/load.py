@@ -19,6 +19,7 @@ from chatlab.config.schema import COMMON, json_schema
 from chatlab.config.yaml_positions import Document, Problem, Unreadable
 from chatlab.errors import ConfigError
 from chatlab.paths import BASE, ConfigPath
+from chatlab.secret import is_credential
 from chatlab.spelling import closest, or_which
 
 __all__ = ["json_schema", "load_config"]
@@ -28,10 +29,6 @@ M = TypeVar("M", bound=BaseModel)
 MAX_BYTES = 500_000
 
 _NAME = re.compile(r"\w[\w.-]*")
-# Long enough to be a real credential: a short text that merely looks like one may be a model's name.
-_CREDENTIAL = re.compile(
-    r"\bsk-[\w-]{20,}|\bhf_\w{20,}|\bdapi[0-9a-f]{20,}|\beyJ[\w-]{8,}\.[\w-]{8,}|://[^/@\s:]+:[^/@\s]+@"
-)
 
 
 def load_config(path: Path | str) -> Config:
@@ -251,7 +248,7 @@ class _Loader:
     def _credentials(self, data: Any, path: yaml_positions.Path) -> None:
         """Refuses what is plainly a credential wherever it stands, a header or a URL for example."""
         for where, text in _texts(data, path):
-            if _CREDENTIAL.search(text) and not any(where[: len(p.path)] == p.path for p in self.problems):
+            if is_credential(text) and not any(where[: len(p.path)] == p.path for p in self.problems):
                 self.problems.append(Problem(self.document.at(where), guarded(where), BY_REFERENCE))
 
     def _say(self, path: yaml_positions.Path, text: str, *, key: bool = False) -> None:

@@ -18,7 +18,7 @@ import regex
 from chatlab.compare.model import Comparison, Receipt, Result
 from chatlab.errors import ChatlabError
 from chatlab.messages import FilePart, Message, Part, TextPart
-from chatlab.secret import scrub
+from chatlab.secret import KEY_PATTERN, scrub
 
 T = TypeVar("T")
 
@@ -30,13 +30,14 @@ BUILT_IN: Mapping[str, str] = {
     "iban": r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)",
     "ipv4": r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?!\.?\w)",
     "url-userinfo": r"(?<=://)[^\s/@?#]{1,256}+(?=@)",
-    "api-key": r"(?<!\w)(?:sk-[\w-]{6,}|hf_\w{8,}|dapi[0-9a-f]{8,}[\w-]*|AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}"
-    r"|github_pat_\w{20,}|glpat-[\w-]{20,}|xox[abprs]-[\w-]{10,}|AIza[\w-]{35}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*)",
+    "api-key": KEY_PATTERN,
     "phone": r"(?<![\w.])(?:(?:\+|00)[1-9]\d{0,2}(?:[ ./()-]{0,2}\d){6,12}"
     r"|\(?0\d{1,4}\)?(?:[ ./-]{0,2}\d){5,10}"
     r"|(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4})(?!\w)",
 }
 """Patterns that go by a name, in the order in which they are applied: what looks like a phone number last."""
+
+_OF_CREDENTIALS = ("url-userinfo", "api-key")
 
 # What no text stands in: ids, words that mean something to chatlab, and what is about the content.
 _LEFT = frozenset(
@@ -125,10 +126,15 @@ class _Taking:
 
     def text(self, text: str, place: str) -> str:
         """The text without what matches."""
-        clean = scrub(text)
-        if clean != text:
-            self.counts[f"credential in {place}"] += max(1, clean.count("***") - text.count("***"))
-        for one in self.patterns:
+        # What a person asked for by its name is marked with it; the other credentials go without being asked.
+        named = self._marked(text, place, [one for one in self.patterns if one.name in _OF_CREDENTIALS])
+        clean = scrub(named)
+        if clean != named:
+            self.counts[f"credential in {place}"] += max(1, clean.count("***") - named.count("***"))
+        return self._marked(clean, place, [one for one in self.patterns if one.name not in _OF_CREDENTIALS])
+
+    def _marked(self, text: str, place: str, patterns: Sequence[Pattern]) -> str:
+        for one in patterns:
             taken = 0
 
             def mark(match: Any, name: str = one.name) -> str:
@@ -141,14 +147,14 @@ class _Taking:
             try:
                 if monotonic() > self.until:
                     raise TimeoutError
-                clean = one.found.sub(mark, clean, timeout=_LONGEST, concurrent=True)
+                text = one.found.sub(mark, text, timeout=_LONGEST, concurrent=True)
             except TimeoutError as exc:
                 raise WrongPattern(
                     f"{one.name} takes too long on {place}: write it so that it cannot match in many ways"
                 ) from exc
             if taken:
                 self.counts[f"{one.name} in {place}"] += taken
-        return clean
+        return text
 
     def name(self, text: str, place: str) -> str:
         """A name without what matches; different names stay different, and the same one the same."""
