@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from chatlab.compare.report.redact import parse_patterns, redact
+from chatlab.compare.report.redact import parse_patterns, redacted
 from chatlab.config.load import load_config
 from chatlab.errors import AuthenticationFailed, ConfigError, classify
 from chatlab.paths import BASE
@@ -135,7 +135,7 @@ CREDENTIALS = [
 def test_texts_configurations_and_reports_know_the_same_credentials(credential: str, tmp_path: Path) -> None:
     text = f"refused ({credential}), try again"
     assert scrub(text) == "refused (***), try again"
-    found = redact(comparison(1, title=text), parse_patterns(["api-key"]))
+    found = redacted(comparison(1, title=text), parse_patterns(["api-key"]))
     assert found.title == "refused ([redacted: api-key]), try again"
     config = tmp_path / "chatlab.yaml"
     header = json.dumps({"X-Key": credential})

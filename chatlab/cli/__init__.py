@@ -228,15 +228,15 @@ def init(path: Path, force: bool) -> None:
 def record(targets: tuple[str, ...], named: tuple[str, ...], **options: Any) -> None:
     """Record the answers of backends to a list of prompts, with the times at which they arrived.
 
-    A prompts file has one prompt a line. One whose name ends in .jsonl has on each line a JSON string, or an
-    object with prompt or (OpenAI) messages, and with system and parameters if wanted. A backend of the kind
-    replay plays the recording, and so does "chatlab chat replay:FILE".
+    A prompts file is what "chatlab compare" reads too: one prompt a line; .jsonl has on each line a JSON
+    string, or an object with prompt or (OpenAI) messages, and with system and parameters if wanted; .csv has
+    columns. A backend of the kind replay plays the recording, and so does "chatlab chat replay:FILE".
 
     \b
       chatlab record chatlab.yaml --backend gpt --prompts prompts.txt -o gpt.jsonl
       chatlab record openai:gpt-5-mini openai:gpt-5 --prompts prompts.txt -o recordings
     """
-    from chatlab.cli.files import record as run
+    from chatlab.cli.record import record as run
 
     raise click.exceptions.Exit(run(targets, named, **options))
 

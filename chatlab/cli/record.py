@@ -1,124 +1,82 @@
-"""Records a backend's answers to a list of prompts, as `chatlab.recording.format` defines recordings."""
+"""`chatlab record`: backends' answers to a list of prompts, in the format of `chatlab.recording.format`."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 
+import click
+
+from chatlab.backend import ParameterValue
+from chatlab.cli.inputs import parse_parameters, read_stdin
+from chatlab.cli.program import FAILED, OK, say
+from chatlab.cli.target import chosen, entry, open_lab, target_of
+from chatlab.cli.terminal_text import one_line
+from chatlab.compare.batch.item import Item
+from chatlab.compare.batch.prompts import PromptsError, load_items, read_items
 from chatlab.config.registry import Entry
-from chatlab.errors import ChatlabError, StoreError
-from chatlab.formats import from_openai
-from chatlab.messages import Message
+from chatlab.errors import BackendError, ChatlabError
+from chatlab.lab import Lab
+from chatlab.messages import Message, TextPart
 from chatlab.recording.format import Header, Writer
-from chatlab.turns.fit import fit
 from chatlab.turns.turn import Turn, run_turn
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """One conversation to be answered, with its own system prompt and parameters if it has any."""
-
-    messages: tuple[Message, ...]
-    system: str | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-
-
-def read_prompts(lines: Iterable[str], name: str) -> list[Prompt]:
-    """The prompts of a file: one a line. A name that ends in .jsonl has JSON lines, any other plain text.
-
-    A JSON line is a string, or an object with `prompt` or OpenAI `messages`, and with `system` and
-    `parameters` if wanted. Blank lines are skipped. Raises StoreError with file and line.
-    """
-    as_json = name.lower().endswith((".jsonl", ".ndjson"))
-    prompts = []
-    for number, line in enumerate(lines, 1):
-        text = line.rstrip("\r\n")
-        if not text.strip():
-            continue
-        try:
-            prompts.append(_from_json(text) if as_json else Prompt((Message.of("user", text),)))
-        except (ValueError, ChatlabError) as exc:
-            raise StoreError(f"{name}:{number}: {exc}") from exc
-    if not prompts:
-        raise StoreError(f"{name} has no prompts: write one a line")
-    return prompts
-
-
-def _from_json(line: str) -> Prompt:
-    try:
-        value = json.loads(line)
-    except ValueError as exc:
-        raise ValueError("this line is not JSON") from exc
-    if isinstance(value, str):
-        return Prompt((Message.of("user", value),))
-    if not isinstance(value, dict) or ("prompt" in value) == ("messages" in value):
-        raise ValueError("a prompt is a JSON string, or an object with either prompt or messages")
-    unknown = value.keys() - {"prompt", "messages", "system", "parameters"}
-    if unknown:
-        raise ValueError(
-            f"{', '.join(sorted(unknown))}: only prompt, messages, system and parameters are known"
-        )
-    system, parameters = value.get("system"), value.get("parameters", {})
-    if not isinstance(system, str | None) or not isinstance(parameters, dict):
-        raise ValueError("system is a text, parameters an object")
-    if "prompt" in value:
-        if not isinstance(value["prompt"], str):
-            raise ValueError("prompt is a text; a conversation goes under messages")
-        return Prompt((Message.of("user", value["prompt"]),), system, parameters)
-    if not isinstance(value["messages"], list):
-        raise ValueError("messages is a list of OpenAI messages")
-    return Prompt(from_openai(value["messages"]), system, parameters)
-
-
-async def record(
-    entry: Entry,
-    prompts: Sequence[Prompt],
+async def record_answers(
+    who: Entry,
+    prompts: Sequence[Item],
     out: TextIO,
     *,
     system: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     done: Callable[[int, Turn], None] | None = None,
 ) -> int:
-    """Writes a recording of the answers, one prompt after the other, and returns how many failed.
+    """Write a recording of the answers, one prompt after the other, and return how many failed.
 
-    A failed answer is part of the recording. done: called after each prompt with its number, from 1, and its
-    turn. Raises NotReady and MissingExtra before anything is written.
+    The messages of one prompt are asked in turn, until one of them fails. A failed answer is part of the
+    recording. done: called after each prompt with its number, from 1, and its last turn. Raises NotReady and
+    MissingExtra before anything is written.
     """
-    entry.backend()
-    options, field_name = entry.config.options, entry.cls.address_field
+    who.backend()
+    options, field_name = who.config.options, who.cls.address_field
     model = getattr(options, field_name, None) if field_name else None
     writer = Writer(
-        out, Header(entry.config.kind, str(model) if model is not None else None, label=entry.config.label)
+        out, Header(who.config.kind, str(model) if model is not None else None, label=who.config.label)
     )
     failures = 0
     for number, prompt in enumerate(prompts, 1):
-        wanted = {**(parameters or {}), **prompt.parameters}
-        own_system = system if prompt.system is None else prompt.system
-        turn = run_turn(entry, prompt.messages, parameters=wanted, system=own_system)
-        messages, sent = _sent(entry, prompt.messages, wanted, own_system)
-        started = perf_counter()
-        async with turn:
-            await writer.record(turn, messages, sent, started=started)
+        turn = await _record_one(who, prompt, writer, system, {**(parameters or {}), **prompt.parameters})
         failures += turn.error is not None
         if done is not None:
             done(number, turn)
     return failures
 
 
-def _sent(
-    entry: Entry, messages: tuple[Message, ...], parameters: Mapping[str, Any], system: str | None
-) -> tuple[tuple[Message, ...], Mapping[str, Any]]:
-    """What the backend will be given: a recording says what was sent, not what was meant."""
-    given = {**entry.config.parameters, **parameters}
-    try:
-        request, _ = fit(entry.capabilities, messages, given, entry.system if system is None else system)
-    except ChatlabError:  # the turn fails with it too, which is what is recorded
-        return messages, given
-    return request.messages, request.parameters
+async def _record_one(
+    who: Entry, prompt: Item, writer: Writer, system: str | None, parameters: Mapping[str, Any]
+) -> Turn:
+    """Record what comes of one prompt, and return the last of its turns."""
+    answers: list[Message] = []
+    given = {**who.config.parameters, **parameters}
+    while True:
+        messages = prompt.conversation(answers)
+        turn = run_turn(who, messages, parameters=parameters, system=system)
+        started = perf_counter()
+        async with turn:
+            await writer.record(turn, messages, given, started=started)
+        answers.append(_answer(turn))
+        if turn.error is not None or len(answers) == len(prompt.asked):
+            return turn
+
+
+def _answer(turn: Turn) -> Message:
+    """What of an answer is sent with the next message."""
+    parts = turn.answer.message.parts
+    return Message("assistant", tuple(part for part in parts if isinstance(part, TextPart)))
 
 
 def file_name(backend: str) -> str:
@@ -129,3 +87,64 @@ def file_name(backend: str) -> str:
 def output_paths(out: Path, backends: Sequence[str]) -> list[Path]:
     """Where each backend's recording goes: `out` itself for one, files in the folder `out` for several."""
     return [out] if len(backends) == 1 else [out / file_name(name) for name in backends]
+
+
+def record(
+    targets: tuple[str, ...],
+    named: tuple[str, ...],
+    *,
+    prompts: str,
+    output: Path,
+    system: str | None,
+    parameters: tuple[str, ...],
+    force: bool,
+) -> int:
+    """Runs `chatlab record` and returns its exit code."""
+    target = target_of(targets)
+    try:
+        asked = read_items(read_stdin(), "standard input") if prompts == "-" else load_items(Path(prompts))
+    except PromptsError as exc:
+        for problem in exc.problems:
+            say(problem)
+        return FAILED
+    lab = open_lab(target.config)
+    names = (*target.names, *named)
+    entries = [entry(lab, name) for name in dict.fromkeys(names)] or [chosen(lab)]
+    jobs = []
+    for who, path in zip(entries, output_paths(output, [who.name for who in entries]), strict=True):
+        if path.exists() and not force:
+            raise click.UsageError(f"{path} is there already: --force replaces it")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        jobs.append((who, path, parse_parameters(parameters, who.capabilities.parameters)))
+    failures = asyncio.run(_record_all(lab, jobs, asked, system))
+    return FAILED if failures else OK
+
+
+_Job: TypeAlias = tuple[Entry, Path, dict[str, ParameterValue]]
+
+
+async def _record_all(lab: Lab, jobs: Sequence[_Job], prompts: Sequence[Item], system: str | None) -> int:
+    failures = 0
+    async with lab:
+        for who, path, parameters in jobs:
+            who.backend()  # said to be not ready before an empty file is left behind
+            with path.open("w", encoding="utf-8") as out:
+                failures += await record_answers(
+                    who,
+                    prompts,
+                    out,
+                    system=system,
+                    parameters=parameters,
+                    done=partial(_say_done, who.name, len(prompts)),
+                )
+            click.echo(f"wrote {path}", err=True)
+    return failures
+
+
+def _say_done(name: str, prompts: int, number: int, turn: Turn) -> None:
+    how = f"{turn.timing.total:.2f} s" if turn.error is None else one_line(_problem(turn.error))
+    click.echo(f"{one_line(name, 60)}: {number} of {prompts}: {how}", err=True)
+
+
+def _problem(error: ChatlabError) -> str:
+    return error.detail if isinstance(error, BackendError) else str(error)

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Any, Protocol, TextIO, TypeVar
 
 from chatlab import errors
+from chatlab.backend import ChatRequest
 from chatlab.codec import (
     event_from_json,
     event_to_json,
@@ -121,6 +122,8 @@ class Recording:
 class RunningTurn(Protocol):
     """As much of `chatlab.turns.turn.Turn` as recording needs; it has been entered."""
 
+    request: ChatRequest | None
+
     @property
     def timing(self) -> Timing: ...
     @property
@@ -165,17 +168,28 @@ class Writer:
     ) -> None:
         """Read a turn to its end into a new exchange. A turn that fails is recorded as such, not raised.
 
-        started: `time.perf_counter()` when the turn was entered; now, if not given.
+        messages, parameters: what was asked, which is written where the turn fails before there is a request
+        for the backend. started: `time.perf_counter()` when the turn was entered; now, if not given.
         """
         start = perf_counter() if started is None else started
-        self.begin(messages, parameters)
         failure = None
+        begun = False
+
+        def begin() -> None:
+            sent = turn.request
+            self.begin(*((messages, parameters) if sent is None else (sent.messages, sent.parameters)))
+
         try:
             async for event in turn:
+                if not begun:  # by now there is a request, if there is one at all
+                    begin()
+                    begun = True
                 self.event(perf_counter() - start, event)
         except ChatlabError as exc:
             failure = Failure.of(perf_counter() - start, exc)
         finally:
+            if not begun:
+                begin()
             self.end(turn.timing, failure)
 
     def _line(self, value: Mapping[str, Any]) -> None:

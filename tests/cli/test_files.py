@@ -196,7 +196,7 @@ def test_prompts_as_json_lines_may_be_whole_conversations(folder: Path) -> None:
         ('{"prompt": "a", "sytem": "b"}', "sytem"),
         ('{"prompt": 1}', "prompt is a text"),
         ('{"messages": {}}', "list of OpenAI messages"),
-        ('{"prompt": "a", "parameters": 1}', "parameters an object"),
+        ('{"prompt": "a", "parameters": 1}', "parameters is an object"),
         ('{"messages": [{"role": "nobody", "content": "a"}]}', "nobody"),
     ],
 )
@@ -207,6 +207,24 @@ def test_a_wrong_prompt_is_said_with_its_line(folder: Path, line: str, said: str
     assert done.stderr.startswith("chatlab: p.jsonl:2: ") and said in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (folder / "out.jsonl").exists()
+
+
+def test_what_was_sent_is_taken_from_the_turn_that_sent_it(folder: Path) -> None:
+    lines = [{"prompt": ["one", "two"], "parameters": {"max_tokens": 1, "unknown": 3}}]
+    (folder / "p.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    assert run("record", "echo:", "--prompts", "p.jsonl", "-s", "Be brief", "-o", "out.jsonl").exit_code == 0
+    first, second = Recording.load(folder / "out.jsonl").exchanges
+    assert dict(first.parameters) == {"max_tokens": 1}, "what the backend does not take was not sent"
+    assert [message.text for message in first.messages] == ["Be brief", "one"]
+    assert [message.text for message in second.messages] == ["Be brief", "one", "one", "two"]
+
+
+def test_every_mistake_of_the_prompts_is_said_at_once(folder: Path) -> None:
+    (folder / "p.jsonl").write_text('{\n"fine"\n[]\n')
+    done = run("record", "echo:", "--prompts", "p.jsonl", "-o", "out.jsonl")
+    assert [line.partition(": ")[2].partition(": ")[0] for line in done.stderr.splitlines()] == [
+        *("p.jsonl:1", "p.jsonl:3")
+    ]
 
 
 def test_missing_prompts_are_said(folder: Path) -> None:

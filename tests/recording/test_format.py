@@ -253,7 +253,7 @@ def entry(kind: str, **options: Any) -> Entry:
 async def test_a_turn_is_recorded_with_its_real_times() -> None:
     out = io.StringIO()
     asked = [Message.of("user", "one two three four five")]
-    async with run_turn(entry("echo", rate=40, delay=0.1), asked) as turn:
+    async with run_turn(entry("echo", delay=0.1), asked, parameters={"rate": 40}) as turn:
         await Writer(out, Header(kind="echo")).record(turn, asked, {"rate": 40})
     _, (exchange,) = read(out.getvalue())
     assert exchange.messages == tuple(asked)
