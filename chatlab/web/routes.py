@@ -59,7 +59,7 @@ async def _code_style(_: Request) -> Response:
 
 
 def _compare_page(lab: Lab) -> Callable[[Request], Awaitable[HTMLResponse]]:
-    text = (_STATIC / "compare.html").read_text("utf-8")
+    text = (_STATIC / "compare" / "index.html").read_text("utf-8")
 
     async def page(request: Request) -> HTMLResponse:
         root = root_of(lab, request)

@@ -43,7 +43,7 @@ _OWN_LOOK = {
     for theme in ("", "_dark")
 }
 _STATIC = PACKAGE / "web" / "static"
-_ATTACHING = f"<script>(() => {{{(_STATIC / 'attach.js').read_text('utf-8')}}})();</script>"
+_ATTACHING = f"<script>(() => {{{(_STATIC / 'chat' / 'attach.js').read_text('utf-8')}}})();</script>"
 
 
 class Page(PatchedBlocks):
@@ -82,7 +82,7 @@ class Page(PatchedBlocks):
         server, ui = self.lab_config.server, self.lab_config.ui
         settings = {
             "theme": _theme(ui),
-            "css": tokens() + (_STATIC / "page.css").read_text("utf-8"),
+            "css": tokens() + (_STATIC / "chat" / "page.css").read_text("utf-8"),
             "head": link_guard(ui.allowed_hosts) + _ATTACHING,
             "show_error": False,  # the text of an exception is for the log
             "ssr_mode": False,

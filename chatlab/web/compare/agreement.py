@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from typing import Any
 
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.session.state import Round, SessionState
@@ -13,8 +12,9 @@ from chatlab.compare.statistics.spread import Measure, Measurement, spread
 from chatlab.compare.statistics.text_diff import agreement
 from chatlab.store import StoredTurn
 from chatlab.web.compare.view import text_of
+from chatlab.web.compare.view_model import Agreement, Spread
 
-_LONGEST = 20_000  # characters of an answer up to which its agreement with others is told at a glance
+_LONGEST = 20_000  # characters of an answer up to which its agreement with others is told
 
 _MEASURES: Sequence[tuple[Measure, Callable[[StoredTurn], float | None]]] = (
     (Measure("first token", "s", "sooner", "later"), lambda turn: turn.timing.first_token),
@@ -29,7 +29,7 @@ class PairAgreement:
         self._session = session
         self._agreements: dict[tuple[str, str], float] = {}
 
-    def look(self, round: Round, state: SessionState) -> dict[str, Any]:
+    def look(self, round: Round, state: SessionState) -> Agreement:
         """agreement: by pair of what the lanes are called on the page. spread: while names are told, of a
         round with repeats."""
         shown = [
@@ -58,8 +58,8 @@ class PairAgreement:
         text = text_of(turn)
         return text if turn.status == "finished" and len(text) <= _LONGEST else None
 
-    def _spread(self, shown: Sequence[tuple[str, str, Sequence[str]]]) -> list[dict[str, Any]]:
-        found = []
+    def _spread(self, shown: Sequence[tuple[str, str, Sequence[str]]]) -> list[Spread]:
+        found: list[Spread] = []
         for measure, value_of in _MEASURES:
             measured = [
                 Measurement(label, "", value)

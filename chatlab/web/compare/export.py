@@ -21,6 +21,7 @@ from chatlab.lab import Lab
 from chatlab.render.markdown import DOCUMENT_POLICY, document
 from chatlab.store import NotStored
 from chatlab.web.compare.open_sessions import PageSession, PageSessions
+from chatlab.web.shared.schemas import Links, ShareLink
 
 _TYPES = {
     "html": ("text/html", "html"),
@@ -77,10 +78,10 @@ class ExportRoutes:
         if request.method == "POST":
             found.names_told()
             share = await kept.store.share(owner, comparison=id)
-            return JSONResponse({"token": share.token})
+            return JSONResponse(ShareLink(token=share.token))
         if request.method == "DELETE":
             await kept.store.revoke(owner, comparison=id)
-        return JSONResponse({"links": await kept.store.shares(owner, comparison=id)})
+        return JSONResponse(Links(links=await kept.store.shares(owner, comparison=id)))
 
     async def shared(self, request: Request) -> Response:
         """The report of a shared comparison, for anybody who has the link."""

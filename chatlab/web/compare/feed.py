@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
 from chatlab.compare.session.blind import blind_round
 from chatlab.compare.session.state import rounds_shown
@@ -15,6 +14,7 @@ from chatlab.render.incremental_markdown import IncrementalMarkdown
 from chatlab.store import StoredTurn
 from chatlab.web.compare.open_sessions import PageSession
 from chatlab.web.compare.view import text_of
+from chatlab.web.compare.view_model import AnswerEvent, PaintEvent, SessionView
 
 PACE = 0.05  # seconds between two paints, whatever lanes they are of
 HEARTBEAT = (
@@ -86,20 +86,24 @@ class _Feed:
     def _whole(self) -> str:
         return _event("view", self._found.view.whole(self._voter, self._found.title))
 
-    def _named(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def _named(self) -> tuple[list[PaintEvent], list[AnswerEvent]]:
         session, view = self._found.session, self._found.view
-        paints: list[dict[str, Any]] = []
-        ended: list[dict[str, Any]] = []
+        paints: list[PaintEvent] = []
+        ended: list[AnswerEvent] = []
         running = {id: session.state.places[id] for id in session.running_turns()}
         for id in [id for id in self._growing if id not in running]:
             place = session.state.places[id]
             del self._growing[id]
-            where = {"round": place.round, "lane": place.lane, "repeat": place.repeat}
-            timings = view.timings([session.state.round(place.round)])
-            overall = view.timings(rounds_shown(session.state))
             ended.append(
-                {**where, "running": session.running(), "answer": view.answer(id)}
-                | {"timings": timings, "overall": overall}
+                {
+                    "round": place.round,
+                    "lane": place.lane,
+                    "repeat": place.repeat,
+                    "running": session.running(),
+                    "answer": view.answer(id),
+                    "timings": view.timings([session.state.round(place.round)]),
+                    "overall": view.timings(rounds_shown(session.state)),
+                }
             )
         for id, place in running.items():
             growing = self._growing.setdefault(id, IncrementalMarkdown(view.allowed_hosts))
@@ -120,7 +124,7 @@ class _Feed:
             return [self._whole()]
         if session.state.opened.reveal == "together":
             return []
-        paints: list[dict[str, Any]] = []
+        paints: list[PaintEvent] = []
         for id in dict.fromkeys(session.state.places[turn].round for turn in session.running_turns()):
             for answer in blind_round(session.state, session.state.round(id), session.turn).answers:
                 known = f"{id} {answer.letter} {answer.repeat}"
@@ -142,10 +146,10 @@ def _doing(turn: StoredTurn) -> str:
     return "writing" if isinstance(last, TextPart) else "waiting"
 
 
-def _paint(round: str, lane: str, repeat: int, look: tuple[str, str] | None) -> dict[str, Any]:
-    where = {"round": round, "lane": lane, "repeat": repeat}
+def _paint(round: str, lane: str, repeat: int, look: tuple[str, str] | None) -> PaintEvent:
+    where: PaintEvent = {"round": round, "lane": lane, "repeat": repeat}
     return where if look is None else {**where, "add": look[0], "tail": look[1]}
 
 
-def _event(name: str, data: Mapping[str, Any] | list[dict[str, Any]]) -> str:
+def _event(name: str, data: SessionView | AnswerEvent | list[PaintEvent]) -> str:
     return f"event: {name}\ndata: {json.dumps(data)}\n\n"

@@ -21,7 +21,7 @@ class PageSession:
 
     session: ComparisonSession
     view: View
-    glance: PairAgreement
+    agreement: PairAgreement
     title: str
 
     def names_told(self) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from chatlab.config.models import CompareLane, Config
 from chatlab.config.registry import Backends
+from chatlab.web.compare.view_model import BackendChoices, LaneSpec, Options
 
 
-def options_of(config: Config) -> dict[str, Any]:
+def options_of(config: Config) -> Options:
     """What every page needs. No backend is in it: a page that opens a blind session is told of none."""
     storage = config.storage
     return {
@@ -18,7 +17,7 @@ def options_of(config: Config) -> dict[str, Any]:
     }
 
 
-def backends_of(config: Config, backends: Backends) -> dict[str, Any]:
+def backends_of(config: Config, backends: Backends) -> BackendChoices:
     """What the forms for a new session and for another lane need."""
     compare = config.compare
     lanes = [CompareLane(backend=lane) if isinstance(lane, str) else lane for lane in compare.lanes]
@@ -43,7 +42,21 @@ def backends_of(config: Config, backends: Backends) -> dict[str, Any]:
             for name, entry in backends.items()
         ],
         "defaults": {
-            **compare.model_dump(mode="json", exclude={"lanes"}),
-            "lanes": [lane.model_dump(mode="json") for lane in lanes],
+            "lanes": [_lane(lane) for lane in lanes],
+            "mode": compare.mode,
+            "blind": compare.blind,
+            "reveal": compare.reveal,
+            "repeats": compare.repeats,
+            "criteria": list(compare.criteria),
+            "reasons": list(compare.reasons),
         },
+    }
+
+
+def _lane(lane: CompareLane) -> LaneSpec:
+    return {
+        "backend": lane.backend,
+        "label": lane.label,
+        "parameters": dict(lane.parameters),
+        "system": lane.system,
     }

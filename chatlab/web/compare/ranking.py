@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from chatlab.compare.report.from_session import stale_votes, standing_votes
 from chatlab.compare.session.state import SessionState
@@ -11,11 +10,12 @@ from chatlab.compare.statistics.judgements import from_votes
 from chatlab.compare.statistics.ranking import rank
 from chatlab.store import StoredTurn
 from chatlab.web.compare.view import text_of
+from chatlab.web.compare.view_model import RankedCriterion, RankedRow, Ranking
 
 _ELO = 173.7178  # points of Elo's scale a unit of log-odds: 400 / ln 10
 
 
-def ranking(state: SessionState, turn: Callable[[str], StoredTurn]) -> dict[str, Any]:
+def ranking(state: SessionState, turn: Callable[[str], StoredTurn]) -> Ranking:
     """Return by criterion the lanes that votes are on, with scores on Elo's scale, intervals and notes."""
     names = {lane.id: lane.id for lane in (*state.lanes, *state.removed)}
     labels = {lane.id: lane.label for lane in (*state.lanes, *state.removed)}
@@ -26,13 +26,13 @@ def ranking(state: SessionState, turn: Callable[[str], StoredTurn]) -> dict[str,
     }
     votes = standing_votes(state, turn)
     judged = from_votes(votes, names, lengths)
-    criteria = []
+    criteria: list[RankedCriterion] = []
     for criterion in state.opened.criteria:
         found = [one for one in judged if one.criterion == criterion]
         if not found:
             continue
         ranked = rank(found, [lane.id for lane in state.lanes])
-        rows = [
+        rows: list[RankedRow] = [
             {
                 "rank": str(one.rank) if one.best == one.worst else f"{one.best}–{one.worst}",
                 "lane": labels[one.lane],

@@ -30,6 +30,7 @@ from chatlab.web.compare.schemas import (
     Ask,
     Ballot,
     Begin,
+    Checkout,
     Edit,
     ModeWanted,
     NewLane,
@@ -39,16 +40,31 @@ from chatlab.web.compare.schemas import (
     Retry,
     Title,
     Undo,
-    Walk,
     Which,
 )
 from chatlab.web.compare.uploads import PendingUploads
 from chatlab.web.compare.view import text_of
+from chatlab.web.compare.view_model import (
+    Agreement,
+    Asked,
+    Begun,
+    Continued,
+    Difference,
+    LaneMade,
+    Ranking,
+    Receipts,
+    SessionList,
+    SessionListed,
+    SessionView,
+    SpanKind,
+    Undone,
+    Uploaded,
+)
 from chatlab.web.shared.endpoint import body_of, endpoint
 
 InSession: TypeAlias = Callable[[PageSession, str, Request], Awaitable[Any]]
 _SHARES = ("GET", "POST", "DELETE")
-_KINDS = {"same": "same", "removed": "only_a", "added": "only_b"}
+_KINDS: dict[str, SpanKind] = {"same": "same", "removed": "only_a", "added": "only_b"}
 
 
 class CompareRoutes:
@@ -81,7 +97,7 @@ class CompareRoutes:
             self._route(f"{one}/edit", "POST", self._edit),
             self._route(f"{one}/retry", "POST", self._retry),
             self._route(f"{one}/undo", "POST", self._undo),
-            self._route(f"{one}/walk", "POST", self._walk),
+            self._route(f"{one}/checkout", "POST", self._checkout),
             self._route(f"{one}/stop", "POST", self._stop),
             self._route(f"{one}/lanes", "POST", self._add_lane),
             self._route(lane, "PATCH", self._change_lane),
@@ -96,7 +112,7 @@ class CompareRoutes:
             self._route(f"{one}/title", "POST", self._title),
             self._route(f"{round}/receipts", "GET", self._receipts),
             self._route(f"{round}/difference", "GET", self._difference),
-            self._route(f"{round}/glance", "GET", self._glance),
+            self._route(f"{round}/agreement", "GET", self._agreement),
             self._route(f"{one}/ranking", "GET", self._ranking),
             self._route(f"{one}/report", "GET", self.export.report),
             self._route(f"{lane}/recording", "GET", self.export.recording),
@@ -122,9 +138,9 @@ class CompareRoutes:
     async def _list(self, owner: str, request: Request) -> Response:
         kept = await self._lab.storage()
         if kept is None:
-            return JSONResponse({"sessions": [], "next": None})
+            return JSONResponse(SessionList(sessions=[], next=None))
         found, following = await kept.store.comparisons(owner, after=request.query_params.get("after"))
-        return JSONResponse({"sessions": [_listed(one) for one in found], "next": following})
+        return JSONResponse(SessionList(sessions=[_listed(one) for one in found], next=following))
 
     async def _begin(self, owner: str, request: Request) -> Response:
         wanted = await body_of(request, Begin)
@@ -137,7 +153,7 @@ class CompareRoutes:
             self._config.compare.reasons,
         )
         found = await self.sessions.create(owner, wanted.lanes, opened)
-        return JSONResponse({"id": found.session.id})
+        return JSONResponse(Begun(id=found.session.id))
 
     async def _delete(self, owner: str, request: Request) -> Response:
         found = await self.sessions.get(owner, request.path_params["id"])
@@ -159,10 +175,10 @@ class CompareRoutes:
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(events(found, owner), media_type="text/event-stream", headers=headers)
 
-    async def _whole(self, found: PageSession, owner: str, _: Request) -> Any:
+    async def _whole(self, found: PageSession, owner: str, _: Request) -> SessionView:
         return found.view.whole(owner, found.title)
 
-    async def _title(self, found: PageSession, owner: str, request: Request) -> Any:
+    async def _title(self, found: PageSession, owner: str, request: Request) -> None:
         await self._retitle(found, owner, (await body_of(request, Title)).title)
 
     async def _retitle(self, found: PageSession, owner: str, title: str) -> None:
@@ -178,13 +194,13 @@ class CompareRoutes:
         id, part = await self._uploads.take(
             owner, name, request.headers.get("content-type"), request.stream()
         )
-        shown = {"id": id, "name": part.name, "media_type": part.media_type, "not_for": None}
+        shown: Uploaded = {"id": id, "name": part.name, "media_type": part.media_type, "not_for": None}
         session = request.query_params.get("session")
         if session is not None:
             shown["not_for"] = (await self.sessions.get(owner, session)).view.not_for(part)
         return JSONResponse(shown)
 
-    async def _ask(self, found: PageSession, owner: str, request: Request) -> Any:
+    async def _ask(self, found: PageSession, owner: str, request: Request) -> Asked:
         wanted = await body_of(request, Ask)
         files = [self._uploads.part(owner, id) for id in wanted.files]
         text = (TextPart(wanted.text),) if wanted.text.strip() else ()
@@ -194,42 +210,42 @@ class CompareRoutes:
             await self._retitle(found, owner, wanted.text or "Untitled")
         return {"round": round}
 
-    async def _edit(self, found: PageSession, _: str, request: Request) -> Any:
+    async def _edit(self, found: PageSession, _: str, request: Request) -> Asked:
         wanted = await body_of(request, Edit)
         files = await found.session.attached(wanted.round)
         message = Message("user", (*files, TextPart(wanted.text)))
         return {"round": await found.session.edit(wanted.round, message, lanes=_lanes(found, wanted.lanes))}
 
-    async def _retry(self, found: PageSession, _: str, request: Request) -> Any:
+    async def _retry(self, found: PageSession, _: str, request: Request) -> None:
         wanted = await body_of(request, Retry)
         await found.session.retry(wanted.round, lanes=_lanes(found, wanted.lanes))
 
-    async def _undo(self, found: PageSession, _: str, request: Request) -> Any:
+    async def _undo(self, found: PageSession, _: str, request: Request) -> Undone:
         wanted = await body_of(request, Undo)
         return {"text": (await found.session.undo(lanes=_lanes(found, wanted.lanes))).text}
 
-    async def _walk(self, found: PageSession, _: str, request: Request) -> Any:
-        wanted = await body_of(request, Walk)
+    async def _checkout(self, found: PageSession, _: str, request: Request) -> None:
+        wanted = await body_of(request, Checkout)
         chosen = _lanes(found, None if wanted.lane is None else [wanted.lane])
         if chosen is None:
             await found.session.to_version(wanted.round)
         else:
             await found.session.to_answer(wanted.round, chosen[0], wanted.answer)
 
-    async def _stop(self, found: PageSession, _: str, request: Request) -> Any:
+    async def _stop(self, found: PageSession, _: str, request: Request) -> None:
         lane = (await body_of(request, Which)).lane
         chosen = _lanes(found, None if lane is None else [lane])
         await found.session.stop(chosen[0] if chosen else None)
 
     # -- lanes
 
-    async def _add_lane(self, found: PageSession, _: str, request: Request) -> Any:
+    async def _add_lane(self, found: PageSession, _: str, request: Request) -> LaneMade:
         wanted = await body_of(request, NewLane)
         found.names_told()
         like = None if wanted.history_from is None else lane_of(found.session.state, wanted.history_from)
         return {"lane": (await found.session.add_lane(wanted.spec(), like=like)).id}
 
-    async def _change_lane(self, found: PageSession, _: str, request: Request) -> Any:
+    async def _change_lane(self, found: PageSession, _: str, request: Request) -> LaneMade:
         wanted = await body_of(request, NewLane)
         found.names_told()
         session = found.session
@@ -239,32 +255,32 @@ class CompareRoutes:
         keep = wanted.history_from is not None
         return {"lane": (await session.swap(id, wanted.spec(), keep_history=keep)).id}
 
-    async def _remove_lane(self, found: PageSession, _: str, request: Request) -> Any:
+    async def _remove_lane(self, found: PageSession, _: str, request: Request) -> None:
         await found.session.remove_lane(lane_of(found.session.state, request.path_params["lane"]))
 
-    async def _rerun(self, found: PageSession, _: str, request: Request) -> Any:
+    async def _rerun(self, found: PageSession, _: str, request: Request) -> None:
         found.names_told()
         await found.session.rerun(lane_of(found.session.state, request.path_params["lane"]))
 
-    async def _chat(self, found: PageSession, _: str, request: Request) -> Any:
+    async def _chat(self, found: PageSession, _: str, request: Request) -> Continued:
         lane = lane_of(found.session.state, request.path_params["lane"])
         return {"conversation": await found.session.continue_in_chat(lane)}
 
-    async def _order(self, found: PageSession, _: str, request: Request) -> Any:
+    async def _order(self, found: PageSession, _: str, request: Request) -> None:
         wanted = await body_of(request, Order)
         found.names_told()
         await found.session.reorder(wanted.lanes)
 
-    async def _mode(self, found: PageSession, _: str, request: Request) -> Any:
+    async def _mode(self, found: PageSession, _: str, request: Request) -> None:
         await found.session.set_mode((await body_of(request, ModeWanted)).mode)
 
     # -- judging
 
-    async def _pick(self, found: PageSession, _: str, request: Request) -> Any:
+    async def _pick(self, found: PageSession, _: str, request: Request) -> None:
         wanted = await body_of(request, Pick)
         await found.session.pick(turn_of(found.session.state, wanted.round, wanted.lane, wanted.repeat))
 
-    async def _vote(self, found: PageSession, owner: str, request: Request) -> Any:
+    async def _vote(self, found: PageSession, owner: str, request: Request) -> None:
         wanted = await body_of(request, Ballot)
         state = found.session.state
         best = wanted.best if wanted.best in ("tie", "bad") else lane_of(state, wanted.best)
@@ -277,11 +293,11 @@ class CompareRoutes:
             note=wanted.note,
         )
 
-    async def _reveal(self, found: PageSession, _: str, request: Request) -> Any:
+    async def _reveal(self, found: PageSession, _: str, request: Request) -> None:
         await body_of(request, Nothing)
         await found.session.reveal()
 
-    async def _receipts(self, found: PageSession, _: str, request: Request) -> Any:
+    async def _receipts(self, found: PageSession, _: str, request: Request) -> Receipts:
         found.names_told()
         session, round = found.session, request.path_params["round"]
         known = session.receipts(round)
@@ -300,7 +316,7 @@ class CompareRoutes:
             "mismatches": [one.reason for one in session.mismatches(round)],
         }
 
-    async def _difference(self, found: PageSession, _: str, request: Request) -> Any:
+    async def _difference(self, found: PageSession, _: str, request: Request) -> Difference:
         query, round = request.query_params, request.path_params["round"]
         repeat = int(query.get("repeat", "0")) if query.get("repeat", "0").isdecimal() else 0
         session = found.session
@@ -316,14 +332,14 @@ class CompareRoutes:
             "spans": [{"kind": _KINDS[span.kind], "text": span.text} for span in spans],
         }
 
-    async def _glance(self, found: PageSession, _: str, request: Request) -> Any:
+    async def _agreement(self, found: PageSession, _: str, request: Request) -> Agreement:
         state = found.session.state
         round = state.round(request.path_params["round"])
         if state.hidden and found.session.running():
             return {"agreement": {}, "spread": []}
-        return await asyncio.to_thread(found.glance.look, round, state)
+        return await asyncio.to_thread(found.agreement.look, round, state)
 
-    async def _ranking(self, found: PageSession, _: str, __: Request) -> Any:
+    async def _ranking(self, found: PageSession, _: str, __: Request) -> Ranking:
         found.names_told()
         return await asyncio.to_thread(ranking, found.session.state, found.session.turn)
 
@@ -338,5 +354,5 @@ def _lanes(found: PageSession, names: list[str] | None) -> list[str] | None:
     return None if names is None else [lane_of(found.session.state, name) for name in names]
 
 
-def _listed(one: StoredComparison) -> dict[str, Any]:
+def _listed(one: StoredComparison) -> SessionListed:
     return {"id": one.id, "title": one.title, "updated": one.updated.isoformat()}

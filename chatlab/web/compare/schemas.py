@@ -41,7 +41,7 @@ class Retry(Body):
     lanes: list[str] | None = None
 
 
-class Walk(Body):
+class Checkout(Body):
     """To another version of a message, for all lanes; or to another of one lane's answers, from 0."""
 
     round: str

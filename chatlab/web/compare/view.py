@@ -7,8 +7,7 @@ Everything of a session that goes to a browser is made here. While names are hid
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from typing import TypeAlias, cast
 
 from chatlab.compare.model import Lane
 from chatlab.compare.session.blind import BlindAnswer, BlindRound, blind_view, names_itself, names_of, turn_of
@@ -28,6 +27,20 @@ from chatlab.render.figures import Measured, figures, seconds
 from chatlab.render.markdown import render
 from chatlab.store import StoredTurn
 from chatlab.turns.fit import accepts
+from chatlab.web.compare.view_model import (
+    AnswerView,
+    FiguresView,
+    LaneView,
+    QuestionView,
+    Reveal,
+    RoundView,
+    SessionView,
+    TimingView,
+    ToolView,
+    VoteView,
+)
+
+_Parts: TypeAlias = tuple[list[LaneView], list[RoundView], list[TimingView]]
 
 
 class View:
@@ -40,29 +53,25 @@ class View:
         self._html: dict[str, str] = {}
         self._names: dict[str, bool] = {}
 
-    def whole(self, voter: str, title: str) -> dict[str, Any]:
+    def whole(self, voter: str, title: str) -> SessionView:
         """The session as this voter sees it. Answers that are still written come empty: they are painted."""
         state = self._session.state
-        common = {
+        lanes, rounds, timings = self._hidden(state, voter) if state.hidden else self._named(state, voter)
+        return {
             "id": self._session.id,
             "title": title,
             "mode": state.mode,
             "blind": state.opened.blind,
             "hidden": state.hidden,
-            "reveal": state.opened.reveal,
+            "reveal": cast(Reveal, state.opened.reveal),
             "criteria": list(state.opened.criteria),
             "reasons": list(state.opened.reasons),
             "running": self._session.running(),
             "seq": state.seq,
             "unsaved": self._unsaved(state),
-        }
-        if state.hidden:
-            return {**common, **self._hidden(state, voter)}
-        return {
-            **common,
-            "lanes": [self._lane(lane) for lane in state.lanes],
-            "rounds": [self._round(state, round, voter) for round in rounds_shown(state)],
-            "timings": self.timings(rounds_shown(state)),
+            "lanes": lanes,
+            "rounds": rounds,
+            "timings": timings,
         }
 
     def not_for(self, part: FilePart) -> str | None:
@@ -87,8 +96,13 @@ class View:
 
     # -- named
 
-    def _lane(self, lane: Lane) -> dict[str, Any]:
-        shown: dict[str, Any] = {
+    def _named(self, state: SessionState, voter: str) -> _Parts:
+        lanes = [self._lane(lane) for lane in state.lanes]
+        shown = rounds_shown(state)
+        return lanes, [self._round(state, round, voter) for round in shown], self.timings(shown)
+
+    def _lane(self, lane: Lane) -> LaneView:
+        shown: LaneView = {
             "id": lane.id,
             "name": lane.label,
             "label": lane.label,
@@ -103,13 +117,13 @@ class View:
         model = entry.cls.target(entry.config.options).model
         return {**shown, "ready": entry.not_ready, "model": model}
 
-    def _round(self, state: SessionState, round: Round, voter: str) -> dict[str, Any]:
+    def _round(self, state: SessionState, round: Round, voter: str) -> RoundView:
         shown = state.shown(round)
         answers = {lane: [self.answer(id) for id in round.turns[lane]] for lane in shown}
         standing = {lane: state.standing(lane, round.id) for lane in state.heads}
         return {
             **self._question(state, round.id, round.user),
-            "standing": {lane: place.repeat for lane, place in standing.items() if place and lane in shown},
+            "chosen": {lane: place.repeat for lane, place in standing.items() if place and lane in shown},
             "copied": {
                 lane: state.lane(state.places[place.origin].lane).label
                 for lane, place in standing.items()
@@ -127,11 +141,11 @@ class View:
             ],
         }
 
-    def _question(self, state: SessionState, id: str, user: Message) -> dict[str, Any]:
+    def _question(self, state: SessionState, id: str, user: Message) -> QuestionView:
         versions = [one.id for one in state.versions(id)]
         at = versions.index(id)
         beside = [versions[at - 1] if at else None, versions[at + 1] if at + 1 < len(versions) else None]
-        # Where no lane would go on from another message than now, there is nothing to walk to.
+        # Where no lane would go on from another message than now, there is nothing to go to.
         previous, following = (one if one and state.apart(one) else None for one in beside)
         return {
             "id": id,
@@ -155,10 +169,10 @@ class View:
             return None
         return state.places[origins.pop()].lane
 
-    def answer(self, id: str) -> dict[str, Any]:
+    def answer(self, id: str) -> AnswerView:
         """One answer; its text is left to be painted while it runs."""
         turn = self._session.turn(id)
-        shown: dict[str, Any] = {"turn": id, "status": turn.status, "html": "", "error": turn.error}
+        shown: AnswerView = {"turn": id, "status": turn.status, "html": "", "error": turn.error}
         shown["notices"] = [notice.detail for notice in turn.notices if notice.kind != "thoughts_dropped"]
         if turn.status == "running":
             return shown
@@ -192,7 +206,7 @@ class View:
             self._names[id] = names_itself(text, names)
         return self._names[id]
 
-    def _figures(self, id: str, turn: StoredTurn) -> dict[str, Any]:
+    def _figures(self, id: str, turn: StoredTurn) -> FiguresView:
         usage = turn.finish.usage if turn.finish else None
         place = self._session.state.places[id]
         receipt = self._session.receipts(place.round).get(id)
@@ -212,19 +226,28 @@ class View:
             "receipt": receipt.sha256 if receipt else None,
         }
 
-    def timings(self, rounds: Sequence[Round]) -> list[dict[str, Any]]:
+    def timings(self, rounds: Sequence[Round]) -> list[TimingView]:
         """What every lane took in these rounds, for a chart; lanes without an answer come without figures."""
-        found = []
+        found: list[TimingView] = []
         state = self._session.state
         for lane in state.lanes:
             ids = [id for round in rounds if lane.id in state.shown(round) for id in round.turns[lane.id]]
             ended = [turn for turn in map(self._session.turn, ids) if turn.status != "running"]
             if ids:
-                found.append({"name": lane.label, **asdict(Measured.of(ended))})
+                took = Measured.of(ended)
+                found.append(
+                    {
+                        "name": lane.label,
+                        "first_token": took.first_token,
+                        "total": took.total,
+                        "said": took.said,
+                        "spoken": took.spoken,
+                    }
+                )
         return found
 
-    def _votes(self, state: SessionState, round: str, voter: str) -> dict[str, Any]:
-        shown: dict[str, Any] = {}
+    def _votes(self, state: SessionState, round: str, voter: str) -> dict[str, VoteView]:
+        shown: dict[str, VoteView] = {}
         for vote in state.votes:
             if vote.round == round and vote.voter == voter and state.judges(vote):
                 changes = shown[vote.criterion]["changes"] + 1 if vote.criterion in shown else 0
@@ -240,16 +263,13 @@ class View:
 
     # -- hidden
 
-    def _hidden(self, state: SessionState, voter: str) -> dict[str, Any]:
+    def _hidden(self, state: SessionState, voter: str) -> _Parts:
         blind = blind_view(state, self._session.turn)
-        return {
-            "lanes": [{"id": letter, "name": letter} for letter in blind.letters],
-            "rounds": [self._hidden_round(state, round, voter) for round in blind.rounds],
-            "timings": [],
-        }
+        lanes: list[LaneView] = [{"id": letter, "name": letter} for letter in blind.letters]
+        return lanes, [self._hidden_round(state, round, voter) for round in blind.rounds], []
 
-    def _hidden_round(self, state: SessionState, round: BlindRound, voter: str) -> dict[str, Any]:
-        answers: dict[str, list[dict[str, Any]]] = {}
+    def _hidden_round(self, state: SessionState, round: BlindRound, voter: str) -> RoundView:
+        answers: dict[str, list[AnswerView]] = {}
         letters = {lane: state.letters[lane] for lane in state.heads}
         for answer in round.answers:
             shown = self._hidden_answer(answer)
@@ -261,6 +281,8 @@ class View:
             **self._question(state, round.id, round.user),
             "only": None,
             "answers": answers,
+            "chosen": {},
+            "copied": {},
             "timings": [],
             "given": _given(state.round(round.id), letters if state.opened.reveal == "as they come" else {}),
             "picked": round.picked,
@@ -268,7 +290,7 @@ class View:
             "mismatches": ["the lanes were not sent what they should have been"] if round.unlike else [],
         }
 
-    def _hidden_answer(self, answer: BlindAnswer) -> dict[str, Any]:
+    def _hidden_answer(self, answer: BlindAnswer) -> AnswerView:
         if answer.waiting:
             return {"status": "waiting", "html": ""}  # what may be seen of it is painted
         if answer.empty:
@@ -298,7 +320,7 @@ def _other(model: str | None, meant: str | None) -> str:
     return "" if model is None or model == meant else f"model: {model}"
 
 
-def _tools(turn: StoredTurn) -> list[dict[str, Any]]:
+def _tools(turn: StoredTurn) -> list[ToolView]:
     results = {part.id: part for part in turn.answer if isinstance(part, ToolResult)}
     return [
         {

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias, cast, get_args
+from typing import TypeAlias, cast, get_args
 from urllib.parse import quote, unquote
 
-from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -23,7 +22,14 @@ from chatlab.render.markdown import document
 from chatlab.secret import scrub
 from chatlab.store import Hit, NotStored, StoredConversation, unused_since
 from chatlab.transfer import Format, export, import_file, shared_html
-from chatlab.web.shared.endpoint import Body, body_of, endpoint
+from chatlab.web.conversations.schemas import (
+    ConversationChange,
+    ConversationList,
+    ConversationListed,
+    Imported,
+)
+from chatlab.web.shared.endpoint import body_of, endpoint
+from chatlab.web.shared.schemas import Links, ShareLink
 
 Handler: TypeAlias = Callable[[StorageService, str, Request], Awaitable[Response]]
 
@@ -43,11 +49,6 @@ _INERT = {
 
 # What a browser may show in place; anything else is downloaded, so that no upload becomes a page of ours.
 _SHOWN = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "audio/", "application/pdf")
-
-
-class _Change(Body):
-    title: str | None = Field(None, min_length=1, max_length=200)
-    pinned: bool | None = None
 
 
 def conversation_routes(lab: Lab) -> list[Route]:
@@ -90,15 +91,14 @@ async def _list(storage: StorageService, owner: str, request: Request) -> Respon
     text = request.query_params.get("q", "").strip()
     if text:
         hits = await storage.store.search(owner, text[:200], limit=30)
-        return JSONResponse({"conversations": [_hit(hit) for hit in hits], "next": None})
+        return JSONResponse(ConversationList(conversations=[_hit(hit) for hit in hits], next=None))
     listed = await storage.store.recent(owner, after=request.query_params.get("after"), limit=40)
-    return JSONResponse(
-        {"conversations": [_shown(found) for found in listed.conversations], "next": listed.next}
-    )
+    shown = [_shown(found) for found in listed.conversations]
+    return JSONResponse(ConversationList(conversations=shown, next=listed.next))
 
 
 async def _change(storage: StorageService, owner: str, request: Request) -> Response:
-    change = await body_of(request, _Change)
+    change = await body_of(request, ConversationChange)
     title = " ".join(change.title.split()) if change.title else None
     changed = await storage.store.change(owner, request.path_params["id"], title=title, pinned=change.pinned)
     return JSONResponse(_shown(changed))
@@ -158,12 +158,12 @@ async def _import(storage: StorageService, owner: str, request: Request) -> Resp
     if result.already:
         problems.append(f"{result.already} were here already.")
     return JSONResponse(
-        {
-            "conversations": result.conversations,
-            "comparisons": result.comparisons,
-            "turns": result.turns,
-            "problems": problems,
-        }
+        Imported(
+            conversations=result.conversations,
+            comparisons=result.comparisons,
+            turns=result.turns,
+            problems=problems,
+        )
     )
 
 
@@ -205,12 +205,14 @@ async def _file(storage: StorageService, owner: str, request: Request) -> Respon
 
 
 async def _shares(storage: StorageService, owner: str, request: Request) -> Response:
-    return JSONResponse({"links": await storage.store.shares(owner, conversation=request.path_params["id"])})
+    return JSONResponse(
+        Links(links=await storage.store.shares(owner, conversation=request.path_params["id"]))
+    )
 
 
 async def _share(storage: StorageService, owner: str, request: Request) -> Response:
     share = await storage.store.share(owner, conversation=request.path_params["id"])
-    return JSONResponse({"token": share.token})
+    return JSONResponse(ShareLink(token=share.token))
 
 
 async def _revoke(storage: StorageService, owner: str, request: Request) -> Response:
@@ -218,7 +220,7 @@ async def _revoke(storage: StorageService, owner: str, request: Request) -> Resp
     return JSONResponse({})
 
 
-def _shown(conversation: StoredConversation) -> dict[str, Any]:
+def _shown(conversation: StoredConversation) -> ConversationListed:
     return {
         "id": conversation.id,
         "title": conversation.title,
@@ -227,5 +229,5 @@ def _shown(conversation: StoredConversation) -> dict[str, Any]:
     }
 
 
-def _hit(hit: Hit) -> dict[str, Any]:
+def _hit(hit: Hit) -> ConversationListed:
     return {**_shown(hit.conversation), "turn": hit.turn, "snippet": hit.snippet}

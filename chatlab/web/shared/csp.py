@@ -62,6 +62,6 @@ class SafetyHeaders:
 def link_guard(allowed_hosts: Sequence[str]) -> str:
     """Return a script for the page's head: links of the conversation lead only where the configuration
     allows."""
-    script = (PACKAGE / "web" / "static" / "page.js").read_text("utf-8")
+    script = (PACKAGE / "web" / "static" / "chat" / "links.js").read_text("utf-8")
     hosts = json.dumps(list(allowed_hosts)).replace("<", "\\u003c")
     return f"<script>(() => {{ const allowed = {hosts};\n{script}}})();</script>"

@@ -1,68 +1,136 @@
-// Makes elements; text is only ever set as text.
+// Elements of a page, and questions to the page's own server: what the scripts of both pages share.
+/** @import { Refused } from "./server.d.ts" */
+
+/** @typedef {string | number | Node | null | undefined | false} Child */
+/** @typedef {string | number | boolean | null | undefined} Value */
+/**
+ * Attributes by name; `className` is the class, and what begins with "on" listens to an event.
+ *
+ * @typedef {{
+ *   onclick?: (event: MouseEvent) => unknown,
+ *   onkeydown?: (event: KeyboardEvent) => unknown,
+ *   onpaste?: (event: ClipboardEvent) => unknown,
+ *   onsubmit?: (event: SubmitEvent) => unknown,
+ *   onchange?: (event: Event) => unknown,
+ *   oninput?: (event: Event) => unknown,
+ *   ontoggle?: (event: Event) => unknown,
+ *   [name: string]: Value | ((event: never) => unknown),
+ * }} Attributes
+ */
+
+/**
+ * Makes an element; text is only ever set as text. Attributes and children that are null or false are left
+ * out.
+ *
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {Attributes} attributes
+ * @param {(Child | Child[])[]} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
 export const make = (tag, attributes = {}, ...children) => {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (name === "className") made.className = value;
-    else made.setAttribute(name, value === true ? "" : value);
+    if (typeof value === "function") {
+      made.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
+    } else if (name === "className") made.className = String(value);
+    else made.setAttribute(name, value === true ? "" : String(value));
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  for (const child of children.flat()) {
+    if (child === null || child === undefined || child === false) continue;
+    made.append(child instanceof Node ? child : String(child));
+  }
   return made;
 };
 
+/**
+ * @param {Child} text
+ * @param {((event: MouseEvent) => unknown) | null} act
+ * @param {Attributes} attributes
+ */
 export const button = (text, act, attributes = {}) =>
-  make("button", { type: "button", onclick: act, ...attributes }, text);
+  make("button", { type: "button", onclick: act ?? undefined, ...attributes }, text);
 
-// HTML that this page's own server made safe (chatlab.render.markdown).
+/**
+ * HTML that this page's own server made safe (chatlab.render.markdown).
+ *
+ * @param {string} html
+ * @param {string} className
+ */
 export const safe = (html, className = "text") => {
   const made = make("div", { className });
   made.innerHTML = html;
   return made;
 };
 
-// Asks this page's own server; throws an Error with the server's sentence.
+/** @param {unknown} error */
+export const sentence = (error) => (error instanceof Error ? error.message : String(error));
+
+/**
+ * Asks this page's own server; throws an Error with the server's sentence. A Blob is sent as it is, with its
+ * name if it has one; anything else as JSON. The type of the reply is the one that the caller expects.
+ *
+ * @typedef {<T>(path: string, method?: string, body?: object) => Promise<T>} Api
+ */
+
+/**
+ * @param {string} root where the app is mounted
+ * @returns {Api}
+ */
 export const asking =
   (root) =>
   async (path, method = "GET", body) => {
-    const raw = body instanceof Blob;
     const answer = await fetch(`${root}/-/${path}`, {
       method,
-      headers: {
-        "x-chatlab": "1",
-        ...(raw ? { "x-filename": encodeURIComponent(body.name || "file") } : {}),
-        ...(body && !raw ? { "content-type": "application/json" } : {}),
-      },
-      body: body === undefined ? undefined : raw ? body : JSON.stringify(body),
+      headers: { "x-chatlab": "1", ...headersOf(body) },
+      body: body === undefined || body instanceof Blob ? body : JSON.stringify(body),
     });
     const said = await answer.json().catch(() => ({}));
-    if (!answer.ok) throw new Error(said.error || `the server answered ${answer.status}`);
-    return said;
+    if (answer.ok) return said;
+    const { error } = /** @type {Partial<Refused>} */ (said);
+    throw new Error(error || `the server answered ${answer.status}`);
   };
 
-// A button that unfolds others; it folds again when one is chosen, at Escape, and at a click elsewhere.
-export const menu = (label, shown, ...items) =>
-  make(
-    "details",
-    {
-      className: "menu",
-      onclick: (event) => {
-        if (event.target.closest("button")) event.currentTarget.open = false;
-      },
-    },
-    make("summary", { "aria-label": label, title: label }, shown),
-    make("div", {}, ...items),
-  );
+/**
+ * @param {object | undefined} body
+ * @returns {Record<string, string>}
+ */
+const headersOf = (body) => {
+  if (body === undefined) return {};
+  if (!(body instanceof Blob)) return { "content-type": "application/json" };
+  return { "x-filename": encodeURIComponent((body instanceof File && body.name) || "file") };
+};
+
+/**
+ * A button that unfolds others; it folds again when one is chosen, at Escape, and at a click elsewhere.
+ *
+ * @param {string} label
+ * @param {Child} shown
+ * @param {Child[]} items
+ */
+export const menu = (label, shown, ...items) => {
+  const made = make("details", { className: "menu" });
+  made.addEventListener("click", (event) => {
+    if (event.target instanceof Element && event.target.closest("button")) made.open = false;
+  });
+  made.append(make("summary", { "aria-label": label, title: label }, shown), make("div", {}, items));
+  return made;
+};
+
+/** @returns {NodeListOf<HTMLDetailsElement>} */
+const openMenus = () => document.querySelectorAll("details.menu[open]");
 
 document.addEventListener("click", (event) => {
-  for (const open of document.querySelectorAll("details.menu[open]"))
-    if (!open.contains(event.target)) open.open = false;
+  for (const open of openMenus()) {
+    if (!(event.target instanceof Node && open.contains(event.target))) open.open = false;
+  }
 });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
-  for (const open of document.querySelectorAll("details.menu[open]")) {
+  for (const open of openMenus()) {
     open.open = false;
-    open.querySelector("summary").focus();
+    open.querySelector("summary")?.focus();
     event.preventDefault();
   }
 });

@@ -100,7 +100,7 @@ def test_nothing_that_a_browser_receives_names_a_lane_before_the_reveal(
         assert [lane["name"] for lane in view["lanes"]] == list("ABCD") == list(round["answers"])
         best = next(letter for letter, (one,) in round["answers"].items() if "w29" in one["html"])
         asked.get(f"/rounds/{round['id']}/difference?a=A&b=B")
-        assert asked.get(f"/rounds/{round['id']}/glance")["spread"] == []
+        assert asked.get(f"/rounds/{round['id']}/agreement")["spread"] == []
         asked.post("/votes", {"round": round["id"], "criterion": "taste", "best": best})
         asked.post("/retry", {"round": round["id"]})
         (round,) = asked.ended()["rounds"]
@@ -112,16 +112,16 @@ def test_nothing_that_a_browser_receives_names_a_lane_before_the_reveal(
         asked.post("/edit", {"round": round["id"], "text": "w7"})
         (edited,) = asked.ended()["rounds"]
         assert edited["previous"] == round["id"]
-        asked.post("/walk", {"round": round["id"]})
+        asked.post("/checkout", {"round": round["id"]})
         assert [one["votes"] for one in asked.view["rounds"]] == [{}, {}], "it was on other answers"
-        asked.post("/walk", {"round": edited["id"]})
-        asked.post("/walk", {"round": round["id"]})
+        asked.post("/checkout", {"round": edited["id"]})
+        asked.post("/checkout", {"round": round["id"]})
         if reveal == "as they come":
             for answer in (0, 1, 0):
-                asked.post("/walk", {"round": round["id"], "lane": "B", "answer": answer})
+                asked.post("/checkout", {"round": round["id"], "lane": "B", "answer": answer})
             assert asked.view["rounds"][0]["given"] == {"A": [2, 2], "B": [1, 2], "C": [2, 2], "D": [2, 2]}
         else:
-            me.refused("POST", f"{asked.path}/walk", {"round": round["id"], "lane": "B", "answer": 0})
+            me.refused("POST", f"{asked.path}/checkout", {"round": round["id"], "lane": "B", "answer": 0})
             assert asked.view["rounds"][0]["given"] == {}
         for method, path, body in (
             *(("GET", f"/rounds/{round['id']}/receipts", None), ("GET", "/ranking", None)),

@@ -385,7 +385,7 @@ def test_a_file_is_attached_by_choosing_pasting_and_dropping(open_compare: Open)
     page.page.set_input_files(
         "input[type=file]", {"name": "a.txt", "mimeType": "text/plain", "buffer": b"text"}
     )
-    page.page.get_by_role("button", name="Take a.txt away").wait_for()
+    page.page.get_by_role("button", name="Remove a.txt").wait_for()
     for event in ("paste", "drop"):
         page.page.evaluate(
             """kind => {
@@ -398,8 +398,8 @@ def test_a_file_is_attached_by_choosing_pasting_and_dropping(open_compare: Open)
             }""",
             event,
         )
-        page.page.get_by_role("button", name=f"Take {event}.txt away").wait_for()
-    page.page.get_by_role("button", name="Take drop.txt away").click()
+        page.page.get_by_role("button", name=f"Remove {event}.txt").wait_for()
+    page.page.get_by_role("button", name="Remove drop.txt").click()
     page.ask("see")
     assert "with a.txt (text/plain), paste.txt (text/plain)" in page.texts()[0]
 

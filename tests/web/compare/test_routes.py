@@ -154,16 +154,16 @@ def test_retry_edit_and_undo(me: Person) -> None:
     assert edited["text"] == "two"
     assert (edited["version"], edited["versions"]) == (2, 2)
     assert (edited["previous"], edited["next"]) == (round["id"], None)
-    asked.post("/walk", {"round": round["id"]})
+    asked.post("/checkout", {"round": round["id"]})
     (first_version,) = asked.view["rounds"]
     assert (first_version["text"], first_version["previous"]) == ("one", None)
     assert (first_version["next"], first_version["message"]) == (edited["id"], edited["message"])
     assert first_version["given"] == {first: [2, 2]}
-    asked.post("/walk", {"round": round["id"], "lane": first, "answer": 0})
+    asked.post("/checkout", {"round": round["id"], "lane": first, "answer": 0})
     (first_version,) = asked.view["rounds"]
     assert first_version["given"] == {first: [1, 2]}
     assert {lane: answers[0]["turn"] for lane, answers in first_version["answers"].items()} == turns
-    asked.post("/walk", {"round": edited["id"]})
+    asked.post("/checkout", {"round": edited["id"]})
     asked.ask("three")
     assert asked.post("/undo") == {"text": "three"}
     assert [one["text"] for one in asked.view["rounds"]] == ["two"]
@@ -252,8 +252,8 @@ def test_the_difference_and_agreement_of_two_answers(me: Person) -> None:
         == "Something else is said here."
     )
     assert found["agreement"] == 0.6
-    glance = asked.get(f"/rounds/{round['id']}/glance")
-    assert glance == {"agreement": {f"{a}|{b}": 0.6, f"{a}|{c}": 1.0, f"{b}|{c}": 0.6}, "spread": []}
+    agreement = asked.get(f"/rounds/{round['id']}/agreement")
+    assert agreement == {"agreement": {f"{a}|{b}": 0.6, f"{a}|{c}": 1.0, f"{b}|{c}": 0.6}, "spread": []}
     assert me.refused("GET", f"{asked.path}/rounds/{round['id']}/difference?a={a}&b=nobody")[0] == 409
 
 
@@ -262,12 +262,12 @@ def test_repeats_show_their_spread_and_which_one_is_gone_on_from(me: Person) -> 
     first = asked.lanes[0]
     (round,) = asked.ask("one two three")["rounds"]
     assert [len(answers) for answers in round["answers"].values()] == [3, 3]
-    (sooner, total) = asked.get(f"/rounds/{round['id']}/glance")["spread"]
+    (sooner, total) = asked.get(f"/rounds/{round['id']}/agreement")["spread"]
     assert sooner["measure"] == "first token"
     assert [line.partition(":")[0] for line in total["lanes"]] == ["Alpha", "Gamma"]
     assert "not distinguishable" in total["differences"][0]
     asked.post("/pick", {"round": round["id"], "lane": first, "repeat": 2})
-    assert asked.view["rounds"][0]["standing"][first] == 2
+    assert asked.view["rounds"][0]["chosen"][first] == 2
 
 
 def test_a_receipt_says_what_was_sent_and_how_it_differs(me: Person) -> None:
@@ -472,8 +472,8 @@ def test_a_client_without_a_cookie_is_told_what_to_do(served: Served, me: Person
         ("/ID/edit", {"round": "none", "text": "x"}),
         ("/ID/retry", {"round": "none"}),
         ("/ID/undo", {}),
-        ("/ID/walk", {"round": "none"}),
-        ("/ID/walk", {"round": "none", "lane": "none", "answer": -1}),
+        ("/ID/checkout", {"round": "none"}),
+        ("/ID/checkout", {"round": "none", "lane": "none", "answer": -1}),
         ("/ID/order", {"lanes": []}),
         ("/ID/mode", {"mode": None}),
         ("/ID/pick", {"round": "none", "lane": "none", "repeat": -1}),

@@ -131,12 +131,12 @@ class Watcher:
     def walk(self, round: str, by: int) -> None:
         versions = {-1: "previous", 1: "next"}
         (shown,) = (one for one in self.asked.view["rounds"] if one["id"] == round)
-        self.asked.post("/walk", {"round": shown[versions[by]]})
+        self.asked.post("/checkout", {"round": shown[versions[by]]})
 
     def walk_alone(self, round: str, lane: str, by: int) -> None:
         (shown,) = (one for one in self.asked.view["rounds"] if one["id"] == round)
         answer = shown["given"][lane][0] - 1 + by
-        self.asked.post("/walk", {"round": round, "lane": lane, "answer": answer})
+        self.asked.post("/checkout", {"round": round, "lane": lane, "answer": answer})
 
     def undo(self) -> None:
         self.asked.post("/undo")

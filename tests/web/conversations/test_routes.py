@@ -46,7 +46,8 @@ WITH_IDS: Mapping[tuple[str, str], Any] = {
     (GET, ONE): None,
     (DELETE, ONE): None,
     **{(POST, f"{ONE}/{act}"): {} for act in ("restore", "ask", "edit", "retry", "undo", "stop", "lanes")},
-    **{(POST, f"{ONE}/{act}"): {} for act in ("order", "mode", "pick", "walk", "votes", "reveal", "title")},
+    **{(POST, f"{ONE}/{act}"): {} for act in ("order", "mode", "pick", "checkout", "votes")},
+    **{(POST, f"{ONE}/{act}"): {} for act in ("reveal", "title")},
     **{(GET, f"{ONE}/{what}"): None for what in ("events", "ranking", "report")},
     **{(method, f"{ONE}/shares"): None for method in (GET, POST, DELETE)},
     (PATCH, LANE): {},
@@ -54,7 +55,7 @@ WITH_IDS: Mapping[tuple[str, str], Any] = {
     (POST, f"{LANE}/rerun"): {},
     (POST, f"{LANE}/chat"): {},
     (GET, f"{LANE}/recording"): None,
-    **{(GET, f"{ROUND}/{what}"): None for what in ("receipts", "difference", "glance")},
+    **{(GET, f"{ROUND}/{what}"): None for what in ("receipts", "difference", "agreement")},
 }
 # For whoever asks: their own things, or nobody's. What they answer holds nothing of others.
 OWN: Mapping[tuple[str, str], Any] = {
@@ -407,7 +408,7 @@ def test_a_launched_page_has_the_same_routes_and_the_same_cookie(tmp_path: Path)
             (kept,) = client.get("/-/conversations").json()["conversations"]
             assert kept["title"] == "hello"
             assert client.get("/compare").status_code == 200
-            assert client.get("/-/static/sidebar.js").status_code == 200
+            assert client.get("/-/static/chat/sidebar.js").status_code == 200
 
 
 # -- shares and the cookie

@@ -1,0 +1,46 @@
+"""The shapes of what the sidebar of conversations sends and is told."""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+from pydantic import Field
+
+from chatlab.web.shared.endpoint import Body
+
+
+class ConversationChange(Body):
+    """What is to be changed of a conversation; what is left out stays."""
+
+    title: str | None = Field(None, min_length=1, max_length=200)
+    pinned: bool | None = None
+
+
+class ConversationListed(TypedDict):
+    """A conversation of the list. updated: when, by ISO 8601.
+
+    turn, snippet: where a search found it; a match in the snippet stands between U+E000 and U+E001.
+    """
+
+    id: str
+    title: str
+    updated: str
+    pinned: bool
+    turn: NotRequired[str | None]
+    snippet: NotRequired[str]
+
+
+class ConversationList(TypedDict):
+    """One page of the list. next: what the one after it is asked for by, or None."""
+
+    conversations: list[ConversationListed]
+    next: str | None
+
+
+class Imported(TypedDict):
+    """How much of a file was brought in. problems: a sentence for each piece that was not."""
+
+    conversations: int
+    comparisons: int
+    turns: int
+    problems: list[str]

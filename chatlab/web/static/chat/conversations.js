@@ -1,0 +1,299 @@
+// Stored conversations on the chat page: the sidebar, the page's address, and the controls under an answer.
+import { button, make } from "../dom.js";
+import { sidebar } from "./sidebar.js";
+
+const NARROW = 768; // pixels of width below which the sidebar is folded away
+const AGAIN = 1000; // milliseconds after which an answer that runs may be asked for once more
+const POLL = 2000; // milliseconds between two looks at an answer that runs in another tab
+const SETTLED = 100; // milliseconds in which changes of the page are looked at together
+
+/**
+ * What the server is asked: "select" shows a conversation or a branch, "submit" answers a message anew,
+ * "play" shows an answer that runs as it grows.
+ *
+ * @typedef {(event: "select" | "submit" | "play", what: Record<string, string>) => void} Ask
+ */
+
+/**
+ * A value that the server wrote into the classes of a mark: "id" of "chatlab-turn-id" by "turn".
+ *
+ * @param {Element} mark
+ * @param {string} name
+ */
+const valueOf = (mark, name) =>
+  [...mark.classList].find((one) => one.startsWith(`chatlab-${name}-`))?.slice(name.length + 9) || "";
+
+/**
+ * Whether chatlab itself painted a mark: a line of figures stands in a title that is in no one's text.
+ *
+ * @param {Element} mark
+ */
+const isOurs = (mark) => {
+  const group = mark.closest(".title")?.parentElement;
+  const inText = group?.parentElement?.closest(".md, .prose, .thought .md");
+  return Boolean(group?.matches("#conversation .thought-group")) && !inText;
+};
+
+/** @param {Element} mark */
+const isPending = (mark) => mark.classList.contains("chatlab-pending");
+
+const backend = () => {
+  /** @type {HTMLInputElement | null} */
+  const input = document.querySelector("#backend input");
+  return input?.value || "the chosen backend";
+};
+
+/**
+ * Puts a row of controls under the message that a mark is of, unless it is there already.
+ *
+ * @param {Element} mark
+ * @param {() => (Node | string)[]} controls
+ */
+const put = (mark, controls) => {
+  const group = mark.closest(".thought-group");
+  /** @type {HTMLElement | null | undefined} */
+  const row = group?.querySelector(":scope > .chatlab-branch");
+  if (!group || row?.dataset.for === mark.className) return;
+  row?.remove();
+  group.append(make("div", { className: "chatlab-branch", "data-for": mark.className }, controls()));
+};
+
+const MARKS = ".chatlab-at:not(.chatlab-pending), .chatlab-more, .chatlab-later";
+
+// Gradio uses an element again for another message.
+/** @param {Element} page */
+const removeStaleRows = (page) =>
+  page.querySelectorAll(".chatlab-branch").forEach((row) => {
+    if (!row.parentElement?.querySelector(`:scope > .title :is(${MARKS})`)) row.remove();
+  });
+
+// A message is edited without the lines that show its attachments: they stay.
+const ATTACHED = /^(?:!?\[[^\]\n]*\]\(-\/files\/[0-9a-f]{64}\)\n\n)+/;
+
+/** @param {Element} page */
+const leaveAttachmentsOut = (page) =>
+  page.querySelectorAll("textarea").forEach((box) => {
+    const bare = box.value.replace(ATTACHED, "");
+    if (bare === box.value) return;
+    box.value = bare;
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+
+/**
+ * @param {string} text
+ * @param {string} label
+ * @param {() => void} act
+ * @param {boolean} disabled
+ */
+const icon = (text, label, act, disabled) =>
+  button(text, act, { "aria-label": label, title: label, disabled });
+
+/** What the page's scripts do with stored conversations. */
+class Conversations {
+  /**
+   * @param {HTMLElement} element where the sidebar is
+   * @param {string} root where the app is mounted
+   * @param {boolean} sharing
+   * @param {Ask} ask
+   */
+  constructor(element, root, sharing, ask) {
+    this.ask = ask;
+    this.panel = element.closest(".sidebar");
+    this.asked = 0; // what is asked first may be answered last: the numbers say what was asked last
+    this.sought = ""; // a turn that a search found, to be scrolled to once it is there
+    this.shown = new URLSearchParams(location.search).get("c") || "";
+    this.filled = false;
+    this.known = "";
+    this.again = 0;
+    this.followed = 0;
+    const list = /** @type {HTMLElement} */ (element.querySelector(".chatlab-conversations"));
+    this.list = sidebar(list, {
+      root,
+      sharing,
+      open: (conversation, turn) => {
+        this.sought = turn;
+        this.show({ conversation, turn });
+        this.foldWhenNarrow();
+      },
+    });
+    this.foldWhenNarrow();
+    this.list.mark(this.shown);
+  }
+
+  /** @param {Record<string, string>} what */
+  show(what) {
+    this.asked += 1;
+    this.ask("select", { ...what, number: String(this.asked) });
+  }
+
+  foldWhenNarrow() {
+    if (window.innerWidth >= NARROW || !this.panel?.classList.contains("open")) return;
+    /** @type {HTMLElement | null} */
+    const toggle = this.panel.querySelector(".toggle-button");
+    toggle?.click();
+  }
+
+  /**
+   * What stands under an answer: the arrows between its versions, and "Answer with…".
+   *
+   * @param {Element} mark
+   */
+  controls(mark) {
+    const turn = valueOf(mark, "turn");
+    const at = Number(valueOf(mark, "version"));
+    const of = Number(valueOf(mark, "of"));
+    /** @param {number} by */
+    const step = (by) => () => this.show({ turn, step: String(by) });
+    const again = button("Answer with…", () => this.ask("submit", { turn }), { className: "chatlab-again" });
+    const name = () => {
+      again.title = `Answer this message with ${backend()}, beside this answer`;
+      again.setAttribute("aria-label", again.title);
+    };
+    name();
+    again.addEventListener("pointerenter", name);
+    again.addEventListener("focus", name);
+    if (of <= 1) return [again];
+    return [
+      icon("‹", "Previous version", step(-1), at === 1),
+      make("span", { className: "chatlab-of" }, `${at}/${of}`),
+      icon("›", "Next version", step(1), at === of),
+      again,
+    ];
+  }
+
+  /**
+   * Says in the page's address and in the sidebar which conversation is shown.
+   *
+   * @param {string} conversation
+   */
+  go(conversation) {
+    if (conversation === this.shown) return;
+    this.shown = conversation;
+    const url = new URL(location.href);
+    url.searchParams.delete("t");
+    if (conversation) url.searchParams.set("c", conversation);
+    else url.searchParams.delete("c");
+    history.replaceState(history.state, "", url);
+    this.list.mark(conversation);
+  }
+
+  /** Brings the page's controls in line with the messages that Gradio shows. */
+  look() {
+    const page = document.querySelector("#conversation");
+    if (!page) return;
+    const marks = [...page.querySelectorAll(".chatlab-at")].filter(isOurs);
+    removeStaleRows(page);
+    const settled = marks.filter((mark) => !isPending(mark));
+    settled.forEach((mark) => put(mark, () => this.controls(mark)));
+    this.drawWindow(page);
+    leaveAttachmentsOut(page);
+    this.scrollToFound(page, settled);
+    this.lookAtLast(page, marks.at(-1));
+    const now = marks.map((mark) => mark.className).join("\n");
+    if (now === this.known) return;
+    this.known = now;
+    this.list.refresh();
+    this.pollWhile(marks.at(-1));
+  }
+
+  /**
+   * The buttons around a part of a long conversation.
+   *
+   * @param {Element} page
+   */
+  drawWindow(page) {
+    /**
+     * @param {string} text
+     * @param {string} part
+     */
+    const to = (text, part) => button(text, () => this.show({ part }));
+    const more = [...page.querySelectorAll(".chatlab-more")].filter(isOurs);
+    more.forEach((mark) => put(mark, () => [to("Show earlier messages", "earlier")]));
+    const later = [...page.querySelectorAll(".chatlab-later")].filter(isOurs);
+    later.forEach((mark) =>
+      put(mark, () => [to("Show later messages", "later"), to("Go to the newest", "newest")]),
+    );
+    document.body.classList.toggle("chatlab-part", later.length > 0);
+  }
+
+  /**
+   * @param {Element} page
+   * @param {Element[]} settled
+   */
+  scrollToFound(page, settled) {
+    const turn = this.sought;
+    if (!turn || !settled.some((mark) => valueOf(mark, "turn") === turn)) return;
+    this.sought = "";
+    // After Gradio's own scrolling, and where the turn is by then: what is found now may be painted anew.
+    setTimeout(() => {
+      const found = [...page.querySelectorAll(".chatlab-at")].find((mark) => valueOf(mark, "turn") === turn);
+      found?.closest(".thought-group")?.scrollIntoView({ block: "center" });
+    }, 400);
+  }
+
+  /**
+   * @param {Element} page
+   * @param {Element | undefined} last
+   */
+  lookAtLast(page, last) {
+    const empty = !page.querySelector("[data-testid=user], [data-testid=bot]");
+    if (last) this.go(valueOf(last, "in"));
+    else if (empty && this.filled) this.go("");
+    this.filled = !empty;
+    this.follow(last);
+  }
+
+  /**
+   * An answer that runs in another tab, or whose tab was just closed: what there is of it is asked for again.
+   *
+   * @param {Element | undefined} last
+   */
+  pollWhile(last) {
+    clearTimeout(this.again);
+    if (!last?.classList.contains("chatlab-running")) return;
+    const poll = () => {
+      if (valueOf(last, "in") !== this.shown) return;
+      this.show({ conversation: this.shown });
+      this.again = setTimeout(poll, POLL);
+    };
+    this.again = setTimeout(poll, POLL);
+  }
+
+  /**
+   * The page has come back to an answer that runs: nobody paints it, so the message box has no stop button.
+   *
+   * @param {Element | undefined} last
+   */
+  follow(last) {
+    if (!last || !isPending(last) || document.querySelector("#message .stop-button")) return;
+    const now = Date.now();
+    if (now - this.followed < AGAIN) {
+      setTimeout(() => this.look(), AGAIN);
+      return;
+    }
+    this.followed = now;
+    this.ask("play", {});
+  }
+}
+
+/**
+ * @param {HTMLElement} element the sidebar's element of the page
+ * @param {{ root: string, sharing: boolean, ask: Ask }} options root: where the app is mounted
+ */
+export function conversations(element, { root, sharing, ask }) {
+  if (!document.querySelector("link[data-chatlab]")) {
+    const href = `${root}/-/static/chat/sidebar.css`;
+    document.head.append(make("link", { rel: "stylesheet", href, "data-chatlab": "" }));
+  }
+  const page = new Conversations(element, root, sharing, ask);
+  let waiting = false;
+  new MutationObserver(() => {
+    if (waiting) return;
+    waiting = true;
+    setTimeout(() => {
+      waiting = false;
+      page.look();
+    }, SETTLED);
+  }).observe(document.body, { childList: true, subtree: true });
+  page.look();
+}

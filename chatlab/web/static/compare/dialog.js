@@ -1,0 +1,25 @@
+// The one dialog of the comparison page.
+/** @import { Child } from "../dom.js" */
+import { button, make } from "../dom.js";
+
+const dialog = /** @type {HTMLDialogElement} */ (document.getElementById("dialog"));
+dialog.addEventListener("click", (event) => {
+  if (event.target === dialog) dialog.close();
+});
+
+/**
+ * @param {string} title
+ * @param {Child[]} content
+ */
+export const show = (title, ...content) => {
+  dialog.setAttribute("aria-label", title);
+  const head = make("header", {}, make("h2", {}, title), button("Close", close, { className: "plain" }));
+  dialog.replaceChildren(head, make("div", {}, content));
+  if (!dialog.open) dialog.showModal();
+  dialog.scrollTop = 0;
+};
+
+export const close = () => dialog.close();
+
+/** Where a sentence is to stand that is read now: a dialog hides what is not in it. */
+export const inFront = () => (dialog.open ? dialog : document.body);

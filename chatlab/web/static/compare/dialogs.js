@@ -1,0 +1,261 @@
+// What opens above the page: the ranking, the list of sessions, the report, and forms.
+/**
+ * @import {
+ *   Links, RankedCriterion, RankedRow, Ranking, RoundView, SessionList, SessionListed, ShareLink, LaneView,
+ * } from "../server.d.ts"
+ */
+/** @import { Page } from "./page.js" */
+import { button, make } from "../dom.js";
+import { close, show } from "./dialog.js";
+import { laneForm } from "./setup.js";
+
+/**
+ * @param {Page} page
+ * @param {RoundView} round
+ */
+export const edit = (page, round) => {
+  const box = make("textarea", { rows: "5", dir: "auto", "aria-label": "Message" });
+  box.value = round.text;
+  const askAgain = async () => {
+    const body = { round: round.id, text: box.value, ...(round.only ? { lanes: round.only } : {}) };
+    if (await page.session("/edit", "POST", body)) close();
+  };
+  const files = round.files.length
+    ? make("p", { className: "quiet" }, `Sent again with it: ${round.files.join(", ")}`)
+    : null;
+  show("Edit the message", box, files, button("Ask again", askAgain, { className: "primary" }));
+  box.focus();
+};
+
+/** @param {Page} page */
+export const ranking = async (page) => {
+  /** @type {Ranking | null} */
+  const found = await page.session("/ranking", "GET");
+  if (!found) return;
+  const said = found.sentence ? make("p", {}, found.sentence) : null;
+  show("Ranking by the votes", said, ...found.criteria.map(rankedCriterion));
+};
+
+const COLUMNS = ["Rank", "Lane", "Score", "95 % interval", "Votes"];
+
+/** @param {RankedCriterion} found */
+const rankedCriterion = ({ criterion, rows, notes }) =>
+  make(
+    "section",
+    {},
+    make("h3", {}, criterion),
+    make(
+      "table",
+      {},
+      make(
+        "thead",
+        {},
+        make(
+          "tr",
+          {},
+          COLUMNS.map((text) => make("th", {}, text)),
+        ),
+      ),
+      make("tbody", {}, rows.map(rankedRow)),
+    ),
+    notes.map((note) => make("p", { className: "quiet" }, note)),
+  );
+
+/** @param {RankedRow} row */
+const rankedRow = ({ rank, lane, score, low, high, count }) => {
+  const interval = low === null || high === null ? "unknown" : `${low.toFixed(0)} to ${high.toFixed(0)}`;
+  const cells = [rank, lane, score.toFixed(0), interval, count];
+  return make(
+    "tr",
+    {},
+    cells.map((text) => make("td", {}, text)),
+  );
+};
+
+/** @param {Page} page */
+export const sessions = async (page) => {
+  const list = make("ul", { className: "sessions" });
+  /** @param {string} [after] */
+  const load = async (after) => {
+    const query = after ? `?after=${encodeURIComponent(after)}` : "";
+    /** @type {SessionList | null} */
+    const found = await page.tried(() => page.api(`compare/sessions${query}`));
+    if (!found) return;
+    list.append(...found.sessions.map((one) => listed(page, one, reload)));
+    const { next } = found;
+    if (next) {
+      const item = make("li", {});
+      const loadMore = () => {
+        item.remove();
+        load(next);
+      };
+      item.append(button("More", loadMore));
+      list.append(item);
+    }
+    if (!list.children.length) list.append(make("li", { className: "quiet" }, "No comparisons yet."));
+  };
+  const reload = () => {
+    list.replaceChildren();
+    load();
+  };
+  show("Your comparisons", list);
+  await load();
+};
+
+/**
+ * @param {Page} page
+ * @param {SessionListed} session
+ * @param {() => void} reload
+ */
+const listed = (page, session, reload) => {
+  const title = session.title || "Untitled";
+  const open = () => {
+    close();
+    page.open(session.id);
+  };
+  const restore = async () => {
+    if (await page.tried(() => page.api(`compare/sessions/${session.id}/restore`, "POST", {}))) reload();
+  };
+  const remove = async () => {
+    if (!(await page.tried(() => page.api(`compare/sessions/${session.id}`, "DELETE")))) return;
+    const undo = button("Undo", restore);
+    item.replaceChildren(`Deleted “${title}”. `, undo);
+    undo.focus();
+  };
+  const item = make(
+    "li",
+    {},
+    button(title, open, { className: "plain" }),
+    make("span", { className: "quiet" }, new Date(session.updated).toLocaleString()),
+    button("Delete", remove, { "aria-label": `Delete ${title}` }),
+  );
+  return item;
+};
+
+/**
+ * @param {Page} page
+ * @param {LaneView | null} lane the lane to change; null adds one
+ */
+export const changeLane = async (page, lane) => {
+  const choices = await page.tried(page.backends);
+  if (!choices) return;
+  const { view } = page;
+  const form = laneForm(choices, lane || { backend: choices.backends[0].name });
+  const histories = lane
+    ? [make("option", { value: lane.id }, "keeps this lane's history")]
+    : view.lanes.map((one) => make("option", { value: one.id }, `goes on from ${one.name}`));
+  const from = make("select", {}, make("option", { value: "" }, "begins anew"), histories);
+  const label = make("span", {}, lane ? "With another backend" : "History");
+  const history = view.mode === "own" ? make("label", { className: "field" }, label, from) : null;
+  const save = () =>
+    page.tried(async () => {
+      const wanted = { ...form.read(), ...(from.value ? { history_from: from.value } : {}) };
+      const path = lane ? `/lanes/${lane.id}` : "/lanes";
+      await page.api(page.below(path), lane ? "PATCH" : "POST", wanted);
+      close();
+    });
+  const done = button(lane ? "Change" : "Add", save, { className: "primary" });
+  show(lane ? `Change ${lane.name}` : "Add a lane", form.element, history, done);
+};
+
+/** @param {Page} page */
+export const rename = (page) => {
+  const box = make("input", { type: "text", maxlength: "80", dir: "auto", "aria-label": "Title" });
+  box.value = page.view.title;
+  /** @param {SubmitEvent} event */
+  const onsubmit = async (event) => {
+    event.preventDefault();
+    if (!(await page.session("/title", "POST", { title: box.value }))) return;
+    close();
+    page.view.title = box.value.trim();
+    page.drawHead();
+  };
+  const save = make("button", { type: "submit", className: "primary" }, "Rename");
+  show("Rename this comparison", make("form", { onsubmit }, box, save));
+  box.select();
+};
+
+/** @param {number} links */
+const countOf = (links) => {
+  if (links === 0) return "There is no link yet.";
+  return links === 1 ? "There is one link." : `There are ${links} links.`;
+};
+
+/** @param {Page} page */
+export const share = async (page) => {
+  /** @type {Links | null} */
+  const found = await page.session("/shares", "GET");
+  if (!found) return;
+  const link = make("p", {});
+  const count = make("p", { className: "quiet" });
+  let { links } = found;
+  /** @param {number} now */
+  const draw = (now) => {
+    links = now;
+    count.textContent = countOf(now);
+  };
+  draw(links);
+  const makeLink = async () => {
+    /** @type {ShareLink | null} */
+    const made = await page.session("/shares");
+    if (!made) return;
+    const address = new URL(`${page.root}/-/shared/comparison/${made.token}`, location.href).href;
+    link.replaceChildren(make("a", { href: address }, address));
+    draw(links + 1);
+    try {
+      await navigator.clipboard.writeText(address);
+      page.tell("The link is copied.");
+    } catch {
+      // it stands on the page
+    }
+  };
+  const endLinks = async () => {
+    if (!(await page.session("/shares", "DELETE"))) return;
+    link.replaceChildren();
+    draw(0);
+  };
+  const about =
+    "Whoever has a link can read the report of this comparison, without signing in, until you end it.";
+  const tools = [
+    button("Make a link", makeLink, { className: "primary" }),
+    button("End all links", endLinks),
+  ];
+  show(
+    "Share this comparison",
+    make("p", {}, about),
+    count,
+    link,
+    make("div", { className: "tools" }, tools),
+  );
+};
+
+const FORMATS = [
+  ["html", "HTML, to read and to print"],
+  ["markdown", "Markdown"],
+  ["jsonl", "JSON lines, with everything"],
+  ["votes", "CSV of the votes"],
+];
+
+/** @param {Page} page */
+export const report = (page) => {
+  const options = FORMATS.map(([value, text]) => make("option", { value }, text));
+  const format = make("select", { onchange: () => draw() }, options);
+  const without = make("textarea", {
+    rows: "2",
+    placeholder: "one a line: email, phone, iban, ipv4, api-key, or a regular expression",
+    oninput: () => draw(),
+  });
+  const link = make("a", { target: "_blank", rel: "noopener", className: "go" }, "Open the report");
+  const draw = () => {
+    const lines = without.value.split("\n").map((line) => line.trim());
+    const redact = lines.filter(Boolean).map((line) => `&redact=${encodeURIComponent(line)}`);
+    link.href = page.path(`/report?format=${format.value}${redact.join("")}`);
+  };
+  draw();
+  show(
+    "Report",
+    make("label", { className: "field" }, make("span", {}, "As"), format),
+    make("label", { className: "field" }, make("span", {}, "Take out"), without),
+    link,
+  );
+};

@@ -1,0 +1,404 @@
+// The comparison page. The server holds the session; this draws what it says, and asks it to act.
+/**
+ * @import {
+ *   AnswerEvent, BackendChoices, Begun, Options, RoundView, SessionView, Undone,
+ * } from "../server.d.ts"
+ */
+/** @import { Api } from "../dom.js" */
+import { asking, button, make, menu, sentence } from "../dom.js";
+import { forget, paint, pending, restart, settle } from "./answers.js";
+import { timings } from "./chart.js";
+import { composer } from "./composer.js";
+import { inFront } from "./dialog.js";
+import { ranking, rename, report, sessions, share } from "./dialogs.js";
+import { lanesBar } from "./lanes.js";
+import { drawRound } from "./round.js";
+import { setup } from "./setup.js";
+
+/** @param {string} id */
+const part = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+const root = document.body.dataset.root ?? "";
+const main = part("main");
+const head = part("session-tools");
+const told = part("told");
+/** @type {Api} */
+const api = asking(root);
+
+/** @type {EventSource | null} */
+let events = null;
+/** @type {string | null} */
+let tab = null;
+/** @type {SessionView | null} */
+let current = null;
+/** @type {Options} */
+let options;
+/** @type {Promise<BackendChoices> | null} */
+let known = null;
+
+let silence = 0;
+/** @param {string} text */
+const tell = (text) => {
+  inFront().append(told);
+  told.textContent = text;
+  clearTimeout(silence);
+  silence = setTimeout(() => {
+    told.textContent = "";
+  }, 8000);
+};
+
+/**
+ * Runs what was asked for; a refusal becomes a sentence on the page, and null.
+ *
+ * @template T
+ * @param {() => T | Promise<T>} act
+ * @returns {Promise<T | null>}
+ */
+const tried = async (act) => {
+  try {
+    return await act();
+  } catch (error) {
+    tell(sentence(error));
+    return null;
+  }
+};
+
+/** What the other modules know of the page, and ask of it. */
+class ComparePage {
+  root = root;
+  api = api;
+  tell = tell;
+  tried = tried;
+  composer = composer(part("composer"), this);
+
+  get options() {
+    return options;
+  }
+
+  /** The session that is open. */
+  get view() {
+    if (!current) throw new Error("No comparison is open.");
+    return current;
+  }
+
+  isOpen() {
+    return current !== null;
+  }
+
+  /**
+   * A lane's name; one that is there no more is said to be removed.
+   *
+   * @param {string} lane
+   */
+  nameOf = (lane) => this.view.lanes.find((one) => one.id === lane)?.name ?? "a removed lane";
+
+  /** @param {string} path */
+  below = (path) => `compare/sessions/${encodeURIComponent(this.view.id)}${path}`;
+
+  /** @param {string} path */
+  path = (path) => `${root}/-/${this.below(path)}`;
+
+  /**
+   * Asks something of the open session.
+   *
+   * @template T
+   * @param {string} path
+   * @param {string} method
+   * @param {object} body
+   * @returns {Promise<T | null>}
+   */
+  session = (path, method = "POST", body = {}) =>
+    tried(() => api(this.below(path), method, method === "GET" ? undefined : body));
+
+  // Asked for only by the forms that need it: a page that shows a blind session is told of no backend.
+  /** @returns {Promise<BackendChoices>} */
+  backends = () => {
+    /** @type {Promise<BackendChoices>} */
+    const asked = known ?? api("compare/backends");
+    known = asked;
+    return asked.catch((error) => {
+      known = null;
+      throw error;
+    });
+  };
+
+  /** @param {string} lane */
+  choose = (lane) => {
+    tab = lane;
+    mark();
+  };
+
+  /** @param {string} id */
+  open = (id) => open(id);
+
+  drawHead = () => drawHead();
+}
+/** @typedef {ComparePage} Page */
+const page = new ComparePage();
+
+// On a narrow page the lanes are tabs: the chosen one is shown, the others are a tap away.
+const mark = () => {
+  const { lanes } = page.view;
+  if (!lanes.some((lane) => lane.id === tab)) tab = lanes[0]?.id ?? null;
+  /** @type {NodeListOf<HTMLElement>} */
+  const parts = main.querySelectorAll("[data-lane]");
+  parts.forEach((one) => {
+    const shown = one.dataset.lane === tab;
+    one.classList.toggle("shown", shown);
+    one.querySelector(".tab")?.setAttribute("aria-pressed", String(shown));
+  });
+};
+
+/**
+ * Keeps the page's end in sight for whoever looks at it, while `change` makes the page longer.
+ *
+ * @param {() => void} change
+ */
+const following = (change) => {
+  const scroll = document.scrollingElement ?? document.documentElement;
+  const below = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
+  change();
+  if (below) scroll.scrollTop = scroll.scrollHeight;
+};
+
+/**
+ * The value of the nearest data attribute of this name, around an element.
+ *
+ * @param {Element} element
+ * @param {string} name
+ */
+const near = (element, name) => element.closest(`[data-${name}]`)?.getAttribute(`data-${name}`);
+
+/**
+ * Where the focus is, in words that hold when the same thing is drawn anew.
+ *
+ * @param {Element} element
+ * @param {"round" | "message"} within
+ */
+const position = (element, within = "round") =>
+  [
+    near(element, within),
+    near(element, "lane"),
+    near(element, "criterion"),
+    element.tagName,
+    element.getAttribute("aria-label") || element.textContent,
+  ].join("|");
+
+/** @param {() => void} change */
+const keepingFocus = (change) => {
+  const had = document.activeElement;
+  if (!(had instanceof HTMLElement) || !main.contains(had)) return change();
+  const here = position(had);
+  const message = position(had, "message"); // of another version, if this one has gone
+  change();
+  if (document.activeElement === had) return;
+  if (had.isConnected) return had.focus();
+  /** @type {HTMLElement[]} */
+  const all = [...main.querySelectorAll(/** @type {"button"} */ ("button, summary, input"))];
+  const same = all.find((one) => position(one) === here);
+  (same ?? all.find((one) => position(one, "message") === message))?.focus();
+};
+
+/** @typedef {{ sign: string, element: HTMLElement }} Drawn */
+
+// What was drawn and is the same still is left as it is, so that nobody's reading or writing is disturbed.
+/** @type {Map<string, Drawn>} */
+const drawn = new Map();
+
+/**
+ * @param {string} name
+ * @param {unknown} of
+ * @param {() => HTMLElement} make
+ */
+const unlessSame = (name, of, make) => {
+  const sign = JSON.stringify(of);
+  const before = drawn.get(name);
+  if (before?.sign === sign) return before.element;
+  const element = make();
+  drawn.set(name, { sign, element });
+  return element;
+};
+
+/**
+ * A round without what changes while nothing that is shown of it does.
+ *
+ * @param {RoundView} round
+ */
+const bare = (round) => {
+  const answers = Object.entries(round.answers).map(([lane, all]) => [
+    lane,
+    all.map((one) => (one.figures ? { ...one, figures: null } : one)),
+  ]);
+  return { ...round, timings: null, answers: Object.fromEntries(answers) };
+};
+
+/**
+ * @param {RoundView} round
+ * @param {boolean} newest
+ */
+const roundSign = (round, newest) => {
+  const { lanes, mode, hidden } = page.view;
+  return [bare(round), lanes.map(({ id, name, model }) => [id, name, model]), mode, hidden, newest];
+};
+
+/** @param {boolean} fresh whether the server will paint what runs from its beginning */
+const draw = (fresh) => {
+  const { view } = page;
+  const rounds = view.rounds.map((round, at) => {
+    const newest = at === view.rounds.length - 1;
+    return unlessSame(round.id, roundSign(round, newest), () => drawRound(page, round, newest));
+  });
+  const { lanes, hidden, reveal, mode } = view;
+  const about = [lanes, hidden, reveal, mode, view.rounds.map((round) => round.id)];
+  const wanted = [
+    unlessSame("lanes", about, () => lanesBar(page)),
+    ...view.unsaved.map((why) => make("p", { className: "error", role: "alert" }, why)),
+    ...rounds,
+    view.rounds.length ? null : make("p", { className: "quiet empty" }, EMPTY),
+    view.rounds.length > 1 ? timings(view.timings, "All rounds") : null,
+  ].filter((one) => one !== null);
+  main.style.setProperty("--lanes", String(view.lanes.length));
+  following(() =>
+    keepingFocus(() => {
+      main.replaceChildren(...wanted);
+      if (fresh) restart();
+    }),
+  );
+  drawHead();
+  page.composer.draw();
+  mark();
+};
+const EMPTY = "Write a message: it goes to all lanes at once.";
+
+const drawHead = () => {
+  const title = page.view.title || "New comparison";
+  document.title = `${title} · ${options.title}`;
+  const active = document.activeElement;
+  const had = active && head.contains(active) ? position(active) : null;
+  if (head.querySelector("details[open]")) return; // not under somebody's hand; it is drawn again soon
+  head.replaceChildren(...headTools(title));
+  if (!had) return;
+  const all = [...head.querySelectorAll(/** @type {"button"} */ ("button, summary, select"))];
+  all.find((one) => position(one) === had)?.focus();
+};
+
+/** @param {string} title */
+const headTools = (title) => {
+  const { view } = page;
+  const asked = view.rounds.length > 0;
+  const mode = make(
+    "select",
+    { "aria-label": "History", onchange: () => void page.session("/mode", "POST", { mode: mode.value }) },
+    make("option", { value: "own" }, "own history"),
+    make("option", { value: "shared" }, "shared history"),
+  );
+  mode.value = view.mode;
+  const reveal = () => page.session("/reveal");
+  return [
+    button(title, () => rename(page), { className: "plain title", title: "Rename" }),
+    view.blind ? make("span", { className: "quiet" }, view.hidden ? "blind" : "was blind") : null,
+    mode,
+    view.hidden && asked ? button("Reveal names", reveal, { className: "primary" }) : null,
+    asked ? button("Undo", undo) : null,
+    menu("More", "More", ...more()),
+  ].filter((one) => one !== null);
+};
+
+const undo = async () => {
+  /** @type {Undone | null} */
+  const back = await page.session("/undo");
+  if (back) page.composer.fill(back.text);
+};
+
+const more = () => {
+  const { rounds, hidden } = page.view;
+  const told = rounds.length > 0 && !hidden;
+  const fresh = () => {
+    close();
+    begin();
+  };
+  return [
+    button("New comparison", fresh),
+    options.storage ? button("Comparisons…", () => sessions(page)) : null,
+    told ? button("Ranking…", () => ranking(page)) : null,
+    told ? button("Report…", () => report(page)) : null,
+    options.sharing && !hidden ? button("Share…", () => share(page)) : null,
+  ];
+};
+
+const close = () => {
+  events?.close();
+  events = null;
+  current = null;
+  drawn.clear();
+  forget();
+  page.composer.clear();
+};
+
+/** @param {string} id */
+const open = (id) => {
+  close();
+  history.replaceState(null, "", `${root}/compare?s=${encodeURIComponent(id)}`);
+  const source = new EventSource(`${root}/-/compare/sessions/${encodeURIComponent(id)}/events`);
+  events = source;
+  source.addEventListener("view", (event) => {
+    current = JSON.parse(event.data);
+    draw(true);
+  });
+  source.addEventListener("paint", (event) => following(() => JSON.parse(event.data).forEach(paint)));
+  source.addEventListener("answer", (event) => ended(JSON.parse(event.data)));
+  source.addEventListener("error", async () => {
+    if (source !== events || source.readyState !== EventSource.CLOSED) return;
+    /** @type {Promise<SessionView>} */
+    const asked = api(`compare/sessions/${encodeURIComponent(id)}`);
+    const problem = await asked.then(() => null, sentence);
+    if (source !== events) return;
+    if (problem === null) return open(id);
+    tell(problem);
+    close();
+    begin();
+  });
+};
+
+/** @param {AnswerEvent} event */
+const ended = ({ round, lane, repeat, answer, running, timings, overall }) => {
+  const found = current?.rounds.find((one) => one.id === round);
+  if (!current || !found?.answers[lane]) return;
+  found.answers[lane][repeat] = answer;
+  found.timings = timings;
+  Object.assign(current, { running, timings: overall });
+  const newest = found === current.rounds.at(-1);
+  if (Object.values(found.answers).flat().some(pending)) {
+    following(() => keepingFocus(() => settle(page, found, lane, repeat)));
+  } else draw(false);
+  const section = drawn.get(round);
+  if (section) section.sign = JSON.stringify(roundSign(found, newest));
+  page.composer.draw();
+  mark();
+};
+
+const begin = () =>
+  tried(async () => {
+    history.replaceState(null, "", `${root}/compare`);
+    document.title = `Compare · ${options.title}`;
+    head.replaceChildren(options.storage ? button("Comparisons…", () => sessions(page)) : "");
+    const choices = await page.backends();
+    const form = setup(
+      choices,
+      async (wanted) => {
+        /** @type {Begun} */
+        const begun = await api("compare/sessions", "POST", wanted);
+        open(begun.id);
+      },
+      tell,
+    );
+    main.style.setProperty("--lanes", "1");
+    main.replaceChildren(form);
+  });
+
+tried(async () => {
+  options = await api("compare/options");
+  part("title").textContent = options.title;
+  const wanted = new URLSearchParams(location.search).get("s");
+  if (wanted) open(wanted);
+  else await begin();
+});

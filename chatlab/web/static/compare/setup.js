@@ -1,0 +1,239 @@
+// What a session begins with: 2 to 8 lanes, each a backend with its own parameters and system prompt.
+/** @import { BackendChoices, Begin, LaneSpec, ParameterView } from "../server.d.ts" */
+import { button, make, sentence } from "../dom.js";
+
+const MOST = 8;
+const FEWEST = 2;
+
+/**
+ * @param {string} text
+ * @param {HTMLElement} input
+ */
+const field = (text, input) => make("label", { className: "field" }, make("span", {}, text), input);
+
+/**
+ * @param {string} label
+ * @param {[value: string, text: string][]} values
+ * @param {string | undefined} chosen
+ * @param {() => void} [onchange]
+ */
+const choice = (label, values, chosen, onchange) => {
+  const made = make("select", { "aria-label": label, onchange });
+  for (const [value, text] of values)
+    made.append(make("option", { value, selected: value === chosen }, text));
+  return made;
+};
+
+/** @typedef {{ input: HTMLInputElement | HTMLSelectElement, parameter: ParameterView }} ParameterInput */
+
+/**
+ * A lane's settings as a form; `read()` gives the lane, or throws an Error that says what is wrong.
+ *
+ * @param {BackendChoices} options
+ * @param {Partial<LaneSpec>} given
+ */
+export const laneForm = (options, given = {}) => {
+  /** @param {string | undefined} name */
+  const known = (name) => options.backends.find((one) => one.name === name);
+  const backend = choice(
+    "Backend",
+    options.backends.map((one) => [one.name, one.ready ? `${one.label} (${one.ready})` : one.label]),
+    given.backend,
+    () => {
+      if (label.value === named) label.value = ""; // it was the other backend's
+      draw();
+    },
+  );
+  const label = make("input", { type: "text", maxlength: "60", placeholder: "the backend's name" });
+  const named = given.label && given.label !== known(given.backend)?.label ? given.label : "";
+  label.value = named;
+  const system = make("textarea", { rows: "2", dir: "auto", placeholder: "as configured" });
+  system.value = given.system || "";
+  /** @type {Map<string, ParameterInput>} */
+  const inputs = new Map();
+  const summary = make("summary", {}, "Parameters and system prompt");
+  const more = make("details", {}, summary);
+  more.open = Boolean(given.system || Object.keys(given.parameters || {}).length);
+  const draw = () => {
+    const before = new Map([...inputs].map(([name, { input }]) => [name, input.value]));
+    inputs.clear();
+    more.replaceChildren(summary, field("Name", label), field("System prompt", system));
+    for (const parameter of known(backend.value)?.parameters ?? []) {
+      const was = before.get(parameter.name) ?? shown(given.parameters?.[parameter.name]);
+      const input = parameterInput(parameter, was);
+      inputs.set(parameter.name, { input, parameter });
+      more.append(field(parameter.name.replaceAll("_", " "), input));
+    }
+  };
+  draw();
+  return {
+    element: make("div", { className: "lane-form" }, backend, more),
+    read: () => ({
+      backend: backend.value,
+      parameters: readParameters(inputs),
+      ...(label.value.trim() ? { label: label.value.trim() } : {}),
+      ...(system.value.trim() ? { system: system.value } : {}),
+    }),
+  };
+};
+
+/**
+ * @param {ParameterView} parameter
+ * @param {string} value
+ */
+const parameterInput = (parameter, value) => {
+  const values = parameter.type === "bool" ? ["true", "false"] : parameter.choices;
+  if (values.length) {
+    return choice(parameter.name, [["", "default"], ...pairs(values)], value);
+  }
+  const input = make("input", { type: "text", placeholder: range(parameter) });
+  input.value = value;
+  return input;
+};
+
+/**
+ * @param {string[]} values
+ * @returns {[string, string][]}
+ */
+const pairs = (values) => values.map((value) => [value, value]);
+
+/** @param {Map<string, ParameterInput>} inputs */
+const readParameters = (inputs) => {
+  /** @type {Record<string, unknown>} */
+  const parameters = {};
+  for (const [name, { input, parameter }] of inputs) {
+    if (input.value.trim() !== "") parameters[name] = parsed(parameter, input.value);
+  }
+  return parameters;
+};
+
+/**
+ * A parameter's value as its input shows it.
+ *
+ * @param {unknown} value
+ */
+const shown = (value) => {
+  if (value === undefined || value === null) return "";
+  if (Array.isArray(value)) return value.join("\n");
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+};
+
+/** @param {ParameterView} parameter */
+const range = ({ minimum, maximum }) => {
+  if (minimum === null && maximum === null) return "default";
+  return `default, ${minimum === null ? "up" : minimum} to ${maximum === null ? "any" : maximum}`;
+};
+
+/**
+ * @param {ParameterView} parameter
+ * @param {string} text
+ * @returns {unknown}
+ */
+const parsed = (parameter, text) => {
+  if (parameter.type === "string") return text;
+  if (parameter.type === "strings") return text.split("\n").filter(Boolean);
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error(`${parameter.name}: “${text}” is not what this parameter takes (${parameter.type})`);
+  }
+};
+
+/**
+ * The list of lanes of a session that is to begin, 2 to 8 of them.
+ *
+ * @param {BackendChoices} options
+ * @param {(text: string) => void} tell
+ */
+const laneList = (options, tell) => {
+  /** @type {ReturnType<typeof laneForm>[]} */
+  const lanes = [];
+  const element = make("ol", { className: "lane-list" });
+  /** @param {Partial<LaneSpec>} given */
+  const add = (given) => {
+    if (lanes.length === MOST) return tell(`A session has at most ${MOST} lanes.`);
+    const form = laneForm(options, given);
+    const remove = () => {
+      if (lanes.length === FEWEST) return tell(`A comparison has at least ${FEWEST} lanes.`);
+      lanes.splice(lanes.indexOf(form), 1);
+      item.remove();
+    };
+    const item = make("li", {}, form.element, button("Remove", remove, { className: "plain" }));
+    lanes.push(form);
+    element.append(item);
+  };
+  const ready = options.backends.filter((one) => !one.ready).map((one) => ({ backend: one.name }));
+  const configured = options.defaults.lanes;
+  (configured.length ? configured : ready.slice(0, FEWEST)).forEach(add);
+  while (lanes.length < FEWEST) add(ready[0] ?? {});
+  return { element, add, read: () => lanes.map((lane) => lane.read()) };
+};
+
+/**
+ * The form that begins a session.
+ *
+ * @param {BackendChoices} options
+ * @param {(wanted: Begin) => Promise<void>} begin
+ * @param {(text: string) => void} tell
+ */
+export const setup = (options, begin, tell) => {
+  const { defaults } = options;
+  const lanes = laneList(options, tell);
+  const mode = choice(
+    "History",
+    [
+      ["own", "own history: each lane continues with its own answers"],
+      ["shared", "shared history: all continue from the answer you pick"],
+    ],
+    defaults.mode,
+  );
+  const blind = make("input", { type: "checkbox" });
+  blind.checked = defaults.blind;
+  const reveal = choice(
+    "Answers appear",
+    [
+      ["together", "together, when all are complete"],
+      ["paced", "all at the same pace"],
+      ["as they come", "as they come"],
+    ],
+    defaults.reveal,
+  );
+  const repeats = make("input", { type: "number", min: "1", max: "20" });
+  repeats.value = String(defaults.repeats);
+  /** @param {SubmitEvent} event */
+  const onsubmit = async (event) => {
+    event.preventDefault();
+    try {
+      await begin({
+        lanes: lanes.read(),
+        mode: /** @type {Begin["mode"]} */ (mode.value),
+        blind: blind.checked,
+        reveal: /** @type {Begin["reveal"]} */ (reveal.value),
+        repeats: Number(repeats.value),
+      });
+    } catch (error) {
+      tell(sentence(error));
+    }
+  };
+  const blindLabel = make("span", {}, "Blind: names are hidden until you reveal them");
+  const about =
+    "One message goes to all lanes. Each lane has its own conversation, its own task and a receipt of what " +
+    "it was sent.";
+  return make(
+    "form",
+    { className: "setup", onsubmit },
+    make("h2", {}, "New comparison"),
+    make("p", { className: "quiet" }, about),
+    lanes.element,
+    button("Add a lane", () => lanes.add({ backend: options.backends[0].name })),
+    make(
+      "div",
+      { className: "choices" },
+      field("History", mode),
+      make("label", { className: "field check" }, blind, blindLabel),
+      field("Blind answers appear", reveal),
+      field("Ask each lane so many times", repeats),
+    ),
+    make("button", { type: "submit", className: "primary" }, "Start"),
+  );
+};
