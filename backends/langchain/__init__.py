@@ -16,15 +16,9 @@ from contextlib import aclosing
 from importlib.util import find_spec
 from typing import Any
 
-from backends.langchain.objects import (
-    Shape,
-    load_object,
-    missing,
-    shape_of,
-)
+from backends.langchain.objects import Shape, load_object, missing, shape_of
 from backends.langchain.options import COMMON, OPENAI_ALONE, LangChainOptions
 from backends.langchain.providers import OPENAI, PROVIDERS
-from backends.langchain.run import Made, Run
 from backends.langchain.sockets import CallSockets, in_loop, in_thread, watch
 from chatlab.backend import (
     Backend,
@@ -53,21 +47,28 @@ class LangChainBackend(Backend):
         import langchain  # noqa: F401  # so that what is missing is said here, not at the first call
 
         from backends.langchain.errors import classify_langchain
+        from backends.langchain.inputs import Made
+        from backends.langchain.run import Run
         from backends.langchain.synchrony import only_synchronous
+        from backends.langchain.threads import Threads
 
         watch()
         self._classify = classify_langchain
+        self._run = Run
         self._client: Any = None
+        shape: Shape
+        guess: str | None
         if options.model is not None:
             from backends.langchain.models import chat_model
 
             runnable, self._client = chat_model(options)
-            shape: Shape = "messages"
+            shape, guess = "messages", None
         else:
             assert options.object is not None
             runnable = load_object(options.object, options.python_path)
-            shape = shape_of(runnable) if options.input == "auto" else options.input
-        self._made = Made(options, runnable, shape, timed=self._client is not None)
+            shape, guess = shape_of(runnable) if options.input == "auto" else (options.input, None)
+        self._made = Made(options, runnable, shape, guess, timed=self._client is not None)
+        self._threads = Threads(runnable)
         self._synchronous = only_synchronous(runnable)
 
     @classmethod
@@ -114,17 +115,17 @@ class LangChainBackend(Backend):
         """Yield the events of one run. Closing it closes what the run's threads, if any, wait for."""
         if self.options.model is not None:
             ctx.mark("credentials")
-        run = Run(self._made, request, ctx)
-        for notice in run.notices:
-            yield notice
+        run = self._run(self._made, self._threads, request, ctx)
         sockets = CallSockets(lambda: ctx.mark("connected"))
         items = in_thread(run.sync, sockets) if self._synchronous else in_loop(run.asynchronous(), sockets)
         try:
             async with aclosing(items) as arriving:  # type: ignore[type-var]
                 async for item in arriving:
+                    while run.notices:
+                        yield run.notices.pop(0)
                     for event in run.events_of(item):
                         yield event
-            for event in run.end():
+            for event in (*run.notices, *run.end()):
                 yield event
         except Exception as exc:
             error = self._classify(exc, begun=run.begun)

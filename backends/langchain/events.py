@@ -1,4 +1,4 @@
-"""LangChain's messages, chunks of messages and chain outputs as chatlab's events."""
+"""LangChain's messages and chunks of messages as chatlab's events, one message after the other."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
-from langchain_core.outputs import ChatGeneration, LLMResult
 
-from backends.langchain.content import content_events, tool_text
-from chatlab.errors import BrokenStream, Unavailable
+from backends.langchain.content import as_message, content_events, refuses, tool_text
+from backends.langchain.reasons import SAYS_ITS_END, reason_of
+from backends.langchain.streaming import StreamingMessage
+from backends.langchain.usage import ModelRuns, total, usage_of
+from chatlab.errors import BrokenStream
 from chatlab.messages import (
     Citation,
     Finish,
@@ -25,124 +26,167 @@ from chatlab.messages import (
     Usage,
 )
 
-# What providers call it, first the key, then the value.
-_REASON_KEYS = ("finish_reason", "stop_reason", "done_reason", "stopReason")
-_REASONS: Mapping[str, FinishReason] = {
-    "stop": "stop",
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "eos": "stop",
-    "eos_token": "stop",
-    "complete": "stop",
-    "completed": "stop",
-    "length": "length",
-    "max_tokens": "length",
-    "max_output_tokens": "length",
-    "model_length": "length",
-    "model_context_window_exceeded": "length",
-    "incomplete": "length",
-    "tool_calls": "tool_calls",
-    "tool_use": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "content_filter",
-    "content_filtered": "content_filter",
-    "guardrail_intervened": "content_filter",
-    "refusal": "content_filter",
-    "safety": "content_filter",
-}
-# Providers whose streams always say how they ended, so that one which does not was cut off.
-_SAYS_ITS_END = ("openai", "azure", "anthropic")
-
 _CUT_OFF = "the model's stream ended without saying that it ended"
-
-# Where chains put their answer and their sources.
-_ANSWERS = ("answer", "output", "output_text", "result", "response", "text", "content", "generation")
-_SOURCES = ("context", "documents", "source_documents", "sources", "docs")
 
 
 class MessageEvents:
-    """Turns what one call of a Runnable or graph streams into events, and keeps account for its Finish."""
+    """Turns what one call of a Runnable or graph streams into events, and keeps account for its Finish.
 
-    def __init__(self, given: Iterable[str], *, accounts: bool = True) -> None:
-        """given: the ids of the messages that were sent, which some graphs send back.
+    Nodes of a graph that run at the same time stream at the same time: their messages are told one after the
+    other, the first one as it arrives, with a blank line between their texts.
+    """
 
-        accounts: whether usage and ends are taken from the messages that are fed; otherwise they are told by
-        `model_ended`.
+    def __init__(self, runs: ModelRuns, *, accounts: bool = True, apart: bool = False) -> None:
+        """runs: hears of the models. apart: whether several messages may make up the answer.
+
+        accounts: whether reasons and ends are taken from the messages that are fed; otherwise from the runs.
         """
+        self._runs = runs
         self._accounts = accounts
-        self._open: dict[str | None, _Streaming] = {}  # parallel nodes stream at the same time
-        self._whole: set[str] = set(given)  # ids of messages that need no second look
+        self._apart = apart
+        self._open: dict[str | None, StreamingMessage] = {}
+        self._speaking: object = None  # the message whose text is told as it arrives
+        self._waiting: dict[object, list[Any]] = {}  # what others have for afterwards
+        self._whole: set[str] = set()  # ids of messages that need no second look
         self._texts: set[str] = set()  # what was streamed
         self._calls: set[str] = set()
         self._sources: set[tuple[str, str | None]] = set()
-        self._usage = Usage()
+        self._usages: list[Usage] = []
         self._reason: FinishReason | None = None
         self._model: str | None = None
         self._hollow = False  # a message began that showed nothing and did not end
         self._ended = False  # a message ended
+        self._refused = False
         self._pieces = 0
         self._from_chunks = False
+        self._last: tuple[object, str] = (None, "")  # the message that spoke last, and the end of its text
+        self._unknown: list[str] = []
         self.answered = False
         """Whether anything came that is an answer, be it an empty one."""
+        self.spoke = False
+        """Whether any text came."""
 
-    def feed(self, item: Any) -> Iterator[StreamEvent]:
-        """Yield the events of one item of a stream: text, a message or a chunk of one, or a chain's dict."""
+    def known(self, ids: Iterable[str | None]) -> None:
+        """Note messages that were there before, which some graphs send back."""
+        self._whole.update(filter(None, ids))
+
+    def feed(self, item: Any, task: str = "") -> Iterator[StreamEvent]:
+        """Yield the events of text, of a message or a chunk of one, of documents, or of a list of these.
+
+        task: which of a graph's nodes it is from.
+        """
         if isinstance(item, str):
             yield from self._text(item)
-        elif isinstance(item, AIMessageChunk):
-            yield from self._chunk(item)
-        elif isinstance(item, AIMessage):
-            yield from self._message(item)
-        elif isinstance(item, ToolMessage):
-            yield from self._tool_message(item)
-        elif isinstance(item, Mapping):
-            yield from self._mapping(item)
-        elif isinstance(item, list | tuple):
-            for each in item:
-                if isinstance(each, BaseMessage | Document):
-                    yield from self.feed(each)
+        elif isinstance(item, AIMessage | ToolMessage):
+            yield from self._in_turn(item, (task, item.id if isinstance(item, AIMessageChunk) else None))
         elif isinstance(item, Document):
             yield from self._source(item)
+        elif isinstance(item, list | tuple):
+            for each in item:
+                message = each if isinstance(each, Document) else as_message(each)
+                if message is not None:
+                    yield from self.feed(message, task)
 
-    def sources(self, state: Mapping[str, Any]) -> Iterator[StreamEvent]:
-        """Yield citations of the documents in a state or a chain's output."""
-        for key in _SOURCES:
-            found = state.get(key)
-            for item in found if isinstance(found, list | tuple) else ():
-                if isinstance(item, Document):
-                    yield from self._source(item)
+    def whole(self, message: BaseMessage) -> Iterator[StreamEvent]:
+        """Yield the events of a message that stands in a graph's state, unless they have been told."""
+        if message.id is None or message.id not in self._whole:
+            yield from self.feed(message)
 
-    def model_ended(self, message: AIMessage) -> None:
-        """Note how a model within a chain ended. Raises BrokenStream if it was cut off."""
-        if message.usage_metadata:
-            self._usage = _added(self._usage, message.usage_metadata)
-        self._note(message.response_metadata)
+    def say(self, text: str) -> Iterator[StreamEvent]:
+        """Yield text that is no model's, apart from what came before."""
+        yield from self._apart_from_before(TextDelta(text), object())
+        self.answered = self.spoke = True
 
-    def end(self) -> Iterator[StreamEvent]:
-        """Yield what is still open, and the Finish. Raises BrokenStream if a model was cut off."""
-        for message in list(self._open.values()):
-            yield from self._close(message)
+    def settle(self) -> Iterator[StreamEvent]:
+        """Yield what is still open at the end of the stream. Raises BrokenStream if a model was cut off."""
+        while self._open or self._waiting:
+            for message in list(self._open.values()):
+                yield from self._close(message)
+            yield from self._next()
+        if not self._accounts:
+            for said in self._runs.messages:
+                self._note(said.response_metadata)
         if self._hollow and not self._ended:
             raise BrokenStream(_CUT_OFF)
+
+    def end(self) -> Iterator[StreamEvent]:
+        """Yield the Finish, and before it what the person should know."""
         if self._pieces == 1 and not self._from_chunks:
             yield Notice("not_streamed", "the answer came in one piece")
-        yield Finish(self._reason or "stop", self._usage, self._model)
+        for word in dict.fromkeys(self._unknown):
+            yield Notice("other", f"the model ended its answer for the reason {word!r}")
+        usage = self._runs.usage()
+        if usage is None:
+            usage = total(self._usages)
+        reason: FinishReason = "content_filter" if self._refused else self._reason or "stop"
+        yield Finish(reason, usage, self._model)
+
+    # -- whose turn it is
+
+    def _in_turn(self, item: AIMessage | ToolMessage, source: object) -> Iterator[StreamEvent]:
+        """Yield the events of an item now, or once the message that is being told has ended."""
+        self.answered = True
+        if self._apart and self._speaking is not None and source != self._speaking:
+            self._waiting.setdefault(source, []).append(item)
+            return
+        yield from self._tell(item, source)
+        if self._speaking is None:
+            yield from self._next()
+
+    def _tell(self, item: AIMessage | ToolMessage, source: object) -> Iterator[StreamEvent]:
+        if isinstance(item, AIMessageChunk):
+            yield from self._chunk(item, source)
+            self._speaking = source if self._apart and item.id in self._open else None
+        elif isinstance(item, AIMessage):
+            yield from self._message(item)
+        else:
+            yield from self._tool_message(item)
+
+    def _next(self) -> Iterator[StreamEvent]:
+        """Yield what waited, up to the first message that is still arriving."""
+        self._speaking = None
+        while self._waiting and self._speaking is None:
+            source = next(iter(self._waiting))
+            for item in self._waiting.pop(source):
+                yield from self._tell(item, source)
+
+    # -- text and messages
 
     def _text(self, text: str) -> Iterator[StreamEvent]:
         self.answered = True
         if text:
             self._pieces += 1
-            yield TextDelta(text)
+            self.spoke = True
+            yield from self._apart_from_before(TextDelta(text), None)
 
-    def _chunk(self, chunk: AIMessageChunk) -> Iterator[StreamEvent]:
-        self.answered = True
-        message = self._open.get(chunk.id)
-        if message is None:
-            message = self._open[chunk.id] = _Streaming(chunk.id)
-        for event in content_events(chunk):
-            message.shown = True
+    def _apart_from_before(self, event: TextDelta, source: object) -> Iterator[StreamEvent]:
+        """Yield text, after a blank line if another message spoke before."""
+        before, end = self._last
+        text = event.text
+        if self._apart and end and before != source:
+            # An empty line is there already where the one ends, or the other begins, with it.
+            breaks = len(end) - len(end.rstrip("\n")) + len(text) - len(text.lstrip("\n"))
+            event = TextDelta("\n" * max(0, 2 - breaks) + text)
+        self._last = (source, (end + text)[-2:] if before == source else text[-2:])
+        yield event
+
+    def _content(self, message: AIMessage, source: object) -> Iterator[StreamEvent]:
+        self._refused = self._refused or refuses(message)
+        for event in content_events(message):
             if isinstance(event, TextDelta):
                 self._pieces += 1
+                self.spoke = True
+                yield from self._apart_from_before(event, source)
+            else:
+                yield event
+
+    def _chunk(self, chunk: AIMessageChunk, source: object) -> Iterator[StreamEvent]:
+        message = self._open.get(chunk.id)
+        if message is None:
+            message = self._open[chunk.id] = StreamingMessage(chunk.id)
+        for event in self._content(chunk, source):
+            message.shown = True
+            if isinstance(event, TextDelta):
                 self._from_chunks = True
                 message.text.append(event.text)
             yield event
@@ -152,29 +196,30 @@ class MessageEvents:
                 yield from self._calls_of(message)
             message.add(piece)
             message.shown = True
-        if chunk.usage_metadata and self._accounts:
-            self._usage = _added(self._usage, chunk.usage_metadata)
+        message.counter.add(chunk.usage_metadata)
         if chunk.response_metadata:
             message.metadata.update(chunk.response_metadata)
         if chunk.chunk_position == "last":
             yield from self._close(message)
 
-    def _close(self, message: _Streaming) -> Iterator[StreamEvent]:
+    def _close(self, message: StreamingMessage) -> Iterator[StreamEvent]:
         """Yield the end of a message that was streaming."""
         del self._open[message.id]
         yield from self._calls_of(message)
         if message.id is not None:
             self._whole.add(message.id)
-        self._texts.add("".join(message.text))
+        self._texts.add("".join(message.text).strip())
+        if message.counter.usage is not None:
+            self._usages.append(message.counter.usage)
         if not self._accounts:
             return
-        if message.shown or _reason(message.metadata) is not None:
+        if message.shown or reason_of(message.metadata)[0] is not None:
             self._note(message.metadata)
         else:
             # The Responses API's first chunk has an id of its own. Unless no other message comes, that is.
-            self._hollow = self._hollow or message.metadata.get("model_provider") in _SAYS_ITS_END
+            self._hollow = self._hollow or message.metadata.get("model_provider") in SAYS_ITS_END
 
-    def _calls_of(self, message: _Streaming) -> Iterator[StreamEvent]:
+    def _calls_of(self, message: StreamingMessage) -> Iterator[StreamEvent]:
         for call in message.take():
             yield from self._call(call.id, call.name, "".join(call.arguments) or "{}")
 
@@ -187,14 +232,12 @@ class MessageEvents:
     def _message(self, message: AIMessage) -> Iterator[StreamEvent]:
         if not self._new(message):
             return
-        if not (message.text and message.text in self._texts):
+        if not (message.text.strip() and message.text.strip() in self._texts):
             # Otherwise a node made a new message of what its model had streamed.
-            for event in content_events(message):
-                if isinstance(event, TextDelta):
-                    self._pieces += 1
-                yield event
-            if message.usage_metadata and self._accounts:
-                self._usage = _added(self._usage, message.usage_metadata)
+            yield from self._content(message, message.id or object())
+            self._texts.add(message.text.strip())
+            if message.usage_metadata:
+                self._usages.append(usage_of(message.usage_metadata))
         for call in message.tool_calls:
             yield from self._call(call["id"], call["name"], json.dumps(call["args"], ensure_ascii=False))
         if self._accounts:
@@ -209,27 +252,16 @@ class MessageEvents:
         self._reason = None  # the call was answered, so the turn does not end with it
         failed = message.status == "error"
         yield ToolResult(message.tool_call_id, tool_text(message.content), message.name, failed)
-        yield from self.feed(message.artifact)  # a retriever tool's documents
+        if isinstance(message.artifact, list | tuple | Document):
+            yield from self.feed(message.artifact)  # a retriever tool's documents
 
     def _new(self, message: BaseMessage) -> bool:
         """Return whether this message was neither sent nor seen before."""
-        self.answered = True
         if message.id is not None:
             if message.id in self._whole:
                 return False
             self._whole.add(message.id)
         return True
-
-    def _mapping(self, item: Mapping[str, Any]) -> Iterator[StreamEvent]:
-        for key in _ANSWERS:
-            if isinstance(item.get(key), str | BaseMessage):
-                yield from self.feed(item[key])
-                break
-        else:
-            messages = item.get("messages")
-            if isinstance(messages, list | tuple):
-                yield from self.feed(messages)
-        yield from self.sources(item)
 
     def _source(self, document: Document) -> Iterator[StreamEvent]:
         data = document.metadata
@@ -246,100 +278,10 @@ class MessageEvents:
         model = metadata.get("model_name") or metadata.get("model") or metadata.get("model_id")
         if isinstance(model, str):
             self._model = model
-        self._reason = _reason(metadata) or otherwise
-        if self._reason is None and metadata.get("model_provider") in _SAYS_ITS_END:
+        reason, unknown = reason_of(metadata)
+        self._reason = reason or otherwise
+        if unknown is not None:
+            self._unknown.append(unknown)
+        if self._reason is None and metadata.get("model_provider") in SAYS_ITS_END:
             raise BrokenStream(_CUT_OFF)
         self._ended = True
-
-
-class ModelEnds(BaseCallbackHandler):
-    """Hears of the models within a chain, whose parsers keep the usage and the end to themselves."""
-
-    run_inline = True
-
-    def __init__(self) -> None:
-        self.messages: list[AIMessage] = []
-
-    def on_llm_end(self, response: LLMResult, **_: Any) -> None:
-        for generations in response.generations:
-            for generation in generations[:1]:
-                if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
-                    self.messages.append(generation.message)
-
-
-class _Streaming:
-    """A message that is still arriving."""
-
-    __slots__ = ("_calls", "_index", "id", "metadata", "shown", "text")
-
-    def __init__(self, identity: str | None) -> None:
-        self.id = identity
-        self.shown = False
-        self.text: list[str] = []
-        self.metadata: dict[str, Any] = {}
-        self._calls: dict[Any, _Call] = {}
-        self._index: Any = None
-
-    def starts_another(self, piece: Mapping[str, Any]) -> bool:
-        return bool(self._calls) and self._key(piece) not in self._calls
-
-    def add(self, piece: Mapping[str, Any]) -> None:
-        key = self._key(piece)
-        call = self._calls.setdefault(key, _Call())
-        self._index = key
-        call.id = call.id or piece.get("id")
-        call.name += piece.get("name") or ""
-        call.arguments.append(piece.get("args") or "")
-
-    def calls(self, identity: str) -> bool:
-        return any(call.id == identity for call in self._calls.values())
-
-    def take(self) -> list[_Call]:
-        calls, self._calls = list(self._calls.values()), {}
-        return calls
-
-    def _key(self, piece: Mapping[str, Any]) -> Any:
-        """Return what tells calls apart: the index, else the id, else it is the one before."""
-        for key in ("index", "id"):
-            if piece.get(key) is not None:
-                return piece[key]
-        return self._index
-
-
-class _Call:
-    __slots__ = ("arguments", "id", "name")
-
-    def __init__(self) -> None:
-        self.id: str | None = None
-        self.name = ""
-        self.arguments: list[str] = []
-
-
-def _reason(metadata: Mapping[str, Any]) -> FinishReason | None:
-    for key in _REASON_KEYS:
-        found = metadata.get(key)
-        if isinstance(found, str) and found:
-            # Some providers' chunks are merged by joining their strings; the first is what was said.
-            return _REASONS.get(found.lower(), "stop")
-    status = metadata.get("status")  # the Responses API
-    if status == "incomplete":
-        details = metadata.get("incomplete_details")
-        why = details.get("reason") if isinstance(details, Mapping) else None
-        return _REASONS.get(str(why), "length")
-    if status == "failed":
-        raise Unavailable(f"the model's response failed: {metadata.get('error')}")
-    return "stop" if status == "completed" else None
-
-
-def _added(usage: Usage, more: Mapping[str, Any]) -> Usage:
-    """Return the sum over the messages and chunks of a turn; what nobody told stays unknown."""
-
-    def add(had: int | None, new: Any) -> int | None:
-        return had if not isinstance(new, int) else new + (had or 0)
-
-    return Usage(
-        add(usage.input, more.get("input_tokens")),
-        add(usage.output, more.get("output_tokens")),
-        add(usage.cached, (more.get("input_token_details") or {}).get("cache_read")),
-        add(usage.reasoning, (more.get("output_token_details") or {}).get("reasoning")),
-    )

@@ -31,10 +31,11 @@ def chat_model(options: LangChainOptions) -> tuple[Any, httpx2.AsyncClient | Non
         arguments.setdefault("max_retries", 0)  # retries are the turn's
     client = _openai_arguments(arguments, options) if provider in OPENAI else None
     try:
-        if provider == "openai":
-            from backends.langchain.chat_openai import ReasoningChatOpenAI
+        if provider in OPENAI:
+            from backends.langchain.chat_openai import WireAzureChatOpenAI, WireChatOpenAI
 
-            return ReasoningChatOpenAI(model=(options.model or "").partition(":")[2], **arguments), client
+            cls = WireChatOpenAI if provider == "openai" else WireAzureChatOpenAI
+            return cls(model=(options.model or "").partition(":")[2], **arguments), client
         return init_chat_model(options.model, **arguments), client
     except (ValueError, TypeError) as exc:
         if provider not in PROVIDERS and provider is not None:

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from backends.langchain.options import LangChainOptions
 from chatlab.errors import ConfigError
 from chatlab.spelling import did_you_mean
 
@@ -176,33 +177,75 @@ def unbound(runnable: Any) -> Any:
     return runnable
 
 
-def shape_of(runnable: Any) -> Shape:
-    """Return what its input is: messages, a graph's state, a chain's dict, or a text."""
-    if is_graph(runnable):
-        return "state" if "messages" in _properties(runnable) else "chain"
+def is_entrypoint(runnable: Any) -> bool:
+    """Return whether it is a graph of LangGraph's functional way, whose input and output are any values."""
+    return is_graph(runnable) and not hasattr(unbound(runnable), "builder")
+
+
+def shape_of(runnable: Any) -> tuple[Shape, str | None]:
+    """Return what its input is (messages, a graph's state, a chain's dict, a text), and why it is a guess.
+
+    None as the second means that its own description says so, or that it is what such objects take.
+    """
     if is_chat_model(runnable):
-        return "messages"
-    properties = _properties(runnable)
-    if set(properties) & set(_QUESTION):
-        return "chain"
-    if "messages" in properties:
-        return "state"
-    if properties:
-        return "chain"
-    return "text" if _schema(runnable).get("type") == "string" else "messages"
+        return "messages", None
+    names = _input_names(runnable)
+    schema = _schema(runnable)
+    if is_graph(runnable):
+        return _shape_of_graph(runnable, names, schema)
+    if set(names) & set(_QUESTION):
+        return "chain", None
+    if "messages" in names:
+        return "state", None
+    if names:
+        return "chain", None
+    return ("text" if schema.get("type") == "string" else "messages"), None
 
 
-def chain_keys(runnable: Any) -> tuple[str, str | None]:
+def _shape_of_graph(runnable: Any, names: Sequence[str], schema: dict[str, Any]) -> tuple[Shape, str | None]:
+    if "messages" in names:
+        return "state", None
+    if names:
+        return "chain", None
+    if "__root__" in _channels(runnable) or schema.get("type") == "array":
+        return "messages", None
+    if schema.get("type") == "string":
+        return "text", None
+    how = "that is a guess: say what it takes under `input` in the configuration"
+    if is_entrypoint(runnable):
+        return "messages", f"this entrypoint does not say what it takes, and is given messages; {how}"
+    return "state", f"this graph does not say what it takes, and is given messages in its state; {how}"
+
+
+def chain_keys(runnable: Any, options: LangChainOptions) -> tuple[str, str | None]:
     """Return which keys of its input are question and history. Raises ConfigError if that is not clear."""
-    properties = _properties(runnable)
-    question = next((key for key in _QUESTION if key in properties), None)
-    history = next((key for key in _HISTORY if key in properties and key != question), None)
+    names = _input_names(runnable)
+    question = options.question_key or next((key for key in _QUESTION if key in names), None)
+    history = options.history_key or next((key for key in _HISTORY if key in names and key != question), None)
     if question is None:
-        others = [key for key in properties if key != history]
+        others = [key for key in names if key != history]
         if len(others) > 1:
-            raise ConfigError([f"object: which input is the message: {', '.join(others)}? Name it `input`"])
+            which = ", ".join(others)
+            raise ConfigError([f"object: which input is the message: {which}? Name it under question_key"])
         question = others[0] if others else "input"
     return question, history
+
+
+def _input_names(runnable: Any) -> Sequence[str]:
+    """Return the keys of its input: a graph's are the channels of its input, a chain's are in its schema."""
+    if is_graph(runnable):
+        channels = [name for name in _channels(runnable) if not name.startswith("__")]
+        if channels:
+            return channels
+    found = _schema(runnable).get("properties")
+    return list(found) if isinstance(found, dict) else []
+
+
+def _channels(graph: Any) -> Sequence[str]:
+    """Return the channels that a graph's input may write to, by whatever class its state is described."""
+    builder = getattr(unbound(graph), "builder", None)
+    schemas, wanted = getattr(builder, "schemas", None), getattr(builder, "input_schema", None)
+    return list(schemas.get(wanted) or ()) if isinstance(schemas, dict) else []
 
 
 def _schema(runnable: Any) -> dict[str, Any]:
@@ -211,8 +254,3 @@ def _schema(runnable: Any) -> dict[str, Any]:
     except Exception:  # noqa: BLE001  # LangChain cannot describe some types, in many ways
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _properties(runnable: Any) -> Sequence[str]:
-    found = _schema(runnable).get("properties")
-    return list(found) if isinstance(found, dict) else []

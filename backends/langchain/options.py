@@ -66,6 +66,12 @@ class LangChainOptions(Options):
         description="What the `object` takes: `messages`, a graph's `state` with messages in it, a `chain`'s "
         "dict with a question and perhaps a history, or the `text` of the last message.",
     )
+    question_key: str | None = Field(
+        None, description="The key of the `object`'s input that the last message goes to, if not a usual one."
+    )
+    history_key: str | None = Field(
+        None, description="The key of the `object`'s input that earlier messages go to, if not a usual one."
+    )
     configurable: Mapping[str, Any] = Field(
         default_factory=dict, description="Values of the run's `configurable`, such as a user id."
     )

@@ -1,109 +1,138 @@
-"""One call of the kind `langchain`: what a Runnable or graph is given, and what comes of it."""
+"""One call of the kind `langchain`: a Runnable or graph is run, where its conversation goes on."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
-from backends.langchain.objects import Shape, chain_keys, is_chat_model, is_graph
-from backends.langchain.options import LangChainOptions
+from langchain_core.messages import HumanMessage
+from langgraph.types import Command
+
+from backends.langchain import interrupts
+from backends.langchain.events import MessageEvents
+from backends.langchain.histories import history_of, session_of, to_write, with_history
+from backends.langchain.inputs import Input, Made
+from backends.langchain.objects import is_chat_model, is_graph
+from backends.langchain.outputs import Output
+from backends.langchain.threads import SAID, Found, Threads
+from backends.langchain.usage import ModelRuns
 from chatlab.backend import CallContext, ChatRequest
 from chatlab.errors import BrokenStream
-from chatlab.formats import to_langchain
-from chatlab.messages import FilePart, Notice, StreamEvent
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A Runnable as it was made from a configuration's options, and how it is called.
-
-    shape: what it takes. timed: whether its calls take a timeout, since its HTTP client is chatlab's.
-    """
-
-    options: LangChainOptions
-    runnable: Any
-    shape: Shape
-    timed: bool
+from chatlab.messages import Notice, StreamEvent
 
 
 class Run:
     """One call of it."""
 
-    def __init__(self, made: Made, request: ChatRequest, ctx: CallContext) -> None:
-        from backends.langchain.events import MessageEvents, ModelEnds
-
+    def __init__(self, made: Made, threads: Threads, request: ChatRequest, ctx: CallContext) -> None:
         self._made = made
         self._runnable = made.runnable
+        self._messages = request.messages
         self._graph, self._chat = is_graph(made.runnable), is_chat_model(made.runnable)
-        self._state: Mapping[str, Any] = {}
         self.begun = False
-        self._thread = str(uuid4())
-        self.notices: list[Notice] = []
+        self._input = Input(made, request)
+        self._threads = threads
+        self._remembers = with_history(made.runnable)
+        configured = made.options.configurable
+        session = session_of(self._remembers, ctx.conversation, configured) if self._remembers else {}
         self._kwargs: dict[str, Any] = {}
-        options = made.options
-        configurable: dict[str, Any] = {"thread_id": self._thread, **options.configurable}
+        self._runs = ModelRuns()
+        self._thread = threads.take(ctx.conversation)
+        configurable: dict[str, Any] = {"thread_id": self._thread.id, **session, **configured}
         self._config: dict[str, Any] = {
             "configurable": configurable,
-            "recursion_limit": options.recursion_limit,
+            "recursion_limit": made.options.recursion_limit,
+            "callbacks": [self._runs],
         }
         self._parameters(request.parameters, configurable)
         if made.timed:
             import httpx2
 
             self._kwargs["timeout"] = httpx2.Timeout(None, connect=ctx.connect_timeout)
-        self._given: list[str] = []
-        self._input = self._input_of(request)
-        self._ends = None if self._chat or self._graph else ModelEnds()
-        if self._ends is not None:
-            self._config["callbacks"] = [self._ends]
-        self._events = MessageEvents(self._given, accounts=self._ends is None)
         if self._graph:
-            self._kwargs |= {"stream_mode": ["messages", "values"], "subgraphs": True}
+            self._kwargs |= {"stream_mode": ["messages", "values", "custom"], "subgraphs": True}
+        self._events = MessageEvents(self._runs, accounts=self._graph or self._chat, apart=self._graph)
+        self._output = Output(made.runnable, self._events)
+
+    @property
+    def notices(self) -> list[Notice]:
+        """Return what the person should know of what is sent; complete once the first item has arrived."""
+        return self._input.notices
 
     def sync(self) -> Iterator[Any]:
-        found: Iterator[Any] = self._runnable.stream(self._input, self._config, **self._kwargs)
-        return found
+        """Yield the items of the Runnable's stream, for one that knows no asynchronous way."""
+        if self._remembers is not None:
+            history = history_of(self._remembers, self._config["configurable"])
+            written = to_write(history, history.messages, self._input.earlier)
+            if written is not None:
+                history.clear()
+                history.add_messages(written)
+        given = self._given(self._thread.look(self._messages) if self._thread.goes_on else None)
+        yield from self._runnable.stream(given, self._config, **self._kwargs)
 
-    def asynchronous(self) -> AsyncIterator[Any]:
-        found: AsyncIterator[Any] = self._runnable.astream(self._input, self._config, **self._kwargs)
-        return found
+    async def asynchronous(self) -> AsyncIterator[Any]:
+        """Yield the items of the Runnable's stream."""
+        if self._remembers is not None:
+            history = history_of(self._remembers, self._config["configurable"])
+            written = to_write(history, await history.aget_messages(), self._input.earlier)
+            if written is not None:
+                await history.aclear()
+                await history.aadd_messages(written)
+        given = self._given(await self._thread.alook(self._messages) if self._thread.goes_on else None)
+        async for item in self._runnable.astream(given, self._config, **self._kwargs):
+            yield item
 
     def events_of(self, item: Any) -> Iterator[StreamEvent]:
+        """Yield the events of an item of the stream."""
         if not self._graph:
             self.begun = True
-            yield from self._events.feed(item)
+            yield from self._output.item(item)
             return
         namespace, mode, data = item
         if mode == "messages":
             self.begun = True
-            message, _ = data
-            yield from self._events.feed(message)
-        elif not namespace and isinstance(data, Mapping):
-            self._state = data
+            message, metadata = data
+            yield from self._events.feed(message, str(metadata.get("langgraph_checkpoint_ns") or ""))
+        elif mode == "custom":
+            yield from self._output.custom(data)
+        elif not namespace:
+            yield from self._output.state(data)
 
     def end(self) -> Iterator[StreamEvent]:
-        events = self._events
-        if self._graph:
-            if not events.answered:
-                yield from events.feed(self._state)
-            yield from events.sources(self._state)
-            for interrupt in self._state.get("__interrupt__") or ():
-                asked = getattr(interrupt, "value", interrupt)
-                yield Notice("other", f"the graph stopped to ask: {asked}; say it in the next message")
-                events.answered = True
-        for message in self._ends.messages if self._ends is not None else ():
-            events.model_ended(message)
-        if not events.answered:
+        """Yield what is left at the end of the stream. Raises BrokenStream if there was no answer at all."""
+        yield from self._output.end()
+        if not self._events.answered:
             raise BrokenStream("the object gave nothing that is text, a message, or a dict with an answer")
-        yield from events.end()
+        yield from self._events.end()
 
     def forget(self) -> None:
-        """Drop what an in-memory checkpointer stored of this run: nobody will come back to its thread."""
-        checkpointer: Any = getattr(self._runnable, "checkpointer", None)
-        if type(checkpointer).__name__ == "InMemorySaver":
-            checkpointer.delete_thread(self._thread)
+        """Let go of the thread."""
+        self._threads.release(self._thread)
+
+    def _given(self, found: Found | None) -> Any:
+        """Return the input, and have the config say where it belongs."""
+        self._output.given = self._input.given
+        if found is None:
+            return self._mark_given(self._input.whole())
+        self._config["metadata"] = {SAID: found.said}
+        if found.state is None:
+            return self._mark_given(self._input.whole())
+        if found.checkpoint is not None:
+            self._config["configurable"]["checkpoint_id"] = found.checkpoint
+        if not found.state.next:
+            return self._mark_given(self._input.news())
+        said = self._input.said
+        text = said.text if said is not None else ""
+        asked = found.state.interrupts
+        if len(asked) > 1:  # parallel nodes: one answer is for the first, and the others ask again
+            return Command(resume={asked[0].id: interrupts.reply(asked[0].value, text)})
+        if asked:
+            return Command(resume=interrupts.reply(asked[0].value, text))
+        return Command(update={"messages": [HumanMessage(text)]}) if self._made.shape == "state" else None
+
+    def _mark_given(self, given: Any) -> Any:
+        self._events.known(self._input.given)
+        return given
 
     def _parameters(self, parameters: Mapping[str, Any], configurable: dict[str, Any]) -> None:
         """Put each parameter where the Runnable looks for it."""
@@ -123,29 +152,3 @@ class Run:
                 self.notices.append(Notice("parameter_ignored", f"{name}: this object has no place for it"))
         if context and self._graph:
             self._kwargs["context"] = context
-
-    def _input_of(self, request: ChatRequest) -> Any:
-        shape = self._made.shape
-        if shape in ("messages", "state"):
-            messages = to_langchain(request.messages)
-            if shape == "messages":
-                return messages
-            for message in messages:
-                message.id = str(uuid4())
-                self._given.append(message.id)
-            return {"messages": messages}
-        last = max((i for i, item in enumerate(request.messages) if item.role == "user"), default=None)
-        said = request.messages[last] if last is not None else None
-        text = said.text if said is not None else ""
-        before = request.messages[:last] if last is not None else request.messages
-        if said is not None and any(isinstance(part, FilePart) for part in said.parts):
-            self.notices.append(Notice("file_dropped", "this object takes text only"))
-        if shape == "chain":
-            question, history = chain_keys(self._runnable)
-            if history is not None:
-                return {question: text, history: to_langchain(before)}
-        if any(message.role == "system" for message in before):
-            self.notices.append(Notice("other", "this object takes no system prompt"))
-        if any(message.role != "system" for message in before):
-            self.notices.append(Notice("history_truncated", "this object takes the last message only"))
-        return text if shape == "text" else {question: text}

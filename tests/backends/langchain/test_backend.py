@@ -7,17 +7,15 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from pydantic import ValidationError
 
 from backends.langchain import LangChainBackend, LangChainOptions
 from backends.langchain import providers as _langchain_providers
-from chatlab.backend import CallContext, ChatRequest, Mark
+from chatlab.backend import CallContext, Mark
 from chatlab.config.registry import from_address
 from chatlab.errors import (
     BrokenStream,
@@ -31,7 +29,6 @@ from chatlab.errors import (
 from chatlab.messages import (
     Citation,
     Finish,
-    Message,
     Notice,
     ReasoningDelta,
     StreamEvent,
@@ -40,80 +37,9 @@ from chatlab.messages import (
     ToolResult,
     accumulate,
 )
+from tests.backends.langchain.calls import Load, ask, events, finish, notices, text
 from tests.servers.front import Front
 from tests.servers.llama import THINKING, THOUGHT, LlamaServer
-
-MODEL = """
-import os
-import httpx2
-from langchain_openai import ChatOpenAI
-
-model = ChatOpenAI(
-    model="table", base_url=os.environ["TEST_URL"] + "/v1", api_key="sk-test-object-key", max_retries=0,
-    stream_usage=True, http_client=httpx2.Client(timeout=None),
-    http_async_client=httpx2.AsyncClient(timeout=None, limits=httpx2.Limits(max_keepalive_connections=0)),
-)
-"""
-
-Load = Callable[..., LangChainBackend]
-
-
-@pytest.fixture
-def load(front: Front, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
-    """A backend of the object `thing` of this source; `model` is there already, and TEST_URL the server's."""
-    monkeypatch.setenv("TEST_URL", front.url)
-
-    def make(source: str, **options: Any) -> LangChainBackend:
-        module = f"object_{uuid4().hex}"
-        (tmp_path / f"{module}.py").write_text(MODEL + source)
-        given = LangChainOptions.model_validate(
-            {"object": f"{module}:thing", "python_path": tmp_path, **options}
-        )
-        assert LangChainBackend.not_ready(given) is None
-        return LangChainBackend(given)
-
-    return make
-
-
-def ask(*said: str, system: str | None = None, **parameters: Any) -> ChatRequest:
-    roles = ("user", "assistant")
-    messages = [Message.of(roles[n % 2], text) for n, text in enumerate(said)]
-    if system is not None:
-        messages.insert(0, Message.of("system", system))
-    return ChatRequest(tuple(messages), parameters)
-
-
-async def events(backend: LangChainBackend, request: ChatRequest) -> list[StreamEvent]:
-    return [event async for event in backend.stream(request, CallContext())]
-
-
-def text(found: list[StreamEvent]) -> str:
-    return "".join(event.text for event in found if isinstance(event, TextDelta))
-
-
-def notices(found: list[StreamEvent]) -> list[Notice]:
-    return [event for event in found if isinstance(event, Notice)]
-
-
-def finish(found: list[StreamEvent]) -> Finish:
-    assert isinstance(found[-1], Finish)
-    return found[-1]
-
-
-@pytest.fixture
-async def by_name(front: Front) -> AsyncIterator[Load]:
-    """A backend of the server's model by name."""
-    made: list[LangChainBackend] = []
-
-    def make(**options: Any) -> LangChainBackend:
-        given = {"model": "openai:table", "base_url": f"{front.url}/v1", **options}
-        made.append(LangChainBackend(LangChainOptions.model_validate(given)))
-        return made[-1]
-
-    yield make
-    for backend in made:
-        await backend.aclose()
-
 
 # -- a model by name
 
@@ -469,7 +395,7 @@ thing = (StateGraph(MessagesState).add_node(one).add_node(two)
          .add_edge(START, "one").add_edge(START, "two").compile())
 """
     found = await events(load(source), ask("hi"))
-    assert len(text(found)) == 2 * len(llama.text)
+    assert text(found) == f"{llama.text}\n\n{llama.text}", "one after the other, and apart"
     assert accumulate(found).finish is not None
 
 

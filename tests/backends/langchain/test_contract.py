@@ -104,3 +104,33 @@ def test_steps_of_runnables_are_found_where_they_were() -> None:
     native = isinstance(bound.afunc, partial) and bound.afunc.func is run_in_executor
     changed = f"{GRAPH}: a synchronous node's asynchronous form is no partial of run_in_executor"
     holds(bound.func is node and native, changed, look)
+
+
+def test_a_graphs_input_is_described_where_it_was() -> None:
+    from langgraph.graph import START, MessagesState, StateGraph
+
+    def node(state: MessagesState) -> dict[str, Any]:
+        return {}
+
+    graph: Any = StateGraph(MessagesState).add_node("node", node).add_edge(START, "node").compile()
+    changed = f"{GRAPH}: a compiled graph has no builder.schemas[builder.input_schema] with its channels"
+    found = list(graph.builder.schemas[graph.builder.input_schema])
+    holds(found == ["messages"], changed, "backends/langchain/objects.py")
+
+
+def test_checkpoints_are_found_by_their_metadata() -> None:
+    from langgraph.checkpoint.memory import InMemorySaver
+    from langgraph.graph import START, MessagesState, StateGraph
+
+    def node(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [("ai", "b")]}
+
+    graph: Any = StateGraph(MessagesState).add_node("node", node).add_edge(START, "node")
+    graph = graph.compile(checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "one"}, "metadata": {"mine": "x"}}
+    graph.invoke({"messages": [("human", "a")]}, config)
+    config = {"configurable": {"thread_id": "one"}}
+    changed = f"{GRAPH}: a checkpoint's metadata no longer has that of the run that made it"
+    holds(graph.get_state(config).metadata.get("mine") == "x", changed, "backends/langchain/threads.py")
+    found = list(graph.get_state_history(config, filter={"mine": "x"}, limit=1))
+    holds(len(found) == 1, f"{GRAPH}: history is no longer filtered", "backends/langchain/threads.py")
