@@ -117,11 +117,11 @@ class CallContext:
 
     identity: str | None = None
     token: SecretStr | None = None
-    conversation: str | None = None
     connect_timeout: float = 10.0
     mark: Callable[[Mark], None] = field(default=_no_mark, repr=False)
     sent: Callable[[bytes], None] | None = field(default=None, repr=False)
     rest: Callable[[], float] = field(default=_no_rest, repr=False)
+    conversation: str | None = None
 
 
 current_call: ContextVar[CallContext | None] = ContextVar("chatlab_current_call", default=None)
