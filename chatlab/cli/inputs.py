@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from chatlab.backend import Parameter
+from chatlab.text_files import decoded
 
 
 def parse_parameters(given: Sequence[str], known: Sequence[Parameter]) -> dict[str, Any]:
@@ -58,6 +59,6 @@ def read_stdin() -> str:
         if not sys.stdin.isatty() and not select.select([stream], [], [], _HINT_AFTER)[0]:
             click.echo("waiting for standard input to end (</dev/null if there is none)", err=True)
     try:
-        return str(stream.read(), "utf-8")
-    except UnicodeDecodeError as exc:
+        return decoded(stream.read())
+    except ValueError as exc:
         raise click.UsageError("standard input is not UTF-8 text: attach a file with --file") from exc

@@ -52,7 +52,7 @@ Kind: TypeAlias = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
-_NEEDS_VALUE = ("contains", "not_contains", "regex", "json_schema", "python")
+NEEDS_VALUE = ("contains", "not_contains", "regex", "json_schema", "python")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,9 @@ from chatlab.messages import Message
 
 Preference: TypeAlias = Literal["first", "second", "tie"]
 
+_LONGEST = 50_000  # characters of a reply that are read
+_MOST_FAILED = 1_000  # attempts to read an object in it
+
 
 _SYSTEM = """\
 You compare two answers to the same conversation and say which is better by this criterion: {criterion}.
@@ -53,7 +56,9 @@ def question(
     second: Sequence[Message],
     expected: str | None = None,
 ) -> tuple[Message, ...]:
-    """What a judge is asked. asked: the conversation up to where the two part. first, second: how each went
+    """Return what a judge is asked.
+
+    asked: the conversation up to where the two part. first, second: how each went
     on from there: an answer, or several with the person's messages between them."""
     fence = f"==={token_hex(8)}==="
     sections = [("conversation", _transcript(asked)), ("first answer", _transcript(first))]
@@ -74,33 +79,61 @@ def _transcript(messages: Sequence[Message]) -> str:
 
 
 def read_reply(text: str) -> Reply:
-    """What a judge's reply says: the last JSON object in it that has a winner, whatever stands around it."""
+    """Return what a judge's reply says: the last JSON object in it that has a winner, whatever stands around
+    it. Of a very long reply it is what stands at its end, as the judge was told.
+    """
     for value in reversed(_objects(text)):
-        said = str(value.get("winner", "")).strip().strip("\"'.").lower()
-        if said in _WINNERS:
-            return Reply(_WINNERS[said], " ".join(str(value.get("reason", "")).split())[:500])
-    shown = " ".join(text.split())
+        preference = _preference(value.get("winner"))
+        if preference is not None:
+            return Reply(preference, " ".join(str(value.get("reason", ""))[:5000].split())[:500])
+    shown = " ".join(text[:2000].split())
     return Reply(None, f"the reply cannot be read as a verdict: {shown[:200]!r}" if shown else "no reply")
 
 
+def _preference(said: Any) -> Preference | None:
+    """What a winner stands for; None for null, true and whatever else is no name or number of an answer."""
+    if isinstance(said, bool) or not isinstance(said, str | int):
+        return None
+    return _WINNERS.get(str(said).strip().strip("\"'.").lower()) if len(str(said)) < 40 else None
+
+
 def _objects(text: str) -> list[dict[str, Any]]:
-    """The JSON objects in a text, in order. One that stands within another is not counted again."""
+    """The JSON objects in a text, in order. One that stands within another is not counted again.
+
+    The work is bounded, since a failed attempt reads on to where the text is no JSON any more.
+    """
+    if len(text) > _LONGEST:
+        return _last_object(text)
     decoder = json.JSONDecoder(strict=False)
-    found = []
+    found: list[dict[str, Any]] = []
+    failed = 0
     place = text.find("{")
-    while place >= 0:
+    while place >= 0 and failed < _MOST_FAILED:
         try:
             value, end = decoder.raw_decode(text, place)
         except (ValueError, RecursionError):
-            end = place + 1
+            failed, end = failed + 1, place + 1
         else:
             found.append(value)
         place = text.find("{", end)
-    return [value for value in found if isinstance(value, dict)]
+    # What stands behind what was not read might say otherwise.
+    return found if place < 0 else _last_object(text)
+
+
+def _last_object(text: str) -> list[dict[str, Any]]:
+    """The JSON object on the last line of a text, if it is all there is on it; fences around it aside."""
+    lines = text[-_LONGEST:].rstrip(" \t\r\n`").rsplit("\n", 1)
+    if len(lines) < 2 and len(text) > _LONGEST:
+        return []
+    try:
+        value = json.loads(lines[-1], strict=False)
+    except (ValueError, RecursionError):
+        return []
+    return [value] if isinstance(value, dict) else []
 
 
 def winner(lane_a: str, lane_b: str, a_first: Reply, b_first: Reply) -> str:
-    """The winner of a `Verdict` from the replies in both orders."""
+    """Return the winner of a `Verdict` from the replies in both orders."""
     if a_first.preference is None or b_first.preference is None:
         return UNCLEAR
     one = {"first": lane_a, "second": lane_b, "tie": "tie"}[a_first.preference]
@@ -118,7 +151,10 @@ def verdict(
     criterion: str,
     costs: Sequence[float | None],
 ) -> Verdict:
-    """The verdict on an item's, step's and repeat's answers of two lanes; replies: a first, then b first."""
+    """Return the verdict on an item's, step's and repeat's answers of two lanes.
+
+    replies: with a first, and then with b first.
+    """
     known = [cost for cost in costs if cost is not None]
     return Verdict(
         *about,

@@ -19,10 +19,12 @@ from chatlab.backend import Parameter
 from chatlab.codec import message_from_json, message_to_json
 from chatlab.compare.batch.checks import parse_check
 from chatlab.compare.batch.item import KINDS, Item
+from chatlab.compare.batch.strict_json import load_json
 from chatlab.errors import ChatlabError
 from chatlab.formats import from_openai
 from chatlab.messages import Message
 from chatlab.spelling import did_you_mean
+from chatlab.text_files import decoded, without_mark
 
 Row = TypeVar("Row")
 
@@ -30,6 +32,9 @@ Accepted: TypeAlias = Mapping[str, Sequence[Parameter]]
 """What parameters the backend of each lane declares, by the lane's label; none: whatever it is given."""
 
 _KEYS = ("id", "prompt", "messages", "system", "parameters", "expected", "tags", "checks")
+_TABLES = {".csv": ",;\t|", ".tsv": "\t", ".tab": "\t"}
+_LONGEST_CELL = 2**31 - 1
+_SEPARATOR_LINE = re.compile(r"sep=([^\r\n\w])[ \t]*(?:\r\n|\n|\r)", re.I)  # as Excel writes it
 _BEYOND = ""  # the column, which no header names, of the cells beyond the last column
 _JSON = re.compile(r"\s*(\{|\[\s*[\[{\"])")  # how JSON begins, and a prompt as good as never
 _LATER_PROMPT = re.compile(r"prompt_?([2-9]|[1-9]\d)")
@@ -46,7 +51,7 @@ class PromptsError(ChatlabError):
 
 
 def item_to_json(item: Item) -> dict[str, Any]:
-    """The item as JSON, which `item_from_json` reads."""
+    """Return the item as JSON, which `item_from_json` reads."""
     return {
         "id": item.id,
         "messages": [message_to_json(message) for message in item.messages],
@@ -58,7 +63,7 @@ def item_to_json(item: Item) -> dict[str, Any]:
 
 
 def item_from_json(value: Mapping[str, Any]) -> Item:
-    """The item again."""
+    """Return the item that `item_to_json` wrote."""
     return Item(
         value["id"],
         tuple(message_from_json(message) for message in value["messages"]),
@@ -70,29 +75,30 @@ def item_from_json(value: Mapping[str, Any]) -> Item:
 
 
 def hash_of(items: Sequence[Item]) -> str:
-    """SHA-256 of what the items say, whatever file they came from."""
+    """Return the SHA-256 of what the items say, whatever file they came from."""
     text = json.dumps([item_to_json(item) for item in items], sort_keys=True)
     return sha256(text.encode("ascii")).hexdigest()
 
 
 def load_items(path: Path, accepted: Accepted | None = None) -> list[Item]:
-    """The items of a file. accepted: what the lanes take; other parameters are mistakes.
+    """Return the items of a file. accepted: what the lanes take; other parameters are mistakes.
 
     Raises PromptsError with all its mistakes, OSError if it cannot be read.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise PromptsError([f"{path}: this file is not UTF-8 text"]) from exc
+        text = decoded(path.read_bytes())
+    except ValueError as exc:
+        raise PromptsError([f"{path}: {exc}"]) from exc
     return read_items(text, str(path), accepted)
 
 
 def read_items(text: str, name: str, accepted: Accepted | None = None) -> list[Item]:
-    """The items of a file of this name, whose ending says what it is: .jsonl or .ndjson, .csv, else text with
-    one prompt a line; without an ending JSON lines are told by how they begin.
+    """Return the items of a file of this name, whose ending says what it is: .jsonl or .ndjson, .csv or .tsv,
+    else text with one prompt a line; without an ending JSON lines are told by how they begin.
 
     accepted, and what is raised, as in `load_items`.
     """
+    text = without_mark(text)
     ending = Path(name).suffix.lower()
     if ending == ".json":
         raise PromptsError(
@@ -100,8 +106,8 @@ def read_items(text: str, name: str, accepted: Accepted | None = None) -> list[I
         )
     if ending in (".jsonl", ".ndjson") or (not ending and _JSON.match(text)):
         return _read_all(_lines(text), _from_json_line, name, accepted or {})
-    if ending == ".csv":
-        return _read_all(_csv_rows(text, name), _from_csv_row, name, accepted or {})
+    if ending in _TABLES:
+        return _read_all(_csv_rows(text, name, _TABLES[ending]), _from_csv_row, name, accepted or {})
     return _read_all(_lines(text), _from_text, name, accepted or {})
 
 
@@ -152,8 +158,8 @@ def _refused(parameters: Mapping[str, Any], accepted: Accepted) -> Iterator[str]
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    # Only \n ends a line: the other characters that Python takes for line ends may stand in a prompt.
-    for number, line in enumerate(text.split("\n"), 1):
+    # The other characters that Python takes for line ends may stand in a prompt; old files have \r alone.
+    for number, line in enumerate(text.split("\n" if "\n" in text else "\r"), 1):
         if line.strip():
             yield number, line.rstrip("\r")
 
@@ -164,9 +170,10 @@ def _from_text(line: str, number: str, _: Path) -> Item:
 
 def _from_json_line(line: str, number: str, folder: Path) -> Item:
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as exc:
-        raise ValueError("this line is not JSON") from exc
+        value = load_json(line)
+    except ValueError as exc:
+        why = "" if isinstance(exc, json.JSONDecodeError) else f": {exc}"
+        raise ValueError(f"this line is not JSON{why}") from exc
     if isinstance(value, str):
         value = {"prompt": value}
     unknown = [key for key in value if key not in _KEYS] if isinstance(value, dict) else []
@@ -221,11 +228,16 @@ def _texts(key: str, value: Any) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _csv_rows(text: str, name: str) -> Iterator[tuple[int, dict[str, str]]]:
+def _csv_rows(text: str, name: str, delimiters: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Each row with the line it begins on. Raises PromptsError for a header that cannot be used."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    csv.field_size_limit(_LONGEST_CELL)  # Python's own limit is 131,072 characters
+    first = _SEPARATOR_LINE.match(text)
+    delimiter = first[1] if first else _delimiter(text, delimiters)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    if first:
+        next(reader)
     header: list[str] | None = None
-    begins = 1
+    begins = reader.line_num + 1
     try:
         for row in reader:
             line, begins = begins, reader.line_num + 1
@@ -234,13 +246,30 @@ def _csv_rows(text: str, name: str) -> Iterator[tuple[int, dict[str, str]]]:
             if header is None:
                 header = _csv_header(row, f"{name}:{line}")
                 continue
-            yield line, {**dict(zip(header, row, strict=False)), _BEYOND: "".join(row[len(header) :])}
+            beyond = delimiter.join(row[len(header) :])
+            yield line, {**dict(zip(header, row, strict=False)), _BEYOND: beyond}
     except csv.Error as exc:
         raise PromptsError([f"{name}:{reader.line_num}: this is not CSV: {exc}"]) from exc
 
 
+def _delimiter(text: str, delimiters: str) -> str:
+    """What stands between the cells: by which the first line names the column prompt, and most others."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+
+    def named(delimiter: str) -> int:
+        header = _names(next(csv.reader([first], delimiter=delimiter), []))
+        return len(header) if "prompt" in header else 0
+
+    # The first of those that do equally well: a comma, where there is but one column.
+    return max(delimiters, key=named)
+
+
+def _names(row: Sequence[str]) -> list[str]:
+    return [cell.strip().lower() for cell in row]
+
+
 def _csv_header(row: Sequence[str], where: str) -> list[str]:
-    header = [cell.strip().lower() for cell in row]
+    header = _names(row)
     known = ("id", "prompt", "system", "expected", "tags", *(kind for kind in KINDS if kind != "expected"))
     problems = [
         f"{where}: unknown column {cell!r}{did_you_mean(cell, known) or ': known are ' + ', '.join(known)}"
@@ -259,7 +288,9 @@ def _csv_header(row: Sequence[str], where: str) -> list[str]:
 def _from_csv_row(row: Mapping[str, str], number: str, folder: Path) -> Item:
     filled = {name: cell for name, cell in row.items() if cell.strip()}
     if _BEYOND in filled:
-        raise ValueError("there are more cells than columns: a comma within a cell needs quotes around it")
+        raise ValueError(
+            "there are more cells than columns: what stands between cells needs quotes around a cell it is in"
+        )
     later = sorted(
         (int(match[1]), cell) for name, cell in filled.items() if (match := _LATER_PROMPT.fullmatch(name))
     )

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from chatlab.compare.model import Comparison, Vote
 from chatlab.compare.statistics.judgements import Judgement
 from chatlab.errors import UnsupportedContent
+from chatlab.text_files import decoded
 
 COLUMNS = tuple(field.name for field in fields(Judgement))
 REQUIRED = COLUMNS[:3]
@@ -45,7 +46,8 @@ def from_csv(text: str, name: str = "CSV") -> list[Judgement]:
 
     Raises UnsupportedContent, with `name` and the line, for what is no judgement.
     """
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+    csv.field_size_limit(2**31 - 1)  # Python's own limit is 131,072 characters
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
     missing = [column for column in REQUIRED if column not in (reader.fieldnames or ())]
     if missing:
         raise UnsupportedContent(f"{name}:1: the header has no {', '.join(missing)}")
@@ -85,9 +87,9 @@ def write(path: Path, judgements: Iterable[Judgement]) -> None:
 def read(path: Path) -> list[Judgement]:
     """Read a file that `write` or another arena tool wrote. Raises UnsupportedContent for any other."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UnsupportedContent(f"{path.name} could not be read as UTF-8 text") from exc
+        text = decoded(path.read_bytes())
+    except (OSError, ValueError) as exc:
+        raise UnsupportedContent(f"{path.name} could not be read as UTF-8 text: {exc}") from exc
     return (from_jsonl if path.suffix == ".jsonl" else from_csv)(text, path.name)
 
 

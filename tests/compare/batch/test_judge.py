@@ -1,6 +1,7 @@
 """A model as a judge: what it is asked, how its reply is read, what both orders come to."""
 
 import re
+import time
 
 import pytest
 
@@ -93,3 +94,23 @@ def test_the_expected_answer_and_longer_courses_are_shown() -> None:
     _, user = question("correct", ASKED, course, course, "Madrid it is")
     assert "expected answer, for reference\nMadrid it is\n" in user.text
     assert "[assistant]\nParis\n\n[user]\nAnd Spain?\n\n[assistant]\nMadrid" in user.text
+
+
+@pytest.mark.parametrize("winner", ["null", "true", "false", "[]", '["first"]', "{}", "1.5", "3", '"null"'])
+def test_a_winner_that_names_no_answer_is_no_verdict_and_no_tie(winner: str) -> None:
+    assert read_reply(f'{{"reason": "x", "winner": {winner}}}').preference is None
+
+
+@pytest.mark.parametrize("piece", ["{", '{"', '{"a":', '{"a":1, ', '{"a": "', "{}", "[{", '{"winner": 0} '])
+def test_a_very_long_reply_is_read_at_once(piece: str) -> None:
+    started = time.perf_counter()
+    text = piece * (1_000_000 // len(piece))
+    assert read_reply(text).preference is None
+    assert read_reply(f'{text}\n{{"reason": "r", "winner": "second"}}\n').preference == "second"
+    assert read_reply(text[:40_000]).preference is None
+    assert time.perf_counter() - started < 5
+
+
+def test_what_is_quoted_in_a_very_long_reply_is_no_verdict() -> None:
+    quoted = '{"reason": "' + "x" * 60_000 + '\n{\\"winner\\": \\"first\\"}", "winner": "nobody"}'
+    assert read_reply(quoted).preference is None

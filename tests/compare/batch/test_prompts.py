@@ -15,6 +15,7 @@ from chatlab.compare.batch.prompts import (
     load_items,
     read_items,
 )
+from chatlab.compare.statistics.votes_csv import from_csv
 from chatlab.messages import FilePart, Message
 
 
@@ -185,7 +186,7 @@ def test_mistakes_of_a_whole_file(text: str, name: str, word: str) -> None:
 
 
 def test_a_file_that_is_not_text_is_said(tmp_path: Path) -> None:
-    (tmp_path / "p.txt").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "p.txt").write_bytes(b"caf\xe9")
     with pytest.raises(PromptsError, match="not UTF-8"):
         load_items(tmp_path / "p.txt")
 
@@ -206,3 +207,92 @@ def test_the_hash_is_that_of_what_the_items_say_and_not_of_the_file() -> None:
     text, json_lines = read_items("one\ntwo\n", "p.txt"), read_items('{"prompt":"one"}\n"two"\n', "q.jsonl")
     assert hash_of(text) == hash_of(json_lines)
     assert hash_of(text) != hash_of(text[:1])
+
+
+# Files as spreadsheets, editors and shells write them
+
+
+TABLE = 'id,prompt,expected\n1,"Hello, you",a\n2,Grüße,"b\nc"\n'
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mark"),
+    [
+        ("utf-8", b""),
+        ("utf-8", b"\xef\xbb\xbf"),
+        ("utf-16-le", b"\xff\xfe"),
+        ("utf-16-be", b"\xfe\xff"),
+        ("utf-32-le", b"\xff\xfe\0\0"),
+        ("utf-32-be", b"\0\0\xfe\xff"),
+    ],
+)
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_a_table_of_any_encoding_that_says_so_is_the_same(
+    encoding: str, mark: bytes, ends: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "p.csv"
+    path.write_bytes(mark + TABLE.replace("\n", ends).encode(encoding))
+    items = load_items(path)
+    assert [item.id for item in items] == ["1", "2"]
+    assert [item.messages[0].text for item in items] == ["Hello, you", "Grüße"]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (
+            "Grüße".encode("latin-1"),
+            r"not UTF-8 text \(line 1, byte 0xfc\): it may be Latin-1",
+        ),
+        ("a\nb\n“c”".encode("cp1252"), r"not UTF-8 text \(line 3, byte 0x93\)"),
+        ("Hello you".encode("utf-16-le"), "not UTF-8 text: it looks like UTF-16 without a byte order mark"),
+        ("Hello you".encode("utf-16-be"), "it looks like UTF-16"),
+        ("Hello you".encode("utf-32-le"), "it looks like UTF-32"),
+        (b"\xff\xfea", "cut or damaged"),
+    ],
+)
+def test_an_encoding_that_can_only_be_guessed_is_a_sentence(data: bytes, said: str, tmp_path: Path) -> None:
+    for name in ("p.txt", "p.csv", "p.jsonl"):
+        path = tmp_path / name
+        path.write_bytes(data)
+        with pytest.raises(PromptsError, match=said):
+            load_items(path)
+
+
+@pytest.mark.parametrize("name", ["standard input", "p.txt", "p.jsonl", "p.csv"])
+def test_the_mark_of_a_pipe_is_no_part_of_a_prompt(name: str) -> None:
+    text = {"p.txt": "Hi", "p.csv": "prompt\nHi"}.get(name, '{"prompt": "Hi"}')
+    (item,) = read_items("\ufeff" + text, name)
+    assert item.messages[0].text == "Hi"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("head", ["", "sep"])
+def test_cells_may_be_divided_otherwise(delimiter: str, head: str) -> None:
+    first = f"sep={delimiter}\r\n" if head else ""
+    text = f'{first}ID{delimiter}Prompt{delimiter}expected\n7{delimiter}"a{delimiter} b"{delimiter}c\n'
+    (item,) = read_items(text, "p.csv")
+    assert (item.id, item.messages[0].text, item.expected) == ("7", f"a{delimiter} b", "c")
+    with pytest.raises(PromptsError, match=rf"p\.csv:{3 if head else 2}: there are more cells than columns"):
+        read_items(f"{first}prompt{delimiter}id\na{delimiter}b{delimiter}c\n", "p.csv")
+
+
+def test_a_file_of_tabs_is_a_table_too_and_a_comma_in_it_is_one() -> None:
+    (item,) = read_items("prompt\texpected\nHello, you\ta;b\n", "p.tsv")
+    assert (item.messages[0].text, item.expected) == ("Hello, you", "a;b")
+    (item,) = read_items("prompt\nWhat is a;b?\n", "p.csv")
+    assert item.messages[0].text == "What is a;b?"
+
+
+def test_a_cell_may_be_as_long_as_a_prompt() -> None:
+    long = "x" * 500_000
+    (item,) = read_items(f"prompt\n{long}\n", "p.csv")
+    assert item.messages[0].text == long
+    judged = from_csv(f"model_a,model_b,winner,item\na,b,tie,{long}\n")
+    assert judged[0].item == long
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_none_is_no_json(number: str) -> None:
+    with pytest.raises(PromptsError, match=r"p\.jsonl:1: this line is not JSON: "):
+        read_items(f'{{"prompt": "x", "parameters": {{"temperature": {number}}}}}', "p.jsonl")

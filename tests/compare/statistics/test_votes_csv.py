@@ -106,6 +106,6 @@ def test_so_it_is_for_json_lines(tmp_path: Path, line: str) -> None:
 def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedContent, match=r"none\.csv could not be read"):
         votes_csv.read(tmp_path / "none.csv")
-    (tmp_path / "v.csv").write_bytes(b"\xff\xfe")
+    (tmp_path / "v.csv").write_bytes(b"caf\xe9")
     with pytest.raises(UnsupportedContent, match="UTF-8"):
         votes_csv.read(tmp_path / "v.csv")

@@ -1,0 +1,15 @@
+"""What a check that cannot be made says."""
+
+from __future__ import annotations
+
+from chatlab.errors import ChatlabError
+
+
+class WrongCheck(ChatlabError):
+    """A check that cannot be understood; the sentence says why."""
+
+
+def short(text: str, *, quoted: bool = True) -> str:
+    """Return a text in at most 80 characters, in quotation marks if wanted."""
+    cut = text if len(text) <= 80 else text[:79] + "…"
+    return repr(cut) if quoted else cut
