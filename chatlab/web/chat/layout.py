@@ -22,6 +22,7 @@ from chatlab.web.chat.gradio_patches import (
     PatchedChatInterface,
     keep_typed_text,
     queue_only_answers,
+    run_on_loop,
 )
 from chatlab.web.chat.respond import Chat
 from chatlab.web.chat.sidebar import compare_link, opened_by_scripts, sidebar
@@ -62,6 +63,7 @@ def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
         opened_by_scripts(page, scripts, interface, navigation, chat)
     page.unload(chat.closed)
     queue_only_answers(page, interface, chat.refused)
+    run_on_loop(page)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,27 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
+import gradio.blocks
+import gradio.route_utils
 from gradio.events import Dependency
 from gradio.queueing import Event, Queue
+from gradio.routes import App
 from gradio.server_messages import ProcessGeneratingMessage
+from gradio.state_holder import SessionState, StateHolder
 from gradio.utils import diff
 from gradio_client.utils import apply_diff
 
+from chatlab.web.chat.gradio_patches.routes import endpoints
+
+SESSION = {
+    "blocks_config",
+    "config_values",
+    "state_data",
+    "_state_ttl",
+    "is_closed",
+    "STATE_TTL_WHEN_CLOSED",
+}
+HOLDER = {"session_data", "time_last_used", "lock", "capacity"}
 BY_NAME = ("state", "request", "iterator", "session_hash", "event_id", "simple_format")
 
 
@@ -42,6 +57,16 @@ def has(thing: object, *names: str) -> bool:
 def same_edits() -> bool:
     before, after = [{"a": [1, 2]}, "x"], [{"a": [1, 3], "b": 4}, "xyz", None]
     return bool(apply_diff(before, diff(before, after)) == after)
+
+
+def _routes(app: App) -> bool:
+    wanted = {
+        "/gradio_api/run/{api_name}": ["api_name", "body", "request", "username"],
+        "/gradio_api/queue/join": ["body", "request", "username"],
+        "/gradio_api/queue/data": ["request", "session_hash"],
+    }
+    known = dict(endpoints(app.router))
+    return all(list(inspect.signature(known[path]).parameters) == names for path, names in wanted.items())
 
 
 def claims() -> Iterator[tuple[str, bool]]:
@@ -119,6 +144,38 @@ def claims() -> Iterator[tuple[str, bool]]:
             takes(Dependency.__init__, "trigger", "key_vals", "dep_index", "fn")
             and has(Dependency(None, {}, built.events[0]._id, None), "failure")
         ),
+    )
+    yield (
+        "gradio.blocks hands work to threads by anyio.to_thread.run_sync",
+        ("anyio.to_thread.run_sync(" in inspect.getsource(gradio.blocks.Blocks.postprocess_data)),
+    )
+    yield (
+        "App.create_app takes blocks, and get_root_url a request and two paths",
+        (
+            takes(App.create_app, "blocks")
+            and takes(gradio.route_utils.get_root_url, "request", "route_path", "root_path")
+        ),
+    )
+    yield (
+        "an App has state_holder, auth and auth_dependency",
+        has(blocks.app, "state_holder", "auth", "auth_dependency"),
+    )
+    yield "the routes of a turn have these addresses, and functions that take these", _routes(blocks.app)
+    yield (
+        "a SessionState has these attributes, and a StateHolder these",
+        (set(vars(SessionState(blocks))) == SESSION and set(vars(StateHolder())) >= HOLDER),
+    )
+    yield (
+        "a Queue can be told to make no statistics",
+        has(queue, "ANAYLTICS_CACHE_FREQUENCY", "ANALYTICS_MAX_EVENTS"),
+    )
+    yield (
+        "a Queue has the messages and events of each page by its hash",
+        has(queue, "pending_messages_per_session", "pending_event_ids_session"),
+    )
+    yield (
+        "Blocks.postprocess_data takes block_fn, predictions and state",
+        takes(blocks.postprocess_data, "block_fn", "predictions", "state"),
     )
     yield "Blocks.temp_file_sets is a list of sets of paths", isinstance(blocks.temp_file_sets, list)
     yield "a Chatbot has keep_in_cache, a set of paths", isinstance(chat.chatbot.keep_in_cache, set)

@@ -1,0 +1,175 @@
+"""Blocks that run events for those who may, and send answers as edits."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import gradio as gr
+from gradio.server_messages import ProcessGeneratingMessage
+from gradio.state_holder import StateHolder
+from gradio.utils import diff
+
+from chatlab.web.chat.gradio_patches.process import inline
+from chatlab.web.chat.gradio_patches.sessions import LeanStateHolder
+
+_SMALL = 100_000  # bytes of a request up to which its values are checked on the event loop
+
+
+class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
+    """Blocks that run an event only for whom `admit` lets in, and whose chat answers grow by edits.
+
+    Whatever a function yields, Gradio hands each output to a worker thread, validates it, looks for files and
+    state in it, copies it, and compares all of it with the one before: about a millisecond. Here the first
+    value of a streamed answer and the last take that way; of those between, the answer's own messages are
+    compared, and what changed is sent as the edits that Gradio's page understands.
+    """
+
+    direct_routes = True
+    """Says to `process` that the routes of turns are to be answered directly."""
+
+    chat: gr.ChatInterface | None = None
+    """The one whose function yields its answer, and all that the page shows, ending in that answer."""
+
+    def admit(self, session_hash: str | None, request: gr.Request) -> None:
+        """Raise gr.Error if a page's event may not run for this request."""
+
+    def remove_with_uploads(self, paths: set[str]) -> None:
+        """Have these files removed when they are as old as `delete_cache` says, as uploads are. The set may
+        grow."""
+        self.temp_file_sets.append(paths)
+
+    def serve_own_files(self) -> set[str]:
+        """Keep the page's own files (examples, avatars), which Gradio has where uploads are and would remove
+        like those. Return their paths."""
+        assert self.chat is not None
+        own = {file for files in self.temp_file_sets for file in files}
+        self.chat.chatbot.keep_in_cache |= own
+        return own
+
+    def queue(self, *args: Any, **kwargs: Any) -> Any:
+        """As `gr.Blocks.queue`. Gradio looks for queued events 1,000 times a second, for progress 100 times,
+        which takes 7 % of a core while nobody does anything; this is 200 times, and 4. After each event it
+        makes statistics of the last 10,000, for a page that is not served: 2 to 20 ms."""
+        queued = super().queue(*args, **kwargs)
+        self._queue.sleep_when_free = 0.005
+        self._queue.progress_update_sleep_when_free = 0.25
+        self._queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize
+        self._queue.ANALYTICS_MAX_EVENTS = 1
+        return queued
+
+    @property
+    def state_holder(self) -> StateHolder:
+        """What Gradio holds of each page."""
+        return self._state_holder
+
+    @state_holder.setter
+    def state_holder(self, holder: StateHolder) -> None:
+        holder.__class__ = LeanStateHolder
+        self._state_holder = holder
+
+    async def process_api(self, *args: Any, **call: Any) -> Any:
+        """As Gradio's own for whom `admit` lets in, but a streamed answer is sent from here until it ends."""
+        request = call.get("request")
+        if isinstance(request, gr.Request):
+            self.admit(call.get("session_hash"), request)
+            inline.set(_length(request) <= _SMALL)
+        event = self._queue.event_ids_to_events.get(call.get("event_id"))
+        if event is None or self.chat is None or call.get("simple_format"):
+            output = await super().process_api(*args, **call)
+            if call["block_fn"] in self._unloading:
+                self._page_closed(call["session_hash"])
+            return output
+        if call["block_fn"].outputs != [self.chat.null_component, self.chat.chatbot]:
+            return await super().process_api(*args, **call)
+        call["session_hash"] = None  # for this call it only says where to keep values for comparison
+        output = await super().process_api(*args, **call)
+        if not output["is_generating"]:
+            return output
+        last = await self._send_edits(event, call["state"][self.chat.null_component._id], output)
+        if last is not None:
+            async with aclosing(_once(last)) as values:
+                output = await super().process_api(*args, **{**call, "iterator": values})
+        return {**output, "is_generating": False, "iterator": None}
+
+    @functools.cached_property
+    def _unloading(self) -> set[Any]:
+        return {one for one in self.fns.values() if any(event == "unload" for _, event in one.targets)}
+
+    def _page_closed(self, session_hash: str) -> None:
+        """Forget what Gradio and its queue hold of a page that was closed, unless it is on its way out."""
+        self._state_holder.close(session_hash)
+        if not self._queue.pending_event_ids_session.get(session_hash):
+            self._queue.pending_event_ids_session.pop(session_hash, None)
+            self._queue.pending_messages_per_session.pop(session_hash, None)
+
+    async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> Any:
+        """As Gradio's own, but what only changes how the message box looks makes no new one: 1 ms each."""
+        values = [predictions] if len(block_fn.outputs) == 1 else predictions
+        if state is not None and isinstance(values, list | tuple):
+            pairs = list(zip(block_fn.outputs, values, strict=False))
+            if len(pairs) == len(block_fn.outputs) and all(_simple(block, value) for block, value in pairs):
+                return [_simply(block, value, state) for block, value in pairs]
+        return await super().postprocess_data(block_fn, predictions, state)
+
+    async def _send_edits(self, event: Any, answer: list[Any], output: dict[str, Any]) -> Any:
+        """Send the first value, then what changes; return the last value, None if the first was that."""
+        last = None
+        start = len(output["data"][1]) - len(answer)
+        async with aclosing(output.pop("iterator")) as values:
+            self._queue.send_message(event, ProcessGeneratingMessage(output=output, success=True))
+            async for last in values:
+                edits = [
+                    [what, [start + path[0], *path[1:]], value]
+                    for what, path, value in diff(_as_shown(answer), _as_shown(last[0]))
+                ]
+                answer = last[0]
+                sent = {"data": [[], edits], "is_generating": True}
+                self._queue.send_message(event, ProcessGeneratingMessage(output=sent, success=True))
+                if not event.alive:
+                    break
+        return last
+
+
+_LOOKS = {"__type__", "interactive", "submit_btn", "stop_btn", "placeholder", "value", "open"}
+
+
+def _simple(block: Any, value: Any) -> bool:
+    """Whether a value for an output is kept as it is, or changes nothing but how a component looks."""
+    if block.stateful:
+        return not (isinstance(value, dict) and "__type__" in value)
+    changed = value.constructor_args if isinstance(value, gr.blocks.Block) else value
+    if not isinstance(changed, dict) or not (isinstance(value, gr.blocks.Block) or "__type__" in changed):
+        return False
+    return changed.keys() <= _LOOKS and changed.get("value") in (None, "")
+
+
+def _simply(block: Any, value: Any, state: Any) -> Any:
+    """What is sent of a simple value, and what is kept of it for the session."""
+    if block.stateful:
+        state[block._id] = value
+        return None
+    changed = value.constructor_args if isinstance(value, gr.blocks.Block) else value
+    sent = {name: item for name, item in changed.items() if item is not None or name == "value"}
+    if "value" in sent:
+        shown = state[block._id].postprocess(sent["value"])
+        sent["value"] = shown.model_dump() if hasattr(shown, "model_dump") else shown
+    return {**sent, "__type__": "update"}
+
+
+def _length(request: gr.Request) -> int:
+    """The length of a request's body in bytes, as far as it is said."""
+    said = request.headers.get("content-length", "")
+    return int(said) if said.isdecimal() else sys.maxsize
+
+
+def _as_shown(answer: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Painted messages with the fields that they have on the page."""
+    return [{"metadata": None, "options": None, **message} for message in answer]
+
+
+async def _once(value: Any) -> AsyncGenerator[Any, None]:
+    yield value

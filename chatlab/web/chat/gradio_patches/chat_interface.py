@@ -1,0 +1,53 @@
+"""A chat interface whose conversation is the server's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any, Protocol
+
+import gradio as gr
+
+
+class Navigation(Protocol):
+    """Finds the messages of a conversation that the page asks again."""
+
+    async def taken_back(self, shown: Sequence[Any], message: Any, request: gr.Request) -> Any: ...
+
+    async def edited(self, shown: Sequence[Any], text: Any, request: gr.Request) -> Any: ...
+
+    def paint(self, message: Any, request: gr.Request) -> Any: ...
+
+
+class PatchedChatInterface(gr.ChatInterface):  # type: ignore[misc]
+    """A ChatInterface whose function says how the whole conversation looks, not only its answer, and whose
+    messages that are asked again are the conversation's own."""
+
+    def __init__(self, navigation: Navigation, *args: Any, **kwargs: Any) -> None:
+        self._navigation = navigation
+        super().__init__(*args, **kwargs)
+
+    async def _pop_last_user_message(self, history: list[Any], request: gr.Request) -> tuple[list[Any], Any]:
+        # What the page shows of a message is not what was asked: attachments, Markdown.
+        left, message = super()._pop_last_user_message(history)
+        return left, await self._navigation.taken_back(history[len(left) :], message, request)
+
+    async def _edit_message(self, history: list[Any], edit_data: gr.EditData, request: gr.Request) -> Any:
+        left, _, text = super()._edit_message(history, edit_data)
+        return left, left, await self._navigation.edited(history[len(left) :], text, request)
+
+    def _append_message_to_history(
+        self, message: Any, history: list[Any], role: str = "user", request: gr.Request | None = None
+    ) -> list[Any]:
+        shown = message if request is None else self._navigation.paint(message, request)
+        return list(super()._append_message_to_history(shown, history, role))
+
+    def _clear_and_save_textbox(self, message: Any) -> tuple[Any, Any]:
+        # Gradio's own takes the placeholder away, too, and nothing brings it back.
+        return gr.update(value="", interactive=False), message
+
+    async def _stream_fn(self, message: Any, history: list[Any], *args: Any) -> AsyncIterator[Any]:
+        # Gradio's own appends each answer to the history that the browser sent.
+        async with aclosing(self.fn(message, history, *args)) as paints:
+            async for answer, shown in paints:
+                yield answer, shown

@@ -1,0 +1,101 @@
+"""What is patched once a process, for all pages."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import sys
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import cache
+from typing import Any
+
+import anyio.to_thread
+import gradio as gr
+import gradio.blocks
+import gradio.route_utils
+from gradio.routes import App
+
+from chatlab.web.chat.gradio_patches.routes import answer_directly
+
+inline: ContextVar[bool] = ContextVar("inline", default=False)
+"""Whether Gradio's values of this event are checked on the event loop."""
+
+_ROOTS = 1_000  # addresses of the app that are remembered
+_ADDRESS = ("host", "x-forwarded-host", "x-forwarded-proto", "x-gradio-server")
+
+
+def patch_process() -> None:
+    """Patch what every page shares, before the first one is built. May be called again.
+
+    Gradio tries to import matplotlib twice an event, to keep its figures from leaking. Where it is not
+    installed, each try searches the whole path; None says at once that there is none.
+
+    The JSON Schema of a component's value depends on its class alone, and is made anew at every update;
+    a turn updates the message box four times.
+
+    Each value of an event goes to a worker thread and back to be checked, about 30 times a turn and 0.2 ms
+    each; for small requests to a `PatchedBlocks` that is done where it is.
+
+    The address of the app is made of the request anew at each event, by parsing it three times (0.5 ms).
+
+    Nothing of Gradio's says when it has made an app.
+    """
+    if "matplotlib" not in sys.modules and importlib.util.find_spec("matplotlib") is None:
+        sys.modules["matplotlib"] = None  # type: ignore[assignment]
+    for component in (gr.MultimodalTextbox, gr.Chatbot):
+        component.api_info = lambda _, component=component: _schema(component)
+    gradio.blocks.anyio = _Threads()
+    if not hasattr(App.create_app, "__wrapped__"):
+        App.create_app = staticmethod(_with_direct_routes(App.create_app))
+        gradio.route_utils.get_root_url = _remembered(gradio.route_utils.get_root_url)
+
+
+class _Threads:
+    """Stands for `anyio` in `gradio.blocks`."""
+
+    def __init__(self) -> None:
+        self.to_thread = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(anyio, name)
+
+    async def run_sync(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        if inline.get() and getattr(function, "__name__", "") in ("preprocess", "postprocess"):
+            return function(*args)
+        return await anyio.to_thread.run_sync(function, *args, **options)
+
+
+def _with_direct_routes(create_app: Callable[..., App]) -> Callable[..., App]:
+    @functools.wraps(create_app)
+    def created(blocks: gr.Blocks, *args: Any, **kwargs: Any) -> App:
+        app = create_app(blocks, *args, **kwargs)
+        if getattr(blocks, "direct_routes", False):
+            answer_directly(app)
+        return app
+
+    return created
+
+
+def _remembered(root_url: Callable[..., str]) -> Callable[..., str]:
+    known: dict[tuple[Any, ...], str] = {}
+
+    @functools.wraps(root_url)
+    def found(request: Any, route_path: str, root_path: str | None) -> str:
+        said = (request.headers.get(name) for name in _ADDRESS)
+        scope = request.scope
+        where = (scope.get("scheme"), scope.get("server"), scope.get("root_path"), scope["path"])
+        key = (*said, *where, route_path, root_path)
+        if key not in known:
+            if len(known) >= _ROOTS:
+                known.clear()
+            known[key] = root_url(request, route_path, root_path)
+        return known[key]
+
+    return found
+
+
+@cache
+def _schema(component: type[Any]) -> Any:
+    made = component(render=False)
+    return super(component, made).api_info()

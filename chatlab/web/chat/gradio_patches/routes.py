@@ -1,0 +1,66 @@
+"""The routes that a turn takes, answered without a search through all others."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from gradio.data_classes import PredictBody
+from gradio.routes import App
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+
+def answer_directly(app: App) -> None:
+    """Put the three routes that a turn takes in front, without FastAPI's search through 80 routes and its
+    four nested dependencies, of which two are handed to worker threads: 1 ms of 1.5 ms a request.
+
+    The functions that answer are Gradio's own. Where it asks people to sign in, all is left as it is.
+    """
+    if app.auth is not None or app.auth_dependency is not None:
+        return
+    own = dict(endpoints(app.router))
+    predict, join, data = (
+        own[f"/gradio_api/{path}"] for path in ("run/{api_name}", "queue/join", "queue/data")
+    )
+
+    async def run(request: Request) -> Any:
+        body = _body(await request.body())
+        if body is None:
+            return _unreadable()
+        return await predict(request.path_params["api_name"], body, request, None)
+
+    async def joined(request: Request) -> Response:
+        body = _body(await request.body())
+        return _unreadable() if body is None else JSONResponse(await join(body, request, None))
+
+    async def streamed(request: Request) -> Any:
+        return await data(request, request.query_params.get("session_hash", ""))
+
+    app.router.routes[:0] = [
+        Route("/gradio_api/run/{api_name}", run, methods=["POST"]),
+        Route("/gradio_api/queue/join", joined, methods=["POST"]),
+        Route("/gradio_api/queue/data", streamed, methods=["GET"]),
+    ]
+
+
+def endpoints(router: Any) -> Iterator[tuple[str, Callable[..., Awaitable[Any]]]]:
+    """Yield an app's paths with the functions that answer; newer versions of FastAPI nest the routers."""
+    for route in router.routes:
+        if hasattr(route, "original_router"):
+            yield from endpoints(route.original_router)
+        elif hasattr(route, "endpoint"):
+            yield route.path, route.endpoint
+
+
+def _body(content: bytes) -> PredictBody | None:
+    try:
+        return PredictBody.model_validate_json(content)
+    except ValidationError:
+        return None
+
+
+def _unreadable() -> Response:
+    return JSONResponse({"detail": "this is not what a page sends: reload it"}, status_code=422)
