@@ -7,15 +7,20 @@ looks on; nothing of it is lost while nobody does.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, Protocol
 
 from chatlab.conversations.tree import Conversation, TurnNode
-from chatlab.errors import ChatlabError
 from chatlab.messages import StreamEvent
+from chatlab.secret import scrubbed_traceback
 from chatlab.store import StoredTurn
 from chatlab.turns.turn import Turn
+from chatlab.web.chat.pacing import Pacing
+from chatlab.web.chat.paint import paint_plainly
+
+log = logging.getLogger(__name__)
 
 
 class Painting(Protocol):
@@ -44,7 +49,10 @@ class RunningAnswer:
     """One turn of a conversation whose answer runs.
 
     conversation: the one it is part of, and conversation_id: that one's id in the store, whatever the page
-    shows meanwhile. worded: what a person reads of an error.
+    shows meanwhile. worded: what a person reads of an error; it logs what only the log has.
+
+    Whatever raises, also in painting, pacing or saving, ends the answer as failed, with what had arrived and
+    a sentence.
     """
 
     def __init__(
@@ -55,7 +63,7 @@ class RunningAnswer:
         turn: Turn,
         painting: Painting,
         saved: SavesTurn | None,
-        worded: Callable[[ChatlabError], str],
+        worded: Callable[[Exception], str],
     ) -> None:
         self.node = node
         self.conversation = conversation
@@ -68,17 +76,24 @@ class RunningAnswer:
         self._saved = saved
         self._worded = worded
         self._error: str | None = None
+        self._plain: str | None = None
+        """The sentence that says why it is no longer painted as it should be."""
         self._unsaved: str | None = None
         self._news = asyncio.Event()
         self._changes = 0
         self._ended = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    async def start(self, pace: Callable[[], float], over: Callable[[], object]) -> None:
-        """Call the backend. pace: seconds between two paints; over: called when nothing runs any more."""
+    async def start(self, pacing: Pacing, over: Callable[[], object]) -> None:
+        """Call the backend. pacing: how often it is painted; over: called when nothing runs any more."""
         await self._turn.__aenter__()
-        self._task = asyncio.create_task(self._run(pace), name=f"answer {self.node.id}")
-        self._task.add_done_callback(lambda _: over())
+        self._task = asyncio.create_task(self._run(pacing), name=f"answer {self.node.id}")
+        self._task.add_done_callback(lambda task: self._done(task, over))
+
+    def _done(self, task: asyncio.Task[None], over: Callable[[], object]) -> None:
+        over()
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            log.error("%s did not end as it should\n%s", task.get_name(), scrubbed_traceback(exc))
 
     def stop(self) -> None:
         """End the turn and its upstream connection now."""
@@ -92,7 +107,7 @@ class RunningAnswer:
     def painted(self, mark: str) -> list[dict[str, Any]]:
         """Return how it looks now. mark: what page scripts are told of it, from now on."""
         self._painting.mark = mark
-        return self._painting.messages(self._turn, self._error, self._unsaved)
+        return self._messages()
 
     async def paints(
         self, shown: Callable[[], bool], *, at_once: bool = False
@@ -103,7 +118,7 @@ class RunningAnswer:
         while shown():
             if self._changes != seen:
                 seen = self._changes
-                yield self._painting.messages(self._turn, self._error, self._unsaved)
+                yield self._messages()
             elif self.over:
                 return
             else:
@@ -114,43 +129,93 @@ class RunningAnswer:
         self._news.set()
         self._news = asyncio.Event()
 
+    def _messages(self) -> list[dict[str, Any]]:
+        if self._plain is None:
+            try:
+                return self._painting.messages(self._turn, self._error, self._unsaved)
+            except Exception as exc:  # noqa: BLE001 - who looks on must not end by it
+                self._fail(exc)
+                self.stop()
+        return paint_plainly(self.node.id, self._turn.answer.message.text, self._plain, self._unsaved)
+
+    def _fail(self, exc: Exception) -> None:
+        """Painting cannot go on: from now on the answer is shown plainly, with a sentence."""
+        if self._plain is None:
+            self._plain = self._error = self._worded(exc)
+
+    async def _run(self, pacing: Pacing) -> None:
+        try:
+            await self._read(pacing)
+        finally:
+            try:
+                await self._turn.aclose()
+                self._settle()
+                await self._see_whether_saved()
+            finally:
+                self.over = True
+                self._ended.set()
+                self.wake()
+
+    async def _read(self, pacing: Pacing) -> None:
+        try:
+            async with aclosing(self._turn.batches()) as batches:
+                async for batch in batches:
+                    for event in batch:
+                        self._painting.add(event)
+                    self._changed()
+                    await pacing.pause(self._turn)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the answer ends with what had arrived
+            if exc is self._turn.error:
+                self._error = self._worded(exc)
+            else:
+                self._fail(exc)
+
+    def _settle(self) -> None:
+        """Make what had arrived part of the conversation, paint it for good, and have it written."""
+        self.node.answer = self._turn.answer.parts
+        try:
+            for event in self._turn.take():
+                self._painting.add(event)
+        except Exception as exc:  # noqa: BLE001
+            self._fail(exc)
+        self._paint_for_good()
+        if self._saved is not None:
+            try:
+                self.node.stored = self._saved.end(self._error)
+            except Exception as exc:  # noqa: BLE001
+                self._not_saved(exc)
+                self._paint_for_good()
+        self._ended.set()
+
+    async def _see_whether_saved(self) -> None:
+        if self._saved is None:
+            return
+        try:
+            unsaved = await self._saved.unsaved()
+        except Exception as exc:  # noqa: BLE001
+            self._not_saved(exc)
+        else:
+            self._unsaved = self._unsaved or unsaved
+        if self._unsaved is not None:
+            self._paint_for_good()
+
+    def _not_saved(self, exc: Exception) -> None:
+        self._unsaved = f"this answer is not saved: {self._worded(exc)}"
+
+    def _paint_for_good(self) -> None:
+        painted: list[Any] | None = None
+        if self._plain is None:
+            try:
+                painted = self._painting.settled(self._turn, self._error, self._unsaved)
+            except Exception as exc:  # noqa: BLE001
+                self._fail(exc)
+        if painted is None:
+            self._turn.outcome = "failed"
+            painted = self._messages()
+        self.node.painted = painted
+        self.node.mark = self._painting.mark
+        self._changed()
+
     def _changed(self) -> None:
         self._changes += 1
         self.wake()
-
-    async def _run(self, pace: Callable[[], float]) -> None:
-        try:
-            try:
-                async with aclosing(self._turn.batches()) as batches:
-                    async for batch in batches:
-                        for event in batch:
-                            self._painting.add(event)
-                        self._changed()
-                        await self._turn.pause(pace())
-            except ChatlabError as exc:
-                self._error = self._worded(exc)
-            finally:
-                await self._turn.aclose()
-                self._settle()
-            if self._saved is not None:
-                self._unsaved = await self._saved.unsaved()
-                if self._unsaved is not None:
-                    self._paint_for_good()
-        finally:
-            self.over = True
-            self._ended.set()
-            self.wake()
-
-    def _settle(self) -> None:
-        for event in self._turn.take():
-            self._painting.add(event)
-        self.node.answer = self._turn.answer.parts
-        if self._saved is not None:
-            self.node.stored = self._saved.end(self._error)
-        self._paint_for_good()
-        self._ended.set()
-
-    def _paint_for_good(self) -> None:
-        self.node.painted = self._painting.settled(self._turn, self._error, self._unsaved)
-        self.node.mark = self._painting.mark
-        self._changed()

@@ -1,11 +1,19 @@
-"""Open pages: whose each is, what it shows, and the answers that run for it."""
+"""Open pages: whose each is, what it shows, and the answers that run for it.
+
+The event loop owns every page: all listeners run on it, and what runs for a page does too. Finding one is
+under a lock, so that it may be asked for from any thread.
+"""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from chatlab.conversations.tree import Conversation, TurnNode
+from chatlab.errors import ChatlabError
 from chatlab.web.chat.answering import RunningAnswer
 
 
@@ -20,6 +28,7 @@ class OpenPage:
     window_end: the turn with which the window ends, if that is not `last`.
     newest_request: the number of the newest thing that the page's scripts asked to be shown.
     sent: what the page sent to have `last` answered.
+    starting: how many answers are about to be among `running`.
     """
 
     owner: str | None = None
@@ -33,6 +42,19 @@ class OpenPage:
     newest_request: int = 0
     closed: bool = False
     sent: Any = None
+    starting: int = 0
+
+    @contextmanager
+    def place(self, most: int) -> Iterator[None]:
+        """Take one of `most` places for running answers, until the answer is among them. Raise ChatlabError
+        if there is none; nothing is awaited between seeing that and taking it."""
+        if len(self.running) + self.starting >= most:
+            raise ChatlabError(f"{most} answers of this page still run: wait for one, or stop one")
+        self.starting += 1
+        try:
+            yield
+        finally:
+            self.starting -= 1
 
     def show(
         self, conversation: Conversation, conversation_id: str | None = None, last: TurnNode | None = None
@@ -52,6 +74,11 @@ class OpenPage:
     def shown_answer(self) -> RunningAnswer | None:
         """The answer that runs where the page is."""
         return None if self.last is None else self.running.get(self.last.id)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything runs for it, or is about to."""
+        return bool(self.running) or self.starting > 0
 
     def close(self) -> None:
         """The page is gone: close the upstream of every running answer."""
@@ -73,6 +100,7 @@ class OpenPages:
     of their own. The oldest idle ones go when there are too many."""
 
     def __init__(self, most: int = 5_000) -> None:
+        self._lock = threading.Lock()
         self._open: dict[tuple[str, str | None], OpenPage] = {}
         self._most = most
 
@@ -81,25 +109,22 @@ class OpenPages:
         time."""
         if not session_hash:
             return OpenPage(owner)
-        page = self._open.pop((session_hash, owner), None) or OpenPage(owner)
-        self._open[session_hash, owner] = page  # last again: the dict's order is that of use
-        if len(self._open) > self._most:
-            for old, candidate in list(self._open.items()):
-                if not candidate.running:
-                    del self._open[old]
-                    break
+        with self._lock:
+            page = self._open.pop((session_hash, owner), None) or OpenPage(owner)
+            self._open[session_hash, owner] = page  # last again: the dict's order is that of use
+            if len(self._open) > self._most:
+                idle = (one for one, candidate in self._open.items() if not candidate.busy)
+                oldest = next(idle, None)
+                if oldest is not None and oldest != (session_hash, owner):
+                    del self._open[oldest]
         return page
 
     def close(self, session_hash: str | None, owner: str | None = None) -> None:
         """The page was closed: its turns end, what it held is forgotten."""
-        page = self._open.pop((session_hash or "", owner), None)
+        with self._lock:
+            page = self._open.pop((session_hash or "", owner), None)
         if page is not None:
             page.close()
 
     def __len__(self) -> int:
         return len(self._open)
-
-    @property
-    def running(self) -> int:
-        """How many turns run, over all pages."""
-        return sum(len(page.running) for page in self._open.values())

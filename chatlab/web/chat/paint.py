@@ -318,6 +318,19 @@ def paint_error(sentence: str) -> Painted:
     }
 
 
+def paint_plainly(turn_id: str, text: str, *sentences: str | None) -> list[Painted]:
+    """Return an answer that cannot be painted as it should: its text, and what is to be said of it."""
+    said = [
+        {
+            **_text("assistant", ""),
+            "metadata": {"title": _alarm(sentence), "id": f"{TURN}{turn_id}:e{n}", "status": "done"},
+        }
+        for n, sentence in enumerate(sentences)
+        if sentence is not None
+    ]
+    return [_text("assistant", text), *said]
+
+
 def turn_of(metadata_id: object) -> str | None:
     """The turn that a painted message's id names, if it names one."""
     if isinstance(metadata_id, str) and metadata_id.startswith(OWN_IDS):

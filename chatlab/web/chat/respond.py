@@ -30,6 +30,7 @@ from chatlab.web.chat import stored_turns
 from chatlab.web.chat.answering import RunningAnswer
 from chatlab.web.chat.asking import Asked, Asking, Question, not_saved
 from chatlab.web.chat.controls import values
+from chatlab.web.chat.pacing import Pacing
 from chatlab.web.chat.pages import OpenPage, OpenPages
 from chatlab.web.chat.paint import AnswerPainter, Painted, paint_error
 from chatlab.web.chat.window import before_answer, mark_of, shown_window
@@ -63,6 +64,7 @@ class Chat:
         self._open_storage = storage
         self._asking = Asking(uploads, Limits(max_bytes=int(ui.max_file_mb * 1_000_000)))
         self._pages = OpenPages()
+        self._pacing = Pacing()
         self.window_size = ui.window
 
     def page(self, request: gr.Request) -> OpenPage:
@@ -91,18 +93,19 @@ class Chat:
         """
         page = self.page(request)
         try:
-            entry = self._backends[backend]
-            parameters = values(self._parameters, controls)
-            question = await self._question(page, message, history, browser_of(request), entry)
-        except ChatlabError as exc:
+            with page.place(_AT_ONCE):
+                entry = self._backends[backend]
+                parameters = values(self._parameters, controls)
+                question = await self._question(page, message, history, browser_of(request), entry)
+                question.conversation.add(question.node)
+                page.last, page.window_end, page.sent = question.node, None, message
+                page.change_view()
+                view, said = page.view, system if system.strip() else None
+                answer = await self._begin(page, question, entry, parameters, said)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the page goes on
             refused = paint_error(_sentence(exc))
             yield [refused], [*history, {"role": "user", "content": _plain(message)}, refused]
             return
-        question.conversation.add(question.node)
-        page.last, page.window_end, page.sent = question.node, None, message
-        page.change_view()
-        view = page.view
-        answer = await self._begin(page, question, entry, parameters, system if system.strip() else None)
         async with aclosing(self._watch(page, answer, view)) as paints:
             async for paint in paints:
                 yield paint
@@ -116,8 +119,6 @@ class Chat:
             storage = await self.storage(page)
         except StoreError as exc:
             notices.append(not_saved(exc))
-        if len(page.running) >= _AT_ONCE:
-            raise ChatlabError(f"{_AT_ONCE} answers of this page still run: wait for one, or stop one")
         question = await self._asking.question(page, Asked(message, history, sender, entry, storage))
         question.notices[:0] = notices
         return question
@@ -151,7 +152,7 @@ class Chat:
             painter.add(notice)
         answer = RunningAnswer(node, question.conversation, conversation_id, turn, painter, saved, _sentence)
         page.running[node.id] = answer
-        await answer.start(self._pace, lambda: page.running.pop(node.id, None))
+        await answer.start(self._pacing, lambda: page.running.pop(node.id, None))
         if page.closed:  # while the message was committed
             answer.stop()
         return answer
@@ -195,10 +196,6 @@ class Chat:
             page.sent = None  # it ended: nobody has to tell it from one that was refused
         else:
             yield [], self.window(page)
-
-    def _pace(self) -> float:
-        """Seconds between two paints: 20 a second for one stream, 6 for each of many."""
-        return min(0.16, 0.05 + 0.015 * (self._pages.running - 1))
 
     async def warm(self, backend: str) -> None:
         """Make a chosen backend before its first message: importing an SDK can take seconds."""
@@ -271,8 +268,10 @@ def _plain(message: str | dict[str, Any]) -> list[dict[str, str]]:
     return [{"type": "text", "text": text}]
 
 
-def _sentence(error: ChatlabError) -> str:
+def _sentence(error: Exception) -> str:
     """What the person reads; what only the log has can be found by the incident's id."""
     incident = secrets.token_hex(4)
-    log.error("incident %s: %s\n%s", incident, error, scrubbed_traceback(error))
+    log.error("incident %s: %s\n%s", incident, scrub(str(error)), scrubbed_traceback(error))
+    if not isinstance(error, ChatlabError):
+        return f"something went wrong here ({type(error).__name__}), incident {incident}: try again"
     return f"{error.sentence}, incident {incident}" if isinstance(error, BackendError) else error.sentence
