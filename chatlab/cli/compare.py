@@ -84,7 +84,7 @@ def compare(config: str | None, options: CompareOptions) -> int:
         for problem in exc.problems:
             say(problem)
         return FAILED
-    entries = {lane.id: entry(lab, lane.backend) for lane in plan.lanes}
+    entries: dict[str, Entry] = {lane.id: entry(lab, lane.backend) for lane in plan.lanes}
     judge = None if plan.judge is None else entry(lab, plan.judge)
     for one in (*entries.values(), judge):
         if one is not None:

@@ -85,7 +85,7 @@ class Count:
 
 def watch(lanes: Sequence[Lane], done: Sequence[Result], whole: int) -> Watch:
     """Bars on a terminal, lines elsewhere; both on standard error. whole: the answers of each lane."""
-    counts = {
+    counts: dict[str, Count] = {
         lane.id: Count(one_line(lane.label, 40), [one for one in done if one.lane == lane.id], whole)
         for lane in lanes
     }

@@ -1,4 +1,4 @@
-"""What a comparison comes to: lanes, results, checks and judgements, as every part of it exchanges them.
+"""The values of a comparison: lanes, receipts, results, checks, votes and verdicts.
 
 A session on the page, a run of many prompts and a report all speak these values; `results.jsonl` has one
 `Result` a line.
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
+from chatlab.ids import LaneId, RoundId, TurnId
 from chatlab.messages import Message
 from chatlab.store import StoredTurn
 
@@ -30,7 +31,7 @@ class Lane:
     address. label: what people read once they may. The same backend twice with different settings is normal.
     """
 
-    id: str
+    id: LaneId
     backend: str
     label: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -47,8 +48,8 @@ class Receipt:
     dropped: the notices about what was left out. sha256: of the canonical JSON (RFC 8785 in spirit: sorted
     keys, no spaces, UTF-8) of `messages` and `parameters` alone, so that two lanes which should be sent the
     same have the same one. wire_sha256: of the body of the HTTP request, where chatlab's own client sent it.
-    arrivals: when the events of the answer arrived, as `chatlab.recording.arrivals` writes it; kept here
-    because it is written once, with the receipt, and is no part of what was sent.
+    arrivals: when the events of the answer arrived, as `chatlab.recording.arrivals` writes it; here because
+    it is written once, with the receipt, and is no part of what was sent.
     """
 
     backend: str
@@ -67,7 +68,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one check without a model, or the expected answer, says of an answer. score: 0 to 1."""
+    """The outcome of one check of an answer, made without a model. score: 0 to 1."""
 
     name: str
     passed: bool
@@ -87,7 +88,7 @@ class Result:
     item: str
     step: int
     repeat: int
-    lane: str
+    lane: LaneId
     turn: StoredTurn
     receipt: Receipt | None
     checks: tuple[Check, ...] = ()
@@ -96,25 +97,25 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """What a person said of a round, or of one item and repeat: for one criterion.
+    """A person's vote on a round, or on one item and repeat: for one criterion.
 
     best: the lane's id, "tie" or "bad" (all bad). shown: the lanes' ids from left to right as the voter saw
     them. blind: whether the names were hidden when it was given. marked: why it should be taken with care
-    (an answer named its own model, say). answers: the turns it was given on; a vote from before this was kept
-    has none. A later vote of the same voter for the same round and criterion replaces it; both are kept.
+    (an answer named its own model, say). answers: the turns it was given on; older votes have none. A later
+    vote of the same voter for the same round and criterion replaces it; both stay in the log.
     """
 
-    round: str
+    round: RoundId
     criterion: str
     best: str
-    shown: tuple[str, ...]
+    shown: tuple[LaneId, ...]
     voter: str
     at: datetime
     blind: bool
     reasons: tuple[str, ...] = ()
     note: str = ""
     marked: tuple[str, ...] = ()
-    answers: tuple[str, ...] = ()
+    answers: tuple[TurnId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ class Verdict:
     winner: a lane's id, or "tie"; "flip" if the two orders disagree, which counts as no preference; "unclear"
     if the judge failed or its reply cannot be read, which counts as no verdict: the reasons say why.
     preferred: which answer each reply preferred, lane_a's shown first and then lane_b's: "first", "second" or
-    "tie"; "" if it cannot be read, or the verdict is from before this was kept.
+    "tie"; "" if it cannot be read, or the verdict is from before this was stored.
     """
 
     item: str
@@ -146,7 +147,7 @@ class Comparison:
 
     mode: None for a run of many prompts, in which every item begins anew. versions: of chatlab, Python and
     the libraries that matter. redacted: what was taken out of it and where ("email in prompts"), and how
-    often. session: the id of the session on the page it is of, whose lanes kept their places; "" of a run.
+    often. session: the id of the session on the page it is of, whose lanes had fixed columns; "" of a run.
     mismatches: lanes that were not sent what they should have been. notes: what a reader must know, such as
     what of the session is not in it; sentences, both of them.
     """

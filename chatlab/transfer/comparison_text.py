@@ -31,7 +31,7 @@ class Session:
         for lane in in_order(self.state, round):
             for number, id in enumerate(round.turns[lane], 1):
                 many = f", {number} of {len(round.turns[lane])}" if len(round.turns[lane]) > 1 else ""
-                found = self.turns.get(id) or lost(self.state, self.state.places[id], "")
+                found = self.turns.get(id) or lost(self.state, self.state.positions[id], "")
                 yield f"{self.state.lane(lane).label}{many}", found
 
     @property

@@ -17,7 +17,8 @@ from chatlab.compare.session.events import (
     positions_of,
     with_ids,
 )
-from chatlab.compare.session.state import SessionState, reduce_log
+from chatlab.compare.session.reduce import reduce_log
+from chatlab.compare.session.state import SessionState
 from chatlab.messages import Message
 from chatlab.store import (
     Conflict,

@@ -46,8 +46,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*args: str, input: str = "") -> Result:
-    return CliRunner().invoke(main, ("compare", *args), input=input, prog_name="chatlab")
+def run(*args: str, given: str = "") -> Result:
+    return CliRunner().invoke(main, ("compare", *args), input=given, prog_name="chatlab")
 
 
 def asked(*more: str) -> Result:
@@ -94,7 +94,7 @@ def test_lanes_are_backends_addresses_and_labels(lanes: str, labels: list[str]) 
 
 
 def test_addresses_need_no_configuration() -> None:
-    done = run("--lanes", "echo:", "--prompts", "-", "--out", "run", input="hello\n")
+    done = run("--lanes", "echo:", "--prompts", "-", "--out", "run", given="hello\n")
     assert done.exit_code == 0, done.stderr
     assert "using" not in done.stderr
     assert run("--resume", "run").exit_code == 0
@@ -212,7 +212,7 @@ def test_mistakes_of_the_prompts_are_said_with_their_lines() -> None:
 
 def test_parameters_that_a_lane_would_fail_at_are_said_before_anything_is_asked() -> None:
     prompt = '{"prompt": "x", "parameters": {"max_tokens": -4, "max_token": 3}}\n'
-    done = run("lab.yaml", "--prompts", "-", "--out", "run", input=prompt)
+    done = run("lab.yaml", "--prompts", "-", "--out", "run", given=prompt)
     assert done.exit_code == 1 and not Path("run").exists()
     assert done.stderr.splitlines() == [
         "chatlab: standard input:1: the parameter max_tokens should be at least 1 (lane a, hot)",

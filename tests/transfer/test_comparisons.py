@@ -13,8 +13,8 @@ import pytest
 
 from chatlab.compare.model_json import receipt_to_json
 from chatlab.compare.session.events import Opened
+from chatlab.compare.session.reduce import reduce_log
 from chatlab.compare.session.session import ComparisonSession
-from chatlab.compare.session.state import reduce_log
 from chatlab.messages import FilePart, Message, TextPart
 from chatlab.store import Conflict, NotStored, Store, StoredComparison, StoredTurn, WholeComparison, new_id
 from chatlab.store.files import Files
@@ -150,15 +150,15 @@ async def test_an_imported_session_is_gone_on_with_by_its_new_owner(here: Place)
     assert [replace(vote, answers=()) for vote in mine.votes] == [
         replace(vote, answers=()) for vote in theirs.votes
     ]
-    assert all(vote.answers and set(vote.answers) <= set(mine.places) for vote in mine.votes)
-    for old, new in zip(theirs.places.values(), mine.places.values(), strict=True):
+    assert all(vote.answers and set(vote.answers) <= set(mine.positions) for vote in mine.votes)
+    for old, new in zip(theirs.positions.values(), mine.positions.values(), strict=True):
         was, now = before[3][old.turn], turns[new.turn]
         assert (now.user, now.answer, now.created) == (was.user, was.answer, was.created)
         assert new.parent == now.parent
         assert (now.copied_from is None) == (was.copied_from is None)
         assert now.copied_from is None or now.copied_from in turns
         assert receipts.get(new.turn) == before[4].get(old.turn)
-    assert not set(mine.places) & set(theirs.places)
+    assert not set(mine.positions) & set(theirs.positions)
     told = json.dumps([entry.data for entry in log])
     assert not [id for id in (*before[3], *(lane.id for lane in before[2])) if id in told]
     backends = scripted("a", "b", "c")

@@ -157,16 +157,18 @@ class Scheduler:
 
     async def _start(self, lane: _Lane, aside: float | None) -> None:
         """Starts the lane's first call, for which the budget has this much room."""
-        id = new_id()
+        call_id = new_id()
         if aside is not None:
-            await self._budget.set_aside(id, aside)
+            await self._budget.set_aside(call_id, aside)
         _, call = lane.waiting.popleft()
         lane.running += 1
         lane.used(asyncio.get_running_loop().time(), 1)
-        self._running.add(asyncio.create_task(self._make(lane, call, id, aside), name=f"call {call.who}"))
+        self._running.add(
+            asyncio.create_task(self._make(lane, call, call_id, aside), name=f"call {call.who}")
+        )
 
     async def _make(
-        self, lane: _Lane, call: ModelCall, id: str, aside: float | None
+        self, lane: _Lane, call: ModelCall, call_id: str, aside: float | None
     ) -> tuple[str, Sequence[ModelCall]]:
         turn = run_turn(call.entry, call.messages, parameters=call.parameters, system=call.system)
         async with turn:
@@ -178,10 +180,12 @@ class Scheduler:
         finish = turn.answer.finish
         if finish is not None and finish.usage.output is not None:
             lane.longest = max(lane.longest or 0, finish.usage.output)
-        return call.who, await to_its_end(self._end(call, turn, id, aside))
+        return call.who, await to_its_end(self._end(call, turn, call_id, aside))
 
-    async def _end(self, call: ModelCall, turn: Turn, id: str, aside: float | None) -> Sequence[ModelCall]:
+    async def _end(
+        self, call: ModelCall, turn: Turn, call_id: str, aside: float | None
+    ) -> Sequence[ModelCall]:
         following = await call.ended(turn)
         if aside is not None:  # after the result is on the disk: a crash in between counts more, never less
-            await self._budget.settle(id, counted(turn, aside))
+            await self._budget.settle(call_id, counted(turn, aside))
         return following

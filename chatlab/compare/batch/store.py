@@ -26,28 +26,30 @@ from chatlab.compare.session.events import (
     event_to_data,
 )
 from chatlab.errors import StoreError
+from chatlab.ids import ConversationId, RoundId, TurnId
 from chatlab.messages import Message
 from chatlab.store import Conflict, Store
 from chatlab.store.files import Files
 
 
 async def make_comparison(store: Store, owner: str, plan: Plan) -> Plan:
-    """The plan, with a new session in the store that has its lanes and no rounds. Raises StoreError."""
+    """Return the plan, with a new session in the store that has its lanes, no rounds. Raises StoreError."""
     session = await store.create_comparison(owner, title=plan.title)
-    conversations = {}
+    conversations: dict[str, ConversationId] = {}
     for lane in plan.lanes:
         made = await store.create(owner, title=lane.label, comparison=session.id)
-        conversations[lane.id] = made.id
-    entries: list[SessionEvent] = [Opened(repeats=plan.repeats, criteria=plan.criteria)]
-    entries += [LaneAdded(lane, conversations[lane.id]) for lane in plan.lanes]
-    await store.append(owner, session.id, 0, [event_to_data(entry) for entry in entries])
+        conversations[lane.id] = ConversationId(made.id)
+    events: list[SessionEvent] = [Opened(repeats=plan.repeats, criteria=plan.criteria)]
+    events += [LaneAdded(lane, conversations[lane.id]) for lane in plan.lanes]
+    await store.append(owner, session.id, 0, [event_to_data(event) for event in events])
     return replace(plan, comparison=session.id, conversations=conversations)
 
 
 class BatchStore:
     """Writes a run's results to its session. problem: why it does so no longer.
 
-    files: where attachments are kept, which the stored turns then name by their content.
+    files: where attachments are stored, which the stored turns then name by their content. It belongs to the
+    event loop; one result is written at a time.
     """
 
     def __init__(self, store: Store, owner: str, files: Files | None = None) -> None:
@@ -62,7 +64,7 @@ class BatchStore:
         self._writing = asyncio.Lock()
 
     async def begin(self, plan: Plan, results: Mapping[ResultKey, Result]) -> None:
-        """Reads what the session has already, and writes what an earlier sitting could not."""
+        """Read what the session has already, and write what an earlier sitting could not."""
         if plan.comparison is None:
             self.problem = "the run was begun without a store"
             return
@@ -71,9 +73,9 @@ class BatchStore:
         try:
             for logged in await self._store.log(self.owner, plan.comparison):
                 self._last = logged.seq
-                entry = event_from_data(logged.data)
-                if isinstance(entry, Asked):
-                    self._rounds.add(entry.round)
+                event = event_from_data(logged.data)
+                if isinstance(event, Asked):
+                    self._rounds.add(event.round)
             for item in plan.items:
                 if self._to_be_logged(plan, item, results):
                     for step in range(len(item.asked)):
@@ -84,7 +86,7 @@ class BatchStore:
             self.problem = str(exc)
 
     async def add(self, item: Item, result: Result, results: Mapping[ResultKey, Result]) -> None:
-        """Writes a result; and the item's rounds, once every lane has ended with it."""
+        """Write a result; and the item's rounds, once every lane has ended with it."""
         plan = self._plan
         if plan is None:
             return
@@ -112,29 +114,31 @@ class BatchStore:
     def _to_be_logged(self, plan: Plan, item: Item, results: Mapping[ResultKey, Result]) -> bool:
         return self._round(item, 0) not in self._rounds and _complete(plan, item, results)
 
-    def _round(self, item: Item, step: int) -> str:
-        """The same in every sitting."""
-        return f"{self._numbers[item.id]}.{step + 1}"
+    def _round(self, item: Item, step: int) -> RoundId:
+        """Return the id of an item's round, which is the same in every sitting."""
+        return RoundId(f"{self._numbers[item.id]}.{step + 1}")
 
     async def _log_rounds(self, plan: Plan, item: Item, results: Mapping[ResultKey, Result]) -> None:
         assert plan.comparison is not None
-        entries = []
-        for step, place in enumerate(item.asked):
-            round = self._round(item, step)
-            places = tuple(
-                TurnPosition(one.turn.id, one.lane, round, one.turn.parent, one.repeat)
-                for one in _results(plan, item, step, results)
-            )
-            if places:
-                self._rounds.add(round)
-                user = await self._taken(item.messages[place])
-                entries.append(event_to_data(Asked(round, message_to_json(user), places)))
-        logged = await self._store.append(self.owner, plan.comparison, self._last, entries)
+        events = []
+        for step, number in enumerate(item.asked):
+            round_id = self._round(item, step)
+            positions = tuple(_position(one, round_id) for one in _results(plan, item, step, results))
+            if positions:
+                self._rounds.add(round_id)
+                user = await self._taken(item.messages[number])
+                events.append(event_to_data(Asked(round_id, message_to_json(user), positions)))
+        logged = await self._store.append(self.owner, plan.comparison, self._last, events)
         self._last = logged[-1].seq
 
 
+def _position(result: Result, round_id: RoundId) -> TurnPosition:
+    parent = None if result.turn.parent is None else TurnId(result.turn.parent)
+    return TurnPosition(TurnId(result.turn.id), result.lane, round_id, parent, result.repeat)
+
+
 def _results(plan: Plan, item: Item, step: int, results: Mapping[ResultKey, Result]) -> list[Result]:
-    """What there is of one step of an item, lane by lane."""
+    """Return what there is of one step of an item, lane by lane."""
     keys = [(item.id, step, repeat, lane.id) for lane in plan.lanes for repeat in range(plan.repeats)]
     return [results[key] for key in keys if key in results]
 

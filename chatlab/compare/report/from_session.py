@@ -13,6 +13,7 @@ from chatlab.compare.session.events import SessionError
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.session.state import Round, SessionState, in_order, is_run, rounds_shown
 from chatlab.compare.versions import versions
+from chatlab.ids import LaneId, TurnId
 from chatlab.messages import FilePart, Message, Part
 from chatlab.store import FILE_SCHEME, NotStored, StoredTurn, now
 from chatlab.store.files import Files
@@ -40,7 +41,7 @@ def comparison_of(
         for lane in (*state.lanes, *state.removed)
         if lane in state.lanes or any(result.lane == lane.id for result in results)
     )
-    labels = {lane.id: lane.label for lane in lanes}
+    labels: dict[str, str] = {lane.id: lane.label for lane in lanes}
     votes = _named(standing_votes(state, session.turn))
     left, stale = len(state.rounds) - len(rounds), len(state.votes) - len(votes)
     return Comparison(
@@ -78,14 +79,20 @@ def _results(
 
 
 def _result(
-    asked: Round, lane: str, repeat: int, turn: StoredTurn, receipts: Mapping[str, Receipt], *, run: bool
+    asked: Round,
+    lane: LaneId,
+    repeat: int,
+    turn: StoredTurn,
+    receipts: Mapping[TurnId, Receipt],
+    *,
+    run: bool,
 ) -> Result:
-    item, step = asked.id, 0
+    item, step = str(asked.id), 0
     if run:
         prompt, _, message = asked.id.partition(".")
         item, step = prompt, int(message) - 1
     # Whose it is in the store is nobody else's business; as whom it was asked is in the receipt.
-    return Result(item, step, repeat, lane, replace(turn, owner=""), receipts.get(turn.id))
+    return Result(item, step, repeat, lane, replace(turn, owner=""), receipts.get(TurnId(turn.id)))
 
 
 def _mismatches(
@@ -119,7 +126,7 @@ def standing_votes(state: SessionState, turn: Callable[[str], StoredTurn]) -> tu
         vote
         for vote in state.votes
         if (latest := answered.get(vote.round)) is not None
-        and (state.judges(vote) if vote.answers else vote.at >= latest)
+        and (state.is_current(vote) if vote.answers else vote.at >= latest)
     )
 
 

@@ -201,7 +201,7 @@ def _contents(compared: Comparison) -> list[str]:
 
 
 def _item_sections(compared: Comparison, requests: Requests) -> Iterator[ItemSection]:
-    labels = {lane.id: lane.label for lane in compared.lanes}
+    labels: dict[str, str] = {lane.id: lane.label for lane in compared.lanes}
     what = "Message" if compared.session and compared.mode is not None else "Prompt"
     votes = current_votes(compared)
     verdicts: dict[str, list[Verdict]] = {}

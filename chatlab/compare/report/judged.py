@@ -43,7 +43,7 @@ class Judged:
 
 def judgements_of(compared: Comparison) -> list[Judgement]:
     """Return every vote and verdict as judgements of two lanes each, lanes by their labels."""
-    names = {lane.id: lane.label for lane in compared.lanes}
+    names: dict[str, str] = {lane.id: lane.label for lane in compared.lanes}
     for lane_id in {lane for vote in compared.votes for lane in (*vote.shown, vote.best)} - {"tie", "bad"}:
         names.setdefault(lane_id, f"a lane that was removed ({lane_id[:6]})")
     courses: Counter[tuple[str, int, str]] = Counter()  # what is judged is all answers of a conversation

@@ -57,7 +57,7 @@ def _markdown(compared: Comparison) -> Iterator[str]:
 
 
 def _items(compared: Comparison) -> Iterator[str]:
-    labels = {lane.id: lane.label for lane in compared.lanes}
+    labels: dict[str, str] = {lane.id: lane.label for lane in compared.lanes}
     votes = current_votes(compared)
     for number, (item, results) in enumerate(items_of(compared), 1):
         yield f"### {number}\n"

@@ -94,7 +94,7 @@ def redacted(compared: Comparison, patterns: Sequence[Pattern] = ()) -> Comparis
     what was really sent. Raises WrongPattern if a pattern takes too long on these texts.
     """
     taking = _Taking(patterns)
-    labels = {lane.id: lane.label for lane in compared.lanes}
+    labels: dict[str, str] = {lane.id: lane.label for lane in compared.lanes}
 
     def part_of(name: str) -> Callable[[str], str]:
         return lambda text: taking.text(text, name)

@@ -1,4 +1,4 @@
-"""Attachments of a session: named by their content in what is kept, whole in what is sent."""
+"""Attachments of a session: named by their content where they are stored, whole where they are sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chatlab.store.files import Files
 
 
 def asked_for(message: str | Message) -> Message:
-    """What a person asks, as a message. Raises SessionError for one that cannot be sent."""
+    """Return what a person asks as a message. Raises SessionError for one that cannot be sent."""
     user = Message.of("user", message) if isinstance(message, str) else message
     if user.role != "user" or not any(isinstance(part, FilePart) or user.text.strip() for part in user.parts):
         raise SessionError("there is nothing to send: write a message")
@@ -24,26 +24,26 @@ def asked_for(message: str | Message) -> Message:
 
 
 class Attachments:
-    """The files of one session, kept in `files`; in memory without it."""
+    """The files of one session, stored in `files`; in memory without it."""
 
     def __init__(self, files: Files | None) -> None:
         self._files = files
         self._in_memory: dict[str, FilePart] = {}
 
-    async def kept(self, message: Message) -> Message:
-        """A message from outside as it is stored: each file named by its content, which is kept."""
+    async def stored(self, message: Message) -> Message:
+        """Store the files of a message from outside; return it with each of them named by its content."""
         if self._files is not None:
             return await self._files.taken(message)
         if not any(isinstance(part, FilePart) for part in message.parts):
             return message
-        stored = await asyncio.to_thread(by_content, message)
-        for part, named in zip(message.parts, stored.parts, strict=True):
+        by_hash = await asyncio.to_thread(by_content, message)
+        for part, named in zip(message.parts, by_hash.parts, strict=True):
             if isinstance(part, FilePart) and isinstance(named, FilePart) and named.url is not None:
                 self._in_memory[named.url] = part
-        return stored
+        return by_hash
 
-    async def given(self, messages: Sequence[Message]) -> tuple[Message, ...]:
-        """Stored messages as they are sent. Raises UnsupportedContent for a file that is gone."""
+    async def to_send(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        """Return stored messages as they are sent. Raises UnsupportedContent for a file that is gone."""
         if self._files is not None:
             return tuple([await self._files.given(message) for message in messages])
         return tuple(Message(one.role, tuple(self._part(part) for part in one.parts)) for one in messages)

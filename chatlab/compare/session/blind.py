@@ -22,6 +22,7 @@ from chatlab.compare.session.events import SessionError
 from chatlab.compare.session.state import Round, SessionState
 from chatlab.config.registry import Entry
 from chatlab.errors import ChatlabError
+from chatlab.ids import LaneId, RoundId, TurnId
 from chatlab.messages import Message, TextPart
 from chatlab.store import StoredTurn
 
@@ -33,33 +34,33 @@ Reveal: TypeAlias = Literal["as they come", "together", "paced"]
 _CUT = ("running", "stopped")
 
 
-def draw(lanes: Iterable[str]) -> dict[str, str]:
-    """A letter for each lane, every order as likely as any other."""
+def draw(lanes: Iterable[LaneId]) -> dict[LaneId, str]:
+    """Draw a letter for each lane, every order as likely as any other."""
     order = list(lanes)
     secrets.SystemRandom().shuffle(order)
     return dict(zip(order, _LETTERS, strict=False))
 
 
-def lane_of(state: SessionState, name: str) -> str:
-    """The id of the lane that a browser means: by its letter while names are hidden, by its id otherwise.
+def lane_of(state: SessionState, name: str) -> LaneId:
+    """Return the id of the lane that a browser means: by its letter while names are hidden, else by its id.
 
     Raises SessionError, for a hidden lane's id too: nobody can know one.
     """
     if state.hidden:
-        for lane, letter in state.letters.items():
-            if letter == name and lane in state.heads:
-                return lane
+        for lane_id, letter in state.letters.items():
+            if letter == name and lane_id in state.heads:
+                return lane_id
     elif name in state.heads:
-        return name
+        return LaneId(name)
     raise SessionError("there is no such lane in this session")
 
 
-def turn_of(state: SessionState, round: str, name: str, repeat: int = 0) -> str:
-    """The id of the turn that a browser means: the answer to a round by a lane, named as for `lane_of`.
+def turn_of(state: SessionState, round_id: str, name: str, repeat: int = 0) -> TurnId:
+    """Return the id of the turn that a browser means: a lane's answer to a round; named as for `lane_of`.
 
     Raises SessionError.
     """
-    turns = state.round(round).turns.get(lane_of(state, name), ())
+    turns = state.round(round_id).turns.get(lane_of(state, name), ())
     if not 0 <= repeat < len(turns):
         raise SessionError("there is no such answer in this session")
     return turns[repeat]
@@ -85,7 +86,7 @@ class BlindRound:
     """A message and its answers by letter. unlike: the lanes were not sent what they should have been.
     picked: the letter of the answer all go on from, in shared mode once there is one."""
 
-    id: str
+    id: RoundId
     user: Message
     answers: tuple[BlindAnswer, ...]
     picked: str | None
@@ -96,7 +97,7 @@ class BlindRound:
 class BlindVote:
     """A vote by letters; `best` is a letter, "tie" or "bad"."""
 
-    round: str
+    round: RoundId
     criterion: str
     best: str
     reasons: tuple[str, ...]
@@ -114,32 +115,25 @@ class BlindView:
     votes: tuple[BlindVote, ...]
 
 
-def blind_view(state: SessionState, turn: Callable[[str], StoredTurn]) -> BlindView:
-    """What a browser may be given of a hidden session; `turn` is `ComparisonSession.turn`."""
+def blind_view(state: SessionState, turn: Callable[[TurnId], StoredTurn]) -> BlindView:
+    """Return what a browser may be given of a hidden session; `turn` is `ComparisonSession.turn`."""
     present = _present(state)
     return BlindView(
         state.mode,
         tuple(sorted(present.values())),
-        tuple(_round(state, round, present, turn) for round in state.visible),
+        tuple(blind_round(state, asked, turn) for asked in state.visible),
         tuple(_vote(state, vote) for vote in state.current_votes),
     )
 
 
-def blind_round(state: SessionState, round: Round, turn: Callable[[str], StoredTurn]) -> BlindRound:
-    """What a browser may be given of one round, which may still be running."""
-    return _round(state, round, _present(state), turn)
-
-
-def _present(state: SessionState) -> dict[str, str]:
-    return {lane.id: state.letters[lane.id] for lane in state.lanes if lane.id in state.letters}
-
-
-def _round(
-    state: SessionState, round: Round, letters: Mapping[str, str], turn: Callable[[str], StoredTurn]
-) -> BlindRound:
-    lanes = sorted((lane for lane in round.turns if lane in letters), key=letters.__getitem__)
+def blind_round(state: SessionState, asked: Round, turn: Callable[[TurnId], StoredTurn]) -> BlindRound:
+    """Return what a browser may be given of one round, which may still be running."""
+    letters = _present(state)
+    lanes = sorted((lane_id for lane_id in asked.turns if lane_id in letters), key=letters.__getitem__)
     answers = [
-        (letters[lane], repeat, turn(id)) for lane in lanes for repeat, id in enumerate(round.turns[lane])
+        (letters[lane_id], repeat, turn(turn_id))
+        for lane_id in lanes
+        for repeat, turn_id in enumerate(asked.turns[lane_id])
     ]
     running = [answer for _, _, answer in answers if answer.status == "running"]
     texts = {answer.id: _text(answer) for _, _, answer in answers}
@@ -159,12 +153,22 @@ def _round(
         )
         for letter, repeat, answer in answers
     ]
-    standing = {place.origin: place for lane in letters if (place := state.standing(lane, round.id))}
-    picked = None
-    if state.mode == "shared" and len(standing) == 1:
-        origin = state.places[next(iter(standing))]
-        picked = letters.get(origin.lane) if len(letters) > 1 else None
-    return BlindRound(round.id, round.user, tuple(shown), picked, bool(state.checked.get(round.id)))
+    picked = _picked(state, asked, letters)
+    return BlindRound(asked.id, asked.user, tuple(shown), picked, bool(state.checked.get(asked.id)))
+
+
+def _present(state: SessionState) -> dict[LaneId, str]:
+    return {lane.id: state.letters[lane.id] for lane in state.lanes if lane.id in state.letters}
+
+
+def _picked(state: SessionState, asked: Round, letters: Mapping[LaneId, str]) -> str | None:
+    """Return the letter of the answer that all lanes go on from; None while there is none."""
+    if state.mode != "shared" or len(letters) < 2:
+        return None
+    origins = {found.origin for lane_id in letters if (found := state.position_in(lane_id, asked.id))}
+    if len(origins) != 1:
+        return None
+    return letters.get(state.positions[origins.pop()].lane)
 
 
 def _text(turn: StoredTurn) -> str:
@@ -172,7 +176,7 @@ def _text(turn: StoredTurn) -> str:
 
 
 def _vote(state: SessionState, vote: Vote) -> BlindVote:
-    best = state.letters.get(vote.best, vote.best)
+    best = state.letters.get(LaneId(vote.best), vote.best)
     return BlindVote(vote.round, vote.criterion, best, vote.reasons, vote.note, vote.marked)
 
 
@@ -215,7 +219,7 @@ _NEAR = 80  # characters of the same sentence before a name in which an introduc
 
 
 def _word(word: str) -> str:
-    """The word as it stands alone; version numbers may be joined to it ("Llama3", "gpt-4o")."""
+    """Return a pattern of the whole word; version numbers may be joined to it ("Llama3", "gpt-4o")."""
     return rf"(?<![^\W_]){re.escape(word)}(?![^\W\d_])"
 
 
@@ -241,19 +245,23 @@ def names_itself(text: str, names: Iterable[str]) -> bool:
 
 
 def marks(
-    round: Round, state: SessionState, turns: Mapping[str, StoredTurn], backends: Mapping[str, Entry]
+    asked: Round,
+    state: SessionState,
+    turns: Mapping[TurnId, StoredTurn],
+    backends: Mapping[str, Entry],
 ) -> tuple[str, ...]:
-    """Why a blind vote on a round should be taken with care, by letter: answers that tell who gave them."""
+    """Return why a blind vote on a round should be taken with care: by letter, the answers that tell."""
     found = []
-    for lane, ids in round.turns.items():
-        names = {name for id in ids for name in names_of(state.lane(lane), turns[id], backends)}
-        if any(names_itself(_text(turns[id]), names) for id in ids):
-            found.append(f"{state.letters.get(lane, '?')} names a model")
+    for lane_id, ids in asked.turns.items():
+        answers = [turns[turn_id] for turn_id in ids]
+        names = {name for turn in answers for name in names_of(state.lane(lane_id), turn, backends)}
+        if any(names_itself(_text(turn), names) for turn in answers):
+            found.append(f"{state.letters.get(lane_id, '?')} names a model")
     return tuple(sorted(found))
 
 
 def names_of(lane: Lane, turn: StoredTurn, backends: Mapping[str, Entry]) -> frozenset[str]:
-    """What the lane that gave an answer is called: its label, its backend, its model."""
+    """Return the names of the lane that gave an answer: its label, its backend, its model."""
     answered = turn.finish.model if turn.finish else None
     names = (lane.label, lane.backend, turn.label, turn.backend, answered, _model(backends, turn.backend))
     return frozenset(name for name in names if name)

@@ -1,4 +1,4 @@
-"""What can happen in a comparison session: the entries of its log, as values and as the store keeps them."""
+"""The events of a comparison session: what can happen in one, as values and as they are stored."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from chatlab.codec import from_plain
 from chatlab.compare.model import Lane, Mode, Vote
 from chatlab.errors import ChatlabError
+from chatlab.ids import ConversationId, LaneId, RoundId, TurnId
 
 
 class SessionError(ChatlabError):
@@ -21,21 +22,21 @@ class SessionError(ChatlabError):
 
 @dataclass(frozen=True, slots=True)
 class TurnPosition:
-    """Where a turn stands: in a lane, as one of the answers to a round, after its parent in the same lane.
+    """The position of a turn: its lane, the round it answers, and the turn before it in the same lane.
 
     repeat: which of the repeats, from 0. copied_from: the turn, of another lane, whose answer this repeats.
     """
 
-    turn: str
-    lane: str
-    round: str
-    parent: str | None
+    turn: TurnId
+    lane: LaneId
+    round: RoundId
+    parent: TurnId | None
     repeat: int = 0
-    copied_from: str | None = None
+    copied_from: TurnId | None = None
 
     @property
-    def origin(self) -> str:
-        """The turn in which the answer was given."""
+    def origin(self) -> TurnId:
+        """Return the turn in which the answer was given."""
         return self.copied_from or self.turn
 
 
@@ -47,14 +48,14 @@ class Mismatch:
     been sent the same and were not. reason: for people.
     """
 
-    turns: tuple[str, ...]
-    lanes: tuple[str, ...]
+    turns: tuple[TurnId, ...]
+    lanes: tuple[LaneId, ...]
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The first entry: how the session is meant."""
+    """A session was begun; always the first event. Its fields are the settings of the session."""
 
     mode: Mode = "own"
     blind: bool = False
@@ -66,119 +67,123 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class LaneAdded:
-    """history: turns copied into the new lane's conversation, from the first on."""
+    """A lane was added. history: turns copied into its conversation, from the first on."""
 
     lane: Lane
-    conversation: str
+    conversation: ConversationId
     history: tuple[TurnPosition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LaneRemoved:
-    """Its conversation stays in the store."""
+    """A lane was taken away. Its conversation stays in the store."""
 
-    lane: str
+    lane: LaneId
 
 
 @dataclass(frozen=True, slots=True)
 class LaneSwapped:
-    """Another lane in the place of one: a new id, so that no answer or vote is counted for the wrong one."""
+    """A lane replaced another one. It has a new id, so that no answer or vote counts for the wrong lane."""
 
-    old: str
+    old: LaneId
     lane: Lane
-    conversation: str
+    conversation: ConversationId
     history: tuple[TurnPosition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LaneChanged:
-    """Label, parameters or system prompt of a lane, from its next turn on; its id and backend stay."""
+    """A lane got another label, parameters or system prompt, from its next turn on; id and backend stay."""
 
     lane: Lane
 
 
 @dataclass(frozen=True, slots=True)
 class Reordered:
-    lanes: tuple[str, ...]
+    """The lanes were put into another order."""
+
+    lanes: tuple[LaneId, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ModeSet:
+    """The mode was changed, from the next message on."""
+
     mode: Mode
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Which letter hides which lane."""
+    """The letters that hide the lanes were drawn, by lane."""
 
-    letters: Mapping[str, str]
+    letters: Mapping[LaneId, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A message to some or all lanes, with the turns that answer it.
+    """A message was sent to some or all lanes; positions: of the turns that answer it.
 
-    user: the message as JSON (`event_json.message_to_json`). replaces: the round this is an edit of.
+    user: the message as JSON (`chatlab.codec.message_to_json`). replaces: the round this is an edit of.
     """
 
-    round: str
+    round: RoundId
     user: Mapping[str, Any]
-    places: tuple[TurnPosition, ...]
+    positions: tuple[TurnPosition, ...]
     to_all: bool = True
-    replaces: str | None = None
+    replaces: RoundId | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """A round answered anew by some lanes: by a retry, or as one step of a lane's re-run."""
+    """Some lanes were asked a round again: by a retry, or as one step of a lane's re-run."""
 
-    round: str
-    places: tuple[TurnPosition, ...]
+    round: RoundId
+    positions: tuple[TurnPosition, ...]
     rerun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """These lanes stand where they stood before the round."""
+    """These lanes went back to what was before the round."""
 
-    round: str
-    lanes: tuple[str, ...]
+    round: RoundId
+    lanes: tuple[LaneId, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """The answer to go on from. Shared mode: for all lanes, into which it and what led to it is copied.
-    Own mode: for its lane, which of the repeats."""
+    """An answer was picked to go on from. Shared mode: for all lanes, into which it and what led to it is
+    copied. Own mode: for its lane, which of the repeats."""
 
-    turn: str
+    turn: TurnId
     copies: tuple[TurnPosition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedOut:
-    """These lanes go on from earlier turns of their own again: of another version of a message, of another
-    answer to the same, or, in shared mode, of the one that was picked."""
+    """These lanes went to earlier turns of their own: of another version of a message, of another answer to
+    the same, or, in shared mode, of the one that was picked."""
 
-    heads: Mapping[str, str]
+    heads: Mapping[LaneId, TurnId]
 
 
 @dataclass(frozen=True, slots=True)
 class Voted:
-    """Given or changed: the last one of a voter for a round and criterion counts, all are kept."""
+    """A vote was given or changed: the last one of a voter for a round and criterion counts."""
 
     vote: Vote
 
 
 @dataclass(frozen=True, slots=True)
 class Revealed:
-    """The letters were taken off; a session is not blind again after it."""
+    """The names were revealed; a session is not blind again after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiptsChecked:
-    """What the receipts of a round say, once all its turns had ended."""
+    """The receipts of a round were compared, once all its turns had ended."""
 
-    round: str
+    round: RoundId
     mismatches: tuple[Mismatch, ...] = ()
 
 
@@ -220,16 +225,26 @@ _TYPES: Mapping[str, type[SessionEvent]] = {
     "checked": ReceiptsChecked,
 }
 _NAMES = {cls: name for name, cls in _TYPES.items()}
-_adapters: dict[type[Any], TypeAdapter[Any]] = {cls: TypeAdapter(cls) for cls in _TYPES.values()}
+EVENT_TYPES: tuple[type[SessionEvent], ...] = tuple(_NAMES)
+"""Every type of event there is."""
+
+_adapters: dict[type[Any], TypeAdapter[Any]] = {cls: TypeAdapter(cls) for cls in EVENT_TYPES}
+_STORED_KEYS = {"positions": "places"}
+"""Fields whose stored key is another than their name: what was stored before stays readable."""
+_FIELDS = {key: name for name, key in _STORED_KEYS.items()}
 
 
-def event_to_data(entry: SessionEvent) -> dict[str, Any]:
-    """The entry as the store keeps it."""
-    return {"type": _NAMES[type(entry)], **_adapters[type(entry)].dump_python(entry, mode="json")}
+def event_to_data(event: SessionEvent) -> dict[str, Any]:
+    """Return the event as the store has it: its type's name, and its fields as JSON values."""
+    values = _adapters[type(event)].dump_python(event, mode="json")
+    return {
+        "type": _NAMES[type(event)],
+        **{_STORED_KEYS.get(name, name): value for name, value in values.items()},
+    }
 
 
 def event_from_data(data: Mapping[str, Any]) -> SessionEvent:
-    """The entry again. Raises SessionError for a type that this version does not know, or a wrong field."""
+    """Return the event that was stored. Raises SessionError for an unknown type or a wrong field."""
     cls = _TYPES.get(str(data.get("type")))
     if cls is None:
         raise SessionError(
@@ -237,31 +252,33 @@ def event_from_data(data: Mapping[str, Any]) -> SessionEvent:
             "not know: open it with the version that wrote it"
         )
     try:
-        return from_plain(cls, {name: value for name, value in data.items() if name != "type"})
+        return from_plain(cls, {_FIELDS.get(key, key): value for key, value in data.items() if key != "type"})
     except ValueError as exc:
         raise SessionError(f"an entry of type {data['type']} of this session cannot be read: {exc}") from exc
 
 
-def positions_of(entry: SessionEvent) -> tuple[TurnPosition, ...]:
-    """The turns that an entry puts in their places."""
-    if isinstance(entry, LaneAdded | LaneSwapped):
-        return entry.history
-    if isinstance(entry, Asked | Retried):
-        return entry.places
-    return entry.copies if isinstance(entry, Picked) else ()
+def positions_of(event: SessionEvent) -> tuple[TurnPosition, ...]:
+    """Return the positions of the turns that an event adds."""
+    if isinstance(event, LaneAdded | LaneSwapped):
+        return event.history
+    if isinstance(event, Asked | Retried):
+        return event.positions
+    return event.copies if isinstance(event, Picked) else ()
 
 
 _WRITTEN = {"user", "note", "reasons", "label", "system", "parameters"}
-"""The keys of entries under which stands what people wrote, in which nothing is an id."""
+"""The keys of events under which stands what people wrote, in which nothing is an id."""
 
 
-def with_ids(data: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
-    """An entry as the store keeps it, with other ids for turns and lanes' conversations, wherever it has
-    one. Those of lanes and rounds mean nothing outside of their session, and stay."""
+def with_ids(data: Mapping[str, Any], new_ids: Mapping[str, str]) -> dict[str, Any]:
+    """Return a stored event with other ids for turns and lanes' conversations, wherever it has one.
+
+    The ids of lanes and rounds mean nothing outside of their session, and stay.
+    """
 
     def moved(value: Any) -> Any:
         if isinstance(value, str):
-            return ids.get(value, value)
+            return new_ids.get(value, value)
         if isinstance(value, list | tuple):
             return [moved(item) for item in value]
         if isinstance(value, Mapping):

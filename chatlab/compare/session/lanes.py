@@ -1,4 +1,4 @@
-"""Lanes made from what was asked for, and one lane's history copied into another's."""
+"""Making lanes from what was asked for, and copying one lane's history into another's."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from chatlab.compare.session.events import SessionError, TurnPosition
 from chatlab.compare.session.state import SessionState
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import Entry
+from chatlab.ids import ConversationId, LaneId, TurnId
 from chatlab.messages import TextPart
 from chatlab.store import StoredTurn, new_id, now
 
 
 def new_lane(spec: str | CompareLane, backends: Mapping[str, Entry], others: Collection[Lane]) -> Lane:
-    """A lane with an id of its own, and a label that none of the others has.
+    """Return a lane with an id of its own, and a label that none of the others has.
 
     Raises ConfigError for a backend that does not exist, SessionError for a parameter it does not take.
     """
@@ -37,7 +38,7 @@ def new_lane(spec: str | CompareLane, backends: Mapping[str, Entry], others: Col
     while label in taken:
         number += 1
         label = f"{wanted} ({number})"
-    return Lane(new_id(), spec.backend, label, dict(spec.parameters), spec.system)
+    return Lane(LaneId(new_id()), spec.backend, label, dict(spec.parameters), spec.system)
 
 
 def without_answer(turn: StoredTurn) -> bool:
@@ -48,12 +49,15 @@ def without_answer(turn: StoredTurn) -> bool:
 def copied(
     path: Sequence[TurnPosition],
     have: Sequence[TurnPosition],
-    turns: Mapping[str, StoredTurn],
-    lane: str,
-    conversation: str,
+    turns: Mapping[TurnId, StoredTurn],
+    lane_id: LaneId,
+    conversation: ConversationId,
 ) -> list[tuple[TurnPosition, StoredTurn]]:
-    """The turns that make a lane go on from the same answers as `path`: copies of those from which on its
-    own history, `have`, is another. Each copy says where its answer was given."""
+    """Return the copies that make a lane go on from the same answers as `path`.
+
+    They are of the turns from which on the lane's own history, `have`, is another. Each copy says where its
+    answer was given.
+    """
     same = 0
     for ours, theirs in zip(have, path, strict=False):
         if ours.origin != theirs.origin:
@@ -61,32 +65,46 @@ def copied(
         same += 1
     parent = have[same - 1].turn if same else None
     made: list[tuple[TurnPosition, StoredTurn]] = []
-    for place in path[same:]:
-        copy = TurnPosition(new_id(), lane, place.round, parent, place.repeat, place.origin)
-        made.append(
-            (
-                copy,
-                replace(
-                    turns[place.turn],
-                    id=copy.turn,
-                    conversation=conversation,
-                    parent=parent,
-                    created=now(),
-                    copied_from=place.origin,
-                ),
-            )
+    for position in path[same:]:
+        copy = TurnPosition(
+            turn=TurnId(new_id()),
+            lane=lane_id,
+            round=position.round,
+            parent=parent,
+            repeat=position.repeat,
+            copied_from=position.origin,
         )
+        turn = replace(
+            turns[position.turn],
+            id=copy.turn,
+            conversation=conversation,
+            parent=parent,
+            created=now(),
+            copied_from=position.origin,
+        )
+        made.append((copy, turn))
         parent = copy.turn
     return made
 
 
-def lost(state: SessionState, place: TurnPosition, owner: str) -> StoredTurn:
-    """What stands for a turn that the log names and the store does not have."""
-    """A turn that the log names and the store has not: the server ended before it was written."""
-    lane, round = state.lane(place.lane), state.rounds[place.round]
+def lost(state: SessionState, position: TurnPosition, owner: str) -> StoredTurn:
+    """Return what stands for a turn that the log names and the store has not.
+
+    The server ended before it was written.
+    """
+    lane = state.lane(position.lane)
     return StoredTurn(
-        *(place.turn, owner, state.conversations[lane.id], place.parent, now(), round.user),
-        *(lane.backend, "", lane.label, lane.parameters, lane.system),
+        id=position.turn,
+        owner=owner,
+        conversation=state.conversations[lane.id],
+        parent=position.parent,
+        created=now(),
+        user=state.rounds[position.round].user,
+        backend=lane.backend,
+        kind="",
+        label=lane.label,
+        parameters=lane.parameters,
+        system=lane.system,
         status="interrupted",
         error="this answer was lost: the server ended before it was saved",
     )

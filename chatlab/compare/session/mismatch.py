@@ -13,6 +13,7 @@ from chatlab.compare.session.receipt import SentDifference, canonical, differenc
 from chatlab.compare.session.state import SessionState, prompt
 from chatlab.config.registry import Entry
 from chatlab.errors import ChatlabError
+from chatlab.ids import LaneId, TurnId
 from chatlab.store import StoredTurn
 from chatlab.turns.fit import fit
 
@@ -21,8 +22,8 @@ from chatlab.turns.fit import fit
 class _Sent:
     """A turn that was sent something, and what it was meant to be sent."""
 
-    turn: str
-    lane: str
+    turn: TurnId
+    lane: LaneId
     receipt: Receipt
     meant: bytes  # history, prompt and system prompt, before anything was left out for the backend's sake
     parameters: Mapping[str, Any]
@@ -30,40 +31,42 @@ class _Sent:
 
 def find_mismatches(
     state: SessionState,
-    turns: Mapping[str, StoredTurn],
-    receipts: Mapping[str, Receipt],
+    turns: Mapping[TurnId, StoredTurn],
+    receipts: Mapping[TurnId, Receipt],
     backends: Mapping[str, Entry],
-    round: str,
+    round_id: str,
 ) -> tuple[Mismatch, ...]:
-    """The turns of a round that were not sent what the lane's history and the prompt come to, and the pairs
-    that were meant to be sent the same and were not. A turn that was sent nothing is left out of account.
+    """Return the turns of a round that were not sent what they should have been, each with the reason.
+
+    Those that were not sent what the lane's history and the prompt come to, and the pairs that were meant to
+    be sent the same and were not. A turn that was sent nothing is left out of account.
     """
     found: list[Mismatch] = []
     alike: dict[bytes, _Sent] = {}
-    for lane, ids in state.round(round).turns.items():
-        for id in ids:
-            if id not in receipts:
+    for lane_id, ids in state.round(round_id).turns.items():
+        for turn_id in ids:
+            if turn_id not in receipts:
                 continue
-            sent, problem = _examined(state, turns, receipts[id], backends, lane, id)
+            sent, problem = _examined(state, turns, receipts[turn_id], backends, lane_id, turn_id)
             if problem:
-                found.append(Mismatch((id,), (lane,), problem))
+                found.append(Mismatch((turn_id,), (lane_id,), problem))
             first = alike.setdefault(sent.meant, sent)
             reason = _unlike(first, sent)
             if reason:
-                found.append(Mismatch((first.turn, id), (first.lane, lane), reason))
+                found.append(Mismatch((first.turn, turn_id), (first.lane, lane_id), reason))
     return tuple(found)
 
 
 def _examined(
     state: SessionState,
-    turns: Mapping[str, StoredTurn],
+    turns: Mapping[TurnId, StoredTurn],
     receipt: Receipt,
     backends: Mapping[str, Entry],
-    lane: str,
-    id: str,
+    lane_id: LaneId,
+    turn_id: TurnId,
 ) -> tuple[_Sent, str]:
-    turn = turns[id]
-    messages, _ = prompt(state, turns, state.places[id])
+    turn = turns[turn_id]
+    messages, _ = prompt(state, turns, state.positions[turn_id])
     system, parameters = turn.system, dict(turn.parameters)
     problem = ""
     try:
@@ -77,11 +80,11 @@ def _examined(
     if not problem and digest(receipt.messages, receipt.parameters) != receipt.sha256:
         problem = "the receipt's hash is not that of its content"
     meant = canonical([system, *(message_to_json(message) for message in messages)])
-    return _Sent(id, lane, receipt, meant, parameters), problem
+    return _Sent(turn_id, lane_id, receipt, meant, parameters), problem
 
 
 def _unlike(a: _Sent, b: _Sent) -> str:
-    """Why two that were meant to be sent the same were not; parameters count if they were chosen alike."""
+    """Return why two that should have been sent the same were not; parameters count if chosen alike."""
     found = difference(a.receipt, b.receipt)
     if canonical(dict(a.parameters)) != canonical(dict(b.parameters)):
         found = tuple(one for one in found if one.where == "messages")

@@ -15,7 +15,7 @@ from chatlab.store.files import Files
 
 
 class OpenSessions:
-    """Opens sessions and keeps them open. Use it in one event loop, and close it before store and saving.
+    """Opens sessions and holds them open. Use it in one event loop, and close it before store and saving.
 
     most: idle sessions beyond so many are closed, those first that were not asked for for longest. Without a
     store they are gone then.
@@ -47,7 +47,7 @@ class OpenSessions:
         opened: Opened | None = None,
         title: str = "",
     ) -> ComparisonSession:
-        """A new session. Raises what `ComparisonSession.create` raises."""
+        """Make a new session. Raises what `ComparisonSession.create` raises."""
         session = await ComparisonSession.create(
             self._backends,
             lanes,
@@ -58,42 +58,47 @@ class OpenSessions:
             saving=self._saving,
             files=self._files,
         )
-        await self._keep(session)
+        await self._hold(session)
         return session
 
-    async def get(self, owner: str, id: str) -> ComparisonSession:
-        """A session of this person. Raises NotStored for any other."""
+    async def get(self, owner: str, session_id: str) -> ComparisonSession:
+        """Return a session of this person. Raises NotStored for any other."""
         async with self._lock:  # two tabs that open at once get the same object
-            session = self._open.get(id)
+            session = self._open.get(session_id)
             if session is None and self._store is not None:
                 session = await ComparisonSession.open(
-                    self._backends, id, owner=owner, store=self._store, saving=self._saving, files=self._files
+                    self._backends,
+                    session_id,
+                    owner=owner,
+                    store=self._store,
+                    saving=self._saving,
+                    files=self._files,
                 )
             if session is None or session.owner != owner:
                 raise NotStored("there is no such comparison session: it may have been deleted")
-            await self._keep(session)
+            await self._hold(session)
             return session
 
     def __contains__(self, session: ComparisonSession) -> bool:
         """Whether it is open still."""
         return self._open.get(session.id) is session
 
-    async def close(self, owner: str, id: str) -> None:
-        """Ends a session in this process, as before it is deleted from the store."""
-        session = self._open.get(id)
+    async def close(self, owner: str, session_id: str) -> None:
+        """End a session in this process, as before it is deleted from the store."""
+        session = self._open.get(session_id)
         if session is not None and session.owner == owner:
-            del self._open[id]
+            del self._open[session_id]
             await session.aclose()
 
     async def aclose(self) -> None:
-        """Stops and saves all that runs."""
+        """Stop and save all that runs."""
         sessions = list(self._open.values())
         self._open.clear()
         await asyncio.gather(*(session.aclose() for session in sessions))
         if self._own_saving:
             await self._saving.aclose()
 
-    async def _keep(self, session: ComparisonSession) -> None:
+    async def _hold(self, session: ComparisonSession) -> None:
         self._open.pop(session.id, None)
         self._open[session.id] = session  # last again: the order is that of use
         if len(self._open) > self._most:

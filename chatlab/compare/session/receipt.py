@@ -1,4 +1,4 @@
-"""Receipts: what a lane was really sent, as a value that can be hashed, kept, shown and compared.
+"""Receipts: what a lane was really sent, as a value that can be hashed, stored, shown and compared.
 
 Taken from `Turn.request`, which is what the backend was given, and never from what was meant to be sent. The
 content of a file is named by its hash, as in the store, so a receipt stays small and shows no picture.
@@ -34,7 +34,7 @@ _EXCERPT = 60  # characters of a message shown in a difference
 def receipt_of(
     turn: Turn, entry: Entry, *, ctx: CallContext | None = None, wire_sha256: str | None = None
 ) -> Receipt | None:
-    """The receipt of a turn that has started; None if it failed before its request was made.
+    """Return the receipt of a turn that has started; None if it failed before its request was made.
 
     ctx: the call's, for whose identity it had. Attached files are read: in a thread, if there are any.
     """
@@ -61,7 +61,7 @@ def receipt_of(
 
 
 def by_content(message: Message) -> Message:
-    """The message with each attached file named by its content's SHA-256; one at a URL keeps its URL."""
+    """Return the message with each attached file named by its content's SHA-256; a URL stays."""
     return Message(message.role, tuple(_by_content(part) for part in message.parts))
 
 
@@ -73,13 +73,13 @@ def _by_content(part: Part) -> Part:
 
 
 def canonical(value: Any) -> bytes:
-    """A JSON value as bytes that depend on nothing but the value: keys sorted, no spaces, UTF-8."""
+    """Return a JSON value as bytes that depend on nothing but the value: keys sorted, no spaces, UTF-8."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "surrogatepass")
 
 
 def digest(messages: tuple[Message, ...], parameters: Mapping[str, Any]) -> str:
-    """The SHA-256 of what a lane is sent: equal exactly if the messages and parameters are."""
+    """Return the SHA-256 of what a lane is sent: equal exactly if the messages and parameters are."""
     what = {
         "messages": [message_to_json(message) for message in messages],
         "parameters": dict(parameters),
@@ -104,7 +104,7 @@ class SentDifference:
 
 
 def difference(a: Receipt | ChatRequest, b: Receipt | ChatRequest) -> tuple[SentDifference, ...]:
-    """What is different between what two lanes were sent; nothing if both were sent the same."""
+    """Return what is different between what two lanes were sent; nothing if both were sent the same."""
     found: list[SentDifference] = []
     ours, theirs = _keys(a), _keys(b)
     for tag, a0, a1, b0, b1 in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
@@ -133,7 +133,7 @@ def _value(parameters: Mapping[str, Any], name: str) -> str | None:
 
 
 def _excerpts(a: Message | None, b: Message | None) -> tuple[str | None, str | None]:
-    """Both from shortly before where they part, so that what is shown does differ."""
+    """Return both from shortly before where they part, so that what is shown does differ."""
     ours, theirs = (None if side is None else _readable(side) for side in (a, b))
     if ours is None or theirs is None:
         return (None if ours is None else _excerpt(ours, 0), None if theirs is None else _excerpt(theirs, 0))

@@ -1,4 +1,4 @@
-"""The receipts of one session: taken when a turn ends, and kept beside it."""
+"""The receipts of one session: taken when a turn ends, and stored beside it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from chatlab.compare.model_json import receipt_from_json, receipt_to_json
 from chatlab.compare.session.receipt import receipt_of
 from chatlab.compare.session.running import LaneTurn
 from chatlab.errors import StoreError
+from chatlab.ids import TurnId
 from chatlab.messages import FilePart
 from chatlab.secret import scrub
 from chatlab.store import Conflict, Store
@@ -19,16 +20,16 @@ log = logging.getLogger(__name__)
 
 
 class ReceiptBook:
-    """`by_turn` has all that were taken or read; in memory only without a store."""
+    """`by_turn` has all receipts that were taken or read; in memory only without a store."""
 
     def __init__(self, store: Store | None, owner: str) -> None:
-        self.by_turn: dict[str, Receipt] = {}
+        self.by_turn: dict[TurnId, Receipt] = {}
         self._store = store
         self._owner = owner
-        self._unsaved: set[str] = set()
+        self._unsaved: set[TurnId] = set()
 
     async def take(self, one: LaneTurn) -> None:
-        """Takes the receipt of a turn that has ended, if it was sent anything."""
+        """Take the receipt of a turn that has ended, if it was sent anything."""
 
         def receipt() -> Receipt | None:
             return receipt_of(one.turn, one.turn.entry, ctx=one.ctx, wire_sha256=one.wire.sha256)
@@ -38,30 +39,32 @@ class ReceiptBook:
         try:
             taken = await asyncio.to_thread(receipt) if files else receipt()
         except OSError as exc:
-            log.error("no receipt of turn %s: an attachment is gone (%s)", one.begun.id, type(exc).__name__)
+            log.error("no receipt of turn %s: an attachment is gone (%s)", one.id, type(exc).__name__)
             return
         if taken is not None:
-            self.by_turn[one.begun.id] = taken
-            self._unsaved.add(one.begun.id)
+            self.by_turn[one.id] = taken
+            self._unsaved.add(one.id)
 
     async def save(self) -> None:
-        """Saves what is not saved; what cannot be is tried again the next time. To be called once the turns
-        themselves are written."""
+        """Save what is not saved; what cannot be saved is tried again the next time.
+
+        To be called once the turns themselves are written.
+        """
         if self._store is None:
             return
-        for id in tuple(self._unsaved):
-            self._unsaved.discard(id)
+        for turn_id in tuple(self._unsaved):
+            self._unsaved.discard(turn_id)
             try:
-                await self._store.save_receipt(self._owner, id, receipt_to_json(self.by_turn[id]))
+                await self._store.save_receipt(self._owner, turn_id, receipt_to_json(self.by_turn[turn_id]))
             except Conflict:
                 pass  # it is there: the answer to an earlier try was lost
             except StoreError as exc:
-                self._unsaved.add(id)
-                log.warning("the receipt of turn %s is not saved yet: %s", id, scrub(str(exc)))
+                self._unsaved.add(turn_id)
+                log.warning("the receipt of turn %s is not saved yet: %s", turn_id, scrub(str(exc)))
 
-    async def read(self, turns: Iterable[str]) -> None:
-        """Takes up what the store has of these turns."""
-        missing = [id for id in turns if id not in self.by_turn]
+    async def read(self, turns: Iterable[TurnId]) -> None:
+        """Read what the store has of these turns."""
+        missing = [turn_id for turn_id in turns if turn_id not in self.by_turn]
         if missing and self._store is not None:
-            for id, value in (await self._store.receipts(self._owner, missing)).items():
-                self.by_turn[id] = receipt_from_json(value)
+            for turn_id, value in (await self._store.receipts(self._owner, missing)).items():
+                self.by_turn[TurnId(turn_id)] = receipt_from_json(value)

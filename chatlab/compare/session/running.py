@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 from chatlab.backend import CallContext
 from chatlab.conversations.saving import as_it_is
 from chatlab.errors import ChatlabError
+from chatlab.ids import LaneId, RoundId, TurnId
 from chatlab.secret import scrubbed_traceback
 from chatlab.store import StoredTurn
 from chatlab.turns.turn import Turn
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _PACE = 0.05  # seconds between two looks at a lane that streams; its first token and its end come at once
 _APART = 0.002  # seconds between two starts: about what it takes to make a request ready
@@ -30,12 +33,12 @@ _APART = 0.002  # seconds between two starts: about what it takes to make a requ
 class Changed:
     """News since the last time: the lanes whose answers changed, and whether the session's state did."""
 
-    lanes: frozenset[str]
+    lanes: frozenset[LaneId]
     state: bool
 
 
 class Wire:
-    """Remembers the hash of the request that was sent last: `CallContext.sent`."""
+    """Takes the hash of the request that was sent last: it is `CallContext.sent` of one call."""
 
     def __init__(self) -> None:
         self.sha256: str | None = None
@@ -49,25 +52,30 @@ class LaneTurn:
     """One turn of one lane, from before its start to its end."""
 
     begun: StoredTurn
-    lane: str
-    round: str
+    lane: LaneId
+    round: RoundId
     turn: Turn
     ctx: CallContext
     wire: Wire
     task: asyncio.Task[None] | None = None
 
     @property
+    def id(self) -> TurnId:
+        """Return the id under which the turn is stored."""
+        return TurnId(self.begun.id)
+
+    @property
     def now(self) -> StoredTurn:
-        """The turn as it is."""
+        """Return the turn as it is at this moment."""
         return as_it_is(self.begun, self.turn)
 
 
 async def start_together(
     lane_turns: Sequence[LaneTurn],
-    touch: Callable[[str], None],
+    touch: Callable[[LaneId], None],
     settle: Callable[[LaneTurn], None],
 ) -> None:
-    """Starts the turns, milliseconds after each other and without waiting for any of them.
+    """Start the turns, milliseconds after each other and without waiting for any of them.
 
     At the very same moment each would wait, on its own clock, for the requests of all to be made ready: with
     eight lanes that was 15 ms in the time to the first token of every one (`benchmarks/compare.py`).
@@ -81,7 +89,7 @@ async def start_together(
         one.task = asyncio.create_task(_read(one, touch, settle), name=f"lane {one.lane}")
 
 
-async def _read(one: LaneTurn, touch: Callable[[str], None], settle: Callable[[LaneTurn], None]) -> None:
+async def _read(one: LaneTurn, touch: Callable[[LaneId], None], settle: Callable[[LaneTurn], None]) -> None:
     try:
         async for _ in one.turn.batches():
             touch(one.lane)
@@ -96,7 +104,7 @@ async def _read(one: LaneTurn, touch: Callable[[str], None], settle: Callable[[L
 
 
 async def halt(lane_turns: Collection[LaneTurn]) -> None:
-    """Stops turns and waits until their upstreams are closed and they have settled."""
+    """Stop turns and wait until their upstreams are closed and they have settled."""
     for one in lane_turns:
         one.turn.stop()
     tasks = [one.task for one in lane_turns if one.task is not None]
@@ -105,46 +113,48 @@ async def halt(lane_turns: Collection[LaneTurn]) -> None:
 
 
 @dataclass(eq=False, slots=True)
-class _Reader:
-    lanes: set[str] = field(default_factory=set)
+class _NewsReader:
+    lanes: set[LaneId] = field(default_factory=set)
     state: bool = True
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class News:
-    """Tells any number of readers what changed, each at its own pace: what it has not read yet is a set of
-    lanes, however much happens meanwhile."""
+    """Tells any number of readers what changed, each at its own pace.
+
+    What a reader has not read yet is a set of lanes, however much happens meanwhile.
+    """
 
     def __init__(self) -> None:
-        self._readers: set[_Reader] = set()
+        self._readers: set[_NewsReader] = set()
         self._closed = False
 
-    def touch(self, lane: str) -> None:
-        """An answer of this lane has changed."""
+    def touch(self, lane: LaneId) -> None:
+        """Tell that an answer of this lane has changed."""
         for reader in self._readers:
             reader.lanes.add(lane)
             reader.news.set()
 
     def state(self) -> None:
-        """The session's state has changed."""
+        """Tell that the session's state has changed."""
         for reader in self._readers:
             reader.state = True
             reader.news.set()
 
     @property
     def readers(self) -> int:
-        """How many read."""
+        """Return how many read."""
         return len(self._readers)
 
     def close(self) -> None:
-        """Readers come to their end once they have read what there is."""
+        """Let readers come to their end once they have read what there is."""
         self._closed = True
         for reader in self._readers:
             reader.news.set()
 
     async def read(self) -> AsyncGenerator[Changed, None]:
-        """What changed since the last time, as soon as something has; at first that the state did."""
-        reader = _Reader()
+        """Yield what changed since the last time, as soon as something has; at first that the state did."""
+        reader = _NewsReader()
         self._readers.add(reader)
         try:
             while True:
@@ -169,11 +179,11 @@ class Background:
         self.tasks: set[asyncio.Task[Any]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Begins something, and holds it until it is done."""
-        self.keep(asyncio.create_task(work, name=name))
+        """Begin something, and hold it until it is done."""
+        self.hold(asyncio.create_task(work, name=name))
 
-    def keep(self, task: asyncio.Task[Any]) -> None:
-        """Holds a task until it is done."""
+    def hold(self, task: asyncio.Task[Any]) -> None:
+        """Hold a task until it is done."""
         self.tasks.add(task)
         task.add_done_callback(self._done)
 
@@ -181,3 +191,28 @@ class Background:
         self.tasks.discard(task)
         if not task.cancelled() and (exc := task.exception()) is not None:
             log.error("%s failed\n%s", task.get_name(), scrubbed_traceback(exc))
+
+
+class Serial:
+    """Carries things out one after the other, each to its end, whatever becomes of who asked for it."""
+
+    def __init__(self, background: Background) -> None:
+        self.lock = asyncio.Lock()
+        self._background = background
+
+    async def run(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do something after all that was begun before it, and return what it returns.
+
+        If the caller is cancelled meanwhile, it is done nevertheless.
+        """
+
+        async def alone() -> T:
+            async with self.lock:
+                return await work()
+
+        task = asyncio.create_task(alone())
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._background.hold(task)
+            raise

@@ -1,16 +1,16 @@
 """A comparison session: lanes that are asked the same, side by side, each with a history of its own.
 
     session = await ComparisonSession.create(lab.backends, ["a", "b"], owner="me", store=store, saving=saving)
-    round = await session.ask("Why is the sky blue?")        # returns as soon as all lanes have started
+    round_id = await session.ask("Why is the sky blue?")     # returns as soon as all lanes have started
     async for changed in session.changes(): ...              # paint session.turn(id) of what changed
     await session.settled()
-    await session.vote(round, best=session.state.lanes[0].id, voter="me")
+    await session.vote(round_id, best=session.state.lanes[0].id, voter="me")
 
-What a session is, is its log (`events`), and `session.state` is the reduce_log of it (`state`):
-lanes, rounds, where each lane stands, votes. What was answered is `session.turn(id)`: of a turn that runs, as
-it is now. Every method that changes the session is carried out whole, one after the other, even if its caller
-is cancelled. It raises SessionError with a sentence if what it asks for is not possible, and a StoreError if
-the database refuses; then nothing has changed.
+What a session is, is its log (`events`), and `session.state` is reduced from it (`state`): lanes, rounds,
+which turn each lane goes on from, votes. What was answered is `session.turn(id)`: of a turn that runs, as it
+is now. Every method that changes the session is carried out whole, one after the other, even if its caller is
+cancelled. It raises SessionError with a sentence if what it asks for is not possible, and a StoreError if the
+database refuses; then nothing has changed.
 
 Nothing is ever overwritten: a retry, an edit and a pick make siblings in the lanes' conversations. Names and
 receipts are to be had here at any time: `chatlab.compare.session.blind` says what a browser may know
@@ -20,20 +20,26 @@ before the vote.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import Self
+from functools import update_wrapper
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from chatlab.backend import CallContext
-from chatlab.compare.model import Lane, Mode, Vote
-from chatlab.compare.session.attachments import asked_for
-from chatlab.compare.session.blind import marks
+from chatlab.codec import message_to_json
+from chatlab.compare.model import Lane, Mode, Receipt, Vote
+from chatlab.compare.session.attachments import Attachments, asked_for
+from chatlab.compare.session.blind import draw, marks
+from chatlab.compare.session.branches import Branches
 from chatlab.compare.session.events import (
+    Asked,
     CheckedOut,
+    Drawn,
     LaneAdded,
     LaneChanged,
     LaneRemoved,
     LaneSwapped,
+    Mismatch,
     ModeSet,
     Opened,
     Picked,
@@ -47,17 +53,77 @@ from chatlab.compare.session.events import (
     Voted,
 )
 from chatlab.compare.session.lanes import copied, new_lane, without_answer
-from chatlab.compare.session.runner import SessionCore
+from chatlab.compare.session.record import SessionRecord
+from chatlab.compare.session.reduce import reduce
+from chatlab.compare.session.rules import Rules
+from chatlab.compare.session.runner import LaneRunner
+from chatlab.compare.session.running import Background, Changed, News, Serial
+from chatlab.compare.session.state import SessionState
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import Entry
 from chatlab.conversations.saving import Saving
-from chatlab.messages import Message
+from chatlab.ids import ConversationId, LaneId, RoundId, TurnId
+from chatlab.messages import FilePart, Message
 from chatlab.store import Store, StoredTurn, new_id, now
 from chatlab.store.files import Files
 
+MOST_REPEATS = 20
 
-class ComparisonSession(SessionCore):
-    """One comparison session of one person, in one event loop. Made by `create` and `open`; to be closed."""
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def carried_out_whole(
+    method: Callable[Concatenate[ComparisonSession, P], Awaitable[T]],
+) -> Callable[Concatenate[ComparisonSession, P], Coroutine[Any, Any, T]]:
+    """Make a method of a session wait for those begun before it, and end even if its caller is cancelled."""
+
+    async def whole(self: ComparisonSession, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._serial.run(lambda: method(self, *args, **kwargs))
+
+    update_wrapper(whole, method)
+    return whole
+
+
+class ComparisonSession:
+    """One comparison session of one person, in one event loop. Made by `create` and `open`; to be closed.
+
+    Its record and its runner belong to the event loop: no method may be called from a worker thread, but the
+    values they return are frozen and may be read anywhere.
+    """
+
+    def __init__(
+        self,
+        backends: Mapping[str, Entry],
+        session_id: str,
+        owner: str,
+        *,
+        store: Store | None,
+        saving: Saving | None,
+        files: Files | None,
+    ) -> None:
+        self.id = session_id
+        self.owner = owner
+        self._backends = backends
+        self._own_saving = saving is None
+        self._saving = saving or Saving(store)
+        self._attachments = Attachments(files)
+        self._news = News()
+        self._background = Background()
+        self._serial = Serial(self._background)
+        self._record = SessionRecord(session_id, owner, store, self._news)
+        self._runner = LaneRunner(
+            self._record,
+            backends,
+            saving=self._saving,
+            attachments=self._attachments,
+            news=self._news,
+            background=self._background,
+            serial=self._serial,
+        )
+
+        self._rules = Rules(self._record, self._runner)
+        self._branches = Branches(self._record, self._runner, self._rules)
 
     # -- begin and end
 
@@ -74,107 +140,177 @@ class ComparisonSession(SessionCore):
         saving: Saving | None = None,
         files: Files | None = None,
     ) -> Self:
-        """A new session. opened: mode, blind, repeats, criteria; without a store it lives in memory only."""
-        id = new_id() if store is None else (await store.create_comparison(owner, title=title)).id
-        session = cls(backends, id, owner, store=store, saving=saving, files=files)
+        """Make a new session, which without a store lives in memory only.
+
+        opened: mode, blind, repeats, criteria. Raises ConfigError or SessionError for a lane that cannot be
+        one; then the store has nothing of it.
+        """
         added: list[Lane] = []
-        entries: list[SessionEvent] = [opened or Opened()]
+        state = SessionState()
         for spec in lanes:
             added.append(new_lane(spec, backends, added))
-            entries.append(LaneAdded(added[-1], await session._conversation()))
-        await session._commit(*session._redrawn(entries))
+            state = reduce(state, LaneAdded(added[-1], ConversationId("")))
+        session_id = new_id() if store is None else (await store.create_comparison(owner, title=title)).id
+        session = cls(backends, session_id, owner, store=store, saving=saving, files=files)
+        events: list[SessionEvent] = [opened or Opened()]
+        for lane in added:
+            events.append(LaneAdded(lane, await session._record.new_conversation()))
+        await session._record.append(*_with_letters(session.state, events))
         return session
 
     @classmethod
     async def open(
         cls,
         backends: Mapping[str, Entry],
-        id: str,
+        session_id: str,
         *,
         owner: str,
         store: Store,
         saving: Saving | None = None,
         files: Files | None = None,
     ) -> Self:
-        """A stored session. Raises NotStored for one that is not the owner's."""
-        await store.comparison(owner, id)
-        session = cls(backends, id, owner, store=store, saving=saving, files=files)
-        await session._read()
+        """Open a stored session. Raises NotStored for one that is not the owner's."""
+        await store.comparison(owner, session_id)
+        session = cls(backends, session_id, owner, store=store, saving=saving, files=files)
+        await session._record.refresh()
         return session
+
+    async def aclose(self) -> None:
+        """Stop what runs, and wait until it is saved."""
+        await self._runner.aclose()
+        self._news.close()
+        if self._own_saving:
+            await self._saving.aclose()
+
+    async def settled(self) -> None:
+        """Wait until nothing runs, and what ran is saved and its receipts are compared."""
+        await self._runner.settled()
+
+    # -- what there is
+
+    @property
+    def state(self) -> SessionState:
+        """Return the state now; it is frozen, and replaced by each change."""
+        return self._record.state
+
+    def turn(self, turn_id: str) -> StoredTurn:
+        """Return a turn as it is now. Raises SessionError."""
+        return self._runner.turn(turn_id)
+
+    def running(self, lane_id: str | None = None) -> bool:
+        """Whether a lane, or any, is being answered."""
+        return self._runner.is_running(lane_id)
+
+    def running_turns(self) -> tuple[TurnId, ...]:
+        """Return the ids of the turns that run, in the order they were begun."""
+        return self._runner.running
+
+    async def attached(self, round_id: str) -> tuple[FilePart, ...]:
+        """Return the files of a round's message, to be sent again. Raises UnsupportedContent."""
+        (user,) = await self._attachments.to_send([self.state.round(round_id).user])
+        return tuple(part for part in user.parts if isinstance(part, FilePart))
+
+    def unsaved(self, turn_id: str) -> str | None:
+        """Return why a turn is not in the database, as a sentence for the page; None if it is."""
+        return self._saving.unsaved(turn_id)
+
+    def changes(self) -> AsyncGenerator[Changed, None]:
+        """Yield what changed since the reader last asked, once something has.
+
+        At the reader's pace, never more than one set of lanes behind. The first is there at once. Ends when
+        the session is closed.
+        """
+        return self._news.read()
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody reads `changes`."""
+        return self._news.readers > 0
+
+    def receipts(self, round_id: str) -> Mapping[TurnId, Receipt]:
+        """Return what the lanes were sent for a round, by turn; a turn that has not ended has none yet."""
+        return self._runner.receipts(round_id)
+
+    def mismatches(self, round_id: str) -> tuple[Mismatch, ...]:
+        """Return the lanes of a round that were not sent what they should have been, or not the same.
+
+        Checked by itself once a round has ended; until then, of what has ended so far.
+        """
+        return self._runner.mismatches(round_id)
 
     # -- lanes
 
+    @carried_out_whole
     async def add_lane(self, lane: str | CompareLane, *, like: str | None = None) -> Lane:
-        """One more lane. like: the lane whose history it goes on from, copied; none in own mode by default.
-        In shared mode it goes on from what all go on from."""
+        """Add a lane and return it. like: the lane whose history it goes on from, copied.
 
-        async def add() -> Lane:
-            self._may_change_lanes()
-            new = new_lane(lane, self._backends, (*self.state.lanes, *self.state.removed))
-            conversation = await self._conversation()
-            history = await self._history(new, conversation, like)
-            await self._commit(*self._redrawn([LaneAdded(new, conversation, history)]))
-            return new
+        Without it, in own mode, it begins anew; in shared mode it goes on from what all go on from.
+        """
+        self._rules.require_lanes_changeable()
+        new = new_lane(lane, self._backends, (*self.state.lanes, *self.state.removed))
+        source = self._branches.history_source(like)
+        reduce(self.state, LaneAdded(new, ConversationId("")))
+        conversation = await self._record.new_conversation()
+        history = await self._branches.copy_history(source, new, conversation)
+        await self._record.append(*_with_letters(self.state, [LaneAdded(new, conversation, history)]))
+        return new
 
-        return await self._whole(add)
-
+    @carried_out_whole
     async def swap(self, old: str, lane: str | CompareLane, *, keep_history: bool = False) -> Lane:
-        """Puts another lane in the place of one. In own mode it begins without history unless that of the old
-        one is to be kept, copied; `rerun` asks it all that was asked so far."""
+        """Put another lane in the place of one, and return it.
 
-        async def swap() -> Lane:
-            self._present([old])
-            self._may_change_lanes()
-            new = new_lane(lane, self._backends, (*self.state.lanes, *self.state.removed))
-            await self._halt([old])
-            conversation = await self._conversation()
-            history = await self._history(new, conversation, old if keep_history else None)
-            await self._commit(*self._redrawn([LaneSwapped(old, new, conversation, history)]))
-            return new
+        In own mode it begins without history unless that of the old one is to be kept, copied; `rerun` asks
+        it all that was asked so far. What runs in the old one is stopped, unless the swap is refused.
+        """
+        (known,) = self._rules.present([old])
+        self._rules.require_lanes_changeable()
+        new = new_lane(lane, self._backends, (*self.state.lanes, *self.state.removed))
+        source = self._branches.history_source(known.id if keep_history else None, halting=known.id)
+        conversation = await self._record.new_conversation()
+        await self._runner.halt([known.id])
+        history = await self._branches.copy_history(source, new, conversation)
+        await self._record.append(
+            *_with_letters(self.state, [LaneSwapped(known.id, new, conversation, history)])
+        )
+        return new
 
-        return await self._whole(swap)
+    @carried_out_whole
+    async def change_lane(self, lane: CompareLane, lane_id: str) -> Lane:
+        """Give a lane other parameters, label or system prompt, from its next turn on; return it."""
+        (known,) = self._rules.present([lane_id])
+        self._rules.require_lanes_changeable()
+        if lane.backend != known.backend:
+            raise SessionError("another backend is another lane: swap it")
+        others = [other for other in self.state.lanes if other.id != lane_id]
+        new = replace(new_lane(lane, self._backends, others), id=known.id)
+        await self._record.append(LaneChanged(new))
+        return new
 
-    async def change_lane(self, lane: CompareLane, id: str) -> Lane:
-        """Other parameters, label or system prompt, from the lane's next turn on."""
+    @carried_out_whole
+    async def remove_lane(self, lane_id: str) -> None:
+        """Take a lane away; what it answered stays part of the session and of the store."""
+        (known,) = self._rules.present([lane_id])
+        await self._runner.halt([known.id])
+        await self._record.append(*_with_letters(self.state, [LaneRemoved(known.id)]))
 
-        async def change() -> Lane:
-            (known,) = self._present([id])
-            self._may_change_lanes()
-            if lane.backend != known.backend:
-                raise SessionError("another backend is another lane: swap it")
-            others = [other for other in self.state.lanes if other.id != id]
-            new = replace(new_lane(lane, self._backends, others), id=id)
-            await self._commit(LaneChanged(new))
-            return new
-
-        return await self._whole(change)
-
-    async def remove_lane(self, id: str) -> None:
-        """Takes a lane away; what it answered stays part of the session and of the store."""
-
-        async def remove() -> None:
-            self._present([id])
-            await self._halt([id])
-            await self._commit(*self._redrawn([LaneRemoved(id)]))
-
-        await self._whole(remove)
-
+    @carried_out_whole
     async def reorder(self, lanes: Sequence[str]) -> None:
-        """The lanes in another order, all of them named."""
+        """Put the lanes into another order, all of them named."""
+        self._rules.require_lanes_changeable()
+        await self._record.append(Reordered(tuple(LaneId(lane_id) for lane_id in lanes)))
 
-        async def reorder() -> None:
-            self._may_change_lanes()
-            await self._commit(Reordered(tuple(lanes)))
-
-        await self._whole(reorder)
-
+    @carried_out_whole
     async def set_mode(self, mode: Mode) -> None:
-        """own or shared history from the next turn on. Lanes that stand apart need a `pick` in shared mode
-        before they are asked again; in own mode each goes on from where it stands."""
-        await self._whole(lambda: self._commit(ModeSet(mode)))
+        """Set own or shared history, from the next turn on.
+
+        Lanes that go on from different answers need a `pick` in shared mode before they are asked again; in
+        own mode each goes on from its own.
+        """
+        await self._record.append(ModeSet(mode))
 
     # -- asking
 
+    @carried_out_whole
     async def ask(
         self,
         message: str | Message,
@@ -182,160 +318,139 @@ class ComparisonSession(SessionCore):
         lanes: Sequence[str] | None = None,
         repeats: int | None = None,
         ctx: CallContext | None = None,
-    ) -> str:
-        """Asks all lanes, or only these, together; the round's id. ctx: as whom, for this call alone."""
+    ) -> RoundId:
+        """Ask all lanes, or only these, together; return the round's id.
 
-        async def ask() -> str:
-            user = asked_for(message)
-            asked = self._present(lanes)
-            self._idle(asked)
-            if self.state.mode == "shared" and not self.state.common:
-                raise SessionError("pick the answer from which all lanes go on, then ask")
-            heads = {lane.id: self.state.heads[lane.id] for lane in asked}
-            return await self._ask(user, heads, lanes is None, repeats, ctx, None)
+        ctx: as whom, for this call alone.
+        """
+        user = asked_for(message)
+        asked = self._rules.present(lanes)
+        self._rules.require_idle(asked)
+        if self.state.mode == "shared" and not self.state.common:
+            raise SessionError("pick the answer from which all lanes go on, then ask")
+        parents = {lane.id: self.state.heads[lane.id] for lane in asked}
+        return await self._ask(user, parents, to_all=lanes is None, repeats=repeats, ctx=ctx)
 
-        return await self._whole(ask)
-
+    @carried_out_whole
     async def edit(
         self,
-        round: str,
+        round_id: str,
         message: str | Message,
         *,
         lanes: Sequence[str] | None = None,
         ctx: CallContext | None = None,
-    ) -> str:
-        """Asks another message in the place of one, of all lanes that stand on it or of these; the new
-        round's id. What followed the old one is left behind in these lanes, and kept."""
+    ) -> RoundId:
+        """Ask another message in the place of one, of all lanes that go on from it or of these.
 
-        async def edit() -> str:
-            user = asked_for(message)
-            parents = await self._standing_on(round, lanes)
-            return await self._ask(user, parents, lanes is None, None, ctx, round)
+        Returns the new round's id. What followed the old one is left behind in these lanes, and stays stored.
+        """
+        user = asked_for(message)
+        parents = self._rules.before(round_id, lanes)
+        return await self._ask(user, parents, to_all=lanes is None, ctx=ctx, replaces=RoundId(round_id))
 
-        return await self._whole(edit)
-
+    @carried_out_whole
     async def retry(
-        self, round: str, *, lanes: Sequence[str] | None = None, ctx: CallContext | None = None
+        self, round_id: str, *, lanes: Sequence[str] | None = None, ctx: CallContext | None = None
     ) -> None:
-        """Answers a round anew, in all lanes that stand on it or in these. What followed is left behind."""
+        """Ask a round anew, in all lanes that go on from it or in these. What followed is left behind."""
+        parents = self._rules.before(round_id, lanes)
+        known = self.state.round(round_id)
+        repeats = {lane_id: len(known.turns.get(lane_id, ("",))) for lane_id in parents}
+        positions = _positions(known.id, parents, repeats)
+        await self._runner.start(Retried(known.id, positions), ctx, halting=parents)
 
-        async def retry() -> None:
-            parents = await self._standing_on(round, lanes)
-            known = self.state.round(round).turns
-            places = [
-                TurnPosition(new_id(), lane, round, parent, repeat)
-                for lane, parent in parents.items()
-                for repeat in range(len(known.get(lane, ("",))))
-            ]
-            await self._start(Retried(round, tuple(places)), places, ctx)
+    @carried_out_whole
+    async def rerun(self, lane_id: str, *, ctx: CallContext | None = None) -> None:
+        """Ask a lane anew all that it goes on from, and what was asked of all before it came, one by one.
 
-        await self._whole(retry)
+        In shared mode only the last round: what was before it is the common history. Returns when it has
+        begun; a failure or a stop ends it.
+        """
+        (lane,) = self._rules.present([lane_id])
+        self._runner.entry(lane, self._rules.name(lane))
+        await self._runner.rerun(lane.id, ctx)
 
-    async def rerun(self, lane: str, *, ctx: CallContext | None = None) -> None:
-        """Asks a lane anew all that it stands on, and what was asked of all before it came, one after the
-        other. In shared mode only the last round: what was before it is the common history. Returns when
-        it has begun; a failure or a stop ends it."""
-
-        async def begin() -> None:
-            self._present([lane])
-            await self._halt([lane])
-            self._rerun(lane, ctx)
-
-        await self._whole(begin)
-
+    @carried_out_whole
     async def undo(self, *, lanes: Sequence[str] | None = None) -> Message:
-        """Takes back the last round of all lanes or of these; its message, with which to begin anew."""
+        """Take back the last round of all lanes or of these; return its message, with which to begin anew."""
+        present = [lane.id for lane in self._rules.present(lanes)]
+        for last in reversed(self.state.visible):
+            back = tuple(lane_id for lane_id in sorted(present) if self.state.position_in(lane_id, last.id))
+            if back:
+                break
+        else:
+            raise SessionError("there is nothing to take back")
+        (user,) = await self._attachments.to_send([last.user])
+        await self._runner.halt(back)
+        await self._record.append(Undone(last.id, back))
+        return user
 
-        async def undo() -> Message:
-            present = {lane.id for lane in self._present(lanes)}
-            visible = [
-                round
-                for round in self.state.visible
-                if any(self.state.standing(lane, round.id) for lane in present)
-            ]
-            if not visible:
-                raise SessionError("there is nothing to take back")
-            last = visible[-1]
-            back = tuple(lane for lane in sorted(present) if self.state.standing(lane, last.id))
-            await self._halt(back)
-            await self._commit(Undone(last.id, back))
-            (user,) = await self._attachments.given([last.user])
-            return user
+    async def stop(self, lane_id: str | None = None) -> None:
+        """Stop a lane or all, and close their upstreams. What had arrived stays."""
+        lanes = [LaneId(lane_id)] if lane_id is not None else [one.id for one in self.state.lanes]
+        await self._runner.halt(lanes)
+        await self._serial.run(lambda: self._runner.halt(lanes))  # what was about to start, too
 
-        return await self._whole(undo)
+    @carried_out_whole
+    async def pick(self, turn_id: str) -> None:
+        """Say which answer is gone on from: in shared mode by all lanes, in own mode which of the repeats.
 
-    async def stop(self, lane: str | None = None) -> None:
-        """Stops a lane or all, and closes their upstreams. What had arrived stays."""
-        lanes = [lane] if lane is not None else [one.id for one in self.state.lanes]
-        await self._halt(lanes)
-        await self._whole(lambda: self._halt(lanes))  # what was about to start, too
+        In shared mode the other lanes get what led to it, and it, as copies; their own answers stay.
+        """
+        state = self.state
+        picked = TurnId(turn_id)
+        position = state.positions.get(picked)
+        ends = {state.positions[head].round for head in state.heads.values() if head is not None}
+        if position is None or position.round not in ends:
+            raise SessionError("only an answer to the last message can be picked")
+        self._rules.require_idle([state.lane(position.lane)])
+        if without_answer(self._record.turns[picked]):
+            raise SessionError("there is nothing to go on from: pick another answer")
+        if state.mode == "shared":
+            copies, back = await self._branches.copies_for_all(position)
+        elif picked in state.round(position.round).turns.get(position.lane, ()):
+            copies, back = [], {}
+        else:
+            raise SessionError("only an answer to the last message can be picked")
+        await self._record.append(Picked(picked, tuple(copies)), *([CheckedOut(back)] if back else []))
 
-    async def pick(self, turn: str) -> None:
-        """Says which answer is gone on from: in shared mode by all lanes, in own mode which of a lane's
-        repeats. In shared mode the other lanes get what led to it, and it, as copies; their own stay."""
+    @carried_out_whole
+    async def to_version(self, round_id: str) -> None:
+        """Check out another version of a message.
 
-        async def pick() -> None:
-            place = self.state.places.get(turn)
-            ends = {self.state.places[head].round for head in self.state.heads.values() if head is not None}
-            if place is None or place.round not in ends:
-                raise SessionError("only an answer to the last message can be picked")
-            self._idle([self.state.lane(place.lane)])
-            if without_answer(self._turns[turn]):
-                raise SessionError("there is nothing to go on from: pick another answer")
-            copies: list[TurnPosition] = []
-            back: dict[str, str] = {}
-            if self.state.mode == "shared":
-                turns: list[StoredTurn] = []
-                path = self.state.path(turn)
-                for lane in self.state.heads:
-                    if lane != place.lane:
-                        conversation = self.state.conversations[lane]
-                        have = self.state.history(lane)
-                        made = copied(path, have, self._turns, lane, conversation)
-                        if not made and len(have) > len(path):  # it was asked more, alone
-                            back[lane] = have[len(path) - 1].turn
-                        copies.extend(placed for placed, _ in made)
-                        turns.extend(copy for _, copy in made)
-                await self._keep(turns)
-            elif turn not in self.state.round(place.round).turns.get(place.lane, ()):
-                raise SessionError("only an answer to the last message can be picked")
-            await self._commit(Picked(turn, tuple(copies)), *([CheckedOut(back)] if back else []))
+        Every lane that was asked it goes on from its last head after it. Does nothing if all of them go on
+        from it now.
+        """
+        state = self.state
+        state.round(round_id)
+        back = {
+            lane_id: state.previous_head(lane_id, round_id)
+            for lane_id in state.heads
+            if not state.position_in(lane_id, round_id)
+        }
+        await self._branches.check_out({lane_id: head for lane_id, head in back.items() if head is not None})
 
-        await self._whole(pick)
+    @carried_out_whole
+    async def to_answer(self, round_id: str, lane_id: str, answer: int) -> None:
+        """Check out another of a lane's answers to a round, by its number in `Round.attempts`, from 0.
 
-    async def to_version(self, round: str) -> None:
-        """Goes to another version of a message: every lane that was asked it goes on from where it stood last
-        after it. Does nothing if all of them go on from it now."""
-
-        async def to_version() -> None:
-            state = self.state
-            state.round(round)
-            back = {lane: state.stood(lane, round) for lane in state.heads if not state.standing(lane, round)}
-            await self._walk({lane: head for lane, head in back.items() if head is not None})
-
-        await self._whole(to_version)
-
-    async def to_answer(self, round: str, lane: str, answer: int) -> None:
-        """Goes to another of a lane's answers to a round, numbered from 0 in the order they were asked for
-        (`Round.given`): the lane goes on from where it stood last after it."""
-
-        async def to_answer() -> None:
-            self._present([lane])
-            given = self.state.round(round).given.get(lane, ())
-            if not 0 <= answer < len(given):
-                raise SessionError("there is no such answer in this session")
-            standing = self.state.standing(lane, round)
-            head = self.state.stood(lane, round, given[answer])
-            if head is not None and (standing is None or standing.turn not in given[answer]):
-                await self._walk({lane: head})
-
-        await self._whole(to_answer)
+        The lane goes on from its last head after it.
+        """
+        (lane,) = self._rules.present([lane_id])
+        attempts = self.state.round(round_id).attempts.get(lane.id, ())
+        if not 0 <= answer < len(attempts):
+            raise SessionError("there is no such answer in this session")
+        position = self.state.position_in(lane.id, round_id)
+        head = self.state.previous_head(lane.id, round_id, attempts[answer])
+        if head is not None and (position is None or position.turn not in attempts[answer]):
+            await self._branches.check_out({lane.id: head})
 
     # -- judging
 
+    @carried_out_whole
     async def vote(
         self,
-        round: str,
+        round_id: str,
         best: str,
         *,
         voter: str,
@@ -343,59 +458,105 @@ class ComparisonSession(SessionCore):
         reasons: Sequence[str] = (),
         note: str = "",
     ) -> Vote:
-        """Which lane (its id), "tie" or "bad" (all bad). Changed by voting again, until the next message."""
+        """Vote for a lane (by its id), "tie" or "bad" (all bad); return the vote.
 
-        async def vote() -> Vote:
-            state, known = self.state, self.state.round(round)
-            criteria = state.opened.criteria
-            if criterion is not None and criterion not in criteria:
-                raise SessionError(f"there is no criterion {criterion!r}: it is {', '.join(criteria)}")
-            if not state.visible or state.visible[-1].id != round:
-                raise SessionError("a vote can be given and changed until the next message only")
-            if self._runs(round):
-                raise SessionError("wait for all answers, then vote")
-            shown = state.shown(known)
-            if best not in (*shown, "tie", "bad"):
-                raise SessionError("vote for a lane that answered, for a tie, or for none")
-            marked: tuple[str, ...] = ()
-            if state.hidden:  # in a thread: answers can be long
-                marked = await asyncio.to_thread(marks, known, state, self._turns, self._backends)
-            given = Vote(
-                *(round, criterion or criteria[0], best, shown, voter, now(), state.hidden),
-                tuple(reasons),
-                note,
-                marked,
-                tuple(turn for lane in shown for turn in known.turns[lane]),
-            )
-            await self._commit(Voted(given))
-            return given
+        It is changed by voting again, until the next message. Raises SessionError.
+        """
+        state, known = self.state, self.state.round(round_id)
+        criteria = state.opened.criteria
+        if criterion is not None and criterion not in criteria:
+            raise SessionError(f"there is no criterion {criterion!r}: it is {', '.join(criteria)}")
+        if not state.visible or state.visible[-1].id != round_id:
+            raise SessionError("a vote can be given and changed until the next message only")
+        if self._runner.round_runs(round_id):
+            raise SessionError("wait for all answers, then vote")
+        shown = state.shown(known)
+        if best not in (*shown, "tie", "bad"):
+            raise SessionError("vote for a lane that answered, for a tie, or for none")
+        marked: tuple[str, ...] = ()
+        if state.hidden:  # in a thread, and with a copy: answers can be long
+            turns = {turn_id: self.turn(turn_id) for ids in known.turns.values() for turn_id in ids}
+            marked = await asyncio.to_thread(marks, known, state, turns, self._backends)
+        given = Vote(
+            round=known.id,
+            criterion=criterion or criteria[0],
+            best=best,
+            shown=shown,
+            voter=voter,
+            at=now(),
+            blind=state.hidden,
+            reasons=tuple(reasons),
+            note=note,
+            marked=marked,
+            answers=tuple(turn_id for lane_id in shown for turn_id in known.turns[lane_id]),
+        )
+        await self._record.append(Voted(given))
+        return given
 
-        return await self._whole(vote)
-
+    @carried_out_whole
     async def reveal(self) -> None:
-        """Takes the letters off, for good: who knows one answer's lane knows it of all that follow."""
+        """Reveal the names, for good: who knows one answer's lane knows it of all that follow."""
+        if self.running():
+            raise SessionError("wait for all answers, then take the letters off")
+        if self.state.hidden:
+            await self._record.append(Revealed())
 
-        async def reveal() -> None:
-            if self.running():
-                raise SessionError("wait for all answers, then take the letters off")
-            if self.state.hidden:
-                await self._commit(Revealed())
+    @carried_out_whole
+    async def continue_in_chat(self, lane_id: str) -> ConversationId:
+        """Make a chat that goes on from where a lane is, and return its id. The session stays."""
+        if self.state.hidden:
+            raise SessionError("take the letters off first: a chat shows which backend answers")
+        store = self._record.store
+        if store is None:
+            raise SessionError("without storage there is no chat to go on in: configure `storage`")
+        (lane,) = self._rules.present([lane_id])
+        self._rules.require_idle([lane])
+        conversation = ConversationId((await store.create(self.owner)).id)
+        made = copied(self.state.history(lane.id), (), self._record.turns, lane.id, conversation)
+        if made:
+            await store.save([copy for _, copy in made])
+        return conversation
 
-        await self._whole(reveal)
+    async def _ask(
+        self,
+        user: Message,
+        parents: Mapping[LaneId, TurnId | None],
+        *,
+        to_all: bool,
+        repeats: int | None = None,
+        ctx: CallContext | None = None,
+        replaces: RoundId | None = None,
+    ) -> RoundId:
+        """Begin a round in the lanes of `parents`, each after its turn there; stop those of an edit first."""
+        if repeats is not None and not 1 <= repeats <= MOST_REPEATS:
+            raise SessionError(f"a message can be asked 1 to {MOST_REPEATS} times")
+        for lane in self._rules.present(list(parents)):
+            self._runner.entry(lane, self._rules.name(lane))
+        message = message_to_json(await self._attachments.stored(user))
+        round_id = RoundId(new_id())
+        positions = _positions(
+            round_id, parents, dict.fromkeys(parents, repeats or self.state.opened.repeats)
+        )
+        event = Asked(round_id, message, positions, to_all, replaces)
+        await self._runner.start(event, ctx, halting=parents if replaces is not None else ())
+        return round_id
 
-    async def continue_in_chat(self, lane: str) -> str:
-        """A new chat that goes on from where a lane stands; the conversation's id. The session stays."""
 
-        async def go_on() -> str:
-            if self.state.hidden:
-                raise SessionError("take the letters off first: a chat shows which backend answers")
-            if self._store is None:
-                raise SessionError("without storage there is no chat to go on in: configure `storage`")
-            self._idle(self._present([lane]))
-            conversation = (await self._store.create(self.owner)).id
-            made = copied(self.state.history(lane), (), self._turns, lane, conversation)
-            if made:
-                await self._store.save([copy for _, copy in made])
-            return conversation
+def _positions(
+    round_id: RoundId, parents: Mapping[LaneId, TurnId | None], repeats: Mapping[LaneId, int]
+) -> tuple[TurnPosition, ...]:
+    """Return the positions of new turns that answer a round, each after its lane's turn in `parents`."""
+    return tuple(
+        TurnPosition(TurnId(new_id()), lane_id, round_id, parent, number)
+        for lane_id, parent in parents.items()
+        for number in range(repeats[lane_id])
+    )
 
-        return await self._whole(go_on)
+
+def _with_letters(state: SessionState, events: list[SessionEvent]) -> list[SessionEvent]:
+    """Return the events; with new letters, if they change a blind session's lanes before any message."""
+    for event in events:
+        state = reduce(state, event)
+    if state.hidden and not state.rounds:
+        events.append(Drawn(draw(lane.id for lane in state.lanes)))
+    return events

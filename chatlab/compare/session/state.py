@@ -1,74 +1,48 @@
-"""A comparison session as the state its log comes to.
+"""The state of a comparison session, which `reduce` makes from its events.
 
-The log is append-only and the state a pure reduce_log over it: whoever reads the same entries has the same
-session, after a restart and in a second tab alike. What people and models said is not in the state but in
-the lanes' stored turns; the state says which turn stands where. `events` says what can happen.
+What people and models said is not in the state but in
+the lanes' stored turns; the state says at which position each turn is.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import assert_never
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from chatlab.codec import message_from_json
 from chatlab.compare.model import Lane, Mode, Vote
-from chatlab.compare.session.events import (
-    Asked,
-    CheckedOut,
-    Drawn,
-    LaneAdded,
-    LaneChanged,
-    LaneRemoved,
-    LaneSwapped,
-    Mismatch,
-    ModeSet,
-    Opened,
-    Picked,
-    ReceiptsChecked,
-    Reordered,
-    Retried,
-    Revealed,
-    SessionError,
-    SessionEvent,
-    TurnPosition,
-    Undone,
-    Voted,
-    event_from_data,
-)
+from chatlab.compare.session.events import Mismatch, Opened, SessionError, TurnPosition
+from chatlab.ids import ConversationId, LaneId, RoundId, TurnId
 from chatlab.messages import Message, Notice
-from chatlab.store import LogEntry, StoredTurn
+from chatlab.store import StoredTurn
 from chatlab.turns import fit
-
-MOST_LANES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
     """One message, and the turns that answer it now, by lane: as many as there are repeats.
 
-    to_all: asked of every lane there was. replaces: the round it is an edit of. place: sorts rounds as a
-    person reads them, an edit beside what it replaces. given: by lane every answer there ever was, in the
-    order they were asked for; `turns` has one of them.
+    to_all: asked of every lane there was. replaces: the round it is an edit of. sort_key: sorts rounds as a
+    person reads them, an edit beside what it replaces. attempts: by lane the turns of every time it was
+    asked this, in order; `turns` has those of one of them.
     """
 
-    id: str
+    id: RoundId
     user: Message
     to_all: bool
-    turns: Mapping[str, tuple[str, ...]]
-    replaces: str | None
-    place: tuple[int, int]
-    given: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    turns: Mapping[LaneId, tuple[TurnId, ...]]
+    replaces: RoundId | None
+    sort_key: tuple[int, int]
+    attempts: Mapping[LaneId, tuple[tuple[TurnId, ...], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionState:
-    """A session at one moment. `seq` is the last entry that is part of it.
+    """A session at one moment. `seq` is the number of the last event that is part of it.
 
     lanes: the present ones, in their order. heads: the last turn of each present lane; None before its first.
-    trail: by lane, where it stood, from its first turn on. letters: by lane, once they are drawn. votes: all
-    ever given. checked: by round.
+    head_history: by lane every head it ever had, in order. letters: by lane, once they are drawn. votes: all
+    ever given. checked: the mismatches of each round whose receipts were compared.
     """
 
     seq: int = 0
@@ -76,266 +50,143 @@ class SessionState:
     mode: Mode = "own"
     lanes: tuple[Lane, ...] = ()
     removed: tuple[Lane, ...] = ()
-    conversations: Mapping[str, str] = field(default_factory=dict)
-    heads: Mapping[str, str | None] = field(default_factory=dict)
-    trail: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    places: Mapping[str, TurnPosition] = field(default_factory=dict)
-    rounds: Mapping[str, Round] = field(default_factory=dict)
-    letters: Mapping[str, str] = field(default_factory=dict)
+    conversations: Mapping[LaneId, ConversationId] = field(default_factory=dict)
+    heads: Mapping[LaneId, TurnId | None] = field(default_factory=dict)
+    head_history: Mapping[LaneId, tuple[TurnId, ...]] = field(default_factory=dict)
+    positions: Mapping[TurnId, TurnPosition] = field(default_factory=dict)
+    rounds: Mapping[RoundId, Round] = field(default_factory=dict)
+    letters: Mapping[LaneId, str] = field(default_factory=dict)
     revealed: bool = False
     votes: tuple[Vote, ...] = ()
-    checked: Mapping[str, tuple[Mismatch, ...]] = field(default_factory=dict)
+    checked: Mapping[RoundId, tuple[Mismatch, ...]] = field(default_factory=dict)
 
     @property
     def hidden(self) -> bool:
         """Whether names must not be told."""
         return self.opened.blind and not self.revealed
 
-    def lane(self, id: str) -> Lane:
-        """A lane, present or removed. Raises SessionError."""
+    def lane(self, lane_id: str) -> Lane:
+        """Return a lane, present or removed. Raises SessionError."""
         for lane in (*self.lanes, *self.removed):
-            if lane.id == id:
+            if lane.id == lane_id:
                 return lane
         raise SessionError("there is no such lane in this session")
 
-    def round(self, id: str) -> Round:
-        """Raises SessionError."""
-        if id not in self.rounds:
+    def round(self, round_id: str) -> Round:
+        """Return a round. Raises SessionError for an id that there is not."""
+        found = self.rounds.get(RoundId(round_id))
+        if found is None:
             raise SessionError("there is no such message in this session")
-        return self.rounds[id]
+        return found
 
-    def path(self, last: str | None) -> tuple[TurnPosition, ...]:
-        """The turns of a lane from its first to this one."""
+    def path(self, last: TurnId | None) -> tuple[TurnPosition, ...]:
+        """Return the positions of a lane's turns from its first to this one."""
         found: list[TurnPosition] = []
         while last is not None:
-            found.append(self.places[last])
+            found.append(self.positions[last])
             last = found[-1].parent
         return tuple(reversed(found))
 
-    def history(self, lane: str) -> tuple[TurnPosition, ...]:
-        """The turns that a present lane goes on from. Raises SessionError."""
-        if lane not in self.heads:
+    def history(self, lane_id: LaneId) -> tuple[TurnPosition, ...]:
+        """Return the turns that a present lane goes on from. Raises SessionError."""
+        if lane_id not in self.heads:
             raise SessionError("there is no such lane in this session")
-        return self.path(self.heads[lane])
+        return self.path(self.heads[lane_id])
 
-    def standing(self, lane: str, round: str) -> TurnPosition | None:
-        """The turn of a round that a lane goes on from, if it does from one."""
-        return next((place for place in self.history(lane) if place.round == round), None)
+    def position_in(self, lane_id: LaneId, round_id: str) -> TurnPosition | None:
+        """Return the turn of a round that a lane goes on from, if it goes on from one."""
+        return next((one for one in self.history(lane_id) if one.round == round_id), None)
 
-    def stood(self, lane: str, round: str, answer: Sequence[str] | None = None) -> str | None:
-        """The turn where a lane stood last that goes on from a round: from any answer to it, or from this."""
-        for head in reversed(self.trail.get(lane, ())):
-            for place in self.path(head):
-                if place.round == round and (answer is None or place.turn in answer):
+    def previous_head(
+        self, lane_id: LaneId, round_id: str, answers: Sequence[TurnId] | None = None
+    ) -> TurnId | None:
+        """Return the last head of a lane that goes on from a round: from any answer to it, or from these."""
+        for head in reversed(self.head_history.get(lane_id, ())):
+            for position in self.path(head):
+                if position.round == round_id and (answers is None or position.turn in answers):
                     return head
         return None
 
-    def versions(self, round: str) -> tuple[Round, ...]:
-        """A message and what it was edited to, or from, in the order they were asked. Raises SessionError."""
-        first = self.round(round).place[0]
-        found = (one for one in self.rounds.values() if one.place[0] == first)
-        return tuple(sorted(found, key=lambda one: one.place))
+    def versions(self, round_id: str) -> tuple[Round, ...]:
+        """Return a message and its edits in the order they were asked. Raises SessionError."""
+        first = self.round(round_id).sort_key[0]
+        found = (one for one in self.rounds.values() if one.sort_key[0] == first)
+        return tuple(sorted(found, key=lambda one: one.sort_key))
 
-    def apart(self, round: str) -> tuple[str, ...]:
-        """The present lanes that answered a round and do not go on from it now."""
-        answered = (lane.id for lane in self.lanes if lane.id in self.round(round).given)
-        return tuple(lane for lane in answered if self.standing(lane, round) is None)
+    def lanes_elsewhere(self, round_id: str) -> tuple[LaneId, ...]:
+        """Return the present lanes that answered a round and do not go on from it now."""
+        answered = (lane.id for lane in self.lanes if lane.id in self.round(round_id).attempts)
+        return tuple(lane_id for lane_id in answered if self.position_in(lane_id, round_id) is None)
 
-    def judges(self, vote: Vote) -> bool:
-        """Whether a vote is on the answers that its round has now; of a vote from before votes said which
-        they are on, that is taken to be so."""
-        now = {turn for turns in self.round(vote.round).turns.values() for turn in turns}
-        return now.issuperset(vote.answers)
+    def is_current(self, vote: Vote) -> bool:
+        """Return whether a vote is on the answers its round has now; old votes do not say, and are."""
+        current = {turn for turns in self.round(vote.round).turns.values() for turn in turns}
+        return current.issuperset(vote.answers)
 
     @property
     def visible(self) -> tuple[Round, ...]:
-        """The rounds that some present lane goes on from, as a person reads them."""
-        ids = {place.round for lane in self.heads for place in self.history(lane)}
-        return tuple(sorted((self.rounds[id] for id in ids), key=lambda round: round.place))
+        """Return the rounds that some present lane goes on from, as a person reads them."""
+        ids = {position.round for lane_id in self.heads for position in self.history(lane_id)}
+        return tuple(sorted((self.rounds[one] for one in ids), key=lambda one: one.sort_key))
 
     @property
     def common(self) -> bool:
         """Whether all present lanes go on from the same answers."""
-        return len({tuple(place.origin for place in self.history(lane)) for lane in self.heads}) <= 1
+        return len({tuple(one.origin for one in self.history(lane_id)) for lane_id in self.heads}) <= 1
 
-    def shown(self, round: Round) -> tuple[str, ...]:
-        """The lanes that answered a round, from left to right as a person sees them."""
+    def shown(self, asked: Round) -> tuple[LaneId, ...]:
+        """Return the lanes that answered a round, from left to right as a person sees them."""
         if self.hidden:
-            return tuple(
-                sorted((lane for lane in round.turns if lane in self.heads), key=self.letters.__getitem__)
-            )
-        return tuple(lane.id for lane in self.lanes if lane.id in round.turns)
+            present = (lane_id for lane_id in asked.turns if lane_id in self.heads)
+            return tuple(sorted(present, key=self.letters.__getitem__))
+        return tuple(lane.id for lane in self.lanes if lane.id in asked.turns)
 
     @property
     def current_votes(self) -> tuple[Vote, ...]:
-        """The votes that count: of each voter the last for a round and criterion."""
+        """Return the votes that count: of each voter the last for a round and criterion."""
         last = {(vote.round, vote.criterion, vote.voter): vote for vote in self.votes}
         return tuple(last.values())
-
-
-def reduce_log(entries: Iterable[LogEntry], state: SessionState | None = None) -> SessionState:
-    """The state after these entries. Raises SessionError for one that is not known or cannot follow."""
-    state = state or SessionState()
-    for logged in entries:
-        state = replace(reduce(state, event_from_data(logged.data)), seq=logged.seq)
-    return state
-
-
-def reduce(state: SessionState, entry: SessionEvent) -> SessionState:
-    """The state after one more entry. Raises SessionError for one that cannot follow."""
-    if isinstance(entry, Opened):
-        return replace(state, opened=entry, mode=entry.mode)
-    if isinstance(entry, LaneAdded):
-        if len(state.lanes) >= MOST_LANES:
-            raise SessionError(f"a comparison has at most {MOST_LANES} lanes")
-        state = replace(state, lanes=(*state.lanes, entry.lane))
-        return _with_history(state, entry.lane.id, entry.conversation, entry.history)
-    if isinstance(entry, LaneRemoved):
-        return _without(state, entry.lane)
-    if isinstance(entry, LaneSwapped):
-        at = state.lanes.index(state.lane(entry.old))
-        state = _without(state, entry.old)
-        state = replace(state, lanes=(*state.lanes[:at], entry.lane, *state.lanes[at:]))
-        return _with_history(state, entry.lane.id, entry.conversation, entry.history)
-    if isinstance(entry, LaneChanged):
-        state.lane(entry.lane.id)
-        lanes = tuple(entry.lane if lane.id == entry.lane.id else lane for lane in state.lanes)
-        return replace(state, lanes=lanes)
-    if isinstance(entry, Reordered):
-        if sorted(entry.lanes) != sorted(lane.id for lane in state.lanes):
-            raise SessionError("name every lane once, in the new order")
-        return replace(state, lanes=tuple(state.lane(id) for id in entry.lanes))
-    if isinstance(entry, ModeSet):
-        return replace(state, mode=entry.mode)
-    if isinstance(entry, Drawn):
-        return replace(state, letters=entry.letters)
-    if isinstance(entry, Asked):
-        sort = len(state.rounds)
-        first = state.round(entry.replaces).place[0] if entry.replaces else sort
-        user = message_from_json(entry.user)
-        round = Round(entry.round, user, entry.to_all, {}, entry.replaces, (first, sort))
-        return _placed(replace(state, rounds={**state.rounds, round.id: round}), round.id, entry.places)
-    if isinstance(entry, Retried):
-        return _placed(state, entry.round, entry.places)
-    if isinstance(entry, Undone):
-        return _stand(state, {lane: _parent(state, lane, entry.round) for lane in entry.lanes})
-    if isinstance(entry, Picked):
-        chosen = state.places[entry.turn]
-        picked = {place.lane: place.turn for place in entry.copies}
-        if chosen.lane in state.heads:
-            picked[chosen.lane] = chosen.turn
-        places = {**state.places, **{place.turn: place for place in entry.copies}}
-        return _stand(replace(state, places=places), picked)
-    if isinstance(entry, CheckedOut):
-        return _walked(state, entry.heads)
-    if isinstance(entry, Voted):
-        return replace(state, votes=(*state.votes, entry.vote))
-    if isinstance(entry, Revealed):
-        return replace(state, revealed=True)
-    if isinstance(entry, ReceiptsChecked):
-        return replace(state, checked={**state.checked, entry.round: entry.mismatches})
-    assert_never(entry)
-
-
-def _with_history(
-    state: SessionState, lane: str, conversation: str, history: Sequence[TurnPosition]
-) -> SessionState:
-    state = replace(
-        state,
-        conversations={**state.conversations, lane: conversation},
-        places={**state.places, **{place.turn: place for place in history}},
-    )
-    return _stand(state, {lane: history[-1].turn if history else None})
-
-
-def _without(state: SessionState, id: str) -> SessionState:
-    gone = state.lane(id)
-    return replace(
-        state,
-        lanes=tuple(lane for lane in state.lanes if lane.id != id),
-        removed=(*state.removed, gone),
-        heads={lane: head for lane, head in state.heads.items() if lane != id},
-    )
-
-
-def _placed(state: SessionState, round: str, places: Sequence[TurnPosition]) -> SessionState:
-    """A round answered by these turns; each lane goes on from the first of its own."""
-    asked: dict[str, tuple[str, ...]] = {}
-    for place in places:
-        asked[place.lane] = (*asked.get(place.lane, ()), place.turn)
-    known = state.round(round)
-    given = {lane: (*known.given.get(lane, ()), turns) for lane, turns in asked.items()}
-    answered = replace(known, turns={**known.turns, **asked}, given={**known.given, **given})
-    state = replace(
-        state,
-        rounds={**state.rounds, round: answered},
-        places={**state.places, **{place.turn: place for place in places}},
-    )
-    return _stand(state, {lane: turns[0] for lane, turns in asked.items()})
-
-
-def _stand(state: SessionState, heads: Mapping[str, str | None]) -> SessionState:
-    """These lanes go on from these turns."""
-    trail = {lane: (*state.trail.get(lane, ()), head) for lane, head in heads.items() if head is not None}
-    return replace(state, heads={**state.heads, **heads}, trail={**state.trail, **trail})
-
-
-def _walked(state: SessionState, heads: Mapping[str, str]) -> SessionState:
-    """These lanes stand where they stood; what led to it is what answers its rounds again."""
-    rounds = dict(state.rounds)
-    for lane, head in heads.items():
-        if lane not in state.heads or head not in state.places or state.places[head].lane != lane:
-            raise SessionError("a lane can go on only from an answer in its own conversation")
-        for place in state.path(head):
-            round = rounds[place.round]
-            for answer in round.given.get(lane, ()):
-                if place.turn in answer:
-                    rounds[round.id] = replace(round, turns={**round.turns, lane: answer})
-    return _stand(replace(state, rounds=rounds), heads)
-
-
-def _parent(state: SessionState, lane: str, round: str) -> str | None:
-    standing = state.standing(lane, round)
-    if standing is None:
-        raise SessionError("this lane does not go on from that message")
-    return standing.parent
 
 
 # -- what a lane should be sent
 
 
 def expected_messages(
-    state: SessionState, turns: Mapping[str, StoredTurn], lane: str, round: str
+    state: SessionState, turns: Mapping[TurnId, StoredTurn], lane_id: LaneId, round_id: str
 ) -> tuple[Message, ...]:
-    """What a lane should be sent for a round: its own history, and the round's message.
+    """Return what a lane should be sent for a round: its own history, and the round's message.
 
     Without the system prompt, and before anything that its backend cannot take is left out of it.
     """
-    return prompt(state, turns, state.places[state.round(round).turns[lane][0]])[0]
+    return prompt(state, turns, state.positions[state.round(round_id).turns[lane_id][0]])[0]
 
 
 def prompt(
-    state: SessionState, turns: Mapping[str, StoredTurn], place: TurnPosition
+    state: SessionState, turns: Mapping[TurnId, StoredTurn], position: TurnPosition
 ) -> tuple[tuple[Message, ...], tuple[Notice, ...]]:
-    """What should be sent for one turn, and what of the lane's history is no part of it: see `fit.prompt`."""
+    """Return what should be sent for one turn, and notices of what of the history is no part of it.
+
+    See `fit.prompt`.
+    """
     earlier = (
-        (state.rounds[before.round].user, turns[before.turn].answer) for before in state.path(place.parent)
+        (state.rounds[before.round].user, turns[before.turn].answer) for before in state.path(position.parent)
     )
-    return fit.prompt(earlier, state.rounds[place.round].user)
+    return fit.prompt(earlier, state.rounds[position.round].user)
 
 
-def to_rerun(state: SessionState, lane: str) -> tuple[tuple[Round, ...], str | None]:
-    """The rounds that a re-run asks a lane, and the turn it goes on from: in own mode, from the start, all
-    that it stands on and those that were asked of all before it came; in shared mode the last one."""
-    stands_on = {place.round: place for place in state.history(lane)}
+def to_rerun(state: SessionState, lane_id: LaneId) -> tuple[tuple[Round, ...], TurnId | None]:
+    """Return the rounds that a re-run asks a lane, and the turn it goes on from.
+
+    In own mode, from the start, all that the lane goes on from and those that were asked of all before it
+    came; in shared mode the last one.
+    """
+    own = {position.round: position for position in state.history(lane_id)}
     if state.mode == "shared":
         last = state.visible[-1:]
-        standing = stands_on.get(last[0].id) if last else None
-        return last, standing.parent if standing else state.heads[lane]
+        position = own.get(last[0].id) if last else None
+        return last, position.parent if position else state.heads[lane_id]
     return tuple(
-        round
-        for round in state.visible
-        if round.id in stands_on or (round.to_all and lane not in round.turns)
+        asked for asked in state.visible if asked.id in own or (asked.to_all and lane_id not in asked.turns)
     ), None
 
 
@@ -344,18 +195,21 @@ _RUN_ROUND = re.compile(r"(\d+)\.(\d+)")  # of a run of many prompts: the prompt
 
 def is_run(state: SessionState) -> bool:
     """Whether it is a run of many prompts, in which every round but a later step of one begins anew."""
-    return bool(state.rounds) and all(_RUN_ROUND.fullmatch(id) for id in state.rounds)
+    return bool(state.rounds) and all(_RUN_ROUND.fullmatch(round_id) for round_id in state.rounds)
 
 
 def rounds_shown(state: SessionState) -> tuple[Round, ...]:
-    """The rounds that a reader is shown: of a run all, in the order of its prompts whichever was done first;
-    of a session those that some lane goes on from."""
+    """Return the rounds that a reader is shown.
+
+    Of a run all, in the order of its prompts whichever was done first; of a session those that some lane
+    goes on from.
+    """
     if not is_run(state):
         return state.visible
-    return tuple(sorted(state.rounds.values(), key=lambda round: [*map(int, round.id.split("."))]))
+    return tuple(sorted(state.rounds.values(), key=lambda one: [*map(int, one.id.split("."))]))
 
 
-def in_order(state: SessionState, round: Round) -> list[str]:
-    """The lanes that answered a round, as they stand on the page, then those that were removed."""
+def in_order(state: SessionState, asked: Round) -> list[LaneId]:
+    """Return the lanes that answered a round, in the order of the page, then those that were removed."""
     order = [lane.id for lane in (*state.lanes, *state.removed)]
-    return [id for id in order if id in round.turns]
+    return [lane_id for lane_id in order if lane_id in asked.turns]

@@ -111,7 +111,7 @@ def differences(compared: Comparison) -> list[tuple[str, tuple[Difference, ...]]
 
     Of a conversation of several messages it is the mean over them.
     """
-    labels = {lane.id: lane.label for lane in compared.lanes}
+    labels: dict[str, str] = {lane.id: lane.label for lane in compared.lanes}
     found = []
     for measure, value_of in _MEASURES:
         # The steps of a conversation are neither independent nor repeats of each other: it is one value.
@@ -130,7 +130,7 @@ def differences(compared: Comparison) -> list[tuple[str, tuple[Difference, ...]]
 def verdict_counts(compared: Comparison) -> list[tuple[str, str, str, Mapping[str, int]]]:
     """Return of each criterion and two labels how often "a", "b", "tie", "flip" and "unclear" was the
     verdict."""
-    labels = {lane.id: lane.label for lane in compared.lanes}
+    labels: dict[str, str] = {lane.id: lane.label for lane in compared.lanes}
     counts: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     for one in compared.verdicts:
         said = {one.lane_a: "a", one.lane_b: "b"}.get(one.winner, one.winner)

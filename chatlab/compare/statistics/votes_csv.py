@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from chatlab.compare.model import Comparison, Vote
 from chatlab.compare.statistics.judgements import Judgement
 from chatlab.errors import UnsupportedContent
+from chatlab.ids import RoundId
 from chatlab.text_files import decoded
 
 COLUMNS = tuple(field.name for field in fields(Judgement))
@@ -119,7 +120,9 @@ def votes_on(compared: Comparison, judgements: Iterable[Judgement], name: str) -
                 raise UnsupportedContent(f"{name}: the run has no {what} {given!r}; it has {there}")
         best = lanes[one.preferred] if one.preferred else "bad" if one.winner == "tie (bothbad)" else "tie"
         shown = (lanes[one.model_a], lanes[one.model_b])
-        found.append(Vote(one.item, criterion, best, shown, one.voter, compared.created, blind=False))
+        found.append(
+            Vote(RoundId(one.item), criterion, best, shown, one.voter, compared.created, blind=False)
+        )
     return tuple(found)
 
 

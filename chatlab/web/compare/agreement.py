@@ -10,6 +10,7 @@ from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.session.state import Round, SessionState
 from chatlab.compare.statistics.spread import Measure, Measurement, spread
 from chatlab.compare.statistics.text_diff import agreement
+from chatlab.ids import TurnId
 from chatlab.store import StoredTurn
 from chatlab.web.compare.view import text_of
 from chatlab.web.compare.view_model import Agreement, Spread
@@ -22,19 +23,24 @@ _MEASURES: Sequence[tuple[Measure, Callable[[StoredTurn], float | None]]] = (
 )
 
 
-class PairAgreement:
-    """Of one session; what is known once is kept."""
+class RoundAgreement:
+    """The agreement of the answers of one session; what was found once is remembered.
+
+    `of` runs in worker threads. It reads frozen values, and two threads that find the same store the same.
+    """
 
     def __init__(self, session: ComparisonSession) -> None:
         self._session = session
-        self._agreements: dict[tuple[str, str], float] = {}
+        self._agreements: dict[tuple[TurnId, TurnId], float] = {}
 
-    def look(self, round: Round, state: SessionState) -> Agreement:
-        """agreement: by pair of what the lanes are called on the page. spread: while names are told, of a
-        round with repeats."""
+    def of(self, asked: Round, state: SessionState) -> Agreement:
+        """Return the agreement of each pair, by what the lanes are called on the page, and the spread.
+
+        spread: of a round with repeats, while names are told.
+        """
         shown = [
-            (state.letters[lane] if state.hidden else lane, state.lane(lane).label, round.turns[lane])
-            for lane in state.shown(round)
+            (state.letters[lane] if state.hidden else lane, state.lane(lane).label, asked.turns[lane])
+            for lane in state.shown(asked)
         ]
         repeated = any(len(ids) > 1 for _, _, ids in shown)
         return {
@@ -42,9 +48,9 @@ class PairAgreement:
             "spread": self._spread(shown) if repeated and not state.hidden else [],
         }
 
-    def _agreement(self, shown: Sequence[tuple[str, str]]) -> dict[str, float]:
+    def _agreement(self, shown: Sequence[tuple[str, TurnId]]) -> dict[str, float]:
         found = {}
-        texts = {id: self._text(id) for _, id in shown}
+        texts = {turn_id: self._text(turn_id) for _, turn_id in shown}
         for (name_a, a), (name_b, b) in combinations(shown, 2):
             ours, theirs = texts[a], texts[b]
             if ours and theirs:
@@ -53,12 +59,12 @@ class PairAgreement:
                 found[f"{name_a}|{name_b}"] = self._agreements[a, b]
         return found
 
-    def _text(self, id: str) -> str | None:
-        turn = self._session.turn(id)
+    def _text(self, turn_id: TurnId) -> str | None:
+        turn = self._session.turn(turn_id)
         text = text_of(turn)
         return text if turn.status == "finished" and len(text) <= _LONGEST else None
 
-    def _spread(self, shown: Sequence[tuple[str, str, Sequence[str]]]) -> list[Spread]:
+    def _spread(self, shown: Sequence[tuple[str, str, Sequence[TurnId]]]) -> list[Spread]:
         found: list[Spread] = []
         for measure, value_of in _MEASURES:
             measured = [

@@ -41,29 +41,29 @@ class ExportRoutes:
 
     async def report(self, found: PageSession, _: str, request: Request) -> Response:
         """format: one of `Format`. redact, any number of times: what `--redact` takes."""
-        found.names_told()
+        found.require_names_told()
         query = request.query_params
-        format = query.get("format", "html")
-        if format not in get_args(Format):
-            raise InvalidRequest(f"there is no report as {format!r}: it is {', '.join(get_args(Format))}")
+        wanted = query.get("format", "html")
+        if wanted not in get_args(Format):
+            raise InvalidRequest(f"there is no report as {wanted!r}: it is {', '.join(get_args(Format))}")
         kept = await self._lab.storage()
         text = await session_report(
             found.session,
-            cast(Format, format),
+            cast(Format, wanted),
             query.getlist("redact"),
             title=found.title,
             files=kept.files if kept else None,
         )
-        media_type, ending = _TYPES[format]
+        media_type, ending = _TYPES[wanted]
         name = _file_name(found.title, ending)
-        kind = "inline" if format == "html" else "attachment"
+        kind = "inline" if wanted == "html" else "attachment"
         return Response(
             text, media_type=media_type, headers={**_HEADERS, "content-disposition": f"{kind}; {name}"}
         )
 
     async def recording(self, found: PageSession, _: str, request: Request) -> Response:
         """A lane's answers as the file that the kind `replay` plays."""
-        found.names_told()
+        found.require_names_told()
         compared = comparison_of(found.session, title=found.title)
         lane = lane_of(found.session.state, request.path_params["lane"])
         text = await asyncio.to_thread(lambda: recording_text(recording_of(compared, lane)))
@@ -74,23 +74,23 @@ class ExportRoutes:
     async def shares(self, found: PageSession, owner: str, request: Request) -> Response:
         """How many links there are; with POST a new one, with DELETE none any more."""
         kept = await self._sharing()
-        id = found.session.id
+        session_id = found.session.id
         if request.method == "POST":
-            found.names_told()
-            share = await kept.store.share(owner, comparison=id)
+            found.require_names_told()
+            share = await kept.store.share(owner, comparison=session_id)
             return JSONResponse(ShareLink(token=share.token))
         if request.method == "DELETE":
-            await kept.store.revoke(owner, comparison=id)
-        return JSONResponse(Links(links=await kept.store.shares(owner, comparison=id)))
+            await kept.store.revoke(owner, comparison=session_id)
+        return JSONResponse(Links(links=await kept.store.shares(owner, comparison=session_id)))
 
     async def shared(self, request: Request) -> Response:
         """The report of a shared comparison, for anybody who has the link."""
         try:
             kept = await self._sharing()
-            owner, what, id = await kept.store.shared(request.path_params["token"])
+            owner, what, session_id = await kept.store.shared(request.path_params["token"])
             if what != "comparison":
                 raise NotStored("there is no such link")
-            return await self.report(await self._sessions.get(owner, id), owner, request)
+            return await self.report(await self._sessions.get(owner, session_id), owner, request)
         except ChatlabError as exc:
             gone = isinstance(exc, NotStored)
             said = "This link leads nowhere, or was ended." if gone else str(exc)

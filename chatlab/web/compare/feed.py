@@ -9,6 +9,7 @@ from contextlib import aclosing
 
 from chatlab.compare.session.blind import blind_round
 from chatlab.compare.session.state import rounds_shown
+from chatlab.ids import TurnId
 from chatlab.messages import ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.render.incremental_markdown import IncrementalMarkdown
 from chatlab.store import StoredTurn
@@ -90,34 +91,37 @@ class _Feed:
         session, view = self._found.session, self._found.view
         paints: list[PaintEvent] = []
         ended: list[AnswerEvent] = []
-        running = {id: session.state.places[id] for id in session.running_turns()}
-        for id in [id for id in self._growing if id not in running]:
-            place = session.state.places[id]
-            del self._growing[id]
+        running = {turn_id: session.state.positions[turn_id] for turn_id in session.running_turns()}
+        for known in [one for one in self._growing if one not in running]:
+            position = session.state.positions[TurnId(known)]
+            del self._growing[known]
             ended.append(
                 {
-                    "round": place.round,
-                    "lane": place.lane,
-                    "repeat": place.repeat,
+                    "round": position.round,
+                    "lane": position.lane,
+                    "repeat": position.repeat,
                     "running": session.running(),
-                    "answer": view.answer(id),
-                    "timings": view.timings([session.state.round(place.round)]),
+                    "answer": view.answer(position.turn),
+                    "timings": view.timings([session.state.round(position.round)]),
                     "overall": view.timings(rounds_shown(session.state)),
                 }
             )
-        for id, place in running.items():
-            growing = self._growing.setdefault(id, IncrementalMarkdown(view.allowed_hosts))
-            turn = session.turn(id)
-            look, doing = growing.update(text_of(turn)), _doing(turn)
-            if look is not None or doing != self._doing.get(id):
-                self._doing[id] = doing
-                paint = _paint(place.round, place.lane, place.repeat, look)
+        for turn_id, position in running.items():
+            growing = self._growing.setdefault(turn_id, IncrementalMarkdown(view.allowed_hosts))
+            turn = session.turn(turn_id)
+            update, doing = growing.update(text_of(turn)), _doing(turn)
+            if update is not None or doing != self._doing.get(turn_id):
+                self._doing[turn_id] = doing
+                paint = _paint(position.round, position.lane, position.repeat, update)
                 paints.append({**paint, "doing": doing})
         return paints, ended
 
     def _hidden(self, changed: bool) -> list[str]:
-        """While names are hidden a lane's progress is told as far as the session reveals it, no event more:
-        the moments of events would tell lanes apart as well as their figures."""
+        """Return the events of a session whose names are hidden.
+
+        A lane's progress is told as far as the session reveals it, no event more: the moments of events would
+        tell lanes apart as well as their figures.
+        """
         session, view = self._found.session, self._found.view
         if changed:
             self._forget()
@@ -125,14 +129,14 @@ class _Feed:
         if session.state.opened.reveal == "together":
             return []
         paints: list[PaintEvent] = []
-        for id in dict.fromkeys(session.state.places[turn].round for turn in session.running_turns()):
-            for answer in blind_round(session.state, session.state.round(id), session.turn).answers:
-                known = f"{id} {answer.letter} {answer.repeat}"
-                look = self._growing.setdefault(known, IncrementalMarkdown(view.allowed_hosts)).update(
-                    answer.text
-                )
-                if look is not None:
-                    paints.append(_paint(id, answer.letter, answer.repeat, look))
+        rounds = dict.fromkeys(session.state.positions[turn_id].round for turn_id in session.running_turns())
+        for asked in map(session.state.round, rounds):
+            for answer in blind_round(session.state, asked, session.turn).answers:
+                known = f"{asked.id} {answer.letter} {answer.repeat}"
+                growing = self._growing.setdefault(known, IncrementalMarkdown(view.allowed_hosts))
+                update = growing.update(answer.text)
+                if update is not None:
+                    paints.append(_paint(asked.id, answer.letter, answer.repeat, update))
         return [_event("paint", paints)] if paints else []
 
 
@@ -146,9 +150,9 @@ def _doing(turn: StoredTurn) -> str:
     return "writing" if isinstance(last, TextPart) else "waiting"
 
 
-def _paint(round: str, lane: str, repeat: int, look: tuple[str, str] | None) -> PaintEvent:
-    where: PaintEvent = {"round": round, "lane": lane, "repeat": repeat}
-    return where if look is None else {**where, "add": look[0], "tail": look[1]}
+def _paint(round_id: str, lane: str, repeat: int, update: tuple[str, str] | None) -> PaintEvent:
+    where: PaintEvent = {"round": round_id, "lane": lane, "repeat": repeat}
+    return where if update is None else {**where, "add": update[0], "tail": update[1]}
 
 
 def _event(name: str, data: SessionView | AnswerEvent | list[PaintEvent]) -> str:

@@ -11,7 +11,7 @@ from chatlab.compare.session.open_sessions import OpenSessions
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.config.models import CompareLane
 from chatlab.lab import Lab
-from chatlab.web.compare.agreement import PairAgreement
+from chatlab.web.compare.agreement import RoundAgreement
 from chatlab.web.compare.view import View
 
 
@@ -21,10 +21,10 @@ class PageSession:
 
     session: ComparisonSession
     view: View
-    agreement: PairAgreement
+    agreement: RoundAgreement
     title: str
 
-    def names_told(self) -> None:
+    def require_names_told(self) -> None:
         """Raises SessionError while the lanes' names are hidden: for what would tell which lane is which."""
         if self.session.state.hidden:
             raise SessionError("take the letters off first: this would tell which lane is which")
@@ -43,14 +43,14 @@ class PageSessions:
         """A new session. Raises SessionError."""
         return self._shown(await (await self._all()).create(owner, lanes, opened=opened), "")
 
-    async def get(self, owner: str, id: str) -> PageSession:
+    async def get(self, owner: str, session_id: str) -> PageSession:
         """A session of this owner. Raises NotStored for one that is not."""
-        session = await (await self._all()).get(owner, id)
-        known = self._open.get(id)
+        session = await (await self._all()).get(owner, session_id)
+        known = self._open.get(session_id)
         if known is not None and known.session is session:
             return known
         kept = await self._lab.storage()
-        title = "" if kept is None else (await kept.store.comparison(owner, id)).title
+        title = "" if kept is None else (await kept.store.comparison(owner, session_id)).title
         return self._shown(session, title)
 
     async def close(self, found: PageSession) -> None:
@@ -63,9 +63,11 @@ class PageSessions:
         if known is not None and known.session is session:
             return known  # made while the title was read
         assert self._lab.config is not None and self._sessions is not None
-        self._open = {id: one for id, one in self._open.items() if one.session in self._sessions}
+        self._open = {
+            session_id: one for session_id, one in self._open.items() if one.session in self._sessions
+        }
         view = View(session, self._lab.backends, self._lab.config.ui.allowed_hosts)
-        found = self._open[session.id] = PageSession(session, view, PairAgreement(session), title)
+        found = self._open[session.id] = PageSession(session, view, RoundAgreement(session), title)
         return found
 
     async def _all(self) -> OpenSessions:

@@ -17,9 +17,9 @@ _ELO = 173.7178  # points of Elo's scale a unit of log-odds: 400 / ln 10
 
 def ranking(state: SessionState, turn: Callable[[str], StoredTurn]) -> Ranking:
     """Return by criterion the lanes that votes are on, with scores on Elo's scale, intervals and notes."""
-    names = {lane.id: lane.id for lane in (*state.lanes, *state.removed)}
-    labels = {lane.id: lane.label for lane in (*state.lanes, *state.removed)}
-    lengths = {
+    names: dict[str, str] = {lane.id: lane.id for lane in (*state.lanes, *state.removed)}
+    labels: dict[str, str] = {lane.id: lane.label for lane in (*state.lanes, *state.removed)}
+    lengths: dict[tuple[str, str], int] = {
         (asked.id, lane): len(text_of(turn(turns[0])))
         for asked in state.rounds.values()
         for lane, turns in asked.turns.items()

@@ -32,10 +32,10 @@ from chatlab.web.compare.schemas import (
     Begin,
     Checkout,
     Edit,
+    LaneOrder,
     ModeWanted,
     NewLane,
     Nothing,
-    Order,
     Pick,
     Retry,
     Title,
@@ -82,7 +82,7 @@ class CompareRoutes:
     def routes(self) -> list[Route]:
         """All of them, below `/-/compare`."""
         one = "/sessions/{id}"
-        lane, round = f"{one}/lanes/{{lane}}", f"{one}/rounds/{{round}}"
+        lane, round_id = f"{one}/lanes/{{lane}}", f"{one}/rounds/{{round}}"
         return [
             Route("/options", endpoint(self._options)),
             Route("/backends", endpoint(self._backends)),
@@ -110,9 +110,9 @@ class CompareRoutes:
             self._route(f"{one}/votes", "POST", self._vote),
             self._route(f"{one}/reveal", "POST", self._reveal),
             self._route(f"{one}/title", "POST", self._title),
-            self._route(f"{round}/receipts", "GET", self._receipts),
-            self._route(f"{round}/difference", "GET", self._difference),
-            self._route(f"{round}/agreement", "GET", self._agreement),
+            self._route(f"{round_id}/receipts", "GET", self._receipts),
+            self._route(f"{round_id}/difference", "GET", self._difference),
+            self._route(f"{round_id}/agreement", "GET", self._agreement),
             self._route(f"{one}/ranking", "GET", self._ranking),
             self._route(f"{one}/report", "GET", self.export.report),
             self._route(f"{lane}/recording", "GET", self.export.recording),
@@ -191,10 +191,10 @@ class CompareRoutes:
 
     async def _upload(self, owner: str, request: Request) -> Response:
         name = unquote(request.headers.get("x-filename", "file"))
-        id, part = await self._uploads.take(
+        found_id, part = await self._uploads.take(
             owner, name, request.headers.get("content-type"), request.stream()
         )
-        shown: Uploaded = {"id": id, "name": part.name, "media_type": part.media_type, "not_for": None}
+        shown: Uploaded = {"id": found_id, "name": part.name, "media_type": part.media_type, "not_for": None}
         session = request.query_params.get("session")
         if session is not None:
             shown["not_for"] = (await self.sessions.get(owner, session)).view.not_for(part)
@@ -202,13 +202,13 @@ class CompareRoutes:
 
     async def _ask(self, found: PageSession, owner: str, request: Request) -> Asked:
         wanted = await body_of(request, Ask)
-        files = [self._uploads.part(owner, id) for id in wanted.files]
+        files = [self._uploads.part(owner, found_id) for found_id in wanted.files]
         text = (TextPart(wanted.text),) if wanted.text.strip() else ()
         message = Message("user", (*files, *text))
-        round = await found.session.ask(message, lanes=_lanes(found, wanted.lanes), repeats=wanted.repeats)
+        round_id = await found.session.ask(message, lanes=_lanes(found, wanted.lanes), repeats=wanted.repeats)
         if not found.title:
             await self._retitle(found, owner, wanted.text or "Untitled")
-        return {"round": round}
+        return {"round": round_id}
 
     async def _edit(self, found: PageSession, _: str, request: Request) -> Asked:
         wanted = await body_of(request, Edit)
@@ -241,25 +241,25 @@ class CompareRoutes:
 
     async def _add_lane(self, found: PageSession, _: str, request: Request) -> LaneMade:
         wanted = await body_of(request, NewLane)
-        found.names_told()
+        found.require_names_told()
         like = None if wanted.history_from is None else lane_of(found.session.state, wanted.history_from)
         return {"lane": (await found.session.add_lane(wanted.spec(), like=like)).id}
 
     async def _change_lane(self, found: PageSession, _: str, request: Request) -> LaneMade:
         wanted = await body_of(request, NewLane)
-        found.names_told()
+        found.require_names_told()
         session = found.session
-        id = lane_of(session.state, request.path_params["lane"])
-        if wanted.backend == session.state.lane(id).backend:
-            return {"lane": (await session.change_lane(wanted.spec(), id)).id}
+        found_id = lane_of(session.state, request.path_params["lane"])
+        if wanted.backend == session.state.lane(found_id).backend:
+            return {"lane": (await session.change_lane(wanted.spec(), found_id)).id}
         keep = wanted.history_from is not None
-        return {"lane": (await session.swap(id, wanted.spec(), keep_history=keep)).id}
+        return {"lane": (await session.swap(found_id, wanted.spec(), keep_history=keep)).id}
 
     async def _remove_lane(self, found: PageSession, _: str, request: Request) -> None:
         await found.session.remove_lane(lane_of(found.session.state, request.path_params["lane"]))
 
     async def _rerun(self, found: PageSession, _: str, request: Request) -> None:
-        found.names_told()
+        found.require_names_told()
         await found.session.rerun(lane_of(found.session.state, request.path_params["lane"]))
 
     async def _chat(self, found: PageSession, _: str, request: Request) -> Continued:
@@ -267,8 +267,8 @@ class CompareRoutes:
         return {"conversation": await found.session.continue_in_chat(lane)}
 
     async def _order(self, found: PageSession, _: str, request: Request) -> None:
-        wanted = await body_of(request, Order)
-        found.names_told()
+        wanted = await body_of(request, LaneOrder)
+        found.require_names_told()
         await found.session.reorder(wanted.lanes)
 
     async def _mode(self, found: PageSession, _: str, request: Request) -> None:
@@ -298,32 +298,36 @@ class CompareRoutes:
         await found.session.reveal()
 
     async def _receipts(self, found: PageSession, _: str, request: Request) -> Receipts:
-        found.names_told()
-        session, round = found.session, request.path_params["round"]
-        known = session.receipts(round)
-        places = {id: session.state.places[id] for id in known}
-        turns = session.state.round(round).turns
+        found.require_names_told()
+        session, round_id = found.session, request.path_params["round"]
+        known = session.receipts(round_id)
+        places = {found_id: session.state.positions[found_id] for found_id in known}
+        turns = session.state.round(round_id).turns
         first = {lane: known[ids[0]] for lane, ids in turns.items() if ids[0] in known}
         return {
             "receipts": [
-                {"lane": places[id].lane, "repeat": places[id].repeat, "receipt": receipt_to_json(receipt)}
-                for id, receipt in known.items()
+                {
+                    "lane": places[found_id].lane,
+                    "repeat": places[found_id].repeat,
+                    "receipt": receipt_to_json(receipt),
+                }
+                for found_id, receipt in known.items()
             ],
             "differences": [
                 {"a": a, "b": b, "lines": [str(one) for one in difference(first[a], first[b])]}
                 for a, b in combinations(first, 2)
             ],
-            "mismatches": [one.reason for one in session.mismatches(round)],
+            "mismatches": [one.reason for one in session.mismatches(round_id)],
         }
 
     async def _difference(self, found: PageSession, _: str, request: Request) -> Difference:
-        query, round = request.query_params, request.path_params["round"]
+        query, round_id = request.query_params, request.path_params["round"]
         repeat = int(query.get("repeat", "0")) if query.get("repeat", "0").isdecimal() else 0
         session = found.session
         if session.state.hidden and session.running():
             raise SessionError("wait for all answers")
         a, b = (
-            text_of(session.turn(turn_of(session.state, round, query.get(side, ""), repeat)))
+            text_of(session.turn(turn_of(session.state, round_id, query.get(side, ""), repeat)))
             for side in ("a", "b")
         )
         spans = await asyncio.to_thread(word_difference, a, b)
@@ -334,13 +338,13 @@ class CompareRoutes:
 
     async def _agreement(self, found: PageSession, _: str, request: Request) -> Agreement:
         state = found.session.state
-        round = state.round(request.path_params["round"])
+        round_id = state.round(request.path_params["round"])
         if state.hidden and found.session.running():
             return {"agreement": {}, "spread": []}
-        return await asyncio.to_thread(found.agreement.look, round, state)
+        return await asyncio.to_thread(found.agreement.of, round_id, state)
 
     async def _ranking(self, found: PageSession, _: str, __: Request) -> Ranking:
-        found.names_told()
+        found.require_names_told()
         return await asyncio.to_thread(ranking, found.session.state, found.session.turn)
 
 

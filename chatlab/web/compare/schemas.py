@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from chatlab.compare.session.runner import MOST_REPEATS
-from chatlab.compare.session.state import MOST_LANES
+from chatlab.compare.session.reduce import MOST_LANES
+from chatlab.compare.session.session import MOST_REPEATS
 from chatlab.config.models import CompareLane
 from chatlab.web.shared.endpoint import Body
 
@@ -73,7 +73,7 @@ class Which(Body):
     lane: str | None = None
 
 
-class Order(Body):
+class LaneOrder(Body):
     lanes: list[str]
 
 

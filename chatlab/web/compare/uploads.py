@@ -29,9 +29,9 @@ class PendingUploads:
     async def take(
         self, owner: str, name: str, declared: str | None, content: AsyncIterator[bytes]
     ) -> tuple[str, FilePart]:
-        """Keeps an upload until it is sent. Raises UnsupportedContent for one that may not be attached."""
-        id = new_id()
-        path = self._folder / id
+        """Take an upload, which waits until it is sent; return its id and part. Raises UnsupportedContent."""
+        upload_id = new_id()
+        path = self._folder / upload_id
         size = 0
         try:
             with path.open("wb") as file:
@@ -47,22 +47,22 @@ class PendingUploads:
             path.unlink(missing_ok=True)
             raise
         part = FilePart(media_type, name.replace("\\", "/").rpartition("/")[2][:200] or "file", path=path)
-        self._parts[id] = (owner, part)
+        self._parts[upload_id] = (owner, part)
         if len(self._parts) > _MOST:
             _, (_, old) = next(iter(self._parts.items()))
             del self._parts[next(iter(self._parts))]
             assert old.path is not None
             old.path.unlink(missing_ok=True)
-        return id, part
+        return upload_id, part
 
     async def aclose(self) -> None:
-        """Removes what was not sent."""
+        """Remove what was not sent."""
         self._parts.clear()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
-    def part(self, owner: str, id: str) -> FilePart:
-        """An owner's upload. Raises UnsupportedContent."""
-        whose, part = self._parts.get(id, ("", None))
+    def part(self, owner: str, upload_id: str) -> FilePart:
+        """Return an owner's upload. Raises UnsupportedContent."""
+        whose, part = self._parts.get(upload_id, ("", None))
         if part is None or whose != owner:
             raise UnsupportedContent("that file was not uploaded here: attach it again")
         return part

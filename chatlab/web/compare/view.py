@@ -15,6 +15,7 @@ from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.session.state import Round, SessionState, rounds_shown
 from chatlab.config.registry import Backends
 from chatlab.errors import ChatlabError
+from chatlab.ids import LaneId, RoundId, TurnId
 from chatlab.messages import (
     FilePart,
     Message,
@@ -44,7 +45,7 @@ _Parts: TypeAlias = tuple[list[LaneView], list[RoundView], list[TimingView]]
 
 
 class View:
-    """Makes what one session's pages are told; what has ended is made once."""
+    """Makes what the pages of one session are told; what has ended is made once. On the event loop only."""
 
     def __init__(self, session: ComparisonSession, backends: Backends, allowed_hosts: Sequence[str]) -> None:
         self._session = session
@@ -54,7 +55,7 @@ class View:
         self._names: dict[str, bool] = {}
 
     def whole(self, voter: str, title: str) -> SessionView:
-        """The session as this voter sees it. Answers that are still written come empty: they are painted."""
+        """Return the session as this voter sees it; answers still written come empty, and are painted."""
         state = self._session.state
         lanes, rounds, timings = self._hidden(state, voter) if state.hidden else self._named(state, voter)
         return {
@@ -75,7 +76,7 @@ class View:
         }
 
     def not_for(self, part: FilePart) -> str | None:
-        """Which lanes would be asked without this file, as a sentence; None if all take it."""
+        """Return which lanes would be asked without this file, as a sentence; None if all take it."""
         state = self._session.state
         without = [lane.label for lane in state.lanes if not accepts(self._files(lane), part.media_type)]
         if not without:
@@ -90,16 +91,17 @@ class View:
             return ()
 
     def _unsaved(self, state: SessionState) -> list[str]:
-        """Why something that was answered is not saved, each reason once."""
-        turns = (id for round in state.visible for ids in round.turns.values() for id in ids)
-        return list(dict.fromkeys(why for id in turns if (why := self._session.unsaved(id)) is not None))
+        """Return why something that was answered is not saved, each reason once."""
+        turns = (one for asked in state.visible for ids in asked.turns.values() for one in ids)
+        reasons = (self._session.unsaved(turn_id) for turn_id in turns)
+        return list(dict.fromkeys(reason for reason in reasons if reason is not None))
 
     # -- named
 
     def _named(self, state: SessionState, voter: str) -> _Parts:
         lanes = [self._lane(lane) for lane in state.lanes]
         shown = rounds_shown(state)
-        return lanes, [self._round(state, round, voter) for round in shown], self.timings(shown)
+        return lanes, [self._round(state, asked, voter) for asked in shown], self.timings(shown)
 
     def _lane(self, lane: Lane) -> LaneView:
         shown: LaneView = {
@@ -117,38 +119,40 @@ class View:
         model = entry.cls.target(entry.config.options).model
         return {**shown, "ready": entry.not_ready, "model": model}
 
-    def _round(self, state: SessionState, round: Round, voter: str) -> RoundView:
-        shown = state.shown(round)
-        answers = {lane: [self.answer(id) for id in round.turns[lane]] for lane in shown}
-        standing = {lane: state.standing(lane, round.id) for lane in state.heads}
+    def _round(self, state: SessionState, asked: Round, voter: str) -> RoundView:
+        shown = state.shown(asked)
+        answers: dict[str, list[AnswerView]] = {
+            lane: [self.answer(turn_id) for turn_id in asked.turns[lane]] for lane in shown
+        }
+        positions = {lane: state.position_in(lane, asked.id) for lane in state.heads}
         return {
-            **self._question(state, round.id, round.user),
-            "chosen": {lane: place.repeat for lane, place in standing.items() if place and lane in shown},
+            **self._question(state, asked.id, asked.user),
+            "chosen": {lane: one.repeat for lane, one in positions.items() if one and lane in shown},
             "copied": {
-                lane: state.lane(state.places[place.origin].lane).label
-                for lane, place in standing.items()
-                if place is not None and lane not in shown
+                lane: state.lane(state.positions[one.origin].lane).label
+                for lane, one in positions.items()
+                if one is not None and lane not in shown
             },
-            "only": None if round.to_all else list(shown),
+            "only": None if asked.to_all else list(shown),
             "answers": answers,
-            "timings": self.timings([round]),
-            "given": _given(round, {lane: lane for lane in shown}),
-            "picked": self._picked(state, round),
-            "votes": self._votes(state, round.id, voter),
+            "timings": self.timings([asked]),
+            "given": _attempts(asked, {lane: lane for lane in shown}),
+            "picked": self._picked(state, asked),
+            "votes": self._votes(state, asked.id, voter),
             "mismatches": [
                 f"{' and '.join(state.lane(lane).label for lane in one.lanes)}: {one.reason}"
-                for one in self._session.mismatches(round.id)
+                for one in self._session.mismatches(asked.id)
             ],
         }
 
-    def _question(self, state: SessionState, id: str, user: Message) -> QuestionView:
-        versions = [one.id for one in state.versions(id)]
-        at = versions.index(id)
+    def _question(self, state: SessionState, round_id: RoundId, user: Message) -> QuestionView:
+        versions = [one.id for one in state.versions(round_id)]
+        at = versions.index(round_id)
         beside = [versions[at - 1] if at else None, versions[at + 1] if at + 1 < len(versions) else None]
         # Where no lane would go on from another message than now, there is nothing to go to.
-        previous, following = (one if one and state.apart(one) else None for one in beside)
+        previous, following = (one if one and state.lanes_elsewhere(one) else None for one in beside)
         return {
-            "id": id,
+            "id": round_id,
             "message": versions[0],
             "version": at + 1,
             "versions": len(versions),
@@ -159,26 +163,26 @@ class View:
             "files": [part.name or part.media_type for part in user.parts if isinstance(part, FilePart)],
         }
 
-    def _picked(self, state: SessionState, round: Round) -> str | None:
-        """The lane whose answer all go on from."""
+    def _picked(self, state: SessionState, asked: Round) -> LaneId | None:
+        """Return the lane whose answer all go on from; None while there is none."""
         if state.mode != "shared":
             return None
-        standing = [state.standing(lane, round.id) for lane in state.heads]
-        origins = {place.origin for place in standing if place is not None}
-        if len(origins) != 1 or len(standing) < 2 or any(place is None for place in standing):
+        positions = [state.position_in(lane, asked.id) for lane in state.heads]
+        origins = {one.origin for one in positions if one is not None}
+        if len(origins) != 1 or len(positions) < 2 or any(one is None for one in positions):
             return None
-        return state.places[origins.pop()].lane
+        return state.positions[origins.pop()].lane
 
-    def answer(self, id: str) -> AnswerView:
-        """One answer; its text is left to be painted while it runs."""
-        turn = self._session.turn(id)
-        shown: AnswerView = {"turn": id, "status": turn.status, "html": "", "error": turn.error}
+    def answer(self, turn_id: TurnId) -> AnswerView:
+        """Return one answer; its text is left to be painted while it runs."""
+        turn = self._session.turn(turn_id)
+        shown: AnswerView = {"turn": turn_id, "status": turn.status, "html": "", "error": turn.error}
         shown["notices"] = [notice.detail for notice in turn.notices if notice.kind != "thoughts_dropped"]
         if turn.status == "running":
             return shown
-        if id not in self._html:
-            self._html[id] = render(text_of(turn), allowed_hosts=self.allowed_hosts)
-        shown["html"] = self._html[id]
+        if turn_id not in self._html:
+            self._html[turn_id] = render(text_of(turn), allowed_hosts=self.allowed_hosts)
+        shown["html"] = self._html[turn_id]
         shown["thoughts"] = [
             {"title": "Thought", "html": render(part.text, allowed_hosts=self.allowed_hosts), "took": None}
             for part in turn.answer
@@ -187,30 +191,32 @@ class View:
         if len(shown["thoughts"]) == 1:
             shown["thoughts"][0]["took"] = _took(turn.timing.reasoning)
         shown["tools"] = _tools(turn)
-        shown["figures"] = self._figures(id, turn)
+        shown["figures"] = self._figures(turn_id, turn)
         if self._session.state.opened.blind:
-            shown["names"] = self._names_a_lane(id, text_of(turn))
+            shown["names"] = self._names_a_lane(turn_id, text_of(turn))
         return shown
 
-    def _names_a_lane(self, id: str, text: str) -> bool:
-        """Whether an answer of a blind session names any of its lanes, or introduces itself. Any of them, not
-        its own alone: else "say the word X" would make this flag tell which lane is X."""
-        if id not in self._names:
+    def _names_a_lane(self, turn_id: TurnId, text: str) -> bool:
+        """Return whether an answer of a blind session names any of its lanes, or introduces itself.
+
+        Any of them, not its own alone: else "say the word X" would make this flag tell which lane is X.
+        """
+        if turn_id not in self._names:
             state, turn = self._session.state, self._session.turn
             names = {
                 name
-                for lane, ids in state.round(state.places[id].round).turns.items()
+                for lane, ids in state.round(state.positions[turn_id].round).turns.items()
                 for one in ids
                 for name in names_of(state.lane(lane), turn(one), self._backends)
             }
-            self._names[id] = names_itself(text, names)
-        return self._names[id]
+            self._names[turn_id] = names_itself(text, names)
+        return self._names[turn_id]
 
-    def _figures(self, id: str, turn: StoredTurn) -> FiguresView:
+    def _figures(self, turn_id: TurnId, turn: StoredTurn) -> FiguresView:
         usage = turn.finish.usage if turn.finish else None
-        place = self._session.state.places[id]
-        receipt = self._session.receipts(place.round).get(id)
-        model = self._lane(self._session.state.lane(place.lane)).get("model")
+        position = self._session.state.positions[turn_id]
+        receipt = self._session.receipts(position.round).get(turn_id)
+        model = self._lane(self._session.state.lane(position.lane)).get("model")
         rest = (f"finish: {turn.finish.reason}", _other(turn.finish.model, model)) if turn.finish else ()
         return {
             "line": figures(turn, *rest, label="", stall=True),
@@ -227,11 +233,11 @@ class View:
         }
 
     def timings(self, rounds: Sequence[Round]) -> list[TimingView]:
-        """What every lane took in these rounds, for a chart; lanes without an answer come without figures."""
+        """Return what every lane took in these rounds, for a chart; None where it has no answer."""
         found: list[TimingView] = []
         state = self._session.state
         for lane in state.lanes:
-            ids = [id for round in rounds if lane.id in state.shown(round) for id in round.turns[lane.id]]
+            ids = [one for asked in rounds if lane.id in state.shown(asked) for one in asked.turns[lane.id]]
             ended = [turn for turn in map(self._session.turn, ids) if turn.status != "running"]
             if ids:
                 took = Measured.of(ended)
@@ -246,13 +252,13 @@ class View:
                 )
         return found
 
-    def _votes(self, state: SessionState, round: str, voter: str) -> dict[str, VoteView]:
+    def _votes(self, state: SessionState, round_id: str, voter: str) -> dict[str, VoteView]:
         shown: dict[str, VoteView] = {}
         for vote in state.votes:
-            if vote.round == round and vote.voter == voter and state.judges(vote):
+            if vote.round == round_id and vote.voter == voter and state.is_current(vote):
                 changes = shown[vote.criterion]["changes"] + 1 if vote.criterion in shown else 0
                 shown[vote.criterion] = {
-                    "best": state.letters.get(vote.best, vote.best) if state.hidden else vote.best,
+                    "best": state.letters.get(LaneId(vote.best), vote.best) if state.hidden else vote.best,
                     "reasons": list(vote.reasons),
                     "note": vote.note,
                     # Told with the names: until then it could tell that an answer's own name is in it.
@@ -266,28 +272,29 @@ class View:
     def _hidden(self, state: SessionState, voter: str) -> _Parts:
         blind = blind_view(state, self._session.turn)
         lanes: list[LaneView] = [{"id": letter, "name": letter} for letter in blind.letters]
-        return lanes, [self._hidden_round(state, round, voter) for round in blind.rounds], []
+        return lanes, [self._hidden_round(state, asked, voter) for asked in blind.rounds], []
 
-    def _hidden_round(self, state: SessionState, round: BlindRound, voter: str) -> RoundView:
+    def _hidden_round(self, state: SessionState, asked: BlindRound, voter: str) -> RoundView:
         answers: dict[str, list[AnswerView]] = {}
         letters = {lane: state.letters[lane] for lane in state.heads}
-        for answer in round.answers:
+        for answer in asked.answers:
             shown = self._hidden_answer(answer)
             if not answer.waiting:
-                id = turn_of(state, round.id, answer.letter, answer.repeat)
-                shown["names"] = self._names_a_lane(id, answer.text)
+                turn_id = turn_of(state, asked.id, answer.letter, answer.repeat)
+                shown["names"] = self._names_a_lane(turn_id, answer.text)
             answers.setdefault(answer.letter, []).append(shown)
+        told = state.opened.reveal == "as they come"
         return {
-            **self._question(state, round.id, round.user),
+            **self._question(state, asked.id, asked.user),
             "only": None,
             "answers": answers,
             "chosen": {},
             "copied": {},
             "timings": [],
-            "given": _given(state.round(round.id), letters if state.opened.reveal == "as they come" else {}),
-            "picked": round.picked,
-            "votes": self._votes(state, round.id, voter),
-            "mismatches": ["the lanes were not sent what they should have been"] if round.unlike else [],
+            "given": _attempts(state.round(asked.id), letters if told else {}),
+            "picked": asked.picked,
+            "votes": self._votes(state, asked.id, voter),
+            "mismatches": ["the lanes were not sent what they should have been"] if asked.unlike else [],
         }
 
     def _hidden_answer(self, answer: BlindAnswer) -> AnswerView:
@@ -298,17 +305,17 @@ class View:
         return {"status": "finished", "html": render(answer.text, allowed_hosts=self.allowed_hosts)}
 
 
-def _given(round: Round, names: Mapping[str, str]) -> dict[str, list[int]]:
-    """Of the lanes with more answers than the one shown: which that is, from 1, and of how many."""
+def _attempts(asked: Round, names: Mapping[LaneId, str]) -> dict[str, list[int]]:
+    """Return, of the lanes with more answers than the one shown, which that is, from 1, and of how many."""
     return {
-        names[lane]: [given.index(round.turns[lane]) + 1, len(given)]
-        for lane, given in round.given.items()
-        if lane in names and len(given) > 1
+        names[lane]: [attempts.index(asked.turns[lane]) + 1, len(attempts)]
+        for lane, attempts in asked.attempts.items()
+        if lane in names and len(attempts) > 1
     }
 
 
 def text_of(turn: StoredTurn) -> str:
-    """The visible text of an answer."""
+    """Return the visible text of an answer."""
     return "".join(part.text for part in turn.answer if isinstance(part, TextPart))
 
 

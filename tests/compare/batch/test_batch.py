@@ -42,7 +42,7 @@ from chatlab.compare.model_json import (
     verdict_to_json,
 )
 from chatlab.compare.session.lanes import new_lane
-from chatlab.compare.session.state import reduce_log
+from chatlab.compare.session.reduce import reduce_log
 from chatlab.compare.statistics.summary import differences, summarise, verdict_counts
 from chatlab.config.load import load_config
 from chatlab.config.models import CompareLane
@@ -580,7 +580,7 @@ async def test_a_run_is_in_the_store_as_a_session(tmp_path: Path, echoes: Rig) -
         assert keep.problem is None and plan.comparison is not None
         state = reduce_log(await store.log("me", plan.comparison))
         assert [lane.label for lane in state.lanes] == ["a", "broken"]
-        assert sorted(round.user.text for round in state.rounds.values()) == ["one", "three", "two"]
+        assert sorted(one.user.text for one in state.rounds.values()) == ["one", "three", "two"]
         for lane in plan.lanes:
             turns = await store.turns("me", plan.conversations[lane.id])
             assert {turn.id for turn in turns} == {r.turn.id for r in echoes.results if r.lane == lane.id}

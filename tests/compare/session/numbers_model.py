@@ -50,10 +50,10 @@ class Known:
         self.stand([*self.history, exchange])
         self.given.setdefault(exchange.round, []).append(exchange.answer)
 
-    def back_to(self, round: str, answer: str | None = None) -> None:
+    def back_to(self, round_id: str, answer: str | None = None) -> None:
         """To where it was last after a round, or after this answer to it; nowhere, if it never was."""
         for history in reversed(self.had):
-            if any(one.round == round and answer in (None, one.answer) for one in history):
+            if any(one.round == round_id and answer in (None, one.answer) for one in history):
                 self.stand(history)
                 return
 
@@ -99,26 +99,26 @@ class Person:
 
     async def _ask(self, text: str, lanes: list[Known] | None) -> None:
         ids = None if lanes is None else [lane.id for lane in lanes]
-        round = await self.session.ask(text, lanes=ids)
-        self._new_round(round, text, lanes is None, None)
-        await self.answered(round, text, lanes or self.lanes)
+        round_id = await self.session.ask(text, lanes=ids)
+        self._new_round(round_id, text, lanes is None, None)
+        await self.answered(round_id, text, lanes or self.lanes)
 
-    async def edit(self, round: str, lane: Known | None) -> str:
+    async def edit(self, round_id: str, lane: Known | None) -> str:
         text = f"Remember #{next(_numbers)}# instead"
-        asked = [known for known in self.lanes if self._stands(known, round) and lane in (None, known)]
-        new = await self.session.edit(round, text, lanes=None if lane is None else [lane.id])
-        self._new_round(new, text, lane is None, round)
+        asked = [known for known in self.lanes if self._stands(known, round_id) and lane in (None, known)]
+        new = await self.session.edit(round_id, text, lanes=None if lane is None else [lane.id])
+        self._new_round(new, text, lane is None, round_id)
         for known in asked:
-            self._cut(known, round)
+            self._cut(known, round_id)
         await self.answered(new, text, asked)
         return new
 
-    async def retry(self, round: str, lane: Known | None) -> None:
-        asked = [known for known in self.lanes if self._stands(known, round) and lane in (None, known)]
-        await self.session.retry(round, lanes=None if lane is None else [lane.id])
+    async def retry(self, round_id: str, lane: Known | None) -> None:
+        asked = [known for known in self.lanes if self._stands(known, round_id) and lane in (None, known)]
+        await self.session.retry(round_id, lanes=None if lane is None else [lane.id])
         for known in asked:
-            self._cut(known, round)
-        await self.answered(round, self.users[round], asked)
+            self._cut(known, round_id)
+        await self.answered(round_id, self.users[round_id], asked)
 
     async def undo(self) -> None:
         last = self.visible()[-1]
@@ -167,33 +167,33 @@ class Person:
             self._cut(lane, rounds[0])
         else:
             rounds = [
-                round
-                for round in visible
-                if self._stands(lane, round) or (self.to_all[round] and round not in lane.given)
+                round_id
+                for round_id in visible
+                if self._stands(lane, round_id) or (self.to_all[round_id] and round_id not in lane.given)
             ]
             lane.stand([])
         await self.session.rerun(lane.id)
         await self.session.settled()
         calls = self.upstream.take()
         assert len(calls) == len(rounds)
-        for round, call in zip(rounds, calls, strict=True):
-            self._sent(lane, self.users[round], call)
-            lane.answered(Exchange(round, self.users[round], call.answer))
+        for round_id, call in zip(rounds, calls, strict=True):
+            self._sent(lane, self.users[round_id], call)
+            lane.answered(Exchange(round_id, self.users[round_id], call.answer))
 
-    async def walk(self, round: str) -> None:
+    async def walk(self, round_id: str) -> None:
         """To another version of a message, or to any that was left behind."""
-        await self.session.to_version(round)
+        await self.session.to_version(round_id)
         for lane in self.lanes:
-            if not self._stands(lane, round):
-                lane.back_to(round)
+            if not self._stands(lane, round_id):
+                lane.back_to(round_id)
         await self.looked()
 
-    async def walk_alone(self, lane: Known, round: str, answer: int) -> None:
+    async def walk_alone(self, lane: Known, round_id: str, answer: int) -> None:
         """To another of a lane's answers."""
-        await self.session.to_answer(round, lane.id, answer)
-        said = lane.given[round][answer]
+        await self.session.to_answer(round_id, lane.id, answer)
+        said = lane.given[round_id][answer]
         if said not in [one.answer for one in lane.history]:
-            lane.back_to(round, said)
+            lane.back_to(round_id, said)
         await self.looked()
 
     async def reopen(self) -> None:
@@ -207,15 +207,15 @@ class Person:
 
     # -- what has to be so
 
-    async def answered(self, round: str, text: str, lanes: list[Known]) -> None:
+    async def answered(self, round_id: str, text: str, lanes: list[Known]) -> None:
         """Each of these lanes was sent its own history and the message, once; the others nothing."""
         await self.session.settled()
         calls = {call.seed: call for call in self.upstream.take()}
         assert sorted(calls) == sorted(lane.seed for lane in lanes)
         for lane in lanes:
             self._sent(lane, text, calls[lane.seed])
-            lane.answered(Exchange(round, text, calls[lane.seed].answer))
-        assert self.session.mismatches(round) == self.session.state.checked[round] == ()
+            lane.answered(Exchange(round_id, text, calls[lane.seed].answer))
+        assert self.session.mismatches(round_id) == self.session.state.checked[round_id] == ()
 
     def _sent(self, lane: Known, text: str, call: Call) -> None:
         assert call.seed == lane.seed
@@ -253,10 +253,10 @@ class Person:
                     receipt = self.session.receipts(place.round)[place.turn]
                     assert [(message.role, message.text) for message in receipt.messages] == before
                 before.append(("assistant", exchange.answer))
-        for round in self.visible():
-            assert self.session.mismatches(round) == self.session.state.checked[round] == ()
+        for round_id in self.visible():
+            assert self.session.mismatches(round_id) == self.session.state.checked[round_id] == ()
         assert [lane.id for lane in self.session.state.lanes] == [lane.id for lane in self.lanes]
-        assert [round.id for round in self.session.state.visible] == self.visible()
+        assert [one.id for one in self.session.state.visible] == self.visible()
 
     async def _in_store(self, lane: Known) -> list[tuple[str, str]]:
         """The conversation that the store has of a lane, from its head back to its first turn."""
@@ -283,17 +283,17 @@ class Person:
         rounds = {exchange.round for lane in self.lanes for exchange in lane.history}
         return sorted(rounds, key=self.order.__getitem__)
 
-    def _user(self, round: str) -> str:
-        return self.session.state.rounds[round].user.text
+    def _user(self, round_id: str) -> str:
+        return self.session.state.rounds[round_id].user.text
 
-    def _new_round(self, round: str, text: str, to_all: bool, replaces: str | None) -> None:
+    def _new_round(self, round_id: str, text: str, to_all: bool, replaces: str | None) -> None:
         count = len(self.order)
-        self.order[round] = (self.order[replaces][0] if replaces else count, count)
-        self.to_all[round], self.users[round] = to_all, text
+        self.order[round_id] = (self.order[replaces][0] if replaces else count, count)
+        self.to_all[round_id], self.users[round_id] = to_all, text
 
-    def _stands(self, lane: Known, round: str) -> bool:
-        return any(exchange.round == round for exchange in lane.history)
+    def _stands(self, lane: Known, round_id: str) -> bool:
+        return any(exchange.round == round_id for exchange in lane.history)
 
-    def _cut(self, lane: Known, round: str) -> None:
-        at = [exchange.round for exchange in lane.history].index(round)
+    def _cut(self, lane: Known, round_id: str) -> None:
+        at = [exchange.round for exchange in lane.history].index(round_id)
         lane.stand(lane.history[:at])

@@ -33,15 +33,15 @@ async def test_the_blind_view_holds_no_name_id_figure_or_error_of_any_lane() -> 
     backends = scripted(*NAMES, reply="Because of scattering", model="model-secret")
     script(backends, "llama-secret").fail = "start"
     session = await hidden(backends)
-    round = await session.ask("Why is the sky blue?")
+    round_id = await session.ask("Why is the sky blue?")
     await session.settled()
-    await session.vote(round, session.state.lanes[0].id, voter="me")
+    await session.vote(round_id, session.state.lanes[0].id, voter="me")
     shown = repr(asdict(view(session)))
     state = session.state
-    ids = {lane.id for lane in state.lanes} | set(state.places) | set(state.conversations.values())
+    ids = {lane.id for lane in state.lanes} | set(state.positions) | set(state.conversations.values())
     told = {"secret", "scripted", "told to fail", "failed", "Usage", "timing", *ids}
     assert [word for word in told if word in shown] == []
-    assert "Because of scattering" in shown and round in shown
+    assert "Because of scattering" in shown and round_id in shown
     answers = view(session).rounds[0].answers
     assert sorted(answer.letter for answer in answers) == ["A", "B", "C"]
     assert sum(answer.empty for answer in answers) == 1
@@ -53,18 +53,18 @@ async def test_the_blind_view_holds_no_name_id_figure_or_error_of_any_lane() -> 
 async def test_answers_stand_in_the_order_of_letters_and_belong_to_their_lanes() -> None:
     backends = scripted("a", "b", "c", "d")
     session = await hidden(backends)
-    round = await session.ask("Hello")
+    round_id = await session.ask("Hello")
     await session.settled()
     answers = view(session).rounds[0].answers
     assert [answer.letter for answer in answers] == ["A", "B", "C", "D"]
     for answer in answers:
         lane = session.state.lane(lane_of(session.state, answer.letter))
         assert answer.text == f"{lane.backend} says 1"
-        assert session.turn(turn_of(session.state, round, answer.letter)).backend == lane.backend
+        assert session.turn(turn_of(session.state, round_id, answer.letter)).backend == lane.backend
     with pytest.raises(SessionError, match="no such lane"):
         lane_of(session.state, session.state.lanes[0].id)
     with pytest.raises(SessionError, match="no such answer"):
-        turn_of(session.state, round, "A", 1)
+        turn_of(session.state, round_id, "A", 1)
     await session.reveal()
     assert lane_of(session.state, session.state.lanes[0].id) == session.state.lanes[0].id
     with pytest.raises(SessionError, match="no such lane"):
@@ -145,10 +145,10 @@ async def test_speed_tells_nothing_unless_it_is_meant_to(reveal: str, texts: set
 async def test_in_shared_mode_the_letter_of_the_picked_answer_is_known() -> None:
     backends = scripted("a", "b")
     session = await hidden(backends, mode="shared")
-    round = await session.ask("Hello")
+    round_id = await session.ask("Hello")
     await session.settled()
     assert view(session).rounds[0].picked is None
-    await session.pick(turn_of(session.state, round, "B"))
+    await session.pick(turn_of(session.state, round_id, "B"))
     assert view(session).rounds[0].picked == "B"
     await session.aclose()
 
@@ -159,14 +159,14 @@ async def test_a_blind_vote_is_marked_where_an_answer_names_its_model() -> None:
         **scripted("second", reply="I say so"),
     }
     session = await hidden(backends)
-    round = await session.ask("Who are you?")
+    round_id = await session.ask("Who are you?")
     await session.settled()
     letter = session.state.letters[session.state.lanes[0].id]
-    vote = await session.vote(round, "tie", voter="me")
+    vote = await session.vote(round_id, "tie", voter="me")
     assert (vote.blind, vote.marked) == (True, (f"{letter} names a model",))
     assert vote.shown == tuple(sorted(session.state.letters, key=session.state.letters.__getitem__))
     await session.reveal()
-    changed = await session.vote(round, "bad", voter="me")
+    changed = await session.vote(round_id, "bad", voter="me")
     assert (changed.blind, changed.marked) == (False, ())
     await session.aclose()
 

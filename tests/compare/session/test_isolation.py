@@ -110,14 +110,14 @@ async def test_lanes_end_in_the_order_of_their_upstreams_whatever_their_own_orde
 async def test_a_lane_that_never_connects_keeps_none_from_being_asked_again_and_again() -> None:
     lanes = {"hangs": Lane(gates={0: asyncio.Event()}), "a": Lane(), "b": Lane()}
     async with comparison(lanes, ["hangs", "a", "b"]) as (session, _):
-        round = await session.ask("Hello")
+        round_id = await session.ask("Hello")
         hanging = answer(session, "hangs").id
         await until(session, "a", "b")
         well = [id_of(session, "a"), id_of(session, "b")]
         await session.ask("And then?", lanes=well)
         await until(session, "a", "b")
         await session.undo(lanes=well)
-        await session.retry(round, lanes=well)
+        await session.retry(round_id, lanes=well)
         await until(session, "a", "b")
         assert text(session, "a") == text(session, "b") == "one two three"
         assert answer(session, "hangs").id == hanging and session.turn(hanging).status == "running"

@@ -75,9 +75,9 @@ async def test_the_hash_on_the_wire_is_that_of_the_body_the_upstream_received() 
         backends = upstream.backends()
         lanes = [CompareLane(backend="upstream", parameters={"seed": seed}) for seed in (1, 2)]
         session = await ComparisonSession.create(backends, lanes, owner="me")
-        round = await session.ask("Hello")
+        round_id = await session.ask("Hello")
         await session.settled()
-        hashes = {receipt.wire_sha256 for receipt in session.receipts(round).values()}
+        hashes = {receipt.wire_sha256 for receipt in session.receipts(round_id).values()}
         assert hashes == {hashlib.sha256(seen.body).hexdigest() for seen in upstream.requests}
         assert len(hashes) == 2
         await session.aclose()
@@ -151,20 +151,20 @@ def test_a_message_that_only_one_was_sent_does_not_hide_that_the_rest_is_alike()
 async def test_a_lane_that_was_sent_something_else_than_its_history_is_found() -> None:
     backends = scripted("a", "b")
     session = await ComparisonSession.create(backends, ["a", "b"], owner="me")
-    round = await session.ask("My secret is 1")
+    round_id = await session.ask("My secret is 1")
     await session.settled()
-    assert session.state.checked == {round: ()}
-    turns = {id: session.turn(id) for id in session.state.places}
-    receipts = dict(session.receipts(round))
+    assert session.state.checked == {round_id: ()}
+    turns = {turn_id: session.turn(turn_id) for turn_id in session.state.positions}
+    receipts = dict(session.receipts(round_id))
     (mine, _), (lane, _) = receipts, session.state.lanes
     foreign = (Message.of("user", "My secret is 2"),)
     receipts[mine] = replace(receipts[mine], messages=foreign, sha256=digest(foreign, {}))
-    alone, pair = find_mismatches(session.state, turns, receipts, backends, round)
+    alone, pair = find_mismatches(session.state, turns, receipts, backends, round_id)
     assert (alone.turns, alone.lanes) == ((mine,), (lane.id,))
     assert "My secret is 1" in alone.reason and "My secret is 2" in alone.reason
     assert pair.turns == tuple(receipts)
-    receipts[mine] = replace(session.receipts(round)[mine], sha256="00")
-    (forged,) = find_mismatches(session.state, turns, receipts, backends, round)
+    receipts[mine] = replace(session.receipts(round_id)[mine], sha256="00")
+    (forged,) = find_mismatches(session.state, turns, receipts, backends, round_id)
     assert forged.reason == "the receipt's hash is not that of its content"
     await session.aclose()
 
@@ -178,9 +178,9 @@ async def test_lanes_that_were_meant_to_differ_are_no_mismatch() -> None:
     ]
     session = await ComparisonSession.create(backends, lanes, owner="me")
     for message in ("One", "Two"):
-        round = await session.ask(message)
+        round_id = await session.ask(message)
         await session.settled()
-        assert session.mismatches(round) == ()
+        assert session.mismatches(round_id) == ()
     await session.aclose()
 
 

@@ -133,10 +133,10 @@ async def test_two_people_at_once_know_nothing_of_each_other(
             await asyncio.gather(me.session.settled(), you.session.settled())
             calls = upstream.take()
             assert len(calls) == 8
-            for person, round in ((me, mine), (you, yours)):
-                person._new_round(round, "Say it", True, None)
+            for person, round_id in ((me, mine), (you, yours)):
+                person._new_round(round_id, "Say it", True, None)
                 upstream.calls = [call for call in calls if call.seed in {lane.seed for lane in person.lanes}]
-                await person.answered(round, "Say it", person.lanes)
+                await person.answered(round_id, "Say it", person.lanes)
             await me.check()
             await you.check()
         numbers = [set().union(*(person.numbers(lane) for lane in person.lanes)) for person in (me, you)]
@@ -192,8 +192,8 @@ class Steps(RuleBasedStateMachine):
         lane = self.lane(data) if one else None
         if lane is not None and not lane.history:
             return
-        round = self.round(data, lane)
-        self.run(self.me.edit(round, lane) if edit else self.me.retry(round, lane))
+        round_id = self.round(data, lane)
+        self.run(self.me.edit(round_id, lane) if edit else self.me.retry(round_id, lane))
 
     @precondition(lambda self: self.me.visible())
     @rule()
@@ -241,9 +241,9 @@ class Steps(RuleBasedStateMachine):
     def walk_alone(self, data: st.DataObject) -> None:
         lane = self.lane(data)
         if lane.given:
-            round = data.draw(st.sampled_from(list(lane.given)))
-            answer = data.draw(st.integers(0, len(lane.given[round]) - 1))
-            self.run(self.me.walk_alone(lane, round, answer))
+            round_id = data.draw(st.sampled_from(list(lane.given)))
+            answer = data.draw(st.integers(0, len(lane.given[round_id]) - 1))
+            self.run(self.me.walk_alone(lane, round_id, answer))
 
     @rule()
     def reopen(self) -> None:

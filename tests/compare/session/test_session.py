@@ -15,6 +15,7 @@ from chatlab.codec import message_to_json
 from chatlab.compare.model import Lane
 from chatlab.compare.report.from_session import comparison_of
 from chatlab.compare.session.events import (
+    EVENT_TYPES,
     Asked,
     CheckedOut,
     LaneAdded,
@@ -27,8 +28,9 @@ from chatlab.compare.session.events import (
     event_to_data,
 )
 from chatlab.compare.session.open_sessions import OpenSessions
+from chatlab.compare.session.reduce import reduce, reduce_log, reduced
 from chatlab.compare.session.session import ComparisonSession
-from chatlab.compare.session.state import SessionState, expected_messages, reduce, reduce_log
+from chatlab.compare.session.state import SessionState, expected_messages
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import Entry
 from chatlab.conversations.saving import Saving
@@ -59,9 +61,9 @@ def lane(session: ComparisonSession, label: str) -> Lane:
 
 
 def head(session: ComparisonSession, label: str) -> Any:
-    id = session.state.heads[lane(session, label).id]
-    assert id is not None
-    return session.turn(id)
+    turn_id = session.state.heads[lane(session, label).id]
+    assert turn_id is not None
+    return session.turn(turn_id)
 
 
 def text(session: ComparisonSession, label: str) -> str:
@@ -137,7 +139,11 @@ async def test_a_session_can_be_waited_for_and_stopped_while_its_lanes_start() -
         await asyncio.sleep(0)
     await session.stop()
     assert again.done() and not session.running()
-    assert {session.turn(id).status for id in session.state.places} <= {"finished", "failed", "stopped"}
+    assert {session.turn(one).status for one in session.state.positions} <= {
+        "finished",
+        "failed",
+        "stopped",
+    }
     await session.aclose()
 
 
@@ -214,10 +220,10 @@ async def test_a_cancelled_caller_leaves_a_whole_round_behind(store: Store, savi
 async def test_the_identity_goes_with_the_call_and_is_stored_nowhere_but_with_the_turn() -> None:
     backends = scripted("a")
     session = await made(backends, None, None)
-    round = await session.ask("Hello", ctx=CallContext(identity="ada@example.com"))
+    round_id = await session.ask("Hello", ctx=CallContext(identity="ada@example.com"))
     await session.settled()
     assert script(backends, "a").contexts[-1].identity == "ada@example.com"
-    (receipt,) = session.receipts(round).values()
+    (receipt,) = session.receipts(round_id).values()
     assert receipt.identity == head(session, "a").asked_by == "ada@example.com"
     await session.ask("Hello")
     await session.settled()
@@ -293,10 +299,10 @@ async def test_changing_to_shared_history_takes_one_pick_and_back_takes_none() -
 async def test_of_repeats_any_can_be_gone_on_from() -> None:
     backends = scripted("a", "b")
     session = await made(backends, None, None, repeats=3)
-    round = await session.ask("One")
+    round_id = await session.ask("One")
     await session.settled()
-    ids = session.state.round(round).turns[lane(session, "a").id]
-    assert len(ids) == 3 and len({session.turn(id).answer for id in ids}) == 3
+    ids = session.state.round(round_id).turns[lane(session, "a").id]
+    assert len(ids) == 3 and len({session.turn(turn_id).answer for turn_id in ids}) == 3
     await session.pick(ids[2])
     await session.ask("Two", repeats=1)
     await session.settled()
@@ -322,7 +328,7 @@ async def test_edit_retry_and_undo_make_siblings_and_lose_nothing(store: Store, 
     edited = await session.edit(first, "One, but better")
     await session.settled()
     assert sent(backends, "a") == ["One, but better"]
-    assert [round.id for round in session.state.visible] == [edited]
+    assert [one.id for one in session.state.visible] == [edited]
     assert (await session.undo()).text == "One, but better"
     assert session.state.visible == ()
     with pytest.raises(SessionError, match="nothing to take back"):
@@ -347,15 +353,15 @@ async def test_versions_and_answers_are_walked_and_what_followed_them_is_there_a
     await session.retry(edited, lanes=[a])
     await session.settled()
     await session.to_version(first)
-    assert [round.user.text for round in session.state.visible] == ["One", "Two"]
+    assert [one.user.text for one in session.state.visible] == ["One", "Two"]
     assert (text(session, "a"), text(session, "b")) == ("a says 2", "b says 2")
     await session.to_answer(edited, a, 0)
     assert text(session, "a") == "a says 3" and text(session, "b") == "b says 2"
-    assert [round.user.text for round in session.state.visible] == ["One", "Three", "Two"]
+    assert [one.user.text for one in session.state.visible] == ["One", "Three", "Two"]
     await session.aclose()
     session = await ComparisonSession.open(backends, session.id, owner="me", store=store, saving=saving)
     await session.to_version(edited)
-    assert [round.user.text for round in session.state.visible] == ["Three"]
+    assert [one.user.text for one in session.state.visible] == ["Three"]
     assert (text(session, "a"), text(session, "b")) == ("a says 3", "b says 3")
     seen = session.state.seq
     await session.to_version(edited)
@@ -388,14 +394,14 @@ async def test_while_names_are_hidden_no_refusal_tells_which_lane_is_still_answe
     backends = scripted("a", "b")
     script(backends, "b").hold = asyncio.Event()
     session = await made(backends, None, None, blind=True, mode="shared")
-    round = await session.ask("One")
+    round_id = await session.ask("One")
     async for _ in session.changes():
         if not session.running(lane(session, "a").id):
             break
     said = set()
     for one in session.state.lanes:
         with pytest.raises(SessionError) as refused:
-            await session.pick(session.state.round(round).turns[one.id][0])
+            await session.pick(session.state.round(round_id).turns[one.id][0])
         said.add(str(refused.value))
     with pytest.raises(SessionError) as refused:
         await session.ask("Two")
@@ -406,19 +412,19 @@ async def test_while_names_are_hidden_no_refusal_tells_which_lane_is_still_answe
 async def test_a_mismatch_is_said_of_the_answer_that_was_sent_the_wrong_and_of_no_other() -> None:
     backends = scripted("a", "b")
     session = await made(backends, None, None)
-    round = await session.ask("One")
+    round_id = await session.ask("One")
     await session.settled()
     a = lane(session, "a").id
-    given = session._receipts.by_turn[head(session, "a").id]
+    given = session._record.receipts.by_turn[head(session, "a").id]
     wrong = replace(given, messages=(Message.of("user", "Another"),))
-    session._receipts.by_turn[head(session, "a").id] = wrong
-    await session.retry(round, lanes=[a])
+    session._record.receipts.by_turn[head(session, "a").id] = wrong
+    await session.retry(round_id, lanes=[a])
     await session.settled()
-    assert session.mismatches(round) == ()
-    await session.to_answer(round, a, 0)
-    assert {one.lanes[0] for one in session.mismatches(round)} == {a}
-    await session.to_answer(round, a, 1)
-    assert session.mismatches(round) == ()
+    assert session.mismatches(round_id) == ()
+    await session.to_answer(round_id, a, 0)
+    assert {one.lanes[0] for one in session.mismatches(round_id)} == {a}
+    await session.to_answer(round_id, a, 1)
+    assert session.mismatches(round_id) == ()
     await session.aclose()
 
 
@@ -426,9 +432,9 @@ async def test_what_still_runs_is_stopped_when_its_message_is_edited_or_taken_ba
     backends = scripted("a", "b")
     script(backends, "a").hold = asyncio.Event()
     session = await made(backends, None, None)
-    round = await session.ask("One")
+    round_id = await session.ask("One")
     stopped = head(session, "a").id
-    await session.edit(round, "Another")
+    await session.edit(round_id, "Another")
     assert session.turn(stopped).status == "stopped"
     await session.undo()
     assert not session.running() and script(backends, "a").open == 0
@@ -482,15 +488,15 @@ async def test_the_same_backend_twice_has_two_labels_and_each_its_own_settings()
     spec = CompareLane(backend="a", parameters={"temperature": 0.5}, system="Be brief.")
     session = await ComparisonSession.create(backends, ["a", spec], owner="me")
     assert [lane.label for lane in session.state.lanes] == ["a", "a (2)"]
-    round = await session.ask("One")
+    round_id = await session.ask("One")
     await session.settled()
-    one, two = session.receipts(round).values()
+    one, two = session.receipts(round_id).values()
     assert ([m.text for m in one.messages], dict(one.parameters)) == (["One"], {})
     assert ([m.text for m in two.messages], dict(two.parameters)) == (
         ["Be brief.", "One"],
         {"temperature": 0.5},
     )
-    assert session.mismatches(round) == (), "they were not meant to be sent the same"
+    assert session.mismatches(round_id) == (), "they were not meant to be sent the same"
     with pytest.raises(SessionError, match="temperature should be at most 2"):
         await session.add_lane(CompareLane(backend="a", parameters={"temperature": 3}))
     with pytest.raises(SessionError, match="no parameter top_p"):
@@ -531,47 +537,47 @@ async def test_a_vote_can_be_changed_until_the_next_message_and_all_are_kept() -
     backends = scripted("a", "b")
     hold = script(backends, "a").hold = asyncio.Event()
     session = await made(backends, None, None, criteria=("correct", "tone"))
-    round = await session.ask("One")
+    round_id = await session.ask("One")
     with pytest.raises(SessionError, match="wait for all answers"):
-        await session.vote(round, "tie", voter="me")
+        await session.vote(round_id, "tie", voter="me")
     hold.set()
     await session.settled()
-    await session.vote(round, "tie", voter="me")
+    await session.vote(round_id, "tie", voter="me")
     best = lane(session, "b").id
-    await session.vote(round, best, voter="me", reasons=["clearer"], note="much")
-    await session.vote(round, "bad", voter="you", criterion="tone")
+    await session.vote(round_id, best, voter="me", reasons=["clearer"], note="much")
+    await session.vote(round_id, "bad", voter="you", criterion="tone")
     assert [vote.best for vote in session.state.votes] == ["tie", best, "bad"]
     assert [vote.best for vote in session.state.current_votes] == [best, "bad"]
     given = session.state.current_votes[0]
     assert given.shown == tuple(lane.id for lane in session.state.lanes)
     assert (given.criterion, given.reasons, given.blind, given.marked) == ("correct", ("clearer",), False, ())
     with pytest.raises(SessionError, match="no criterion 'taste'"):
-        await session.vote(round, "tie", voter="me", criterion="taste")
+        await session.vote(round_id, "tie", voter="me", criterion="taste")
     with pytest.raises(SessionError, match="vote for a lane"):
-        await session.vote(round, "somebody", voter="me")
+        await session.vote(round_id, "somebody", voter="me")
     await session.ask("Two")
     await session.settled()
     with pytest.raises(SessionError, match="until the next message"):
-        await session.vote(round, "tie", voter="me")
+        await session.vote(round_id, "tie", voter="me")
     await session.aclose()
 
 
 async def test_a_vote_is_on_the_answers_it_was_given_on() -> None:
     backends = scripted("a", "b")
     session = await made(backends, None, None)
-    round = await session.ask("One")
+    round_id = await session.ask("One")
     await session.settled()
     a = lane(session, "a").id
-    await session.vote(round, "tie", voter="me")
-    await session.retry(round, lanes=[a])
+    await session.vote(round_id, "tie", voter="me")
+    await session.retry(round_id, lanes=[a])
     await session.settled()
-    await session.vote(round, "bad", voter="me")
+    await session.vote(round_id, "bad", voter="me")
 
     def on_these() -> list[str]:
-        return [vote.best for vote in session.state.votes if session.state.judges(vote)]
+        return [vote.best for vote in session.state.votes if session.state.is_current(vote)]
 
     assert on_these() == ["bad"]
-    await session.to_answer(round, a, 0)
+    await session.to_answer(round_id, a, 0)
     assert on_these() == ["tie"]
     assert [vote.best for vote in comparison_of(session).votes] == ["tie"]
     await session.aclose()
@@ -583,17 +589,20 @@ async def test_a_vote_is_on_the_answers_it_was_given_on() -> None:
 async def test_a_session_is_the_same_after_a_restart(store: Store, saving: Saving) -> None:
     backends = scripted("a", "b")
     session = await made(backends, store, saving, mode="shared", repeats=2)
-    round = await session.ask("One")
+    round_id = await session.ask("One")
     await session.settled()
     await session.pick(head(session, "b").id)
-    await session.vote(round, "tie", voter="me")
+    await session.vote(round_id, "tie", voter="me")
     await session.aclose()
     again = await ComparisonSession.open(backends, session.id, owner="me", store=store, saving=saving)
     assert again.state == session.state
-    assert {id: again.turn(id) for id in again.state.places} == {
-        id: session.turn(id) for id in session.state.places
+    assert {turn_id: again.turn(turn_id) for turn_id in again.state.positions} == {
+        turn_id: session.turn(turn_id) for turn_id in session.state.positions
     }
-    assert dict(again.receipts(round)) == dict(session.receipts(round)) and len(again.receipts(round)) == 4
+    assert (
+        dict(again.receipts(round_id)) == dict(session.receipts(round_id))
+        and len(again.receipts(round_id)) == 4
+    )
     with pytest.raises(NotStored):
         await ComparisonSession.open(backends, session.id, owner="you", store=store, saving=saving)
     await again.aclose()
@@ -641,7 +650,7 @@ async def test_a_turn_that_was_never_written_is_there_as_lost(store: Store, savi
     asked = Asked("r1", message_to_json(Message.of("user", "One")), places)
     await store.append("me", session.id, session.state.seq, [event_to_data(asked)])
     again = await ComparisonSession.open(backends, session.id, owner="me", store=store, saving=saving)
-    assert {again.turn(id).status for id in ("t1", "t2")} == {"interrupted"}
+    assert {again.turn(turn_id).status for turn_id in ("t1", "t2")} == {"interrupted"}
     assert "lost" in str(again.turn("t1").error)
     await again.ask("Two")
     await again.settled()
@@ -687,16 +696,16 @@ async def test_a_file_is_kept_by_its_content_and_sent_whole(
         backends, list(backends), owner="me", store=store, saving=saving, files=files
     )
     picture = FilePart("image/png", "sky.png", data=b"not really a picture")
-    round = await session.ask(Message("user", (picture, TextPart("What is it?"))))
+    round_id = await session.ask(Message("user", (picture, TextPart("What is it?"))))
     await session.settled()
     (part, _) = script(backends, "sees").requests[-1].messages[-1].parts
     assert isinstance(part, FilePart) and part.read() == b"not really a picture"
     assert sent(backends, "blind") == ["What is it?"]
-    receipt = session.receipts(round)[head(session, "sees").id]
+    receipt = session.receipts(round_id)[head(session, "sees").id]
     named = receipt.messages[-1].parts[0]
-    assert isinstance(named, FilePart) and named == session.state.rounds[round].user.parts[0]
-    (mismatch,) = session.mismatches(round)
-    assert {session.state.lane(id).label for id in mismatch.lanes} == {"sees", "blind"}
+    assert isinstance(named, FilePart) and named == session.state.rounds[round_id].user.parts[0]
+    (mismatch,) = session.mismatches(round_id)
+    assert {session.state.lane(turn_id).label for turn_id in mismatch.lanes} == {"sees", "blind"}
     assert "sky.png was not sent: no image/png here" in mismatch.reason
     with pytest.raises(SessionError, match="attach the file itself"):
         await session.ask(Message("user", (named, TextPart("And this?"))))
@@ -724,15 +733,15 @@ def test_an_entry_of_an_unknown_type_or_shape_is_refused_in_words() -> None:
 async def test_the_state_is_what_the_log_folds_to(store: Store, saving: Saving) -> None:
     backends = scripted("a", "b")
     session = await made(backends, store, saving, blind=True)
-    round = await session.ask("One")
+    round_id = await session.ask("One")
     await session.settled()
-    await session.vote(round, "tie", voter="me", note="no matter")
+    await session.vote(round_id, "tie", voter="me", note="no matter")
     await session.reveal()
     await session.set_mode("shared")
     await session.pick(head(session, "a").id)
-    edited = await session.edit(round, "Another")
+    edited = await session.edit(round_id, "Another")
     await session.settled()
-    await session.to_version(round)
+    await session.to_version(round_id)
     await session.to_version(edited)
     await session.undo()
     await session.change_lane(CompareLane(backend="a", label="other"), lane(session, "a").id)
@@ -759,7 +768,7 @@ def test_a_vote_of_a_log_from_before_votes_said_what_they_are_on_counts_as_it_di
         entry,
     ):
         state = reduce(state, one)
-    assert state.judges(entry.vote)
+    assert state.is_current(entry.vote)
     with pytest.raises(SessionError, match="in its own conversation"):
         reduce(state, CheckedOut({"l": "elsewhere"}))
 
@@ -775,3 +784,24 @@ def test_what_a_lane_should_be_sent_is_a_function_of_state_and_turns() -> None:
     for entry in entries:
         state = reduce(state, entry)
     assert expected_messages(state, {}, "l", "r") == (Message.of("user", "One"),)
+
+
+def test_a_session_stored_before_positions_and_checkouts_had_their_names_is_read() -> None:
+    stored = {
+        "type": "asked",
+        "round": "r",
+        "user": message_to_json(Message.of("user", "One")),
+        "places": [
+            {"turn": "t", "lane": "l", "round": "r", "parent": None, "repeat": 0, "copied_from": None}
+        ],
+        "to_all": True,
+        "replaces": None,
+    }
+    asked = event_from_data(stored)
+    assert isinstance(asked, Asked) and [position.turn for position in asked.positions] == ["t"]
+    assert event_to_data(asked) == stored
+    assert event_from_data({"type": "walked", "heads": {"l": "t"}}) == CheckedOut({"l": "t"})
+
+
+def test_every_event_there_is_has_a_state_that_follows_from_it() -> None:
+    assert {kind for kind in EVENT_TYPES if reduced.dispatch(kind) is reduced.dispatch(object)} == set()

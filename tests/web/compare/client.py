@@ -73,10 +73,10 @@ class Person:
 class Asked:
     """One session of a person."""
 
-    def __init__(self, person: Person, id: str) -> None:
+    def __init__(self, person: Person, found_id: str) -> None:
         self.person = person
-        self.id = id
-        self.path = f"/sessions/{id}"
+        self.id = found_id
+        self.path = f"/sessions/{found_id}"
 
     @property
     def view(self) -> Any:
@@ -106,10 +106,10 @@ class Asked:
         self.post("/ask", {"text": text, **how})
         return self.ended()
 
-    def answers(self, round: int = -1) -> list[str]:
+    def answers(self, asked_round: int = -1) -> list[str]:
         """What is shown of the answers to a round, by lane in the order of the page."""
         view = self.view
-        shown = view["rounds"][round]["answers"]
+        shown = view["rounds"][asked_round]["answers"]
         return [shown[lane["id"]][0]["html"] for lane in view["lanes"] if lane["id"] in shown]
 
 

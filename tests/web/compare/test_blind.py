@@ -78,7 +78,7 @@ def telling(asked: Asked, upstream: Front, received: list[str]) -> list[str]:
     """What is among the things received that must not be."""
     state = session_of(asked).state
     ids = [
-        *state.places,
+        *state.positions,
         *state.conversations.values(),
         *(lane.id for lane in (*state.lanes, *state.removed)),
     ]
@@ -96,35 +96,37 @@ def test_nothing_that_a_browser_receives_names_a_lane_before_the_reveal(
     asked = me.begin(*LANES, blind=True, reveal=reveal, mode=mode)
     with Tab(asked) as tab:
         view = asked.ask(QUESTION)
-        (round,) = view["rounds"]
-        assert [lane["name"] for lane in view["lanes"]] == list("ABCD") == list(round["answers"])
-        best = next(letter for letter, (one,) in round["answers"].items() if "w29" in one["html"])
-        asked.get(f"/rounds/{round['id']}/difference?a=A&b=B")
-        assert asked.get(f"/rounds/{round['id']}/agreement")["spread"] == []
-        asked.post("/votes", {"round": round["id"], "criterion": "taste", "best": best})
-        asked.post("/retry", {"round": round["id"]})
-        (round,) = asked.ended()["rounds"]
-        best = next(letter for letter, (one,) in round["answers"].items() if "w29" in one["html"])
+        (asked_round,) = view["rounds"]
+        assert [lane["name"] for lane in view["lanes"]] == list("ABCD") == list(asked_round["answers"])
+        best = next(letter for letter, (one,) in asked_round["answers"].items() if "w29" in one["html"])
+        asked.get(f"/rounds/{asked_round['id']}/difference?a=A&b=B")
+        assert asked.get(f"/rounds/{asked_round['id']}/agreement")["spread"] == []
+        asked.post("/votes", {"round": asked_round["id"], "criterion": "taste", "best": best})
+        asked.post("/retry", {"round": asked_round["id"]})
+        (asked_round,) = asked.ended()["rounds"]
+        best = next(letter for letter, (one,) in asked_round["answers"].items() if "w29" in one["html"])
         if mode == "shared":
-            asked.post("/pick", {"round": round["id"], "lane": best})
+            asked.post("/pick", {"round": asked_round["id"], "lane": best})
             assert asked.view["rounds"][0]["picked"] == best
         asked.ask(f"{QUESTION} again")
-        asked.post("/edit", {"round": round["id"], "text": "w7"})
+        asked.post("/edit", {"round": asked_round["id"], "text": "w7"})
         (edited,) = asked.ended()["rounds"]
-        assert edited["previous"] == round["id"]
-        asked.post("/checkout", {"round": round["id"]})
+        assert edited["previous"] == asked_round["id"]
+        asked.post("/checkout", {"round": asked_round["id"]})
         assert [one["votes"] for one in asked.view["rounds"]] == [{}, {}], "it was on other answers"
         asked.post("/checkout", {"round": edited["id"]})
-        asked.post("/checkout", {"round": round["id"]})
+        asked.post("/checkout", {"round": asked_round["id"]})
         if reveal == "as they come":
             for answer in (0, 1, 0):
-                asked.post("/checkout", {"round": round["id"], "lane": "B", "answer": answer})
+                asked.post("/checkout", {"round": asked_round["id"], "lane": "B", "answer": answer})
             assert asked.view["rounds"][0]["given"] == {"A": [2, 2], "B": [1, 2], "C": [2, 2], "D": [2, 2]}
         else:
-            me.refused("POST", f"{asked.path}/checkout", {"round": round["id"], "lane": "B", "answer": 0})
+            me.refused(
+                "POST", f"{asked.path}/checkout", {"round": asked_round["id"], "lane": "B", "answer": 0}
+            )
             assert asked.view["rounds"][0]["given"] == {}
         for method, path, body in (
-            *(("GET", f"/rounds/{round['id']}/receipts", None), ("GET", "/ranking", None)),
+            *(("GET", f"/rounds/{asked_round['id']}/receipts", None), ("GET", "/ranking", None)),
             *(("GET", "/report", None), ("GET", "/lanes/A/recording", None), ("POST", "/shares", {})),
             *(
                 ("POST", "/lanes/A/rerun", {}),
@@ -158,8 +160,8 @@ def test_answers_that_appear_together_are_told_in_one_event_after_the_last(me: P
         tab.wait(lambda: bool(tab.named("view")[-1]["rounds"]) and not tab.named("view")[-1]["running"])
         assert {name for _, name, _ in tab.events} == {"view"}
         for view in tab.named("view"):
-            for round in view["rounds"]:
-                shown = [one for answers in round["answers"].values() for one in answers]
+            for asked_round in view["rounds"]:
+                shown = [one for answers in asked_round["answers"].values() for one in answers]
                 waiting = {one["status"] == "waiting" for one in shown}
                 assert len(waiting) == 1
                 if waiting == {True}:
@@ -183,11 +185,11 @@ def test_paced_answers_are_never_one_ahead_of_another(me: Person) -> None:
 @pytest.mark.parametrize("reveal", ["together", "paced"])
 def test_one_lane_alone_is_not_asked_nor_stopped_where_its_time_would_tell(me: Person, reveal: str) -> None:
     asked = me.begin("kumquat", "tamarind", blind=True, reveal=reveal)
-    (round,) = asked.ask("one")["rounds"]
+    (asked_round,) = asked.ask("one")["rounds"]
     for path, body in (
         ("ask", {"text": "x", "lanes": ["A"]}),
-        ("retry", {"round": round["id"], "lanes": ["A"]}),
-        ("edit", {"round": round["id"], "text": "x", "lanes": ["A"]}),
+        ("retry", {"round": asked_round["id"], "lanes": ["A"]}),
+        ("edit", {"round": asked_round["id"], "text": "x", "lanes": ["A"]}),
         ("stop", {"lane": "A"}),
     ):
         status, sentence = me.refused("POST", f"{asked.path}/{path}", body)
@@ -206,10 +208,10 @@ def test_stopping_all_shows_of_each_no_more_than_of_the_slowest(me: Person) -> N
 
 def test_an_answer_that_names_a_model_is_flagged_and_the_vote_is_marked(me: Person) -> None:
     asked = me.begin("kumquat", "medlar", blind=True)
-    (round,) = asked.ask("Say Loquat")["rounds"]
-    flags = {letter: one["names"] for letter, (one,) in round["answers"].items()}
+    (asked_round,) = asked.ask("Say Loquat")["rounds"]
+    flags = {letter: one["names"] for letter, (one,) in asked_round["answers"].items()}
     assert sorted(flags.values()) == [False, True]
-    asked.post("/votes", {"round": round["id"], "criterion": "taste", "best": "tie"})
+    asked.post("/votes", {"round": asked_round["id"], "criterion": "taste", "best": "tie"})
     assert asked.view["rounds"][0]["votes"]["taste"]["marked"] == []
     asked.post("/reveal")
     (letter,) = (letter for letter, named in flags.items() if named)
@@ -219,8 +221,8 @@ def test_an_answer_that_names_a_model_is_flagged_and_the_vote_is_marked(me: Pers
 
 def test_the_flag_does_not_tell_which_of_two_lanes_has_a_name(me: Person) -> None:
     asked = me.begin("kumquat", {"backend": "kumquat", "label": "Mangosteen"}, blind=True)
-    (round,) = asked.ask("Say Mangosteen")["rounds"]
-    assert [one["names"] for (one,) in round["answers"].values()] == [True, True]
+    (asked_round,) = asked.ask("Say Mangosteen")["rounds"]
+    assert [one["names"] for (one,) in asked_round["answers"].values()] == [True, True]
 
 
 def test_lanes_get_their_letters_by_chance(me: Person) -> None:

@@ -104,9 +104,11 @@ class Compare:
             arg=count,
         )
 
-    def texts(self, round: int = -1) -> list[str]:
+    def texts(self, asked_round: int = -1) -> list[str]:
         """What the lanes say, from left to right."""
-        found = self.page.locator(".round").nth(round if round >= 0 else self.rounds + round)
+        found = self.page.locator(".round").nth(
+            asked_round if asked_round >= 0 else self.rounds + asked_round
+        )
         return [text.strip() for text in found.locator(".answer > .text").all_inner_texts()]
 
     def names(self) -> list[str]:

@@ -63,7 +63,10 @@ def test_a_plot_puts_each_value_where_it_belongs(opened: Callable[..., Any]) -> 
     page = opened(viewport={"width": 1200, "height": 800})
     rows = page.locator(".plot").nth(1).locator(".row:not(.axis)")  # the totals
     for lane, values in enumerate(
-        [[one.turn.timing.total for one in comparison().results if one.lane == id] for id in ("l1", "l2")]
+        [
+            [one.turn.timing.total for one in comparison().results if one.lane == found_id]
+            for found_id in ("l1", "l2")
+        ]
     ):
         kept = sorted(value for value in values if value is not None)
         kept = kept if lane == 0 else [value for value in kept if value != 0.4 + 1 + 0.06]  # it failed

@@ -88,10 +88,10 @@ def test_all_lanes_answer_one_message_and_each_answer_has_its_figures(me: Person
     view = asked.ask("Why is the **sky** blue?")
     assert [lane["name"] for lane in view["lanes"]] == ["Alpha", "Beta", "Short"]
     assert view["title"] == "Why is the **sky** blue?"
-    (round,) = view["rounds"]
-    assert round["only"] is None
-    assert "<strong>sky</strong>" in round["text_html"]
-    answers = [round["answers"][lane][0] for lane in asked.lanes]
+    (asked_round,) = view["rounds"]
+    assert asked_round["only"] is None
+    assert "<strong>sky</strong>" in asked_round["text_html"]
+    answers = [asked_round["answers"][lane][0] for lane in asked.lanes]
     assert [re.sub("<.*?>", "", answer["html"]).strip() for answer in answers] == [
         *("Why is the sky blue?", "Something else is said here.", "Why is")
     ]
@@ -109,7 +109,7 @@ def test_a_message_to_one_lane_leaves_the_others_as_they_are(me: Person) -> None
     view = asked.ask("only you", lanes=[first])
     assert list(view["rounds"][0]["answers"]) == view["rounds"][0]["only"] == [first]
     view = asked.ask("both")
-    assert [len(round["answers"]) for round in view["rounds"]] == [1, 2]
+    assert [len(asked_round["answers"]) for asked_round in view["rounds"]] == [1, 2]
     receipts = asked.get(f"/rounds/{view['rounds'][1]['id']}/receipts")
     assert [len(one["receipt"]["messages"]) for one in receipts["receipts"]] == [3, 1]
     assert receipts["mismatches"] == []
@@ -143,23 +143,23 @@ def test_one_lane_is_stopped_while_the_others_go_on(me: Person) -> None:
 def test_retry_edit_and_undo(me: Person) -> None:
     asked = me.begin("alpha", "gamma")
     first, second = asked.lanes
-    (round,) = asked.ask("one")["rounds"]
-    turns = {lane: answers[0]["turn"] for lane, answers in round["answers"].items()}
-    asked.post("/retry", {"round": round["id"], "lanes": [first]})
-    (round,) = asked.ended()["rounds"]
-    assert round["answers"][first][0]["turn"] != turns[first]
-    assert round["answers"][second][0]["turn"] == turns[second]
-    asked.post("/edit", {"round": round["id"], "text": "two"})
+    (asked_round,) = asked.ask("one")["rounds"]
+    turns = {lane: answers[0]["turn"] for lane, answers in asked_round["answers"].items()}
+    asked.post("/retry", {"round": asked_round["id"], "lanes": [first]})
+    (asked_round,) = asked.ended()["rounds"]
+    assert asked_round["answers"][first][0]["turn"] != turns[first]
+    assert asked_round["answers"][second][0]["turn"] == turns[second]
+    asked.post("/edit", {"round": asked_round["id"], "text": "two"})
     (edited,) = asked.ended()["rounds"]
     assert edited["text"] == "two"
     assert (edited["version"], edited["versions"]) == (2, 2)
-    assert (edited["previous"], edited["next"]) == (round["id"], None)
-    asked.post("/checkout", {"round": round["id"]})
+    assert (edited["previous"], edited["next"]) == (asked_round["id"], None)
+    asked.post("/checkout", {"round": asked_round["id"]})
     (first_version,) = asked.view["rounds"]
     assert (first_version["text"], first_version["previous"]) == ("one", None)
     assert (first_version["next"], first_version["message"]) == (edited["id"], edited["message"])
     assert first_version["given"] == {first: [2, 2]}
-    asked.post("/checkout", {"round": round["id"], "lane": first, "answer": 0})
+    asked.post("/checkout", {"round": asked_round["id"], "lane": first, "answer": 0})
     (first_version,) = asked.view["rounds"]
     assert first_version["given"] == {first: [1, 2]}
     assert {lane: answers[0]["turn"] for lane, answers in first_version["answers"].items()} == turns
@@ -194,10 +194,10 @@ def test_lanes_are_added_changed_swapped_moved_asked_again_and_removed(me: Perso
 def test_in_shared_mode_all_go_on_from_the_picked_answer(me: Person) -> None:
     asked = me.begin("alpha", "beta", mode="shared")
     _, second = asked.lanes
-    (round,) = asked.ask("one")["rounds"]
+    (asked_round,) = asked.ask("one")["rounds"]
     status, sentence = me.refused("POST", f"{asked.path}/ask", {"text": "two"})
     assert (status, sentence) == (409, "pick the answer from which all lanes go on, then ask")
-    asked.post("/pick", {"round": round["id"], "lane": second})
+    asked.post("/pick", {"round": asked_round["id"], "lane": second})
     assert asked.view["rounds"][0]["picked"] == second
     last = asked.ask("two")["rounds"][-1]["id"]
     sent = [one["receipt"]["messages"] for one in asked.get(f"/rounds/{last}/receipts")["receipts"]]
@@ -210,10 +210,10 @@ def test_in_shared_mode_all_go_on_from_the_picked_answer(me: Person) -> None:
 def test_votes_change_until_the_next_message_and_come_to_a_ranking(me: Person) -> None:
     asked = me.begin("alpha", "beta")
     first, second = asked.lanes
-    (round,) = asked.ask("one")["rounds"]
+    (asked_round,) = asked.ask("one")["rounds"]
     assert asked.get("/ranking")["sentence"] == "There are no votes yet."
     ballot = {
-        "round": round["id"],
+        "round": asked_round["id"],
         "criterion": "tone",
         "best": first,
         "reasons": ["shorter"],
@@ -231,7 +231,7 @@ def test_votes_change_until_the_next_message_and_come_to_a_ranking(me: Person) -
     (tone,) = asked.get("/ranking")["criteria"]
     assert {row["lane"] for row in tone["rows"]} == {"Alpha", "Beta"}
     assert "Without any judgement, and so without a place: Late." in tone["notes"]
-    asked.post("/retry", {"round": round["id"]})
+    asked.post("/retry", {"round": asked_round["id"]})
     asked.ended()
     found = asked.get("/ranking")
     said = "Votes on answers that were asked anew or left behind since are not counted: 2."
@@ -244,36 +244,36 @@ def test_votes_change_until_the_next_message_and_come_to_a_ranking(me: Person) -
 def test_the_difference_and_agreement_of_two_answers(me: Person) -> None:
     asked = me.begin("alpha", "beta", "gamma")
     a, b, c = asked.lanes
-    (round,) = asked.ask("Something else was said there.")["rounds"]
-    found = asked.get(f"/rounds/{round['id']}/difference?a={a}&b={b}")
+    (asked_round,) = asked.ask("Something else was said there.")["rounds"]
+    found = asked.get(f"/rounds/{asked_round['id']}/difference?a={a}&b={b}")
     assert {"kind": "only_a", "text": "was "} in found["spans"]
     assert (
         "".join(one["text"] for one in found["spans"] if one["kind"] != "only_a")
         == "Something else is said here."
     )
     assert found["agreement"] == 0.6
-    agreement = asked.get(f"/rounds/{round['id']}/agreement")
+    agreement = asked.get(f"/rounds/{asked_round['id']}/agreement")
     assert agreement == {"agreement": {f"{a}|{b}": 0.6, f"{a}|{c}": 1.0, f"{b}|{c}": 0.6}, "spread": []}
-    assert me.refused("GET", f"{asked.path}/rounds/{round['id']}/difference?a={a}&b=nobody")[0] == 409
+    assert me.refused("GET", f"{asked.path}/rounds/{asked_round['id']}/difference?a={a}&b=nobody")[0] == 409
 
 
 def test_repeats_show_their_spread_and_which_one_is_gone_on_from(me: Person) -> None:
     asked = me.begin("alpha", "gamma", repeats=3)
     first = asked.lanes[0]
-    (round,) = asked.ask("one two three")["rounds"]
-    assert [len(answers) for answers in round["answers"].values()] == [3, 3]
-    (sooner, total) = asked.get(f"/rounds/{round['id']}/agreement")["spread"]
+    (asked_round,) = asked.ask("one two three")["rounds"]
+    assert [len(answers) for answers in asked_round["answers"].values()] == [3, 3]
+    (sooner, total) = asked.get(f"/rounds/{asked_round['id']}/agreement")["spread"]
     assert sooner["measure"] == "first token"
     assert [line.partition(":")[0] for line in total["lanes"]] == ["Alpha", "Gamma"]
     assert "not distinguishable" in total["differences"][0]
-    asked.post("/pick", {"round": round["id"], "lane": first, "repeat": 2})
+    asked.post("/pick", {"round": asked_round["id"], "lane": first, "repeat": 2})
     assert asked.view["rounds"][0]["chosen"][first] == 2
 
 
 def test_a_receipt_says_what_was_sent_and_how_it_differs(me: Person) -> None:
     asked = me.begin("alpha", {"backend": "alpha", "parameters": {"max_tokens": 3}, "system": "Be brief"})
-    (round,) = asked.ask("one")["rounds"]
-    found = asked.get(f"/rounds/{round['id']}/receipts")
+    (asked_round,) = asked.ask("one")["rounds"]
+    found = asked.get(f"/rounds/{asked_round['id']}/receipts")
     plain, brief = (one["receipt"] for one in found["receipts"])
     assert [message["role"] for message in brief["messages"]] == ["system", "user"]
     assert plain["sha256"] != brief["sha256"]
@@ -364,8 +364,8 @@ def test_a_session_leaves_the_page_as_a_report_a_recording_a_chat_and_a_link(me:
 def test_all_that_a_person_exports_another_imports_and_goes_on_with(me: Person, you: Person) -> None:
     asked = me.begin("alpha", "beta", mode="own", blind=True)
     asked.ask("Which of you?")
-    for format in ("jsonl", "markdown", "html"):
-        told = me.http.get(f"/-/export?format={format}").text
+    for file_format in ("jsonl", "markdown", "html"):
+        told = me.http.get(f"/-/export?format={file_format}").text
         assert "Which of you?" in told and "names are still hidden" in told
         assert "Alpha" not in told and "Something else" not in told and "echo" not in told
     asked.post("/reveal")
@@ -388,33 +388,37 @@ def test_a_stored_run_of_many_prompts_is_opened_on_the_page_by_whoever_imports_i
     chosen = ("--lanes", "alpha,beta", "--prompts", f"{tmp_path}/p.txt", "--out", f"{tmp_path}/run")
     done = CliRunner().invoke(main, ("compare", config, "--json", *chosen))
     assert done.exit_code == 0, done.output
-    id = json.loads(done.stdout)["comparison"]
+    found_id = json.loads(done.stdout)["comparison"]
     assert me.get("/sessions")["sessions"] == [], "it is nobody's on the page"
-    assert me.refused("GET", f"/sessions/{id}")[0] == 404
-    exported = CliRunner().invoke(main, ("export", config, "--comparison", id))
+    assert me.refused("GET", f"/sessions/{found_id}")[0] == 404
+    exported = CliRunner().invoke(main, ("export", config, "--comparison", found_id))
     taken = me.http.post("/-/import", content=exported.stdout_bytes, headers={"x-chatlab": "1"}).json()
     assert (taken["comparisons"], taken["problems"]) == (1, [])
     (listed,) = me.get("/sessions")["sessions"]
     run = Asked(me, listed["id"])
-    assert [round["text"] for round in run.view["rounds"]] == ["one two", "three four", "five six"]
+    assert [asked_round["text"] for asked_round in run.view["rounds"]] == [
+        "one two",
+        "three four",
+        "five six",
+    ]
     assert ["three four" in answer for answer in run.answers(1)] == [True, False]
     assert "Something else is said here." in run.answers(0)[1]
 
 
 def test_nobody_else_reaches_anything_of_a_session(served: Served, me: Person, you: Person) -> None:
     asked = me.begin("alpha", "beta")
-    (round,) = asked.ask("mine alone")["rounds"]
+    (asked_round,) = asked.ask("mine alone")["rounds"]
     lane = asked.lanes[0]
     bodies = {
         "ask": {"text": "x"},
-        "edit": {"round": round["id"], "text": "x"},
-        "retry": {"round": round["id"]},
-        "walk": {"round": round["id"]},
+        "edit": {"round": asked_round["id"], "text": "x"},
+        "retry": {"round": asked_round["id"]},
+        "walk": {"round": asked_round["id"]},
         "lanes": {"backend": "alpha"},
         "order": {"lanes": asked.lanes},
         "mode": {"mode": "own"},
-        "pick": {"round": round["id"], "lane": lane},
-        "votes": {"round": round["id"], "criterion": "tone", "best": lane},
+        "pick": {"round": asked_round["id"], "lane": lane},
+        "votes": {"round": asked_round["id"], "criterion": "tone", "best": lane},
         "title": {"title": "x"},
         lane: {"backend": "alpha"},
     }
@@ -423,7 +427,7 @@ def test_nobody_else_reaches_anything_of_a_session(served: Served, me: Person, y
     for route in sorted(CompareRoutes(served.lab).routes(), key=lambda one: "DELETE" in (one.methods or ())):
         if "{id}" not in route.path:
             continue
-        path = route.path.format(id=asked.id, lane=lane, round=round["id"])
+        path = route.path.format(id=asked.id, lane=lane, round=asked_round["id"])
         for method in (route.methods or set()) - {"HEAD"}:
             body = bodies.get(path.rpartition("/")[2], {})
             assert you.refused(method, path, body)[0] == 404, (method, path)
@@ -563,18 +567,18 @@ def test_a_session_is_the_same_after_the_server_was_started_anew(
     first = start(storage(tmp_path))
     me = Person(first)
     asked = me.begin("alpha", "broken", "beta")
-    (round,) = asked.ask("one two three")["rounds"]
-    asked.post("/votes", {"round": round["id"], "criterion": "tone", "best": "tie"})
+    (asked_round,) = asked.ask("one two three")["rounds"]
+    asked.post("/votes", {"round": asked_round["id"], "criterion": "tone", "best": "tie"})
     asked.ask("more")
     before = asked.view
-    receipts = asked.get(f"/rounds/{round['id']}/receipts")
+    receipts = asked.get(f"/rounds/{asked_round['id']}/receipts")
     first.stop()
     again = start(storage(tmp_path))
     later = Person(again)
     later.http.cookies = me.http.cookies
     reopened = Asked(later, asked.id)
     assert {**reopened.view, "seq": 0} == {**before, "seq": 0}  # what came last was the check of receipts
-    assert reopened.get(f"/rounds/{round['id']}/receipts") == receipts
+    assert reopened.get(f"/rounds/{asked_round['id']}/receipts") == receipts
     assert len(reopened.ask("and on")["rounds"]) == 3
     me.close()
     later.close()

@@ -120,23 +120,23 @@ class Watcher:
         self.asked.ask(f"Remember #{number}#", lanes=[lane])
         self.known[lane] |= {number}
 
-    def edit(self, round: str, lane: str, text: str) -> None:
-        self.asked.post("/edit", {"round": round, "text": text, "lanes": [lane]})
+    def edit(self, asked_round: str, lane: str, text: str) -> None:
+        self.asked.post("/edit", {"round": asked_round, "text": text, "lanes": [lane]})
         self.asked.ended()
 
-    def retry(self, round: str, lane: str | None = None) -> None:
-        self.asked.post("/retry", {"round": round, **({} if lane is None else {"lanes": [lane]})})
+    def retry(self, asked_round: str, lane: str | None = None) -> None:
+        self.asked.post("/retry", {"round": asked_round, **({} if lane is None else {"lanes": [lane]})})
         self.asked.ended()
 
-    def walk(self, round: str, by: int) -> None:
+    def walk(self, asked_round: str, by: int) -> None:
         versions = {-1: "previous", 1: "next"}
-        (shown,) = (one for one in self.asked.view["rounds"] if one["id"] == round)
+        (shown,) = (one for one in self.asked.view["rounds"] if one["id"] == asked_round)
         self.asked.post("/checkout", {"round": shown[versions[by]]})
 
-    def walk_alone(self, round: str, lane: str, by: int) -> None:
-        (shown,) = (one for one in self.asked.view["rounds"] if one["id"] == round)
+    def walk_alone(self, asked_round: str, lane: str, by: int) -> None:
+        (shown,) = (one for one in self.asked.view["rounds"] if one["id"] == asked_round)
         answer = shown["given"][lane][0] - 1 + by
-        self.asked.post("/checkout", {"round": round, "lane": lane, "answer": answer})
+        self.asked.post("/checkout", {"round": asked_round, "lane": lane, "answer": answer})
 
     def undo(self) -> None:
         self.asked.post("/undo")
@@ -246,8 +246,8 @@ class AtThePage(Watcher):
         assert answered.value.status == 200
         self.asked.ended()
 
-    def card(self, page: Any, round: str, lane: str) -> Any:
-        return page.locator(f"[data-round='{round}'] .answer[data-lane='{lane}']")
+    def card(self, page: Any, asked_round: str, lane: str) -> Any:
+        return page.locator(f"[data-round='{asked_round}'] .answer[data-lane='{lane}']")
 
     def menu(self, page: Any, lane: str, item: str) -> None:
         page.locator(f".lane[data-lane='{lane}'] summary").click()
@@ -272,26 +272,30 @@ class AtThePage(Watcher):
             page.get_by_role("button", name="Send", exact=True).click()
         self.known[lane] |= {number}
 
-    def edit(self, round: str, lane: str, text: str) -> None:
+    def edit(self, asked_round: str, lane: str, text: str) -> None:
         with self.taken() as page:
-            page.locator(f"[data-round='{round}'] .question").get_by_role("button", name="Edit").click()
+            page.locator(f"[data-round='{asked_round}'] .question").get_by_role("button", name="Edit").click()
             page.locator("dialog").get_by_label("Message").fill(text)
             page.locator("dialog").get_by_role("button", name="Ask again").click()
 
-    def retry(self, round: str, lane: str | None = None) -> None:
+    def retry(self, asked_round: str, lane: str | None = None) -> None:
         with self.taken() as page:
-            within = page.locator(f"[data-round='{round}']") if lane is None else self.card(page, round, lane)
+            within = (
+                page.locator(f"[data-round='{asked_round}']")
+                if lane is None
+                else self.card(page, asked_round, lane)
+            )
             within.get_by_role("button", name="Retry all" if lane is None else "Retry").click()
 
-    def walk(self, round: str, by: int) -> None:
+    def walk(self, asked_round: str, by: int) -> None:
         name = "Next version" if by > 0 else "Previous version"
         with self.taken() as page:
-            page.locator(f"[data-round='{round}']").get_by_role("button", name=name).click()
+            page.locator(f"[data-round='{asked_round}']").get_by_role("button", name=name).click()
 
-    def walk_alone(self, round: str, lane: str, by: int) -> None:
+    def walk_alone(self, asked_round: str, lane: str, by: int) -> None:
         name = "Next answer" if by > 0 else "Previous answer"
         with self.taken() as page:
-            self.card(page, round, lane).get_by_role("button", name=name).click()
+            self.card(page, asked_round, lane).get_by_role("button", name=name).click()
 
     def undo(self) -> None:
         with self.taken() as page:

@@ -33,7 +33,7 @@ AGENT = {"accept": "text/html", "x-chatlab": "1"}
 GET, POST, PATCH, DELETE = "GET", "POST", "PATCH", "DELETE"
 CHAT = "/-/conversations/{id}"
 ONE = "/-/compare/sessions/{id}"
-LANE, ROUND = f"{ONE}/lanes/{{lane}}", f"{ONE}/rounds/{{round}}"
+LANE, ROUND = f"{ONE}/lanes/{{lane}}", f"{ONE}/rounds/{{asked_round}}"
 WITH_IDS: Mapping[tuple[str, str], Any] = {
     (PATCH, CHAT): {"title": "taken", "pinned": True},
     (DELETE, CHAT): None,
@@ -140,7 +140,7 @@ class Theirs:
     sha256: str
     session: str
     lane: str
-    round: str
+    asked_round: str
     files: Path
 
     def snapshot(self) -> Any:

@@ -1,0 +1,67 @@
+"""What may be done in a comparison session as it is, and how a refusal calls the lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from chatlab.compare.model import Lane
+from chatlab.compare.session.events import SessionError
+from chatlab.compare.session.record import SessionRecord
+from chatlab.compare.session.runner import LaneRunner
+from chatlab.compare.session.state import SessionState
+from chatlab.ids import LaneId, TurnId
+
+
+class Rules:
+    """Asks the record and the runner of one session, and changes neither."""
+
+    def __init__(self, record: SessionRecord, runner: LaneRunner) -> None:
+        self._record = record
+        self._runner = runner
+
+    @property
+    def _state(self) -> SessionState:
+        return self._record.state
+
+    def present(self, lanes: Sequence[str] | None) -> tuple[Lane, ...]:
+        """Return these lanes, or all, in the session's order. Raises SessionError for an unknown one."""
+        if lanes is None:
+            lanes = [lane.id for lane in self._state.lanes]
+        found = tuple(lane for lane in self._state.lanes if lane.id in lanes)
+        if not found or len(found) != len(set(lanes)):
+            raise SessionError("there is no such lane in this session" if lanes else "add a lane first")
+        return found
+
+    def require_idle(self, lanes: Collection[Lane]) -> None:
+        """Raise SessionError if one of these lanes, or of a hidden session any, is being answered."""
+        # While names are hidden, which lane is not ready yet would tell how slow it is.
+        if self._state.hidden and self._state.opened.reveal != "as they come" and self._runner.is_running():
+            raise SessionError("the lanes are still being answered: wait for them, or stop them")
+        for lane in lanes:
+            if self._runner.is_running(lane.id):
+                raise SessionError(f"{self.name(lane)} is still being answered: wait for it, or stop it")
+
+    def require_lanes_changeable(self) -> None:
+        """Raise SessionError while a change of lanes would tell which is which."""
+        if self._state.hidden and self._state.rounds:
+            raise SessionError(
+                "lanes cannot be changed while their names are hidden: who does it would know one"
+            )
+
+    def name(self, lane: Lane) -> str:
+        """Return what a person may call a lane now."""
+        return self._state.letters.get(lane.id, "a lane") if self._state.hidden else lane.label
+
+    def before(self, round_id: str, lanes: Sequence[str] | None) -> dict[LaneId, TurnId | None]:
+        """Return the lanes, of these or all, that go on from a round, with the turn before it."""
+        self._state.round(round_id)
+        found: dict[LaneId, TurnId | None] = {}
+        for lane in self.present(lanes):
+            position = self._state.position_in(lane.id, round_id)
+            if position is not None:
+                found[lane.id] = position.parent
+            elif lanes is not None:
+                raise SessionError("this lane does not go on from that message")
+        if not found:
+            raise SessionError("no lane goes on from that message any more")
+        return found
