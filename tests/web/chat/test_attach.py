@@ -36,7 +36,7 @@ MARKDOWN = ("notes.md", "", b"# notes")  # browsers know no type for it
 GIVE = """([how, name, type, content]) => {
   const data = new DataTransfer();
   const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
-  data.items.add(new File([bytes], name, { type }));
+  data.items.add(new File([bytes], name, { type: media_type }));
   const box = document.querySelector("#message textarea"), how_ = { bubbles: true, cancelable: true };
   if (how === "paste") box.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, ...how_ }));
   else for (const kind of ["dragenter", "dragover", "drop"])
