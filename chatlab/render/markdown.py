@@ -43,6 +43,10 @@ def _words(text: str) -> frozenset[str]:
 
 
 _LONGEST_ADDRESS = 300
+_BLOCKS = ("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "table")
+_RIGHT_TO_LEFT = re.compile(
+    "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
+)
 _PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+")
 # Stricter than any URL parser, so that no two of them can disagree on which host is meant.
 _WEB = re.compile(r"https?://([A-Za-z0-9.-]+)(:\d{1,5})?(?:[/?#][^\s\\<>\"'`]*)?", re.I)
@@ -140,6 +144,7 @@ def _markdown() -> MarkdownIt:
     made.block.ruler.before("fence", "formula", _formula_block, {"alt": ["paragraph", "blockquote", "list"]})
     made.inline.ruler.before("escape", "formula", _formula)
     made.core.ruler.after("inline", "held_links", _hold_links)
+    made.core.ruler.push("direction", _set_direction)
     return made
 
 
@@ -150,11 +155,15 @@ def _cleaner(allowed_hosts: tuple[str, ...]) -> nh3.Cleaner:
             return value if may_lead_to(value, allowed_hosts) else None
         if attribute == "src":
             return value if _may_show(value, allowed_hosts) else None
+        if attribute == "dir":
+            return value if value == "auto" else None
         return value
 
     attributes: dict[str, set[str]] = {tag: set(_MATH_ATTRIBUTES) for tag in _MATH_TAGS}
     attributes |= {"a": {"href", "title"}, "img": {"src", "alt", "title", "referrerpolicy"}}
     attributes |= {"ol": {"start"}, "th": {"style"}, "td": {"style"}}
+    for tag in _BLOCKS:
+        attributes[tag] = attributes.get(tag, set()) | {"dir"}
     return nh3.Cleaner(
         tags=_TAGS | _MATH_TAGS,
         attributes=attributes,
@@ -212,6 +221,16 @@ def _highlighted(code: str, language: str) -> str:
         return html.escape(code)
     lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
     return str(highlight(code, lexer, HtmlFormatter(nowrap=True)))
+
+
+def _set_direction(state: StateCore) -> None:
+    """Have each block with letters that are written from right to left begin at the side of its first one."""
+    block: Token | None = None
+    for token in state.tokens:
+        if token.level == 0 and token.nesting == 1:
+            block = token
+        elif token.type == "inline" and block is not None and _RIGHT_TO_LEFT.search(token.content):
+            block.attrSet("dir", "auto")
 
 
 def _hold_links(state: StateCore) -> None:
@@ -336,6 +355,8 @@ th, td { border: 1px solid var(--line); padding: .25em .6em; vertical-align: top
 blockquote { margin-inline: 0; padding-inline-start: 1em; border-inline-start: 3px solid var(--line);
   color: var(--faint); }
 pre { white-space: pre-wrap; }
+:is(p, li, h1, h2, h3, td, th, dd) { unicode-bidi: plaintext; }
+:is(pre, code) { direction: ltr; unicode-bidi: isolate; }
 math[display="block"] { overflow-x: auto; max-width: 100%; }
 @media print { body { max-width: none; } pre, img, table { break-inside: avoid; } }
 """

@@ -22,7 +22,7 @@ from chatlab.render.markdown import (
 
 ALLOWED = ("ok.example", "*.sub.example", "port.example:8443")
 
-ATTRIBUTES = {"class", "href", "src", "alt", "title", "rel", "start", "style", "referrerpolicy"}
+ATTRIBUTES = {"class", "dir", "href", "src", "alt", "title", "rel", "start", "style", "referrerpolicy"}
 ATTRIBUTES |= markup._MATH_ATTRIBUTES
 
 
@@ -57,6 +57,7 @@ def safe(fragment: str, allowed: tuple[str, ...] = ()) -> Seen:
     hosts = tuple(host.removeprefix("*.").partition(":")[0] for host in allowed)
     for tag, name, value in seen.attributes:
         assert name in ATTRIBUTES, (tag, name)
+        assert name != "dir" or value == "auto"
         if name == "href":
             found = re.match(r"https?://([^/?#:]+)|mailto:", value, re.I)
             assert tag == "a" and found and (found[1] is None or found[1].endswith(hosts or ("none",)))
@@ -328,3 +329,20 @@ def test_a_document_says_of_itself_that_nothing_may_run_or_load() -> None:
     assert "<script" not in made and 'name="viewport"' in made
     for needed in ("prefers-color-scheme: dark", "@media print", ".code .k", ".x { color: red }"):
         assert needed in made
+
+
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [
+        ("مرحبا بالعالم، English", '<p dir="auto">'),
+        ("# שלום", '<h1 dir="auto">'),
+        ("- one\n- عربي", '<ul dir="auto">'),
+        ("1. עברית", '<ol dir="auto">'),
+        ("> שלום", '<blockquote dir="auto">'),
+        ("| عربي |\n| --- |\n| a |", '<table dir="auto">'),
+        ("left to right", "<p>"),
+    ],
+)
+def test_a_block_reads_from_the_side_that_its_own_letters_begin_at(text: str, begins: str) -> None:
+    assert render(text).startswith(begins)
+    assert "dir" not in render("plain\n\n```\nשלום\n```")

@@ -18,6 +18,7 @@ from chatlab.turns.fit import accepts
 from chatlab.web.chat.branches import BranchNavigation
 from chatlab.web.chat.controls import control, parameters_of, preset_values
 from chatlab.web.chat.gradio_patches import (
+    CONVERSATION,
     PatchedBlocks,
     PatchedChatInterface,
     keep_typed_text,
@@ -33,6 +34,7 @@ _LATEX = [
     {"left": "\\[", "right": "\\]", "display": True},
     {"left": "\\(", "right": "\\)", "display": False},
 ]
+_LONGEST_TEXT = 2**31 - 1  # characters that are text when they are pasted: a file, few backends would take
 _NO_PRESET = "none"
 
 _PRIVATE = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
@@ -168,7 +170,7 @@ def _chatbot(ui: Ui) -> gr.Chatbot:
     return gr.Chatbot(
         show_label=False,
         elem_id="conversation",
-        elem_classes=["chatlab-conversation", *(["chatlab-fill"] if ui.height is None else [])],
+        elem_classes=[CONVERSATION, *(["chatlab-fill"] if ui.height is None else [])],
         height=ui.height,
         avatar_images=_avatars(ui),
         placeholder=ui.welcome or "Write a message, or choose an example.",
@@ -185,7 +187,7 @@ def _textbox(ui: Ui, backends: Backends, first: str) -> gr.MultimodalTextbox:
         submit_btn=ui.labels.get("submit", True),
         stop_btn=ui.labels.get("stop", True),
         file_count="multiple",
-        max_plain_text_length=100_000,
+        max_plain_text_length=_LONGEST_TEXT,
         autofocus=True,
         show_label=False,
         elem_id="message",

@@ -43,7 +43,10 @@ _OWN_LOOK = {
     for theme in ("", "_dark")
 }
 _STATIC = PACKAGE / "web" / "static"
-_ATTACHING = f"<script>(() => {{{(_STATIC / 'chat' / 'attach.js').read_text('utf-8')}}})();</script>"
+_SCRIPTS = "".join(
+    f"<script>(() => {{{(_STATIC / 'chat' / name).read_text('utf-8')}}})();</script>"
+    for name in ("attach.js", "text.js")
+)
 
 
 class Page(PatchedBlocks):
@@ -83,7 +86,7 @@ class Page(PatchedBlocks):
         settings = {
             "theme": _theme(ui),
             "css": tokens() + (_STATIC / "chat" / "page.css").read_text("utf-8"),
-            "head": link_guard(ui.allowed_hosts) + _ATTACHING,
+            "head": link_guard(ui.allowed_hosts) + _SCRIPTS,
             "show_error": False,  # the text of an exception is for the log
             "ssr_mode": False,
             "run_history": False,

@@ -64,6 +64,14 @@ export const safe = (html, className = "text") => {
   return made;
 };
 
+/**
+ * Whether a key is the input method's, which composes: Enter then confirms what it offers, and Safari says so
+ * by the key's old number alone.
+ *
+ * @param {KeyboardEvent} event
+ */
+export const isComposing = (event) => event.isComposing || event.keyCode === 229;
+
 /** @param {unknown} error */
 export const sentence = (error) => (error instanceof Error ? error.message : String(error));
 

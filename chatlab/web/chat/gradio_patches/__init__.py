@@ -19,8 +19,10 @@ from chatlab.web.chat.gradio_patches.events import (
     show_stop_button,
 )
 from chatlab.web.chat.gradio_patches.process import patch_process
+from chatlab.web.chat.gradio_patches.shown_text import CONVERSATION
 
 __all__ = [
+    "CONVERSATION",
     "PatchedBlocks",
     "PatchedChatInterface",
     "answer_function",

@@ -13,6 +13,7 @@ from gradio.server_messages import ProcessGeneratingMessage
 from gradio.state_holder import StateHolder
 from gradio.utils import diff
 
+from chatlab.render.angle_brackets import tags_as_text
 from chatlab.web.chat.gradio_patches.process import inline
 from chatlab.web.chat.gradio_patches.sessions import LeanStateHolder
 
@@ -167,8 +168,19 @@ def _length(request: gr.Request) -> int:
 
 
 def _as_shown(answer: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Painted messages with the fields that they have on the page."""
-    return [{"metadata": None, "options": None, **message} for message in answer]
+    """Painted messages with the fields and texts that they have on the page."""
+    return [
+        {
+            "metadata": None,
+            "options": None,
+            **message,
+            "content": [
+                {**part, "text": tags_as_text(part["text"])} if part["type"] == "text" else part
+                for part in message["content"]
+            ],
+        }
+        for message in answer
+    ]
 
 
 async def _once(value: Any) -> AsyncGenerator[Any, None]:

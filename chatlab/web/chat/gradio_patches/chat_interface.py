@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import gradio as gr
 
+from chatlab.render.angle_brackets import tags_as_written
+
 
 class Navigation(Protocol):
     """Finds the messages of a conversation that the page asks again."""
@@ -34,6 +36,7 @@ class PatchedChatInterface(gr.ChatInterface):  # type: ignore[misc]
 
     async def _edit_message(self, history: list[Any], edit_data: gr.EditData, request: gr.Request) -> Any:
         left, _, text = super()._edit_message(history, edit_data)
+        text = tags_as_written(text) if isinstance(text, str) else text
         return left, left, await self._navigation.edited(history[len(left) :], text, request)
 
     def _append_message_to_history(

@@ -17,6 +17,7 @@ import gradio.route_utils
 from gradio.routes import App
 
 from chatlab.web.chat.gradio_patches.routes import answer_directly
+from chatlab.web.chat.gradio_patches.shown_text import show_tags_as_text
 
 inline: ContextVar[bool] = ContextVar("inline", default=False)
 """Whether Gradio's values of this event are checked on the event loop."""
@@ -45,6 +46,7 @@ def patch_process() -> None:
         sys.modules["matplotlib"] = None  # type: ignore[assignment]
     for component in (gr.MultimodalTextbox, gr.Chatbot):
         component.api_info = lambda _, component=component: _schema(component)
+    show_tags_as_text()
     gradio.blocks.anyio = _Threads()
     if not hasattr(App.create_app, "__wrapped__"):
         App.create_app = staticmethod(_with_direct_routes(App.create_app))

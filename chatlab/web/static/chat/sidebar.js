@@ -5,7 +5,7 @@
  *   ConversationChange, ConversationList, ConversationListed, Imported, ShareLink,
  * } from "../server.d.ts"
  */
-import { asking, button, make, menu, sentence } from "../dom.js";
+import { asking, button, isComposing, make, menu, sentence } from "../dom.js";
 
 const DAY = 86_400_000; // milliseconds
 /** @type {[format: string, text: string][]} */
@@ -81,7 +81,7 @@ const titleInput = (title, done) => {
   };
   input.addEventListener("keydown", (event) => {
     event.stopPropagation();
-    if (event.isComposing) return;
+    if (isComposing(event)) return;
     if (event.key === "Enter") end(true);
     if (event.key === "Escape") end(false);
   });

@@ -1,7 +1,7 @@
 // Where a message is written: to all lanes or to some, with files.
 /** @import { Asked, LaneView, Uploaded } from "../server.d.ts" */
 /** @import { Page } from "./page.js" */
-import { button, make } from "../dom.js";
+import { button, isComposing, make } from "../dom.js";
 
 /**
  * The composer of a page, in `element`, as what the rest of the page asks of it.
@@ -21,7 +21,7 @@ export const composer = (element, page) => {
     dir: "auto",
     "aria-label": "Message",
     onkeydown: (event) => {
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      if (event.key !== "Enter" || event.shiftKey || isComposing(event)) return;
       event.preventDefault();
       send();
     },
