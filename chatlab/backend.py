@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from chatlab.errors import MissingExtra
 from chatlab.messages import Message, StreamEvent
+from chatlab.paths import ConfigPath
 from chatlab.secret import SecretRef
 from chatlab.spelling import did_you_mean
+from chatlab.upstream.network import network_problem
 
 ParameterValue: TypeAlias = Any  # a JSON value; validated against its `Parameter`
 Mark: TypeAlias = Literal["credentials", "connected"]
@@ -28,6 +30,16 @@ class Options(BaseModel):
     """Base of every kind's options: unknown keys are errors, values cannot be changed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class NetworkOptions(Options):
+    """Base of the options of kinds that call a server."""
+
+    ca_bundle: ConfigPath | None = Field(
+        None,
+        description="A file of certificate authorities (PEM) to trust in all calls of this backend, sign-in "
+        "included, in place of the system's. For all backends at once: SSL_CERT_FILE or REQUESTS_CA_BUNDLE.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,10 @@ def _no_rest() -> float:
     return 0.0
 
 
+def _not_told() -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class CallContext:
     """What belongs to one call and is never kept on a backend.
@@ -113,6 +129,8 @@ class CallContext:
         Backends that use `chatlab.http.async_client` need not mark the connection.
     sent: is told the body of each request that `chatlab.http` sends; None if nobody wants to know.
     rest: how many seconds `chatlab.http` lets what arrives gather before it reads on, asked before each read.
+    arrived: a backend says that something came over its connection, be it only a keep-alive, so that a slow
+        answer does not count as silence. Backends that use `chatlab.http.async_client` need not say it.
     """
 
     identity: str | None = None
@@ -122,6 +140,7 @@ class CallContext:
     sent: Callable[[bytes], None] | None = field(default=None, repr=False)
     rest: Callable[[], float] = field(default=_no_rest, repr=False)
     conversation: str | None = None
+    arrived: Callable[[], None] = field(default=_not_told, repr=False)
 
 
 current_call: ContextVar[CallContext | None] = ContextVar("chatlab_current_call", default=None)
@@ -172,6 +191,17 @@ def shown_url(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
+def split_query(url: str) -> tuple[str, str]:
+    """Return a URL without its query and fragment, and the query: behind it goes the route of each call."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")), parts.query
+
+
+def joined_query(url: str, query: str) -> str:
+    """Return a URL with a further query."""
+    return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
+
+
 class Backend(ABC):
     """One kind of backend. Subclasses import their SDK inside `__init__`, nowhere else."""
 
@@ -182,6 +212,8 @@ class Backend(ABC):
     """The extra of chatlab that installs them; None if the default install has them."""
     address_field: ClassVar[str | None] = None
     """The option that an address `kind:rest` fills; None if the kind has no addresses."""
+    network: ClassVar[bool] = False
+    """Whether it calls a server, so that proxies and certificate authorities are looked at before it does."""
 
     def __init__(self, options: Any) -> None:
         self.options = options
@@ -202,7 +234,8 @@ class Backend(ABC):
         for module in cls.modules:
             if not _installed(module):
                 return str(MissingExtra(cls.__name__.removesuffix("Backend").lower(), cls.extra, module))
-        return together(*(ref.missing() for ref in secret_refs(options)))
+        network = network_problem(getattr(options, "ca_bundle", None)) if cls.network else None
+        return together(*(ref.missing() for ref in secret_refs(options)), network)
 
     @abstractmethod
     def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:

@@ -1,13 +1,15 @@
-"""The HTTP client of backends: one that says when a call has its connection.
+"""The HTTP client of backends: one that says when a call has its connection, and when something arrives.
 
-Imported only by backends, inside `__init__`: it brings httpx2.
+Imported only by backends, inside `__init__`: it brings httpx2. What it replaces inside of httpcore stands in
+`_replace_network` alone; `tests/test_http.py` says what a release of it changed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from functools import cache
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -16,6 +18,8 @@ import httpx2
 from httpcore2._backends.anyio import AnyIOBackend, AnyIOStream
 
 from chatlab.backend import current_call
+from chatlab.errors import NotReady
+from chatlab.upstream.network import authorities, certificates, network_problem
 
 # httpcore's trace points (https://www.encode.io/httpcore/extensions/#trace). Sending the headers is the
 # first thing that happens on a connection, new or reused, so it is the moment at which the call has one.
@@ -44,7 +48,10 @@ class _Stream(AnyIOStream):
         if ctx is not None and (rest := ctx.rest()):
             await asyncio.sleep(rest)
         try:
-            return await self._stream.receive(max_bytes)
+            piece = await self._stream.receive(max_bytes)
+            if ctx is not None:
+                ctx.arrived()
+            return piece
         except anyio.EndOfStream:
             return b""
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as exc:
@@ -66,8 +73,12 @@ async def _mark_connection(request: httpx2.Request) -> None:
         ctx.sent(await request.aread())
 
 
-def async_client(**kwargs: Any) -> httpx2.AsyncClient:
-    """A client that marks connections and has room for many streams at once; proxy variables hold as usual.
+def async_client(ca_bundle: Path | None = None, **kwargs: Any) -> httpx2.AsyncClient:
+    """Return a client that marks connections and has room for many streams at once; proxy variables hold.
+
+    ca_bundle: a file of certificate authorities to trust, in place of those of the environment
+    (SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE) and of the system. Raises NotReady with
+    a sentence for a proxy or authorities that cannot be used.
 
     Timeouts are left to `run_turn`, which holds all four of them for every backend alike; only the connect
     timeout has to be the client's: pass `timeout=httpx2.Timeout(None, connect=ctx.connect_timeout)` a call.
@@ -77,14 +88,28 @@ def async_client(**kwargs: Any) -> httpx2.AsyncClient:
     kwargs.setdefault("timeout", httpx2.Timeout(None, connect=10.0))
     hooks = dict(kwargs.pop("event_hooks", {}))
     hooks["request"] = [_mark_connection, *hooks.get("request", [])]
-    client = httpx2.AsyncClient(verify=_certificates(), limits=limits, event_hooks=hooks, **kwargs)
-    for transport in (client._transport, *client._mounts.values()):
-        if isinstance(transport, httpx2.AsyncHTTPTransport):
-            transport._pool._network_backend = _Network()
+    problem = network_problem(ca_bundle)
+    if problem is not None:
+        raise NotReady(problem)
+    client = httpx2.AsyncClient(verify=ssl_context(ca_bundle), limits=limits, event_hooks=hooks, **kwargs)
+    _replace_network(client)
     return client
 
 
-@cache
-def _certificates() -> ssl.SSLContext:
+def ssl_context(ca_bundle: Path | None = None) -> ssl.SSLContext:
+    """Return what TLS connections of a backend are checked against. Raises LookupError with a sentence."""
+    _, where = authorities(ca_bundle)
+    return _context(where, where.stat().st_mtime_ns if where is not None and where.exists() else 0)
+
+
+@lru_cache(maxsize=16)
+def _context(where: Path | None, _changed: int) -> ssl.SSLContext:
     # Reading the authorities takes tens of milliseconds: once, not once a backend.
-    return httpx2.create_ssl_context()
+    return (certificates(where) if where is not None else None) or httpx2.create_ssl_context(trust_env=False)
+
+
+def _replace_network(client: httpx2.AsyncClient) -> None:
+    """Have a client's connections made by `_Network`: there is no public way to give a pool its backend."""
+    for transport in (client._transport, *client._mounts.values()):
+        if isinstance(transport, httpx2.AsyncHTTPTransport):
+            transport._pool._network_backend = _Network()

@@ -1,24 +1,38 @@
 """What OpenAI's two chat protocols look like on the wire, for every backend that speaks one of them.
 
-Pure functions over decoded JSON; nothing here imports an SDK.
+Pure functions over decoded JSON; nothing here imports an SDK. Event streams and errors are those of
+`chatlab.upstream`.
 
-    request JSON       chat_body, responses_body
-    a stream           sse or SseDecoder -> decode -> ChatStream or ResponsesStream .feed(), .end()
-    a whole answer     whole_chat, whole_responses
-    an error           error_from_body, classify_sdk_error, retry_after
+    request JSON       chat_body, responses_body; OwnOptions: what of it a server refused
+    an answer          ChunkReader -> ChatStream or ResponsesStream .feed(), .end(), streamed or whole
 """
 
 from __future__ import annotations
 
-from backends._openai_wire.chat import ChatStream, chat_body, usage_of, whole_chat
-from backends._openai_wire.errors import classify_sdk_error, error_from_body, is_error, retry_after
+from backends._openai_wire.answer import CAME_WHOLE
+from backends._openai_wire.chat import ChatStream, chat_body, whole_chat
+from backends._openai_wire.own_options import OwnOptions
 from backends._openai_wire.responses import ResponsesStream, responses_body, whole_responses
-from backends._openai_wire.sse import DONE, SseDecoder, decode, sse
 from backends._openai_wire.think_tags import ThinkTags
+from backends._openai_wire.usage import usage_of
+from chatlab.upstream import (
+    DONE,
+    ChunkReader,
+    SseDecoder,
+    decode,
+    error_from_body,
+    is_error,
+    retry_after,
+    sse,
+)
+from chatlab.upstream import error_from_exception as classify_sdk_error
 
 __all__ = [
+    "CAME_WHOLE",
     "DONE",
     "ChatStream",
+    "ChunkReader",
+    "OwnOptions",
     "ResponsesStream",
     "SseDecoder",
     "ThinkTags",

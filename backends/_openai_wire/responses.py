@@ -11,24 +11,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from backends._openai_wire.chat import usage_of
-from backends._openai_wire.errors import error_from_body, is_error
+from backends._openai_wire.answer import AnswerStream
 from backends._openai_wire.think_tags import ThinkTags
+from backends._openai_wire.values import mapping, mappings, text
 from chatlab.backend import ChatRequest
 from chatlab.errors import BrokenStream
 from chatlab.formats import to_responses
-from chatlab.messages import (
-    Citation,
-    Finish,
-    FinishReason,
-    Notice,
-    ReasoningDelta,
-    StreamEvent,
-    TextDelta,
-    ToolCall,
-    ToolResult,
-    Usage,
-)
+from chatlab.messages import FinishReason, Notice, ReasoningDelta, StreamEvent, ToolCall, ToolResult
+from chatlab.upstream import error_from_body, is_error, sentence_of
 
 _NAMES = {"max_tokens": "max_output_tokens"}
 # Deltas and notes on progress whose substance comes again in an item that is done, or that carry none.
@@ -60,7 +50,7 @@ _SILENT = (
 
 
 def responses_body(request: ChatRequest, model: str, *, stream: bool = True) -> dict[str, Any]:
-    """The JSON of a Responses request. Nothing is kept at the upstream (`store: false`)."""
+    """Return the JSON of a Responses request. Nothing is kept at the upstream (`store: false`)."""
     body: dict[str, Any] = {"model": model, "input": to_responses(request.messages), "store": False}
     for name, value in request.parameters.items():
         if name == "reasoning_effort":
@@ -76,106 +66,97 @@ def responses_body(request: ChatRequest, model: str, *, stream: bool = True) -> 
     return body
 
 
-class ResponsesStream:
-    """The events of one streamed response, in order, as chatlab's events."""
+class ResponsesStream(AnswerStream):
+    """The events of one response, in order, as chatlab's events: streamed, or whole in one of them."""
 
-    __slots__ = (
-        "_cited",
-        "_done",
-        "_finish",
-        "_items",
-        "_model",
-        "_text",
-        "_think",
-        "_thought",
-        "_unknown",
-        "_usage",
-    )
+    __slots__ = ("_done", "_items", "_message", "_thought")
 
-    def __init__(self, think: ThinkTags | None = None) -> None:
-        self._think = think
-        self._text: list[str] = []  # of the message that is under way
+    def __init__(self, think: ThinkTags | None = None, *, whole: Notice | None = None) -> None:
+        super().__init__(think, whole=whole)
+        self._message: list[str] = []  # of the message that is under way
         self._thought = False  # the reasoning item under way was streamed
         self._items: set[str] = set()  # ids of calls and results that were given out
         self._done = 0
-        self._finish: FinishReason | None = None
-        self._usage = Usage()
-        self._model: str | None = None
-        self._cited: set[str] = set()
-        self._unknown = False
-
-    @property
-    def finished(self) -> bool:
-        """Whether the upstream has said that its answer ended."""
-        return self._finish is not None
 
     def feed(self, event: Mapping[str, Any]) -> list[StreamEvent]:
-        """The events of an event. Raises a BackendError for an error, in whatever form it comes."""
+        """Return the events of an event. Raises a BackendError for an error, in whatever form it comes."""
         kind = event.get("type")
         events: list[StreamEvent] = []
         if kind in ("response.output_text.delta", "response.refusal.delta"):
-            delta = event.get("delta") or ""
-            self._text.append(delta)
-            self._say(delta, events)
+            delta = text(event.get("delta"))
+            self._message.append(delta)
+            self._text(delta, events)
         elif kind in ("response.reasoning_summary_text.delta", "response.reasoning_text.delta"):
             self._thought = True
-            events.append(ReasoningDelta(event.get("delta") or ""))
+            if thought := text(event.get("delta")):
+                events.append(ReasoningDelta(thought))
         elif kind == "response.reasoning_summary_part.added":
             if event.get("summary_index"):
                 events.append(ReasoningDelta("\n\n"))
         elif kind == "response.output_text.annotation.added":
-            self._cite(event.get("annotation"), events)
+            self._cite(mapping(event.get("annotation")), events)
         elif kind == "response.output_item.done":
-            self._item(event.get("item") or {}, events)
-        elif kind in ("response.completed", "responses.completed", "response.incomplete", "response.done"):
-            self._whole(event.get("response") or {}, events, incomplete=kind == "response.incomplete")
+            self._item(mapping(event.get("item")), events)
+        elif not self._ending(kind, event, events) and not str(kind).startswith(_SILENT) and event:
+            self._note(
+                f"something not understood in the answer: {kind or ', '.join(event)[:80]}", events, event
+            )
+        return events
+
+    def _ending(self, kind: object, event: Mapping[str, Any], events: list[StreamEvent]) -> bool:
+        """Take an event that ends the response, and return whether it is one. Raises a BackendError."""
+        if kind in ("response.completed", "responses.completed", "response.incomplete", "response.done"):
+            self._whole_response(
+                mapping(event.get("response")), events, incomplete=kind == "response.incomplete"
+            )
         elif kind == "response.failed":
-            said = event.get("response") or {}
+            said = mapping(event.get("response"))
             raise error_from_body(None, said.get("error") or "the upstream could not answer")
         elif is_error(event):
             raise error_from_body(None, event)
-        elif not str(kind).startswith(_SILENT):
-            self._note(f"something not understood in the answer: {kind or ', '.join(event)[:80]}", events)
-        return events
+        elif kind is None and isinstance(event.get("output"), list):  # the response itself, in no event
+            if event.get("status") == "failed":
+                raise error_from_body(None, event.get("error") or "the upstream could not answer")
+            self._whole_response(event, events, incomplete=event.get("status") == "incomplete")
+            self._came_whole(events)
+        else:
+            return False
+        return True
 
     def end(self, *, marked: bool = False) -> list[StreamEvent]:
-        """The last events. Raises BrokenStream if the upstream never said that its answer ended.
+        """Return the last events. Raises BrokenStream if the upstream never said that its answer ended.
 
         marked: it closed the stream with `[DONE]`, which counts once an item is done: agents say no more.
         """
         if self._finish is None:
             if not (marked and self._done):
-                raise BrokenStream("the stream ended without a closing event, so the answer may be cut off")
+                raise self._without_end(
+                    "the stream ended without a closing event, so the answer may be cut off"
+                )
             self._finish = self._reason()
-        held: list[StreamEvent] = self._think.end() if self._think else []
-        return [*held, Finish(self._finish, self._usage, self._model)]
-
-    def _say(self, text: str, events: list[StreamEvent]) -> None:
-        if self._think is not None:
-            events.extend(self._think.feed(text))
-        elif text:
-            events.append(TextDelta(text))
+        return self._closing()
 
     def _item(self, item: Mapping[str, Any], events: list[StreamEvent]) -> None:
-        """An item of the output that is done: what of it was not given out yet."""
+        """Take an item of the output that is done: give out what of it was not given out yet."""
         self._done += 1
         kind = item.get("type")
         if kind == "message":
-            parts = [part for part in item.get("content") or () if isinstance(part, Mapping)]
-            text = "".join(part.get("text") or part.get("refusal") or "" for part in parts)
-            said = "".join(self._text)
-            self._text.clear()
-            if text.startswith(said):  # all of it, where no deltas came
-                self._say(text[len(said) :], events)
+            parts = mappings(item.get("content"))
+            whole = "".join(text(part.get("text")) or text(part.get("refusal")) for part in parts)
+            whole = whole or text(item.get("content"))
+            said = "".join(self._message)
+            self._message.clear()
+            if whole.startswith(said):  # all of it, where no deltas came
+                self._text(whole[len(said) :], events)
             for part in parts:
-                for note in part.get("annotations") or ():
+                for note in mappings(part.get("annotations")):
                     self._cite(note, events)
         elif kind == "reasoning":
             if not self._thought:
-                told = item.get("summary") or item.get("content") or ()
-                text = "\n\n".join(part.get("text") or "" for part in told)
-                if text:
-                    events.append(ReasoningDelta(text))
+                told = mappings(item.get("summary")) or mappings(item.get("content"))
+                thought = "\n\n".join(text(part.get("text")) for part in told)
+                if thought:
+                    events.append(ReasoningDelta(thought))
             self._thought = False
         else:
             key = f"{kind} {item.get('call_id') or item.get('id')}"
@@ -185,17 +166,18 @@ class ResponsesStream:
 
     def _tool(self, kind: Any, item: Mapping[str, Any], events: list[StreamEvent]) -> None:
         call_id = str(item.get("call_id") or item.get("id") or f"call_{self._done}")
+        name = text(item.get("name"))
         if kind == "function_call":
-            events.append(ToolCall(call_id, item.get("name") or "", item.get("arguments") or "{}"))
+            events.append(ToolCall(call_id, name, _arguments(item)))
         elif kind == "custom_tool_call":
-            events.append(ToolCall(call_id, item.get("name") or "", json.dumps(item.get("input") or "")))
+            events.append(ToolCall(call_id, name, json.dumps(item.get("input") or "")))
         elif kind in ("function_call_output", "custom_tool_call_output"):
             events.append(ToolResult(call_id, _plain(item.get("output"))))
         elif kind == "mcp_call":
-            events.append(ToolCall(call_id, item.get("name") or "", item.get("arguments") or "{}"))
+            events.append(ToolCall(call_id, name, _arguments(item)))
             error, output = item.get("error"), item.get("output")
             if error or output is not None:
-                events.append(ToolResult(call_id, _plain(error or output), item.get("name"), bool(error)))
+                events.append(ToolResult(call_id, _plain(error or output), name or None, bool(error)))
         elif isinstance(kind, str) and kind.endswith("_call"):  # a tool that the upstream ran itself
             about = {name: item[name] for name in ("action", "queries", "code", "input") if item.get(name)}
             events.append(
@@ -204,17 +186,17 @@ class ResponsesStream:
         else:
             self._note(f"a {kind} item of the answer is not shown", events)
 
-    def _whole(self, response: Mapping[str, Any], events: list[StreamEvent], *, incomplete: bool) -> None:
-        """The closing event. It holds the output again: what of it never came otherwise is given out."""
+    def _whole_response(
+        self, response: Mapping[str, Any], events: list[StreamEvent], *, incomplete: bool
+    ) -> None:
+        """Take the closing event. It holds the output again: what of it never came otherwise is given out."""
         if not self._done:
-            for item in response.get("output") or ():
+            for item in mappings(response.get("output")):
                 self._item(item, events)
         if self._think is not None:
             events.extend(self._think.end())
-        self._model = response.get("model") or self._model
-        if response.get("usage"):
-            self._usage = usage_of(response["usage"])
-        why = (response.get("incomplete_details") or {}).get("reason")
+        self._counted(response)
+        why = mapping(response.get("incomplete_details")).get("reason")
         if why == "content_filter":
             self._finish = "content_filter"
         elif incomplete or why:
@@ -223,7 +205,7 @@ class ResponsesStream:
             self._finish = self._reason()
 
     def _reason(self) -> FinishReason:
-        """Whether a function call is still without its result: then the turn is the caller's."""
+        """Return `tool_calls` if a function call is still without its result: the turn is the caller's."""
         waiting = any(
             f"{kind}_output {call_id}" not in self._items
             for kind, _, call_id in (key.partition(" ") for key in self._items)
@@ -231,30 +213,22 @@ class ResponsesStream:
         )
         return "tool_calls" if waiting else "stop"
 
-    def _cite(self, note: object, events: list[StreamEvent]) -> None:
-        if not isinstance(note, Mapping):
-            return
-        title = note.get("title") or note.get("filename")
-        key = str(note.get("url") or note.get("file_id") or title or "")
-        if key and key not in self._cited:
-            self._cited.add(key)
-            events.append(Citation(str(title or key), note.get("url")))
-
-    def _note(self, text: str, events: list[StreamEvent]) -> None:
-        if not self._unknown:  # once is enough
-            self._unknown = True
-            events.append(Notice("other", text))
-
 
 def whole_responses(body: Mapping[str, Any], think: ThinkTags | None = None) -> list[StreamEvent]:
-    """The events of a response that came whole. Raises a BackendError for one that failed."""
+    """Return the events of a response that came whole. Raises a BackendError for one that failed."""
     if is_error(body):
         raise error_from_body(None, body)
     if not isinstance(body.get("output"), list):
+        if sentence_of(body):
+            raise error_from_body(None, body)
         raise BrokenStream("the upstream's answer has no output")
-    kind = {"failed": "response.failed", "incomplete": "response.incomplete"}.get(str(body.get("status")))
     stream = ResponsesStream(think)
-    return stream.feed({"type": kind or "response.completed", "response": body}) + stream.end()
+    return stream.feed({name: value for name, value in body.items() if name != "type"}) + stream.end()
+
+
+def _arguments(item: Mapping[str, Any]) -> str:
+    arguments = item.get("arguments")
+    return arguments if isinstance(arguments, str) and arguments else json.dumps(arguments or {})
 
 
 def _plain(output: object) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from backends._openai_wire import SseDecoder, classify_sdk_error, error_from_body, retry_after
+from backends._openai_wire import OwnOptions
 from backends.databricks.auth import (
     Access,
     Auth,
@@ -30,11 +30,27 @@ from backends.databricks.requests import (
     Task,
     body_of,
 )
-from backends.databricks.streams import StreamReader, whole
-from chatlab.backend import Backend, CallContext, Capabilities, ChatRequest, Probe, Target, together
-from chatlab.backend import Options as BaseOptions
-from chatlab.errors import AuthenticationFailed, BackendError, BrokenStream, ModelNotFound, PermissionDenied
+from backends.databricks.streams import StreamReader
+from chatlab.backend import (
+    Backend,
+    CallContext,
+    Capabilities,
+    ChatRequest,
+    NetworkOptions,
+    Probe,
+    Target,
+    together,
+)
+from chatlab.errors import (
+    AuthenticationFailed,
+    BackendError,
+    BrokenStream,
+    InvalidRequest,
+    ModelNotFound,
+    PermissionDenied,
+)
 from chatlab.messages import Notice, StreamEvent
+from chatlab.upstream import error_before_answer, error_from_body, error_from_exception, retry_after
 
 # How an endpoint says that it cannot stream: MLflow's own sentences, and what the serving layer answers.
 _NO_STREAM = re.compile(
@@ -58,8 +74,9 @@ class DatabricksBackend(Backend):
     modules = ("databricks.sdk",)
     extra = "databricks"
     address_field = "endpoint"
+    network = True
 
-    class Options(BaseOptions):
+    class Options(NetworkOptions):
         """Options of kind `databricks`."""
 
         endpoint: str = Field(min_length=1, description="Name of the serving endpoint.")
@@ -106,10 +123,11 @@ class DatabricksBackend(Backend):
         from chatlab.http import async_client
 
         self._httpx2 = httpx2
-        self._client = async_client()
+        self._client = async_client(options.ca_bundle)
         self._credentials = Credentials(options.host, options.auth)
         self._task: Task | None = None if options.task == "auto" else options.task
         self._streams = options.stream
+        self._own_options = OwnOptions("databricks_options")
         self._request_options = RequestOptions(
             options.custom_inputs,
             options.extra_body,
@@ -157,20 +175,20 @@ class DatabricksBackend(Backend):
         body, notices = body_of(task, request, self._request_options)
         for notice in notices:
             yield notice
-        if self._streams:
+        while True:
+            sent = self._own_options.apply(body)
+            exchange = self._exchange(task, sent, access, ctx, streaming=self._streams, told=told)
             try:
-                async with aclosing(
-                    self._exchange(task, body, access, ctx, streaming=True, told=told)
-                ) as events:
+                async with aclosing(exchange) as events:
                     async for event in events:
                         told = told or (isinstance(event, Notice) and event.kind == "waking")
                         yield event
                 return
             except _CannotStream:
                 self._streams = False
-        async with aclosing(self._exchange(task, body, access, ctx, streaming=False, told=told)) as events:
-            async for event in events:
-                yield event
+            except InvalidRequest as exc:
+                if not self._own_options.refused(sent, exc.detail, self.options.extra_body):
+                    raise
 
     async def probe(self, ctx: CallContext) -> Probe:
         """The endpoint's state and the name of whoever the credential belongs to."""
@@ -201,24 +219,16 @@ class DatabricksBackend(Backend):
         streaming: bool,
         told: bool,
     ) -> AsyncGenerator[StreamEvent, None]:
-        headers = dict(access.headers)
-        if task == "responses" and self.options.return_trace:
-            headers["x-mlflow-return-trace-id"] = "true"  # how MLflow's own agent server is asked for it
-        request = self._client.build_request(
-            "POST",
-            f"{access.host}/serving-endpoints/{quote(self.options.endpoint, safe='')}/invocations",
-            json={**body, "stream": True} if streaming else dict(body),
-            headers=headers,
-            timeout=self._httpx2.Timeout(None, connect=ctx.connect_timeout),
+        sending = asyncio.create_task(
+            self._client.send(self._request(task, body, access, ctx, streaming=streaming), stream=True)
         )
-        sending = asyncio.create_task(self._client.send(request, stream=True))
         try:
             if not told:
                 waking = await self._waited_for(sending, access, ctx)
                 if waking is not None:
                     told = True
                     yield Notice("waking", waking)
-            response = await sending
+            response = await self._answered(sending)
             if response.status_code != 200:
                 error = await self._failure(response, streaming=streaming)
                 if not told and response.status_code in (503, 504):
@@ -226,31 +236,52 @@ class DatabricksBackend(Backend):
                     if waking is not None:
                         yield Notice("waking", waking)
                 raise error
-            if response.headers.get("content-type", "").startswith("text/event-stream"):
-                reader = StreamReader(task)
-                decoder = SseDecoder()
-                pieces = response.aiter_bytes()
-                async for piece in pieces:
-                    for payload in decoder.feed(piece):
-                        for event in reader.feed(payload):
-                            yield event
-                    if reader.done:
-                        await _rest(pieces)
-                        break
-                for payload in decoder.end():
-                    for event in reader.feed(payload):
-                        yield event
-                for event in reader.end():
-                    yield event
-            else:
-                events = whole(task, await self._json(response))
-                yield Notice("not_streamed", f"the endpoint {self.options.endpoint} answers in one piece")
-                for event in events:
+            for notice in self._own_options.notices():
+                yield notice
+            async with aclosing(self._events(task, response)) as events:
+                async for event in events:
                     yield event
         except self._httpx2.HTTPError as exc:
-            raise classify_sdk_error(exc) from exc
+            raise error_from_exception(exc) from exc
         finally:
             await _close(sending)
+
+    def _request(
+        self, task: Task, body: Mapping[str, Any], access: Access, ctx: CallContext, *, streaming: bool
+    ) -> Any:
+        headers = dict(access.headers)
+        if task == "responses" and self.options.return_trace:
+            headers["x-mlflow-return-trace-id"] = "true"  # how MLflow's own agent server is asked for it
+        return self._client.build_request(
+            "POST",
+            f"{access.host}/serving-endpoints/{quote(self.options.endpoint, safe='')}/invocations",
+            json={**body, "stream": True} if streaming else dict(body),
+            headers=headers,
+            timeout=self._httpx2.Timeout(None, connect=ctx.connect_timeout),
+        )
+
+    async def _answered(self, sending: asyncio.Task[Any]) -> Any:
+        try:
+            return await sending
+        except self._httpx2.HTTPError as exc:
+            raise error_before_answer(exc) from exc
+
+    async def _events(self, task: Task, response: Any) -> AsyncGenerator[StreamEvent, None]:
+        """Yield the events of an answer, streamed or whole, whatever its label says."""
+        reader = StreamReader(task)
+        pieces = response.aiter_bytes()
+        async for piece in pieces:
+            for event in reader.feed(piece):
+                yield event
+            if reader.done:
+                await _rest(pieces)
+                break
+        told = False
+        for event in reader.end():
+            if reader.whole and not told:
+                told = True
+                yield Notice("not_streamed", f"the endpoint {self.options.endpoint} answers in one piece")
+            yield event
 
     async def _waited_for(self, sending: asyncio.Task[Any], access: Access, ctx: CallContext) -> str | None:
         """Waits for the reply's headers; if they take long, looks whether the endpoint is waking up."""
@@ -325,7 +356,7 @@ class DatabricksBackend(Backend):
                     raise await self._failure(response, streaming=False)
                 return await self._json(response)
         except self._httpx2.HTTPError as exc:
-            raise classify_sdk_error(exc) from exc
+            raise error_before_answer(exc) from exc
 
 
 class _CannotStream(Exception):

@@ -2,7 +2,7 @@
 
 When a stream has ended, and when it broke off:
 
-- chat ends with a `finish_reason`, as every Chat Completions stream.
+- chat ends with a `finish_reason`, as every Chat Completions stream; `[DONE]` alone is an end with a notice.
 - responses ends with `response.completed` (Databricks also writes `responses.completed`) or, once an item is
   done, with `[DONE]`: MLflow's agent server sends no `completed` of its own.
 - a ChatAgent may give a `finish_reason` but need not, and a legacy chain may give none: there `[DONE]`, with
@@ -14,16 +14,14 @@ agent that died in the middle looks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, assert_never
 
 from backends._openai_wire import (
-    DONE,
+    CAME_WHOLE,
     ChatStream,
     ResponsesStream,
-    decode,
-    error_from_body,
-    is_error,
     usage_of,
     whole_chat,
     whole_responses,
@@ -41,7 +39,9 @@ from chatlab.messages import (
     ToolResult,
     Usage,
 )
+from chatlab.upstream import ChunkReader, error_from_body, is_error
 
+_JSON = tuple(bytes([byte]) for byte in b'{["-0123456789tfn')  # how a JSON value begins, and no event
 _TEXT_KEYS = ("content", "result", "answer", "response", "output", "text", "generated_text")
 
 
@@ -66,29 +66,58 @@ def reader_of(task: Task) -> Reader:
 
 
 class StreamReader:
-    """Reads the payloads of a stream of any task: errors and traces here, the rest by the task."""
+    """Reads the bytes of an answer of any task: framing, errors and traces here, the rest by the task."""
 
     def __init__(self, task: Task) -> None:
+        self._task = task
         self._reader = reader_of(task)
         self._trace = TraceOnce()
-        self.done = False
+        self._chunks = ChunkReader()
+        self._document: list[bytes] | None = None
+        self._begun = False
+        self.whole = False
+        """Whether the answer came in one piece; known at its end."""
 
-    def feed(self, data: str) -> list[StreamEvent]:
-        """The events of one payload. Raises BackendError for an error and for what is no JSON."""
-        if data == DONE:
-            self.done = True
-            return []
-        chunk = decode(data)
-        if is_error(chunk):
-            raise error_from_body(None, chunk)
-        found = self._trace.look(chunk)
-        if not chunk.keys() - {"trace_id", "databricks_output"}:
-            return found  # a chunk of its own with nothing but the trace
-        return [*self._reader.feed(chunk), *found]
+    @property
+    def done(self) -> bool:
+        """Whether the endpoint said that nothing more comes."""
+        return self._chunks.done
 
-    def end(self) -> list[StreamEvent]:
-        """The last events. Raises BrokenStream if the stream's own end was not seen."""
-        return [*self._trace.end(), *self._reader.end(done=self.done)]
+    def feed(self, piece: bytes) -> Iterator[StreamEvent]:
+        """Yield the events of these bytes. Raises BackendError for an error and for what is no chunk."""
+        if self._document is None and not self._begun and piece.strip():
+            self._begun = True
+            if piece.lstrip()[:1] in _JSON:  # a document: chains answer with any JSON value
+                self._document = []
+        if self._document is None:
+            yield from self._events(self._chunks.feed(piece))
+        else:
+            self._document.append(piece)
+
+    def end(self) -> Iterator[StreamEvent]:
+        """Yield the last events. Raises BrokenStream if the stream's own end was not seen."""
+        if self._document is not None:
+            raw = b"".join(self._document)
+            try:
+                body = json.loads(raw)
+            except ValueError:  # lines of JSON, or an error before a stream
+                yield from self._events(self._chunks.feed(raw))
+            else:
+                self.whole = True
+                yield from whole(self._task, body)
+                return
+        yield from self._events(self._chunks.end())
+        yield from self._trace.end()
+        yield from self._reader.end(done=self.done)
+
+    def _events(self, chunks: Iterable[dict[str, Any]]) -> Iterator[StreamEvent]:
+        for chunk in chunks:
+            if is_error(chunk):
+                raise error_from_body(None, chunk)
+            traces = self._trace.look(chunk)
+            if chunk.keys() - {"trace_id", "databricks_output"}:  # else a chunk of its own for the trace
+                yield from self._reader.feed(chunk)
+            yield from traces
 
 
 def whole(task: Task, body: object) -> list[StreamEvent]:
@@ -117,7 +146,7 @@ class _ChatReader:
     """
 
     def __init__(self, *, lenient: bool = False) -> None:
-        self._inner = ChatStream()
+        self._inner = ChatStream(whole=CAME_WHOLE)
         self._lenient = lenient
 
     def feed(self, chunk: Mapping[str, Any]) -> list[StreamEvent]:
@@ -127,7 +156,7 @@ class _ChatReader:
         last: list[StreamEvent] = []
         if done and self._lenient and not self._inner.finished:
             last = self._inner.feed({"choices": [{"delta": {}, "finish_reason": "stop"}]})
-        return [*last, *self._inner.end()]
+        return [*last, *self._inner.end(marked=done)]
 
 
 class _ResponsesReader:

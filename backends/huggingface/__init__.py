@@ -11,13 +11,13 @@ providers, billing and endpoints that sleep. All else is tested against a server
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, ClassVar
 
-from backends._openai_wire import ChatStream, ThinkTags, whole_chat
-from backends.huggingface.calls import Call, data_chunks, post, prepare
+from backends._openai_wire import ChatStream, OwnOptions, ThinkTags
+from backends.huggingface.calls import Call, chunks_of, post, prepare
 from backends.huggingface.errors import error_from_chunk
 from backends.huggingface.options import (
     CHAT_PARAMETERS,
@@ -29,10 +29,21 @@ from backends.huggingface.options import (
 from backends.huggingface.probe import look
 from backends.huggingface.text import MAX_SERVER_STOPS, StopFilter, TextStream
 from backends.huggingface.tgi_client import import_text_generation, text_generation_chunks
-from chatlab.backend import Backend, CallContext, Capabilities, ChatRequest, Probe, Target, shown_url
-from chatlab.errors import AuthenticationFailed, BrokenStream, MissingExtra, NotReady, UnsupportedContent
+from chatlab.backend import (
+    Backend,
+    CallContext,
+    Capabilities,
+    ChatRequest,
+    Probe,
+    Target,
+    joined_query,
+    shown_url,
+    split_query,
+)
+from chatlab.errors import AuthenticationFailed, InvalidRequest, MissingExtra, NotReady, UnsupportedContent
 from chatlab.formats import PromptTemplate, to_openai, without_tools
 from chatlab.messages import Finish, Message, Notice, StreamEvent, TextDelta
+from chatlab.upstream import ChunkReader
 
 _WHOLE = Notice("not_streamed", "the endpoint answered whole: how fast it wrote is not known")
 
@@ -47,16 +58,20 @@ class HuggingFaceBackend(Backend):
     options: HuggingFaceOptions
     modules: ClassVar[tuple[str, ...]] = ("huggingface_hub",)
     address_field: ClassVar[str | None] = "model"
+    network: ClassVar[bool] = True
 
     def __init__(self, options: HuggingFaceOptions) -> None:
         super().__init__(options)
         from huggingface_hub import AsyncInferenceClient  # noqa: F401 - loads it now, off the event loop
+        from huggingface_hub.utils._headers import build_hf_headers
 
         from chatlab.http import async_client
 
         if options.client == "text-generation":
             import_text_generation()
-        self._http = async_client(follow_redirects=True)
+        build_hf_headers(token=False)  # looks a list up the first time, which is no part of a turn
+        self._http = async_client(options.ca_bundle, follow_redirects=True)
+        self._own_options = OwnOptions("stream_options", "stream")
         self._template = load_template(options.template) if options.template is not None else None
 
     @classmethod
@@ -140,8 +155,9 @@ class HuggingFaceBackend(Backend):
         parameters = _without_ones(request.parameters, "top_p")
         stops = list(parameters.pop("stop", ()) or options.stop)
         messages = to_openai(request.messages)
+        endpoint, query = split_query(options.endpoint) if options.endpoint else ("", "")
         call = await prepare(
-            options.endpoint or options.model or "",
+            endpoint or options.model or "",
             lambda client: client.chat_completion(
                 messages,
                 model=options.model,
@@ -156,25 +172,33 @@ class HuggingFaceBackend(Backend):
             bill_to=options.bill_to,
             headers=options.headers,
         )
-        think = self._think()
-        stop = StopFilter(stops)  # TGI leaves the stop sequence in the answer
-        async with post(self._http, call, ctx.connect_timeout) as response:
-            if _is_json(response):
-                body = await _json(response)
-                if isinstance(body, Mapping) and body.get("error") is not None:
-                    raise error_from_chunk(body)
-                yield _WHOLE
-                for event in _shown(whole_chat(body, think), stop):
-                    yield event
+        while True:
+            url = joined_query(call.url, query)
+            asked = replace(call, url=url, body=self._own_options.apply(call.body))
+            try:
+                async with aclosing(self._chat_answer(asked, ctx, stops)) as events:
+                    async for event in events:
+                        yield event
                 return
-            stream = ChatStream(think)
-            async with aclosing(data_chunks(response)) as chunks:
+            except InvalidRequest as exc:
+                if not self._own_options.refused(asked.body, exc.detail, options.extra_body):
+                    raise
+
+    async def _chat_answer(
+        self, call: Call, ctx: CallContext, stops: Sequence[str]
+    ) -> AsyncGenerator[StreamEvent, None]:
+        stop = StopFilter(stops)  # TGI leaves the stop sequence in the answer
+        stream, reader = ChatStream(self._think(), whole=_WHOLE), ChunkReader()
+        async with post(self._http, call, ctx.connect_timeout) as response:
+            for notice in self._own_options.notices():
+                yield notice
+            async with aclosing(chunks_of(response, reader)) as chunks:
                 async for chunk in chunks:
                     if chunk.get("error") is not None:
                         raise error_from_chunk(chunk)
                     for event in _shown(stream.feed(chunk), stop):
                         yield event
-            for event in _shown(stream.end(), stop):
+            for event in _shown(stream.end(marked=reader.done), stop):
                 yield event
 
     # -- text generation
@@ -203,9 +227,10 @@ class HuggingFaceBackend(Backend):
             chunks = text_generation_chunks(self._url(), headers, prompt, parameters, ctx.connect_timeout)
         async with aclosing(chunks) as items:
             async for item in items:
-                if isinstance(item, list):
+                whole = isinstance(item, list) or ("token" not in item and "generated_text" in item)
+                if whole:
                     yield _WHOLE
-                for event in answer.feed_whole(item) if isinstance(item, list) else answer.feed(item):
+                for event in answer.feed_whole(item) if whole else answer.feed(item):
                     yield event
                 if answer.done:
                     break
@@ -225,14 +250,12 @@ class HuggingFaceBackend(Backend):
         )
         if whole:
             call = Call(call.url, call.headers, {**call.body, "stream": False})
-        async with post(self._http, call, ctx.connect_timeout) as response:
-            if _is_json(response):
-                body = await _json(response)
-                yield body if isinstance(body, list) else [body]
-                return
-            async with aclosing(data_chunks(response)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
+        async with (
+            post(self._http, call, ctx.connect_timeout) as response,
+            aclosing(chunks_of(response, ChunkReader())) as chunks,
+        ):
+            async for chunk in chunks:
+                yield chunk
 
     def _url(self) -> str:
         if self.options.endpoint is not None:
@@ -282,14 +305,3 @@ def _shown(events: Iterable[StreamEvent], stop: StopFilter) -> list[StreamEvent]
             shown.append(TextDelta(rest))
         shown.append(event)
     return shown
-
-
-def _is_json(response: Any) -> bool:
-    return str(response.headers.get("content-type", "")).startswith("application/json")
-
-
-async def _json(response: Any) -> Any:
-    try:
-        return json.loads(await response.aread())
-    except ValueError as exc:
-        raise BrokenStream("the endpoint's answer is not JSON") from exc

@@ -16,10 +16,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from backends._openai_wire.errors import classify_sdk_error, retry_after
-from backends._openai_wire.sse import DONE, SseDecoder, decode
 from backends.huggingface.errors import error_from_exception, error_from_reply
 from chatlab.errors import AuthenticationFailed, BackendError, ModelNotFound, Unavailable
+from chatlab.upstream import ChunkReader, error_before_answer, retry_after
+from chatlab.upstream import error_from_exception as error_of_transport
 
 _MAX_ERROR_BODY = 64_000  # bytes of a failure that are read
 _ERROR_BODY_SECONDS = 5.0
@@ -50,6 +50,33 @@ async def prepare(
     target: a model id or a URL. Without a token none is sent, whatever the environment or a login on this
     machine holds: left alone, huggingface_hub sends that to any URL. Raises BackendError.
     """
+
+    def blocking() -> Call:
+        # The library looks things up as it goes, synchronously: a provider's name for the model at the first
+        # call, its own lists now and then.
+        if provider is not None:
+            _look_up(provider, target)
+        return _taken(target, ask, provider, token, bill_to, headers)
+
+    try:
+        return await asyncio.to_thread(blocking)
+    except BackendError:
+        raise
+    except Exception as exc:
+        error = error_from_exception(exc) or _error_in_preparation(exc)
+        if error is None:
+            raise
+        raise error from exc
+
+
+def _taken(
+    target: str,
+    ask: Callable[[Any], Awaitable[Any]],
+    provider: str | None,
+    token: str | None,
+    bill_to: str | None,
+    headers: Mapping[str, str] | None,
+) -> Call:
     from huggingface_hub import AsyncInferenceClient
 
     client: Any = AsyncInferenceClient(
@@ -62,26 +89,21 @@ async def prepare(
     calls: list[Call] = []
 
     async def take(parameters: Any, *, stream: bool = False) -> AsyncIterator[bytes]:
-        headers = dict(parameters.headers)
+        sent = dict(parameters.headers)
         if token is None:
-            headers.pop("authorization", None)
-        calls.append(Call(parameters.url, headers, parameters.json))
+            sent.pop("authorization", None)
+        calls.append(Call(parameters.url, sent, parameters.json))
         return _nothing()
+
+    async def asked() -> None:
+        await ask(client)
 
     client._inner_post = take
     try:
-        if provider is not None:
-            # Blocks on the network the first time; remembered by the library after that.
-            await asyncio.to_thread(_look_up, provider, target)
-        await ask(client)
-    except BackendError:
-        raise
-    except Exception as exc:
-        error = error_from_exception(exc) or _error_in_preparation(exc)
-        if error is None:
-            raise
-        raise error from exc
-    return calls[0]
+        asked().send(None)  # nothing in it waits: a loop of its own would cost more than all the rest
+    except StopIteration:
+        return calls[0]
+    raise RuntimeError("huggingface_hub waited for something before it sent the request")
 
 
 async def _nothing() -> AsyncIterator[bytes]:
@@ -119,15 +141,17 @@ async def post(http: Any, call: Call, connect_timeout: float) -> AsyncIterator[A
     import httpx2
 
     timeout = httpx2.Timeout(None, connect=connect_timeout)
+    answered = False
     try:
         async with http.stream(
             "POST", call.url, headers=dict(call.headers), json=call.body, timeout=timeout
         ) as response:
+            answered = True
             if response.status_code >= 300:
                 raise await reply_error(response)
             yield response
     except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
-        raise classify_sdk_error(exc) from exc
+        raise (error_of_transport(exc) if answered else error_before_answer(exc)) from exc
 
 
 async def reply_error(response: Any) -> BackendError:
@@ -149,14 +173,12 @@ async def reply_error(response: Any) -> BackendError:
     return error_from_reply(response.status_code, decoded, retry_after(response.headers))
 
 
-async def data_chunks(response: Any) -> AsyncGenerator[dict[str, Any], None]:
-    """The JSON objects of a stream of server-sent events, up to `[DONE]` or its end. Raises BrokenStream."""
-    decoder = SseDecoder()
+async def chunks_of(response: Any, reader: ChunkReader) -> AsyncGenerator[dict[str, Any], None]:
+    """Yield the chunks of an answer, up to the end that is said or its last byte. Raises BackendError."""
     async for piece in response.aiter_bytes():
-        for payload in decoder.feed(piece):
-            if payload == DONE:
-                return
-            yield decode(payload)
-    for payload in decoder.end():
-        if payload != DONE:
-            yield decode(payload)
+        for chunk in reader.feed(piece):
+            yield chunk
+        if reader.done:
+            return
+    for chunk in reader.end():
+        yield chunk

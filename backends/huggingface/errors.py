@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from backends._openai_wire.errors import error_from_body
 from chatlab.errors import (
     AuthenticationFailed,
     BackendError,
@@ -23,6 +22,7 @@ from chatlab.errors import (
     Unavailable,
     classify,
 )
+from chatlab.upstream import error_from_body
 
 _LONGEST_LOADING = 20.0  # seconds; a model that needs longer is asked for again after that
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from chatlab.backend import Options, Parameter
+from chatlab.backend import NetworkOptions, Options, Parameter
 from chatlab.errors import UnsupportedContent
 from chatlab.formats import NAMED_TEMPLATES, PromptTemplate
 from chatlab.paths import ConfigPath
@@ -69,7 +69,7 @@ def load_template(template: Template) -> PromptTemplate:
     return PromptTemplate.from_tokenizer_config(template.tokenizer_config, template=template.name)
 
 
-class HuggingFaceOptions(Options):
+class HuggingFaceOptions(NetworkOptions):
     """A model id or a URL, and how to speak to it."""
 
     model: str | None = Field(

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from backends._openai_wire.errors import classify_sdk_error
 from backends.huggingface.calls import reply_error
 from backends.huggingface.options import HuggingFaceOptions
-from chatlab.backend import Probe
+from chatlab.backend import Probe, joined_query, split_query
+from chatlab.upstream import error_before_answer
 
 _SECONDS = 10.0  # for each of at most three requests
 
@@ -28,12 +28,13 @@ async def look(http: Any, options: HuggingFaceOptions, token: str | None, connec
 
 
 async def _endpoint(asking: _Asking, endpoint: str, identity: str | None) -> Probe:
-    root = re.sub(r"(/v1)?(/chat/completions)?/*$", "", endpoint)
-    info = await asking.get(f"{root}/info")
+    address, query = split_query(endpoint)
+    root = re.sub(r"(/v1)?(/chat/completions)?/*$", "", address)
+    info = await asking.get(joined_query(f"{root}/info", query))
     if isinstance(info, Mapping) and "model_id" in info:
         said = f"{info['model_id']}, text-generation-inference {info.get('version', 'of unknown version')}"
         return Probe(True, True, identity, f"{said}, at most {info.get('max_total_tokens', '?')} tokens")
-    models = await asking.get(f"{root}/v1/models")
+    models = await asking.get(joined_query(f"{root}/v1/models", query))
     entries = models.get("data") if isinstance(models, Mapping) else models
     if isinstance(entries, list):
         names = [str(entry.get("id")) for entry in entries if isinstance(entry, Mapping)]
@@ -94,7 +95,7 @@ class _Asking:
                     raise await reply_error(response)
                 await response.aread()
         except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
-            raise classify_sdk_error(exc) from exc
+            raise error_before_answer(exc) from exc
         try:
             return response.json()
         except ValueError:

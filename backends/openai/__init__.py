@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, ClassVar
+from urllib.parse import parse_qsl
 
 from backends._openai_wire import (
-    DONE,
+    CAME_WHOLE,
     ChatStream,
+    OwnOptions,
     ResponsesStream,
-    SseDecoder,
     ThinkTags,
     chat_body,
-    classify_sdk_error,
-    decode,
-    error_from_body,
     responses_body,
-    whole_chat,
-    whole_responses,
 )
 from backends.openai.options import OWN_URL, OpenAIOptions
 from backends.openai.parameters import parameters
@@ -37,10 +33,12 @@ from chatlab.backend import (
     Probe,
     Target,
     shown_url,
+    split_query,
 )
 from chatlab.errors import ChatlabError, NotReady
-from chatlab.messages import Notice, StreamEvent
+from chatlab.messages import StreamEvent
 from chatlab.secret import SecretRef
+from chatlab.upstream import ChunkReader, error_from_exception, sentence_of
 
 _IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 _FILES = ("application/pdf",)
@@ -53,6 +51,7 @@ class OpenAIBackend(Backend):
     Options = OpenAIOptions
     modules: ClassVar[tuple[str, ...]] = ("openai", "httpx2")
     address_field: ClassVar[str | None] = "model"
+    network: ClassVar[bool] = True
     options: OpenAIOptions
 
     def __init__(self, options: OpenAIOptions) -> None:
@@ -66,7 +65,7 @@ class OpenAIBackend(Backend):
         self._no_authorization = {"Authorization": openai.Omit()}  # `_authorize` adds what there is
         base_url, query = _address(options)
         # Secrets are put in by the HTTP client, read anew each time: no SDK object ever holds one.
-        self._http = async_client(event_hooks={"request": [self._authorize]})
+        self._http = async_client(options.ca_bundle, event_hooks={"request": [self._authorize]})
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
             api_key="put in by _authorize",
@@ -79,7 +78,7 @@ class OpenAIBackend(Backend):
         self._client.organization = options.organization
         self._client.project = options.project
         self._refusal = (openai.BadRequestError, openai.UnprocessableEntityError)
-        self._usage_option = True
+        self._own_options = OwnOptions("stream_options", "store", "stream")
 
     @classmethod
     def capabilities(cls, options: OpenAIOptions) -> Capabilities:
@@ -110,19 +109,21 @@ class OpenAIBackend(Backend):
         ctx.mark("credentials")
         try:
             while True:
-                body = self._body(request)
+                body = self._own_options.apply(self._body(request))
                 try:
                     async with self._call(body, ctx) as response, aclosing(self._events(response)) as events:
+                        for notice in self._own_options.notices():
+                            yield notice
                         async for event in events:
                             yield event
                     return
                 except self._refusal as exc:
-                    if not self._without_usage_option(exc):
+                    if not self._worth_another_try(body, exc):
                         raise
         except ChatlabError:
             raise
         except Exception as exc:
-            raise classify_sdk_error(exc) from exc
+            raise error_from_exception(exc) from exc
 
     async def probe(self, ctx: CallContext) -> Probe:
         """GET /models. Who is asking is not told by this API."""
@@ -139,7 +140,7 @@ class OpenAIBackend(Backend):
             )
             listed = reply.json().get("data")
         except Exception as exc:
-            error = classify_sdk_error(exc)
+            error = error_from_exception(exc)
             if error.status in (404, 405, 501):
                 return Probe(reachable=True, detail="the server does not list its models")
             raise error from exc
@@ -161,10 +162,8 @@ class OpenAIBackend(Backend):
                 body.setdefault("reasoning", {}).setdefault("summary", options.reasoning_summary)
         else:
             body = chat_body(request, options.model_name)
-            if options.own and "max_tokens" in body:  # the old name is refused by OpenAI's reasoning models
+            if options.knows_new_limit and "max_tokens" in body:  # reasoning models refuse the old name
                 body["max_completion_tokens"] = body.pop("max_tokens")
-            if not self._usage_option:
-                del body["stream_options"]
         return {**body, **options.extra_body}
 
     def _call(self, body: dict[str, Any], ctx: CallContext) -> Any:
@@ -172,7 +171,7 @@ class OpenAIBackend(Backend):
         # As extra_body everything goes out as it is: the SDK's walk through typed messages would cost more
         # the longer the conversation is, and change nothing.
         known: dict[str, Any] = {
-            "stream": True,
+            "stream": body.get("stream", False),
             "extra_headers": self._no_authorization,
             "extra_body": body,
             "timeout": self._httpx2.Timeout(None, connect=ctx.connect_timeout),
@@ -186,44 +185,25 @@ class OpenAIBackend(Backend):
         )
 
     async def _events(self, response: Any) -> AsyncGenerator[StreamEvent, None]:
-        """The events of an answer, streamed or whole."""
+        """Yield the events of an answer, streamed or whole, whatever its label says."""
         think = None
         if self.options.think_tags != "text":
             think = ThinkTags(inside=self.options.think_tags == "begun")
-        responses = self.options.api == "responses"
-        media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type == "application/json":  # the server does not stream
-            body = decode((await response.read()).decode("utf-8", "replace"))
-            *events, finish = whole_responses(body, think) if responses else whole_chat(body, think)
-            events.append(Notice("not_streamed", "the server answered whole, not as a stream"))
-            for event in (*events, finish):
-                yield event
-            return
-        if media_type == "text/html":
-            raise error_from_body(None, await response.read())
-        stream = ResponsesStream(think) if responses else ChatStream(think)
-        decoder = SseDecoder()
+        stream = (ResponsesStream if self.options.api == "responses" else ChatStream)(think, whole=CAME_WHOLE)
+        reader = ChunkReader()
         pieces = response.http_response.aiter_bytes()
-        marked = False
         async for piece in pieces:
-            for payload in decoder.feed(piece):
-                if payload == DONE:
-                    marked = True
-                    break
-                for event in stream.feed(decode(payload)):
+            for chunk in reader.feed(piece):
+                for event in stream.feed(chunk):
                     yield event
-            if marked:
+            if reader.done:
                 break
-        else:
-            for payload in decoder.end():
-                if payload == DONE:
-                    marked = True
-                else:
-                    for event in stream.feed(decode(payload)):
-                        yield event
-        for event in stream.end(marked=marked):
+        for chunk in reader.end():
+            for event in stream.feed(chunk):
+                yield event
+        for event in stream.end(marked=reader.done):
             yield event
-        if marked:  # after the answer's end, to whose time it does not belong
+        if reader.done:  # after the answer's end, to whose time it does not belong
             await self._drain(pieces)
 
     async def _drain(self, pieces: AsyncIterator[bytes]) -> None:
@@ -235,12 +215,13 @@ class OpenAIBackend(Backend):
         except (TimeoutError, self._httpx2.HTTPError):
             return  # the answer is complete all the same
 
-    def _without_usage_option(self, exc: Any) -> bool:
-        """Whether the server refused `stream_options`; from then on it is left out, and usage unknown."""
-        if not self._usage_option or "stream_options" not in str(exc):
-            return False
-        self._usage_option = False
-        return True
+    def _worth_another_try(self, body: Mapping[str, Any], exc: Any) -> bool:
+        """Return whether the server refused an option that is ours: from then on it is left out."""
+        try:
+            said = sentence_of(exc.response.content) or sentence_of(exc.body)
+        except RuntimeError:  # a reply whose body was not read
+            said = sentence_of(exc.body)
+        return self._own_options.refused(body, said, self.options.extra_body)
 
     async def _authorize(self, request: Any) -> None:
         for name, value in self._secret_headers().items():
@@ -264,7 +245,8 @@ def _address(options: OpenAIOptions) -> tuple[str, dict[str, object] | None]:
     """The base URL and the query of every call. Always given, so that no variable can redirect a key."""
     azure = options.azure
     if azure is None:
-        return options.base_url or OWN_URL, None
+        url, query = split_query(options.base_url or OWN_URL)
+        return url, dict(parse_qsl(query, keep_blank_values=True)) or None
     root = f"{azure.endpoint.rstrip('/')}/openai"
     if azure.api_version is None:
         return f"{root}/v1", None

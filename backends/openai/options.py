@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from chatlab.backend import Options
+from chatlab.backend import NetworkOptions, Options
 from chatlab.secret import SecretRef
 
 OWN_URL = "https://api.openai.com/v1"
+_NEW_LIMIT_SINCE = "2024-09"  # Azure's first API version with max_completion_tokens
 # Headers that hold nothing but a credential, whose shape need not tell: the key of one's own gateway.
 _SECRET_HEADER = re.compile(
     r"(?:^|[-_])(?:authorization|cookie|(?:api|access|secret)[-_]?key|token|secret|password)$", re.I
@@ -37,7 +38,7 @@ class Azure(Options):
         return value
 
 
-class OpenAIOptions(Options):
+class OpenAIOptions(NetworkOptions):
     """Options of the kind `openai`."""
 
     model: str | None = Field(None, description="The model's name; not needed with azure.")
@@ -126,6 +127,13 @@ class OpenAIOptions(Options):
     def own(self) -> bool:
         """Whether this is OpenAI itself or Azure, whose abilities are known."""
         return self.base_url is None or self.base_url.startswith("https://api.openai.com/")
+
+    @property
+    def knows_new_limit(self) -> bool:
+        """Whether an answer's limit is called `max_completion_tokens`: old Azure versions lack it."""
+        version = self.azure.api_version if self.azure else None
+        dated = version is not None and version[:4].isdigit()
+        return self.own and not (version is not None and dated and version[:7] < _NEW_LIMIT_SINCE)
 
     @property
     def key(self) -> SecretRef | None:

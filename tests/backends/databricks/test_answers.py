@@ -262,7 +262,7 @@ async def test_a_legacy_stream_shows_what_it_speaks(workspace: Workspace) -> Non
 # -- where a stream ends
 
 END = [
-    ("llm/v1/chat", [{"choices": [{"delta": {"content": "x"}}]}], False),
+    ("llm/v1/chat", [{"choices": [{"delta": {"content": "x"}}]}], True),
     ("llm/v1/chat", [{"choices": [{"delta": {"content": "x"}, "finish_reason": "length"}]}], True),
     ("agent/v2/chat", [agent("x")], True),
     ("agent/v2/chat", [{**agent("x"), "finish_reason": "stop"}], True),
@@ -340,7 +340,7 @@ def test_the_accumulated_answer_of_an_agent_keeps_its_order() -> None:
         agent("r", role="tool", tool_call_id="c1"),
         agent("b"),
     ):
-        for event in reader.feed(json.dumps(chunk)):
+        for event in reader.feed(f"data: {json.dumps(chunk)}\n\n".encode()):
             folded.add(event)
     assert [type(part).__name__ for part in folded.parts] == [
         "TextPart",

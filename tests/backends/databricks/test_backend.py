@@ -296,7 +296,7 @@ async def test_a_page_instead_of_an_answer_is_broken(workspace: Workspace) -> No
         return Response("<html>Sign in</html>", media_type="text/html")
 
     workspace.front.on("POST", "/serving-endpoints/bot/invocations", page)
-    with pytest.raises(BrokenStream, match="answered with text/html"):
+    with pytest.raises(BrokenStream, match="answered with a web page"):
         await ask(task="chat")
 
 

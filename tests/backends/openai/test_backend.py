@@ -417,7 +417,6 @@ class TestTraps:
         [
             (),
             ("data: [DONE]\n\n",),
-            (delta("a"), "data: [DONE]\n\n"),
             (delta("a"),),
             (delta("a"), 'data: {"choices": [{"index": 0, "del'),
             (": keep-alive\n\n",),

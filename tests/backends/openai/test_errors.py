@@ -14,7 +14,6 @@ import httpx2
 import openai
 import pytest
 
-from backends._openai_wire import classify_sdk_error, error_from_body, retry_after
 from chatlab.errors import (
     AuthenticationFailed,
     BackendError,
@@ -27,6 +26,8 @@ from chatlab.errors import (
     RateLimited,
     Unavailable,
 )
+from chatlab.upstream import error_from_body, retry_after
+from chatlab.upstream import error_from_exception as classify_sdk_error
 
 PAGE = "the upstream answered with a web page: Bad gateway"
 
@@ -40,7 +41,7 @@ class TestErrors:
             (404, {"detail": "Not Found"}, ModelNotFound, "Not Found"),
             (400, {"error": {"message": "x", "code": "context_length_exceeded"}}, ContextTooLong, "x"),
             (400, {"error": {"message": "x", "code": "content_filter"}}, ContentFiltered, "x"),
-            (422, {"detail": [{"msg": "bad"}]}, InvalidRequest, '[{"msg": "bad"}]'),
+            (422, {"detail": [{"msg": "bad"}]}, InvalidRequest, "bad"),
             (500, "<html><title>Bad  gateway</title>", Unavailable, PAGE),
             (500, b"plain", Unavailable, "plain"),
             (500, {"error": "content policy service is down"}, Unavailable, "content policy service is down"),

@@ -1,0 +1,46 @@
+"""Token counts, as servers of OpenAI's two protocols write them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from backends._openai_wire.values import mapping
+from chatlab.messages import Usage
+
+
+def usage_of(usage: Mapping[str, Any]) -> Usage:
+    """Return the token counts of either API. What is not there is unknown, never zero.
+
+    `input` is all that the model read. Anthropic's models (as Databricks and gateways give them) count what
+    was read from and written to the prompt cache beside the input, everybody else inside of it.
+    """
+    prompt = _count(usage, "prompt_tokens", "input_tokens")
+    inside = _count(_details(usage, "prompt", "input"), "cached_tokens")
+    if inside is None:
+        inside = _count(usage, "prompt_cache_hit_tokens", "cached_tokens")  # DeepSeek; Moonshot
+    cached = inside
+    if inside is None:
+        read = _count(usage, "cache_read_input_tokens")
+        written = _count(usage, "cache_creation_input_tokens")
+        cached = read
+        if prompt is not None:
+            prompt += (read or 0) + (written or 0)
+    return Usage(
+        input=prompt,
+        output=_count(usage, "completion_tokens", "output_tokens"),
+        cached=cached,
+        reasoning=_count(_details(usage, "completion", "output"), "reasoning_tokens"),
+    )
+
+
+def _details(usage: Mapping[str, Any], *sides: str) -> Mapping[str, Any]:
+    return next((found for side in sides if (found := mapping(usage.get(f"{side}_tokens_details")))), {})
+
+
+def _count(holder: Mapping[str, Any], *names: str) -> int | None:
+    for name in names:
+        value = holder.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+    return None

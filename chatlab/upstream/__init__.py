@@ -1,0 +1,34 @@
+"""What a backend that speaks HTTP needs besides a client: event streams, errors, the network's settings.
+
+Public, for the authors of backends; pure Python, imports no SDK and no HTTP library. The client that times a
+call is `chatlab.http.async_client`.
+
+    bytes of an answer    ChunkReader: decoded chunks, however they are labelled and framed
+                          SseDecoder: the payloads of server-sent events, nothing more
+    an error              is_error, error_from_body, sentence_of, retry_after: of a reply or a chunk
+                          error_from_exception: of httpx, httpx2 and the openai SDK
+    proxies, certificates network_problem
+"""
+
+from __future__ import annotations
+
+from chatlab.upstream.bodies import error_from_body, is_error, retry_after, sentence_of
+from chatlab.upstream.exceptions import error_before_answer, error_from_exception
+from chatlab.upstream.network import network_problem
+from chatlab.upstream.sse import DONE, ChunkReader, SseDecoder, SseEvent, decode, sse
+
+__all__ = [
+    "DONE",
+    "ChunkReader",
+    "SseDecoder",
+    "SseEvent",
+    "decode",
+    "error_before_answer",
+    "error_from_body",
+    "error_from_exception",
+    "is_error",
+    "network_problem",
+    "retry_after",
+    "sentence_of",
+    "sse",
+]

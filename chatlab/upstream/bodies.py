@@ -1,0 +1,230 @@
+"""What an upstream says went wrong, in a reply or in the middle of a stream, as one of chatlab's errors.
+
+By HTTP status first, by the body's code and text last. Servers of one protocol write errors in many shapes,
+and their own sentence is looked for in all of them: OpenAI, FastAPI, RFC 9457 problem details, Google,
+Cloudflare, MiniMax, DashScope, Zhipu, Databricks, Apigee.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Any
+
+from chatlab.errors import BackendError, classify
+
+# Codes that stand in the body where there is no HTTP status to go by: in an error sent in mid-stream.
+_STATUS_OF = {
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "unauthenticated": 401,
+    "permission_denied": 403,
+    "permission_error": 403,
+    "model_not_found": 404,
+    "not_found_error": 404,
+    "not_found": 404,
+    "resource_does_not_exist": 404,
+    "endpoint_not_found": 404,
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "insufficient_quota": 429,
+    "request_limit_exceeded": 429,
+    "resource_exhausted": 429,
+    "internal_error": 500,
+    "internal": 500,
+    "server_error": 500,
+    "temporarily_unavailable": 503,
+    "overloaded_error": 503,
+    "unavailable_error": 503,
+    "unavailable": 503,
+    "deadline_exceeded": 504,
+    "bad_request": 400,
+    "invalid_argument": 400,
+    "invalid_parameter_value": 400,
+    "invalid_request_error": 400,
+    "exceed_context_size_error": 400,
+    "context_length_exceeded": 400,
+    "content_filter": 400,
+    "invalid_prompt": 400,
+}
+# https://platform.minimax.io/docs/api-reference/errorcode
+_BASE_RESP = {1001: 504, 1002: 429, 1004: 401, 1008: 429, 1013: 500, 1026: 400, 1027: 400, 1039: 429}
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
+
+# Where a sentence stands, the likeliest first; names are compared without case and underscores.
+_SENTENCES = (
+    *("message", "msg", "errormessage", "errormsg", "errmsg", "statusmsg", "detail", "details"),
+    *("errordescription", "description", "error", "errors", "reason", "faultstring", "fault", "exception"),
+    *("title", "baseresp"),
+)
+# Whatever holds an answer, or is part of one: a chunk with one of these is no error by its looks.
+_ANSWERS = (
+    *("choices", "delta", "output", "content", "result", "answer", "response", "text", "generated_text"),
+    *("token", "messages", "predictions", "item", "usage"),
+)
+_FINE = {"", "0", "ok", "success", "true", "none"}
+_FAILED = {"error", "failed", "failure", "fail"}
+_DEEP = 6  # levels of an error body that are looked into
+_SEVERAL = 4  # errors of a list that are told
+
+
+def error_from_body(status: int | None, body: object, retry_after: float | None = None) -> BackendError:
+    """Return the error for what an upstream said: an error reply's body, decoded or not, or an error chunk.
+
+    status: of the reply; None for a chunk in mid-stream, whose own code then counts as the status.
+    retry_after: seconds the upstream asks to wait.
+    """
+    body = _decoded(body)
+    code = _code(body)
+    detail = sentence_of(body) or code or ("" if body is None else _shape(body))
+    if status is None or status < 400:
+        status = _status_of(code, body)
+    hint = code if code is None or code not in detail else None
+    error = classify(status, detail, code=hint, retry_after=retry_after)
+    if code == "insufficient_quota":
+        error.retryable = False  # the account is empty: waiting does not fill it
+    return error
+
+
+def is_error(chunk: Mapping[str, Any]) -> bool:
+    """Return whether a chunk or body is an error, in any of the forms that pass as success elsewhere."""
+    if chunk.get("error") or chunk.get("type") == "error" or chunk.get("object") == "error":
+        return True
+    base = chunk.get("base_resp")
+    if isinstance(base, Mapping) and not _fine(base.get("status_code")):
+        return True
+    if any(chunk.get(name) for name in _ANSWERS) or str(chunk.get("type")).startswith("response"):
+        return False
+    if "error_code" in chunk or chunk.get("errors") or ("detail" in chunk and sentence_of(chunk)):
+        return True
+    failed = (
+        chunk.get("success") is False
+        or chunk.get("ok") is False
+        or not all(_fine(chunk.get(name)) for name in ("code", "status_code"))
+        or str(chunk.get("status")).lower() in _FAILED
+        or _http_error(chunk.get("status")) is not None
+    )
+    return failed and bool(sentence_of(chunk))
+
+
+def sentence_of(body: object) -> str:
+    """Return the upstream's own sentence, wherever in an error's body it stands; empty if there is none."""
+    return _sentence(_decoded(body), 0)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds the upstream asks to wait (`retry-after-ms`, or RFC 9110), None if it does not."""
+    try:
+        return max(0.0, float(headers["retry-after-ms"]) / 1000)
+    except (KeyError, ValueError):
+        pass
+    value = headers.get("retry-after", "")
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
+    except ValueError:
+        return None
+
+
+def _decoded(body: object) -> object:
+    if isinstance(body, bytes | bytearray):
+        body = body.decode("utf-8", "replace")
+    if isinstance(body, str):
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError):
+            return body
+    return body
+
+
+def _sentence(value: object, depth: int) -> str:
+    if depth > _DEEP:
+        return ""
+    if isinstance(value, str):
+        inner = _decoded(value) if value.lstrip()[:1] in ("{", "[") else None
+        return _sentence(inner, depth + 1) or _plain(value)
+    if isinstance(value, list):
+        said = [_sentence(item, depth + 1) for item in value[:_SEVERAL]]
+        return "; ".join(dict.fromkeys(filter(None, said)))
+    return _sentence_in(value, depth) if isinstance(value, Mapping) else ""
+
+
+def _sentence_in(body: Mapping[Any, Any], depth: int) -> str:
+    held = {str(name).lower().replace("_", ""): value for name, value in body.items()}
+    inner = held.get("error")
+    if isinstance(inner, Mapping | list) and (said := _sentence(inner, depth + 1)):
+        return said
+    for name in _SENTENCES:
+        if said := _sentence(held.get(name), depth + 1):
+            where = held.get("loc")  # FastAPI's: which field it is about
+            path = ".".join(map(str, where)) if isinstance(where, list) else ""
+            return f"{path}: {said}" if path else said
+    if depth and all(
+        isinstance(value, str | list) for value in body.values()
+    ):  # {"field": ["what is wrong"]}
+        told = ((name, _sentence(value, depth + 1)) for name, value in list(body.items())[:_SEVERAL])
+        return "; ".join(f"{name}: {said}" for name, said in told if said)
+    return ""
+
+
+def _places(body: object) -> list[Mapping[Any, Any]]:
+    """Return the objects of a body in which its code may stand, the innermost first."""
+    if isinstance(body, list):
+        return _places(body[0]) if body else []
+    if not isinstance(body, Mapping):
+        return []
+    inner = [place for name in ("error", "errors") for place in _places(body.get(name))]
+    return [*inner, body]
+
+
+def _code(body: object) -> str | None:
+    for place in _places(body):
+        for name in ("code", "error_code", "error_type", "type"):
+            value = place.get(name)
+            if isinstance(value, str) and value and value != "error":
+                return value
+    return None
+
+
+def _status_of(code: str | None, body: object) -> int | None:
+    for place in _places(body):
+        for name in ("code", "http_status_code", "status_code", "status"):
+            found = _http_error(place.get(name))
+            if found is not None:
+                return found
+        base = place.get("base_resp")
+        if isinstance(base, Mapping) and base.get("status_code") in _BASE_RESP:
+            return _BASE_RESP[base["status_code"]]
+    words = [code, *(place.get("status") for place in _places(body))]
+    known = (_STATUS_OF.get(word.lower()) for word in words if isinstance(word, str))
+    return next(filter(None, known), None)
+
+
+def _http_error(value: object) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) == 3:
+        value = int(value)
+    return value if isinstance(value, int) and 400 <= value < 600 else None
+
+
+def _fine(code: object) -> bool:
+    """Return whether a code says that nothing went wrong, or nothing at all."""
+    if isinstance(code, int | float) and 200 <= code < 300:
+        return True
+    return str(code).lower() in _FINE | {"200"}
+
+
+def _shape(body: object) -> str:
+    return "" if isinstance(body, Mapping | str) else json.dumps(body)[:300]
+
+
+def _plain(text: str) -> str:
+    if not text.lstrip().startswith("<"):
+        return text.strip()
+    title = _TITLE.search(text)
+    return "the upstream answered with a web page" + (f": {title[1].strip()}" if title else "")

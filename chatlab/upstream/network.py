@@ -1,0 +1,95 @@
+"""Proxies and certificate authorities, as the environment and a backend's options name them.
+
+What is wrong with them is said in a sentence that names the variable, before any library trips over it.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_SCHEMES = ("http", "https", "socks5", "socks5h")
+# Read in this order: httpx's own variables, then those of requests and curl, so that one setting is enough.
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+def network_problem(ca_bundle: Path | None = None) -> str | None:
+    """Return what to do before anything can be called over this network, or None. Calls nothing.
+
+    ca_bundle: a backend's own file of certificate authorities, which replaces those of the environment.
+    """
+    for name, value in _proxies():
+        problem = _proxy_problem(value)
+        if problem is not None:
+            return f"{name}: {problem}"
+    try:
+        certificates(ca_bundle)
+    except LookupError as exc:
+        return str(exc.args[0])
+    return None
+
+
+def certificates(ca_bundle: Path | None = None) -> ssl.SSLContext | None:
+    """Return the authorities to trust; None where nothing names any, so that the library's own are taken.
+
+    Raises LookupError with a sentence for a file or folder that cannot be used.
+    """
+    name, where = authorities(ca_bundle)
+    if where is None:
+        return None
+    what = "folder" if name == "SSL_CERT_DIR" else "file"
+    if not where.exists():
+        raise LookupError(f"{name}: there is no such {what} as {where}")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if where.is_dir():
+            context.load_verify_locations(capath=where)
+        else:
+            context.load_verify_locations(cafile=where)
+    except (OSError, ssl.SSLError) as exc:
+        raise LookupError(f"{name}: {where} holds no certificates that can be read, in PEM form") from exc
+    return context
+
+
+def authorities(ca_bundle: Path | None = None) -> tuple[str, Path | None]:
+    """Return the setting that names the authorities to trust, and the file or folder it names."""
+    if ca_bundle is not None:
+        return "ca_bundle", ca_bundle
+    for name in _CERTIFICATES:
+        if value := os.environ.get(name):
+            return name, Path(value)
+    return "", None
+
+
+def _proxies() -> Iterator[tuple[str, str]]:
+    exempt = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
+    if "*" in (host.strip() for host in exempt.split(",")):
+        return
+    for name in _PROXIES:
+        for written in (name.lower(), name):  # as everywhere, the lower case wins
+            if value := os.environ.get(written, "").strip():
+                yield written, value
+                break
+
+
+def _proxy_problem(value: str) -> str | None:
+    """Return what is wrong with a proxy's URL. It may hold a password, so that it is not repeated."""
+    try:
+        parts = urlsplit(value if "://" in value else f"http://{value}")
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if parts.scheme in ("socks", "socks4", "socks4a"):
+        return f"httpx does not know {parts.scheme}://, write socks5://"
+    if parts.scheme not in ("", *_SCHEMES):
+        return f"httpx does not know {parts.scheme}:// for a proxy, write http:// or socks5://"
+    if not host:
+        return "this is not the URL of a proxy, such as http://proxy.example.org:3128"
+    if parts.scheme.startswith("socks") and find_spec("socksio") is None:
+        return "a SOCKS proxy needs one more package: pip install 'httpx2[socks]'"
+    return None

@@ -1,0 +1,256 @@
+"""The bytes of an answer as JSON chunks: server-sent events as model servers really write them.
+
+See https://html.spec.whatwg.org/multipage/server-sent-events.html. Lines end at LF, CR or both and nowhere
+else: a text may hold U+2028 or a form feed, at which `str.splitlines` would cut a JSON payload in two. What
+is tolerated beyond the standard is a table in docs/wire.md, made from the tests.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from chatlab.errors import BrokenStream
+from chatlab.upstream.bodies import error_from_body, is_error
+
+DONE = "[DONE]"
+"""The payload with which OpenAI-compatible servers say that nothing more comes."""
+
+_BOM = b"\xef\xbb\xbf"
+# Sent so that a connection stays open, or that its client knows that it is; as an event's name or as data.
+_KEEP_ALIVE = {"ping", "pong", "keepalive", "keep-alive", "heartbeat"}
+_ENDS = {"done", "end", "close", "complete", "completed", "finish"}
+_LONG = 64 * 2**10  # bytes of JSON without a line's end after which it is taken for a document
+_LONGEST = 64 * 2**20  # bytes of one line, or of an answer that is one document
+
+
+class SseEvent(NamedTuple):
+    """An event: its name, empty if it has none, and its payload."""
+
+    name: str
+    data: str
+
+
+class SseDecoder:
+    """Turns the bytes of an event stream into its events, as they come."""
+
+    __slots__ = ("_after_cr", "_begun", "_data", "_name", "_rest", "_size")
+
+    def __init__(self) -> None:
+        self._rest: list[bytes] = []  # of a line whose end has not come
+        self._size = 0
+        self._begun = False
+        self._after_cr = False
+        self._name = ""
+        self._data: list[str] = []
+
+    def feed(self, piece: bytes) -> list[str]:
+        """Return the payloads that this piece completed. Raises BrokenStream for what is no event stream."""
+        return [event.data for event in self.events(piece)]
+
+    def end(self) -> list[str]:
+        """Return the payload of an event that the stream ended in, without its empty line."""
+        return [event.data for event in self.last_events()]
+
+    def events(self, piece: bytes) -> Iterator[SseEvent]:
+        """Yield the events that this piece completed. Raises BrokenStream for what is no event stream."""
+        for line in self._lines(piece):
+            event = self.line(line.decode("utf-8", "replace"))
+            if event is not None:
+                yield event
+
+    def last_events(self) -> list[SseEvent]:
+        """Return the events that were under way when the stream ended."""
+        rest, self._rest = b"".join(self._rest), []
+        text = rest.removeprefix(_BOM).decode("utf-8", "replace")
+        found = [self.line(text), self.line("")] if text else [self.line("")]
+        return [event for event in found if event is not None]
+
+    def line(self, line: str) -> SseEvent | None:
+        """Return the event that this line completed, if it did."""
+        line = line.rstrip("\r")
+        if not line:
+            return self._complete()
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            # Some servers leave out the empty line between two events.
+            earlier = self._complete() if self._data and _is_object(self._data[-1]) else None
+            self._data.append(value)
+            return earlier
+        if name == "event":
+            self._name = value.strip()
+        elif name == "error":  # some servers send errors as a field of that name
+            self._name = "error"
+            self._data.append(value)
+        elif line.startswith(("{", "[{", DONE)):  # JSON on a line of its own, that forgot to be an event
+            return SseEvent("", line)
+        elif name.lstrip().startswith("<"):
+            raise BrokenStream("the upstream sent a web page instead of an answer")
+        return None
+
+    def _complete(self) -> SseEvent | None:
+        name, self._name = self._name, ""
+        if not self._data:
+            return None
+        event = SseEvent(name, "\n".join(self._data))
+        self._data.clear()
+        return event
+
+    def _lines(self, piece: bytes) -> list[bytes]:
+        if self._after_cr and piece:
+            self._after_cr = False
+            piece = piece.removeprefix(b"\n")
+        if b"\r" in piece:
+            self._after_cr = piece.endswith(b"\r")
+            piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if b"\n" not in piece:
+            self._size += len(piece)
+            if self._size > _LONGEST:
+                raise BrokenStream("the upstream sent a line that does not end")
+            self._rest.append(piece)
+            return []
+        *lines, rest = piece.split(b"\n")
+        lines[0] = b"".join((*self._rest, lines[0]))
+        self._rest, self._size = [rest], len(rest)
+        if not self._begun:
+            self._begun = True
+            lines[0] = lines[0].removeprefix(_BOM)
+        return lines
+
+
+class ChunkReader:
+    """Turns the bytes of an answer into decoded chunks, by what they are and not by how they are labelled.
+
+    An event stream gives its chunks as they come, a document (one JSON value, however it is laid out) one
+    chunk at its end, lines of JSON one each. Errors, in whatever form they come, are chunks for which
+    `is_error` holds. Raises BackendError for a web page, for text and for what is no JSON.
+    """
+
+    __slots__ = ("_decoder", "_document", "_head", "_size", "done")
+
+    def __init__(self) -> None:
+        self.done = False
+        """Whether the upstream said that nothing more comes, with `[DONE]` or an event of such a name."""
+        self._decoder = SseDecoder()
+        self._head: bytes | None = b""  # what came while it was not clear what this is
+        self._size = 0
+        self._document: list[bytes] | None = None  # one JSON value, or a page, that ends with the answer
+
+    def feed(self, piece: bytes) -> Iterator[dict[str, Any]]:
+        """Yield the chunks that this piece completed; none after the end was said. To be read to its end."""
+        if self.done:
+            return
+        if self._head is not None:
+            piece = self._begin(self._head + piece)
+        elif self._document is not None:
+            self._document.append(piece)
+            self._size += len(piece)
+            if self._size > _LONGEST:
+                raise BrokenStream("the upstream sent an answer that does not end")
+            return
+        yield from self._chunks(self._decoder.events(piece))
+
+    def end(self) -> Iterator[dict[str, Any]]:
+        """Yield the chunks that were under way when the bytes ended."""
+        if self.done:
+            return
+        if self._head is not None and self._head.strip():
+            self._document = [self._head]
+        if self._document is None:
+            yield from self._chunks(self._decoder.last_events())
+        else:
+            raw = b"".join(self._document).removeprefix(_BOM)
+            yield from self._decoded("", raw.decode("utf-8", "replace").strip())
+
+    def _begin(self, head: bytes) -> bytes:
+        """Return what of the beginning can be read as a stream: nothing while that is not clear."""
+        kind = _kind(head)
+        self._head = head if kind is None else None
+        self._document = [head] if kind == "document" else None
+        return head if kind == "stream" else b""
+
+    def _chunks(self, events: Iterable[SseEvent]) -> Iterator[dict[str, Any]]:
+        for name, data in events:
+            text = data.strip()
+            if not text or name in _KEEP_ALIVE or text.lower() in _KEEP_ALIVE:
+                continue
+            if text.strip('"').upper() == DONE or (name in _ENDS and (text == "{}" or text[:1] != "{")):
+                self.done = True
+                break
+            yield from self._decoded(name, text)
+
+    def _decoded(self, name: str, text: str) -> Iterable[dict[str, Any]]:
+        try:
+            value = json.loads(text)
+        except RecursionError as exc:
+            raise BrokenStream("the upstream sent a chunk that is not JSON") from exc
+        except ValueError as exc:
+            if "\n" in text and text[:1] in ("{", "["):
+                lines = [line for line in text.split("\n") if line.strip()]
+                if len(lines) > 1 and all(map(_is_object, lines)):
+                    return self._chunks([SseEvent(name, line) for line in lines])
+            if name == "error":
+                return [{"error": text}]
+            if text[:1] in ("{", "["):
+                raise BrokenStream("the upstream sent a chunk that is not JSON") from exc
+            raise error_from_body(None, text) from exc  # a sentence, or a web page
+        if name == "error" and not (isinstance(value, dict) and is_error(value)):
+            return [{"error": value}]
+        return (_chunk(item, name) for item in (value if isinstance(value, list) else [value]) if item)
+
+
+def _chunk(value: Any, name: str) -> dict[str, Any]:
+    if isinstance(value, str):
+        raise error_from_body(None, value)
+    if not isinstance(value, dict):
+        raise BrokenStream(f"the upstream sent a {type(value).__name__} where a chunk belongs")
+    if name.startswith("response") and "type" not in value:  # the type is told by the event's name alone
+        value["type"] = name
+    return value
+
+
+def _kind(head: bytes) -> str | None:
+    """Return whether what begins so is a "stream" or a "document"; None if that is not clear yet."""
+    start = head.removeprefix(_BOM).lstrip()
+    if not start or _BOM.startswith(head):
+        return None
+    if start[:1] not in (b"{", b"[", b"<") or start.startswith(DONE.encode()):
+        return "stream"
+    line, ended, _ = start.replace(b"\r", b"\n").partition(b"\n")
+    if not ended:
+        return None if len(head) < _LONG else "document"
+    # Lines of JSON, or an error before the stream: each is whole. Otherwise it is laid out over many lines.
+    return "stream" if _is_object(line.decode("utf-8", "replace")) else "document"
+
+
+def _is_object(text: str) -> bool:
+    if not text.lstrip().startswith("{"):
+        return False
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+async def sse(lines: AsyncIterator[str]) -> AsyncIterator[str]:
+    """Yield the payloads of an event stream that comes as lines."""
+    decoder = SseDecoder()
+    async for line in lines:
+        event = decoder.line(line)
+        if event is not None:
+            yield event.data
+    for payload in decoder.end():
+        yield payload
+
+
+def decode(payload: str) -> dict[str, Any]:
+    """Return a payload as the JSON object it should be. Raises BrokenStream; the payload is not repeated."""
+    try:
+        chunk = json.loads(payload)
+    except (ValueError, RecursionError) as exc:
+        raise BrokenStream("the upstream sent a chunk that is not JSON") from exc
+    if not isinstance(chunk, dict):
+        raise BrokenStream(f"the upstream sent a {type(chunk).__name__} where a chunk belongs")
+    return chunk
