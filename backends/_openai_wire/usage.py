@@ -16,21 +16,23 @@ def usage_of(usage: Mapping[str, Any]) -> Usage:
     was read from and written to the prompt cache beside the input, everybody else inside of it.
     """
     prompt = _count(usage, "prompt_tokens", "input_tokens")
-    inside = _count(_details(usage, "prompt", "input"), "cached_tokens")
-    if inside is None:
-        inside = _count(usage, "prompt_cache_hit_tokens", "cached_tokens")  # DeepSeek; Moonshot
-    cached = inside
-    if inside is None:
-        read = _count(usage, "cache_read_input_tokens")
-        written = _count(usage, "cache_creation_input_tokens")
-        cached = read
+    details = _details(usage, "prompt", "input")
+    cached = _count(details, "cached_tokens")
+    if cached is None:
+        cached = _count(usage, "prompt_cache_hit_tokens", "cached_tokens")  # DeepSeek; Moonshot
+    written = _count(usage, "cache_creation_input_tokens")
+    if written is None:
+        written = _count(details, "cache_creation_tokens", "cache_write_tokens")
+    if cached is None:
+        cached = _count(usage, "cache_read_input_tokens")
         if prompt is not None:
-            prompt += (read or 0) + (written or 0)
+            prompt += (cached or 0) + (written or 0)
     return Usage(
         input=prompt,
         output=_count(usage, "completion_tokens", "output_tokens"),
         cached=cached,
         reasoning=_count(_details(usage, "completion", "output"), "reasoning_tokens"),
+        cache_written=written,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from backends._openai_wire.values import mapping, mappings
 from chatlab.messages import Citation, StreamEvent, Trace
 
 _SOURCE_KEYS = ("citations", "sources", "source_documents")
@@ -13,10 +14,10 @@ _SOURCE_KEYS = ("citations", "sources", "source_documents")
 def citations(chunk: Mapping[str, Any]) -> list[StreamEvent]:
     """The `citation` that Databricks puts beside a text part, and the sources of custom outputs."""
     found: list[StreamEvent] = []
-    for choice in chunk.get("choices") or []:
-        message = choice.get("delta") or choice.get("message") or {}
-        for part in message["content"] if isinstance(message.get("content"), list) else []:
-            if isinstance(part, Mapping) and part.get("citation"):
+    for choice in mappings(chunk.get("choices")):
+        message = mapping(choice.get("delta")) or mapping(choice.get("message"))
+        for part in mappings(message.get("content")):
+            if part.get("citation"):
                 found += _source(part["citation"])
     return [*found, *sources(chunk.get("custom_outputs"))]
 

@@ -26,6 +26,7 @@ from backends._openai_wire import (
     whole_chat,
     whole_responses,
 )
+from backends._openai_wire.values import mapping, mappings, text_or_none
 from backends.databricks.requests import Task
 from backends.databricks.sources import TraceOnce, citations, first_text, sources
 from chatlab.errors import BrokenStream
@@ -124,9 +125,10 @@ def whole(task: Task, body: object) -> list[StreamEvent]:
     """The events of an answer that came in one piece. Raises BackendError for an error in it."""
     trace = TraceOnce()
     found: list[StreamEvent] = []
+    failed = next((item for item in mappings(body) if is_error(item)), None)
+    if failed is not None:
+        raise error_from_body(None, failed)
     if isinstance(body, dict):
-        if is_error(body):
-            raise error_from_body(None, body)
         found += trace.look(body)
     if task == "chat" and isinstance(body, dict):
         events = [*citations(body), *whole_chat(body)]
@@ -197,11 +199,11 @@ class _AgentReader:
                 delta = {}
             else:
                 raise BrokenStream(f"the endpoint sent an unknown kind of chunk ({_keys(chunk)})")
-        self._reason = chunk.get("finish_reason") or self._reason
-        self._model = chunk.get("model") or self._model
+        self._reason = text_or_none(chunk.get("finish_reason")) or self._reason
+        self._model = text_or_none(chunk.get("model")) or self._model
         if isinstance(chunk.get("usage"), Mapping):
             self._usage = usage_of(chunk["usage"])
-        messages = [delta] if isinstance(delta, Mapping) else chunk.get("messages") or []
+        messages = [delta] if isinstance(delta, Mapping) else mappings(chunk.get("messages"))
         found: list[StreamEvent] = []
         for message in messages:
             found += self._message(message)
@@ -224,9 +226,9 @@ class _AgentReader:
             yield ReasoningDelta(thought)
         if text:
             yield TextDelta(text)
-        for call in message.get("tool_calls") or []:
-            function = call.get("function") or {}
-            name, key = str(function.get("name") or ""), str(call.get("id") or "")
+        for asked in mappings(message.get("tool_calls")):
+            function = mapping(asked.get("function"))
+            name, key = str(function.get("name") or ""), str(asked.get("id") or "")
             if key and key in self._calls:  # graphs repeat a call when its message is complete
                 continue
             self._calls[key] = False
@@ -316,7 +318,7 @@ def _text_and_thought(content: object) -> tuple[str, str]:
             texts.append(part)
         elif isinstance(part, Mapping) and part.get("type") == "reasoning":
             # Encrypted summaries have no text to show.
-            thoughts += [str(s["text"]) for s in part.get("summary") or [] if s.get("text")]
+            thoughts += [text_or_none(item.get("text")) or "" for item in mappings(part.get("summary"))]
         elif isinstance(part, Mapping) and isinstance(part.get("text"), str):
             texts.append(part["text"])
     return "".join(texts), "".join(thoughts)

@@ -18,10 +18,10 @@ from contextlib import aclosing
 from types import FunctionType
 from typing import Any
 
-from backends._openai_wire.errors import retry_after
 from backends.huggingface.errors import error_from_exception, error_from_reply
 from chatlab.backend import current_call
 from chatlab.errors import BrokenStream, InvalidRequest, Unavailable
+from chatlab.upstream import retry_after
 
 _MAX_ERROR_BODY = 64_000  # bytes of an error reply that are read
 _LONGEST_LINE = 2**20  # bytes; half of what aiohttp then takes: the last chunk repeats the whole answer
@@ -81,6 +81,7 @@ def _ours(method: Any) -> Any:
 
     trace = aiohttp.TraceConfig()
     trace.on_request_headers_sent.append(_connected)
+    trace.on_response_chunk_received.append(_arrived)
     session = functools.partial(
         aiohttp.ClientSession,
         trace_configs=[trace],
@@ -95,6 +96,12 @@ async def _connected(*_: Any) -> None:
     ctx = current_call.get()
     if ctx is not None:
         ctx.mark("connected")
+
+
+async def _arrived(*_: Any) -> None:
+    ctx = current_call.get()
+    if ctx is not None:
+        ctx.arrived()
 
 
 async def _raise_for_status(response: Any) -> None:

@@ -90,7 +90,10 @@ class Turn:
         """When its events arrived."""
         self._stopwatch = Stopwatch()
         timeouts, watch = entry.config.timeouts, self._stopwatch
-        self._ctx = replace(ctx, connect_timeout=timeouts.connect, mark=watch.mark, rest=self._rest)
+        self._ctx = replace(
+            ctx, connect_timeout=timeouts.connect, mark=watch.mark, rest=self._rest, arrived=self._arrived
+        )
+        self._silence: _Silence | None = None
         self._unread: list[StreamEvent] = []
         self._news = asyncio.Event()
         self._urgent = asyncio.Event()  # the first visible token, or the end, is there
@@ -204,6 +207,11 @@ class Turn:
             return 0.0
         return min(_LONGEST_REST, Turn._running / _READS)
 
+    def _arrived(self) -> None:
+        """Something came, be it a keep-alive: from the first token on, silence is counted anew."""
+        if self._silence is not None and self._stopwatch.delta_seen:
+            self._silence.broken()
+
     def _end(self, outcome: Outcome) -> None:
         self.outcome = outcome
         self._stopwatch.stop()
@@ -249,8 +257,7 @@ class Turn:
     async def _attempt(self, timer: asyncio.Timeout, deadline: float) -> None:
         assert self.request is not None
         entry, watch, idle = self.entry, self._stopwatch, self.entry.config.timeouts.idle
-        clock = asyncio.get_running_loop().time
-        next_reset = 0.0
+        self._silence = _Silence(timer, deadline, idle)
         # Importing an SDK can take seconds, in which other people's streams must go on.
         backend = entry.backend() if entry.made else await asyncio.to_thread(entry.backend)
         incoming = Incoming(entry.config.kind)
@@ -264,10 +271,7 @@ class Turn:
                         self._urgent.set()
                     for made in incoming.take(event):
                         self._deliver(made, arrived)
-                    if watch.delta_seen and arrived >= next_reset:
-                        # Once in a while is enough: the timer fires late by that, never early.
-                        timer.reschedule(min(deadline, clock() + 1.05 * idle))
-                        next_reset = arrived + 0.05 * idle
+                    self._arrived()
                     watch.handled(arrived)
                     if len(self._unread) >= _MAX_UNREAD:
                         await self._wait_for_reader(timer, deadline)
@@ -304,3 +308,21 @@ class Turn:
         if self._stopwatch.delta_seen:
             return f"nothing arrived for {timeouts.idle:g} s"
         return f"no first token within {timeouts.first_token:g} s"
+
+
+class _Silence:
+    """Ends an attempt when nothing arrives for so many seconds, as far as its whole time goes."""
+
+    def __init__(self, timer: asyncio.Timeout, deadline: float, seconds: float) -> None:
+        self._timer = timer
+        self._deadline = deadline
+        self._seconds = seconds
+        self._clock = asyncio.get_running_loop().time
+        self._next = 0.0
+
+    def broken(self) -> None:
+        """Count anew. Once in a while is enough: the timer fires late by that, never early."""
+        now = self._clock()
+        if now >= self._next and not self._timer.expired():
+            self._timer.reschedule(min(self._deadline, now + 1.05 * self._seconds))
+            self._next = now + 0.05 * self._seconds

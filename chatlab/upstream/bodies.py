@@ -56,8 +56,8 @@ _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
 
 # Where a sentence stands, the likeliest first; names are compared without case and underscores.
 _SENTENCES = (
-    *("message", "msg", "errormessage", "errormsg", "errmsg", "statusmsg", "detail", "details"),
-    *("errordescription", "description", "error", "errors", "reason", "faultstring", "fault", "exception"),
+    *("message", "msg", "errormessage", "errormsg", "errmsg", "statusmsg", "faultstring", "detail"),
+    *("details", "errordescription", "description", "error", "errors", "reason", "fault", "exception"),
     *("title", "baseresp"),
 )
 # Whatever holds an answer, or is part of one: a chunk with one of these is no error by its looks.

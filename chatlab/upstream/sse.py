@@ -169,7 +169,7 @@ class ChunkReader:
         kind = _kind(head)
         self._head = head if kind is None else None
         self._document = [head] if kind == "document" else None
-        return head if kind == "stream" else b""
+        return head.removeprefix(_BOM).lstrip() if kind == "stream" else b""
 
     def _chunks(self, events: Iterable[SseEvent]) -> Iterator[dict[str, Any]]:
         for name, data in events:

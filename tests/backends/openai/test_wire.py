@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from contextlib import suppress
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -12,13 +13,12 @@ from hypothesis import strategies as st
 
 from backends._openai_wire import (
     ChatStream,
+    OwnOptions,
     ResponsesStream,
-    SseDecoder,
     ThinkTags,
     chat_body,
-    decode,
     responses_body,
-    sse,
+    usage_of,
     whole_chat,
     whole_responses,
 )
@@ -46,6 +46,15 @@ from chatlab.messages import (
     Usage,
     accumulate,
 )
+from chatlab.upstream import ChunkReader, SseDecoder, decode, error_from_body, is_error, sse
+
+WORDS = """
+choices delta message content text type role tool_calls function name arguments index id
+finish_reason usage model error code msg errors detail status citations search_results
+annotations url_citation item output summary reasoning thinking base_resp status_code
+prompt_tokens prompt_tokens_details
+"""
+NAMES = st.sampled_from(WORDS.split())
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None, **beside: Any) -> dict[str, Any]:
@@ -312,8 +321,8 @@ class TestChatChunks:
 
 class TestThinkTags:
     @given(
-        st.text(st.characters(exclude_characters="<>")),
-        st.text(st.characters(exclude_characters="<>\r\n"), min_size=1),
+        st.text(st.characters(exclude_characters="<>", exclude_categories=["Cs", "Cc"])),
+        st.text(st.characters(exclude_characters="<>", exclude_categories=["Cs", "Cc"]), min_size=1),
         st.lists(st.integers(1, 9)),
     )
     def test_the_thought_is_split_off_however_the_text_is_cut(
@@ -331,7 +340,7 @@ class TestThinkTags:
             "\n"
         ) == thought.lstrip("\n")
 
-    @given(st.text(), st.lists(st.integers(1, 9)))
+    @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])), st.lists(st.integers(1, 9)))
     def test_a_text_without_tags_is_not_changed(self, text: str, cuts: list[int]) -> None:
         rest = text = f"x{text}"
         tags = ThinkTags()
@@ -532,6 +541,152 @@ class TestResponsesEvents:
             Notice("other", "something not understood in the answer: response.surprise"),
             Finish("stop"),
         ]
+
+    def test_a_response_that_comes_whole_in_the_stream_is_said_to(self) -> None:
+        whole = Notice("not_streamed", "whole")
+        item = {"type": "message", "content": [{"type": "output_text", "text": "Hello"}]}
+        stream = ResponsesStream(whole=whole)
+        events = stream.feed({"object": "response", "status": "completed", "output": [item]}) + stream.end()
+        assert events == [TextDelta("Hello"), whole, Finish("stop")]
+
+    def test_the_type_of_an_event_may_be_told_by_its_name_alone(self) -> None:
+        raw = b'event: response.output_text.delta\ndata: {"delta": "Hi"}\n\n'
+        raw += b'event: response.completed\ndata: {"response": {}}\n\n'
+        stream, reader = ResponsesStream(), ChunkReader()
+        events = [event for chunk in reader.feed(raw) for event in stream.feed(chunk)]
+        assert events + stream.end() == [TextDelta("Hi"), Finish("stop")]
+
+
+STRANGE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+class TestStrangeTypes:
+    """Whatever stands where, it is an answer, a notice or an error of the upstream's: never one of ours."""
+
+    @given(st.lists(st.dictionaries(NAMES, STRANGE, max_size=5), max_size=4), st.booleans())
+    def test_no_value_of_a_chunk_is_taken_on_trust(self, chunks: list[dict[str, Any]], marked: bool) -> None:
+        for stream in (ChatStream(), ResponsesStream(), ChatStream(ThinkTags())):
+            try:
+                for one in chunks:
+                    stream.feed(one)
+                stream.end(marked=marked)
+            except BackendError:
+                continue
+
+    @given(st.dictionaries(NAMES, STRANGE, max_size=5))
+    def test_nor_of_a_choice_a_delta_or_an_item(self, held: dict[str, Any]) -> None:
+        for made in (
+            {"choices": [held]},
+            {"choices": [{"delta": held, "finish_reason": "stop"}]},
+            {"choices": [{"message": held, "finish_reason": "stop"}]},
+            {"choices": [{"delta": {"tool_calls": [held, {"function": held}]}}]},
+        ):
+            with suppress(BackendError):
+                ChatStream().feed(made)
+        for kind in ("response.output_item.done", "response.completed", "response.output_text.delta"):
+            with suppress(BackendError):
+                ResponsesStream().feed({**held, "type": kind, "item": held, "response": held})
+
+    @given(STRANGE, st.none() | st.integers(400, 599))
+    def test_nor_of_an_error_body(self, body: Any, status: int | None) -> None:
+        assert isinstance(error_from_body(status, body), BackendError)
+        assert isinstance(error_from_body(status, json.dumps(body)), BackendError)
+        if isinstance(body, dict):
+            is_error(body)
+
+    @given(st.binary(max_size=60), st.lists(st.integers(1, 9)))
+    def test_bytes_are_chunks_or_an_error(self, raw: bytes, cuts: list[int]) -> None:
+        reader = ChunkReader()
+        with suppress(BackendError):
+            for size in [*cuts, len(raw)]:
+                cut, raw = raw[:size], raw[size:]
+                assert all(isinstance(chunk, dict) for chunk in reader.feed(cut))
+            assert all(isinstance(chunk, dict) for chunk in reader.end())
+
+    @pytest.mark.parametrize(
+        ("usage", "expected"),
+        [
+            (
+                {
+                    "prompt_tokens": 10,
+                    "completion_tokens": 2,
+                    "cache_read_input_tokens": 100,
+                    "cache_creation_input_tokens": 5,
+                },
+                Usage(115, 2, 100, None, 5),
+            ),
+            ({"prompt_tokens": 10, "prompt_cache_hit_tokens": 8}, Usage(10, None, 8)),
+            (
+                {
+                    "prompt_tokens": 110,
+                    "cache_read_input_tokens": 100,
+                    "prompt_tokens_details": {"cached_tokens": 100},
+                },
+                Usage(110, None, 100),
+            ),
+            ({"prompt_tokens": "7", "completion_tokens": True, "prompt_tokens_details": []}, Usage()),
+        ],
+    )
+    def test_what_a_prompt_cache_did_is_counted_inside_of_the_input(
+        self, usage: dict[str, Any], expected: Usage
+    ) -> None:
+        assert usage_of(usage) == expected
+
+
+class TestOwnOptions:
+    body: ClassVar[dict[str, Any]] = {
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "max_tokens": 9,
+    }
+
+    @pytest.mark.parametrize(
+        ("sentence", "left"),
+        [
+            ("body.stream_options.include_usage: Extra inputs are not permitted", {"stream", "max_tokens"}),
+            ("Unrecognized request argument supplied: stream_options", {"stream", "max_tokens"}),
+            ("Your organization must be verified: stream is not supported", {"max_tokens"}),
+            (
+                "Unsupported parameter: 'max_tokens' is not supported with this model. "
+                "Use 'max_completion_tokens' instead.",
+                {"stream", "stream_options", "max_completion_tokens"},
+            ),
+        ],
+    )
+    def test_what_a_server_refuses_by_name_is_left_out_or_renamed(
+        self, sentence: str, left: set[str]
+    ) -> None:
+        options = OwnOptions("stream_options", "stream")
+        assert options.refused(self.body, sentence)
+        assert set(options.apply(self.body)) == left
+
+    @pytest.mark.parametrize(
+        "sentence",
+        [
+            "max_tokens is too large: 9. This model takes at most 4 completion tokens",
+            "body.temperature: Extra inputs are not permitted",
+            "the upstream is not there",
+        ],
+    )
+    def test_any_other_refusal_stands(self, sentence: str) -> None:
+        options = OwnOptions("stream_options", "stream")
+        assert not options.refused(self.body, sentence)
+        assert options.apply(self.body) == self.body
+
+    def test_what_the_person_set_is_never_left_out(self) -> None:
+        options = OwnOptions("stream_options")
+        assert not options.refused(self.body, "stream_options: not permitted", {"stream_options": {}})
+
+    def test_a_limit_without_a_name_the_server_knows_is_asked_for_twice_and_no_more(self) -> None:
+        options = OwnOptions()
+        assert options.refused(self.body, "max_tokens: unknown field")
+        renamed = options.apply(self.body)
+        assert not options.refused(renamed, "max_completion_tokens: unknown field")
+        assert options.apply(self.body) == self.body
 
 
 class TestBodies:
