@@ -18,6 +18,7 @@ from backends.databricks.auth import (
     Credentials,
     HostFromEnv,
     PatAuth,
+    bundle_problem,
     host_of,
     host_problem,
     profile_problem,
@@ -124,7 +125,7 @@ class DatabricksBackend(Backend):
 
         self._httpx2 = httpx2
         self._client = async_client(options.ca_bundle)
-        self._credentials = Credentials(options.host, options.auth)
+        self._credentials = Credentials(options.host, options.auth, self._client)
         self._task: Task | None = None if options.task == "auto" else options.task
         self._streams = options.stream
         self._own_options = OwnOptions("databricks_options")
@@ -156,6 +157,7 @@ class DatabricksBackend(Backend):
             or together(
                 profile_problem(options.auth),
                 host_problem(options.host, options.auth),
+                bundle_problem(options.ca_bundle, options.auth),
                 super().not_ready(options),
             )
         )

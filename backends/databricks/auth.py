@@ -13,12 +13,14 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, assert_never
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from backends.databricks.tokens import PrincipalTokens
 from chatlab.backend import CallContext
 from chatlab.errors import (
     AuthenticationFailed,
@@ -122,23 +124,34 @@ def profile_problem(auth: Auth) -> str | None:
     return None
 
 
+def bundle_problem(ca_bundle: Path | None, auth: Auth) -> str | None:
+    """What to do where a backend's own authorities do not reach the sign-in, or None."""
+    if ca_bundle is None or not isinstance(auth, ProfileAuth):
+        return None
+    try:
+        kind = _profile_settings(auth)["auth_type"]
+    except LookupError:
+        return None
+    if kind in ("pat", "oauth-m2m"):
+        return None
+    return f"set REQUESTS_CA_BUNDLE instead of ca_bundle: the Databricks SDK signs in by {kind} itself"
+
+
 class Credentials:
     """Gives the headers of each request.
 
-    The SDK's `Config` blocks while it is made and while it renews a token, so both happen in a thread of
-    their own: one, so that there is one `Config`, and none of the common pool, which a workspace that does
-    not answer would fill. It is made at the first request, and anew when its secret has changed.
+    A personal access token and a person's own go as they are; a service principal's token is asked for over
+    the backend's HTTP client. Every other kind of credential, which only a profile can name, is the SDK's,
+    whose `Config` blocks while it is made and while it renews a token, so both happen in a thread of their own:
+    one, so that there is one `Config`, and none of the common pool, which a workspace that does not answer
+    would fill. It is made at the first request, and anew when its secret has changed.
     """
 
-    def __init__(self, host: str | HostFromEnv | None, auth: Auth) -> None:
+    def __init__(self, host: str | HostFromEnv | None, auth: Auth, http: Any) -> None:
         self._host = host
         self._auth = auth
+        self._principal = PrincipalTokens(http)
         self._thread = ThreadPoolExecutor(1, "databricks-credentials")
-        self._sdk: Any = None
-        if not isinstance(auth, UserAuth):  # the person's own token goes without the SDK
-            from databricks.sdk.config import Config
-
-            self._sdk = Config
         self._config: Any = None
         self._made_from: int | None = None  # a hash: the secret itself is held by the SDK alone
 
@@ -155,21 +168,36 @@ class Credentials:
             host = _ready(lambda: _host(self._host, self._auth))
             access = Access(host, _sendable({"Authorization": f"Bearer {token}"}))
         else:
-            access = await asyncio.get_running_loop().run_in_executor(self._thread, self._blocking_access)
+            access = await self._chosen()
         ctx.mark("credentials")
         return access
+
+    async def _chosen(self) -> Access:
+        # An empty secret is refused here, before anything is asked. Files are read off the event loop.
+        loop = asyncio.get_running_loop()
+        given = await loop.run_in_executor(
+            self._thread, lambda: _ready(lambda: config_arguments(self._host, self._auth))
+        )
+        host, kind = str(given["host"]), given["auth_type"]
+        if kind == "pat":
+            return Access(host, _sendable({"Authorization": f"Bearer {given['token']}"}))
+        if kind == "oauth-m2m":
+            # Basic credentials travel encoded: what no header can hold is refused as a token is.
+            _sendable({"id": given["client_id"], "secret": given["client_secret"]})
+            token = await self._principal.token(host, given["client_id"], given["client_secret"])
+            return Access(host, _sendable({"Authorization": f"Bearer {token}"}))
+        return await loop.run_in_executor(self._thread, self._from_sdk, given)
 
     def close(self) -> None:
         """Lets the thread go; whoever still waits for it is cancelled."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _blocking_access(self) -> Access:
-        # An empty secret is refused here, before any SDK object exists.
-        arguments = _ready(lambda: config_arguments(self._host, self._auth))
-        made_from = hash(tuple(sorted(arguments.items())))
+    def _from_sdk(self, given: dict[str, Any]) -> Access:
+        config = sdk_config()
+        made_from = hash(tuple(sorted(given.items())))
         if self._config is None or self._made_from != made_from:
             try:
-                self._config = self._sdk(**{**blank_settings(self._sdk), **arguments})
+                self._config = config(**{**blank_settings(config), **given})
             except Exception as exc:
                 raise auth_error(exc) from exc
             self._made_from = made_from
@@ -178,6 +206,18 @@ class Credentials:
         except Exception as exc:
             raise auth_error(exc) from exc
         return Access(str(self._config.host), _sendable(headers))
+
+
+@cache
+def sdk_config() -> Any:
+    """Return the SDK's `Config` without its look at the workspace's metadata.
+
+    That look is a guess at what a profile leaves out. Where the route hangs it costs six seconds a backend,
+    and where it fails the SDK writes a sentence of its own to the log. There is no setting for it.
+    """
+    from databricks.sdk.config import Config
+
+    return type("Config", (Config,), {"_resolve_host_metadata": lambda self: None})
 
 
 def _sendable(headers: dict[str, str]) -> dict[str, str]:

@@ -16,13 +16,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from pydantic import SecretStr, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from backends.databricks import DatabricksBackend
-from backends.databricks.auth import auth_error, config_arguments, sdk_error
+from backends.databricks.auth import (
+    PatAuth,
+    auth_error,
+    blank_settings,
+    config_arguments,
+    sdk_config,
+    sdk_error,
+)
 from chatlab.backend import CallContext, ChatRequest
 from chatlab.config.registry import from_address
 from chatlab.errors import (
@@ -33,6 +41,7 @@ from chatlab.errors import (
     Unavailable,
 )
 from chatlab.messages import Message, StreamEvent, accumulate
+from chatlab.secret import SecretRef
 from tests.servers.databricks import Workspace, answers
 from tests.servers.front import Front
 
@@ -109,7 +118,7 @@ async def test_a_personal_access_token_is_sent_with_each_request(
     )
     assert accumulate(events).message.text == "hi"
     assert sent(workspace) == [f"Bearer {token}"]
-    assert workspace.paths() == ["/.well-known/databricks-config", "/serving-endpoints/bot/invocations"]
+    assert workspace.paths() == ["/serving-endpoints/bot/invocations"]
     assert marks[0] == "credentials"
 
 
@@ -121,7 +130,14 @@ async def test_the_environment_cannot_replace_a_chosen_token(
     made = backend(workspace, {"type": "pat", "token": {"env": "MY_TOKEN"}})
     await ask(made)
     assert sent(workspace) == [f"Bearer {token}"]
-    config = made._credentials._config
+
+
+def test_the_environment_fills_nothing_that_the_sdk_was_not_given(
+    workspace: Workspace, hostile: tuple[Front, set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_TOKEN", "dapi-chosen")
+    given = config_arguments(workspace.url, PatAuth(token=SecretRef(env="MY_TOKEN")))
+    config = sdk_config()(**{**blank_settings(sdk_config()), **given})
     taken = {a.name: getattr(config, a.name) for a in type(config).attributes() if a.env}
     assert not {str(value) for value in taken.values()} & hostile[1], taken
 
@@ -169,12 +185,11 @@ async def test_a_service_principal_gets_a_token_from_the_workspace(
     monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", secret)
     await ask(backend(workspace, {"type": "oauth-m2m"}))
     assert workspace.paths() == [
-        "/.well-known/databricks-config",
         "/oidc/.well-known/oauth-authorization-server",
         "/oidc/v1/token",
         "/serving-endpoints/bot/invocations",
     ]
-    asked = workspace.front.requests[2]
+    asked = workspace.front.requests[1]
     basic = base64.b64encode(f"robot-1:{secret}".encode()).decode()
     assert asked.headers["authorization"] == f"Basic {basic}"
     assert asked.body == b"grant_type=client_credentials&scope=all-apis"
@@ -186,7 +201,7 @@ async def test_each_request_carries_a_token_that_is_good_at_that_moment(
 ) -> None:
     monkeypatch.setenv("DATABRICKS_CLIENT_ID", "robot-1")
     monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", workspace.principal("robot-1"))
-    workspace.lifetime, workspace.rotate = 30, True  # the SDK renews 40 s before the end: every time
+    workspace.lifetime, workspace.rotate = 30, True  # renewed 40 s before the end: every time
     made = backend(workspace, {"type": "oauth-m2m"})
     for _ in range(3):
         events = [event async for event in made.stream(HELLO, CallContext())]
@@ -221,13 +236,13 @@ async def test_a_sign_in_service_that_is_down_is_unavailable_and_worth_a_retry(
     if down == "token":
         workspace.front.on("POST", "/oidc/v1/token", outage)
     else:
-        workspace.front.on("GET", "/.well-known/databricks-config", outage)
+        workspace.front.on("GET", "/oidc/.well-known/oauth-authorization-server", outage)
     made = backend(workspace, {"type": "oauth-m2m"})
     with pytest.raises(Unavailable) as caught:
         [event async for event in made.stream(HELLO, CallContext())]
     assert caught.value.retryable
     workspace.front.on("POST", "/oidc/v1/token", workspace._token)
-    workspace.front.on("GET", "/.well-known/databricks-config", workspace._discovery)
+    workspace.front.on("GET", "/oidc/.well-known/oauth-authorization-server", workspace._oauth_metadata)
     assert accumulate(await ask(made)).message.text == "hi"  # a failure is not kept
 
 
@@ -243,32 +258,107 @@ async def test_an_unreachable_workspace_is_unavailable_within_seconds(
     assert caught.value.retryable
 
 
-async def test_the_sdk_is_set_up_once_for_calls_that_start_together_and_never_blocks_the_loop(
+async def test_a_token_is_asked_for_once_for_calls_that_start_together(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DATABRICKS_TOKEN", workspace.person("ada"))
+    monkeypatch.setenv("DATABRICKS_CLIENT_ID", "robot-1")
+    monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", workspace.principal("robot-1"))
     let_through = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    async def slow(_: Request) -> Response:
+    async def slow(request: Request) -> Response:
         # Runs in the server's thread; the test's loop must be free to answer, or this never ends.
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(let_through.wait(), loop))
-        return JSONResponse({"oidc_endpoint": f"{workspace.url}/oidc"})
+        return await workspace._token(request)
 
-    workspace.front.on("GET", "/.well-known/databricks-config", slow)
-    made = backend(workspace)
+    workspace.front.on("POST", "/oidc/v1/token", slow)
+    made = backend(workspace, {"type": "oauth-m2m"})
     assert workspace.paths() == []  # nothing is asked before the first call
 
     async def call() -> list[StreamEvent]:
         return [event async for event in made.stream(HELLO, CallContext())]
 
     calls = [asyncio.create_task(call()) for _ in range(4)]
-    await workspace.front.wait_for(1)
+    await workspace.front.wait_for(2)
     let_through.set()
     answers_ = await asyncio.gather(*calls)
     await made.aclose()
     assert [accumulate(events).message.text for events in answers_] == ["hi"] * 4
-    assert workspace.paths().count("/.well-known/databricks-config") == 1
+    assert workspace.paths().count("/oidc/v1/token") == 1
+
+
+@pytest.mark.parametrize("kind", ["pat", "oauth-m2m", "profile"])
+async def test_a_metadata_route_that_hangs_is_not_waited_for(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
+    """Nor is it asked: a workspace says where it signs in by OAuth's own route."""
+    monkeypatch.setenv("DATABRICKS_TOKEN", workspace.person("ada"))
+    monkeypatch.setenv("DATABRICKS_CLIENT_ID", "robot-1")
+    monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", workspace.principal("robot-1"))
+
+    async def silent(_: Request) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    workspace.front.on("GET", "/.well-known/databricks-config", silent)
+    auth: dict[str, Any] = {"type": kind}
+    if kind == "profile":  # a kind of credential that is the SDK's own
+        tool = tmp_path / "databricks"
+        tool.write_text(
+            '#!/bin/sh\necho \'{"access_token": "from-the-tool", "token_type": "Bearer", '
+            '"expiry": "2999-01-01T00:00:00Z"}\'\n'
+            + "# padding, since a shim of the old tool is small\n"
+            * 40000
+        )
+        tool.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+        (tmp_path / "cfg").write_text(f"[work]\nhost = {workspace.url}\nauth_type = databricks-cli\n")
+        auth |= {"profile": "work", "config_file": str(tmp_path / "cfg")}
+        workspace.people["from-the-tool"] = "ada"
+    assert accumulate(await ask(backend(workspace, auth))).message.text == "hi"
+    assert "/.well-known/databricks-config" not in workspace.paths()
+
+
+async def test_a_host_without_a_sign_in_of_its_own_says_where_it_is(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABRICKS_CLIENT_ID", "robot-1")
+    monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", workspace.principal("robot-1"))
+
+    async def nothing(_: Request) -> Response:
+        return Response(status_code=404)
+
+    async def metadata(_: Request) -> Response:
+        root = f"{workspace.url}/accounts/{{account_id}}/oidc"
+        return JSONResponse({"oidc_endpoint": root, "account_id": "7"})
+
+    workspace.front.on("GET", "/oidc/.well-known/oauth-authorization-server", nothing)
+    workspace.front.on("GET", "/.well-known/databricks-config", metadata)
+    workspace.front.on(
+        "GET", "/accounts/7/oidc/.well-known/oauth-authorization-server", workspace._oauth_metadata
+    )
+    assert accumulate(await ask(backend(workspace, {"type": "oauth-m2m"}))).message.text == "hi"
+
+
+def test_what_is_left_out_of_the_sdk_is_still_there_to_be_left_out() -> None:
+    """A release of databricks-sdk that renames its look at a host's metadata brings its six seconds back."""
+    from databricks.sdk.config import Config
+
+    assert callable(Config._resolve_host_metadata)
+    assert "_resolve_host_metadata" in inspect.getsource(Config.__init__)
+    assert sdk_config().__init__ is Config.__init__
+
+
+def test_authorities_of_a_backend_that_do_not_reach_its_sign_in_are_named(tmp_path: Path) -> None:
+    (tmp_path / "cfg").write_text("[work]\nhost = http://127.0.0.1:1\nauth_type = azure-cli\n")
+    auth = {"type": "profile", "profile": "work", "config_file": str(tmp_path / "cfg")}
+    options = DatabricksBackend.Options.model_validate(
+        {"endpoint": "bot", "auth": auth, "ca_bundle": certifi.where()}
+    )
+    reason = DatabricksBackend.not_ready(options)
+    assert reason == (
+        "set REQUESTS_CA_BUNDLE instead of ca_bundle: the Databricks SDK signs in by azure-cli itself"
+    )
 
 
 async def test_a_secret_that_was_exchanged_is_used_from_then_on(workspace: Workspace, tmp_path: Path) -> None:
@@ -280,7 +370,7 @@ async def test_a_secret_that_was_exchanged_is_used_from_then_on(workspace: Works
         assert [event async for event in made.stream(HELLO, CallContext())]
     await made.aclose()
     assert sent(workspace) == [f"Bearer {token}" for token in (tokens[0], tokens[0], tokens[1])]
-    assert workspace.paths().count("/.well-known/databricks-config") == 2
+    assert set(workspace.paths()) == {"/serving-endpoints/bot/invocations"}
 
 
 @pytest.mark.parametrize("token", ["dapi-first\nsecond-half", "dapi-münchen", "dapi\x00tail"])
@@ -297,20 +387,20 @@ async def test_what_cannot_be_a_token_is_refused_without_repeating_it(
     assert sent(workspace) == []
 
 
-async def test_stopping_does_not_wait_for_the_sdk(
+async def test_stopping_does_not_wait_for_the_sign_in(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DATABRICKS_TOKEN", workspace.person("ada"))
-    monkeypatch.setattr("backends.databricks.auth.SDK_TIMEOUT", 1)
+    monkeypatch.setenv("DATABRICKS_CLIENT_ID", "robot-1")
+    monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", workspace.principal("robot-1"))
 
     async def silent(_: Request) -> Response:
         await asyncio.Event().wait()
         raise AssertionError
 
-    workspace.front.on("GET", "/.well-known/databricks-config", silent)
-    made = backend(workspace)
+    workspace.front.on("POST", "/oidc/v1/token", silent)
+    made = backend(workspace, {"type": "oauth-m2m"})
     task = asyncio.ensure_future(anext(made.stream(HELLO, CallContext())))
-    await workspace.front.wait_for(1)
+    await workspace.front.wait_for(2)
     task.cancel()
     async with asyncio.timeout(0.5):
         await asyncio.wait({task})
@@ -424,7 +514,7 @@ async def test_nothing_secret_is_logged_even_when_everything_is(
     for made in (pat, robot):
         await ask(made)
         assert not [s for s in [*secrets, *workspace.issued] if s in repr(made) + repr(vars(made))]
-    assert workspace.issued and "databricks-config" in caplog.text
+    assert workspace.issued and "/oidc/v1/token" in caplog.text
     basic = base64.b64encode(f"robot-1:{secrets[1]}".encode()).decode()
     assert not [secret for secret in [*secrets, *workspace.issued, basic] if secret in caplog.text]
 
