@@ -142,9 +142,9 @@ class Credentials:
 
     A personal access token and a person's own go as they are; a service principal's token is asked for over
     the backend's HTTP client. Every other kind of credential, which only a profile can name, is the SDK's,
-    whose `Config` blocks while it is made and while it renews a token, so both happen in a thread of their own:
-    one, so that there is one `Config`, and none of the common pool, which a workspace that does not answer
-    would fill. It is made at the first request, and anew when its secret has changed.
+    whose `Config` blocks while it is made and while it renews a token, so both happen in a thread of their
+    own: one, so that there is one `Config`, and none of the common pool, which a workspace that does not
+    answer would fill. It is made at the first request, and anew when its secret has changed.
     """
 
     def __init__(self, host: str | HostFromEnv | None, auth: Auth, http: Any) -> None:

@@ -39,6 +39,7 @@ class LangChainBackend(Backend):
     Options = LangChainOptions
     modules = ("langchain",)
     address_field = "model"
+    network = True
 
     options: LangChainOptions
 

@@ -55,7 +55,7 @@ async def test_the_look_for_the_task_tells_before_the_call_that_it_will_wait(
     assert says in first.detail
     assert workspace.invocations("bot") == []
     rest = asyncio.create_task(_rest(stream))
-    await workspace.front.wait_for(3)
+    await workspace.front.wait_for(2)
     gate.open()
     assert await rest == [TextDelta("x"), Finish("stop")]  # told once
     await made.aclose()
@@ -93,7 +93,7 @@ async def test_an_endpoint_that_is_slow_but_not_waking_is_not_said_to_be(
     gate = gated(workspace, **state)
     made = backend(task="agent_chat", waking_after=SOON)
     answer = asyncio.create_task(_rest(made.stream(HELLO, CallContext())))
-    await workspace.front.wait_for(3)  # the discovery, the call, and the look at the endpoint
+    await workspace.front.wait_for(2)  # the call, and the look at the endpoint
     assert workspace.paths()[-1] == "/api/2.0/serving-endpoints/bot"
     gate.open()
     assert await answer == [TextDelta("x"), Finish("stop")]

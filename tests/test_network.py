@@ -1,0 +1,209 @@
+"""Proxies and certificate authorities: what works, and what is named in a sentence before any call."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trustme
+
+from backends.huggingface import HuggingFaceBackend
+from backends.openai import OpenAIBackend
+from chatlab.backend import Backend, CallContext, current_call
+from chatlab.config.registry import backend_class
+from chatlab.errors import NotReady
+from chatlab.http import async_client
+from chatlab.upstream import network_problem
+
+VARIABLES = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+)
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({}, None),
+        ({"ALL_PROXY": "socks://127.0.0.1:9"}, "ALL_PROXY: httpx does not know socks://, write socks5://"),
+        ({"all_proxy": "socks4://127.0.0.1:9"}, "all_proxy: httpx does not know socks4://, write socks5://"),
+        (
+            {"HTTPS_PROXY": "ftp://127.0.0.1:9"},
+            "HTTPS_PROXY: httpx does not know ftp:// for a proxy, write http:// or socks5://",
+        ),
+        (
+            {"HTTPS_PROXY": "http://me:secret@proxy:port"},
+            "HTTPS_PROXY: this is not the URL of a proxy, such as http://proxy.example.org:3128",
+        ),
+        ({"HTTP_PROXY": "127.0.0.1:3128"}, None),
+        ({"ALL_PROXY": "socks://127.0.0.1:9", "NO_PROXY": "*"}, None),
+        (
+            {"SSL_CERT_FILE": "/nonexistent/ca.pem"},
+            "SSL_CERT_FILE: there is no such file as /nonexistent/ca.pem",
+        ),
+        ({"SSL_CERT_DIR": "/nonexistent"}, "SSL_CERT_DIR: there is no such folder as /nonexistent"),
+        ({"REQUESTS_CA_BUNDLE": "/nonexistent"}, "REQUESTS_CA_BUNDLE: there is no such file as /nonexistent"),
+        (
+            {"CURL_CA_BUNDLE": __file__},
+            f"CURL_CA_BUNDLE: {__file__} holds no certificates that can be read, in PEM form",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_network_is_a_sentence_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], sentence: str | None
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert network_problem() == sentence
+    if sentence is not None:
+        with pytest.raises(NotReady) as caught:
+            async_client()
+        assert str(caught.value) == sentence
+
+
+def test_a_socks_proxy_works_or_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    problem = network_problem()
+    try:
+        import socksio  # noqa: F401
+    except ImportError:
+        assert problem == "ALL_PROXY: a SOCKS proxy needs one more package: pip install 'httpx2[socks]'"
+    else:
+        assert problem is None
+
+
+@pytest.mark.parametrize("kind", ["openai", "huggingface", "databricks", "langchain"])
+def test_a_backend_that_cannot_call_anybody_is_not_ready(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent/ca.pem")
+    for name in ("DATABRICKS_TOKEN", "OPENAI_API_KEY"):
+        monkeypatch.setenv(name, "sk-0123456789abcdef")
+    options = {
+        "openai": {"model": "m"},
+        "huggingface": {"endpoint": "http://127.0.0.1:1/v1"},
+        "databricks": {"endpoint": "bot", "host": "http://127.0.0.1:1"},
+        "langchain": {"model": "openai:gpt-5-mini"},
+    }[kind]
+    cls = backend_class(kind)
+    reason = cls.not_ready(cls.Options.model_validate(options))
+    assert reason == "SSL_CERT_FILE: there is no such file as /nonexistent/ca.pem"
+
+
+def test_a_kind_that_calls_nobody_does_not_care(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:9")
+    cls = backend_class("echo")
+    assert cls.not_ready(cls.Options.model_validate({})) is None
+
+
+# -- a private authority
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def bundle(authority: trustme.CA, tmp_path: Path) -> Path:
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return path
+
+
+@asynccontextmanager
+async def served(authority: trustme.CA, body: bytes = b"[]") -> AsyncIterator[str]:
+    """A server over TLS whose certificate nobody but this authority vouches for."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+            writer.write(head.encode() + b"connection: close\r\n\r\n" + body)
+            await writer.drain()
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # a client that does not trust the certificate leaves
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(answer, "localhost", 0, ssl=context)
+    async with server:
+        yield f"https://localhost:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize("variable", [None, "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+async def test_one_setting_makes_every_call_trust_a_private_authority(
+    authority: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch, variable: str | None
+) -> None:
+    if variable is not None:
+        monkeypatch.setenv(variable, str(bundle))
+    given = {} if variable is not None else {"ca_bundle": bundle}
+    models = b'{"data": [{"id": "m"}]}'
+    async with served(authority, models) as url:
+        made: list[Backend] = [
+            OpenAIBackend(
+                OpenAIBackend.Options.model_validate({"model": "m", "base_url": f"{url}/v1", **given})
+            ),
+            HuggingFaceBackend(HuggingFaceBackend.Options.model_validate({"endpoint": f"{url}/v1", **given})),
+        ]
+        for backend in made:
+            assert (await backend.probe(CallContext())).reachable
+            await backend.aclose()
+
+
+async def test_without_it_the_certificate_is_refused(authority: trustme.CA) -> None:
+    async with served(authority) as url, async_client() as client:
+        with pytest.raises(Exception, match="certificate verify failed"):
+            await client.get(url)
+
+
+def test_a_bundle_that_is_not_there_is_named(tmp_path: Path) -> None:
+    options = OpenAIBackend.Options.model_validate({"model": "m", "ca_bundle": str(tmp_path / "gone.pem")})
+    reason = OpenAIBackend.not_ready(options)
+    assert f"ca_bundle: there is no such file as {tmp_path / 'gone.pem'}" in str(reason)
+
+
+# -- what is replaced inside of httpcore
+
+
+async def test_the_parts_of_httpcore_that_are_replaced_are_still_there(authority: trustme.CA) -> None:
+    """`chatlab.http` replaces how httpcore's pool connects and reads: there is no public way to say it.
+
+    Where this fails, a release of httpx2 or httpcore2 changed what its sentence names.
+    """
+    import httpcore2
+    import httpx2
+    from httpcore2._backends.anyio import AnyIOBackend, AnyIOStream
+
+    transport = httpx2.AsyncHTTPTransport()
+    assert isinstance(transport._pool, httpcore2.AsyncConnectionPool), "an AsyncHTTPTransport has no `_pool`"
+    assert hasattr(transport._pool, "_network_backend"), "a pool's `_network_backend` has another name"
+    client = httpx2.AsyncClient()
+    assert hasattr(client, "_transport"), "a client's `_transport` has another name"
+    assert isinstance(client._mounts, dict), "a client's `_mounts` are no longer a dictionary of transports"
+    await client.aclose()
+    read = list(inspect.signature(AnyIOStream.read).parameters)
+    assert read == ["self", "max_bytes", "timeout"], f"a stream is read with other arguments: {read}"
+    assert "self._stream" in inspect.getsource(AnyIOStream.__init__), "a stream holds what it wraps elsewhere"
+    for method in (AnyIOBackend.connect_tcp, AnyIOStream.start_tls):
+        assert inspect.iscoroutinefunction(method), f"{method.__name__} is no longer a coroutine"
+
+    told: list[str] = []
+    current_call.set(CallContext(mark=told.append, arrived=lambda: told.append("arrived")))
+    with authority.cert_pem.tempfile() as pem:
+        async with served(authority) as url, async_client(Path(pem)) as client:
+            assert (await client.get(url)).json() == []
+    assert told[0] == "connected", "httpcore's trace names the sending of headers otherwise"
+    assert "arrived" in told, "a connection is read past the stream that replaces httpcore's"
