@@ -183,5 +183,3 @@ async def test_what_huggingface_hub_looks_up_by_itself_keeps_nobody_waiting(
             pass
     assert looked_up.is_set()
     assert turn.answer.message.text == "Hello"
-    assert turn.timing.first_token is not None
-    assert turn.timing.first_token < 1  # what is looked up once is no part of a figure
