@@ -1,6 +1,7 @@
 """Drives a Gradio chat page over HTTP as its own JavaScript does, and sees when each token arrives.
 
-Run: page_driver.py URL PID STREAMS HISTORY QUICK; prints what was seen as JSON. `drive` says what they mean.
+Run: page_driver.py URL PID STREAMS HISTORY QUICK SECONDS TOKENS; prints what was seen as JSON. `drive` says
+what they mean.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,16 @@ _TOKEN = re.compile(r"w(\d+)@(\d+\.\d+)")
 
 @dataclass
 class Arrivals:
-    """What one page saw of one answer. ages: seconds from the upstream's send to the page's event."""
+    """What one page saw of one answer.
+
+    ages: seconds from the upstream's send to the page's event. first: seconds from the asking to the event
+    with the first token. seconds: from joining the queue to the end.
+    """
 
     ages: list[float] = field(default_factory=list)
     last: int = -1
     events: int = 0
+    first: float | None = None
     seconds: float = 0.0
     shown: list[dict[str, Any]] = field(default_factory=list)
     """What the page shows when the answer has ended."""
@@ -80,6 +86,14 @@ class PageDriver:
         reply.raise_for_status()
         return reply.json()["data"]
 
+    @asynccontextmanager
+    async def present(self, client: httpx2.AsyncClient, session: str) -> AsyncIterator[None]:
+        """Holds the page open as a browser does, by the connection that Gradio sees it leave with."""
+        address = f"{self.url}/gradio_api/heartbeat/{session}"
+        async with client.stream("GET", address, timeout=300) as reply:
+            await anext(reply.aiter_lines())
+            yield
+
     async def show(
         self, client: httpx2.AsyncClient, session: str, history: list[dict[str, Any]]
     ) -> list[dict[str, Any]]:
@@ -97,6 +111,7 @@ class PageDriver:
         on_message: Callable[[dict[str, Any]], None] | None = None,
     ) -> Arrivals:
         """One message on a page that shows `shown`. on_message: told of every message of Gradio's."""
+        asked = time.monotonic()
         multimodal = self._components[self._box]["type"] == "multimodaltextbox"
         value: Any = {"text": text, "files": []} if multimodal else text
         await self._call(client, self._clear, {self._box: value}, session)
@@ -124,6 +139,8 @@ class PageDriver:
                 if '"process_generating"' in line or '"process_completed"' in line:
                     seen.events += 1
                     _note(line, now, seen)
+                    if seen.first is None and seen.last >= 0:
+                        seen.first = now - asked
                 if '"process_completed"' in line:
                     if '"success":false' in line:
                         raise RuntimeError(line[:500])
@@ -146,6 +163,12 @@ def _note(line: str, now: float, seen: Arrivals) -> None:
             seen.ages.append(now - float(sent))
 
 
+def whole(shown: object, tokens: int) -> bool:
+    """Whether the newest answer that is somewhere in `shown` has every token once, in order."""
+    numbers = [int(number) for number, _ in _TOKEN.findall(json.dumps(shown))]
+    return numbers[-tokens:] == list(range(tokens)) if tokens else not numbers
+
+
 def history_of(messages: int) -> list[dict[str, Any]]:
     """A painted history of so many messages, as a page holds it."""
     return [
@@ -165,16 +188,20 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def drive(url: str, pid: int, streams: int, history: int, quick: str) -> dict[str, Any]:
-    """So many pages at once, started shortly after each other; how they got their history is not measured.
+async def drive(
+    url: str, pid: int, streams: int, history: int, quick: str, within: float, tokens: int
+) -> dict[str, Any]:
+    """So many pages at once, whose starts are spread over `within` seconds; how they got their history is not
+    measured.
 
     quick: the backend that answers at once, with which an app that keeps its conversations on the server is
     brought to the history by real turns; empty for one whose page holds them, which is simply shown it.
+    tokens: how many each answer has; it is checked that every one is shown, and stored by an app that stores.
     """
     async with AsyncExitStack() as stack:
 
         async def opened() -> httpx2.AsyncClient:
-            """A browser of its own that has opened the page, so that what is said there is kept."""
+            """A browser of its own that has opened the page, so that what is said there is stored."""
             client = httpx2.AsyncClient(timeout=300, verify=False)
             await stack.enter_async_context(client)
             (await client.get(url, headers={"accept": "text/html"})).raise_for_status()
@@ -197,21 +224,30 @@ async def drive(url: str, pid: int, streams: int, history: int, quick: str) -> d
         async def one(
             n: int, client: httpx2.AsyncClient, session: str, shown: list[dict[str, Any]]
         ) -> Arrivals:
-            await asyncio.sleep(n * 0.02)
+            await asyncio.sleep(n * within / streams)
             return await page.ask(client, session, "go", shown)
+
+        async def stored(client: httpx2.AsyncClient) -> object:
+            return (await client.get(f"{url}/-/export", params={"format": "jsonl"})).text
 
         pages = [(*browser, await prepared(*browser)) for browser in browsers]
         cpu, start = cpu_seconds(pid), time.monotonic()
         seen = await asyncio.gather(*(one(n, *shown) for n, shown in enumerate(pages)))
+        cpu, end = cpu_seconds(pid) - cpu, time.monotonic()
+        kept = [await stored(client) for client, _ in browsers] if quick else None
         return {
-            "cpu": cpu_seconds(pid) - cpu,
+            "cpu": cpu,
             "tokens": [s.last + 1 for s in seen],
             "ages": sorted(age for s in seen for age in s.ages),
+            "firsts": sorted(s.first for s in seen if s.first is not None),
             "events": sum(s.events for s in seen),
-            "seconds": time.monotonic() - start,
+            "seconds": end - start,
+            "whole": sum(whole(s.shown, tokens) for s in seen),
+            "stored": None if kept is None else sum(whole(one, tokens) for one in kept),
         }
 
 
 if __name__ == "__main__":
-    url, pid, streams, history, quick = sys.argv[1:]
-    print(json.dumps(asyncio.run(drive(url, int(pid), int(streams), int(history), quick))))
+    url, pid, streams, history, quick, within, tokens = sys.argv[1:]
+    done = drive(url, int(pid), int(streams), int(history), quick, float(within), int(tokens))
+    print(json.dumps(asyncio.run(done)))

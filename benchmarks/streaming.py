@@ -1,10 +1,14 @@
-"""What a streamed token costs: chatlab beside a plain one-yield-a-token `gr.ChatInterface`, in one run.
+"""What a streamed token costs: chatlab beside a plain one-yield-a-token `gr.ChatInterface`, and Chainlit.
 
-Starts an upstream, both apps and a page driver as processes of their own, all on loopback, and prints one
-table. Machines are noisy, so what counts are the ratios of one run.
+Starts an upstream, the apps and a driver as processes of their own, all on loopback, and prints one table of
+streams and one of bursts (so many starts within a second). Every token that was sent has to be shown, and by
+chatlab stored; otherwise the table says so and the benchmark fails. Machines are noisy, so what counts are
+the ratios of one run. Chainlit gets a virtual environment of its own, made in --chainlit FOLDER if it is not
+there.
 
-    python benchmarks/streaming.py            # everything, about four minutes
-    python benchmarks/streaming.py --seconds 4 --streams 20
+    python benchmarks/streaming.py            # everything but Chainlit, about six minutes
+    python benchmarks/streaming.py --seconds 4 --streams 20 --bursts 50
+    python benchmarks/streaming.py --chainlit /tmp/chainlit
 """
 
 from __future__ import annotations
@@ -40,7 +44,12 @@ server: {{concurrency: 400}}
 
 @dataclass
 class Run:
-    """One app under one load. ages: seconds from the upstream's send to the page's event, sorted."""
+    """One app under one load.
+
+    ages: seconds from the upstream's send to the page's event, sorted. firsts: seconds from each asking to
+    its first token on the page, sorted. whole, stored: answers that were shown, and stored, with every token;
+    stored is None for an app that does not store.
+    """
 
     app: str
     streams: int
@@ -48,28 +57,70 @@ class Run:
     shown: int
     sent: int
     ages: list[float]
+    firsts: list[float]
     events: int
-    cpu_ms_a_token: float
+    cpu: float
     seconds: float
+    whole: int
+    stored: int | None
+
+    @property
+    def cpu_ms_a_token(self) -> float:
+        return 1000 * self.cpu / self.sent
+
+    @property
+    def lost(self) -> bool:
+        """Whether a token that was sent is missing."""
+        return self.whole != self.streams or self.stored not in (None, self.streams)
 
     def age(self, quantile: float) -> float:
-        return (
-            self.ages[min(len(self.ages) - 1, int(quantile * len(self.ages)))] if self.ages else float("nan")
-        )
+        """Milliseconds."""
+        return 1000 * quantile_of(self.ages, quantile)
+
+    def first(self, quantile: float) -> float:
+        """Milliseconds."""
+        return 1000 * quantile_of(self.firsts, quantile)
 
     def row(self) -> str:
-        cells = (
+        kept = "–" if self.stored is None else f"{self.stored}/{self.streams}"
+        return line(
             self.app,
             self.streams,
             self.history,
             f"{self.shown}/{self.sent}",
+            f"{self.whole}/{self.streams}",
+            kept,
             f"{self.cpu_ms_a_token:.3f}",
-            f"{self.events / max(1, self.shown):.2f}",
-            f"{1000 * self.age(0.5):.0f}",
-            f"{1000 * self.age(0.95):.0f}",
+            f"{self.events / self.streams / self.seconds:.1f}",
+            f"{self.age(0.5):.0f}",
+            f"{self.age(0.95):.0f}",
+            f"{self.first(0.5):.0f}",
             f"{self.seconds:.1f}",
         )
-        return "| " + " | ".join(map(str, cells)) + " |"
+
+    def burst_row(self) -> str:
+        kept = "–" if self.stored is None else f"{self.stored}/{self.streams}"
+        figures = (self.first(0.5), self.first(0.95), self.age(0.95), 1000 * self.cpu / self.streams)
+        shown = f"{self.whole}/{self.streams}"
+        return line(self.app, self.streams, shown, kept, *(f"{figure:.0f}" for figure in figures))
+
+
+STREAMS_HEAD = (
+    *("app", "streams", "history", "tokens shown", "whole answers shown", "stored", "server CPU ms a token"),
+    *("paints a second", "age p50 ms", "age p95 ms", "first token p50 ms", "wall s"),
+)
+BURSTS_HEAD = (
+    *("app", "starts in a second", "whole answers shown", "stored", "first token p50 ms"),
+    *("first token p95 ms", "age p95 ms", "server CPU ms a turn"),
+)
+
+
+def line(*cells: object) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def quantile_of(values: list[float], quantile: float) -> float:
+    return values[min(len(values) - 1, int(quantile * len(values)))] if values else float("nan")
 
 
 def free_port() -> int:
@@ -79,11 +130,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def process(*command: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def process(*command: str, port: int, python: str = sys.executable) -> Iterator[subprocess.Popen[bytes]]:
     """Runs a server until the block ends; waits until it listens."""
     env = {**os.environ, "PYTHONPATH": str(HERE.parent)}
     with tempfile.TemporaryFile() as log:
-        child = subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, env=env)
+        child = subprocess.Popen([python, *command], stdout=log, stderr=log, env=env)
         try:
             for _ in range(600):
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
@@ -98,18 +149,49 @@ def process(*command: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
             child.wait(10)
 
 
-def measure(app: str, pid: int, url: str, streams: int, history: int, tokens: int) -> Run:
-    quick = "quick" if app == "chatlab" else ""
-    driver = [sys.executable, str(HERE / "page_driver.py"), url, str(pid), str(streams), str(history), quick]
-    done = subprocess.run(driver, capture_output=True, text=True, timeout=400, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    seen = json.loads(done.stdout)
-    sent = streams * tokens
-    return Run(
-        app, streams, history, sum(seen["tokens"]), sent, seen["ages"], seen["events"],
-        1000 * seen["cpu"] / sent, seen["seconds"],
-    )  # fmt: skip
+@dataclass(frozen=True)
+class App:
+    """One of the apps that are compared.
+
+    command: how it is run, by which Python, and where it is once it listens. driver: how it is driven.
+    """
+
+    name: str
+    port: int
+    command: tuple[str, ...]
+    python: str = sys.executable
+    driver: str = "page_driver.py"
+
+    def measure(self, pid: int, streams: int, history: int, tokens: int, within: float) -> Run:
+        quick = "quick" if self.name == "chatlab" else ""
+        asked = (f"http://127.0.0.1:{self.port}", pid, streams, history, quick, within, tokens)
+        driver = [self.python, str(HERE / self.driver), *map(str, asked)]
+        done = subprocess.run(driver, capture_output=True, text=True, timeout=400, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        seen = json.loads(done.stdout)
+        return Run(
+            self.name, streams, history, sum(seen["tokens"]), streams * tokens, seen["ages"], seen["firsts"],
+            seen["events"], seen["cpu"], seen["seconds"], seen["whole"], seen["stored"],
+        )  # fmt: skip
+
+    def run(self, streams: int, history: int, tokens: int, within: float) -> Run:
+        """A fresh process each time, so that no run pays for what an earlier one left behind."""
+        with process(*self.command, port=self.port, python=self.python) as server:
+            self.measure(server.pid, 1, 0, tokens, 0.02)  # imports, first connections
+            return self.measure(server.pid, streams, history, tokens, within)
+
+
+def chainlit(folder: Path, upstream: str, model: str) -> App:
+    """Chainlit in an environment of its own, which is made first."""
+    python = folder / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        wanted = ["chainlit>=2,<3", "openai>=3.50,<4", "python-socketio[asyncio_client]"]
+        subprocess.run([str(python), "-m", "pip", "install", "-q", *wanted], check=True)
+    port = free_port()
+    command = (str(HERE / "chainlit_app.py"), str(port), upstream, model)
+    return App("chainlit", port, command, str(python), "chainlit_driver.py")
 
 
 async def first_tokens(upstream: str, rounds: int) -> tuple[float, float]:
@@ -152,8 +234,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=8, help="how long each answer streams")
-    parser.add_argument("--streams", type=int, nargs="*", default=[20, 50, 100])
+    parser.add_argument("--streams", type=int, nargs="*", default=[1, 20, 50, 100])
+    parser.add_argument("--bursts", type=int, nargs="*", default=[50, 100])
     parser.add_argument("--skip-history", action="store_true")
+    parser.add_argument("--chainlit", type=Path, help="the folder of Chainlit's virtual environment")
     args = parser.parse_args()
     tokens = int(args.seconds * RATE)
     model = f"{tokens}-{RATE}"
@@ -162,28 +246,29 @@ def main() -> None:
     config = Path(tempfile.mkdtemp()) / "bench.yaml"
     config.write_text(CHATLAB.format(model=model, upstream=upstream))
     serve = f"from chatlab.web.server import serve; serve({str(config)!r}, port={ours_port})"
+    apps = [
+        App("plain", plain_port, (str(HERE / "plain_app.py"), str(plain_port), upstream, model)),
+        *([chainlit(args.chainlit, upstream, model)] if args.chainlit else []),
+        App("chatlab", ours_port, ("-c", serve)),
+    ]
     loads = [(streams, 0) for streams in args.streams]
     if not args.skip_history:
         loads += [(4, 0), (4, 400)]
-    print(f"{RATE} tokens/s a stream, {tokens} tokens an answer, {os.cpu_count()} cores\n")
-    print("| app | streams | history | tokens shown | server CPU ms a token | page events a token "
-          "| age p50 ms | age p95 ms | wall s |")  # fmt: skip
-    print("| --- " * 9 + "|")
+    load = os.getloadavg()[0]
+    print(f"{RATE} tokens/s a stream, {tokens} tokens an answer, {os.cpu_count()} cores, load {load:.1f}\n")
     runs: dict[tuple[str, int, int], Run] = {}
     with process(str(HERE / "upstream.py"), str(upstream_port), port=upstream_port):
+        print(line(*STREAMS_HEAD) + "\n" + "| --- " * len(STREAMS_HEAD) + "|")
         for streams, history in loads:
-            # A fresh process each, so that no run pays for what an earlier one left behind.
-            for app, port, command in (
-                ("plain", plain_port, (str(HERE / "plain_app.py"), str(plain_port), upstream, model)),
-                ("chatlab", ours_port, ("-c", serve)),
-            ):
-                with process(*command, port=port) as server:
-                    url = f"http://127.0.0.1:{port}"
-                    measure(app, server.pid, url, 1, 0, tokens)  # imports, first connections
-                    run = runs[app, streams, history] = measure(
-                        app, server.pid, url, streams, history, tokens
-                    )
-                    print(run.row(), flush=True)
+            for app in apps:
+                if app.name == "chainlit" and history:
+                    continue
+                within = 0.02 * streams
+                runs[app.name, streams, history] = run = app.run(streams, history, tokens, within)
+                print(run.row(), flush=True)
+        print("\n" + line(*BURSTS_HEAD) + "\n" + "| --- " * len(BURSTS_HEAD) + "|")
+        bursts = [app.run(starts, 0, tokens, 1.0) for starts in args.bursts for app in apps]
+        print("\n".join(run.burst_row() for run in bursts), flush=True)
         bare, ours = asyncio.run(first_tokens(upstream, 100))
     print(f"\nfirst token, median of 100: bare SDK {1000 * bare:.2f} ms, run_turn {1000 * ours:.2f} ms\n")
     for streams, history in loads:
@@ -199,6 +284,8 @@ def main() -> None:
         print(
             f"chatlab's own CPU a token with 400 messages is {with_history / without:.2f} of that with none"
         )
+    if any(run.lost for run in [*runs.values(), *bursts] if run.app == "chatlab"):
+        sys.exit("chatlab lost tokens that were sent")
 
 
 if __name__ == "__main__":
