@@ -88,11 +88,12 @@ def test_no_page_takes_more_places_than_there_are() -> None:
 
 async def test_every_listener_runs_on_the_event_loop_which_owns_the_pages(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
-    file.write_text("backends: {echo: {kind: echo}}\nui: {flagging: manual}")
+    file.write_text("backends: {echo: {kind: echo}}\nui: {flagging: manual, examples: [{text: one}]}")
     async with chatlab.load(file) as lab:
         listeners = [event.fn for event in Page(lab).fns.values() if event.fn is not None]
     handed_on = [
         fn for fn in listeners if not inspect.iscoroutinefunction(fn) and not inspect.isasyncgenfunction(fn)
     ]
     assert len(listeners) > 20
-    assert {fn.__module__ for fn in handed_on} <= {"gradio.flagging"}  # writes a file, and touches no page
+    # Writes a file, and shows a clicked example: neither touches a page.
+    assert {fn.__name__ for fn in handed_on} <= {"flag", "example_clicked"}

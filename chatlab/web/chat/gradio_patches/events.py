@@ -46,18 +46,17 @@ def run_on_loop(page: gr.Blocks) -> None:
     """Have all listeners run on the event loop, which owns what pages share. To be called last.
 
     Gradio hands plain functions to worker threads, and works out anew at each event what a function takes.
-    (What writes files, for flagging, stays in a thread.)
+    (What writes files, for flagging, stays in a thread, and so does Gradio's own generator for examples.)
     """
     for event in page.fns.values():
         fn = event.fn
-        if fn is None or getattr(fn, "__module__", "") == "gradio.flagging":
+        if fn is None or inspect.isgeneratorfunction(fn) or fn.__module__ == "gradio.flagging":
             continue
-        if not inspect.isasyncgenfunction(fn) and not hasattr(fn, "__chatlab__"):
+        if not inspect.isasyncgenfunction(fn):
             fn = event.fn = _on_loop(fn)
-        elif inspect.ismethod(fn):
-            continue
-        fn.__signature__ = inspect.signature(fn)
-        fn.__annotations__ = typing.get_type_hints(fn)
+        if not inspect.ismethod(fn):
+            fn.__signature__ = inspect.signature(fn)
+            fn.__annotations__ = typing.get_type_hints(fn)
 
 
 def _on_loop(fn: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
