@@ -6,12 +6,14 @@ import logging
 import os
 import re
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from chatlab.paths import ConfigPath
+from chatlab.shown_text import Span, replaced, spans_of
 
 _MASK = "***"
 
@@ -55,7 +57,9 @@ SHAPES = (
     Shape(
         "private key-", r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\w\s+/=]{LEAST,}(?:-----END [A-Z ]*-----)?", 8, 8
     ),
-    Shape("://", r"(?<=://)[^\s/@:]*:(?!\*\*\*@)[^\s/@]{LEAST,}(?=@)", 1, 1),  # name and password of a URL
+    Shape(
+        "://", r"(?<=://)[^\s/@:\"'<>]*:(?!\*\*\*@)[^\s/@\"'<>]{LEAST,}(?=@)", 1, 1
+    ),  # name and password of a URL
 )
 """Credentials by their shape, whoever they belong to: for errors, logs, reports and configurations alike."""
 
@@ -149,14 +153,24 @@ def remember(value: str) -> None:
 
 def scrub(text: str) -> str:
     """The text without any secret that was resolved in this process, nor anything shaped like one."""
+    return replaced(text, credentials_in(text), _MASK)
+
+
+def credentials_in(text: str) -> list[Span]:
+    """Return where credentials stand in a text, as they are written or as a reader sees them, in order."""
+    return spans_of(text, _credentials)
+
+
+def _credentials(text: str) -> Iterator[Span]:
     for value in _seen:
-        if value in text:
-            text = text.replace(value, _MASK)
+        at = text.find(value)
+        while at >= 0:
+            yield at, at + len(value)
+            at = text.find(value, at + len(value))
     lower = text.lower()
     for hint, pattern in _IN_TEXT:
         if hint in lower:
-            text = pattern.sub(_MASK, text)
-    return text
+            yield from (match.span() for match in pattern.finditer(text))
 
 
 def is_credential(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Text as a reader sees it, once Markdown, HTML and JSON have taken their escapes away, and where each
+"""Text as a reader sees it, once Markdown, HTML, JSON and URLs have taken their escapes away, and where each
 character of it stands in what was written.
 
 `jane.roe&#64;example.org`, `sk\\_live` and a word with a soft hyphen in it read as what they stand for.
@@ -10,7 +10,9 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 # Escapes of JSON and Markdown, entities of HTML, escapes of URLs; what is invisible or a form of another.
 _WRITTEN = re.compile(
@@ -18,77 +20,126 @@ _WRITTEN = re.compile(
     r"|\\[!-/:-@\[-`{-~]"
     r"|&(?:#\d{1,10}|#[xX][0-9a-fA-F]{1,8}|[A-Za-z][A-Za-z0-9]{1,31});?"
     r"|%[2-7][0-9a-fA-F]"
-    r"|[^\x00-\x7f]"
+    "|[\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\u3164"
+    "\ufe00-\ufe0f\ufe50-\ufe6f\ufeff-\uffef\u2100-\u214f\u2460-\u24ff\U0001d400-\U0001d7ff"
+    "\U000e0000-\U000e0fff]"
 )
 _EMPHASIS = re.compile(r"\*+|`+|~~|(?<![^\W_])_+(?=\w)|(?<=\w)_+(?![^\W_])")
+_FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
 _TIMES = 3  # an escape may be escaped again
+
+Span = tuple[int, int]
+
+
+@dataclass(slots=True)
+class _Layer:
+    """What one pass made of a text: where what it replaced begins and ends, as seen and as written."""
+
+    seen: list[int] = field(default_factory=lambda: [0])
+    seen_end: list[int] = field(default_factory=lambda: [0])
+    written: list[int] = field(default_factory=lambda: [0])
+    written_end: list[int] = field(default_factory=lambda: [0])
+
+    def span(self, start: int, end: int) -> Span:
+        """Where what is seen from start to end (more than nothing) is written."""
+        return self._at(start)[0], self._at(end - 1)[1]
+
+    def _at(self, place: int) -> Span:
+        unit = bisect_right(self.seen, place) - 1
+        if place < self.seen_end[unit]:
+            return self.written[unit], self.written_end[unit]
+        at = place - self.seen_end[unit] + self.written_end[unit]
+        return at, at + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is seen of a text. starts, ends: where each of its characters was written."""
+    """What is seen of a text."""
 
     text: str
-    starts: tuple[int, ...]
-    ends: tuple[int, ...]
+    layers: Sequence[_Layer]
 
-    def written(self, start: int, end: int) -> tuple[int, int]:
+    def written(self, start: int, end: int) -> Span:
         """Return where what is seen from `start` to `end` (more than nothing) was written."""
-        return self.starts[start], self.ends[end - 1]
+        for layer in reversed(self.layers):
+            start, end = layer.span(start, end)
+        return start, end
 
 
 def shown(text: str, *, emphasis: bool = False) -> str:
     """Return what is seen of a text. emphasis: the marks of emphasis and code are not seen either."""
-    found = look(text, emphasis=emphasis)
-    return text if found is None else found.text
+    seen = look(text)
+    return (unmarked(seen) if emphasis else seen).text
 
 
-def look(text: str, *, emphasis: bool = False) -> Shown | None:
-    """Return what is seen of a text and where it is written; None if that is the text itself."""
-    found = None
+def look(text: str) -> Shown:
+    """Return what is seen of a text, in which marks of emphasis stay."""
+    layers: list[_Layer] = []
     for _ in range(_TIMES):
-        again = _once(text if found is None else found.text, _WRITTEN)
-        if again is None:
+        text, layer = _pass(text, _WRITTEN, _seen)
+        if layer is None:
             break
-        found = again if found is None else _composed(found, again)
-    if emphasis:
-        again = _once(text if found is None else found.text, _EMPHASIS)
-        if again is not None:
-            found = again if found is None else _composed(found, again)
-    return found
+        layers.append(layer)
+    return Shown(text, layers)
 
 
-def _once(text: str, pattern: re.Pattern[str]) -> Shown | None:
+def unmarked(seen: Shown) -> Shown:
+    """Return the same without the marks of emphasis and code."""
+    text, layer = _pass(seen.text, _EMPHASIS, lambda _: "")
+    return seen if layer is None else Shown(text, (*seen.layers, layer))
+
+
+def spans_of(text: str, find: Callable[[str], Iterable[Span]]) -> list[Span]:
+    """Return where something is found in a text, as it is written or as it is seen, in order and apart.
+
+    find: gives the spans (of more than nothing) in the text that it is given.
+    """
+    seen = look(text)
+    looks = [Shown(text, ()), seen, unmarked(seen)]
+    found = {
+        look.written(start, end)
+        for number, look in enumerate(looks)
+        if not number or look.text != looks[number - 1].text
+        for start, end in find(look.text)
+    }
+    apart: list[Span] = []
+    for start, end in sorted(found):
+        if apart and start < apart[-1][1]:
+            apart[-1] = apart[-1][0], max(end, apart[-1][1])
+        else:
+            apart.append((start, end))
+    return apart
+
+
+def replaced(text: str, spans: Sequence[Span], mark: str) -> str:
+    """Return the text with a mark in the place of each span. spans: in order and apart."""
     pieces: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
     at = 0
-    changed = False
+    for start, end in spans:
+        pieces += text[at:start], mark
+        at = end
+    return "".join((*pieces, text[at:]))
+
+
+def _pass(text: str, pattern: re.Pattern[str], seen_of: Callable[[str], str]) -> tuple[str, _Layer | None]:
+    pieces: list[str] = []
+    layer = _Layer()
+    at = length = 0
     for match in pattern.finditer(text):
-        seen = "" if pattern is _EMPHASIS else _seen(match[0])
+        seen = seen_of(match[0])
         if seen == match[0]:
             continue
-        changed = True
         pieces += text[at : match.start()], seen
-        starts += range(at, match.start())
-        ends += range(at + 1, match.start() + 1)
-        starts += [match.start()] * len(seen)
-        ends += [match.end()] * len(seen)
+        length += match.start() - at
+        layer.seen.append(length)
+        length += len(seen)
+        layer.seen_end.append(length)
+        layer.written.append(match.start())
+        layer.written_end.append(match.end())
         at = match.end()
-    if not changed:
-        return None
-    pieces.append(text[at:])
-    starts += range(at, len(text))
-    ends += range(at + 1, len(text) + 1)
-    return Shown("".join(pieces), tuple(starts), tuple(ends))
-
-
-def _composed(first: Shown, second: Shown) -> Shown:
-    return Shown(
-        second.text,
-        tuple(first.starts[at] for at in second.starts),
-        tuple(first.ends[at - 1] for at in second.ends),
-    )
+    if not pieces:
+        return text, None
+    return "".join((*pieces, text[at:])), layer
 
 
 def _seen(written: str) -> str:
@@ -102,8 +153,7 @@ def _seen(written: str) -> str:
     if written[0] == "%":
         return chr(int(written[1:], 16))
     if written[0] == "&":
-        seen = html.unescape(written)
-        return seen if seen != written else written
-    if unicodedata.category(written) == "Cf":
+        return html.unescape(written)
+    if written in _FILLERS or unicodedata.category(written) in ("Cf", "Mn"):
         return ""
     return unicodedata.normalize("NFKC", written)

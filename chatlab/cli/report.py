@@ -18,12 +18,11 @@ from chatlab.compare.batch.folder import load
 from chatlab.compare.report import Format, report
 from chatlab.compare.report.from_session import comparison_of, with_pictures
 from chatlab.compare.report.judged import agreement
-from chatlab.compare.report.recording import NoSuchLane, recording_of, recording_text
-from chatlab.compare.report.redact import Pattern, WrongPattern, parse_patterns, redacted
+from chatlab.compare.report.recording import NoSuchLane, lane_recording
+from chatlab.compare.report.redact import Pattern, WrongPattern, parse_patterns
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.statistics.votes_csv import read, votes_on
 from chatlab.lab import load as load_lab
-from chatlab.secret import scrub
 from chatlab.store import NotStored
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def print_report(
 
 def _recording(found: Comparison, lane: str, patterns: tuple[Pattern, ...]) -> str:
     try:
-        return scrub(recording_text(recording_of(redacted(found, patterns), lane)))
+        return lane_recording(found, lane, patterns)
     except NoSuchLane as exc:
         raise click.UsageError(f"--recording: {exc}") from exc
 

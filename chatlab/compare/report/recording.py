@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from chatlab import errors
 from chatlab.compare.model import Comparison, Lane, Result
+from chatlab.compare.report.redact import Pattern, redacted
 from chatlab.errors import BackendError, ChatlabError
 from chatlab.messages import (
     FilePart,
@@ -28,6 +29,7 @@ from chatlab.messages import (
 )
 from chatlab.recording.arrivals import events_of
 from chatlab.recording.format import Exchange, Failure, Header, Recording, Timed, Writer
+from chatlab.secret import scrub
 from chatlab.store import StoredTurn
 
 _WORD = re.compile(r"\s*\S+\s*?|\s+")
@@ -71,6 +73,14 @@ def recording_of(compared: Comparison, lane: str, *, sample: bool = False) -> Re
         origin=origin,
     )
     return Recording(header, tuple(exchanges))
+
+
+def lane_recording(comparison: Comparison, lane: str, patterns: Sequence[Pattern] = ()) -> str:
+    """Return a lane's answers as the file that the kind `replay` plays, redacted as a report is.
+
+    Raises NoSuchLane, and WrongPattern if a pattern takes too long.
+    """
+    return scrub(recording_text(recording_of(redacted(comparison, patterns), lane)))
 
 
 def recording_text(recording: Recording) -> str:

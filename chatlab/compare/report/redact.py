@@ -1,14 +1,15 @@
-"""Takes out of a comparison what is not to be handed on, everywhere in it, and counts what it took and where.
+"""Takes out of a comparison what is not to be in an export, and counts what it took and where.
 
-What was taken is marked in its place, `[redacted: email]`. A pattern of one's own goes by its number, since
-the pattern itself may be what nobody is to read. Credentials, known or by their shape, always go.
+It looks at what is written and at what a reader sees of it, once escapes are taken away. What was taken is
+marked in its place, `[redacted: email]`. A pattern of one's own goes by its number, since the pattern itself
+may be what nobody is to read. Credentials, known or by their shape, always go.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any, TypeVar
@@ -18,7 +19,8 @@ import regex
 from chatlab.compare.model import Comparison, Receipt, Result
 from chatlab.errors import ChatlabError
 from chatlab.messages import FilePart, Message, Part, TextPart
-from chatlab.secret import KEY_PATTERN, scrub
+from chatlab.secret import KEY_PATTERN, credentials_in
+from chatlab.shown_text import Span, replaced, spans_of
 
 T = TypeVar("T")
 
@@ -63,6 +65,12 @@ class Pattern:
 
     name: str
     found: Any
+
+    def spans(self, text: str) -> Iterator[Span]:
+        """Yield where it is in a text. Raises TimeoutError if that takes too long."""
+        for match in self.found.finditer(text, timeout=_LONGEST, concurrent=True):
+            if match[0]:
+                yield match.span()
 
 
 def parse_patterns(said: Sequence[str]) -> tuple[Pattern, ...]:
@@ -128,33 +136,26 @@ class _Taking:
         """The text without what matches."""
         # What a person asked for by its name is marked with it; the other credentials go without being asked.
         named = self._marked(text, place, [one for one in self.patterns if one.name in _OF_CREDENTIALS])
-        clean = scrub(named)
-        if clean != named:
-            self.counts[f"credential in {place}"] += max(1, clean.count("***") - named.count("***"))
+        clean = self._without(named, place, "credential", credentials_in(named), "***")
         return self._marked(clean, place, [one for one in self.patterns if one.name not in _OF_CREDENTIALS])
 
     def _marked(self, text: str, place: str, patterns: Sequence[Pattern]) -> str:
         for one in patterns:
-            taken = 0
-
-            def mark(match: Any, name: str = one.name) -> str:
-                nonlocal taken
-                if not match[0]:
-                    return ""
-                taken += 1
-                return f"[redacted: {name}]"
-
             try:
                 if monotonic() > self.until:
                     raise TimeoutError
-                text = one.found.sub(mark, text, timeout=_LONGEST, concurrent=True)
+                spans = spans_of(text, one.spans)
             except TimeoutError as exc:
                 raise WrongPattern(
                     f"{one.name} takes too long on {place}: write it so that it cannot match in many ways"
                 ) from exc
-            if taken:
-                self.counts[f"{one.name} in {place}"] += taken
+            text = self._without(text, place, one.name, spans, f"[redacted: {one.name}]")
         return text
+
+    def _without(self, text: str, place: str, name: str, spans: Sequence[Span], mark: str) -> str:
+        if spans:
+            self.counts[f"{name} in {place}"] += len(spans)
+        return replaced(text, spans, mark)
 
     def name(self, text: str, place: str) -> str:
         """A name without what matches; different names stay different, and the same one the same."""

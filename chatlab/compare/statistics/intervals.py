@@ -45,6 +45,11 @@ def normal_p(z: float) -> float:
     return math.erfc(abs(z) / math.sqrt(2))
 
 
+def normal_quantile(p: float) -> float:
+    """Return the standard normal deviate, above 0, whose two-sided p-value this is."""
+    return -_NORMAL.inv_cdf(max(p, 1e-300) / 2)
+
+
 def student_p(t: float, df: int) -> float:
     """Two-sided p-value of Student's t with a whole number of degrees of freedom, at least 1.
 

@@ -18,6 +18,7 @@ from chatlab.compare.statistics.intervals import (
     NORMAL_QUANTILE,
     Interval,
     normal_p,
+    normal_quantile,
     sign_p,
     student_p,
     student_quantile,
@@ -30,10 +31,12 @@ class Records:
     """What the record of every two lanes says by itself: (lanes, lanes).
 
     p: the two-sided p-value of "equally strong" below which nothing else may bring it. exact: whether it is
-    that of an exact test, so that nothing else is needed.
+    that of an exact test, so that nothing else is needed. leads: in how many more prompts the first did
+    better than the second.
     """
 
     p: Array
+    leads: Array
     exact: NDArray[np.bool_]
 
 
@@ -62,11 +65,11 @@ class Errors:
         sampled, modelled = self._both(contrast)
         by_sample = student_p(estimate / sampled if sampled else math.inf, self.items - 1)
         record = float(self.records.p[i, j])
-        if record > 1 - LEVEL:  # what the exact test does not exclude, the interval does not
-            interval = Interval(min(interval.low, 0.0), max(interval.high, 0.0))
-        if self.records.exact[i, j] and not interval.covers(0):
-            return interval, record
-        return interval, max(by_sample, normal_p(estimate / modelled), record)
+        p = record
+        # A lane may lead in most prompts, by a little, and be behind on the whole.
+        if not self.records.exact[i, j] or self.records.leads[i, j] * estimate < 0:
+            p = max(by_sample, normal_p(estimate / modelled), record)
+        return _agreeing(interval, estimate, p), p
 
     def interval(self, contrast: Array, estimate: float) -> Interval | None:
         """Return the interval of a contrast of strengths; None where too few prompts were judged."""
@@ -80,6 +83,20 @@ class Errors:
         n = len(contrast)
         sampled = float(np.std(self.draws @ contrast)) * math.sqrt(self.items / (self.items - 1))
         return sampled, math.sqrt(contrast @ self.covariance[:n, :n] @ contrast)
+
+
+def _agreeing(interval: Interval, estimate: float, p: float) -> Interval:
+    """The interval made to say of zero what the test says.
+
+    Where the test does not exclude zero, the interval is extended to it. Where it does, the end towards zero
+    is that of the interval whose width would give this p-value.
+    """
+    if p >= 1 - LEVEL:
+        return Interval(min(interval.low, 0.0), max(interval.high, 0.0))
+    if not interval.covers(0):
+        return interval
+    near = estimate * (1 - NORMAL_QUANTILE / normal_quantile(p))
+    return Interval(near, interval.high) if estimate > 0 else Interval(interval.low, near)
 
 
 def errors_of(observed: Observations, point: Fit, *, davidson: bool, samples: int, seed: int) -> Errors:
@@ -126,6 +143,7 @@ def records_of(observed: Observations) -> Records:
     alike = _same_opponents(observed)
     p = np.ones((design.lanes, design.lanes))
     exact = np.zeros(p.shape, dtype=bool)
+    lead = np.zeros(p.shape)
     for i in range(design.lanes):
         for j in range(i):
             leads = scores[:, i] - scores[:, j]
@@ -135,7 +153,8 @@ def records_of(observed: Observations) -> Records:
             best = for_i if 2 * shared > trials else trials
             p[i, j] = p[j, i] = sign_p(best, trials)
             exact[i, j] = exact[j, i] = shared == trials
-    return Records(p, exact)
+            lead[i, j], lead[j, i] = 2 * for_i - trials, trials - 2 * for_i
+    return Records(p, lead, exact)
 
 
 def _same_opponents(observed: Observations) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from chatlab.compare.report import Format, session_report
 from chatlab.compare.report.from_session import comparison_of
-from chatlab.compare.report.recording import recording_of, recording_text
+from chatlab.compare.report.recording import lane_recording
 from chatlab.compare.session.blind import lane_of
 from chatlab.conversations.service import StorageService
 from chatlab.errors import ChatlabError, InvalidRequest
@@ -66,7 +66,7 @@ class ExportRoutes:
         found.require_names_told()
         compared = comparison_of(found.session, title=found.title)
         lane = lane_of(found.session.state, request.path_params["lane"])
-        text = await asyncio.to_thread(lambda: recording_text(recording_of(compared, lane)))
+        text = await asyncio.to_thread(lane_recording, compared, lane)
         name = _file_name(found.session.state.lane(lane).label, "jsonl")
         headers = {**_HEADERS, "content-disposition": f"attachment; {name}"}
         return Response(text, media_type="application/jsonl", headers=headers)
