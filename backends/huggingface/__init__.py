@@ -65,12 +65,13 @@ class HuggingFaceBackend(Backend):
         from huggingface_hub import AsyncInferenceClient  # noqa: F401 - loads it now, off the event loop
         from huggingface_hub.utils._headers import build_hf_headers
 
-        from chatlab.http import async_client
+        from chatlab.http import async_client, ssl_context
 
         if options.client == "text-generation":
             import_text_generation()
         build_hf_headers(token=False)  # looks a list up the first time, which is no part of a turn
         self._http = async_client(options.ca_bundle, follow_redirects=True)
+        self._tls = ssl_context(options.ca_bundle)
         self._own_options = OwnOptions("stream_options", "stream")
         self._template = load_template(options.template) if options.template is not None else None
 
@@ -100,6 +101,9 @@ class HuggingFaceBackend(Backend):
         reason = super().not_ready(options)
         if reason is not None:
             return reason
+        if options.ca_bundle is not None and options.endpoint is None:
+            # Which provider serves a model is looked up over a client that the whole process shares.
+            return "set SSL_CERT_FILE instead of ca_bundle: huggingface_hub looks the model up by itself"
         if options.client == "text-generation" and not _has_text_generation():
             return str(MissingExtra("huggingface", "tgi", "text_generation"))
         if options.template is not None:
@@ -224,7 +228,9 @@ class HuggingFaceBackend(Backend):
             chunks = self._hub_chunks(prompt, parameters, whole, ctx, token)
         else:
             headers = self.options.headers | ({"Authorization": f"Bearer {token}"} if token else {})
-            chunks = text_generation_chunks(self._url(), headers, prompt, parameters, ctx.connect_timeout)
+            chunks = text_generation_chunks(
+                self._url(), headers, prompt, parameters, ctx.connect_timeout, self._tls
+            )
         async with aclosing(chunks) as items:
             async for item in items:
                 whole = isinstance(item, list) or ("token" not in item and "generated_text" in item)

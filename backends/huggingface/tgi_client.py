@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import json
+import ssl
 import warnings
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -37,7 +38,12 @@ def import_text_generation() -> None:
 
 
 async def text_generation_chunks(
-    url: str, headers: Mapping[str, str], prompt: str, parameters: Mapping[str, Any], connect_timeout: float
+    url: str,
+    headers: Mapping[str, str],
+    prompt: str,
+    parameters: Mapping[str, Any],
+    connect_timeout: float,
+    tls: ssl.SSLContext,
 ) -> AsyncGenerator[Any, None]:
     """The chunks of one answer as they came; with `best_of` above 1 one item, a list of the whole answer.
 
@@ -53,10 +59,10 @@ async def text_generation_chunks(
     try:
         arguments = _arguments(parameters)
         if arguments.get("best_of", 1) > 1:
-            yield [await _ours(AsyncClient.generate)(client, prompt, **arguments)]
+            yield [await _ours(AsyncClient.generate, tls)(client, prompt, **arguments)]
             return
         arguments.pop("best_of", None)
-        async with aclosing(_ours(AsyncClient.generate_stream)(client, prompt, **arguments)) as chunks:
+        async with aclosing(_ours(AsyncClient.generate_stream, tls)(client, prompt, **arguments)) as chunks:
             async for chunk in chunks:
                 answered = True
                 yield chunk
@@ -75,7 +81,7 @@ async def text_generation_chunks(
         raise error from exc
 
 
-def _ours(method: Any) -> Any:
+def _ours(method: Any, tls: ssl.SSLContext) -> Any:
     """The client's method, with our session where it names aiohttp's class, giving what the server said."""
     import aiohttp
 
@@ -85,6 +91,8 @@ def _ours(method: Any) -> Any:
     session = functools.partial(
         aiohttp.ClientSession,
         trace_configs=[trace],
+        connector=aiohttp.TCPConnector(ssl=tls),
+        trust_env=True,  # proxies, as for every other backend
         raise_for_status=_raise_for_status,
         read_bufsize=_LONGEST_LINE,
     )

@@ -498,6 +498,16 @@ def page() -> str:
         "",
         "An answer is read by what it is, not by how it is labelled. Whatever had arrived before a failure stays.",
         "Plugins read the same way with `chatlab.upstream` ([adding a backend](adding-a-backend.md)).",
+        "",
+        "An option that chatlab adds by itself (`stream_options`, `store`, `stream`) and a server refuses by name (400 or",
+        "422, in any of the shapes below) is left out from then on, with a notice. `max_tokens` goes as",
+        "`max_completion_tokens` where only that is known, and the other way round. What a person set is never left out.",
+        "A connection that is reset before the first byte is tried again, by every kind. While bytes come, be they",
+        "keep-alives, nothing is silent: `timeouts.idle` counts from the last one.",
+        "",
+        "Proxies (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) are those of httpx; a private authority is named by",
+        "a backend's `ca_bundle`, or for all by `SSL_CERT_FILE`, `SSL_CERT_DIR`, `REQUESTS_CA_BUNDLE` or `CURL_CA_BUNDLE`.",
+        "What cannot be used is named by `chatlab check` and keeps the backend from being ready.",
     ]
     group = ""
     for case in CASES:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -19,7 +20,7 @@ from backends.huggingface.options import is_hugging_face
 from chatlab.backend import CallContext, ChatRequest
 from chatlab.config.registry import from_address
 from chatlab.errors import AuthenticationFailed, BackendError, ModelNotFound, Unavailable
-from chatlab.messages import Message, accumulate
+from chatlab.messages import Finish, Message, accumulate
 from tests.backends.rig import unused_port
 from tests.servers.front import Front
 from tests.servers.llama import LlamaServer
@@ -406,3 +407,20 @@ async def test_a_probe_with_a_token_that_is_no_longer_good_is_an_error(
     monkeypatch.setenv("HF_TOKEN", "hf_revoked0000")
     with pytest.raises(AuthenticationFailed):
         await made(model="org/model").probe(CallContext())
+
+
+async def test_a_query_of_an_endpoint_stands_behind_the_route_of_each_call(made: Any, front: Front) -> None:
+    backend = made(endpoint=f"{front.url}/v1?version=2&x=y", model="table")
+    events = [event async for event in backend.stream(HELLO, CallContext())]
+    assert isinstance(events[-1], Finish)
+    assert (front.last.path, front.last.query) == ("/v1/chat/completions", "version=2&x=y")
+    await backend.probe(CallContext())
+    assert (front.last.path, front.last.query) == ("/v1/models", "version=2&x=y")
+
+
+def test_a_bundle_that_does_not_reach_the_look_up_of_a_model_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_0123456789")
+    options = HuggingFaceBackend.Options.model_validate({"model": "org/model", "ca_bundle": certifi.where()})
+    assert str(HuggingFaceBackend.not_ready(options)).startswith("set SSL_CERT_FILE instead of ca_bundle")

@@ -216,6 +216,28 @@ class TestKeys:
         assert "redirects to" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("version", "name"),
+    [
+        ("2024-06-01", "max_tokens"),
+        ("2024-08-01-preview", "max_tokens"),
+        ("2024-10-21", "max_completion_tokens"),
+        ("preview", "max_completion_tokens"),
+        (None, "max_completion_tokens"),
+    ],
+)
+async def test_old_versions_of_azure_get_the_old_name_of_the_limit(
+    front: Front, make: Make, monkeypatch: pytest.MonkeyPatch, version: str | None, name: str
+) -> None:
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "azure-key-0123")
+    chunks = [delta("Hello"), event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})]
+    front.stream("/openai/v1/chat/completions", chunks)
+    front.stream("/openai/deployments/my-gpt/chat/completions", chunks)
+    azure = {"endpoint": front.url, "deployment": "my-gpt", "api_version": version}
+    await answer(make(model=None, azure=azure), ask("hi", max_tokens=9))
+    assert {key: value for key, value in front.last.json.items() if "max_" in key} == {name: 9}
+
+
 class TestAzure:
     @pytest.fixture
     def azure(self, front: Front, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
@@ -476,6 +498,90 @@ class TestTraps:
         front.fail(400, refusal, times=2)
         assert type(await failure(backend)) is InvalidRequest
         assert len(front.requests) == 4
+
+    @pytest.mark.parametrize(
+        "wrap",
+        [
+            lambda detail: {"detail": detail},
+            lambda detail: {
+                "object": "error",
+                "message": {"detail": detail},
+                "type": "invalid_request_error",
+            },
+            lambda detail: {"error": {"message": detail}},
+        ],
+        ids=["fastapi", "mistral", "nested"],
+    )
+    async def test_a_422_that_names_an_option_of_ours_is_understood_in_every_shape(
+        self, front: Front, make: Make, wrap: Callable[[Any], Any]
+    ) -> None:
+        loc = ["body", "stream_options", "include_usage"]
+        front.fail(
+            422, wrap([{"type": "extra_forbidden", "loc": loc, "msg": "Extra inputs are not permitted"}])
+        )
+        backend = make(base_url=f"{front.url}/v1")
+        given = await answer(backend, ask("hello"))
+        assert [notice.detail for notice in given.notices] == [
+            "the server refuses stream_options, asked again without it: token counts may be missing"
+        ]
+        assert (await answer(backend, ask("hello"))).notices == []  # said once
+        assert ["stream_options" in request.json for request in front.requests] == [True, False, False]
+
+    async def test_a_refusal_of_something_else_that_repeats_the_request_leaves_nothing_out(
+        self, front: Front, make: Make
+    ) -> None:
+        sent = {"stream_options": {"include_usage": True}, "temperature": 9}
+        detail = [{"loc": ["body", "temperature"], "msg": "Input should be at most 2", "input": sent}]
+        front.fail(422, {"detail": detail})
+        backend = make(base_url=f"{front.url}/v1")
+        assert "body.temperature: Input should be at most 2" in str(await failure(backend))
+        assert len(front.requests) == 1
+
+    async def test_a_server_that_cannot_stream_is_asked_for_the_whole_answer(
+        self, front: Front, make: Make
+    ) -> None:
+        front.fail(400, {"error": {"message": "stream is not supported by this model", "param": "stream"}})
+        message = {"role": "assistant", "content": "Yes"}
+        front.fail(200, {"model": "m", "choices": [{"message": message, "finish_reason": "stop"}]})
+        given = await answer(make(base_url=f"{front.url}/v1"), ask("hello"))
+        assert given.message.text == "Yes"
+        assert [request.json["stream"] for request in front.requests] == [True, False]
+
+    @pytest.mark.parametrize(
+        "sentence",
+        [
+            "Unsupported parameter: 'max_tokens' is not supported with this model. "
+            "Use 'max_completion_tokens' instead.",
+            "max_tokens: Extra inputs are not permitted",
+        ],
+    )
+    async def test_a_limit_goes_by_its_other_name_where_the_first_is_refused(
+        self, front: Front, make: Make, sentence: str
+    ) -> None:
+        front.fail(400, {"error": {"message": sentence, "param": "max_tokens"}})
+        backend = make(base_url=f"{front.url}/v1")
+        given = await answer(backend, ask("hello", max_tokens=200))
+        assert given.notices == []
+        assert [request.json.get("max_tokens") for request in front.requests] == [200, None]
+        assert front.last.json["max_completion_tokens"] == 200
+
+    async def test_a_limit_that_is_too_high_stays_refused(self, front: Front, make: Make) -> None:
+        front.fail(400, {"error": {"message": "max_tokens is too large: 200. At most 100 are supported."}})
+        error = await failure(make(base_url=f"{front.url}/v1"), ask("hello", max_tokens=200))
+        assert "max_tokens is too large" in str(error)
+        assert len(front.requests) == 1
+
+    async def test_a_query_of_the_base_url_stands_behind_the_route_of_each_call(
+        self, front: Front, make: Make
+    ) -> None:
+        backend = make(base_url=f"{front.url}/v1?api-version=2024-10-21&x=ab")
+        await answer(backend, ask("hello"))
+        assert (front.last.path, front.last.query) == (
+            "/v1/chat/completions",
+            "api-version=2024-10-21&x=ab",
+        )
+        await backend.probe(CallContext())
+        assert (front.last.path, front.last.query) == ("/v1/models", "api-version=2024-10-21&x=ab")
 
     async def test_nothing_is_tried_twice(self, front: Front, make: Make) -> None:
         front.fail(503, {"error": {"message": "later"}}, {"retry-after": "0.01"}, times=3)
