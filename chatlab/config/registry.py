@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import entry_points
@@ -19,7 +20,10 @@ from chatlab.config.models import BackendConfig
 from chatlab.config.problems import written
 from chatlab.errors import PLACED, BackendError, ConfigError, MissingExtra, NotReady
 from chatlab.paths import PACKAGE
+from chatlab.secret import scrubbed_traceback
 from chatlab.spelling import did_you_mean
+
+log = logging.getLogger(__name__)
 
 ENTRY_POINT_GROUP = "chatlab.backends"
 
@@ -87,6 +91,8 @@ class Entry:
         self._common_system = system
         self._instance: Backend | None = None
         self._making = threading.Lock()
+        self.turns = 0
+        """How many turns of it run now; counted by them, in the event loop."""
 
     @property
     def label(self) -> str:
@@ -167,27 +173,39 @@ def from_address(address: str) -> Entry:
 
 
 class Backends(Mapping[str, Entry]):
-    """The backends of a configuration by name; an address works wherever a name does."""
+    """The backends of a configuration by name; an address works wherever a name does.
 
-    def __init__(self, configs: Mapping[str, BackendConfig], *, system: str | None = None) -> None:
+    Addresses are for whoever runs chatlab. What visitors name is looked up in `served`. The event loop owns
+    the table of addresses: the `most` that were used last are remembered, and one that is forgotten while no
+    turn of it runs is closed.
+    """
+
+    def __init__(
+        self, configs: Mapping[str, BackendConfig], *, system: str | None = None, most: int = 64
+    ) -> None:
         self._entries = {
             name: Entry(name, config, backend_class(config.kind), system=system)
             for name, config in configs.items()
         }
         self._by_address: dict[str, Entry] = {}
+        self._most = most
+        self._closing: set[asyncio.Task[None]] = set()
 
     def __getitem__(self, name: str) -> Entry:
         if name in self._entries:
             return self._entries[name]
-        if name not in self._by_address:
-            try:
-                self._by_address[name] = from_address(name)
-            except ConfigError as exc:
-                if ":" in name:  # an address; a configured name has no colon in it
-                    raise
-                have = ", ".join(self._entries) or "none"
-                raise ConfigError([f"{problem} (configured: {have})" for problem in exc.problems]) from None
-        return self._by_address[name]
+        known = self._by_address.pop(name, None)
+        try:
+            entry = known or from_address(name)
+        except ConfigError as exc:
+            if ":" in name:  # an address; a configured name has no colon in it
+                raise
+            have = ", ".join(self._entries) or "none"
+            raise ConfigError([f"{problem} (configured: {have})" for problem in exc.problems]) from None
+        self._by_address[name] = entry  # last again: the order is that of use
+        if len(self._by_address) > self._most:
+            self._forget_one(entry)
+        return entry
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
@@ -198,6 +216,54 @@ class Backends(Mapping[str, Entry]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def served(self, addresses: Iterable[str] = ()) -> ServedBackends:
+        """Return what visitors may use: the configured backends, and those addresses that the configuration
+        itself names, as lanes of a comparison for instance."""
+        return ServedBackends(self, addresses)
+
+    def _forget_one(self, used: Entry) -> None:
+        """Forget the address that was not used for longest, of those that no turn runs with."""
+        for address, entry in self._by_address.items():
+            if entry is not used and not entry.turns:
+                del self._by_address[address]
+                if entry.made:
+                    with suppress(RuntimeError):  # without a loop nothing runs that it could be closed in
+                        task = asyncio.get_running_loop().create_task(entry.aclose())
+                        self._closing.add(task)
+                        task.add_done_callback(self._closed)
+                return
+
+    def _closed(self, task: asyncio.Task[None]) -> None:
+        self._closing.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            log.error("a backend could not be closed\n%s", scrubbed_traceback(exc))
+
     async def aclose(self) -> None:
-        """Closes every backend that was made."""
+        """Close every backend that was made."""
         await asyncio.gather(*(e.aclose() for e in (*self._entries.values(), *self._by_address.values())))
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+
+class ServedBackends(Mapping[str, Entry]):
+    """The backends that visitors may use. Nothing else is looked up, so that no visitor can have the server
+    call an address, or learn from a refusal what there is."""
+
+    def __init__(self, backends: Backends, addresses: Iterable[str] = ()) -> None:
+        self._backends = backends
+        self._names = dict.fromkeys((*backends, *addresses))
+
+    def __getitem__(self, name: str) -> Entry:
+        if name not in self._names:
+            have = ", ".join(self._names) or "none"
+            raise ConfigError([f"{name[:80]!r} is not a backend of this server: choose one of {have}"])
+        return self._backends[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)

@@ -105,6 +105,7 @@ class Turn:
         self._stopwatch.start()
         self._task = asyncio.create_task(self._run(), name=f"turn {self.entry.name}")
         Turn._running += 1
+        self.entry.turns += 1
         self._watchdog = Watchdog.enter()
         self._task.add_done_callback(self._ended)  # a task cancelled before its first step runs nothing
         return self
@@ -197,6 +198,7 @@ class Turn:
 
     def _ended(self, _: asyncio.Task[None]) -> None:
         Turn._running -= 1
+        self.entry.turns -= 1
         self._watchdog.leave()
         if self.outcome == "running":
             self._end("stopped")

@@ -12,13 +12,13 @@ from typing import Any
 import gradio as gr
 
 from chatlab.backend import Parameter
-from chatlab.config.registry import Backends
+from chatlab.config.registry import ServedBackends
 from chatlab.errors import InvalidRequest
 
 _UNSET = "default"
 
 
-def parameters_of(backends: Backends) -> dict[str, Parameter]:
+def parameters_of(backends: ServedBackends) -> dict[str, Parameter]:
     """Every parameter of every backend by name; where two differ, the first one's range is drawn."""
     found: dict[str, Parameter] = {}
     for entry in backends.values():

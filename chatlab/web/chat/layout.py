@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from chatlab.config.models import Config, Example, Ui
-from chatlab.config.registry import Backends
+from chatlab.config.registry import ServedBackends
 from chatlab.formats.media import media_type_of_path
 from chatlab.formats.suffixes import suffixes_of
 from chatlab.lab import Lab
@@ -44,7 +44,7 @@ _PRIVATE = {"api_visibility": "private", "queue": False, "show_progress": "hidde
 def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
     """Make the page's parts, inside the open `page`, and connect them."""
     assert lab.config is not None
-    config, backends = lab.config, lab.backends
+    config, backends = lab.config, lab.backends.served()
     parameters = list(parameters_of(backends).values())
     chat = Chat(backends, config.ui, parameters, uploads, lab.storage if config.storage is not None else None)
     navigation = BranchNavigation(chat)
@@ -78,7 +78,7 @@ class _Head:
     status: gr.Markdown
 
     @classmethod
-    def made(cls, config: Config, backends: Backends) -> _Head:
+    def made(cls, config: Config, backends: ServedBackends) -> _Head:
         ui, labels, first = config.ui, config.ui.labels, _first(config, backends)
         with gr.Row(elem_classes="chatlab-head"):
             with gr.Column(scale=3, min_width=160):
@@ -111,7 +111,7 @@ class _Options:
     controls: Sequence[Any]
 
     @classmethod
-    def made(cls, ui: Ui, backends: Backends, first: str, parameters: Sequence[Any]) -> _Options:
+    def made(cls, ui: Ui, backends: ServedBackends, first: str, parameters: Sequence[Any]) -> _Options:
         labels = ui.labels
         with gr.Sidebar(position="right", open=False, width=320, elem_id="settings-panel") as panel:
             gr.Markdown(f"### {labels.get('parameters', 'Options')}")
@@ -137,7 +137,7 @@ class _Options:
 
 def _interface(
     config: Config,
-    backends: Backends,
+    backends: ServedBackends,
     chat: Chat,
     navigation: BranchNavigation,
     head: _Head,
@@ -181,7 +181,7 @@ def _chatbot(ui: Ui) -> gr.Chatbot:
     )
 
 
-def _textbox(ui: Ui, backends: Backends, first: str) -> gr.MultimodalTextbox:
+def _textbox(ui: Ui, backends: ServedBackends, first: str) -> gr.MultimodalTextbox:
     return gr.MultimodalTextbox(
         placeholder=ui.placeholder or "Message",
         submit_btn=ui.labels.get("submit", True),
@@ -196,7 +196,7 @@ def _textbox(ui: Ui, backends: Backends, first: str) -> gr.MultimodalTextbox:
 
 
 def _follow_choices(
-    backends: Backends, ui: Ui, parameters: Sequence[Any], head: _Head, options: _Options, textbox: Any
+    backends: ServedBackends, ui: Ui, parameters: Sequence[Any], head: _Head, options: _Options, textbox: Any
 ) -> None:
     """Have the page follow the choice of a backend, and of a preset."""
 
@@ -222,7 +222,7 @@ def _follow_choices(
     options.preset.change(prepared, options.preset, [options.system, *options.controls], **_PRIVATE)
 
 
-def _warm(page: gr.Blocks, chat: Chat, backends: Backends, selector: gr.Dropdown) -> None:
+def _warm(page: gr.Blocks, chat: Chat, backends: ServedBackends, selector: gr.Dropdown) -> None:
     """Have the chosen backend made before it is asked, and each page show which ones are ready now:
     variables may have been set since it was built."""
     selector.change(chat.warm, selector, None, **_PRIVATE)
@@ -240,20 +240,20 @@ def _stop_and_clear(interface: gr.ChatInterface, chat: Chat, navigation: BranchN
     interface.chatbot.clear(navigation.cleared, None, None, **_PRIVATE)
 
 
-def _first(config: Config, backends: Backends) -> str:
+def _first(config: Config, backends: ServedBackends) -> str:
     if config.default is not None:
         return config.default
     return next((name for name, entry in backends.items() if entry.not_ready is None), next(iter(backends)))
 
 
-def _choices(backends: Backends) -> list[tuple[str, str]]:
+def _choices(backends: ServedBackends) -> list[tuple[str, str]]:
     return [
         (entry.label if entry.not_ready is None else f"{entry.label} ({entry.not_ready})", name)
         for name, entry in backends.items()
     ]
 
 
-def _status(backends: Backends, name: str, attached: Sequence[str] = ()) -> str:
+def _status(backends: ServedBackends, name: str, attached: Sequence[str] = ()) -> str:
     entry = backends[name]
     if entry.not_ready is not None:
         return f"**{entry.label} is not ready:** {entry.not_ready}"
@@ -264,7 +264,7 @@ def _status(backends: Backends, name: str, attached: Sequence[str] = ()) -> str:
     return entry.config.description or ""
 
 
-def _files(backends: Backends, name: str) -> dict[str, Any]:
+def _files(backends: ServedBackends, name: str) -> dict[str, Any]:
     """What the message box takes for this backend, in Gradio's own terms: families and file endings.
 
     The last one says "whatever" to the server and nothing to the page. Otherwise Gradio would refuse a

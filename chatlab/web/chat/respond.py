@@ -18,7 +18,7 @@ import gradio as gr
 
 from chatlab.backend import CallContext, Parameter
 from chatlab.config.models import Ui
-from chatlab.config.registry import Backends, Entry
+from chatlab.config.registry import Entry, ServedBackends
 from chatlab.conversations.service import StorageService
 from chatlab.conversations.tree import TurnNode
 from chatlab.errors import BackendError, ChatlabError, StoreError
@@ -51,7 +51,7 @@ class Chat:
 
     def __init__(
         self,
-        backends: Backends,
+        backends: ServedBackends,
         ui: Ui,
         parameters: Sequence[Parameter],
         uploads: UploadOwners,
