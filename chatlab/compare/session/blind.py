@@ -31,7 +31,8 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 Reveal: TypeAlias = Literal["as they come", "together", "paced"]
 
 
-_CUT = ("running", "stopped")
+_CUT = ("running", "stopped", "interrupted")
+"""How turns end whose length says how fast they were."""
 
 
 def draw(lanes: Iterable[LaneId]) -> dict[LaneId, str]:
@@ -135,26 +136,38 @@ def blind_round(state: SessionState, asked: Round, turn: Callable[[TurnId], Stor
         for lane_id in lanes
         for repeat, turn_id in enumerate(asked.turns[lane_id])
     ]
-    running = [answer for _, _, answer in answers if answer.status == "running"]
-    texts = {answer.id: _text(answer) for _, _, answer in answers}
-    limit: int | None = None
     as_they_come = state.opened.reveal == "as they come"
-    if running and state.opened.reveal == "together":
-        limit = 0
-    elif not as_they_come:  # how far each had come when all were stopped tells their speed too
-        limit = min((len(texts[one.id]) for _, _, one in answers if one.status in _CUT), default=None)
-    shown = [
-        BlindAnswer(
-            letter,
-            repeat,
-            texts[answer.id][:limit],
-            answer.status == "running" if as_they_come else bool(running),
-            not texts[answer.id][:limit] and not running,
-        )
-        for letter, repeat, answer in answers
-    ]
+    cuts = {answer.id: _cut(state, TurnId(answer.id), turn) for _, _, answer in answers}
+    running = any(cut.running for cut in cuts.values())
+    shown = []
+    for letter, repeat, answer in answers:
+        cut = cuts[answer.id]
+        text = _text(answer) if as_they_come else _text(answer)[: cut.length]
+        waiting = answer.status == "running" if as_they_come else running
+        shown.append(BlindAnswer(letter, repeat, text, waiting, not text and not running))
     picked = _picked(state, asked, letters)
     return BlindRound(asked.id, asked.user, tuple(shown), picked, bool(state.checked.get(asked.id)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """How far the answers may be seen that were asked together. length: in characters; None is all."""
+
+    running: bool
+    length: int | None
+
+
+def _cut(state: SessionState, turn_id: TurnId, turn: Callable[[TurnId], StoredTurn]) -> _Cut:
+    """Return the cut of an answer and all that were asked with it, those of lanes since removed included.
+
+    How far each had come when all were stopped, or the server ended, tells their speed too; if the cut were
+    another once a lane is removed, it would tell which one was slow.
+    """
+    together = [turn(one) for one in state.asked_with(turn_id)]
+    running = any(one.status == "running" for one in together)
+    if running and state.opened.reveal == "together":
+        return _Cut(True, 0)
+    return _Cut(running, min((len(_text(one)) for one in together if one.status in _CUT), default=None))
 
 
 def _present(state: SessionState) -> dict[LaneId, str]:
@@ -242,6 +255,16 @@ def names_itself(text: str, names: Iterable[str]) -> bool:
         if any(re.search(_word(word), name, re.I) for word in family for name in words):
             words = words | set(family)
     return any(re.search(_word(word), text, re.I) for word in words)
+
+
+def families(names: Iterable[str]) -> frozenset[str]:
+    """Return the families of models that these names speak of, each by its first word ("claude")."""
+    known = [name for name in names if len(name.strip()) >= 3]
+    return frozenset(
+        family[0]
+        for family in _FAMILIES
+        if any(re.search(_word(word), name, re.I) for word in family for name in known)
+    )
 
 
 def marks(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,14 @@ from chatlab.compare.session.events import Mismatch
 from chatlab.compare.session.receipt import SentDifference, canonical, difference, digest
 from chatlab.compare.session.state import SessionState, prompt
 from chatlab.config.registry import Entry
-from chatlab.errors import ChatlabError
+from chatlab.errors import ChatlabError, ConfigError
 from chatlab.ids import LaneId, TurnId
 from chatlab.store import StoredTurn
 from chatlab.turns.fit import fit
+
+MISSING = (
+    "its receipt is missing, so that nobody can say what it was sent: the server ended before it was saved"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +39,15 @@ def find_mismatches(
     receipts: Mapping[TurnId, Receipt],
     backends: Mapping[str, Entry],
     round_id: str,
+    pending: Collection[TurnId] = (),
 ) -> tuple[Mismatch, ...]:
     """Return the turns of a round that were not sent what they should have been, each with the reason.
 
     Those that were not sent what the lane's history and the prompt come to, and the pairs that were meant to
-    be sent the same and were not. A turn that was sent nothing is left out of account.
+    be sent the same and were not, and finished answers whose receipt is missing. pending: turns whose
+    receipts are still to be taken. A turn that was sent nothing is left out of account.
     """
-    found: list[Mismatch] = []
+    found = list(missing_receipts(state, turns, receipts, round_id, pending))
     alike: dict[bytes, _Sent] = {}
     for lane_id, ids in state.round(round_id).turns.items():
         for turn_id in ids:
@@ -55,6 +61,23 @@ def find_mismatches(
             if reason:
                 found.append(Mismatch((first.turn, turn_id), (first.lane, lane_id), reason))
     return tuple(found)
+
+
+def missing_receipts(
+    state: SessionState,
+    turns: Mapping[TurnId, StoredTurn],
+    receipts: Mapping[TurnId, Receipt],
+    round_id: str,
+    pending: Collection[TurnId],
+) -> tuple[Mismatch, ...]:
+    """Return the finished answers to a round that have no receipt, apart from those still to be taken."""
+    return tuple(
+        Mismatch((turn_id,), (lane_id,), MISSING)
+        for lane_id, ids in state.round(round_id).turns.items()
+        for turn_id in ids
+        if turn_id not in receipts and turn_id not in pending
+        if (turn := turns.get(turn_id)) is not None and turn.status == "finished"
+    )
 
 
 def _examined(
@@ -75,6 +98,8 @@ def _examined(
         parameters = {**entry.config.parameters, **parameters}
         expected, _notices = fit(entry.capabilities, messages, parameters, system)
         problem = _sentence(difference(expected, receipt))
+    except ConfigError:
+        pass  # a backend that is not configured here, or not any more: nobody can say what it takes
     except ChatlabError as exc:
         problem = f"what should have been sent cannot be told: {exc}"
     if not problem and digest(receipt.messages, receipt.parameters) != receipt.sha256:

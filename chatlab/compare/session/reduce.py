@@ -200,7 +200,10 @@ def _answered(state: SessionState, round_id: RoundId, positions: Sequence[TurnPo
         asked[position.lane] = (*asked.get(position.lane, ()), position.turn)
     known = state.round(round_id)
     attempts = {lane_id: (*known.attempts.get(lane_id, ()), turns) for lane_id, turns in asked.items()}
-    answered = replace(known, turns={**known.turns, **asked}, attempts={**known.attempts, **attempts})
+    together = (*known.together, frozenset(position.turn for position in positions))
+    answered = replace(
+        known, turns={**known.turns, **asked}, attempts={**known.attempts, **attempts}, together=together
+    )
     state = replace(
         state,
         rounds={**state.rounds, round_id: answered},

@@ -34,9 +34,7 @@ class Rules:
 
     def require_idle(self, lanes: Collection[Lane]) -> None:
         """Raise SessionError if one of these lanes, or of a hidden session any, is being answered."""
-        # While names are hidden, which lane is not ready yet would tell how slow it is.
-        if self._state.hidden and self._state.opened.reveal != "as they come" and self._runner.is_running():
-            raise SessionError("the lanes are still being answered: wait for them, or stop them")
+        self.require_removable()  # which lane is not ready yet would tell how slow it is
         for lane in lanes:
             if self._runner.is_running(lane.id):
                 raise SessionError(f"{self.name(lane)} is still being answered: wait for it, or stop it")
@@ -47,6 +45,11 @@ class Rules:
             raise SessionError(
                 "lanes cannot be changed while their names are hidden: who does it would know one"
             )
+
+    def require_removable(self) -> None:
+        """Raise SessionError while it would tell who is slow that the others are shown without a lane."""
+        if self._state.hidden and self._state.opened.reveal != "as they come" and self._runner.is_running():
+            raise SessionError("the lanes are still being answered: wait for them, or stop them")
 
     def name(self, lane: Lane) -> str:
         """Return what a person may call a lane now."""

@@ -17,10 +17,19 @@ from chatlab.compare.session.events import (
     SessionError,
     TurnPosition,
 )
-from chatlab.compare.session.mismatch import find_mismatches
+from chatlab.compare.session.mismatch import find_mismatches, missing_receipts
 from chatlab.compare.session.record import SessionRecord
 from chatlab.compare.session.reduce import reduce
-from chatlab.compare.session.running import Background, LaneTurn, News, Serial, Wire, halt, start_together
+from chatlab.compare.session.running import (
+    Background,
+    LaneTurn,
+    News,
+    Places,
+    Serial,
+    Wire,
+    halt,
+    start_together,
+)
 from chatlab.compare.session.state import Round, SessionState, prompt, to_rerun
 from chatlab.config.registry import Entry
 from chatlab.conversations.saving import Saving, stored
@@ -115,12 +124,15 @@ class LaneRunner:
         Once the round has ended, as it was found then; until then, of what has ended so far. state: another
         one than the present, in which to look.
         """
-        known = self._record.state.checked.get(RoundId(round_id))
-        if state is None and known is not None and round_id not in self._unchecked:
-            return known
         record = self._record
+        pending = self._unchecked.get(RoundId(round_id), set()) | self._running.keys()
+        known = record.state.checked.get(RoundId(round_id))
+        if state is None and known is not None and round_id not in self._unchecked:
+            # A receipt that could not be saved then is gone with the server that had it.
+            lost = missing_receipts(record.state, record.turns, record.receipts.by_turn, round_id, pending)
+            return (*known, *(one for one in lost if one not in known))
         return find_mismatches(
-            state or record.state, record.turns, record.receipts.by_turn, self._backends, round_id
+            state or record.state, record.turns, record.receipts.by_turn, self._backends, round_id, pending
         )
 
     def is_checked(self, round_id: RoundId) -> bool:
@@ -134,16 +146,22 @@ class LaneRunner:
         event: Asked | Retried,
         ctx: CallContext | None,
         *,
+        places: Places | None = None,
+        charged: bool = False,
         halting: Collection[LaneId] = (),
     ) -> Sequence[LaneTurn]:
         """Prepare turns, save them as begun, log them, and start them together; return them.
 
-        halting: lanes to be stopped first, once nothing is left that could refuse this. Raises SessionError.
+        places: where they are charged, unless they were `charged` before, and wait for their places.
+        halting: lanes to be stopped first, once nothing is left that could refuse this. Raises SessionError,
+        and what `places` raises.
         """
         if self._closed:
             raise SessionError("this session was closed: open it again")
         state = reduce(self._record.state, event)
-        prepared = [await self._prepared(state, one, ctx or CallContext()) for one in event.positions]
+        prepared = [await self._prepared(state, one, ctx or CallContext(), places) for one in event.positions]
+        if places is not None and not charged:
+            places.charge(len(prepared))
         await self.halt(halting)
         try:
             await asyncio.gather(*(self._saving.begin(one.begun, one.turn) for one in prepared))
@@ -155,7 +173,13 @@ class LaneRunner:
         for one in prepared:
             self._running[one.id] = one
             self._unchecked.setdefault(one.round, set()).add(one.id)
-        await start_together(prepared, self._news.touch, self._settle)
+        try:
+            await start_together(prepared, self._news.touch, self._settle)
+        except BaseException:
+            for one in prepared:
+                if one.task is None:  # it was never started, and nothing else would end it
+                    self._settle(one)
+            raise
         return prepared
 
     async def halt(self, lanes: Collection[LaneId]) -> None:
@@ -169,9 +193,11 @@ class LaneRunner:
         try:
             return self._backends[lane.backend]
         except (ConfigError, KeyError) as exc:
-            raise SessionError(f"{name} is not configured any more: remove it") from exc
+            raise SessionError(f"{name} is not a backend that is configured here: remove it") from exc
 
-    async def _prepared(self, state: SessionState, position: TurnPosition, ctx: CallContext) -> LaneTurn:
+    async def _prepared(
+        self, state: SessionState, position: TurnPosition, ctx: CallContext, places: Places | None
+    ) -> LaneTurn:
         lane = state.lane(position.lane)
         messages, notices = prompt(state, self._record.turns, position)
         name = state.letters.get(lane.id, "a lane") if state.hidden else lane.label
@@ -199,11 +225,11 @@ class LaneRunner:
             system=lane.system,
             asked_by=ctx.identity,
         )
-        return LaneTurn(begun, lane.id, position.round, turn, ctx, wire)
+        return LaneTurn(begun, lane.id, position.round, turn, ctx, wire, places)
 
     def _settle(self, one: LaneTurn) -> None:
         """Take up how a turn has ended: it is that from now on."""
-        self._record.turns[one.id] = self._saving.end(one.begun, one.turn)
+        self._record.turns[one.id] = self._saving.end(one.begun, one.turn, one.error)
         del self._running[one.id]
         self._news.touch(one.lane)
         self._background.spawn(self._after_turn(one), f"receipt of turn {one.id}")
@@ -234,14 +260,16 @@ class LaneRunner:
 
     # -- all rounds of a lane once more
 
-    async def rerun(self, lane_id: LaneId, ctx: CallContext | None) -> None:
-        """Begin to ask a lane its rounds anew, one after the other. Raises SessionError."""
+    async def rerun(self, lane_id: LaneId, ctx: CallContext | None, places: Places | None) -> None:
+        """Begin to ask a lane its rounds anew, one after the other. Raises what `start` raises."""
         rounds, parent = to_rerun(self._record.state, lane_id)
         if not rounds:
             raise SessionError("nothing was asked yet that this lane could be asked again")
+        if places is not None:
+            places.charge(sum(map(_repeats, rounds)))
         await self.halt([lane_id])
         token = self._rerunning[lane_id] = object()
-        steps = self._rerun_steps(lane_id, token, rounds, parent, ctx)
+        steps = self._rerun_steps(lane_id, token, rounds, parent, ctx, places)
         self._background.spawn(steps, f"re-run of lane {lane_id}")
 
     async def _rerun_steps(
@@ -251,12 +279,13 @@ class LaneRunner:
         rounds: Sequence[Round],
         parent: TurnId | None,
         ctx: CallContext | None,
+        places: Places | None,
     ) -> None:
         try:
             for asked in rounds:
                 begun = await self._serial.run(
                     lambda asked=asked, parent=parent: (  # type: ignore[misc]
-                        self._rerun_step(lane_id, token, asked, parent, ctx)
+                        self._rerun_step(lane_id, token, asked, parent, ctx, places)
                     )
                 )
                 if not begun:
@@ -271,12 +300,22 @@ class LaneRunner:
             self._news.touch(lane_id)
 
     async def _rerun_step(
-        self, lane_id: LaneId, token: object, asked: Round, parent: TurnId | None, ctx: CallContext | None
+        self,
+        lane_id: LaneId,
+        token: object,
+        asked: Round,
+        parent: TurnId | None,
+        ctx: CallContext | None,
+        places: Places | None,
     ) -> Sequence[LaneTurn]:
         if self._rerunning.get(lane_id) is not token:
             return ()  # it was stopped, or begun anew
-        repeats = max((len(ids) for ids in asked.turns.values()), default=1)
         positions = tuple(
-            TurnPosition(TurnId(new_id()), lane_id, asked.id, parent, number) for number in range(repeats)
+            TurnPosition(TurnId(new_id()), lane_id, asked.id, parent, number)
+            for number in range(_repeats(asked))
         )
-        return await self.start(Retried(asked.id, positions, rerun=True), ctx)
+        return await self.start(Retried(asked.id, positions, rerun=True), ctx, places=places, charged=True)
+
+
+def _repeats(asked: Round) -> int:
+    return max((len(ids) for ids in asked.turns.values()), default=1)

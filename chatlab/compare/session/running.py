@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from chatlab.backend import CallContext
 from chatlab.conversations.saving import as_it_is
@@ -47,9 +48,22 @@ class Wire:
         self.sha256 = sha256(body).hexdigest()
 
 
+class Places(Protocol):
+    """The room that whoever asks has for running turns; who serves the page says how much that is."""
+
+    def charge(self, turns: int) -> None:
+        """Count turns that are about to begin. Raise ChatlabError if not all of them may."""
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Hold the place of one running turn that was charged; wait for it, if there is none."""
+
+
 @dataclass(eq=False, slots=True)
 class LaneTurn:
-    """One turn of one lane, from before its start to its end."""
+    """One turn of one lane, from before its start to its end. It belongs to the event loop.
+
+    places: where it waits for its place before it starts; None for one that needs none.
+    """
 
     begun: StoredTurn
     lane: LaneId
@@ -57,7 +71,34 @@ class LaneTurn:
     turn: Turn
     ctx: CallContext
     wire: Wire
+    places: Places | None = None
     task: asyncio.Task[None] | None = None
+    error: str | None = None
+    _stopped: bool = False
+    _waits: asyncio.Task[None] | None = None
+
+    def stop(self) -> None:
+        """End the turn, or its waiting for a place."""
+        self._stopped = True
+        self.turn.stop()
+        if self._waits is not None:
+            self._waits.cancel()
+
+    @asynccontextmanager
+    async def place(self) -> AsyncGenerator[bool, None]:
+        """Hold the turn's place; False if it was stopped before it had one."""
+        if self.places is None:
+            yield not self._stopped
+            return
+        async with AsyncExitStack() as held:
+            self._waits = asyncio.create_task(held.enter_async_context(self.places.turn()))
+            try:
+                await asyncio.wait([self._waits])
+                if not self._waits.cancelled():
+                    self._waits.result()
+            finally:
+                self._waits.cancel()
+            yield not self._stopped
 
     @property
     def id(self) -> TurnId:
@@ -85,28 +126,44 @@ async def start_together(
     for number, one in enumerate(lane_turns):
         if number:
             await asyncio.sleep(_APART)
-        await one.turn.__aenter__()  # makes the turn's task and returns without giving way to any
-        one.task = asyncio.create_task(_read(one, touch, settle), name=f"lane {one.lane}")
+        if one.places is None:
+            await one.turn.__aenter__()  # makes the turn's task and returns without giving way to any
+        one.task = asyncio.create_task(_run(one, touch, settle), name=f"lane {one.lane}")
 
 
-async def _read(one: LaneTurn, touch: Callable[[LaneId], None], settle: Callable[[LaneTurn], None]) -> None:
+async def _run(one: LaneTurn, touch: Callable[[LaneId], None], settle: Callable[[LaneTurn], None]) -> None:
+    """Give a turn its place, read it to its end, and settle it, whatever happens on the way."""
     try:
+        async with one.place() as may_start:
+            if may_start:
+                await _read(one, touch)
+            else:
+                await one.turn.aclose()
+    except Exception as exc:  # noqa: BLE001 - no fault of ours may leave a lane running for ever
+        one.error = one.error or f"this answer broke off: unexpected {type(exc).__name__}, see the log"
+        one.turn.outcome = "failed"
+        log.error("lane %s broke off\n%s", one.lane, scrubbed_traceback(exc))
+    finally:
+        settle(one)
+
+
+async def _read(one: LaneTurn, touch: Callable[[LaneId], None]) -> None:
+    try:
+        if one.places is not None:
+            await one.turn.__aenter__()
         async for _ in one.turn.batches():
             touch(one.lane)
             await one.turn.pause(_PACE)
     except ChatlabError:
         pass  # it is in `turn.error`, and becomes part of the stored turn
     finally:
-        try:
-            await one.turn.aclose()
-        finally:
-            settle(one)
+        await one.turn.aclose()
 
 
 async def halt(lane_turns: Collection[LaneTurn]) -> None:
     """Stop turns and wait until their upstreams are closed and they have settled."""
     for one in lane_turns:
-        one.turn.stop()
+        one.stop()
     tasks = [one.task for one in lane_turns if one.task is not None]
     if tasks:
         await asyncio.wait(tasks)

@@ -57,7 +57,7 @@ from chatlab.compare.session.record import SessionRecord
 from chatlab.compare.session.reduce import reduce
 from chatlab.compare.session.rules import Rules
 from chatlab.compare.session.runner import LaneRunner
-from chatlab.compare.session.running import Background, Changed, News, Serial
+from chatlab.compare.session.running import Background, Changed, News, Places, Serial
 from chatlab.compare.session.state import SessionState
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import Entry
@@ -290,6 +290,7 @@ class ComparisonSession:
     async def remove_lane(self, lane_id: str) -> None:
         """Take a lane away; what it answered stays part of the session and of the store."""
         (known,) = self._rules.present([lane_id])
+        self._rules.require_removable()
         await self._runner.halt([known.id])
         await self._record.append(*_with_letters(self.state, [LaneRemoved(known.id)]))
 
@@ -318,10 +319,11 @@ class ComparisonSession:
         lanes: Sequence[str] | None = None,
         repeats: int | None = None,
         ctx: CallContext | None = None,
+        places: Places | None = None,
     ) -> RoundId:
         """Ask all lanes, or only these, together; return the round's id.
 
-        ctx: as whom, for this call alone.
+        ctx: as whom, for this call alone. places: the room that whoever asks has; None is no limit.
         """
         user = asked_for(message)
         asked = self._rules.present(lanes)
@@ -329,7 +331,7 @@ class ComparisonSession:
         if self.state.mode == "shared" and not self.state.common:
             raise SessionError("pick the answer from which all lanes go on, then ask")
         parents = {lane.id: self.state.heads[lane.id] for lane in asked}
-        return await self._ask(user, parents, to_all=lanes is None, repeats=repeats, ctx=ctx)
+        return await self._ask(user, parents, to_all=lanes is None, repeats=repeats, ctx=ctx, places=places)
 
     @carried_out_whole
     async def edit(
@@ -339,6 +341,7 @@ class ComparisonSession:
         *,
         lanes: Sequence[str] | None = None,
         ctx: CallContext | None = None,
+        places: Places | None = None,
     ) -> RoundId:
         """Ask another message in the place of one, of all lanes that go on from it or of these.
 
@@ -346,21 +349,30 @@ class ComparisonSession:
         """
         user = asked_for(message)
         parents = self._rules.before(round_id, lanes)
-        return await self._ask(user, parents, to_all=lanes is None, ctx=ctx, replaces=RoundId(round_id))
+        return await self._ask(
+            user, parents, to_all=lanes is None, ctx=ctx, places=places, replaces=RoundId(round_id)
+        )
 
     @carried_out_whole
     async def retry(
-        self, round_id: str, *, lanes: Sequence[str] | None = None, ctx: CallContext | None = None
+        self,
+        round_id: str,
+        *,
+        lanes: Sequence[str] | None = None,
+        ctx: CallContext | None = None,
+        places: Places | None = None,
     ) -> None:
         """Ask a round anew, in all lanes that go on from it or in these. What followed is left behind."""
         parents = self._rules.before(round_id, lanes)
         known = self.state.round(round_id)
         repeats = {lane_id: len(known.turns.get(lane_id, ("",))) for lane_id in parents}
         positions = _positions(known.id, parents, repeats)
-        await self._runner.start(Retried(known.id, positions), ctx, halting=parents)
+        await self._runner.start(Retried(known.id, positions), ctx, places=places, halting=parents)
 
     @carried_out_whole
-    async def rerun(self, lane_id: str, *, ctx: CallContext | None = None) -> None:
+    async def rerun(
+        self, lane_id: str, *, ctx: CallContext | None = None, places: Places | None = None
+    ) -> None:
         """Ask a lane anew all that it goes on from, and what was asked of all before it came, one by one.
 
         In shared mode only the last round: what was before it is the common history. Returns when it has
@@ -368,7 +380,7 @@ class ComparisonSession:
         """
         (lane,) = self._rules.present([lane_id])
         self._runner.entry(lane, self._rules.name(lane))
-        await self._runner.rerun(lane.id, ctx)
+        await self._runner.rerun(lane.id, ctx, places)
 
     @carried_out_whole
     async def undo(self, *, lanes: Sequence[str] | None = None) -> Message:
@@ -525,6 +537,7 @@ class ComparisonSession:
         to_all: bool,
         repeats: int | None = None,
         ctx: CallContext | None = None,
+        places: Places | None = None,
         replaces: RoundId | None = None,
     ) -> RoundId:
         """Begin a round in the lanes of `parents`, each after its turn there; stop those of an edit first."""
@@ -538,7 +551,8 @@ class ComparisonSession:
             round_id, parents, dict.fromkeys(parents, repeats or self.state.opened.repeats)
         )
         event = Asked(round_id, message, positions, to_all, replaces)
-        await self._runner.start(event, ctx, halting=parents if replaces is not None else ())
+        halting = parents if replaces is not None else ()
+        await self._runner.start(event, ctx, places=places, halting=halting)
         return round_id
 
 

@@ -24,7 +24,8 @@ class Round:
 
     to_all: asked of every lane there was. replaces: the round it is an edit of. sort_key: sorts rounds as a
     person reads them, an edit beside what it replaces. attempts: by lane the turns of every time it was
-    asked this, in order; `turns` has those of one of them.
+    asked this, in order; `turns` has those of one of them. together: the turns that were asked at the same
+    time, each time some were.
     """
 
     id: RoundId
@@ -34,6 +35,7 @@ class Round:
     replaces: RoundId | None
     sort_key: tuple[int, int]
     attempts: Mapping[LaneId, tuple[tuple[TurnId, ...], ...]] = field(default_factory=dict)
+    together: tuple[frozenset[TurnId], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,11 @@ class SessionState:
         """Return whether a vote is on the answers its round has now; old votes do not say, and are."""
         current = {turn for turns in self.round(vote.round).turns.values() for turn in turns}
         return current.issuperset(vote.answers)
+
+    def asked_with(self, turn_id: TurnId) -> frozenset[TurnId]:
+        """Return the turns that were asked at the same time as one, and it; of removed lanes too."""
+        asked = self.rounds[self.positions[turn_id].round]
+        return next((group for group in asked.together if turn_id in group), frozenset((turn_id,)))
 
     @property
     def visible(self) -> tuple[Round, ...]:

@@ -3,9 +3,10 @@ round has ended, and asked for by the page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 
+from chatlab.compare.session.blind import blind_round
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.session.state import Round, SessionState
 from chatlab.compare.statistics.spread import Measure, Measurement, spread
@@ -31,45 +32,43 @@ class RoundAgreement:
 
     def __init__(self, session: ComparisonSession) -> None:
         self._session = session
-        self._agreements: dict[tuple[TurnId, TurnId], float] = {}
+        self._agreements: dict[tuple[str, str], float] = {}
 
     def of(self, asked: Round, state: SessionState) -> Agreement:
         """Return the agreement of each pair, by what the lanes are called on the page, and the spread.
 
         spread: of a round with repeats, while names are told.
         """
-        shown = [
-            (state.letters[lane] if state.hidden else lane, state.lane(lane).label, asked.turns[lane])
-            for lane in state.shown(asked)
-        ]
-        repeated = any(len(ids) > 1 for _, _, ids in shown)
+        if state.hidden:
+            blind = blind_round(state, asked, self._session.turn)
+            texts = {one.letter: one.text for one in blind.answers if not one.repeat and not one.waiting}
+            return {"agreement": self._agreement(texts), "spread": []}
+        lanes = state.shown(asked)
+        turns = {lane: self._session.turn(asked.turns[lane][0]) for lane in lanes}
+        texts = {lane: text_of(turn) for lane, turn in turns.items() if turn.status == "finished"}
+        repeated = any(len(asked.turns[lane]) > 1 for lane in lanes)
+        shown = [(state.lane(lane).label, asked.turns[lane]) for lane in lanes]
         return {
-            "agreement": self._agreement([(name, ids[0]) for name, _, ids in shown]),
-            "spread": self._spread(shown) if repeated and not state.hidden else [],
+            "agreement": self._agreement(texts),
+            "spread": self._spread(shown) if repeated else [],
         }
 
-    def _agreement(self, shown: Sequence[tuple[str, TurnId]]) -> dict[str, float]:
+    def _agreement(self, texts: Mapping[str, str]) -> dict[str, float]:
+        """Return the agreement of each pair of texts that are not empty or too long, by the pair's names."""
         found = {}
-        texts = {turn_id: self._text(turn_id) for _, turn_id in shown}
-        for (name_a, a), (name_b, b) in combinations(shown, 2):
-            ours, theirs = texts[a], texts[b]
-            if ours and theirs:
-                if (a, b) not in self._agreements:
-                    self._agreements[a, b] = agreement(ours, theirs)
-                found[f"{name_a}|{name_b}"] = self._agreements[a, b]
+        told = {name: text for name, text in texts.items() if text and len(text) <= _LONGEST}
+        for (name_a, ours), (name_b, theirs) in combinations(told.items(), 2):
+            if (ours, theirs) not in self._agreements:
+                self._agreements[ours, theirs] = agreement(ours, theirs)
+            found[f"{name_a}|{name_b}"] = self._agreements[ours, theirs]
         return found
 
-    def _text(self, turn_id: TurnId) -> str | None:
-        turn = self._session.turn(turn_id)
-        text = text_of(turn)
-        return text if turn.status == "finished" and len(text) <= _LONGEST else None
-
-    def _spread(self, shown: Sequence[tuple[str, str, Sequence[TurnId]]]) -> list[Spread]:
+    def _spread(self, shown: Sequence[tuple[str, Sequence[TurnId]]]) -> list[Spread]:
         found: list[Spread] = []
         for measure, value_of in _MEASURES:
             measured = [
                 Measurement(label, "", value)
-                for _, label, ids in shown
+                for label, ids in shown
                 for turn in map(self._session.turn, ids)
                 if turn.status == "finished" and (value := value_of(turn)) is not None
             ]

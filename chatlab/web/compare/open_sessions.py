@@ -35,6 +35,10 @@ class PageSessions:
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
+        assert lab.config is not None
+        lanes = (lane if isinstance(lane, str) else lane.backend for lane in lab.config.compare.lanes)
+        self.backends = lab.backends.served(lanes)
+        """What a visitor may ask here."""
         self._sessions: OpenSessions | None = None
         self._open: dict[str, PageSession] = {}
         self._lock = asyncio.Lock()
@@ -66,7 +70,7 @@ class PageSessions:
         self._open = {
             session_id: one for session_id, one in self._open.items() if one.session in self._sessions
         }
-        view = View(session, self._lab.backends, self._lab.config.ui.allowed_hosts)
+        view = View(session, self.backends, self._lab.config.ui.allowed_hosts)
         found = self._open[session.id] = PageSession(session, view, RoundAgreement(session), title)
         return found
 
@@ -75,7 +79,7 @@ class PageSessions:
             if self._sessions is None:
                 kept = await self._lab.storage()
                 self._sessions = OpenSessions(
-                    self._lab.backends,
+                    self.backends,
                     store=kept.store if kept else None,
                     saving=kept.saving if kept else None,
                     files=kept.files if kept else None,

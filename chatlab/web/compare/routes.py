@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from chatlab.compare.model_json import receipt_to_json
-from chatlab.compare.session.blind import lane_of, turn_of
+from chatlab.compare.session.blind import blind_round, lane_of, turn_of
 from chatlab.compare.session.events import Opened, SessionError
 from chatlab.compare.session.receipt import difference
 from chatlab.compare.statistics.text_diff import agreement, word_difference
@@ -25,6 +25,7 @@ from chatlab.web.compare.export import ExportRoutes
 from chatlab.web.compare.feed import events
 from chatlab.web.compare.open_sessions import PageSession, PageSessions
 from chatlab.web.compare.options import backends_of, options_of
+from chatlab.web.compare.places import VisitorPlaces
 from chatlab.web.compare.ranking import ranking
 from chatlab.web.compare.schemas import (
     Ask,
@@ -61,6 +62,7 @@ from chatlab.web.compare.view_model import (
     Uploaded,
 )
 from chatlab.web.shared.endpoint import body_of, endpoint
+from chatlab.web.shared.limits import limits_of
 
 InSession: TypeAlias = Callable[[PageSession, str, Request], Awaitable[Any]]
 _SHARES = ("GET", "POST", "DELETE")
@@ -76,6 +78,7 @@ class CompareRoutes:
         self._config: Config = lab.config
         self.sessions = PageSessions(lab)
         self.export = ExportRoutes(lab, self.sessions)
+        self._limits = limits_of(lab)
         self._uploads = PendingUploads(int(lab.config.ui.max_file_mb * 1_000_000))
         lab.at_close.append(self._uploads.aclose)
 
@@ -126,6 +129,9 @@ class CompareRoutes:
             return said if isinstance(said, Response) else JSONResponse(said or {})
 
         return Route(path, endpoint(acted), methods=[method])
+
+    def _places(self, request: Request) -> VisitorPlaces:
+        return VisitorPlaces(self._limits, self._limits.visitor(request))
 
     # -- sessions
 
@@ -205,7 +211,9 @@ class CompareRoutes:
         files = [self._uploads.part(owner, found_id) for found_id in wanted.files]
         text = (TextPart(wanted.text),) if wanted.text.strip() else ()
         message = Message("user", (*files, *text))
-        round_id = await found.session.ask(message, lanes=_lanes(found, wanted.lanes), repeats=wanted.repeats)
+        round_id = await found.session.ask(
+            message, lanes=_lanes(found, wanted.lanes), repeats=wanted.repeats, places=self._places(request)
+        )
         if not found.title:
             await self._retitle(found, owner, wanted.text or "Untitled")
         return {"round": round_id}
@@ -214,11 +222,17 @@ class CompareRoutes:
         wanted = await body_of(request, Edit)
         files = await found.session.attached(wanted.round)
         message = Message("user", (*files, TextPart(wanted.text)))
-        return {"round": await found.session.edit(wanted.round, message, lanes=_lanes(found, wanted.lanes))}
+        return {
+            "round": await found.session.edit(
+                wanted.round, message, lanes=_lanes(found, wanted.lanes), places=self._places(request)
+            )
+        }
 
     async def _retry(self, found: PageSession, _: str, request: Request) -> None:
         wanted = await body_of(request, Retry)
-        await found.session.retry(wanted.round, lanes=_lanes(found, wanted.lanes))
+        await found.session.retry(
+            wanted.round, lanes=_lanes(found, wanted.lanes), places=self._places(request)
+        )
 
     async def _undo(self, found: PageSession, _: str, request: Request) -> Undone:
         wanted = await body_of(request, Undo)
@@ -260,7 +274,8 @@ class CompareRoutes:
 
     async def _rerun(self, found: PageSession, _: str, request: Request) -> None:
         found.require_names_told()
-        await found.session.rerun(lane_of(found.session.state, request.path_params["lane"]))
+        lane_id = lane_of(found.session.state, request.path_params["lane"])
+        await found.session.rerun(lane_id, places=self._places(request))
 
     async def _chat(self, found: PageSession, _: str, request: Request) -> Continued:
         lane = lane_of(found.session.state, request.path_params["lane"])
@@ -326,10 +341,7 @@ class CompareRoutes:
         session = found.session
         if session.state.hidden and session.running():
             raise SessionError("wait for all answers")
-        a, b = (
-            text_of(session.turn(turn_of(session.state, round_id, query.get(side, ""), repeat)))
-            for side in ("a", "b")
-        )
+        a, b = (_text_shown(found, round_id, query.get(side, ""), repeat) for side in ("a", "b"))
         spans = await asyncio.to_thread(word_difference, a, b)
         return {
             "agreement": await asyncio.to_thread(agreement, a, b),
@@ -346,6 +358,16 @@ class CompareRoutes:
     async def _ranking(self, found: PageSession, _: str, __: Request) -> Ranking:
         found.require_names_told()
         return await asyncio.to_thread(ranking, found.session.state, found.session.turn)
+
+
+def _text_shown(found: PageSession, round_id: str, lane: str, repeat: int) -> str:
+    """Return the text of an answer as far as the page may show it. Raises SessionError."""
+    session, state = found.session, found.session.state
+    turn_id = turn_of(state, round_id, lane, repeat)
+    if not state.hidden:
+        return text_of(session.turn(turn_id))
+    answers = blind_round(state, state.round(round_id), session.turn).answers
+    return next(one.text for one in answers if (one.letter, one.repeat) == (lane, repeat))
 
 
 def _lanes(found: PageSession, names: list[str] | None) -> list[str] | None:

@@ -13,7 +13,7 @@ from chatlab.compare.model import Lane
 from chatlab.compare.session.blind import BlindAnswer, BlindRound, blind_view, names_itself, names_of, turn_of
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.session.state import Round, SessionState, rounds_shown
-from chatlab.config.registry import Backends
+from chatlab.config.registry import Entry
 from chatlab.errors import ChatlabError
 from chatlab.ids import LaneId, RoundId, TurnId
 from chatlab.messages import (
@@ -47,7 +47,9 @@ _Parts: TypeAlias = tuple[list[LaneView], list[RoundView], list[TimingView]]
 class View:
     """Makes what the pages of one session are told; what has ended is made once. On the event loop only."""
 
-    def __init__(self, session: ComparisonSession, backends: Backends, allowed_hosts: Sequence[str]) -> None:
+    def __init__(
+        self, session: ComparisonSession, backends: Mapping[str, Entry], allowed_hosts: Sequence[str]
+    ) -> None:
         self._session = session
         self._backends = backends
         self.allowed_hosts = allowed_hosts

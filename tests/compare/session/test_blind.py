@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,9 @@ from chatlab.compare.session.events import Opened, SessionError
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import Entry
+from chatlab.conversations.saving import Saving
+from chatlab.messages import TextPart
+from chatlab.store.sql import open_store
 from tests.compare.session.scripted import Script, script, scripted
 
 NAMES = ("gpt-secret", "claude-secret", "llama-secret")
@@ -198,3 +202,37 @@ def test_no_answer_makes_the_look_for_names_take_long() -> None:
     for text in ("i am " * 20_000, "as a language " * 7_000, "google " * 14_000):
         names_itself(text, ("gpt-5-mini", "Our fast one"))
     assert time.perf_counter() - began < 5
+
+
+async def test_what_is_shown_after_all_were_stopped_stays_when_a_lane_is_removed() -> None:
+    session, _ = await held("together")
+    with pytest.raises(SessionError, match="wait for them, or stop them"):
+        await session.remove_lane(session.state.lanes[0].id)
+    await session.stop()
+    await session.settled()
+    before = {answer.letter: answer.text for answer in view(session).rounds[0].answers}
+    assert {len(text) for text in before.values()} == {4}, "as far as the slower one had come"
+    await session.remove_lane(session.state.lanes[1].id)
+    (left,) = view(session).rounds[0].answers
+    assert left.text == before[left.letter]
+    await session.aclose()
+
+
+async def test_answers_that_a_dying_server_cut_short_tell_no_more_than_the_shortest(tmp_path: Path) -> None:
+    store = await open_store(f"sqlite:{tmp_path}/blind.db")
+    backends = scripted("a", "b")
+    saving = Saving(store)
+    opened = Opened(blind=True, reveal="together")
+    session = await ComparisonSession.create(
+        backends, ["a", "b"], owner="me", opened=opened, store=store, saving=saving
+    )
+    await session.ask("Hello")
+    await session.settled()
+    short, whole = (session.turn(head) for head in session.state.heads.values() if head is not None)
+    await store.save([replace(short, status="interrupted", answer=(TextPart("a sa"),), finish=None), whole])
+    await session.aclose()
+    again = await ComparisonSession.open(backends, session.id, owner="me", store=store, saving=saving)
+    assert {answer.text for answer in view(again).rounds[0].answers} == {"a sa", "b sa"}
+    await again.aclose()
+    await saving.aclose()
+    await store.aclose()

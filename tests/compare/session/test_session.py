@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from chatlab.compare.session.events import (
     CheckedOut,
     LaneAdded,
     Opened,
+    Retried,
     SessionError,
     SessionEvent,
     TurnPosition,
@@ -34,7 +36,7 @@ from chatlab.compare.session.state import SessionState, expected_messages
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import Entry
 from chatlab.conversations.saving import Saving
-from chatlab.errors import StoreError
+from chatlab.errors import ChatlabError, StoreError
 from chatlab.messages import FilePart, Message, TextPart
 from chatlab.store import Conflict, NotStored, Store
 from chatlab.store.files import Files
@@ -663,7 +665,7 @@ async def test_a_lane_whose_backend_is_gone_is_named_and_can_be_removed(store: S
     session = await made(scripted("a", "b"), store, saving)
     await session.aclose()
     again = await ComparisonSession.open(scripted("a"), session.id, owner="me", store=store, saving=saving)
-    with pytest.raises(SessionError, match="b is not configured any more: remove it"):
+    with pytest.raises(SessionError, match="b is not a backend that is configured here: remove it"):
         await again.ask("One")
     await again.remove_lane(lane(again, "b").id)
     await again.ask("One")
@@ -805,3 +807,144 @@ def test_a_session_stored_before_positions_and_checkouts_had_their_names_is_read
 
 def test_every_event_there_is_has_a_state_that_follows_from_it() -> None:
     assert {kind for kind in EVENT_TYPES if reduced.dispatch(kind) is reduced.dispatch(object)} == set()
+
+
+async def test_a_change_that_is_refused_stops_nothing() -> None:
+    backends = scripted("a", "b", "c")
+    session = await made(backends, None, None)
+    await session.ask("One")
+    await session.settled()
+    a = lane(session, "a").id
+    await session.set_mode("shared")
+    slow = script(backends, "a")
+    slow.hold = asyncio.Event()
+    await session.set_mode("own")
+    round_id = await session.ask("Two", lanes=[a])
+    await session.set_mode("shared")
+    for refused in (
+        session.swap(a, "c"),
+        session.swap(a, CompareLane(backend="b", parameters={"heat": 1})),
+        session.edit(round_id, " "),
+        session.edit(round_id, "Three", places=Full()),
+        session.retry(round_id, places=Full()),
+        session.rerun(a, places=Full()),
+        session.undo(lanes=["nobody"]),
+    ):
+        with pytest.raises(ChatlabError):
+            await refused
+        assert session.running(a)
+    slow.hold.set()
+    await session.settled()
+    assert session.turn(session.state.heads[a] or "").status == "finished"
+    await session.aclose()
+
+
+class Full:
+    """Places of which none is left."""
+
+    def charge(self, turns: int) -> None:
+        raise ChatlabError("there is no room")
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        raise AssertionError("nothing was charged")
+
+
+async def test_a_lane_or_session_that_is_refused_leaves_nothing_in_the_store(
+    store: Store, saving: Saving
+) -> None:
+    backends = scripted("a")
+    session = await ComparisonSession.create(backends, ["a"] * 8, owner="me", store=store, saving=saving)
+    with pytest.raises(SessionError, match="at most 8 lanes"):
+        await session.add_lane("a")
+    assert len(await store.lanes("me", session.id)) == 8
+    with pytest.raises(SessionError, match="at most 8 lanes"):
+        await ComparisonSession.create(backends, ["a"] * 9, owner="me", store=store, saving=saving)
+    with pytest.raises(SessionError, match="no parameter"):
+        await ComparisonSession.create(
+            backends,
+            ["a", CompareLane(backend="a", parameters={"heat": 1})],
+            owner="me",
+            store=store,
+            saving=saving,
+        )
+    found, _ = await store.comparisons("me")
+    assert [one.id for one in found] == [session.id]
+    await session.aclose()
+
+
+async def test_a_finished_answer_without_its_receipt_is_said_to_be_so(store: Store, saving: Saving) -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, store, saving)
+    round_id = await session.ask("One")
+    await session.settled()
+    turn = head(session, "a")
+    await session.aclose()
+    copy = await store.create("me", comparison=session.id)  # as after a kill: the turn is there, no receipt
+    gone = replace(turn, id="without", conversation=copy.id, parent=None)
+    await store.save([gone])
+    new = Lane("l", "a", "late")
+    positions = (TurnPosition("without", "l", round_id, None),)
+    events = [event_to_data(LaneAdded(new, copy.id)), event_to_data(Retried(round_id, positions))]
+    await store.append("me", session.id, session.state.seq, events)
+    again = await ComparisonSession.open(backends, session.id, owner="me", store=store, saving=saving)
+    (missing,) = again.mismatches(round_id)
+    assert (missing.turns, missing.lanes) == (("without",), ("l",)) and "receipt is missing" in missing.reason
+    await again.aclose()
+
+
+async def test_turns_wait_for_their_places_and_a_stop_ends_the_waiting() -> None:
+    backends = scripted("a", "b", "c")
+    session = await ComparisonSession.create(backends, ["a", "b", "c"], owner="me")
+    for name in "abc":
+        script(backends, name).hold = asyncio.Event()
+    places = OneAtATime()
+    await session.ask("One", places=places)
+    await script(backends, "a").half.wait()
+    assert places.charged == 3 and sum(script(backends, name).open for name in "abc") == 1
+    hold = script(backends, "a").hold
+    assert hold is not None
+    hold.set()
+    await script(backends, "b").half.wait()
+    await session.stop()
+    await session.settled()
+    assert [session.turn(head or "").status for head in session.state.heads.values()] == [
+        "finished",
+        "stopped",
+        "stopped",
+    ]
+    assert not script(backends, "c").requests and not places.room.locked()
+    await session.aclose()
+
+
+class OneAtATime:
+    """Places for one running turn."""
+
+    def __init__(self) -> None:
+        self.room = asyncio.Lock()
+        self.charged = 0
+
+    def charge(self, turns: int) -> None:
+        self.charged += turns
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        async with self.room:
+            yield
+
+
+async def test_a_lane_that_our_own_fault_breaks_off_ends_as_failed(caplog: pytest.LogCaptureFixture) -> None:
+    backends = scripted("a", "b")
+    session = await made(backends, None, None)
+
+    class Broken:
+        def charge(self, turns: int) -> None:
+            pass
+
+        def turn(self) -> AbstractAsyncContextManager[None]:
+            raise RuntimeError("a fault")
+
+    await session.ask("One", places=Broken())
+    await session.settled()
+    assert {session.turn(head or "").status for head in session.state.heads.values()} == {"failed"}
+    assert "unexpected RuntimeError" in (head(session, "a").error or "") and "a fault" in caplog.text
+    await session.aclose()

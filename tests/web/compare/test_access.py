@@ -1,0 +1,95 @@
+"""Who may do what on the comparison page: addresses and paid calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.web.compare.client import Person
+from tests.web.pages import Served
+
+CONFIG = """
+storage: none
+backends:
+  alpha: {kind: echo, label: Alpha}
+  beta: {kind: echo, label: Beta}
+compare: {lanes: [alpha, "echo:", beta]}
+limits: {turns_a_minute: {visitor: 20}, running_turns: {visitor: 2}}
+"""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    file = tmp_path_factory.mktemp("config") / "config.yaml"
+    file.write_text(CONFIG, "utf-8")
+    running = Served(file)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def me(served: Served) -> Iterator[Person]:
+    person = Person(served)
+    yield person
+    person.close()
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "openai:gpt-5-mini",
+        "langchain:openai:gpt-5-mini",
+        "databricks:anything",
+        "huggingface:http://127.0.0.1:9/v1",
+        "replay:/etc/passwd",
+        "replay:/no/such/file",
+        "nobody",
+        "x" * 10_000,
+    ],
+)
+def test_a_visitor_can_name_no_address(served: Served, me: Person, named: str) -> None:
+    asked = me.begin("alpha", "beta")
+    lane = asked.lanes[0]
+    refusals = {
+        me.refused("POST", "/sessions", {"lanes": [{"backend": "alpha"}, {"backend": named}]}),
+        me.refused("POST", f"{asked.path}/lanes", {"backend": named}),
+        me.refused("PATCH", f"{asked.path}/lanes/{lane}", {"backend": named}),
+    }
+    assert {status for status, _ in refusals} == {400}
+    assert len({sentence for _, sentence in refusals}) == 1
+    (sentence,) = {sentence for _, sentence in refusals}
+    assert "is not a backend of this server: choose one of alpha, beta, echo:" in sentence
+    assert len(sentence) < 300
+    assert asked.lanes[0] == lane and len(asked.lanes) == 2
+    assert named not in served.lab.backends.served()
+
+
+def test_an_address_that_the_configuration_names_as_a_lane_may_be_asked(me: Person) -> None:
+    asked = me.begin("alpha", "echo:")
+    asked.ask("hello")
+    assert all("hello" in answer for answer in asked.answers())
+
+
+def test_a_round_that_is_more_than_a_visitor_may_begin_begins_not_at_all(me: Person) -> None:
+    other = Person(me.served)
+    asked: list[Any] = [other.begin("alpha", "beta") for _ in range(3)]
+    wanted = {"text": "hello", "repeats": 5}
+    other.post(f"{asked[0].path}/ask", wanted)
+    other.post(f"{asked[1].path}/ask", wanted)
+    status, sentence = other.refused("POST", f"{asked[2].path}/ask", wanted)
+    assert (status, "20 answers a minute" in sentence) == (429, True)
+    assert asked[2].view["rounds"] == []
+    assert all(len(answers) == 5 for answers in asked[0].ended()["rounds"][0]["answers"].values())
+    asked[1].ended()
+    other.close()
+
+
+def test_the_configuration_file_says_how_many_run_at_once(tmp_path: Path, me: Person) -> None:
+    asked = me.begin("alpha", "beta")
+    view = asked.ask("hello", repeats=3)
+    assert {one["status"] for answers in view["rounds"][0]["answers"].values() for one in answers} == {
+        "finished"
+    }
