@@ -22,10 +22,12 @@ from chatlab.cli.transfer import replaced
 from chatlab.compare.batch.batch import JUDGE, Batch, Listeners
 from chatlab.compare.batch.budget import FIRST_OUTPUT, Budget, max_tokens
 from chatlab.compare.batch.checks import WrongCheck, parse_check
+from chatlab.compare.batch.conflicts import model_of
 from chatlab.compare.batch.folder import (
     Plan,
     RunFolder,
     comparison_of_run,
+    conflicts_of,
     read_plan,
     refuse_differences,
     settings_of,
@@ -38,7 +40,7 @@ from chatlab.compare.batch.store import BatchStore, make_comparison
 from chatlab.compare.model import UNCLEAR, Lane
 from chatlab.compare.report import report
 from chatlab.compare.session.lanes import new_lane
-from chatlab.config.models import CompareLane
+from chatlab.config.models import Compare, CompareLane
 from chatlab.config.registry import Entry
 from chatlab.conversations.storage import OpenStorage, open_storage
 from chatlab.errors import StoreError
@@ -90,6 +92,8 @@ def compare(config: str | None, options: CompareOptions) -> int:
         if one is not None:
             one.backend()  # said to be not ready before anything is asked or written
     _say_budget(plan.budget, plan, entries, judge)
+    for sentence in conflicts_of(plan):
+        say(sentence)
     limits = _limits(plan)
     folder = options.resume or options.out or Path(f"compare-{datetime.now().astimezone():%Y%m%d-%H%M%S}")
     if before is None and (folder / "run.json").exists():
@@ -112,56 +116,78 @@ def _config_path(config: str | None, lanes: str | None, before: Plan | None) -> 
 
 
 def _plan(lab: Lab, path: Path | None, options: CompareOptions, before: Plan | None) -> Plan:
-    """What is to be run; on resume what was begun. Raises Different if what was said now is not the same."""
-    lanes, items = (None, None) if before is None else (before.lanes, before.items)
-    if options.lanes is not None or lanes is None:
-        lanes = _lanes(lab, options.lanes)
-    if options.prompts is not None or items is None:
-        items = _items(
-            options.prompts, {lane.label: entry(lab, lane.backend).capabilities.parameters for lane in lanes}
-        )
-    checks = tuple(_check(said) for said in options.checks)
-    compare = lab.config.compare if lab.config is not None else None
-    judge = options.judge or (before.judge if before else None)
-    used = {lane.backend for lane in lanes} | ({judge} if judge else set())
-    plan = Plan(
-        title=Path(options.prompts or "").name if before is None else before.title,
-        created=now() if before is None else before.created,
+    """Return what is to be run; on resume what was begun. Raises Different if another is meant now."""
+    if before is not None:
+        return _resumed(lab, path, options, before)
+    lanes = _lanes(lab, options.lanes)
+    plan = _described(lab, path, options, lanes, _items(lab, options.prompts, lanes))
+    for spec in plan.checks:
+        if spec.needs_expected and all(item.expected is None for item in plan.items):
+            raise click.UsageError(f"the check {spec.name} needs an expected answer, and no prompt has one")
+    return plan
+
+
+def _resumed(lab: Lab, path: Path | None, options: CompareOptions, before: Plan) -> Plan:
+    """Return the plan of a run that goes on, with the limits named now."""
+    lanes = before.lanes if options.lanes is None else _lanes(lab, options.lanes)
+    items = before.items if options.prompts is None else _items(lab, options.prompts, lanes)
+    meant = _described(lab, path, _over(options, before), lanes, items)
+    refuse_differences(before, replace(meant, checks=meant.checks or before.checks))
+    for spec in before.checks:
+        if spec.kind == "python":
+            _check(f"python:{spec.value}")  # said before anything is asked, if it is not there any more
+    return replace(
+        before,
+        budget=_budget(options.budget, before),
+        concurrency=options.concurrency or before.concurrency,
+        lane_concurrency=options.lane_concurrency or before.lane_concurrency,
+        rpm=options.rpm or before.rpm,
+        judge_model=meant.judge_model,
+        lane_models=meant.lane_models,
+    )
+
+
+def _over(options: CompareOptions, before: Plan) -> CompareOptions:
+    """Return the options with those of the run where nothing was named now."""
+    return replace(
+        options,
+        repeats=options.repeats or before.repeats,
+        seed=before.seed if options.seed is None else options.seed,
+        judge=options.judge or before.judge,
+    )
+
+
+def _described(
+    lab: Lab,
+    path: Path | None,
+    options: CompareOptions,
+    lanes: tuple[Lane, ...],
+    items: tuple[Item, ...],
+) -> Plan:
+    """Return the plan that the options and the configuration describe."""
+    compare = lab.config.compare if lab.config is not None else Compare()
+    judge = None if options.judge is None else entry(lab, options.judge)
+    used = {lane.backend for lane in lanes} | ({options.judge} if options.judge else set())
+    return Plan(
+        title=Path(options.prompts or "").name,
+        created=now(),
         lanes=lanes,
         items=items,
-        repeats=options.repeats or (before.repeats if before else compare.repeats if compare else 1),
-        seed=options.seed
-        if options.seed is not None
-        else before.seed
-        if before
-        else secrets.randbelow(2**32),
+        repeats=options.repeats or compare.repeats,
+        seed=secrets.randbelow(2**32) if options.seed is None else options.seed,
         order="interleaved",
-        checks=checks or (before.checks if before else ()),
-        judge=judge,
-        criteria=compare.criteria if compare else ("overall",),
+        checks=tuple(_check(said) for said in options.checks),
+        judge=options.judge,
+        criteria=compare.criteria,
         settings={name: settings_of(entry(lab, name)) for name in sorted(used)},
         config=None if path is None else str(path.resolve()),
-        budget=_budget(options.budget, before),
+        budget=_budget(options.budget, None),
         concurrency=options.concurrency or 4,
         lane_concurrency=options.lane_concurrency,
         rpm=options.rpm,
+        judge_model=None if judge is None else model_of(judge) or None,
+        lane_models={lane.id: model for lane in lanes if (model := model_of(entry(lab, lane.backend)))},
     )
-    if before is not None:
-        refuse_differences(before, plan)
-        for spec in before.checks:
-            if spec.kind == "python":
-                _check(f"python:{spec.value}")  # said before anything is asked, if it is not there any more
-        return replace(
-            before,
-            budget=plan.budget,
-            concurrency=options.concurrency or before.concurrency,
-            lane_concurrency=options.lane_concurrency or before.lane_concurrency,
-            rpm=options.rpm or before.rpm,
-        )
-    for spec in plan.checks:
-        if spec.needs_expected and all(item.expected is None for item in items):
-            raise click.UsageError(f"the check {spec.name} needs an expected answer, and no prompt has one")
-    return plan
 
 
 def _budget(said: float | None, before: Plan | None) -> float | None:
@@ -202,7 +228,8 @@ def _lane(name: str, configured: Sequence[str | CompareLane]) -> str | CompareLa
     return name
 
 
-def _items(prompts: str | None, accepted: Accepted) -> tuple[Item, ...]:
+def _items(lab: Lab, prompts: str | None, lanes: Sequence[Lane]) -> tuple[Item, ...]:
+    accepted: Accepted = {lane.label: entry(lab, lane.backend).capabilities.parameters for lane in lanes}
     if prompts is None:
         raise click.UsageError("name the file with the prompts: --prompts FILE")
     if prompts == "-":

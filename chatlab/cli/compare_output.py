@@ -194,6 +194,8 @@ def print_summary(compared: Comparison) -> None:
         table.add_row(Text(one_line(one.lane.label, 40)), *(cell(one) for _, cell in shown))
     # A pipe has no width: nothing is wrapped there.
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240).print(table)
+    for note in compared.notes:
+        click.echo(one_line(note, 300))
     for name, found in differences(compared):
         for line in differences_said(
             name, found, sentence=partial(one_line, limit=300), label=partial(one_line, limit=40)
@@ -234,6 +236,7 @@ _COLUMNS = (
 def summary_json(compared: Comparison) -> dict[str, Any]:
     """The same as JSON values."""
     return {
+        "notes": list(compared.notes),
         "lanes": [asdict(one) for one in summarise(compared)],
         "differences": [
             {

@@ -14,6 +14,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import combinations
 
+from chatlab.backend import CallContext
 from chatlab.compare.batch.budget import Budget
 from chatlab.compare.batch.checks import check
 from chatlab.compare.batch.folder import RunFolder
@@ -145,7 +146,9 @@ class Batch:
             lane.system,
         )
 
-    async def _ended(self, item: Item, step: int, repeat: int, lane: Lane, turn: Turn) -> Sequence[ModelCall]:
+    async def _ended(
+        self, item: Item, step: int, repeat: int, lane: Lane, turn: Turn, wire: str | None
+    ) -> Sequence[ModelCall]:
         plan, before = self._plan, self._results.get((item.id, step - 1, repeat, lane.id))
         kept = stored(
             new_id(),
@@ -160,7 +163,7 @@ class Batch:
         )
         last = step == len(item.asked) - 1
         checks = await asyncio.to_thread(self._checks, item, turn) if last and turn.error is None else ()
-        receipt = await asyncio.to_thread(receipt_of, turn, turn.entry)
+        receipt = await asyncio.to_thread(receipt_of, turn, turn.entry, ctx=CallContext(), wire_sha256=wire)
         result = Result(item.id, step, repeat, lane.id, kept, receipt, checks, item.tags)
         await self._folder.add_result(result_to_json(result), result)
         if self._store is not None:
@@ -202,7 +205,12 @@ class Batch:
         return ModelCall(JUDGE, about.judge, messages, partial(self._judged, about, sides, said))
 
     async def _judged(
-        self, about: _Judgement, sides: Sequence[Sequence[Message]], said: Sequence[Turn], turn: Turn
+        self,
+        about: _Judgement,
+        sides: Sequence[Sequence[Message]],
+        said: Sequence[Turn],
+        turn: Turn,
+        _: str | None,
     ) -> Sequence[ModelCall]:
         if not said:
             return (self._judge_call(about, sides, (turn,)),)

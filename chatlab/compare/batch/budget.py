@@ -3,7 +3,9 @@
 What is set aside for a call: its input at the price of a token for each byte (no tokenizer makes more tokens
 than there are bytes) and a few for each message, and its output at `max_tokens`. Without a `max_tokens` the
 longest output is not known: twice the longest seen of that lane stands for it, before there is one 4096
-tokens, and the budget holds as far as that guess does.
+tokens, and the budget holds as far as that guess does. An upstream may not heed `max_tokens`: the first calls
+of lanes are made one at a time, a call that streams more than was set aside for it gets more, or is ended
+where there is no room, and a lane that was seen to answer longer than its limit is expected to do so again.
 
 Every sum goes to a ledger on the disk before its call starts, and again when it is known. What a run that was
 killed had set aside counts as spent, since nobody knows.
@@ -12,6 +14,7 @@ killed had set aside counts as spent, since nobody knows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, assert_never
 
 from chatlab.compare.batch.append_log import AppendLog
@@ -63,6 +66,25 @@ class Budget:
         await self._ledger.append({"call": call, "cost": cost})
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The most that a call may cost. input: of what is sent. output_tokens: the longest answer expected.
+    output_price: of a token."""
+
+    input: float
+    output_tokens: int
+    output_price: float
+
+    @property
+    def amount(self) -> float:
+        """Return the most that it may cost."""
+        return self.of(self.output_tokens)
+
+    def of(self, tokens: float) -> float:
+        """Return what it costs with an answer of so many tokens."""
+        return self.input + tokens * self.output_price
+
+
 def most(
     entry: Entry,
     prices: Prices,
@@ -70,15 +92,17 @@ def most(
     parameters: Mapping[str, Any],
     system: str | None,
     longest_seen: int | None,
-) -> float:
-    """The most that a call may cost, as the module says. parameters: over the configured ones."""
+) -> Estimate:
+    """Return the most that a call may cost, as the module says. parameters: over the configured ones."""
     system = entry.system if system is None else system
     tokens = sum(_A_MESSAGE + sum(map(_size, message.parts)) for message in messages)
     tokens += _A_MESSAGE + _bytes(system or "")
     limit = max_tokens(entry, parameters)
     if limit is None:
         limit = FIRST_OUTPUT if longest_seen is None else 2 * longest_seen
-    return (tokens * prices.input + limit * prices.output) / 1_000_000
+    elif longest_seen is not None and longest_seen > limit:
+        limit = 2 * longest_seen  # its upstream does not heed the limit
+    return Estimate(tokens * prices.input / 1_000_000, limit, prices.output / 1_000_000)
 
 
 def max_tokens(entry: Entry, parameters: Mapping[str, Any]) -> int | None:

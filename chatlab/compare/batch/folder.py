@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -19,6 +19,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from chatlab.compare.batch.append_log import AppendLog, read_only
 from chatlab.compare.batch.checks import parse_check
+from chatlab.compare.batch.conflicts import judge_conflicts
 from chatlab.compare.batch.item import CheckSpec, Item
 from chatlab.compare.batch.prompts import hash_of, item_from_json, item_to_json
 from chatlab.compare.model import Comparison, Lane, Order, Result, Verdict
@@ -54,6 +55,7 @@ class Plan:
     """What a run is. It is drawn up once; whoever goes on with the run must mean the same.
 
     settings: the hash of what decides a backend's answers, by backend. judge: a backend's name or address.
+    judge_model, lane_models: the models that the judge and, by lane, the backends ask for, as far as known.
     comparison: the session it goes to in the store, conversations: each lane's there; None without one.
     config: the configuration file. budget: in money, concurrency: calls at once, lane_concurrency and rpm:
     limits of lanes, as they were written; each of the newest sitting that named it, since they may change.
@@ -77,6 +79,8 @@ class Plan:
     concurrency: int = 4
     lane_concurrency: tuple[str, ...] = ()
     rpm: tuple[str, ...] = ()
+    judge_model: str | None = None
+    lane_models: Mapping[str, str] = field(default_factory=dict)
 
 
 def settings_of(entry: Entry) -> str:
@@ -176,22 +180,32 @@ def load(path: Path) -> Comparison:
     return comparison_of_run(plan, results.values(), verdicts.values())
 
 
-def comparison_of_run(plan: Plan, results: Iterable[Result], verdicts: Iterable[Verdict]) -> Comparison:
-    """Everything of a run, its results in the order of the prompts."""
+def comparison_of_run(plan: Plan, results: Collection[Result], verdicts: Iterable[Verdict]) -> Comparison:
+    """Return everything of a run, its results in the order of the prompts."""
     item = {item.id: number for number, item in enumerate(plan.items)}
     lane = {lane.id: number for number, lane in enumerate(plan.lanes)}
     return Comparison(
-        plan.title,
-        plan.created,
-        None,
-        plan.order,
-        False,
-        plan.lanes,
-        tuple(sorted(results, key=lambda one: (item[one.item], one.repeat, lane[one.lane], one.step))),
+        title=plan.title,
+        created=plan.created,
+        mode=None,
+        order=plan.order,
+        blind=False,
+        lanes=plan.lanes,
+        results=tuple(
+            sorted(results, key=lambda one: (item[one.item], one.repeat, lane[one.lane], one.step))
+        ),
         verdicts=tuple(sorted(verdicts, key=lambda one: (item[one.item], one.repeat))),
         versions=versions(),
         repeats=plan.repeats,
+        notes=conflicts_of(plan, results),
     )
+
+
+def conflicts_of(plan: Plan, results: Iterable[Result] = ()) -> tuple[str, ...]:
+    """Return what is to be said of a judge that is a lane too, or of a lane's family, as sentences."""
+    if plan.judge is None:
+        return ()
+    return judge_conflicts(plan.judge, plan.judge_model, plan.lanes, plan.lane_models, results)
 
 
 def key_of(result: Result) -> ResultKey:
@@ -217,6 +231,8 @@ def write_plan(path: Path, plan: Plan) -> None:
         "order": plan.order,
         "checks": [spec.to_json() for spec in plan.checks],
         "judge": plan.judge,
+        "judge_model": plan.judge_model,
+        "lane_models": dict(plan.lane_models),
         "criteria": list(plan.criteria),
         "settings": dict(plan.settings),
         "comparison": plan.comparison,
@@ -252,24 +268,26 @@ def read_plan(path: Path) -> Plan:
         if value["version"] != _VERSION:
             raise ValueError(f"it is version {value['version']}, and version {_VERSION} is expected")
         return Plan(
-            value["title"],
-            datetime.fromisoformat(value["created"]),
-            tuple(lane_from_json(lane) for lane in value["lanes"]),
-            tuple(item_from_json(item) for item in value["items"]),
-            value["repeats"],
-            value["seed"],
-            value["order"],
-            tuple(_check(said, path) for said in value["checks"]),
-            value["judge"],
-            tuple(value["criteria"]),
-            value["settings"],
-            value["comparison"],
-            value["conversations"],
-            value["config"],
-            value.get("budget"),
-            value.get("concurrency", 4),
-            tuple(value.get("lane_concurrency", ())),
-            tuple(value.get("rpm", ())),
+            title=value["title"],
+            created=datetime.fromisoformat(value["created"]),
+            lanes=tuple(lane_from_json(lane) for lane in value["lanes"]),
+            items=tuple(item_from_json(item) for item in value["items"]),
+            repeats=value["repeats"],
+            seed=value["seed"],
+            order=value["order"],
+            checks=tuple(_check(said, path) for said in value["checks"]),
+            judge=value["judge"],
+            criteria=tuple(value["criteria"]),
+            settings=value["settings"],
+            comparison=value["comparison"],
+            conversations=value["conversations"],
+            config=value["config"],
+            budget=value.get("budget"),
+            concurrency=value.get("concurrency", 4),
+            lane_concurrency=tuple(value.get("lane_concurrency", ())),
+            rpm=tuple(value.get("rpm", ())),
+            judge_model=value.get("judge_model"),
+            lane_models=value.get("lane_models", {}),
         )
     except KeyError as exc:
         raise StoreError(f"{file} cannot be used: {exc} is missing") from exc

@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from chatlab.backend import CallContext
 from chatlab.compare.batch.append_log import to_its_end
-from chatlab.compare.batch.budget import Budget, counted, most
+from chatlab.compare.batch.budget import Budget, Estimate, counted, most
+from chatlab.compare.session.running import Wire
 from chatlab.config.registry import Entry
 from chatlab.errors import ChatlabError
-from chatlab.messages import Message
+from chatlab.messages import Finish, Message, ReasoningDelta, StreamEvent, TextDelta
 from chatlab.store import new_id
 from chatlab.turns.turn import Turn, run_turn
 
@@ -33,13 +35,14 @@ class LaneLimit:
 class ModelCall:
     """One call to be made. who: the lane's id, or the judge's, whose limits it is under.
 
-    ended: gets the turn when it is over, and says which calls follow from it; those go first.
+    ended: gets the turn when it is over, and the SHA-256 of the request's body, where chatlab's own client
+    sent it; says which calls follow from it, and those go first.
     """
 
     who: str
     entry: Entry
     messages: tuple[Message, ...]
-    ended: Callable[[Turn], Awaitable[Sequence[ModelCall]]]
+    ended: Callable[[Turn, str | None], Awaitable[Sequence[ModelCall]]]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     system: str | None = None
 
@@ -53,6 +56,8 @@ class _Lane:
         self.running = 0
         self.next_start = 0.0  # the loop's time before which no request may start
         self.longest = longest  # output tokens
+        self.proven = longest is not None  # whether an answer has shown what its upstream makes of a limit
+        self.tokens_a_delta = 1.0
 
     def ready_in(self, time: float) -> float | None:
         """Seconds until its first waiting call may start; None if one that runs must end before."""
@@ -85,7 +90,9 @@ class Scheduler:
         self._lanes: dict[str, _Lane] = {}
         self.no_room: tuple[str, float] | None = None
         """Whose call the budget had no room for last, and the most that call may cost."""
+        self._cut_short = False  # whether a call was ended since it would have passed the budget
         self._first = 0  # the place of the next call that goes before all others
+        self._unproven = 0  # calls that run of lanes that have not answered yet
         self._running: set[asyncio.Task[tuple[str, Sequence[ModelCall]]]] = set()
 
     async def run(self, calls: Iterable[ModelCall]) -> bool:
@@ -99,12 +106,11 @@ class Scheduler:
         try:
             while await self._start_what_may():
                 pass
-            return not any(lane.waiting for lane in self._lanes.values())
+            return not self._cut_short and not any(lane.waiting for lane in self._lanes.values())
         finally:
             for task in self._running:
                 task.cancel()
-            if self._running:
-                await asyncio.wait(self._running)
+            await asyncio.gather(*self._running, return_exceptions=True)
             self._running.clear()
 
     async def _start_what_may(self) -> bool:
@@ -116,15 +122,19 @@ class Scheduler:
             full = False
             ready = [who for who, wait in waits.items() if wait == 0]
             for who in sorted(ready, key=lambda who: self._lanes[who].waiting[0][0]):
-                aside = self._most(who)
+                if self._must_wait(self._lanes[who]):
+                    del waits[who]  # the end of the call that it waits for wakes this up
+                    continue
+                estimate = self._most(who)
+                aside = None if estimate is None else estimate.amount
                 # Once the budget is full, nothing that costs starts: cheaper calls would go before for ever.
                 if not aside or (not full and self._budget.fits(aside)):
-                    await self._start(self._lanes[who], aside)
+                    await self._start(self._lanes[who], estimate)
                     return True
                 if not full:
                     full, self.no_room = True, (who, aside)
             if full:  # only the end of a call can make room
-                waits = {who: wait for who, wait in waits.items() if not self._most(who)}
+                waits = {who: wait for who, wait in waits.items() if not self._costs(who)}
         if not self._running and not waits:
             return False
         until = min(waits.values(), default=None) if len(self._running) < self._concurrency else None
@@ -146,8 +156,8 @@ class Scheduler:
             self._lanes[who] = _Lane(self._limits.get(who, LaneLimit()), self._longest.get(who))
         return self._lanes[who]
 
-    def _most(self, who: str) -> float | None:
-        """The most that the lane's first call may cost; None without prices."""
+    def _most(self, who: str) -> Estimate | None:
+        """Return the most that the lane's first call may cost; None without prices."""
         lane = self._lanes[who]
         _, call = lane.waiting[0]
         prices = call.entry.config.prices
@@ -155,37 +165,112 @@ class Scheduler:
             return None
         return most(call.entry, prices, call.messages, call.parameters, call.system, lane.longest)
 
-    async def _start(self, lane: _Lane, aside: float | None) -> None:
-        """Starts the lane's first call, for which the budget has this much room."""
+    def _costs(self, who: str) -> bool:
+        estimate = self._most(who)
+        return estimate is not None and estimate.amount > 0
+
+    def _must_wait(self, lane: _Lane) -> bool:
+        """Whether the lane's first call must wait for another one, so that a budget holds.
+
+        Until a lane has answered, nobody knows whether its upstream heeds `max_tokens`: such calls are made
+        one at a time, so that no more than one of them can cost more than was set aside.
+        """
+        if self._budget.limit is None or lane.proven:
+            return False
+        _, call = lane.waiting[0]
+        return call.entry.config.prices is not None and self._unproven > 0
+
+    async def _start(self, lane: _Lane, estimate: Estimate | None) -> None:
+        """Start the lane's first call, for which the budget has room."""
         call_id = new_id()
-        if aside is not None:
-            await self._budget.set_aside(call_id, aside)
+        if estimate is not None:
+            await self._budget.set_aside(call_id, estimate.amount)
         _, call = lane.waiting.popleft()
         lane.running += 1
         lane.used(asyncio.get_running_loop().time(), 1)
-        self._running.add(
-            asyncio.create_task(self._make(lane, call, call_id, aside), name=f"call {call.who}")
-        )
+        unproven = estimate is not None and not lane.proven
+        self._unproven += unproven
+        made = self._make(lane, call, call_id, estimate, unproven)
+        self._running.add(asyncio.create_task(made, name=f"call {call.who}"))
 
     async def _make(
-        self, lane: _Lane, call: ModelCall, call_id: str, aside: float | None
+        self, lane: _Lane, call: ModelCall, call_id: str, estimate: Estimate | None, unproven: bool
     ) -> tuple[str, Sequence[ModelCall]]:
-        turn = run_turn(call.entry, call.messages, parameters=call.parameters, system=call.system)
-        async with turn:
-            with contextlib.suppress(ChatlabError):  # it is in the turn, which is what the result is made of
-                async for _ in turn.batches():
-                    pass
+        wire = Wire()
+        turn = run_turn(
+            call.entry,
+            call.messages,
+            parameters=call.parameters,
+            system=call.system,
+            ctx=CallContext(sent=wire),
+        )
+        try:
+            meter = _Meter(self._budget, call_id, estimate, lane.tokens_a_delta)
+            async with turn:
+                with contextlib.suppress(ChatlabError):  # it is in the turn, of which the result is made
+                    async for events in turn.batches():
+                        if not await meter.may_go_on(events):
+                            turn.stop()
+                            break
+        finally:
+            self._unproven -= unproven
         # The turn's own retries were requests too.
         lane.used(asyncio.get_running_loop().time(), turn.timing.attempts - 1)
         finish = turn.answer.finish
-        if finish is not None and finish.usage.output is not None:
-            lane.longest = max(lane.longest or 0, finish.usage.output)
-        return call.who, await to_its_end(self._end(call, turn, call_id, aside))
+        if finish is not None:
+            lane.proven = True
+            if finish.usage.output is not None:
+                lane.longest = max(lane.longest or 0, finish.usage.output)
+                lane.tokens_a_delta = min(1.0, finish.usage.output / max(meter.deltas, 1))
+        return call.who, await to_its_end(self._end(call, turn, call_id, meter, wire))
 
     async def _end(
-        self, call: ModelCall, turn: Turn, call_id: str, aside: float | None
+        self, call: ModelCall, turn: Turn, call_id: str, meter: _Meter, wire: Wire
     ) -> Sequence[ModelCall]:
-        following = await call.ended(turn)
-        if aside is not None:  # after the result is on the disk: a crash in between counts more, never less
-            await self._budget.settle(call_id, counted(turn, aside))
+        following: Sequence[ModelCall] = ()
+        if meter.refused is None:
+            following = await call.ended(turn, wire.sha256)
+        else:  # nothing is written of it, so that a later sitting asks it again
+            self._cut_short, self.no_room = True, (call.who, meter.refused)
+        if (
+            meter.aside is not None
+        ):  # after the result is on the disk: a crash in between counts more, not less
+            await self._budget.settle(call_id, counted(turn, meter.aside))
         return following
+
+
+class _Meter:
+    """Measures a running call by its deltas, and holds it to the budget.
+
+    A delta is a token or more, but for gateways that cut tokens up; `tokens_a_delta` is what the lane's last
+    answer came to. aside: what is set aside now. refused: what the call would have cost when it was ended.
+    """
+
+    def __init__(
+        self, budget: Budget, call_id: str, estimate: Estimate | None, tokens_a_delta: float
+    ) -> None:
+        self.aside = None if estimate is None else estimate.amount
+        self.deltas = 0
+        self.refused: float | None = None
+        self._budget = budget
+        self._call_id = call_id
+        self._estimate = estimate
+        self._tokens_a_delta = tokens_a_delta
+
+    async def may_go_on(self, events: Sequence[StreamEvent]) -> bool:
+        """Whether the call may go on after these events; sets more aside for it, as far as there is room."""
+        self.deltas += sum(isinstance(event, TextDelta | ReasoningDelta) for event in events)
+        if self._estimate is None or self.aside is None or self._budget.limit is None:
+            return True
+        if any(isinstance(event, Finish) for event in events):
+            return True  # it is over, and costs what it costs
+        needed = self._estimate.of(self.deltas * self._tokens_a_delta)
+        if needed <= self.aside:
+            return True
+        for wanted in (1.5 * needed, needed):  # so that the ledger is not written for each delta
+            if self._budget.fits(wanted - self.aside):
+                self.aside = wanted
+                await self._budget.set_aside(self._call_id, wanted)
+                return True
+        self.refused = needed
+        return False

@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from chatlab.compare.batch.append_log import AppendLog
 from chatlab.compare.batch.batch import JUDGE, Batch, Listeners
 from chatlab.compare.batch.budget import Budget
+from chatlab.compare.batch.conflicts import judge_conflicts
 from chatlab.compare.batch.folder import (
     Different,
     Plan,
@@ -707,3 +709,67 @@ def test_a_comparison_is_the_same_after_json(compared: Comparison) -> None:
 def test_a_line_of_another_version_is_refused() -> None:
     with pytest.raises(ValueError, match="this is version 2, and version 1 is expected"):
         result_from_json({"version": 2})
+
+
+# -- upstreams that do not heed max_tokens, and what was really sent
+
+HEEDLESS = ", prices: {input: 0, output: 1000000}, parameters: {max_tokens: 2}"  # a token costs 1
+
+
+async def test_a_budget_is_not_passed_by_answers_that_are_longer_than_allowed(
+    tmp_path: Path, front: Front
+) -> None:
+    upstream = Upstream(front)
+    upstream.usage = {"prompt_tokens": 1, "completion_tokens": 5, "total_tokens": 6}
+    rig = Rig(tmp_path, upstreams(front, "a", "b", more=HEEDLESS))
+    assert not await rig.run(rig.plan(["a", "b"], prompts(6)), budget=12, concurrency=4)
+    assert rig.spent() == 10, "an answer of each; the next may cost 10"
+    assert upstream.at_once[""] == 1
+    assert await rig.run(budget=70, concurrency=4)
+    assert rig.spent() == 60 and upstream.at_once[""] > 1
+
+
+async def test_a_stream_that_would_pass_the_budget_is_ended_and_asked_again_when_there_is_room(
+    tmp_path: Path, front: Front
+) -> None:
+    upstream = Upstream(front)
+    upstream.pieces = lambda reply: (f"word{n} " for n in range(50_000))
+    upstream.usage = {"prompt_tokens": 1, "completion_tokens": 50_000, "total_tokens": 50_001}
+    rig = Rig(tmp_path, upstreams(front, "a", more=HEEDLESS))
+    plan = rig.plan(["a"], prompts(1))
+    with rig.batch(plan, budget=20, concurrency=1) as batch:
+        assert not await batch.run()
+        assert batch.no_room is not None and batch.no_room[1] > 20
+    assert rig.spent() <= 20 and not rig.results
+    assert upstream.sent < 50_000, "the connection was closed"
+    upstream.pieces = lambda reply: (reply,)
+    upstream.usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    assert await rig.run(budget=60)
+    assert [one.turn.status for one in rig.results] == ["finished"]
+
+
+async def test_a_receipt_has_the_hash_of_the_request_that_went_out(tmp_path: Path, front: Front) -> None:
+    Upstream(front)
+    rig = Rig(tmp_path, upstreams(front, "a"))
+    assert await rig.run(rig.plan(["a"], prompts(3)))
+    hashes = {one.receipt.wire_sha256 for one in rig.results if one.receipt is not None}
+    assert hashes == {sha256(seen.body).hexdigest() for seen in front.requests}
+
+
+def test_a_judge_of_the_lanes_own_kin_is_said() -> None:
+    lanes = [Lane("1", "gpt", "GPT"), Lane("2", "mini", "Mini"), Lane("3", "other", "Other")]
+    models = {"1": "gpt-5", "2": "gpt-5-mini", "3": "qwen3-8b"}
+    said = judge_conflicts("gpt", "gpt-5", lanes, models)
+    assert said == (
+        "The judge gpt is also the lane GPT: it may favour its own answers.",
+        "The judge gpt and the lane Mini are of one family (gpt): it may favour answers of its own family.",
+    )
+    (same,) = judge_conflicts("referee", "qwen3-8b", lanes, models)
+    assert same.startswith("The judge referee and the lane Other are the same model (qwen3-8b)")
+    assert judge_conflicts("referee", "mistral-large", lanes, models) == ()
+
+
+async def test_the_report_of_a_run_says_that_its_judge_is_a_lane(echoes: Rig) -> None:
+    assert await echoes.run(echoes.plan(["a", "b"], prompts(1), judge="a"))
+    (note,) = load(echoes.folder).notes
+    assert note == "The judge a is also the lane a: it may favour its own answers."

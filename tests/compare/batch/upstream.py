@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ class Upstream:
 
     reply: the answer to a request's body. seconds: how long an answer takes. fails: bodies that are refused.
     hold_after: requests after which none is answered any more. at_once: the most requests of a model that
-    were there together, and of all under "".
+    were there together, and of all under "". pieces: the deltas of an answer. sent: how many, of all answers.
     """
 
     def __init__(self, front: Front, reply: Callable[[Mapping[str, Any]], str] = lambda body: "fine") -> None:
@@ -33,6 +33,8 @@ class Upstream:
         self.fails: Callable[[Mapping[str, Any]], bool] = lambda body: False
         self.at_once: Counter[str] = Counter()
         self.usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+        self.pieces: Callable[[str], Iterable[str]] = lambda reply: (reply,)
+        self.sent = 0
         self._there: Counter[str] = Counter()
 
     @property
@@ -61,7 +63,9 @@ class Upstream:
             if self.hold_after is not None and len(self.front.requests) > self.hold_after:
                 await asyncio.Event().wait()
             await asyncio.sleep(self.seconds)  # an upstream takes its time; nothing waits for this to pass
-            yield self._chunk(body, {"content": self.reply(body)}, None)
+            for piece in self.pieces(self.reply(body)):
+                self.sent += 1
+                yield self._chunk(body, {"content": piece}, None)
             yield self._chunk(body, {}, "stop")
             yield f"data: {json.dumps({**self._head(body), 'choices': [], 'usage': self.usage})}\n\n"
             yield "data: [DONE]\n\n"

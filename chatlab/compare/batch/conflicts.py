@@ -1,0 +1,50 @@
+"""A judge that is of the lanes it judges, or of their family, and so may favour its own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
+
+from chatlab.compare.model import Lane, Result
+from chatlab.compare.session.blind import families
+from chatlab.config.registry import Entry
+
+
+def judge_conflicts(
+    judge: str,
+    judge_model: str | None,
+    lanes: Sequence[Lane],
+    lane_models: Mapping[str, str],
+    results: Iterable[Result] = (),
+) -> tuple[str, ...]:
+    """Return a sentence for each lane that the judge is, or whose family it is of.
+
+    Told from the backends' names, and from the models that were asked for (`judge_model`, and `lane_models`
+    by lane, as far as known) and that answered (`results` so far).
+    """
+    models: dict[str, set[str]] = defaultdict(set)
+    for lane_id, model in lane_models.items():
+        models[lane_id].add(model)
+    for result in results:
+        if result.receipt is not None:
+            models[result.lane] |= {result.receipt.model or "", result.receipt.model_answered or ""}
+    own = {judge, judge_model or ""} - {""}
+    found = (_conflict(judge, judge_model, own, lane, models[lane.id] - {""}) for lane in lanes)
+    return tuple(sentence for sentence in found if sentence is not None)
+
+
+def _conflict(judge: str, judge_model: str | None, own: Set[str], lane: Lane, models: Set[str]) -> str | None:
+    if lane.backend == judge:
+        return f"The judge {judge} is also the lane {lane.label}: it may favour its own answers."
+    both = f"The judge {judge} and the lane {lane.label} are"
+    if judge_model in models:
+        return f"{both} the same model ({judge_model}): it may favour its own answers."
+    common = sorted(families(own) & families({lane.backend, *models}))
+    if common:
+        return f"{both} of one family ({', '.join(common)}): it may favour answers of its own family."
+    return None
+
+
+def model_of(entry: Entry) -> str:
+    """Return the model that a backend asks for; "" if that is not known."""
+    return entry.cls.target(entry.config.options).model or ""
