@@ -12,10 +12,22 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from chatlab.known_secrets import MASK, known_secrets, remember
 from chatlab.paths import ConfigPath
 from chatlab.shown_text import Span, replaced, spans_of
 
-_MASK = "***"
+__all__ = [
+    "KEY_PATTERN",
+    "SHAPES",
+    "ScrubbingFormatter",
+    "SecretRef",
+    "Shape",
+    "is_credential",
+    "remember",
+    "remember_if_secret",
+    "scrub",
+    "scrubbed_traceback",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +85,10 @@ KEY_PATTERN = "|".join(
 """A regular expression that finds keys, without the schemes that stand before them."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SHORTEST = (
-    6  # a shorter value is a stand-in ("none", for a server that wants no key), and a word of any text
-)
-_seen: set[str] = set()
+# A control character (a line break, above all), or one beyond ASCII, such as the quotes of a word processor:
+# no key has them, no header can hold them, and the libraries that are given one print it.
+_UNLIKE_A_WORD = 16
+_ODD = re.compile(r"[^\x20-\x7e]")
 
 
 class SecretRef(BaseModel):
@@ -120,40 +132,74 @@ class SecretRef(BaseModel):
             raise ValueError("a secret has exactly one of env and file")
         return self
 
+    @property
+    def is_set(self) -> bool:
+        """Return whether there is something, be it a key or not."""
+        return self._read()[1] is None
+
     def missing(self) -> str | None:
-        """What to do before the secret can be read, or None when it is there."""
-        if self.env is not None:
-            return None if os.environ.get(self.env, "").strip() else f"set {self.env}"
-        assert self.file is not None
-        path = self.file
-        try:
-            return None if path.read_text("utf-8").strip() else f"put the secret into {path}"
-        except (OSError, ValueError):  # ValueError: not UTF-8, or a path with a NUL
-            return f"make {path} a readable text file"
+        """Return what to do before the key can be read and sent, or None when nothing is."""
+        value, reason = self._read()
+        if reason is None and _ODD.search(value):
+            remember(value, source=self._where)
+            return f"the key in {self._where} has characters that no key has: copy it anew, on one line"
+        return reason
 
     def resolve(self) -> SecretStr:
-        """The value, read now so that a rotated secret is picked up. Raises LookupError if it is missing."""
+        """Return the key, read now so that a rotated one is picked up. Raises LookupError with what to do if
+        it is missing, or has characters that no key has."""
         reason = self.missing()
         if reason is not None:
             raise LookupError(reason)
+        return SecretStr(self._remembered())
+
+    def text(self) -> SecretStr:
+        """Return a secret that is no key, such as the URL of a database. Raises LookupError if missing."""
+        _, reason = self._read()
+        if reason is not None:
+            raise LookupError(reason)
+        return SecretStr(self._remembered(parts=False))
+
+    def _remembered(self, *, parts: bool = True) -> str:
+        value, reason = self._read()
+        if reason is not None:  # it was taken away since it was looked for
+            raise LookupError(reason)
+        remember(value, parts=parts, source=self._where)
+        return value
+
+    @property
+    def _where(self) -> str:
+        return self.env if self.env is not None else str(self.file)
+
+    def _read(self) -> tuple[str, str | None]:
+        """What is there, without a byte order mark and space around it, and what to do if that is nothing."""
         if self.env is not None:
-            value = os.environ[self.env].strip()
-        else:
-            assert self.file is not None
-            value = self.file.read_text("utf-8").strip()
+            value = _bare(os.environ.get(self.env, ""))
+            return value, None if value else f"set {self.env}"
+        assert self.file is not None
+        try:
+            value = _bare(self.file.read_text("utf-8"))
+        except (OSError, ValueError):  # ValueError: not UTF-8, or a path with a NUL
+            return "", f"make {self.file} a readable text file"
+        return value, None if value else f"put the secret into {self.file}"
+
+
+def _bare(text: str) -> str:
+    return text.strip().removeprefix("\ufeff").strip()
+
+
+def remember_if_secret(value: str) -> None:
+    """Have `scrub` take out a value that was written where it need not be secret, such as a header, if it is
+    unlike a word: 16 characters with letters and digits, without spaces."""
+    word = len(value) < _UNLIKE_A_WORD or re.search(r"\s", value)
+    if not word and re.search(r"\d", value) and re.search(r"[A-Za-z]", value):
         remember(value)
-        return SecretStr(value)
-
-
-def remember(value: str) -> None:
-    """Makes `scrub` take this value out of everything from now on."""
-    if len(value) >= _SHORTEST:
-        _seen.add(value)
 
 
 def scrub(text: str) -> str:
-    """The text without any secret that was resolved in this process, nor anything shaped like one."""
-    return replaced(text, credentials_in(text), _MASK)
+    """Return the text without any secret that is known in this process, whole, in part or encoded, and
+    without anything shaped like one."""
+    return replaced(text, credentials_in(text), MASK)
 
 
 def credentials_in(text: str) -> list[Span]:
@@ -162,11 +208,7 @@ def credentials_in(text: str) -> list[Span]:
 
 
 def _credentials(text: str) -> Iterator[Span]:
-    for value in _seen:
-        at = text.find(value)
-        while at >= 0:
-            yield at, at + len(value)
-            at = text.find(value, at + len(value))
+    yield from known_secrets.spans_in(text, parts=True)
     lower = text.lower()
     for hint, pattern in _IN_TEXT:
         if hint in lower:

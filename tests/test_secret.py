@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import sys
+import threading
+import time
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from pydantic import ValidationError
@@ -13,6 +17,7 @@ from pydantic import ValidationError
 from chatlab.compare.report.redact import parse_patterns, redacted
 from chatlab.config.load import load_config
 from chatlab.errors import AuthenticationFailed, ConfigError, classify
+from chatlab.known_secrets import KnownSecrets, WithoutSecrets
 from chatlab.paths import BASE
 from chatlab.secret import ScrubbingFormatter, SecretRef, remember, scrub
 from tests.compare.report.samples import comparison
@@ -160,3 +165,147 @@ def test_a_stand_in_for_a_key_takes_no_word_out_of_any_text(monkeypatch: pytest.
     monkeypatch.setenv("NO_KEY", "none")
     SecretRef(env="NO_KEY").resolve()
     assert scrub("none of it is secret") == "none of it is secret"
+
+
+KEY = "gw7f-Q9pZ+k2LmN8/rT4vX1="
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        KEY,
+        quote(KEY, safe=""),
+        base64.b64encode(f"user:{KEY}".encode()).decode(),
+        base64.b64encode(f"ab{KEY}cd".encode()).decode(),
+        base64.urlsafe_b64encode(f"token {KEY}".encode()).decode(),
+        KEY.encode().hex(),
+        json.dumps({"key": f'"{KEY}"'}),
+        KEY[:8],
+        KEY[7:],
+        KEY[3:15],
+        f"{KEY[:4]}****{KEY[-4:]}",
+        f"{KEY[:6]}...",
+        f"...{KEY[-5:]}",
+        f"{KEY[:3]}xxxxxxxx{KEY[-3:]}",
+    ],
+)
+def test_a_known_key_is_scrubbed_in_whatever_form_it_stands(form: str) -> None:
+    remember(KEY)
+    said = scrub(f"refused: {form}, see the log")
+    assert said.startswith("refused: ") and said.endswith(", see the log") and "***" in said
+    for part in (KEY[n : n + 8] for n in range(len(KEY) - 7)):
+        assert part not in said and base64.b64encode(part.encode()).decode()[:8] not in said
+    assert len(said) <= len("refused: , see the log") + 32
+
+
+def test_words_that_a_key_has_too_are_left_alone() -> None:
+    remember("horse-battery-staple-7")
+    text = "the horse... and a battery, stapled: battery- *** ... ab-7"
+    assert scrub(text) == text
+
+
+@pytest.mark.parametrize(
+    "written", ["9f8e7d6c5b4a3928\n7777888899990000", "a-key-\u201cquoted\u201d", "tabbed\tkey-123"]
+)
+def test_a_key_with_characters_that_no_key_has_is_not_ready_and_shown_nowhere(
+    written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ODD_KEY", written)
+    ref = SecretRef(env="ODD_KEY")
+    assert str(ref.missing()).startswith("the key in ODD_KEY has characters that no key has")
+    with pytest.raises(LookupError, match="ODD_KEY") as caught:
+        ref.resolve()
+    for part in written.split():
+        assert part not in str(caught.value)
+        assert part not in scrub(f"Illegal header value {written!r} or {written.encode()!r}: {part}")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key.txt").write_bytes(b"\xef\xbb\xbf" + VALUE.encode() + b"\r\n")
+    ref = SecretRef.model_validate({"file": "key.txt"}, context={BASE: tmp_path})
+    assert ref.missing() is None and ref.resolve().get_secret_value() == VALUE
+    monkeypatch.setenv("BOM_KEY", f"\ufeff{VALUE}")
+    assert SecretRef(env="BOM_KEY").resolve().get_secret_value() == VALUE
+
+
+def test_the_url_of_a_database_may_have_any_character(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_URL", "postgresql://ann:gehe\u00efm@db/chat")
+    assert SecretRef(env="THE_URL").text().get_secret_value().endswith("m@db/chat")
+    assert scrub("postgresql://bob is another one") == "postgresql://bob is another one"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 100])
+def test_a_key_in_an_answer_that_arrives_in_pieces_is_taken_out(size: int) -> None:
+    remember(KEY)
+    text = f"gw: the key is {KEY}, and {KEY[:7]} begins it; {KEY}{KEY} gw7f"
+    answer = WithoutSecrets()
+    shown = "".join(answer.add(text[at : at + size]) for at in range(0, len(text), size)) + answer.end()
+    left = len("gw7") if size < 4 else 0  # what went out before it was as long as to tell
+    assert KEY not in shown and KEY[left:] not in shown
+    assert shown.startswith("gw: the key is ") and f", and {KEY[:7]} begins it; " in shown
+    assert shown.endswith(" gw7f")
+    assert shown.count("***") == 3
+
+
+def test_pieces_without_a_key_are_not_touched() -> None:
+    remember(KEY)
+    answer = WithoutSecrets()
+    piece = "an ordinary piece of text"
+    assert answer.add(piece) is piece and answer.end() == ""
+
+
+def test_secrets_are_added_while_others_look() -> None:
+    """Whoever walks over what another thread changes fails now and then: here, at once."""
+    secrets = KnownSecrets()
+    secrets.add(KEY)
+    done = threading.Event()
+    failures: list[BaseException] = []
+
+    def add(number: int) -> None:
+        count = 0
+        while not done.is_set():
+            secrets.add(f"hammered-{number}-{count:06d}", source="tokens")
+            count += 1
+
+    def look() -> None:
+        try:
+            for _ in range(300):
+                assert secrets.taken_out_of(f"there is {KEY} in it", parts=True) == "there is *** in it"
+        except BaseException as exc:
+            failures.append(exc)
+
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(3)]
+    looking = [threading.Thread(target=look) for _ in range(3)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in (*threads, *looking):
+            thread.start()
+        for thread in looking:
+            thread.join()
+    finally:
+        done.set()
+        sys.setswitchinterval(before)
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_of_a_secret_that_is_made_anew_again_and_again_the_latest_are_known() -> None:
+    secrets = KnownSecrets()
+    secrets.add("the-password-1")
+    tokens = [f"token-of-hour-{hour:04d}" for hour in range(200)]
+    for token in tokens:
+        secrets.add(token, source="tokens")
+    assert secrets.taken_out_of(f"{tokens[-1]} the-password-1") == "*** ***"
+    assert len(secrets.forms) < 200 * 6, "they do not grow without end"
+
+
+def test_a_long_text_is_looked_through_quickly() -> None:
+    secrets = KnownSecrets()
+    for number in range(20):
+        secrets.add(f"sk-proj-{number:02d}-" + "Ab3dEf6hIj9l" * 4)
+    text = "An answer of words... and 12 numbers, task-force ** bold ** text.\n" * 4000
+    started = time.perf_counter()
+    assert secrets.taken_out_of(text, parts=True) == text
+    assert time.perf_counter() - started < 3.0, "of 270 kB and 20 keys"

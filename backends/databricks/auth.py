@@ -164,7 +164,7 @@ class Credentials:
             token = ctx.token.get_secret_value().strip() if ctx.token is not None else ""
             if not token:
                 raise AuthRequired("this backend answers as the signed-in person: sign in first")
-            remember(token)
+            remember(token, source="tokens for Databricks")
             host = _ready(lambda: _host(self._host, self._auth))
             access = Access(host, _sendable({"Authorization": f"Bearer {token}"}))
         else:

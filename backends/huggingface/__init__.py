@@ -112,7 +112,9 @@ class HuggingFaceBackend(Backend):
             except UnsupportedContent as exc:
                 return str(exc)
         credential = options.credential
-        return credential.missing() if credential is not None and options.credential_required else None
+        if credential is None or not (credential.is_set or options.credential_required):
+            return None
+        return credential.missing()
 
     async def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncGenerator[StreamEvent, None]:
         """See `Backend.stream`."""
@@ -135,7 +137,7 @@ class HuggingFaceBackend(Backend):
 
     def _token(self) -> str | None:
         credential = self.options.credential
-        if credential is None or (credential.missing() is not None and not self.options.credential_required):
+        if credential is None or not (credential.is_set or self.options.credential_required):
             return None
         try:
             value = credential.resolve().get_secret_value()

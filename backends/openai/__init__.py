@@ -37,7 +37,7 @@ from chatlab.backend import (
 )
 from chatlab.errors import ChatlabError, NotReady
 from chatlab.messages import StreamEvent
-from chatlab.secret import SecretRef
+from chatlab.secret import SecretRef, remember_if_secret
 from chatlab.upstream import ChunkReader, error_from_exception, sentence_of
 
 _IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
@@ -235,7 +235,11 @@ class OpenAIBackend(Backend):
                 key = self.options.key.resolve().get_secret_value()
                 headers |= {"api-key": key} if self.options.azure else {"Authorization": f"Bearer {key}"}
             for name, value in self.options.extra_headers.items():
-                headers[name] = value.resolve().get_secret_value() if isinstance(value, SecretRef) else value
+                if isinstance(value, SecretRef):
+                    headers[name] = value.resolve().get_secret_value()
+                else:
+                    headers[name] = value
+                    remember_if_secret(value)
         except LookupError as exc:
             raise NotReady(f"the backend is not ready: {exc}") from exc
         return headers

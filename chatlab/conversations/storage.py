@@ -49,6 +49,6 @@ def _resolved(place: str | SecretRef) -> str:
     if isinstance(place, str):
         return place
     try:
-        return place.resolve().get_secret_value()
+        return place.text().get_secret_value()
     except LookupError as exc:
         raise StoreError(f"storage.files cannot be read: {exc}") from exc

@@ -37,7 +37,7 @@ def address(url: str | SecretRef, root: Path) -> URL:
     """Return the database that `storage.url` names; a relative path is below `root`. Raises StoreError."""
     if isinstance(url, SecretRef):
         try:
-            url = url.resolve().get_secret_value()
+            url = url.text().get_secret_value()
         except LookupError as error:
             raise StoreError(f"storage.url cannot be read: {error}") from error
     scheme, colon, rest = url.partition(":")

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, Iterator
+from dataclasses import replace
 from typing import Any, cast, get_args
 
 from chatlab.errors import BackendMistake
+from chatlab.known_secrets import WithoutSecrets, known_secrets
 from chatlab.messages import (
     Citation,
     Finish,
@@ -42,6 +44,13 @@ _TEXTS: dict[type, tuple[str, ...]] = {
     Trace: ("id",),
     Notice: ("detail",),
 }
+_SHOWN: dict[type, tuple[str, ...]] = {
+    ToolCall: ("name", "arguments"),
+    ToolResult: ("name", "content"),
+    Citation: ("title", "url", "snippet"),
+    Trace: ("url",),
+    Notice: ("detail",),
+}
 _GROWN = 2  # deltas in a row, each longer than all before and beginning with it, that are no chance
 
 
@@ -52,6 +61,7 @@ class Incoming:
         """kind: the kind of backend, which its mistakes are told as."""
         self._kind = kind
         self._pieces: dict[type[TextDelta] | type[ReasoningDelta], Pieces] = {}
+        self._secrets: dict[type[TextDelta] | type[ReasoningDelta], WithoutSecrets] = {}
         self._open: type[TextDelta] | type[ReasoningDelta] | None = None
         self._ended = False
         self._before: str | None = ""  # the last piece, as long as the pieces may be cumulative
@@ -80,12 +90,13 @@ class Incoming:
             yield from self.end()
         self._check(event)
         self._ended = isinstance(event, Finish)
-        yield event
+        yield _without_secrets(event)
 
     def end(self) -> Iterator[StreamEvent]:
-        """Yield U+FFFD for half a character that no other half followed."""
+        """Yield U+FFFD for half a character that no other half followed, and what was no secret after all."""
         if self._open is not None:
-            rest = self._pieces[self._open].end()
+            secrets = self._secrets[self._open]
+            rest = secrets.add(self._pieces[self._open].end()) + secrets.end()
             if rest:
                 yield self._open(rest)
             self._open = None
@@ -102,7 +113,8 @@ class Incoming:
         pieces = self._pieces.get(kind)
         if pieces is None:
             pieces = self._pieces[kind] = Pieces()
-        text = pieces.add(event.text)
+            self._secrets[kind] = WithoutSecrets()
+        text = self._secrets[kind].add(pieces.add(event.text))
         if text is event.text:
             yield event
         elif text:
@@ -168,6 +180,19 @@ class Incoming:
 
     def _mistake(self, what: str) -> BackendMistake:
         return BackendMistake(f"the backend of kind {self._kind} {what}")
+
+
+def _without_secrets(event: StreamEvent) -> StreamEvent:
+    """The event, in whose texts no secret of this process stands: an upstream may repeat what it was sent."""
+    if isinstance(event, Finish):
+        return event
+    texts = {name: getattr(event, name) for name in _SHOWN.get(type(event), ())}
+    changed = {
+        name: taken
+        for name, text in texts.items()
+        if isinstance(text, str) and (taken := known_secrets.taken_out_of(text)) != text
+    }
+    return replace(cast(Any, event), **changed) if changed else event
 
 
 def _named(value: object) -> str:

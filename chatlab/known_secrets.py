@@ -1,0 +1,244 @@
+"""The secrets that this process has read, and how they are taken out of what people read.
+
+A secret shows itself in more ways than as it is: with other characters for some of its own (in a URL, in
+JSON, in a repr), as base64 in a header, a line of it at a time, or a part of it with stars for the rest. Each
+way is looked for.
+
+Threads and the event loop share the secrets. Who adds one makes a new tuple under a lock; who looks takes the
+tuple that is there, which nobody changes.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, quote_plus
+
+from chatlab.shown_text import Span
+
+MASK = "***"
+
+_SHORTEST = (
+    6  # characters; a shorter value is a stand-in ("none", for a server that wants no key), and a word
+)
+_GRAM = 4  # characters; a secret is cut into these, and every part of 2 * _GRAM characters has one whole
+_PART = 8  # the shortest part that is taken out, if it has letters and digits
+_WORDY_PART = 12  # and if it has not, since it may be a word of any text
+_MOST = 64  # secrets of one source; tokens that are fetched anew every hour would grow without end
+# A key as upstreams show it: its beginning and its end, with this between for what is left out.
+_LEFT_OUT = re.compile(r"\*{2,}|\.{3}|…|•{2,}|x{4,}", re.I)
+_ENDS = 4  # characters of a beginning or an end that tell whose it is
+_NEAR = 64  # characters that are looked at before and after what stands for the rest
+
+
+@dataclass(frozen=True, slots=True)
+class _Secret:
+    """forms: all that it may be written as, the longest first. grams: of the value itself, for its parts."""
+
+    value: str
+    forms: tuple[str, ...]
+    grams: tuple[tuple[int, str], ...]
+
+    @classmethod
+    def of(cls, value: str, *, parts: bool) -> _Secret:
+        grams = range(0, len(value) - _GRAM + 1, _GRAM) if parts and len(value) >= _PART else ()
+        return cls(value, _forms(value), tuple((at, value[at : at + _GRAM]) for at in grams))
+
+    def parts_in(self, text: str) -> Iterator[Span]:
+        """Yield where parts of this secret stand in a text."""
+        for at, gram in self.grams:
+            found = text.find(gram)
+            while found >= 0:
+                first, last = self._run(text, found, at)
+                if last - first >= _PART and _tells(text[first:last]):
+                    yield first, last
+                found = text.find(gram, max(found + 1, last - _GRAM + 1))
+
+    def _run(self, text: str, found: int, at: int) -> tuple[int, int]:
+        """How far the text around this place is what the secret is around that one."""
+        first, last = found, found + _GRAM
+        while first > 0 and at > 0 and text[first - 1] == self.value[at - 1]:
+            first, at = first - 1, at - 1
+        at += last - first
+        while last < len(text) and at < len(self.value) and text[last] == self.value[at]:
+            last, at = last + 1, at + 1
+        return first, last
+
+    def is_masked_by(self, begin: str, end: str) -> bool:
+        """Whether these are the beginning and the end of the secret, as far as something is shown of it."""
+        if len(begin) + len(end) < _ENDS or not self.grams:
+            return False
+        if not (begin and end) and (begin + end).isalpha():
+            return False  # "horse..." is more likely a word than the beginning of a key
+        return self.value.startswith(begin) and self.value.endswith(end)
+
+
+def _tells(part: str) -> bool:
+    """Whether a part is long enough, or unlike a word, so that it can stand in a text only for the secret."""
+    mixed = any(c.isdigit() for c in part) and any(c.isalpha() for c in part)
+    return mixed or len(part) >= _WORDY_PART
+
+
+def _forms(value: str) -> tuple[str, ...]:
+    data = value.encode("utf-8", "surrogatepass")
+    forms = {value, " ".join(value.split()), quote(value), quote(value, safe=""), quote_plus(value)}
+    forms |= {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
+    forms |= {repr(data)[2:-1], html.escape(value), data.hex(), data.hex().upper(), *_base64(data)}
+    # Of several lines each by itself: a message is folded into one line, or cut at the first.
+    forms |= {line for each in value.splitlines() if (line := each.strip())}
+    return tuple(sorted((form for form in forms if len(form) >= _SHORTEST), key=len, reverse=True))
+
+
+def _base64(data: bytes) -> Iterator[str]:
+    """What stands in base64 of any text that has the secret in it, wherever in the text that is."""
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + data)
+        inner = encoded[(before * 8 + 5) // 6 : (before + len(data)) * 8 // 6].decode("ascii")
+        yield inner
+        yield inner.replace("+", "-").replace("/", "_")
+
+
+class KnownSecrets:
+    """The secrets of this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of_source: dict[str, tuple[str, ...]] = {}
+        self._secrets: dict[str, tuple[_Secret, ...]] = {}  # by value; never changed, but replaced
+        self._forms: tuple[str, ...] = ()
+
+    def add(self, value: str, *, parts: bool = True, source: str = "") -> None:
+        """Take a secret in. parts: whether a part of it is one too; a URL's is not. source: where it is from,
+        if it is read there again and again: of what it was before, the latest alone are known on."""
+        if len(value) < _SHORTEST or value in self._secrets:
+            return
+        made = [_Secret.of(value, parts=parts)]
+        lines = [line.strip() for line in value.splitlines()] if parts else []
+        made += [_Secret.of(line, parts=True) for line in lines if line != value and len(line) >= _SHORTEST]
+        with self._lock:
+            secrets = {**self._secrets, value: tuple(made)}
+            if source:
+                values = (*self._of_source.get(source, ()), value)
+                for old in values[:-_MOST]:
+                    secrets.pop(old, None)
+                self._of_source[source] = values[-_MOST:]
+            self._secrets = secrets
+            self._forms = tuple(form for those in secrets.values() for one in those for form in one.forms)
+
+    def spans_in(self, text: str, *, parts: bool = False) -> Iterator[Span]:
+        """Yield where the secrets stand in a text, in no order. parts: also where parts of them do."""
+        for form in self._forms:
+            at = text.find(form)
+            while at >= 0:
+                yield at, at + len(form)
+                at = text.find(form, at + len(form))
+        secrets = [secret for those in self._secrets.values() for secret in those] if parts else []
+        for secret in secrets:
+            yield from secret.parts_in(text)
+        if secrets:
+            yield from _masked_in(text, secrets)
+
+    def taken_out_of(self, text: str, *, parts: bool = False) -> str:
+        """Return the text without the secrets. parts: without parts of them too."""
+        shown: list[str] = []
+        done = 0
+        for first, last in sorted(self.spans_in(text, parts=parts)):
+            if first >= done:
+                shown += [text[done:first], MASK]
+            done = max(done, last)
+        return "".join((*shown, text[done:])) if done else text
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """Return everything that any of the secrets may be written as."""
+        return self._forms
+
+
+def _masked_in(text: str, secrets: Sequence[_Secret]) -> Iterator[Span]:
+    """Yield where a secret stands of which the beginning and the end alone are shown."""
+    done = 0
+    for found in _LEFT_OUT.finditer(text):
+        first = found.start()
+        while first > max(done, found.start() - _NEAR) and _in_key(text[first - 1]):
+            first -= 1
+        last = found.end()
+        while last < min(len(text), found.end() + _NEAR) and _in_key(text[last]):
+            last += 1
+        begin, end = text[first : found.start()], text[found.end() : last]
+        if any(secret.is_masked_by(begin, end) for secret in secrets):
+            yield first, last
+            done = last
+
+
+def _in_key(character: str) -> bool:
+    return character.isalnum() or character in "_=/+~-"
+
+
+known_secrets = KnownSecrets()
+
+
+def remember(value: str, *, parts: bool = True, source: str = "") -> None:
+    """Have `chatlab.secret.scrub` take this value out of everything from now on; see `KnownSecrets.add`."""
+    known_secrets.add(value, parts=parts, source=source)
+
+
+class WithoutSecrets:
+    """Takes the known secrets out of a text that arrives in pieces.
+
+    What may be the beginning of one waits for the next piece, from its fourth character on.
+    """
+
+    __slots__ = ("_held", "_shown")
+
+    def __init__(self) -> None:
+        self._shown = ""  # the last characters that went out, which may have begun a secret
+        self._held = ""
+
+    def add(self, piece: str) -> str:
+        """Return what can be shown by now, the piece itself if nothing of it is to be changed."""
+        forms = known_secrets.forms
+        if not forms:
+            return piece if not self._held else self._out(self._taken() + piece)
+        text = self._held + piece
+        before = len(self._shown)
+        window = self._shown + text
+        for form in forms:
+            at = window.find(form)
+            while at >= 0:
+                # Of what went out already nothing can be taken back: the rest of it goes.
+                first, last = max(at, before), at + len(form)
+                window = window[:first] + MASK + window[last:]
+                at = window.find(form, first + len(MASK))
+        ready = self._until(window, forms)
+        self._held = window[ready:]
+        shown = window[before:ready]
+        return self._out(piece if shown == piece else shown)
+
+    def end(self) -> str:
+        """Return what was held back, now that nothing follows."""
+        return self._out(self._taken())
+
+    def _until(self, window: str, forms: tuple[str, ...]) -> int:
+        """Up to where no secret begins that the window does not have to its end."""
+        ready = len(window)
+        for form in forms:
+            at = window.find(form[:_GRAM], max(0, len(window) - len(form)))
+            while 0 <= at < ready:
+                if form.startswith(window[at:]):
+                    ready = at
+                    break
+                at = window.find(form[:_GRAM], at + 1)
+        return max(ready, len(self._shown))
+
+    def _taken(self) -> str:
+        held, self._held = self._held, ""
+        return held
+
+    def _out(self, text: str) -> str:
+        self._shown = (self._shown + text)[-(_GRAM - 1) :]
+        return text
