@@ -17,6 +17,7 @@ from typing import Any
 
 from chatlab.formats import fenced
 from chatlab.messages import (
+    Citation,
     Finish,
     FinishReason,
     Message,
@@ -28,6 +29,7 @@ from chatlab.messages import (
     ToolResult,
 )
 from chatlab.store import Status, StoredConversation, StoredTurn, new_id, now
+from chatlab.transfer.chatgpt_marks import explained
 
 _ID = re.compile(r"[\w-]{8,100}")
 _SEEN = ("user", "assistant", "tool")
@@ -56,6 +58,7 @@ class _Open:
     created: datetime
     answer: tuple[Part, ...] = ()
     notices: tuple[Notice, ...] = ()
+    citations: tuple[Citation, ...] = ()
     model: str | None = None
     status: Status = "finished"
     reason: FinishReason = "stop"
@@ -66,7 +69,7 @@ class _Conversion:
         self._value = value
         self._owner = owner
         self._nodes: dict[str, dict[str, Any]] = {
-            id: node for id, node in value["mapping"].items() if isinstance(node, dict)
+            node_id: node for node_id, node in value["mapping"].items() if isinstance(node, dict)
         }
         if len(self._nodes) != len(value["mapping"]):
             raise ValueError("mapping should be of nodes")
@@ -80,29 +83,29 @@ class _Conversion:
     def result(self) -> tuple[StoredConversation, list[StoredTurn]]:
         turns: list[StoredTurn] = []
         ends: dict[str, str] = {}  # nodes that a turn ends with, and its id
-        roots = [id for id, node in self._nodes.items() if node.get("parent") not in self._nodes]
+        roots = [node_id for node_id, node in self._nodes.items() if node.get("parent") not in self._nodes]
         # No recursion: a conversation is as deep as it has messages.
         todo: list[tuple[str, _Open | None, str | None]] = [
-            (id, None, None) for id in reversed(self._shown(roots))
+            (node_id, None, None) for node_id in reversed(self._shown(roots))
         ]
         seen: set[str] = set()
         while todo:
-            id, begun, parent = todo.pop()
-            if id in seen:
+            node_id, begun, parent = todo.pop()
+            if node_id in seen:
                 raise ValueError("its nodes are not a tree")
-            seen.add(id)
-            open_turn = self._with(id, begun, parent)
-            following = self._shown(self._children(id))
+            seen.add(node_id)
+            open_turn = self._with(node_id, begun, parent)
+            following = self._shown(self._children(node_id))
             if not following or any(self._role(next_id) == "user" for next_id in following):
-                ends[id] = id if _ID.fullmatch(id) else new_id()
-                turns.append(self._turn(ends[id], open_turn))
+                ends[node_id] = node_id if _ID.fullmatch(node_id) else new_id()
+                turns.append(self._turn(ends[node_id], open_turn))
             for next_id in reversed(following):
                 if self._role(next_id) == "user":
-                    todo.append((next_id, None, ends[id]))
+                    todo.append((next_id, None, ends[node_id]))
                 else:
                     todo.append((next_id, open_turn, None))
         # What no root leads to would be lost without a word, and a way through it might have no end.
-        if any(id not in seen and self._role(id) is not None for id in self._nodes):
+        if any(node_id not in seen and self._role(node_id) is not None for node_id in self._nodes):
             raise ValueError("its nodes are not a tree")
         first = [turn for turn in turns if turn.parent is None]
         notices = tuple(Notice("other", said) for said in self._left_out())
@@ -137,8 +140,8 @@ class _Conversion:
             at = following[-1] if following else None
         return ends.get(at) if isinstance(at, str) else None
 
-    def _children(self, id: str) -> list[str]:
-        children = self._nodes[id].get("children")
+    def _children(self, node_id: str) -> list[str]:
+        children = self._nodes[node_id].get("children")
         found = children if isinstance(children, list) else ()
         return [child for child in found if isinstance(child, str) and child in self._nodes]
 
@@ -148,37 +151,37 @@ class _Conversion:
         todo = list(reversed(ids))
         passed: set[str] = set()
         while todo:
-            id = todo.pop()
-            if self._role(id) is not None:
-                shown.append(id)
-            elif id not in passed:
-                passed.add(id)
-                self._leave_out(id)
-                todo += reversed(self._children(id))
+            node_id = todo.pop()
+            if self._role(node_id) is not None:
+                shown.append(node_id)
+            elif node_id not in passed:
+                passed.add(node_id)
+                self._leave_out(node_id)
+                todo += reversed(self._children(node_id))
         return shown
 
-    def _message(self, id: str) -> dict[str, Any]:
-        found = self._nodes[id].get("message")
+    def _message(self, node_id: str) -> dict[str, Any]:
+        found = self._nodes[node_id].get("message")
         return found if isinstance(found, dict) else {}
 
-    def _role(self, id: str) -> str | None:
+    def _role(self, node_id: str) -> str | None:
         """Who wrote what is shown of a node; None if nothing of it is shown."""
-        message = self._message(id)
+        message = self._message(node_id)
         role = _of(message, "author").get("role")
         if role not in _SEEN or _of(message, "metadata").get("is_visually_hidden_from_conversation"):
             return None
-        if not any(_read(id, message)) and not _of(message, "metadata").get("attachments"):
+        if not any(_read(node_id, message)) and not _of(message, "metadata").get("attachments"):
             return None
         return str(role)
 
-    def _leave_out(self, id: str) -> None:
-        message = self._message(id)
+    def _leave_out(self, node_id: str) -> None:
+        message = self._message(node_id)
         kind = _of(message, "content").get("content_type")
         role = _of(message, "author").get("role")
         if kind in ("user_editable_context", "model_editable_context"):
-            self._contexts[id] = "custom instructions" if kind == "user_editable_context" else "memories"
-        elif any(_read(id, message)):
-            self._hidden[id] = str(role)
+            self._contexts[node_id] = "custom instructions" if kind == "user_editable_context" else "memories"
+        elif any(_read(node_id, message)):
+            self._hidden[node_id] = str(role)
 
     def _left_out(self) -> Iterator[str]:
         for what in dict.fromkeys(self._contexts.values()):
@@ -188,21 +191,26 @@ class _Conversion:
             listed = ", ".join(f"{number} ({role})" for role, number in counted)
             yield f"hidden messages were not imported: {listed}"
 
-    def _with(self, id: str, begun: _Open | None, parent: str | None) -> _Open:
-        message = self._message(id)
+    def _with(self, node_id: str, begun: _Open | None, parent: str | None) -> _Open:
+        message = self._message(node_id)
         metadata = _of(message, "metadata")
-        parts, notices = _read(id, message)
+        parts, notices = _read(node_id, message)
         created = _moment(message.get("create_time"))
         for attached in _list(metadata.get("attachments")):
             name = attached.get("name") if isinstance(attached, dict) else None
             notices.append(Notice("file_dropped", f"{name or 'an upload'} is not in conversations.json"))
-        if metadata.get("citations") or metadata.get("content_references"):
-            notices.append(Notice("other", "sources that ChatGPT named were not imported"))
-        if self._role(id) == "user":
+        if self._role(node_id) == "user":
             user = Message("user", tuple(parts))
             return _Open(user, parent, created or self._begun, notices=tuple(notices))
         if begun is None:
             begun = _Open(Message("user", ()), parent, created or self._begun)
+        parts, citations, unknown = _without_marks(parts, metadata)
+        if unknown:
+            marks = "1 mark" if unknown == 1 else f"{unknown} marks"
+            said = f"{marks} of sources or pictures that the file does not explain: left out"
+            notices.append(Notice("other", said))
+        elif not citations and (metadata.get("citations") or metadata.get("content_references")):
+            notices.append(Notice("other", "sources that ChatGPT named were not imported"))
         slug = metadata.get("model_slug")
         details = _of(metadata, "finish_details").get("type")
         stopped = details == "interrupted" or message.get("status") == "finished_partial_completion"
@@ -212,15 +220,16 @@ class _Conversion:
             created=begun.created if begun.answer or created is None else created,
             answer=(*begun.answer, *_named(begun.answer, parts)),
             notices=(*begun.notices, *notices),
+            citations=(*begun.citations, *(one for one in citations if one not in begun.citations)),
             model=slug if isinstance(slug, str) else begun.model,
             status="stopped" if stopped else begun.status,
             reason="length" if details == "max_tokens" else "stop",
         )
 
-    def _turn(self, id: str, read: _Open) -> StoredTurn:
+    def _turn(self, turn_id: str, read: _Open) -> StoredTurn:
         status: Status = read.status if read.answer else "interrupted"
         return StoredTurn(
-            id,
+            turn_id,
             self._owner,
             self._id,
             read.parent,
@@ -232,11 +241,12 @@ class _Conversion:
             status=status,
             answer=read.answer,
             notices=read.notices,
+            citations=read.citations,
             finish=Finish(read.reason, model=read.model) if status == "finished" else None,
         )
 
 
-def _read(id: str, message: Mapping[str, Any]) -> tuple[list[Part], list[Notice]]:
+def _read(node_id: str, message: Mapping[str, Any]) -> tuple[list[Part], list[Notice]]:
     """What a message says, and what of it is left out."""
     content = _of(message, "content")
     kind = content.get("content_type")
@@ -259,13 +269,32 @@ def _read(id: str, message: Mapping[str, Any]) -> tuple[list[Part], list[Notice]
         return [], notices
     if role == "tool":
         failed = kind == "system_error"
-        return [ToolResult(id, text, name if isinstance(name, str) else None, failed)], notices
+        return [ToolResult(node_id, text, name if isinstance(name, str) else None, failed)], notices
     if role == "assistant" and isinstance(recipient, str) and recipient != "all":
-        return [ToolCall(id, recipient, text)], notices
+        return [ToolCall(node_id, recipient, text)], notices
     if kind == "code":
         language = _str(content, "language")
         return [TextPart(fenced(text, language if re.fullmatch(r"[\w+#-]{1,20}", language) else ""))], notices
     return [TextPart(text)], notices
+
+
+def _without_marks(
+    parts: Sequence[Part], metadata: Mapping[str, Any]
+) -> tuple[list[Part], list[Citation], int]:
+    """The parts with what their marks stand for, the sources, and how many marks nothing is known of."""
+    shown: list[Part] = []
+    sources: list[Citation] = []
+    unknown = 0
+    for part in parts:
+        if isinstance(part, TextPart):
+            found = explained(part.text, metadata)
+            sources += found.citations
+            unknown += found.unknown
+            if found.text:
+                shown.append(TextPart(found.text))
+        else:
+            shown.append(part)
+    return shown, sources, unknown
 
 
 def _texts(content: Mapping[str, Any], notices: list[Notice]) -> Iterator[str]:
@@ -290,7 +319,7 @@ def _named(before: Sequence[Part], parts: Sequence[Part]) -> Iterator[Part]:
     calls = [part.id for part in before if isinstance(part, ToolCall)]
     answered = {part.id for part in before if isinstance(part, ToolResult)}
     for part in parts:
-        waiting = [id for id in calls if id not in answered]
+        waiting = [call for call in calls if call not in answered]
         yield replace(part, id=waiting[-1]) if isinstance(part, ToolResult) and waiting else part
 
 

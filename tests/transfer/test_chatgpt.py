@@ -12,7 +12,7 @@ import pytest
 
 from chatlab.config.models import Storage as StorageConfig
 from chatlab.conversations.storage import OpenStorage, open_storage
-from chatlab.messages import Finish, Notice, ReasoningPart, TextPart, ToolCall, ToolResult
+from chatlab.messages import Citation, Finish, Notice, ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.store import StoredConversation, StoredTurn
 from chatlab.transfer import export, import_file
 from chatlab.transfer.chatgpt import from_chatgpt
@@ -166,6 +166,74 @@ def test_what_is_not_in_the_file_is_said_where_it_was() -> None:
         "sources that ChatGPT named were not imported",
         "content of the type hologram was not imported",
     ]
+
+
+def mark(*parts: str) -> str:
+    """A mark as ChatGPT writes it."""
+    return "\ue200" + "\ue202".join(parts) + "\ue201"
+
+
+def answered(text: str, **metadata: Any) -> StoredTurn:
+    """The turn of an answer with this text."""
+    _, turns = read(
+        node("user-001", "root-root", "user", "hi"),
+        node("asst-001", "user-001", "assistant", text, metadata=metadata),
+    )
+    return turns["asst-001"]
+
+
+def test_a_mark_becomes_the_link_that_it_stands_for() -> None:
+    cite = mark("cite", "turn0search0", "turn0search3")
+    site = {"title": "Site", "url": "https://example.org/a"}
+    turn = answered(
+        f"It is 330 m tall. {cite} It opened in 1889.{mark('cite', 'turn1view0')}",
+        content_references=[
+            {"matched_text": cite, "alt": "([Site](https://example.org/a))", "items": [site, site]},
+            {"matched_text": " ", "type": "sources_footnote", "sources": [site]},
+        ],
+    )
+    assert turn.answer == (TextPart("It is 330 m tall. ([Site](https://example.org/a)) It opened in 1889."),)
+    assert turn.citations == (Citation("Site", "https://example.org/a"),)
+    assert [notice.detail for notice in turn.notices] == [
+        "1 mark of sources or pictures that the file does not explain: left out"
+    ]
+
+
+def test_a_mark_without_words_of_its_own_becomes_links_to_its_items() -> None:
+    cite = mark("cite", "turn0search0")
+    items = [
+        {"title": "A", "url": "https://a.example"},
+        {"url": "javascript:alert(1)"},
+        {"url": "https://b.example"},
+    ]
+    turn = answered(f"So it is {cite}.", content_references=[{"matched_text": cite, "items": items}])
+    assert turn.answer == (
+        TextPart("So it is ([A](https://a.example) [https://b.example](https://b.example))."),
+    )
+    assert not turn.notices
+
+
+def test_an_entity_is_its_name_and_what_nothing_is_known_of_leaves_a_note() -> None:
+    city = mark("entity", '["city","Paris","France"]')
+    pictures = mark("image_group", '{"query":["Paris"]}')
+    turn = answered(f"Visit {city} soon. {pictures} {mark('navlist', 'News', 'turn0news1')}\ue200cut")
+    assert turn.answer == (TextPart("Visit Paris soon.cut"),)
+    assert [notice.detail for notice in turn.notices] == [
+        "2 marks of sources or pictures that the file does not explain: left out"
+    ]
+
+
+def test_marks_of_older_exports_are_read_too() -> None:
+    about = {
+        "title": "S",
+        "url": "https://s.example",
+        "extra": {"cited_message_idx": 4, "evidence_text": "source"},
+    }
+    turn = answered("Known【4†source】, unknown【5:2†other】.", citations=[{"metadata": about}])
+    assert turn.answer == (TextPart("Known([S](https://s.example)), unknown."),)
+    assert turn.citations == (Citation("S", "https://s.example"),)
+    plain = answered("The sign 【 and private \ue100 stay.")
+    assert plain.answer == (TextPart("The sign 【 and private \ue100 stay."),) and not plain.notices
 
 
 def test_hidden_messages_are_left_out_and_the_first_turn_says_so() -> None:
