@@ -7,7 +7,6 @@ ChatlabError
   NotReady               a backend's secret or variable is missing
   StoreError             conversations could not be read or written
   AuthRequired           the call needs a signed-in person
-    SessionExpired       it had one, who must sign in again
   BackendError           an upstream failed; has backend, status, retry_after
     AuthenticationFailed   401: the credential was refused
     PermissionDenied       403: the credential is good, the right is missing
@@ -30,9 +29,9 @@ from chatlab.secret import scrub
 
 
 class ChatlabError(Exception):
-    """Base of all. `status` is the HTTP status a server front end answers with."""
+    """Base of all. http_status: what a page or an API of chatlab answers with; not what an upstream said."""
 
-    status: int | None = 500
+    http_status: int = 500
 
     @property
     def sentence(self) -> str:
@@ -43,7 +42,7 @@ class ChatlabError(Exception):
 class ConfigError(ChatlabError):
     """One or more problems of a configuration, all of them at once."""
 
-    status = 500
+    http_status = 500
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -53,7 +52,7 @@ class ConfigError(ChatlabError):
 class MissingExtra(ChatlabError):
     """A kind's SDK is not installed."""
 
-    status = 503
+    http_status = 503
 
     def __init__(self, kind: str, extra: str | None, module: str) -> None:
         how = f"chatlab[{extra}]" if extra else module
@@ -65,13 +64,13 @@ class MissingExtra(ChatlabError):
 class UnsupportedContent(ChatlabError):
     """Content that cannot be translated or sent."""
 
-    status = 422
+    http_status = 422
 
 
 class NotReady(ChatlabError):
     """A backend that is listed but lacks something, with what to do about it."""
 
-    status = 503
+    http_status = 503
 
 
 class StoreError(ChatlabError):
@@ -81,11 +80,7 @@ class StoreError(ChatlabError):
 class AuthRequired(ChatlabError):
     """The call needs a signed-in person's own credential; nothing else is ever used in its place."""
 
-    status = 401
-
-
-class SessionExpired(AuthRequired):
-    """The person was signed in and must sign in again."""
+    http_status = 401
 
 
 class BackendError(ChatlabError):
@@ -98,6 +93,7 @@ class BackendError(ChatlabError):
     retryable: whether the same request may be sent again, provided nothing was received yet.
     """
 
+    http_status = 502
     advice: ClassVar[str] = "try again, or choose another backend"
 
     def __init__(

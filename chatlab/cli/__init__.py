@@ -29,6 +29,19 @@ default one) and addresses, such as openai:gpt-5-mini, which need no configurati
 
 _CODES = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
 
+
+def _file_or_stdout(ctx: click.Context, option: click.Parameter, value: Path | None) -> Path | None:
+    return None if value == Path("-") else value
+
+
+_OUTPUT = click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    callback=_file_or_stdout,
+    metavar="FILE",
+    help="Write it to a file instead; - is standard output.",
+)
 _SYSTEM = click.option("-s", "--system", metavar="TEXT", help="System prompt, instead of the configured one.")
 _PARAMETERS = click.option(
     "-p",
@@ -176,9 +189,7 @@ def backends(as_json: bool) -> None:
 
 
 @main.command(short_help="Print the JSON Schema of configurations.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write it to a file instead."
-)
+@_OUTPUT
 def schema(output: Path | None) -> None:
     """Print the JSON Schema of configuration files, plugins' kinds included.
 
@@ -219,8 +230,9 @@ def init(path: Path, force: bool) -> None:
     "--output",
     required=True,
     type=click.Path(path_type=Path),
+    callback=_file_or_stdout,
     metavar="FILE",
-    help="Recording to write; of several backends the folder that gets one recording each.",
+    help="Recording to write, - for standard output; of several backends the folder that gets one each.",
 )
 @_SYSTEM
 @_PARAMETERS
@@ -332,6 +344,7 @@ def compare(config: str | None, **options: Any) -> None:
 @click.argument("config", required=False)
 @click.option(
     "--format",
+    "output_format",
     type=click.Choice(["html", "markdown", "jsonl", "votes"]),
     default="html",
     show_default=True,
@@ -355,9 +368,7 @@ def compare(config: str | None, **options: Any) -> None:
 @click.option(
     "--recording", metavar="LANE", help="Write one lane as a recording for the backend replay instead."
 )
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write it to a file instead."
-)
+@_OUTPUT
 @click.option("--force", is_flag=True, help="Replace a file that is there already.")
 def report(what: str, config: str | None, **options: Any) -> None:
     """Write a comparison as one file to hand on: the folder of a run, or a stored session of the page.
@@ -382,6 +393,7 @@ def report(what: str, config: str | None, **options: Any) -> None:
 @click.argument("config", required=False)
 @click.option(
     "--format",
+    "output_format",
     type=click.Choice(["jsonl", "markdown", "html"]),
     default="jsonl",
     show_default=True,
@@ -390,9 +402,7 @@ def report(what: str, config: str | None, **options: Any) -> None:
 @click.option("--conversation", metavar="ID", help="One conversation, instead of all the owner has.")
 @click.option("--comparison", metavar="ID", help="One comparison session, whoever's it is.")
 @click.option("--owner", metavar="OWNER", help="Whose; not needed if only one owner has conversations.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write it to a file instead."
-)
+@_OUTPUT
 @click.option("--force", is_flag=True, help="Replace a file that is there already.")
 def export(config: str | None, **options: Any) -> None:
     """Write an owner's stored conversations and comparison sessions to standard output or a file, as

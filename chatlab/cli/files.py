@@ -29,6 +29,9 @@ def write_schema(output: Path | None) -> None:
 
 def write_starter(path: Path, *, force: bool) -> None:
     """Runs `chatlab init`. Raises UsageError instead of replacing a file without `force`."""
+    if path == Path("-"):
+        click.echo(STARTER.read_text("utf-8"), nl=False)
+        return
     if path.is_dir():
         path /= "chatlab.yaml"
     schema = path.with_name(_SCHEMA_NAME)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -84,8 +86,15 @@ def file_name(backend: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in backend).strip(".-") + ".jsonl"
 
 
-def output_paths(out: Path, backends: Sequence[str]) -> list[Path]:
-    """Where each backend's recording goes: `out` itself for one, files in the folder `out` for several."""
+def output_paths(out: Path | None, backends: Sequence[str]) -> list[Path] | list[None]:
+    """Where each backend's recording goes: `out` itself for one, files in the folder `out` for several.
+
+    Raises UsageError for several on standard output: a recording is of one backend.
+    """
+    if out is None and len(backends) > 1:
+        raise click.UsageError("several recordings need a folder: name it with --output")
+    if out is None:
+        return [None]
     return [out] if len(backends) == 1 else [out / file_name(name) for name in backends]
 
 
@@ -94,7 +103,7 @@ def record(
     named: tuple[str, ...],
     *,
     prompts: str,
-    output: Path,
+    output: Path | None,
     system: str | None,
     parameters: tuple[str, ...],
     force: bool,
@@ -112,15 +121,16 @@ def record(
     entries = [entry(lab, name) for name in dict.fromkeys(names)] or [chosen(lab)]
     jobs = []
     for who, path in zip(entries, output_paths(output, [who.name for who in entries]), strict=True):
-        if path.exists() and not force:
-            raise click.UsageError(f"{path} is there already: --force replaces it")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path is not None:
+            if path.exists() and not force:
+                raise click.UsageError(f"{path} is there already: --force replaces it")
+            path.parent.mkdir(parents=True, exist_ok=True)
         jobs.append((who, path, parse_parameters(parameters, who.capabilities.parameters)))
     failures = asyncio.run(_record_all(lab, jobs, asked, system))
     return FAILED if failures else OK
 
 
-_Job: TypeAlias = tuple[Entry, Path, dict[str, ParameterValue]]
+_Job: TypeAlias = tuple[Entry, Path | None, dict[str, ParameterValue]]
 
 
 async def _record_all(lab: Lab, jobs: Sequence[_Job], prompts: Sequence[Item], system: str | None) -> int:
@@ -128,7 +138,7 @@ async def _record_all(lab: Lab, jobs: Sequence[_Job], prompts: Sequence[Item], s
     async with lab:
         for who, path, parameters in jobs:
             who.backend()  # said to be not ready before an empty file is left behind
-            with path.open("w", encoding="utf-8") as out:
+            with nullcontext(sys.stdout) if path is None else path.open("w", encoding="utf-8") as out:
                 failures += await record_answers(
                     who,
                     prompts,
@@ -137,7 +147,8 @@ async def _record_all(lab: Lab, jobs: Sequence[_Job], prompts: Sequence[Item], s
                     parameters=parameters,
                     done=partial(_say_done, who.name, len(prompts)),
                 )
-            click.echo(f"wrote {path}", err=True)
+            if path is not None:
+                click.echo(f"wrote {path}", err=True)
     return failures
 
 

@@ -33,7 +33,7 @@ def print_report(
     what: str,
     config: str | None,
     *,
-    format: Format,
+    output_format: Format,
     patterns: tuple[str, ...],
     votes: Path | None,
     recording: str | None,
@@ -58,11 +58,11 @@ def print_report(
     elif votes is not None:
         raise click.UsageError("--votes is for the folder of a run: a session has its votes already")
     else:
-        found = asyncio.run(_stored(what, config, pictures=format == "html" and not wanted))
+        found = asyncio.run(_stored(what, config, pictures=output_format == "html" and not wanted))
     if recording is not None:
         _write(_recording(found, recording, wanted), output)
     else:
-        _write(report(found, format, wanted), output)
+        _write(report(found, output_format, wanted), output)
     return OK
 
 
@@ -73,20 +73,20 @@ def _recording(found: Comparison, lane: str, patterns: tuple[Pattern, ...]) -> s
         raise click.UsageError(f"--recording: {exc}") from exc
 
 
-async def _stored(id: str, config: str | None, *, pictures: bool) -> Comparison:
+async def _stored(session_id: str, config: str | None, *, pictures: bool) -> Comparison:
     """A session from the store. Raises NotStored."""
     lab = load_lab(config_of(config))
     assert lab.config is not None
     try:
         async with opened(lab.config.storage) as storage:
             try:
-                whose = await storage.store.owner_of_comparison(id)
+                whose = await storage.store.owner_of_comparison(session_id)
             except NotStored as exc:
-                problem = f"{id} is neither the folder of a run nor a stored comparison session"
+                problem = f"{session_id} is neither the folder of a run nor a stored comparison session"
                 raise NotStored(problem) from exc
-            about = await storage.store.comparison(whose, id)
+            about = await storage.store.comparison(whose, session_id)
             session = await ComparisonSession.open(
-                lab.backends, id, owner=whose, store=storage.store, files=storage.files
+                lab.backends, session_id, owner=whose, store=storage.store, files=storage.files
             )
             try:
                 found = comparison_of(session, title=about.title, created=about.created)

@@ -30,7 +30,7 @@ _NOBODY = "nobody has conversations yet, so there is nothing to export"
 def export(
     config: str | None,
     *,
-    format: Format,
+    output_format: Format,
     conversation: str | None,
     comparison: str | None,
     owner: str | None,
@@ -42,13 +42,13 @@ def export(
         raise click.UsageError("name a conversation or a comparison session, not both")
     if output is not None and output.exists() and not force:
         raise click.UsageError(f"{output} is there already: --force replaces it")
-    asyncio.run(_export(config, format, conversation, comparison, owner, output))
+    asyncio.run(_export(config, output_format, conversation, comparison, owner, output))
     return OK
 
 
 async def _export(
     config: str | None,
-    format: Format,
+    output_format: Format,
     conversation: str | None,
     comparison: str | None,
     owner: str | None,
@@ -64,7 +64,12 @@ async def _export(
             owner = await storage.store.owner_of_comparison(comparison)
         whose = await _owner(storage, owner, new=False)
         pieces = export(
-            storage.store, storage.files, whose, conversation, comparison=comparison, format=format
+            storage.store,
+            storage.files,
+            whose,
+            conversation,
+            comparison=comparison,
+            output_format=output_format,
         )
         if output is None:
             shown = Cleaner() if sys.stdout.isatty() else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -61,40 +62,63 @@ def problems(
     found: dict[Path, list[ErrorDetails]] = {}
     for error in exc.errors(include_url=False):
         found.setdefault(written(error, data), []).append(error)
-    suggested: set[Path] = set()
-    result = []
-    for path, errors in found.items():
-        if errors[0]["type"] == "extra_forbidden":
-            close = closest(str(path[-1]), _known(model, path, other_keys))
-            if close is not None:
-                suggested.add((*path[:-1], close))
-    misspelt = {path[:-1] for path in suggested}
-    for path, errors in found.items():
-        if errors[0]["type"] == "missing" and (
-            path in suggested or (path[:-1] in misspelt and _in_union(errors, path))
-        ):
-            continue  # it is there, misspelt; or it belongs to another branch of a union
-        if not path and path in misspelt and errors[0]["loc"]:
-            continue  # of a field that is not there, or rather is there, misspelt
-        further = any(other[: len(path)] == path and other != path for other in found)
-        if path and further and _in_union(errors, path):
-            continue  # another branch of the union took the value's shape and has said more
-        secret = _secret_above(model, path)
-        if secret is not None:
-            text = "; ".join(dict.fromkeys(_secret_sentence(error) for error in errors))
-            result.append(Problem(document.at((*prefix, *path)), (*prefix, *secret), text))
-            continue
-        shown = path
-        if (
-            errors[0]["type"] == "extra_forbidden"
-            and closest(str(path[-1]), _known(model, path, other_keys)) is None
-        ):
-            shown = guarded((*prefix, *path))[len(prefix) :]  # it is no key that anybody meant to write
-        texts = [_sentence(error, model, path, other_keys) for error in errors]
-        is_key = errors[0]["type"] == "extra_forbidden" or "[key]" in errors[0]["loc"]
-        position = document.key((*prefix, *path)) if is_key else document.at((*prefix, *path))
-        result.append(Problem(position, (*prefix, *shown), ", or ".join(dict.fromkeys(texts))))
-    return result
+    keys = _Keys(model, tuple(other_keys))
+    meant = keys.meant(found)
+    return [
+        _problem(path, errors, keys, document, prefix)
+        for path, errors in found.items()
+        if not _is_said_elsewhere(path, errors, found, meant)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The keys a model knows. beside: keys that are allowed beside its own."""
+
+    model: type[BaseModel]
+    beside: tuple[str, ...]
+
+    def close_to(self, path: Path) -> str | None:
+        """The key that the last step of a path may have been meant to be."""
+        return closest(str(path[-1]), _known(self.model, path, self.beside))
+
+    def meant(self, found: Mapping[Path, list[ErrorDetails]]) -> set[Path]:
+        """The paths of keys that are there, though misspelt."""
+        unknown = [path for path, errors in found.items() if errors[0]["type"] == "extra_forbidden"]
+        return {(*path[:-1], close) for path in unknown if (close := self.close_to(path)) is not None}
+
+
+def _is_said_elsewhere(
+    path: Path, errors: list[ErrorDetails], found: Mapping[Path, list[ErrorDetails]], meant: set[Path]
+) -> bool:
+    """Whether another problem says already what these errors say, since one key is misspelt, or since each
+    branch of a union has errors of its own."""
+    misspelt = {other[:-1] for other in meant}
+    if errors[0]["type"] == "missing" and (
+        path in meant or (path[:-1] in misspelt and _in_union(errors, path))
+    ):
+        return True  # it is there, misspelt; or it belongs to another branch of a union
+    if not path:
+        return path in misspelt and bool(errors[0]["loc"])  # of a field that is there, misspelt
+    further = any(other[: len(path)] == path and other != path for other in found)
+    return further and _in_union(errors, path)  # another branch took the value's shape and has said more
+
+
+def _problem(
+    path: Path, errors: list[ErrorDetails], keys: _Keys, document: Document, prefix: Path
+) -> Problem:
+    whole = (*prefix, *path)
+    secret = _secret_above(keys.model, path)
+    if secret is not None:
+        text = "; ".join(dict.fromkeys(_secret_sentence(error) for error in errors))
+        return Problem(document.at(whole), (*prefix, *secret), text)
+    unknown = errors[0]["type"] == "extra_forbidden"
+    # One that is close to no key is none that anybody meant to write: it may be a secret.
+    shown = guarded(whole) if unknown and keys.close_to(path) is None else whole
+    texts = [_sentence(error, keys.model, path, keys.beside) for error in errors]
+    is_key = unknown or "[key]" in errors[0]["loc"]
+    position = document.key(whole) if is_key else document.at(whole)
+    return Problem(position, shown, ", or ".join(dict.fromkeys(texts)))
 
 
 def render(file: str, problem: Problem) -> str:
@@ -139,42 +163,62 @@ def _in_union(errors: list[ErrorDetails], path: Path) -> bool:
 
 
 def _sentence(error: ErrorDetails, model: type[BaseModel], path: Path, other_keys: Iterable[str]) -> str:
-    kind, context, value = error["type"], error.get("ctx") or {}, error["input"]
-    if kind == "missing":
-        return "is missing"
+    kind, context = error["type"], error.get("ctx") or {}
     if kind == "extra_forbidden":
         return unknown_key(str(path[-1]), _known(model, path, other_keys))
     if kind == "literal_error":
-        choices = re.findall(r"'([^']*)'", context["expected"])
-        if "[key]" in error["loc"]:
-            return unknown_key(str(path[-1]), choices)
-        close = did_you_mean(value, choices) if isinstance(value, str) else ""
-        several = "one of " if len(choices) > 1 else ""
-        return f"should be {several}{', '.join(choices) or context['expected']}{close}"
+        return _choice(error, context, path)
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        key, tags = (
-            context["discriminator"].strip("'"),
-            re.findall(r"'([^']*)'", context.get("expected_tags", "")),
-        )
-        close = did_you_mean(str(context.get("tag")), tags)
-        return f"{key} should be one of {', '.join(tags)}{close}" if tags else f"{key} is missing"
+        return _tag(context)
     if kind in _BOUNDS:
         return _BOUNDS[kind].format(**context)
     if kind == "string_pattern_mismatch":
         return _PATTERNS.get(context["pattern"], f"should match the pattern {context['pattern']}")
-    if kind == "string_too_short" and context["min_length"] == 1:
-        return "should not be empty"
-    if kind == "too_short":
-        return f"should have at least {context['min_length']} of them"
     if kind == "value_error":
         return str(context.get("error") or error["msg"].removeprefix("Value error, "))
+    return _of_length(kind, context) or _of_type(error) or _of_pydantic(error["msg"])
+
+
+def _choice(error: ErrorDetails, context: Mapping[str, Any], path: Path) -> str:
+    """What is said of a value that is none of those that are allowed."""
+    choices = re.findall(r"'([^']*)'", context["expected"])
+    if "[key]" in error["loc"]:
+        return unknown_key(str(path[-1]), choices)
+    value = error["input"]
+    close = did_you_mean(value, choices) if isinstance(value, str) else ""
+    several = "one of " if len(choices) > 1 else ""
+    return f"should be {several}{', '.join(choices) or context['expected']}{close}"
+
+
+def _tag(context: Mapping[str, Any]) -> str:
+    """What is said of a mapping whose key, by which its kind is told, is missing or wrong."""
+    key = context["discriminator"].strip("'")
+    tags = re.findall(r"'([^']*)'", context.get("expected_tags", ""))
+    close = did_you_mean(str(context.get("tag")), tags)
+    return f"{key} should be one of {', '.join(tags)}{close}" if tags else f"{key} is missing"
+
+
+def _of_length(kind: str, context: Mapping[str, Any]) -> str:
+    if kind == "missing":
+        return "is missing"
+    if kind == "string_too_short" and context["min_length"] == 1:
+        return "should not be empty"
+    return f"should have at least {context['min_length']} of them" if kind == "too_short" else ""
+
+
+def _of_type(error: ErrorDetails) -> str:
+    kind, value = error["type"], error["input"]
     expected = _EXPECTED.get(kind.split("_")[0])
-    if expected is not None and kind.endswith(("_type", "_parsing", "_from_float", "_attributes_type")):
-        if value is None:
-            return f"has no value: it should be {expected}"
-        quoted = kind == "string_type" and isinstance(value, bool | int | float)
-        return f"should be {expected}{': put it in quotes' if quoted else ''}"
-    return error["msg"].replace("Input should", "should").replace("Value should", "should")
+    if expected is None or not kind.endswith(("_type", "_parsing", "_from_float", "_attributes_type")):
+        return ""
+    if value is None:
+        return f"has no value: it should be {expected}"
+    quoted = kind == "string_type" and isinstance(value, bool | int | float)
+    return f"should be {expected}{': put it in quotes' if quoted else ''}"
+
+
+def _of_pydantic(message: str) -> str:
+    return message.replace("Input should", "should").replace("Value should", "should")
 
 
 def _secret_sentence(error: ErrorDetails) -> str:

@@ -32,7 +32,7 @@ async def export(
     conversation: str | None = None,
     *,
     comparison: str | None = None,
-    format: Format = "jsonl",
+    output_format: Format = "jsonl",
     hidden: bool = True,
 ) -> AsyncIterator[str]:
     """One conversation or comparison session of an owner, or all chats and sessions, as text in pieces to be
@@ -46,37 +46,52 @@ async def export(
         chosen = _Chosen([], [await store.comparison(owner, comparison)])
     else:
         chosen = _Chosen(await _conversations(store, owner), await _comparisons(store, owner))
-    if format == "jsonl":
-        yield to_line({"format": FORMAT, "version": VERSION})
-        # Sessions come first: a chatlab that does not know them leaves them out, says so, and reads the rest.
-        for about in chosen.comparisons:
-            with suppress(NotStored):  # it was deleted meanwhile
-                async for line in session_lines(store, files, about, hidden=hidden):
-                    yield line
-        async for kept, turns in _each(store, chosen.conversations):
-            yield to_line(conversation_to_json(kept))
-            async for line in turn_lines(files, turns, set()):
+    match output_format:
+        case "jsonl":
+            written = _jsonl(store, files, chosen, hidden)
+        case "markdown":
+            written = _markdown(store, chosen)
+        case "html":
+            several = conversation is None and comparison is None
+            written = _html(store, files, chosen, "Conversations" if several else chosen.title)
+        case _:
+            assert_never(output_format)
+    async for text in written:
+        yield text
+
+
+async def _jsonl(store: Store, files: Files, chosen: _Chosen, hidden: bool) -> AsyncIterator[str]:
+    yield to_line({"format": FORMAT, "version": VERSION})
+    # Sessions come first: a chatlab that does not know them leaves them out, says so, and reads the rest.
+    for about in chosen.comparisons:
+        with suppress(NotStored):  # it was deleted meanwhile
+            async for line in session_lines(store, files, about, hidden=hidden):
                 yield line
-    elif format == "markdown":
-        async for kept, turns in _each(store, chosen.conversations):
-            for text in conversation_markdown(kept, turns):
-                yield _characters(text)
-        async for session in _sessions(store, chosen.comparisons):
-            for text in session_text.markdown(session):
-                yield _characters(text)
-    elif format == "html":
-        title = "Conversations" if conversation is None and comparison is None else chosen.title
-        head, _, tail = document(_characters(title) or "Conversation", "\0", css=CSS).partition("\0")
-        yield head
-        async for kept, turns in _each(store, chosen.conversations):
-            async for piece in pieces(files, kept, turns):
-                yield piece
-        async for session in _sessions(store, chosen.comparisons):
-            async for piece in session_text.html(files, session):
-                yield piece
-        yield tail
-    else:
-        assert_never(format)
+    async for stored, turns in _each(store, chosen.conversations):
+        yield to_line(conversation_to_json(stored))
+        async for line in turn_lines(files, turns, set()):
+            yield line
+
+
+async def _markdown(store: Store, chosen: _Chosen) -> AsyncIterator[str]:
+    async for stored, turns in _each(store, chosen.conversations):
+        for text in conversation_markdown(stored, turns):
+            yield _characters(text)
+    async for session in _sessions(store, chosen.comparisons):
+        for text in session_text.markdown(session):
+            yield _characters(text)
+
+
+async def _html(store: Store, files: Files, chosen: _Chosen, title: str) -> AsyncIterator[str]:
+    head, _, tail = document(_characters(title) or "Conversation", "\0", css=CSS).partition("\0")
+    yield head
+    async for stored, turns in _each(store, chosen.conversations):
+        async for piece in pieces(files, stored, turns):
+            yield piece
+    async for session in _sessions(store, chosen.comparisons):
+        async for piece in session_text.html(files, session):
+            yield piece
+    yield tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +113,7 @@ async def _conversations(store: Store, owner: str) -> list[StoredConversation]:
         found += page.conversations
         after = page.next
         if after is None:
-            return list({kept.id: kept for kept in found}.values())  # one may move while the list is read
+            return list({one.id: one for one in found}.values())  # one may move while the list is read
 
 
 async def _comparisons(store: Store, owner: str) -> list[StoredComparison]:
@@ -115,9 +130,9 @@ async def _each(
     store: Store, chosen: Sequence[StoredConversation]
 ) -> AsyncIterator[tuple[StoredConversation, Sequence[StoredTurn]]]:
     """The conversations with their turns, without those that were deleted meanwhile."""
-    for kept in chosen:
+    for stored in chosen:
         try:
-            yield kept, await store.turns(kept.owner, kept.id)
+            yield stored, await store.turns(stored.owner, stored.id)
         except NotStored:
             continue
 

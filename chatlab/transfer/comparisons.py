@@ -232,7 +232,7 @@ def _with_new_ids(whole: WholeComparison) -> WholeComparison:
     # Turns that only the log names, since the store had lost them, may be somebody else's here.
     named = [place.turn for entry in entries for place in positions_of(entry)]
     there = [*(turn.id for turn in whole.turns), *(lane.id for lane in whole.lanes)]
-    ids = {id: new_id() for id in (*named, *there)}
+    ids = {old: new_id() for old in (*named, *there)}
     comparison = replace(whole.comparison, id=new_id())
     log = [replace(logged, data=with_ids(logged.data, ids)) for logged in whole.log]
     state_of(log)

@@ -120,11 +120,11 @@ async def shared_html(store: Store, files: Files, token: str) -> str:
     """The page of a read-only link to a conversation: what is shown of it now, without its owner, its other
     versions or its settings. Raises NotStored for a token that leads to no conversation (any more).
     """
-    owner, kind, id = await store.shared(token)
+    owner, kind, conversation_id = await store.shared(token)
     if kind != "conversation":
         raise NotStored("this link does not lead to a conversation")
-    conversation = await store.get(owner, id)
-    turns = await store.turns(owner, id)
+    conversation = await store.get(owner, conversation_id)
+    turns = await store.turns(owner, conversation_id)
     body = [piece async for piece in pieces(files, conversation, turns, branches=False)]
     return document(conversation.title or "Conversation", "".join(body), css=CSS)
 

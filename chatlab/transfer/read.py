@@ -7,7 +7,7 @@ the others go on.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
@@ -98,54 +98,75 @@ async def import_file(
 
 
 async def _read(files: Files, owner: str, source: BinaryIO, name: str) -> AsyncIterator[_Draft | Problem]:
-    first = b""
-    number = 0
-    for first_line in source:
-        number += 1
-        first = first_line.removeprefix(b"\xef\xbb\xbf") if number == 1 else first_line
-        if first.strip():
-            break
-    if not first.strip():
+    number, first = _first_line(source)
+    if not first:
         yield Problem(name, "is empty")
-        return
-    if first.startswith(b"PK"):
+    elif first.startswith(b"PK"):
         yield Problem(name, "is a ZIP archive: unpack it and import the conversations.json in it")
-        return
-    try:
-        opening = json.loads(first)
-    except (ValueError, RecursionError):
-        opening = None
-    if isinstance(opening, dict) and "format" in opening:
-        if opening["format"] != FORMAT or opening.get("version") != VERSION:
-            yield Problem(f"{name}:{number}", f"this chatlab reads {FORMAT} of version {VERSION}, not this")
-            return
-        async for read in _ours(files, owner, source, name, number):
-            yield read
-    elif isinstance(opening, dict) and "messages" in opening:
-        for at, line in enumerate(chain([first], source), number):
-            if line.strip():
-                try:
-                    value = object_from_line(line)
-                except ValueError as exc:
-                    yield Problem(f"{name}:{at}", str(exc))
-                else:
-                    yield _from_value(value, owner, f"{name}:{at}")
     else:
-        try:
-            whole = json.loads(first + source.read())
-        except (ValueError, RecursionError) as exc:
-            place = f":{number - 1 + exc.lineno}" if isinstance(exc, json.JSONDecodeError) else ""
-            yield Problem(f"{name}{place}", "is not JSON: the file may have been cut short or changed")
-            return
-        if isinstance(whole, list) and whole and all(isinstance(i, dict) and "role" in i for i in whole):
-            whole = {"messages": whole}
-        if isinstance(whole, dict):
-            yield _from_value(whole, owner, name)
-        elif isinstance(whole, list):
-            for at, value in enumerate(whole, 1):
-                yield _from_value(value, owner, f"{name}, conversation {at}")
+        opening = _json(first)
+        if isinstance(opening, dict) and "format" in opening:
+            if (opening["format"], opening.get("version")) == (FORMAT, VERSION):
+                async for read in _ours(files, owner, source, name, number):
+                    yield read
+            else:
+                said = f"this chatlab reads {FORMAT} of version {VERSION}, not this"
+                yield Problem(f"{name}:{number}", said)
+        elif isinstance(opening, dict) and "messages" in opening:
+            for read in _from_lines(enumerate(chain([first], source), number), owner, name):
+                yield read
         else:
-            yield Problem(name, _UNKNOWN)
+            for read in _from_whole(first + source.read(), owner, name, number):
+                yield read
+
+
+def _first_line(source: BinaryIO) -> tuple[int, bytes]:
+    """The first line that has anything on it, without a byte order mark, and its number; b"" if none has."""
+    for number, line in enumerate(source, 1):
+        shown = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        if shown.strip():
+            return number, shown
+    return 0, b""
+
+
+def _json(line: bytes) -> Any:
+    """The value on a line, or None if it is no JSON by itself."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _from_lines(lines: Iterable[tuple[int, bytes]], owner: str, name: str) -> Iterator[_Draft | Problem]:
+    """Conversations of OpenAI messages, one a line."""
+    for number, line in lines:
+        if not line.strip():
+            continue
+        try:
+            value = object_from_line(line)
+        except ValueError as exc:
+            yield Problem(f"{name}:{number}", str(exc))
+        else:
+            yield _from_value(value, owner, f"{name}:{number}")
+
+
+def _from_whole(data: bytes, owner: str, name: str, line: int) -> Iterator[_Draft | Problem]:
+    """A file that is one JSON value, which begins on this line: one conversation, or a list of them."""
+    try:
+        whole = json.loads(data)
+    except (ValueError, RecursionError) as exc:
+        place = f":{line - 1 + exc.lineno}" if isinstance(exc, json.JSONDecodeError) else ""
+        yield Problem(f"{name}{place}", "is not JSON: the file may have been cut short or changed")
+        return
+    if isinstance(whole, list) and whole and all(isinstance(one, dict) and "role" in one for one in whole):
+        whole = {"messages": whole}
+    if isinstance(whole, dict):
+        yield _from_value(whole, owner, name)
+    elif isinstance(whole, list):
+        for at, value in enumerate(whole, 1):
+            yield _from_value(value, owner, f"{name}, conversation {at}")
+    else:
+        yield Problem(name, _UNKNOWN)
 
 
 _UNKNOWN = "is no conversation of ours, of ChatGPT's export, or of OpenAI messages (objects with a role)"

@@ -47,6 +47,19 @@ def test_what_is_exported_can_be_imported_elsewhere(folder: Path) -> None:
     assert (folder / "other/.chatlab/chatlab.db").is_file()
 
 
+def test_a_dash_is_standard_output_wherever_something_is_written(folder: Path) -> None:
+    imported()
+    assert run("export", "lab.yaml", "-o", "-").stdout == run("export", "lab.yaml").stdout != ""
+    assert run("schema", "-o", "-").stdout == run("schema").stdout
+    assert "backends:" in run("init", "-").stdout
+    (folder / "prompts.txt").write_text("hello\n")
+    recorded = run("record", "lab.yaml", "--prompts", "prompts.txt", "-o", "-")
+    assert recorded.exit_code == OK and '"type":"exchange"' in recorded.stdout.replace(" ", "")
+    several = run("record", "echo:", "echo:", "lab.yaml", "a", "--prompts", "prompts.txt", "-o", "-")
+    assert several.exit_code == USAGE and "several recordings need a folder" in several.stderr
+    assert not Path("-").exists()
+
+
 def test_an_export_replaces_a_file_only_if_it_is_told_to_and_only_when_it_is_whole() -> None:
     imported()
     Path("out").write_text("mine")

@@ -91,7 +91,7 @@ async def rich(place: Place, owner: str = "ann") -> str:
 
 async def text(place: Place, owner: str = "ann", **chosen: Any) -> str:
     format: Format = chosen.pop("format", "jsonl")
-    pieces = export(place.store, place.files, owner, format=format, **chosen)
+    pieces = export(place.store, place.files, owner, output_format=format, **chosen)
     return "".join([piece async for piece in pieces])
 
 

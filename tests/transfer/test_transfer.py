@@ -117,7 +117,9 @@ async def everything(storage: OpenStorage) -> None:
 async def text(
     storage: OpenStorage, owner: str = "ann", id: str | None = None, format: Format = "jsonl"
 ) -> str:
-    return "".join([piece async for piece in export(storage.store, storage.files, owner, id, format=format)])
+    return "".join(
+        [piece async for piece in export(storage.store, storage.files, owner, id, output_format=format)]
+    )
 
 
 async def taken(storage: OpenStorage, content: str | bytes, owner: str = "ann") -> Imported:

@@ -47,7 +47,7 @@ _VERSION = 1
 class Different(ChatlabError):
     """A run cannot go on, since something of it is not what it was; the sentence names all of that."""
 
-    status = 409
+    http_status = 409
 
 
 @dataclass(frozen=True, slots=True)

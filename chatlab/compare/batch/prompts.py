@@ -43,7 +43,7 @@ _LATER_PROMPT = re.compile(r"prompt_?([2-9]|[1-9]\d)")
 class PromptsError(ChatlabError):
     """Every mistake of a file of prompts, each with file:line."""
 
-    status = 422
+    http_status = 422
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))

@@ -38,7 +38,7 @@ _WORD = re.compile(r"\s*\S+\s*?|\s+")
 class NoSuchLane(ChatlabError):
     """The comparison has no such lane, or it gave no answer."""
 
-    status = 404
+    http_status = 404
 
 
 def recording_of(compared: Comparison, lane: str, *, sample: bool = False) -> Recording:

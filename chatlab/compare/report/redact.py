@@ -56,7 +56,7 @@ _NAMES = frozenset(("item", "round", "voter", "judge", "criterion", "label", "ow
 class WrongPattern(ChatlabError):
     """What was given to redact by cannot be used; the sentence says why."""
 
-    status = 400
+    http_status = 400
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from chatlab.ids import ConversationId, LaneId, RoundId, TurnId
 class SessionError(ChatlabError):
     """What was asked for is not possible in this session as it stands; the sentence says why."""
 
-    status = 409
+    http_status = 409
 
 
 @dataclass(frozen=True, slots=True)

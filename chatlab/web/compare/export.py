@@ -95,7 +95,7 @@ class ExportRoutes:
             gone = isinstance(exc, NotStored)
             said = "This link leads nowhere, or was ended." if gone else str(exc)
             page = document("Comparison", f"<p>{html.escape(said)}</p>")
-            return HTMLResponse(page, status_code=404 if gone else exc.status or 400, headers=_HEADERS)
+            return HTMLResponse(page, status_code=404 if gone else exc.http_status, headers=_HEADERS)
 
     async def _sharing(self) -> StorageService:
         kept = await self._lab.storage()

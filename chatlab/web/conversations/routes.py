@@ -128,7 +128,7 @@ async def _export(storage: StorageService, owner: str, request: Request) -> Resp
     name = "".join(c if c.isalnum() or c in " -_." else "-" for c in title)[:80].strip() + ending
     # What a page gets must not tell which lane of a blind session is which.
     pieces = export(
-        storage.store, storage.files, owner, conversation_id, format=cast(Format, wanted), hidden=False
+        storage.store, storage.files, owner, conversation_id, output_format=cast(Format, wanted), hidden=False
     )
     headers = {**_INERT, "content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
     return StreamingResponse(_encoded(pieces), media_type=media_type, headers=headers)

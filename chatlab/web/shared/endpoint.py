@@ -55,7 +55,7 @@ def endpoint(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
             log.error("%s\n%s", exc, scrubbed_traceback(exc))
             return refused(str(exc), 503)
         except ChatlabError as exc:
-            return refused(str(exc), getattr(exc, "status", None) or 400)
+            return refused(str(exc), getattr(exc, "http_status", 400))
 
     return answered
 

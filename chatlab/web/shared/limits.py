@@ -44,7 +44,7 @@ _BUCKETS = 50_000  # keys of a rate, of which the full ones are forgotten first
 class LimitReached(ChatlabError):
     """A visitor, an address or everybody together asks for more than is allowed."""
 
-    status = 429
+    http_status = 429
 
 
 @dataclass(frozen=True, slots=True)
