@@ -4,7 +4,7 @@ Each has an upstream of its own on loopback that streams a first text and then s
 it is blocked in that read, by its stop button (`Turn.stop`) or by a page that goes away (its task is
 cancelled); what is measured is the time until the upstream sees that the client left.
 
-    pip install 'chatlab[test]'             # the upstreams are those of the tests
+    pip install -e '.[test]'             # the upstreams are those of the tests
     python benchmarks/stop.py               # every kind, under a minute
     python benchmarks/stop.py openai --turns 200
 """

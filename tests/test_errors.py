@@ -113,7 +113,7 @@ def test_a_long_reply_is_cut_and_an_empty_one_is_named() -> None:
 
 def test_a_missing_sdk_names_what_to_install() -> None:
     assert str(MissingExtra("databricks", "databricks", "databricks.sdk")) == (
-        "the databricks backend needs databricks.sdk: pip install 'chatlab[databricks]'"
+        "the databricks backend needs databricks.sdk: pip install -e '.[databricks]'"
     )
     assert str(MissingExtra("mine", None, "sdk")) == "the mine backend needs sdk: pip install 'sdk'"
 

@@ -112,7 +112,7 @@ def print_kinds(*, as_json: bool) -> None:
         if kind.problem is not None:
             state = click.style(one_line(kind.problem), fg="red")
         elif kind.install is not None:
-            state = click.style(f"not installed: pip install '{kind.install}'", fg="yellow")
+            state = click.style(f"not installed: {kind.install}", fg="yellow")
         else:
             state = click.style("installed", fg="green")
         click.echo(f"{kind.kind:<{names}}  {kind.address or '':<{addresses}}  {state}")

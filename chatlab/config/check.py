@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from chatlab.backend import Backend, CallContext, Probe, current_call
 from chatlab.config.registry import Entry, backend_class, kinds
 from chatlab.errors import BackendError, ChatlabError, ConfigError
+from chatlab.installing import how_to_install, how_to_install_package
 
 State: TypeAlias = Literal["ready", "not ready", "failed"]
 
@@ -129,9 +130,14 @@ def _kind_report(kind: str) -> KindReport:
         kind,
         _description(kind, cls),
         not missing,
-        (f"chatlab[{cls.extra}]" if cls.extra else " ".join(missing)) if missing else None,
+        _install(cls.extra, missing) if missing else None,
         f"{kind}:{cls.address_field.upper()}" if cls.address_field else f"{kind}:",
     )
+
+
+def _install(extra: str | None, missing: Sequence[str]) -> str:
+    """What to do about a kind's modules that are missing."""
+    return how_to_install(extra) if extra else " and ".join(map(how_to_install_package, missing))
 
 
 def installed(module: str) -> bool:

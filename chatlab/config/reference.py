@@ -22,6 +22,7 @@ from chatlab.config.load import json_schema
 from chatlab.config.models import BackendConfig, Config
 from chatlab.config.registry import backend_class, built_in
 from chatlab.config.schema import usual_parameters
+from chatlab.installing import DISTRIBUTION
 from chatlab.paths import PACKAGE
 from chatlab.secret import SecretRef
 
@@ -77,7 +78,7 @@ def reference(kinds: Sequence[str]) -> str:
     ]
     for kind in kinds:
         cls = backend_class(kind)
-        install = f"Needs `pip install 'chatlab[{cls.extra}]'`." if cls.extra else ""
+        install = f"Needs `pip install '{DISTRIBUTION}[{cls.extra}]'`." if cls.extra else ""
         address = (
             f"Address: `{kind}:{cls.address_field.upper()}`, wherever a backend's name is expected."
             if cls.address_field

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from chatlab.errors import ChatlabError, StoreError, UnsupportedContent
+from chatlab.installing import how_to_install
 from chatlab.messages import FilePart, Message, Part
 from chatlab.store import FILE_SCHEME, NotStored, Store, now
 
@@ -286,7 +287,7 @@ def _filesystem(scheme: str, url: str) -> tuple[Any, str]:
         fs, base = url_to_fs(url)
     except ImportError as exc:
         extra = _EXTRAS.get(scheme)
-        install = f"pip install 'chatlab[{extra}]'" if extra else "install the fsspec package for it"
+        install = how_to_install(extra) if extra else "install the fsspec package for it"
         raise StoreError(f"storage.files: {scheme}:// needs a package that is missing: {install}") from exc
     except ValueError as exc:
         raise StoreError(f"storage.files: {scheme}:// is not a kind of place that fsspec knows") from exc

@@ -228,4 +228,4 @@ def test_a_kind_whose_sdk_is_missing_says_what_to_install(monkeypatch: pytest.Mo
         "importlib.util.find_spec",
         lambda name, *rest: None if name.startswith("databricks") else find_spec(name, *rest),
     )
-    assert "not installed: pip install 'chatlab[databricks]'" in run("backends").stdout
+    assert "not installed: pip install -e '.[databricks]'" in run("backends").stdout

@@ -128,9 +128,9 @@ class NeedsSdk(Backend):
 
 def test_a_missing_sdk_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = Entry("one", BackendConfig(kind="needs", options=Options()), NeedsSdk)
-    assert str(entry.not_ready).endswith("needs no_such_sdk: pip install 'chatlab[nosuch]'")
+    assert str(entry.not_ready).endswith("needs no_such_sdk: pip install -e '.[nosuch]'")
     monkeypatch.setattr(NeedsSdk, "modules", ())  # one that is there, but lacks something inside
-    with pytest.raises(MissingExtra, match=r"needs no_such_sdk: pip install 'chatlab\[nosuch\]'"):
+    with pytest.raises(MissingExtra, match=r"needs no_such_sdk: pip install -e '.\[nosuch\]'"):
         entry.backend()
 
 

@@ -160,8 +160,8 @@ async def test_a_damaged_remote_content_is_never_given_out(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("s3://bucket/x?key=hush", r"s3:// needs .*: pip install 'chatlab\[s3\]'"),
-        ("abfs://hush@account/x", r"abfs:// needs .*: pip install 'chatlab\[azure\]'"),
+        ("s3://bucket/x?key=hush", r"s3:// needs .*: pip install -e '.\[s3\]'"),
+        ("abfs://hush@account/x", r"abfs:// needs .*: pip install -e '.\[azure\]'"),
         ("nowhere://hush/x", "nowhere:// is not a kind of place that fsspec knows"),
     ],
 )

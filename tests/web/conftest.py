@@ -26,7 +26,7 @@ def browser() -> Iterator[Any]:
     if not CHROMIUM.exists():
         missing.append(f"{CHROMIUM} (Debian's package chromium)")
     if find_spec("playwright") is None:
-        missing.append("Playwright (pip install 'chatlab[test-browser]')")
+        missing.append("Playwright (pip install -e '.[test-browser]')")
     if missing:
         reason = f"browser tests need {' and '.join(missing)}"
         if os.environ.get("CI"):

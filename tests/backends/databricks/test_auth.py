@@ -621,5 +621,5 @@ def test_the_kind_can_be_listed_and_configured_without_its_sdk() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
     assert done.stderr == ""
     assert done.stdout == (
-        "True the databricks backend needs databricks.sdk: pip install 'chatlab[databricks]'\n"
+        "True the databricks backend needs databricks.sdk: pip install -e '.[databricks]'\n"
     )

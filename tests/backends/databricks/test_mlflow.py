@@ -104,7 +104,7 @@ def agent_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     python = _python()
     if python is None:
-        reason = "MLflow is not installed: pip install 'chatlab[test-heavy]'"
+        reason = "MLflow is not installed: pip install -e '.[test-heavy]'"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

@@ -123,7 +123,7 @@ def test_the_client_that_is_not_installed_names_its_extra(monkeypatch: pytest.Mo
     )
     options = Options.model_validate({**TEXT, "client": "text-generation"})
     assert HuggingFaceBackend.not_ready(options) == (
-        "the huggingface backend needs text_generation: pip install 'chatlab[tgi]'"
+        "the huggingface backend needs text_generation: pip install -e '.[tgi]'"
     )
 
 

@@ -21,7 +21,7 @@ class Peer:
         try:
             return getattr(importlib.import_module(self._name), attribute)
         except ModuleNotFoundError:
-            reason = f"{self._name} is not installed: pip install 'chatlab[test-heavy]'"
+            reason = f"{self._name} is not installed: pip install -e '.[test-heavy]'"
             (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
