@@ -3,6 +3,7 @@
 lab = chatlab.load("config.yaml")
 async for event in lab.stream("gpt", "Hello"): ...
 answer = await lab.answer("gpt", "Hello")
+answer = lab.answer_blocking("gpt", "Hello")  # in a script, or a cell of a notebook
 
 Everything that a user or the author of a backend needs is here by name: `load` and what it returns, messages
 and their parts, stream events, what a backend is made of, and the errors.

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, TypedDict, Unpack
 
 from chatlab.backend import CallContext
+from chatlab.blocking import Awaited, LoopThread, Streamed
 from chatlab.config.load import load_config
 from chatlab.config.models import Config
 from chatlab.config.registry import Backends
@@ -23,6 +25,21 @@ from chatlab.turns.turn import Turn, run_turn
 
 Conversation: TypeAlias = str | Sequence[Message] | Sequence[Mapping[str, Any]]
 """What is to be answered: a text, messages, or OpenAI message dicts."""
+
+
+_ANSWER = "write `await lab.answer(...)`, or `lab.answer_blocking(...)` where nothing is awaited"
+_STREAM = (
+    "write `async for event in lab.stream(...)`, or `for event in lab.stream_blocking(...)` where nothing is "
+    "awaited"
+)
+
+
+class Asked(TypedDict, total=False):
+    """What may be asked for beside the conversation; see `Lab.turn`."""
+
+    system: str | None
+    parameters: Mapping[str, Any] | None
+    conversation_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +83,15 @@ class Answer:
 
 
 class Lab:
-    """The backends of one configuration, ready to be called. Use it in one event loop, and close it.
+    """The backends of one configuration, ready to be called. Use it in one event loop, and close it:
+
+        async with chatlab.load("chatlab.yaml") as lab:
+            print((await lab.answer("gpt", "Hello")).text)
+
+    or, where nothing is awaited, as in a script or a cell of a notebook:
+
+        with chatlab.load("chatlab.yaml") as lab:
+            print(lab.answer_blocking("gpt", "Hello").text)
 
     Wherever a backend's name is expected, an address such as "openai:gpt-5-mini" works too.
     """
@@ -75,6 +100,8 @@ class Lab:
         self.config = config
         self.backends = Backends(config.backends if config else {}, system=config.system if config else None)
         self._opening = asyncio.Lock()
+        self._starting = threading.Lock()
+        self._thread: tuple[LoopThread, Lab] | None = None  # for the blocking calls, once there is one
         self._open = AsyncExitStack()
         self._storage: StorageService | None = None
         self.at_close: list[Callable[[], Awaitable[None]]] = []
@@ -107,41 +134,60 @@ class Lab:
             self.backends[name], _messages(conversation), system=system, parameters=parameters, ctx=ctx
         )
 
-    async def stream(
-        self,
-        name: str,
-        conversation: Conversation,
-        *,
-        system: str | None = None,
-        parameters: Mapping[str, Any] | None = None,
-        conversation_id: str | None = None,
-    ) -> AsyncIterator[StreamEvent]:
-        """The events of one answer. Leaving the loop closes the upstream. Raises ChatlabError."""
+    def stream(self, name: str, conversation: Conversation, **asked: Unpack[Asked]) -> Streamed[StreamEvent]:
+        """Return the events of one answer, for `async for`; `stream_blocking` is for a usual `for`.
+
+        Leaving the loop closes the upstream. Raises ChatlabError.
+        """
+        return Streamed(self._stream(name, conversation, **asked), _STREAM)
+
+    async def _stream(
+        self, name: str, conversation: Conversation, **asked: Unpack[Asked]
+    ) -> AsyncGenerator[StreamEvent, None]:
         async with (
-            self.turn(
-                name, conversation, system=system, parameters=parameters, conversation_id=conversation_id
-            ) as turn,
+            self.turn(name, conversation, **asked) as turn,
             aclosing(turn.__aiter__()) as events,
         ):
             async for event in events:
                 yield event
 
-    async def answer(
-        self,
-        name: str,
-        conversation: Conversation,
-        *,
-        system: str | None = None,
-        parameters: Mapping[str, Any] | None = None,
-        conversation_id: str | None = None,
-    ) -> Answer:
-        """One whole answer: the same stream, accumulated. Raises ChatlabError."""
-        async with self.turn(
-            name, conversation, system=system, parameters=parameters, conversation_id=conversation_id
-        ) as turn:
+    def answer(self, name: str, conversation: Conversation, **asked: Unpack[Asked]) -> Awaited[Answer]:
+        """Return one whole answer when it is awaited; `answer_blocking` returns it at once.
+
+        It is the same stream, accumulated. Raises ChatlabError.
+        """
+        return Awaited(self._answer(name, conversation, **asked), _ANSWER)
+
+    async def _answer(self, name: str, conversation: Conversation, **asked: Unpack[Asked]) -> Answer:
+        async with self.turn(name, conversation, **asked) as turn:
             async for _ in turn.batches():
                 pass
             return Answer.of(turn)
+
+    def answer_blocking(self, name: str, conversation: Conversation, **asked: Unpack[Asked]) -> Answer:
+        """Return one whole answer: `answer` for scripts and notebooks, where nothing is awaited.
+
+        It runs in a thread of its own, with connections of its own. Raises ChatlabError.
+        """
+        thread, lab = self._in_thread()
+        return thread.run(lab._answer(name, conversation, **asked))
+
+    def stream_blocking(
+        self, name: str, conversation: Conversation, **asked: Unpack[Asked]
+    ) -> Iterator[StreamEvent]:
+        """Yield the events of one answer: `stream` for scripts and notebooks, with a usual `for`.
+
+        Leaving the loop closes the upstream. Raises ChatlabError.
+        """
+        thread, lab = self._in_thread()
+        return thread.iterate(lab._stream(name, conversation, **asked))
+
+    def _in_thread(self) -> tuple[LoopThread, Lab]:
+        """The thread for blocking calls, and a lab of the same configuration that is used in it alone."""
+        with self._starting:
+            if self._thread is None:
+                self._thread = (LoopThread(), Lab(self.config))
+            return self._thread
 
     async def storage(self) -> StorageService | None:
         """Return the storage of the configuration, opened when first asked for; None for `storage: none`.
@@ -162,6 +208,27 @@ class Lab:
         await self._open.aclose()
         self._storage = None
         await self.backends.aclose()
+        await asyncio.to_thread(self._close_thread)
+
+    def close(self) -> None:
+        """Close what the blocking calls opened. `aclose` closes everything."""
+        self._close_thread()
+
+    def _close_thread(self) -> None:
+        with self._starting:
+            running, self._thread = self._thread, None
+        if running is not None:
+            thread, lab = running
+            thread.run(lab.aclose())
+            thread.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -23,7 +23,8 @@ def test_in_a_checkout_it_is_the_checkout_that_is_installed(
     monkeypatch.chdir(ROOT)
     assert how_to_install("databricks") == "pip install -e '.[databricks]'"
     monkeypatch.chdir(tmp_path)
-    assert how_to_install("databricks") == "pip install -e '.[databricks]' in the folder of chatlab's checkout"
+    said = how_to_install("databricks")
+    assert said == "pip install -e '.[databricks]' in the folder of chatlab's checkout"
 
 
 def test_from_a_wheel_it_is_the_distribution_by_its_name(tmp_path: Path) -> None:

@@ -96,6 +96,9 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
 
     refuse_other_tables(wanted.storage)
     refuse_taken_address(host or wanted.server.host, wanted.server.port if port is None else port)
+    from chatlab.cli.program import starting
+
+    starting(wanted.ui.title)
     from chatlab.web.server import serve as run
 
     try:
@@ -125,6 +128,14 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
     metavar="PATH|URL",
     help="Attach a file to the message; may be repeated.",
 )
+@click.option(
+    "-c",
+    "--continue",
+    "go_on",
+    is_flag=True,
+    help="Go on with the stored conversation that was last written to; the answers are stored too.",
+)
+@click.option("--owner", metavar="OWNER", help="With --continue: whose, if several have conversations.")
 @click.option("--json", "as_json", is_flag=True, help="Print every event as a line of JSON, figures last.")
 @click.option("--plain", is_flag=True, help="Print the text as it is, not as Markdown, on a terminal too.")
 @click.option("--no-reasoning", is_flag=True, help="Leave out, on a terminal, what the model thinks.")

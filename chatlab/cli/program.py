@@ -168,6 +168,13 @@ def say(sentence: str, *, who: str = "chatlab") -> None:
     click.echo(f"{who}: {_safe(sentence)}", err=True)
 
 
+def starting(title: str) -> None:
+    """Say that the page of this title is being started: importing what shows it takes seconds."""
+    from chatlab.cli.terminal_text import one_line
+
+    click.echo(f"{one_line(title, 80)}: starting …", err=True)
+
+
 def _safe(sentence: str) -> str:
     from chatlab.cli.terminal_text import one_line
     from chatlab.secret import scrub

@@ -6,10 +6,11 @@ import asyncio
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,10 +24,15 @@ from chatlab.config.registry import Entry
 from chatlab.conversations.tree import Conversation, TurnNode
 from chatlab.errors import ChatlabError
 from chatlab.lab import Lab
-from chatlab.messages import FilePart, Notice
+from chatlab.messages import FilePart, Message, Notice
 from chatlab.turns.turn import run_turn
 
+if TYPE_CHECKING:
+    from chatlab.cli.stored_chat import StoredChat
+
 _HISTORY_LINES = 1000
+_BLOCK = '"""'
+_FURTHER = "... "
 
 
 class _Leave(Exception):
@@ -44,13 +50,20 @@ class ChatSession:
     """One conversation; it may change its backend on the way."""
 
     def __init__(
-        self, lab: Lab, who: Entry, settings: Settings, files: Sequence[FilePart], runner: asyncio.Runner
+        self,
+        lab: Lab,
+        who: Entry,
+        settings: Settings,
+        files: Sequence[FilePart],
+        runner: asyncio.Runner,
+        stored: StoredChat | None = None,
     ) -> None:
         self._lab, self._who, self._settings, self._runner = lab, who, settings, runner
         self._system = settings.system
         self._files = list(files)
-        self._conversation = Conversation()
-        self._last: str | None = None
+        self._stored = stored
+        self._conversation = Conversation() if stored is None else stored.turns
+        self._last = None if stored is None else stored.last
         self._said: tuple[Notice, ...] = ()
         self._commands = {
             "/help": _Command(self._help, "", "this list"),
@@ -68,6 +81,10 @@ class ChatSession:
         """Reads lines until the person leaves; returns the exit code."""
         editor = _LineEditor([*self._commands], lambda: [*self._lab.backends])
         click.secho(f"chatlab {chatlab.__version__} · {self._name} · /help lists the commands", dim=True)
+        if self._stored is not None:
+            about = one_line(self._stored.title or "a conversation without a title", 80)
+            asked = len(self._conversation.path(self._last))
+            click.secho(f"going on with {about}, {asked} {'turn' if asked == 1 else 'turns'}", dim=True)
         reason = self._who.not_ready
         if reason is not None:
             click.echo(f"{self._name} is not ready: {one_line(reason)}; /backend chooses another", err=True)
@@ -103,7 +120,10 @@ class ChatSession:
         if not text:
             return
         word, _, rest = text.partition(" ")
-        if word in self._commands:
+        if "\n" in text:  # pasted, or written as a block: no command, whatever it begins with
+            self._ask(TurnNode(self._last, user_message(line, self._files), self._who.label))
+            self._files.clear()
+        elif word in self._commands:
             self._commands[word].run(rest.strip())
         elif word.startswith("/") and "/" not in word[1:]:
             raise click.UsageError(f"there is no command {word}; /help lists them")
@@ -119,16 +139,28 @@ class ChatSession:
             if notice not in self._said:  # it stays true for every further message
                 click.echo(describe(notice), err=True)
         self._said = notices
-        ctx = CallContext(conversation=self._conversation.thread(node))
-        turn = run_turn(
-            self._who, messages, parameters=self._settings.parameters, system=self._system, ctx=ctx
-        )
         try:
-            self._runner.run(answer(turn, self._settings))
+            self._runner.run(self._answer(node, messages))
         except ChatlabError as exc:
             report(exc)
             if not debugging():
                 click.secho("/retry sends the message again", dim=True, err=True)
+
+    async def _answer(self, node: TurnNode, messages: Sequence[Message]) -> None:
+        given, system, stored = self._settings.parameters, self._system, self._stored
+        ctx = CallContext(conversation=self._conversation.thread(node))
+        if stored is not None:
+            messages = await stored.given(messages)
+        turn = run_turn(self._who, messages, parameters=given, system=system, ctx=ctx)
+
+        def answering() -> Awaitable[int]:
+            return answer(turn, self._settings)
+
+        try:
+            if stored is None:
+                await answering()
+            else:
+                await stored.saved(node, turn, answering, parameters=given, system=system)
         finally:
             node.answer = turn.answer.parts
 
@@ -136,6 +168,7 @@ class ChatSession:
         for word, command in self._commands.items():
             click.echo(f"  {word + ' ' + command.form:<18} {command.help}")
         click.echo("  A line that ends in \\ goes on in the next one. Ctrl-C stops an answer.")
+        click.echo('  """ begins and ends a block of lines; what is pasted is one message.')
 
     def _backend(self, name: str) -> None:
         if name:
@@ -177,11 +210,19 @@ class ChatSession:
 
     def _clear(self, _: str) -> None:
         self._last = None
+        if self._stored is not None:
+            self._stored.begin_anew()
+            self._conversation = self._stored.turns
         self._files.clear()
         click.echo("new conversation")
 
     def _exit(self, _: str) -> None:
         raise _Leave
+
+
+def _unpasted(line: str) -> str:
+    """A line as it was pasted: some terminals send a carriage return for each line break."""
+    return line.replace("\r\n", "\n").replace("\r", "\n")
 
 
 class _LineEditor:
@@ -204,15 +245,31 @@ class _LineEditor:
         readline.set_completer(self._complete)
         editline = "libedit" in (readline.__doc__ or "")  # what some builds of Python have in its place
         readline.parse_and_bind("bind ^I rl_complete" if editline else "tab: complete")
+        if not editline:  # Python switches it off: its own prompt cannot take several lines
+            readline.parse_and_bind("set enable-bracketed-paste on")
 
     def read(self, prompt: str) -> str:
-        """A line; one that ends in a backslash goes on. Raises EOFError and KeyboardInterrupt."""
+        """Return what is typed next: a line; several, if one ends in a backslash; or a block of lines between
+        two marks. Raises EOFError and KeyboardInterrupt.
+
+        What is pasted stands in one line with its line breaks, which only Enter ends.
+        """
         sys.stdout.flush()
-        lines = [input(prompt)]
+        lines = [_unpasted(input(prompt))]
+        if lines[0].lstrip().startswith(_BLOCK):
+            return self._block(lines[0].lstrip().removeprefix(_BLOCK))
         while lines[-1].endswith("\\"):
             lines[-1] = lines[-1][:-1]
-            lines.append(input("... "))
+            lines.append(_unpasted(input(_FURTHER)))
         return "\n".join(lines)
+
+    def _block(self, first: str) -> str:
+        """The lines up to the one that ends in the mark; of an empty first or last line nothing is left."""
+        lines = [first]
+        while not lines[-1].rstrip().endswith(_BLOCK):
+            lines.append(_unpasted(input(_FURTHER)))
+        lines[-1] = lines[-1].rstrip().removesuffix(_BLOCK)
+        return "\n".join(lines).strip("\n")
 
     def save(self) -> None:
         """Keeps the history, readable by its owner alone."""

@@ -22,9 +22,10 @@ from chatlab.spelling import did_you_mean
 if TYPE_CHECKING:
     from chatlab.config import models as config
     from chatlab.conversations.storage import OpenStorage
+    from chatlab.store import Store
     from chatlab.transfer import Format
 
-_NOBODY = "nobody has conversations yet, so there is nothing to export"
+NOBODY = "nobody has conversations yet, so there is nothing to export"
 
 
 def export(
@@ -58,11 +59,11 @@ async def _export(
 
     wanted = load_config(config_of(config)).storage
     if await nothing_yet(wanted):
-        raise click.UsageError(_NOBODY)
+        raise click.UsageError(NOBODY)
     async with opened(wanted) as storage:
         if comparison is not None and owner is None:
             owner = await storage.store.owner_of_comparison(comparison)
-        whose = await _owner(storage, owner, new=False)
+        whose = await chosen_owner(storage.store, owner, new=False)
         pieces = export(
             storage.store,
             storage.files,
@@ -114,7 +115,7 @@ async def _import(config: str, source: BinaryIO, name: str, owner: str | None) -
     keep_days = wanted.keep_days if wanted else None
     async with opened(wanted) as storage:
         done = await import_file(
-            *(storage.store, storage.files, await _owner(storage, owner, new=True), source, name),
+            *(storage.store, storage.files, await chosen_owner(storage.store, owner, new=True), source, name),
             unused_since=unused_since(keep_days),
         )
     for problem in done.problems:
@@ -153,12 +154,12 @@ async def nothing_yet(wanted: config.Storage | None) -> bool:
     return wanted is not None and await schema_state.current(wanted.url, Path()) is None
 
 
-async def _owner(storage: OpenStorage, named: str | None, *, new: bool) -> str:
-    """The owner who was named, or the only one who has chats, or the only one there is.
+async def chosen_owner(store: Store, named: str | None, *, new: bool) -> str:
+    """Return the owner who was named, or the only one who has chats, or the only one there is.
 
     new: who was named need not have anything yet. Raises UsageError.
     """
-    owners = await storage.store.owners()
+    owners = await store.owners()
     if named is not None:
         known = [one.owner for one in owners]
         if not new and named not in known:
@@ -171,7 +172,7 @@ async def _owner(storage: OpenStorage, named: str | None, *, new: bool) -> str:
     if len(owners) == 1:
         return owners[0].owner
     if not owners and not new:
-        raise click.UsageError(_NOBODY)
+        raise click.UsageError(NOBODY)
     how = "there are several owners" if owners else "nobody has conversations yet"
     raise click.UsageError(f"{how}: say whose with --owner ('chatlab db owners' lists them)")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def serve(config: str | os.PathLike[str], host: str | None = None, port: int | N
     assert lab.config is not None
     server = lab.config.server
     _log_without_secrets()
-    uvicorn.run(
+    uvicorn_config = uvicorn.Config(
         create_app(lab),
         host=host or server.host,
         port=server.port if port is None else port,
@@ -89,6 +90,31 @@ def serve(config: str | os.PathLike[str], host: str | None = None, port: int | N
         access_log=False,
         timeout_graceful_shutdown=3,
     )
+    running = _Announced(uvicorn_config, lab.config.ui.title)
+    with suppress(KeyboardInterrupt):
+        running.run()
+    if not running.started:
+        raise SystemExit(_NOT_STARTED)
+
+
+_NOT_STARTED = 3  # the exit code of uvicorn's own command
+
+
+class _Announced(uvicorn.Server):
+    """A server that prints one line with the page's title and address once the page is there."""
+
+    def __init__(self, uvicorn_config: uvicorn.Config, title: str) -> None:
+        super().__init__(uvicorn_config)
+        self._title = title
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        if self.started and self.servers:
+            name = self.servers[0].sockets[0].getsockname()
+            everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to be said, not to be listened on
+            host = everywhere.get(name[0], name[0])
+            print(f"{self._title}: http://{f'[{host}]' if ':' in host else host}:{name[1]}", flush=True)  # noqa: T201
 
 
 def _log_without_secrets() -> None:
