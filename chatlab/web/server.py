@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -85,7 +86,7 @@ def serve(config: str | os.PathLike[str], host: str | None = None, port: int | N
         create_app(lab),
         host=host or server.host,
         port=server.port if port is None else port,
-        log_level="info",
+        log_level="warning",  # of its start one line says enough
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=3,
@@ -114,7 +115,9 @@ class _Announced(uvicorn.Server):
             name = self.servers[0].sockets[0].getsockname()
             everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to be said, not to be listened on
             host = everywhere.get(name[0], name[0])
-            print(f"{self._title}: http://{f'[{host}]' if ':' in host else host}:{name[1]}", flush=True)  # noqa: T201
+            address = f"http://{f'[{host}]' if ':' in host else host}:{name[1]}"
+            sys.stderr.write(f"{self._title}: {address}\n")
+            sys.stderr.flush()
 
 
 def _log_without_secrets() -> None:

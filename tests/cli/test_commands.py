@@ -379,6 +379,20 @@ def test_serve_opens_the_page_until_it_is_interrupted() -> None:
     assert (out, process.returncode) == (b"", 0)
 
 
+def test_serve_says_that_it_starts_and_then_in_one_line_where_the_page_is(folder: Path) -> None:
+    (folder / "titled.yaml").write_text("backends: {a: {kind: echo}}\nui: {title: Our lab}\nstorage: none\n")
+    with start("serve", "titled.yaml", "--port", "0") as process:
+        assert process.stderr is not None
+        lines = [process.stderr.readline().decode() for _ in range(2)]
+        address = lines[1].removeprefix("Our lab: ").strip()
+        with urllib.request.urlopen(address, timeout=20) as reply:
+            assert reply.status == 200
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=20)
+    assert lines[0] == "Our lab: starting …\n" and re.fullmatch(r"http://127\.0\.0\.1:\d+", address)
+    assert rest == b""
+
+
 def test_a_port_that_is_taken_is_one_sentence_and_1() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,

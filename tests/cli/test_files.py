@@ -75,7 +75,9 @@ def test_a_file_that_is_there_is_left_alone(folder: Path) -> None:
     assert (folder / "lab.yaml").read_text() == CONFIG
     assert not (folder / "chatlab.schema.json").exists()
     assert run("init", "lab.yaml", "--force").exit_code == 0
-    assert (folder / "lab.yaml").read_text() == STARTER.read_text()
+    databricks = "pip install -e '.[databricks]' in the folder of chatlab's checkout"
+    wanted = STARTER.read_text().replace("pip install 'chatlab-workbench[databricks]'", databricks)
+    assert (folder / "lab.yaml").read_text() == wanted
 
 
 def test_a_folder_gets_a_configuration_in_it(folder: Path) -> None:

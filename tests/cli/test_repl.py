@@ -1,6 +1,7 @@
 """`chatlab chat` on a real terminal (a pty): painting, a conversation and its commands, Ctrl-C, Ctrl-D."""
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -13,6 +14,7 @@ import termios
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -346,3 +348,58 @@ def test_a_prompt_can_be_typed_where_the_answer_goes_to_json() -> None:
         terminal.type("hello\r\x04")
         assert terminal.end() == 0
     assert '"type": "end"' in terminal.written
+
+
+def test_what_is_pasted_is_one_message_whatever_it_begins_with() -> None:
+    with Terminal("chat", "lab.yaml") as terminal:
+        terminal.wait_for("plain> ")
+        assert "\x1b[?2004h" in terminal.written, "the terminal is asked to mark what is pasted"
+        terminal.type("\x1b[200~/help is\rno command\r\rhere\x1b[201~")
+        terminal.type("\r")
+        said = visible(terminal.wait_for("plain> "))
+        assert "6 tokens in" in said or "5 tokens in" in said
+        assert "/clear" not in said, "it is a message, not a command"
+        assert said.count("first token") == 1
+        terminal.type("\x04")
+        assert terminal.end() == 0
+
+
+def test_three_quotes_begin_and_end_a_block() -> None:
+    with Terminal("chat", "lab.yaml") as terminal:
+        terminal.wait_for("plain> ")
+        for line in ('"""', "def f():", "    return 1", '"""'):
+            terminal.type(line + "\r")
+            terminal.wait_for(re.escape(line))
+        said = visible(terminal.wait_for("plain> "))
+        assert "4 tokens in" in said and said.count("first token") == 1
+        assert "    return 1" in said or "return 1" in said
+        terminal.ask('"""a b"""')
+        terminal.type("\x04")
+        assert terminal.end() == 0
+
+
+def test_the_last_stored_conversation_goes_on_and_is_stored(folder: Path) -> None:
+    messages = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
+    (folder / "chat.json").write_text(json.dumps({"title": "Numbers", "messages": messages}))
+    run = partial(subprocess.run, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True)
+    command = [sys.executable, "-m", "chatlab"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run([*command, "import", "lab.yaml", "chat.json", "--owner", "ann"], env=env)
+    once = run([*command, "chat", "lab.yaml", "-b", "plain", "-c", "three"], env=env)
+    assert once.stdout == "three\n"
+    with Terminal("chat", "lab.yaml", "-c") as terminal:
+        assert "going on with Numbers, 2 turns" in visible(terminal.wait_for("plain> "))
+        assert "5 tokens in, 1 out" in visible(terminal.ask("four"))
+        terminal.type("\x04")
+        assert terminal.end() == 0
+    written = run([*command, "export", "lab.yaml", "--format", "markdown"], env=env).stdout
+    assert [word for word in ("one", "two", "three", "four") if word not in written] == []
+    assert written.index("one") < written.index("three") < written.index("four")
+
+
+def test_going_on_where_nothing_is_stored_says_so(folder: Path) -> None:
+    command = [sys.executable, "-m", "chatlab", "chat", "lab.yaml", "-c", "hello"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2 and "there is no stored conversation to go on with" in done.stderr
+    assert not (folder / ".chatlab").exists(), "to look makes no database"

@@ -184,7 +184,7 @@ async def test_two_halves_of_a_character_that_met_are_exported_as_the_character(
 ) -> None:
     await here.store.adopt(chat(), [turn("t1", answer=(TextPart("\ud83d\ude00 \ude00"),))])
     written = await text(here)
-    assert "\U0001f600 \\ude00" in written
+    assert "\U0001f600 \ufffd" in written
     assert (await taken(there, written)).problems == []
     assert await text(there) == written
 
