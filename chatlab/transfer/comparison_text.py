@@ -26,12 +26,12 @@ class Session:
     turns: Mapping[str, StoredTurn]
     problem: str | None = None
 
-    def answers(self, round: Round) -> Iterator[tuple[str, StoredTurn]]:
+    def answers(self, asked_in: Round) -> Iterator[tuple[str, StoredTurn]]:
         """Who answered, and what, lane by lane."""
-        for lane in in_order(self.state, round):
-            for number, id in enumerate(round.turns[lane], 1):
-                many = f", {number} of {len(round.turns[lane])}" if len(round.turns[lane]) > 1 else ""
-                found = self.turns.get(id) or lost(self.state, self.state.positions[id], "")
+        for lane in in_order(self.state, asked_in):
+            for number, turn_id in enumerate(asked_in.turns[lane], 1):
+                many = f", {number} of {len(asked_in.turns[lane])}" if len(asked_in.turns[lane]) > 1 else ""
+                found = self.turns.get(turn_id) or lost(self.state, self.state.positions[turn_id], "")
                 yield f"{self.state.lane(lane).label}{many}", found
 
     @property
@@ -57,9 +57,9 @@ def markdown(session: Session) -> Iterator[str]:
     """A session as Markdown, in pieces."""
     about = session.about
     yield f"# {about.title or 'Comparison'}\n\n{_line(session)}\n\n"
-    for round in rounds_shown(session.state):
-        yield f"## You\n\n{_transfer_markdown.parts(round.user.parts)}"
-        for who, turn in session.answers(round):
+    for one in rounds_shown(session.state):
+        yield f"## You\n\n{_transfer_markdown.parts(one.user.parts)}"
+        for who, turn in session.answers(one):
             yield f"### {who}\n\n"
             yield from _transfer_markdown.answered(turn)
     if session.left:
@@ -72,9 +72,9 @@ async def html(files: Files, session: Session) -> AsyncIterator[str]:
         f"<article>\n<header><h1>{plain_text(session.about.title or 'Comparison')}</h1>\n"
         f'<p class="faint">{plain_text(_line(session))}</p></header>\n'
     )
-    for round in rounds_shown(session.state):
-        yield f"<section>\n{await asked(files, round.user)}"
-        for who, turn in session.answers(round):
+    for one in rounds_shown(session.state):
+        yield f"<section>\n{await asked(files, one.user)}"
+        for who, turn in session.answers(one):
             yield await answered(files, turn, who, settings=True)
         yield "</section>\n"
     if session.left:
