@@ -26,6 +26,7 @@ MASK = "***"
 _SHORTEST = (
     6  # characters; a shorter value is a stand-in ("none", for a server that wants no key), and a word
 )
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _GRAM = 4  # characters; a secret is cut into these, and every part of 2 * _GRAM characters has one whole
 _PART = 8  # the shortest part that is taken out, if it has letters and digits
 _WORDY_PART = 12  # and if it has not, since it may be a word of any text
@@ -90,8 +91,13 @@ def _forms(value: str) -> tuple[str, ...]:
     forms |= {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
     forms |= {repr(data)[2:-1], html.escape(value), data.hex(), data.hex().upper(), *_base64(data)}
     # Of several lines each by itself: a message is folded into one line, or cut at the first.
-    forms |= {line for each in value.splitlines() if (line := each.strip())}
+    forms |= set(_lines(value))
     return tuple(sorted((form for form in forms if len(form) >= _SHORTEST), key=len, reverse=True))
+
+
+def _lines(value: str) -> list[str]:
+    """What stands between line breaks, tabs and other control characters."""
+    return [line for each in _CONTROL.split(value) if (line := each.strip())]
 
 
 def _base64(data: bytes) -> Iterator[str]:
@@ -118,8 +124,8 @@ class KnownSecrets:
         if len(value) < _SHORTEST or value in self._secrets:
             return
         made = [_Secret.of(value, parts=parts)]
-        lines = [line.strip() for line in value.splitlines()] if parts else []
-        made += [_Secret.of(line, parts=True) for line in lines if line != value and len(line) >= _SHORTEST]
+        lines = [line for line in _lines(value) if line != value and len(line) >= _SHORTEST]
+        made += [_Secret.of(line, parts=True) for line in lines if parts]
         with self._lock:
             secrets = {**self._secrets, value: tuple(made)}
             if source:

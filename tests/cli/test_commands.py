@@ -146,7 +146,7 @@ def test_a_dash_is_what_is_piped_in() -> None:
 
 
 def test_what_is_piped_in_must_be_text() -> None:
-    done = run("chat", "echo:", input=b"\xff\xfe")
+    done = run("chat", "echo:", input=b"caf\xe9 \xff")
     assert done.exit_code == 2
     assert "UTF-8" in one_sentence(done) and "--file" in one_sentence(done)
 

@@ -55,7 +55,7 @@ def test_a_dash_is_standard_output_wherever_something_is_written(folder: Path) -
     (folder / "prompts.txt").write_text("hello\n")
     recorded = run("record", "lab.yaml", "--prompts", "prompts.txt", "-o", "-")
     assert recorded.exit_code == OK and '"type":"prompt"' in recorded.stdout
-    several = run("record", "echo:", "echo:", "lab.yaml", "a", "--prompts", "prompts.txt", "-o", "-")
+    several = run("record", "lab.yaml", "a", "echo:", "--prompts", "prompts.txt", "-o", "-")
     assert several.exit_code == USAGE and "several recordings need a folder" in several.stderr
     assert not Path("-").exists()
 

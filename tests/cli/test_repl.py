@@ -196,7 +196,7 @@ def test_ctrl_c_at_the_prompt_drops_the_line() -> None:
 def test_help_lists_every_command() -> None:
     with Terminal("chat", "lab.yaml") as terminal:
         terminal.wait_for("plain> ")
-        said = terminal.ask("/help")
+        said = visible(terminal.ask("/help"))
         for command in ("/help", "/backend", "/system", "/file", "/retry", "/clear", "/exit"):
             assert re.search(rf"^\s+{command}\b.+ {{2,}}\w", said, re.M), command
         terminal.type("/exit\r")
