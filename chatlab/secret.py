@@ -22,6 +22,7 @@ __all__ = [
     "ScrubbingFormatter",
     "SecretRef",
     "Shape",
+    "credentials_in",
     "is_credential",
     "remember",
     "remember_if_secret",
