@@ -333,7 +333,7 @@ def test_a_session_is_listed_renamed_deleted_and_brought_back(me: Person) -> Non
 
 def test_a_session_leaves_the_page_as_a_report_a_recording_a_chat_and_a_link(me: Person, you: Person) -> None:
     asked = me.begin("alpha", "beta")
-    asked.ask("Call 555 now")
+    asked.ask("Call 555 now, with sk-abcdef123456ghi or sk&#45;zyxwvu987654")
     report = me.send("GET", f"{asked.path}/report?format=html&redact=555")
     assert report.headers["content-type"].startswith("text/html")
     assert "script" not in report.headers["content-security-policy"]
@@ -343,6 +343,8 @@ def test_a_session_leaves_the_page_as_a_report_a_recording_a_chat_and_a_link(me:
     assert me.refused("GET", f"{asked.path}/report?format=doc")[0] == 400
     recording = me.send("GET", f"{asked.path}/lanes/{asked.lanes[1]}/recording")
     assert '"kind": "text"' in recording.text or "else" in recording.text
+    assert "555" in recording.text
+    assert "abcdef123456" not in recording.text and "zyxwvu987654" not in recording.text
     chat = asked.post(f"/lanes/{asked.lanes[0]}/chat")["conversation"]
     assert chat in [one["id"] for one in me.http.get("/-/conversations").json()["conversations"]]
     token = asked.post("/shares")["token"]
