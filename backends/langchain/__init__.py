@@ -16,6 +16,7 @@ from contextlib import aclosing
 from importlib.util import find_spec
 from typing import Any
 
+from backends.langchain.keys import is_elsewhere, keyless
 from backends.langchain.objects import Shape, load_object, missing, shape_of
 from backends.langchain.options import COMMON, OPENAI_ALONE, LangChainOptions
 from backends.langchain.providers import OPENAI, PROVIDERS
@@ -104,8 +105,10 @@ class LangChainBackend(Backend):
             return None  # LangChain may infer it, or know more of them than are listed
         if find_spec(provider.module) is None:
             return f"pip install {provider.package}"
-        if options.api_key is not None or options.secrets or options.base_url is not None:
+        if options.api_key is not None or options.secrets:
             return None
+        if is_elsewhere(options):
+            return keyless(options)
         given = {str(name) for name in options.model_options}
         for group in provider.variables:
             if not any(os.environ.get(name, "").strip() for name in group) and not _covered(group, given):

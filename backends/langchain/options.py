@@ -31,7 +31,8 @@ OPENAI_ALONE = (
         advanced=True,
     ),
 )
-_SECRET = re.compile(r"(^|_)(key|secret|password|token)$", re.I)
+SECRET = re.compile(r"(^|_)(key|secret|password|token)$", re.I)
+"""How the names of arguments end that are secrets."""
 
 
 class LangChainOptions(Options):
@@ -111,7 +112,7 @@ class LangChainOptions(Options):
     @field_validator("model_options")
     @classmethod
     def _secrets_apart(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
-        secret = [name for name in value if _SECRET.search(name)]
+        secret = [name for name in value if SECRET.search(name)]
         if secret:
             raise ValueError(
                 f"give {' and '.join(secret)} under secrets, by reference, not under model_options"

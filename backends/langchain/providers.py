@@ -14,11 +14,13 @@ class Provider:
     """module: the top-level module it needs; package: what pip calls it.
 
     variables: one of each group has to be set. Empty where credentials come another way (AWS, Google
-    Cloud) or none are needed.
+    Cloud) or none are needed. keyless: the argument by which its class is told to send a stand-in instead of
+    the variable's key, None where that was not tried; `tests/backends/langchain/test_keys.py` tries it.
     """
 
     module: str
     variables: tuple[tuple[str, ...], ...] = ()
+    keyless: str | None = None
 
     @property
     def package(self) -> str:
@@ -26,16 +28,17 @@ class Provider:
 
 
 PROVIDERS: Mapping[str, Provider] = {
-    "anthropic": Provider("langchain_anthropic", (("ANTHROPIC_API_KEY",),)),
+    "anthropic": Provider("langchain_anthropic", (("ANTHROPIC_API_KEY",),), "api_key"),
     "anthropic_bedrock": Provider("langchain_aws"),
     "azure_ai": Provider("langchain_azure_ai"),
     "azure_openai": Provider(
         "langchain_openai",
         (
-            ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN", "OPENAI_API_KEY"),
+            ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN"),
             ("AZURE_OPENAI_ENDPOINT",),
             ("OPENAI_API_VERSION",),
         ),
+        "api_key",
     ),
     "baseten": Provider("langchain_baseten", (("BASETEN_API_KEY",),)),
     "bedrock": Provider("langchain_aws"),
@@ -43,30 +46,33 @@ PROVIDERS: Mapping[str, Provider] = {
     "bedrock_mantle_anthropic": Provider("langchain_aws"),
     "bedrock_mantle_openai": Provider("langchain_aws"),
     "cohere": Provider("langchain_cohere", (("COHERE_API_KEY", "CO_API_KEY"),)),
-    "deepseek": Provider("langchain_deepseek", (("DEEPSEEK_API_KEY",),)),
+    "deepseek": Provider("langchain_deepseek", (("DEEPSEEK_API_KEY",),), "api_key"),
     "fireworks": Provider("langchain_fireworks", (("FIREWORKS_API_KEY",),)),
     "google_anthropic_vertex": Provider("langchain_google_vertexai"),
     "google_genai": Provider("langchain_google_genai", (("GOOGLE_API_KEY", "GEMINI_API_KEY"),)),
     "google_vertexai": Provider("langchain_google_vertexai"),
-    "groq": Provider("langchain_groq", (("GROQ_API_KEY",),)),
+    "groq": Provider("langchain_groq", (("GROQ_API_KEY",),), "api_key"),
     "huggingface": Provider("langchain_huggingface"),
     "ibm": Provider("langchain_ibm"),
     "langsmith": Provider("langchain_openai", (("LANGSMITH_GATEWAY_API_KEY", "LANGSMITH_API_KEY"),)),
     "litellm": Provider("langchain_litellm"),
     "meta": Provider("langchain_meta"),
-    "mistralai": Provider("langchain_mistralai", (("MISTRAL_API_KEY",),)),
+    "mistralai": Provider("langchain_mistralai", (("MISTRAL_API_KEY",),), "api_key"),
     "nvidia": Provider("langchain_nvidia_ai_endpoints", (("NVIDIA_API_KEY",),)),
     "ollama": Provider("langchain_ollama"),
-    "openai": Provider("langchain_openai", (("OPENAI_API_KEY",),)),
+    "openai": Provider("langchain_openai", (("OPENAI_API_KEY",),), "api_key"),
     "openrouter": Provider("langchain_openrouter", (("OPENROUTER_API_KEY",),)),
     "perplexity": Provider("langchain_perplexity", (("PPLX_API_KEY", "PERPLEXITY_API_KEY"),)),
     "together": Provider("langchain_together", (("TOGETHER_API_KEY",),)),
     "upstage": Provider("langchain_upstage", (("UPSTAGE_API_KEY",),)),
-    "xai": Provider("langchain_xai", (("XAI_API_KEY",),)),
+    "xai": Provider("langchain_xai", (("XAI_API_KEY",),), "api_key"),
 }
 
 OPENAI = ("openai", "azure_openai")
-"""Those whose class is langchain-openai's, and takes what that one takes."""
+"""Those whose class is langchain-openai's."""
 
-RETRYING = (*OPENAI, "anthropic", "deepseek", "groq", "mistralai", "together", "xai")
+BASED_ON_OPENAI = (*OPENAI, "deepseek", "xai")
+"""Those whose class takes what langchain-openai's takes, and calls through OpenAI's SDK."""
+
+RETRYING = (*BASED_ON_OPENAI, "anthropic", "groq", "mistralai", "together")
 """Those whose class takes `max_retries`."""
