@@ -207,11 +207,16 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The last event of every stream that ended well. `model` is the model the upstream says answered."""
+    """The last event of every stream that ended well.
+
+    `model` is the model the upstream says answered. `runs` is how many calls of models `usage` counts: an
+    agent makes several, of which only the last one's text may be the answer.
+    """
 
     reason: FinishReason
     usage: Usage = Usage()
     model: str | None = None
+    runs: int = 1
 
     def __post_init__(self) -> None:
         _well_form(self, "model")

@@ -26,8 +26,11 @@ class _Wire(BaseChatOpenAI):
     ) -> ChatGenerationChunk | None:
         _raise_error(chunk)
         found = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
+        if found is None or not isinstance(found.message, AIMessageChunk):
+            return found
+        _add_cached(chunk.get("usage"), found.message)
         choices = chunk.get("choices")
-        if found is not None and choices and isinstance(found.message, AIMessageChunk):
+        if choices:
             delta = choices[0].get("delta") or {}
             reasoning = delta.get("reasoning_content") or delta.get("reasoning")
             if isinstance(reasoning, str):
@@ -44,6 +47,17 @@ class WireChatOpenAI(_Wire, ChatOpenAI):
 
 class WireAzureChatOpenAI(_Wire, AzureChatOpenAI):
     """The same for Azure."""
+
+
+def _add_cached(usage: object, message: AIMessageChunk) -> None:
+    """Add the cached tokens that DeepSeek counts under a name of its own."""
+    counted = message.usage_metadata
+    cached = usage.get("prompt_cache_hit_tokens") if isinstance(usage, Mapping) else None
+    if counted is None or not isinstance(cached, int):
+        return
+    details = counted.get("input_token_details") or {}
+    if details.get("cache_read") is None:
+        counted["input_token_details"] = {**details, "cache_read": cached}
 
 
 def _raise_error(chunk: Mapping[str, Any]) -> None:

@@ -119,7 +119,7 @@ class MessageEvents:
         if usage is None:
             usage = total(self._usages)
         reason: FinishReason = "content_filter" if self._refused else self._reason or "stop"
-        yield Finish(reason, usage, self._model)
+        yield Finish(reason, usage, self._model, max(1, self._runs.count or len(self._usages)))
 
     # -- whose turn it is
 

@@ -60,6 +60,11 @@ class ModelRuns(BaseCallbackHandler):
         """Return what the models said that ended, in the order in which they began."""
         return [run.message for run in self._runs.values() if run.message is not None]
 
+    @property
+    def count(self) -> int:
+        """Return how many models ran."""
+        return len(self._runs)
+
     def usage(self) -> Usage | None:
         """Return the sum over all models, in which what one did not tell is unknown; None if none ran."""
         if not self._runs:

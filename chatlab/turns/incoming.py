@@ -175,6 +175,8 @@ class Incoming:
                     f"finished with {_short(count)} as usage.{name}: it is a number of tokens, or None "
                     "where it is not known"
                 )
+        if type(event.runs) is not int or event.runs < 1:
+            raise self._mistake(f"finished with {_short(event.runs)} as runs: it is a number from 1")
         if event.model is not None and not isinstance(event.model, str):
             raise self._mistake(f"finished with {_named(event.model)} as model: it is a name, or None")
 

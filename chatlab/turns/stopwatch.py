@@ -21,6 +21,10 @@ from chatlab.messages import (
     ToolResult,
 )
 
+# Seconds between two pieces of text that were read at once; only at 2,000 tokens a second a model is as fast.
+_TOGETHER = 0.0005
+_BURST = 0.1  # share of the pieces that may have arrived at once at the beginning
+
 
 class Stopwatch:
     """Takes a turn's times, for every backend alike. All are in seconds."""
@@ -37,6 +41,8 @@ class Stopwatch:
         self._first_token: float | None = None
         self._last_event: float | None = None
         self._last_delta: float | None = None
+        self._texts = 0  # pieces of text that arrived
+        self._together = 0  # the first of them, as far as they arrived together
         self._stall: float | None = None
         self._total: float | None = None
         self._own = 0.0
@@ -81,6 +87,12 @@ class Stopwatch:
             self._first_token = now
         self._last_event = now
         if isinstance(event, TextDelta | ReasoningDelta | ToolCall):
+            if isinstance(event, TextDelta) and event.text:
+                if self._together == self._texts and (
+                    not self._texts or self._last_delta is None or now - self._last_delta < _TOGETHER
+                ):
+                    self._together += 1
+                self._texts += 1
             self.delta_seen = True
             self._last_delta = now
         if not isinstance(event, TextDelta):  # most are
@@ -137,6 +149,8 @@ class Stopwatch:
             return None
         if any(notice.kind == "not_streamed" for notice in answer.notices):
             return None
+        if not self._is_one_stream(finish, answer):
+            return None
         hidden = finish.usage.reasoning
         if hidden is None:
             # Thoughts came before the first visible token; how many tokens they took is not known.
@@ -147,3 +161,18 @@ class Stopwatch:
         assert self._last_delta is not None
         seconds = self._last_delta - self._first_token
         return tokens / seconds if tokens > 0 and seconds > 0 else None
+
+    def _is_one_stream(self, finish: Finish, answer: Accumulator) -> bool:
+        """Return whether the tokens that were counted are those that arrived after the first one.
+
+        An agent's usage counts the calls of its tools and its earlier models, whose time is not that of the
+        text. A proxy that delivers in bursts hides the time of what is in the first of them.
+        """
+        if finish.runs > 1:
+            return False
+        tools = [place for place, part in enumerate(answer.parts) if isinstance(part, ToolCall | ToolResult)]
+        if any(
+            not isinstance(part, ToolCall) for part in answer.parts[min(tools, default=len(answer.parts)) :]
+        ):
+            return False  # something followed a call of a tool
+        return self._together <= 1 or self._together <= _BURST * self._texts

@@ -514,3 +514,51 @@ async def test_in_a_crowd_tokens_may_gather_but_the_first_is_never_kept_waiting(
 async def release(crowd: asyncio.Event, go: asyncio.Event) -> None:
     await crowd.wait()
     go.set()
+
+
+async def rate_of(*events: StreamEvent | float, usage: Usage, runs: int = 1) -> float | None:
+    """The tokens a second of an answer; a number among the events is a wait of so many seconds."""
+
+    async def script(request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
+        for event in events:
+            if isinstance(event, float):
+                await asyncio.sleep(event)
+            else:
+                yield event
+        yield Finish("stop", usage, runs=runs)
+
+    _, turn = await read(entry_for(script)[0])
+    return turn.timing.tokens_per_second
+
+
+def stream_of(tokens: int) -> list[StreamEvent | float]:
+    return [item for number in range(tokens) for item in (TextDelta(f"{number} "), 0.005)]
+
+
+async def test_tokens_a_second_are_those_of_one_stream() -> None:
+    assert await rate_of(*stream_of(20), usage=Usage(1, 20)) == pytest.approx(150, rel=0.5)
+    call = ToolCall("1", "look", "{}")
+    assert await rate_of(*stream_of(20), call, usage=Usage(1, 25)) is not None, "its tokens came too"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        (ToolCall("1", "look", "{}"), ToolResult("1", "found")),
+        (TextDelta("Let me look."), 0.01, ToolCall("1", "look", "{}"), ToolResult("1", "found")),
+        (ToolResult("1", "found"),),
+    ],
+)
+async def test_tokens_a_second_of_an_agent_are_unknown(before: tuple[StreamEvent, ...]) -> None:
+    assert await rate_of(*before, *stream_of(20), usage=Usage(1, 200)) is None
+
+
+async def test_tokens_a_second_of_several_models_are_unknown() -> None:
+    assert await rate_of(*stream_of(20), usage=Usage(1, 200), runs=2) is None
+
+
+async def test_tokens_a_second_of_bursts_are_unknown() -> None:
+    burst = [TextDelta(f"{number} ") for number in range(50)]
+    assert await rate_of(0.05, *burst, usage=Usage(1, 50)) is None
+    assert await rate_of(0.05, *burst, 0.05, *burst, usage=Usage(1, 100)) is None
+    assert await rate_of(0.05, *burst[:2], usage=Usage(1, 2)) is None

@@ -647,6 +647,68 @@ async def test_a_synchronous_object_marks_its_connection(load: Load, stalling: s
     assert marks == ["connected"]
 
 
+BLOCKED = {
+    "an iterator": """
+import threading
+gate = threading.Event()
+def thing(stream):
+    for messages in stream:
+        yield "one"
+        gate.wait()
+""",
+    "a synchronous graph": """
+import threading
+from langgraph.config import get_stream_writer
+from langgraph.graph import START, MessagesState, StateGraph
+gate = threading.Event()
+def node(state: MessagesState):
+    get_stream_writer()({"chunk": "one"})
+    gate.wait()
+    return {}
+thing = StateGraph(MessagesState).add_node(node).add_edge(START, "node").compile()
+""",
+    "a synchronous node of an asynchronous graph": """
+import threading
+from langgraph.config import get_stream_writer
+from langgraph.graph import START, MessagesState, StateGraph
+gate = threading.Event()
+async def first(state: MessagesState): return {}
+def node(state: MessagesState):
+    get_stream_writer()({"chunk": "one"})
+    gate.wait()
+    return {}
+graph = StateGraph(MessagesState).add_node(first).add_node(node)
+thing = graph.add_edge(START, "first").add_edge("first", "node").compile()
+""",
+}
+
+
+@pytest.mark.parametrize("how", ["cancel", "close"])
+@pytest.mark.parametrize("source", BLOCKED.values(), ids=BLOCKED)
+async def test_a_turn_ends_at_once_also_where_what_blocks_uses_no_socket(
+    load: Load, source: str, how: str
+) -> None:
+    backend = load(source)
+    module: Any = sys.modules[(backend.options.object or "").partition(":")[0]]
+    stream: Any = backend.stream(ask("hi"), CallContext())
+    try:
+        async for event in stream:
+            if isinstance(event, TextDelta):
+                break
+        left = time.perf_counter()
+        if how == "close":
+            await stream.aclose()
+        else:
+            waiting = asyncio.create_task(anext(stream))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        assert time.perf_counter() - left < 2
+    finally:
+        module.gate.set()
+
+
 async def test_no_thread_outlives_a_stopped_call(load: Load, front: Front, stalling: str) -> None:
     backend = load(stalling + SYNC_LINES)
     await stop_in_a_read(backend, front, "cancel")

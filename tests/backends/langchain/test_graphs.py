@@ -719,6 +719,12 @@ async def test_usage_of_a_model_by_name_that_every_chunk_repeats_counts_once(
     assert (usage.input, usage.output) == (3, 2)
 
 
+async def test_cached_tokens_under_deepseeks_name_are_counted(by_name: Load, front: Front) -> None:
+    used = {**counts(30, 2), "prompt_cache_hit_tokens": 20, "prompt_cache_miss_tokens": 10}
+    streamed(front, chunk(delta={"content": "Hello"}), chunk(finish_reason="stop", usage=used))
+    assert finish(await events(by_name(), ask("hi"))).usage.cached == 20
+
+
 TWO_MODELS = """
 def fake(usage): return Says(messages=[AIMessage("ok", usage_metadata=usage)])
 known = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15,
