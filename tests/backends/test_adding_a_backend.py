@@ -9,16 +9,23 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from chatlab.config.models import BackendConfig
+from chatlab.config.registry import Entry
+from chatlab.errors import BackendError, BrokenStream, ModelNotFound
+from chatlab.messages import Finish, Message, Usage
+from chatlab.turns.turn import Turn, run_turn
+from tests.servers.front import Front
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "adding-a-backend.md").read_text("utf-8")
 
 
-def block(language: str) -> str:
-    (found,) = re.findall(rf"```{language}\n(.*?)```", TEXT, re.S)
-    return str(found)
+def block(language: str, number: int = 0) -> str:
+    return str(re.findall(rf"```{language}\n(.*?)```", TEXT, re.S)[number])
 
 
 @pytest.fixture
@@ -82,3 +89,47 @@ def test_a_plugin_takes_no_built_in_kinds_name(installed: Path) -> None:
     points.write_text("[chatlab.backends]\necho = chatlab_shout:ShoutBackend\n")
     code = "from chatlab.config.registry import backend_class; print(backend_class('echo').__module__)"
     assert run(installed, code) == "backends.echo\n"
+
+
+@pytest.fixture
+def parrot(front: Front) -> Entry:
+    """The page's backend that calls a server, as a configuration's entry would be."""
+    names: dict[str, Any] = {"__name__": "chatlab_parrot"}
+    exec(compile(block("python", 1), "parrot", "exec", dont_inherit=True), names)
+    cls = names["ParrotBackend"]
+    return Entry("polly", BackendConfig(kind="parrot", options=cls.Options(url=front.url)), cls)
+
+
+async def answer(entry: Entry, **parameters: Any) -> Turn:
+    turn = run_turn(entry, [Message.of("user", "hello")], parameters=parameters)
+    async with turn:
+        async for _ in turn:
+            pass
+    return turn
+
+
+async def test_the_one_that_calls_a_server_answers_with_what_it_declares(parrot: Entry, front: Front) -> None:
+    chunks = [{"text": "hel"}, {"text": "lo"}, {"end": True, "tokens": 2}]
+    front.stream("/say", [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks])
+    turn = await answer(parrot, pitch=1.5, volume=3)
+    assert turn.answer.message.text == "hello"
+    assert turn.answer.finish == Finish("stop", Usage(output=2), "grey")
+    assert turn.timing.connected is not None
+    assert [notice.detail for notice in turn.answer.notices] == ["volume is not a parameter of this backend"]
+    assert front.last.json == {"voice": "grey", "said": "hello", "pitch": 1.5}
+    target = parrot.cls.target(parrot.config.options)
+    assert (target.model, target.endpoint) == ("grey", front.url)
+    await parrot.aclose()
+
+
+async def test_the_one_that_calls_a_server_fails_in_sentences(parrot: Entry, front: Front) -> None:
+    front.stream("/say", ['data: {"text": "hel"}\n\n', 'data: {"error": {"message": "no seeds"}}\n\n'])
+    with pytest.raises(BackendError, match="no seeds"):
+        await answer(parrot)
+    front.stream("/say", ['data: {"text": "hel"}\n\n'])
+    with pytest.raises(BrokenStream, match="ended without its end"):
+        await answer(parrot)
+    front.fail(404, {"message": "no such cage"})
+    with pytest.raises(ModelNotFound, match="no such cage"):
+        await answer(parrot)
+    await parrot.aclose()
