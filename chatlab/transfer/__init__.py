@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias, assert_never
 from chatlab.render.markdown import document
 from chatlab.store import NotStored, Store, StoredComparison, StoredConversation, StoredTurn
 from chatlab.store.files import Files
+from chatlab.text import well_formed
 from chatlab.transfer import comparison_text as session_text
 from chatlab.transfer.comparisons import session_lines
 from chatlab.transfer.html import CSS, pieces, shared_html
@@ -145,4 +146,4 @@ async def _sessions(store: Store, chosen: Sequence[StoredComparison]) -> AsyncIt
 
 def _characters(text: str) -> str:
     """The text as UTF-8 can say it."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return well_formed(text)

@@ -29,6 +29,7 @@ from chatlab.messages import (
     ToolResult,
 )
 from chatlab.store import Status, StoredConversation, StoredTurn, new_id, now
+from chatlab.text import well_formed
 from chatlab.transfer.chatgpt_marks import explained
 
 _ID = re.compile(r"[\w-]{8,100}")
@@ -117,7 +118,7 @@ class _Conversion:
             StoredConversation(
                 self._id,
                 self._owner,
-                title if isinstance(title, str) else "",
+                well_formed(title) if isinstance(title, str) else "",
                 self._begun,
                 updated,
                 pinned=self._value.get("is_starred") is True,

@@ -23,6 +23,7 @@ from chatlab.render.figures import figures, outcome
 from chatlab.render.markdown import document, render
 from chatlab.store import FILE_SCHEME, NotStored, Store, StoredConversation, StoredTurn
 from chatlab.store.files import Files
+from chatlab.text import well_formed
 
 LARGEST_PICTURE = 10_000_000  # bytes
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
@@ -204,7 +205,7 @@ async def _file(files: Files, part: FilePart) -> str:
 
 def plain_text(text: str) -> str:
     """Text as HTML."""
-    return html.escape(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    return html.escape(well_formed(text))
 
 
 def moment_text(moment: datetime) -> str:

@@ -22,6 +22,7 @@ from chatlab.store import (
 )
 from chatlab.store._exact import keyed, unkeyed
 from chatlab.store.files import Files
+from chatlab.text import well_formed
 
 T = TypeVar("T")
 
@@ -60,7 +61,7 @@ def conversation_from_json(value: Mapping[str, Any], owner: str) -> StoredConver
     return StoredConversation(
         id=_id(value, "id"),
         owner=owner,
-        title=_field(value, "title", str),
+        title=well_formed(_field(value, "title", str)),
         created=_moment(value, "created"),
         updated=_moment(value, "updated"),
         pinned=_field(value, "pinned", bool),
@@ -84,7 +85,7 @@ def comparison_from_json(value: Mapping[str, Any], owner: str) -> StoredComparis
     return StoredComparison(
         id=_id(value, "id"),
         owner=owner,
-        title=_field(value, "title", str),
+        title=well_formed(_field(value, "title", str)),
         created=_moment(value, "created"),
         updated=_moment(value, "updated"),
         entries=0,

@@ -24,6 +24,7 @@ from chatlab.errors import ChatlabError
 from chatlab.formats import from_openai
 from chatlab.messages import Message
 from chatlab.spelling import did_you_mean
+from chatlab.text import encodable
 from chatlab.text_files import decoded, without_mark
 
 Row = TypeVar("Row")
@@ -170,7 +171,7 @@ def _from_text(line: str, number: str, _: Path) -> Item:
 
 def _from_json_line(line: str, number: str, folder: Path) -> Item:
     try:
-        value = load_json(line)
+        value = encodable(load_json(line))
     except ValueError as exc:
         why = "" if isinstance(exc, json.JSONDecodeError) else f": {exc}"
         raise ValueError(f"this line is not JSON{why}") from exc

@@ -28,6 +28,7 @@ from chatlab.messages import FilePart, Part, ReasoningPart, TextPart, ToolCall, 
 from chatlab.render.figures import figures, outcome
 from chatlab.render.markdown import document, render
 from chatlab.secret import scrub
+from chatlab.text import well_formed
 
 _LARGEST_PICTURE = 3_000_000  # bytes
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
@@ -130,7 +131,7 @@ def _environment() -> Environment:
 def _characters(value: Any) -> Any:
     """Text without halves of surrogate pairs, which models do write and which are no characters."""
     if type(value) is str:
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return well_formed(value)
     return value
 
 

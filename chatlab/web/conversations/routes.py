@@ -21,6 +21,7 @@ from chatlab.lab import Lab
 from chatlab.render.markdown import document
 from chatlab.secret import scrub
 from chatlab.store import Hit, NotStored, StoredConversation, unused_since
+from chatlab.text import well_formed
 from chatlab.transfer import Format, export, import_file, shared_html
 from chatlab.web.conversations.schemas import (
     ConversationChange,
@@ -223,7 +224,7 @@ async def _revoke(storage: StorageService, owner: str, request: Request) -> Resp
 def _shown(conversation: StoredConversation) -> ConversationListed:
     return {
         "id": conversation.id,
-        "title": conversation.title,
+        "title": well_formed(conversation.title),
         "updated": conversation.updated.isoformat(),
         "pinned": conversation.pinned,
     }

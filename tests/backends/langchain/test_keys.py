@@ -54,7 +54,8 @@ async def call(front: Front, **options: Any) -> str | None:
     reason = LangChainBackend.not_ready(given)
     if reason is not None:
         return reason
-    front.fail(400, {"error": {"message": "no"}})
+    # Nothing closes the clients of the providers' own SDKs, so none of their connections may stay open.
+    front.fail(400, {"error": {"message": "no"}}, {"connection": "close"})
     backend = LangChainBackend(given)
     try:
         async for _ in backend.stream(ask("hi"), CallContext()):
