@@ -31,6 +31,7 @@ from chatlab.backend import (
 from chatlab.errors import (
     AuthenticationFailed,
     BackendError,
+    BackendMistake,
     BrokenStream,
     ContentFiltered,
     ContextTooLong,
@@ -65,6 +66,7 @@ ErrorName: TypeAlias = Literal[
     "content_filtered",
     "unavailable",
     "broken_stream",
+    "backend_mistake",
 ]
 
 _ERRORS: Mapping[ErrorName, tuple[type[BackendError], int | None]] = {
@@ -77,6 +79,7 @@ _ERRORS: Mapping[ErrorName, tuple[type[BackendError], int | None]] = {
     "content_filtered": (ContentFiltered, 400),
     "unavailable": (Unavailable, 503),
     "broken_stream": (BrokenStream, None),
+    "backend_mistake": (BackendMistake, None),
 }
 
 # A word with the white space before it; the last one takes the white space at the end as well.
