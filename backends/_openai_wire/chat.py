@@ -97,7 +97,7 @@ class ChatStream(AnswerStream):
 
     def _choice(self, choice: Mapping[str, Any], events: list[StreamEvent]) -> None:
         delta = choice.get("delta")
-        if choice.get("message") and not _says(delta):
+        if "message" in choice and choice["message"] and not _says(delta):
             self._message(choice, events)
         elif delta:
             self._delta(delta if isinstance(delta, Mapping) else {"content": delta}, events)
@@ -106,8 +106,8 @@ class ChatStream(AnswerStream):
             self._text(text(choice["text"]), events)
         if "usage" in choice:  # Moonshot's
             self._counted(choice)
-        reason = text(choice.get("finish_reason"))
-        if reason.lower() not in _NONE and self._finish is None:
+        reason = choice.get("finish_reason")
+        if reason and self._finish is None and text(reason).lower() not in _NONE:
             self._ended(reason, choice, events)
 
     def _message(self, choice: Mapping[str, Any], events: list[StreamEvent]) -> None:

@@ -39,7 +39,7 @@ class ThinkTags:
         if self._state == "thought":
             thought, tag, rest = text.partition(self._close)
             if not tag:
-                keep = _overlap(thought, self._close)
+                keep = overlap(thought, self._close)
                 self._held = thought[len(thought) - keep :]
                 thought = thought[: len(thought) - keep]
                 return [ReasoningDelta(thought)] if thought else []
@@ -60,8 +60,8 @@ class ThinkTags:
         return [ReasoningDelta(held)] if self._state == "thought" else [TextDelta(held)]
 
 
-def _overlap(text: str, tag: str) -> int:
-    """How many characters at the end of the text are the beginning of the tag."""
+def overlap(text: str, tag: str) -> int:
+    """Return how many characters at the end of the text are the beginning of the tag."""
     for size in range(min(len(text), len(tag) - 1), 0, -1):
         if text.endswith(tag[:size]):
             return size

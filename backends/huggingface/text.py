@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from backends._openai_wire.think_tags import ThinkTags, _overlap
+from backends._openai_wire.think_tags import ThinkTags, overlap
 from backends.huggingface.errors import error_from_chunk
 from chatlab.errors import BrokenStream
 from chatlab.messages import Finish, FinishReason, Notice, StreamEvent, TextDelta, Usage
@@ -41,7 +41,7 @@ class StopFilter:
         text = self._held + piece
         if self._stops_in(text):
             return self._before_stop(text)
-        shown = len(text) - max(_overlap(text, stop) for stop in self._stops)
+        shown = len(text) - max(overlap(text, stop) for stop in self._stops)
         self._held = text[shown:]
         return text[:shown]
 

@@ -173,6 +173,15 @@ class ChunkReader:
 
     def _chunks(self, events: Iterable[SseEvent]) -> Iterator[dict[str, Any]]:
         for name, data in events:
+            if not name and data.startswith("{"):  # nearly every event
+                try:
+                    value = json.loads(data)
+                except (ValueError, RecursionError):
+                    value = None  # the slow way says what is wrong
+                if value is not None:
+                    if value:
+                        yield value
+                    continue
             text = data.strip()
             if not text or name in _KEEP_ALIVE or text.lower() in _KEEP_ALIVE:
                 continue
