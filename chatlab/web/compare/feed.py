@@ -51,7 +51,7 @@ async def events(found: PageSession, voter: str) -> AsyncGenerator[str, None]:
                     await asyncio.sleep(PACE)
         finally:
             news.cancel()
-            await asyncio.wait([news])
+            await asyncio.gather(news, return_exceptions=True)
 
 
 class _Feed:

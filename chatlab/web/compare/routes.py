@@ -79,7 +79,9 @@ class CompareRoutes:
         self.sessions = PageSessions(lab)
         self.export = ExportRoutes(lab, self.sessions)
         self._limits = limits_of(lab)
-        self._uploads = PendingUploads(int(lab.config.ui.max_file_mb * 1_000_000))
+        self._uploads = PendingUploads(
+            int(lab.config.ui.max_file_mb * 1_000_000), self._limits, stored=lab.config.storage is not None
+        )
         lab.at_close.append(self._uploads.aclose)
 
     def routes(self) -> list[Route]:
@@ -196,11 +198,17 @@ class CompareRoutes:
     # -- asking
 
     async def _upload(self, owner: str, request: Request) -> Response:
-        name = unquote(request.headers.get("x-filename", "file"))
-        found_id, part = await self._uploads.take(
-            owner, name, request.headers.get("content-type"), request.stream()
+        headers = request.headers
+        length = headers.get("content-length", "")
+        upload_id, part = await self._uploads.take(
+            owner,
+            self._limits.visitor(request),
+            unquote(headers.get("x-filename", "file")),
+            headers.get("content-type"),
+            int(length) if length.isdecimal() else None,
+            request.stream(),
         )
-        shown: Uploaded = {"id": found_id, "name": part.name, "media_type": part.media_type, "not_for": None}
+        shown: Uploaded = {"id": upload_id, "name": part.name, "media_type": part.media_type, "not_for": None}
         session = request.query_params.get("session")
         if session is not None:
             shown["not_for"] = (await self.sessions.get(owner, session)).view.not_for(part)
@@ -214,6 +222,7 @@ class CompareRoutes:
         round_id = await found.session.ask(
             message, lanes=_lanes(found, wanted.lanes), repeats=wanted.repeats, places=self._places(request)
         )
+        self._uploads.sent(owner, dict.fromkeys(wanted.files))
         if not found.title:
             await self._retitle(found, owner, wanted.text or "Untitled")
         return {"round": round_id}

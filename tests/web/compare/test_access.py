@@ -17,7 +17,7 @@ backends:
   alpha: {kind: echo, label: Alpha}
   beta: {kind: echo, label: Beta}
 compare: {lanes: [alpha, "echo:", beta]}
-limits: {turns_a_minute: {visitor: 20}, running_turns: {visitor: 2}}
+limits: {turns_a_minute: {visitor: 20}, running_turns: {visitor: 2}, uploads: {visitor: 3}}
 """
 
 
@@ -93,3 +93,23 @@ def test_the_configuration_file_says_how_many_run_at_once(tmp_path: Path, me: Pe
     assert {one["status"] for answers in view["rounds"][0]["answers"].values() for one in answers} == {
         "finished"
     }
+
+
+def upload(person: Person) -> Any:
+    headers = {"x-chatlab": "1", "x-filename": "a.txt", "content-type": "text/plain"}
+    return person.http.post("/-/compare/uploads", content=b"some text", headers=headers)
+
+
+def test_uploads_of_one_visitor_take_nothing_from_another(served: Served, me: Person) -> None:
+    mine = upload(me).json()["id"]
+    other = Person(served)
+    answers = [upload(other) for _ in range(205)]
+    assert [answer.status_code for answer in answers[:3]] == [200, 200, 200]
+    assert {answer.status_code for answer in answers[3:]} == {429}
+    asked = me.begin("alpha", "beta")
+    asked.ask("what is this?", files=[mine])
+    assert asked.view["rounds"][0]["files"] == ["a.txt"]
+    theirs = other.begin("alpha", "beta")
+    theirs.ask("and this?", files=[answers[0].json()["id"]])
+    assert upload(other).status_code == 200, "one was sent"
+    other.close()
