@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatlab.codec import event_from_json, message_from_json, message_to_json
+from chatlab.compare.batch.prompts import load_items
 from chatlab.formats import to_gradio, to_langchain, to_openai, to_responses
 from chatlab.messages import (
     Accumulator,
@@ -124,3 +126,11 @@ def test_json_values_are_well_formed_to_their_keys() -> None:
     assert encodable({FIRST: [FIRST, 1, None, {"a": (SECOND,)}]}) == {
         "\ufffd": ["\ufffd", 1, None, {"a": ["\ufffd"]}]
     }
+
+
+def test_a_file_of_prompts_gives_whole_characters_in_every_field(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.jsonl"
+    file.write_text(r'{"prompt": "a\ud83d", "expected": "\ud83d\ude00", "tags": ["\ude00"]}')
+    (item,) = load_items(file)
+    assert [message.text for message in item.messages] == ["a\ufffd"]
+    assert (item.expected, item.tags) == (SMILE, ("\ufffd",))
