@@ -1,4 +1,4 @@
-"""What a ranking's judgements may owe to something other than the answers: place, voter, length, source."""
+"""The audit of a ranking: does anything beside the answers tell, such as place, voter, length or source?"""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Lean:
 
 
 def by_position(judgements: Iterable[Judgement]) -> Lean:
-    """Toward: the preferred answer stood left of most answers it was preferred to.
+    """Return the lean to the left. Toward: the preferred answer stood left of most it was preferred to.
 
     A session whose lanes kept their places is one draw of places, so it counts once: as most of its
     preferences. Counting each would take a good lane that happened to stand left for a liking of the left.
@@ -63,7 +63,7 @@ def by_position(judgements: Iterable[Judgement]) -> Lean:
 
 
 def by_length(judgements: Iterable[Judgement]) -> Lean:
-    """Toward: the preferred answer was longer than most answers it was preferred to."""
+    """Return the lean to length. Toward: the preferred answer was longer than most it was preferred to."""
 
     def longer(one: Judgement) -> int | None:
         a, b = one.length_a, one.length_b
@@ -73,8 +73,11 @@ def by_length(judgements: Iterable[Judgement]) -> Lean:
 
 
 def by_order(verdicts: Iterable[Verdict]) -> Lean:
-    """Toward: of its two replies about the same answers, a judge preferred the one shown first more often
-    than the one shown second. A preference that held in both orders is of neither side."""
+    """Return the lean to an order.
+
+    Toward: of its two replies about the same answers, a judge preferred the one shown first more often than
+    the one shown second. A preference that held in both orders is of neither side.
+    """
     sides: list[tuple[object, int | None]] = []
     for one in verdicts:
         if one.winner != UNCLEAR:
@@ -122,7 +125,7 @@ def _lean(sides: Iterable[tuple[object, int | None]]) -> Lean:
 
 @dataclass(frozen=True, slots=True)
 class Voter:
-    """What one voter's judgements come to, in weights. share: of all judgements."""
+    """One voter's judgements, in weights. share: of all judgements."""
 
     voter: str
     source: Source
@@ -134,7 +137,7 @@ class Voter:
 
 
 def by_voter(judgements: Sequence[Judgement]) -> tuple[Voter, ...]:
-    """Every voter, those with most judgements first."""
+    """Return every voter, those with most judgements first."""
     judged: Counter[tuple[str, Source]] = Counter()
     won: dict[tuple[str, Source], Counter[str]] = defaultdict(Counter)
     undecided: dict[tuple[str, Source], Counter[str]] = defaultdict(Counter)
@@ -184,7 +187,10 @@ def by_source(
     samples: int = 2000,
     seed: int = 0,
 ) -> Agreement:
-    """The agreement of two sources, votes and judges unless others are named. Needs judgements with items."""
+    """Return the agreement of two sources, votes and judges unless others are named.
+
+    Only judgements with items can be compared.
+    """
     said: dict[Source, dict[tuple[str, str, str, str], list[int]]] = {one: {}, other: {}}
     for each in judgements:
         if each.item and each.source in said:

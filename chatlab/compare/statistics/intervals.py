@@ -41,7 +41,7 @@ class Interval:
 
 
 def normal_p(z: float) -> float:
-    """Two-sided p-value of a standard normal deviate."""
+    """Return the two-sided p-value of a standard normal deviate."""
     return math.erfc(abs(z) / math.sqrt(2))
 
 
@@ -51,7 +51,7 @@ def normal_quantile(p: float) -> float:
 
 
 def student_p(t: float, df: int) -> float:
-    """Two-sided p-value of Student's t with a whole number of degrees of freedom, at least 1.
+    """Return the two-sided p-value of Student's t with a whole number of degrees of freedom, at least 1.
 
     The finite sums of Abramowitz and Stegun (1964), 26.7.3 and 26.7.4; the normal above 1000 degrees.
     """
@@ -71,7 +71,7 @@ def student_p(t: float, df: int) -> float:
 
 @lru_cache
 def student_quantile(df: int) -> float:
-    """The t that a Student variable stays within, in absolute value, with probability `LEVEL`."""
+    """Return the t that a Student variable stays within, in absolute value, with probability `LEVEL`."""
     low, high = 0.0, 20.0
     while high - low > 1e-12:
         middle = (low + high) / 2
@@ -80,7 +80,7 @@ def student_quantile(df: int) -> float:
 
 
 def wilson(successes: float, trials: float) -> Interval | None:
-    """Wilson's (1927) score interval of a proportion; None without trials."""
+    """Return Wilson's (1927) score interval of a proportion; None without trials."""
     if not trials:
         return None
     z2 = NORMAL_QUANTILE**2
@@ -91,7 +91,7 @@ def wilson(successes: float, trials: float) -> Interval | None:
 
 
 def sign_p(successes: int, trials: int) -> float:
-    """Exact two-sided binomial p-value of so many successes if both outcomes are equally likely."""
+    """Return the exact two-sided binomial p-value of so many successes, both outcomes being as likely."""
     term = tail = 1
     for k in range(1, min(successes, trials - successes) + 1):
         term = term * (trials - k + 1) // k
@@ -100,7 +100,7 @@ def sign_p(successes: int, trials: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's (1979) adjusted p-values, in the order given: below 0.05 is distinguished at 5 % over all."""
+    """Return Holm's (1979) adjusted p-values, in the order given: below 0.05 differs at 5 % over all."""
     adjusted = [0.0] * len(p_values)
     largest = 0.0
     for done, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
@@ -110,7 +110,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def percentile_interval(draws: NDArray[np.float64], units: int) -> Interval:
-    """Bootstrap percentile interval, expanded for few units (Hesterberg 2015, section 4.2).
+    """Return the bootstrap percentile interval, expanded for few units (Hesterberg 2015, section 4.2).
 
     units: how many independent units (at least 2) were resampled.
     """
@@ -120,7 +120,9 @@ def percentile_interval(draws: NDArray[np.float64], units: int) -> Interval:
 
 
 def unanimous_interval(value: float, units: int, low: float, high: float) -> Interval:
-    """Of the mean of something between `low` and `high` that was `value` in every one of some units.
+    """Return the interval of a mean.
+
+    It is of something between `low` and `high` that was `value` in every one of some units.
 
     No resampling can tell what was not seen. Clopper and Pearson's (1934) exact bound is taken on the share
     of units that are otherwise, of which none was seen; those may be anything.
@@ -136,7 +138,7 @@ def unanimous_p(value: float, units: int, reach: float) -> float:
 
 
 def bootstrap_p(draws: NDArray[np.float64], units: int) -> float:
-    """Two-sided p-value of "the true value is 0": where `percentile_interval` would just reach it."""
+    """Return the p-value of "the true value is 0", at which `percentile_interval` would just reach it."""
     beyond = min(int((draws <= 0).sum()), int((draws >= 0).sum()))
     raw = min(1.0, 2 * (beyond + 1) / (len(draws) + 1))
     return student_p(_NORMAL.inv_cdf(raw / 2) / math.sqrt(units / (units - 1)), units - 1)

@@ -127,7 +127,7 @@ class Spread:
 
 
 def spread(measurements: Iterable[Measurement], measure: Measure, *, seed: int = 0) -> Spread:
-    """Describe every lane and compare every two."""
+    """Return a description of every lane and a comparison of every two."""
     grouped: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for one in measurements:
         grouped[one.lane][one.item].append(one.value)

@@ -43,7 +43,7 @@ def to_jsonl(judgements: Iterable[Judgement]) -> str:
 
 
 def from_csv(text: str, name: str = "CSV") -> list[Judgement]:
-    """The judgements of a CSV with a header; columns of other tools are passed over.
+    """Return the judgements of a CSV with a header; columns of other tools are passed over.
 
     Raises UnsupportedContent, with `name` and the line, for what is no judgement.
     """
@@ -62,7 +62,7 @@ def from_csv(text: str, name: str = "CSV") -> list[Judgement]:
 
 
 def from_jsonl(text: str, name: str = "JSONL") -> list[Judgement]:
-    """The judgements of JSON lines, as `from_csv`."""
+    """Return the judgements of JSON lines, as `from_csv`."""
     return list(_json_lines(text, name))
 
 
@@ -95,7 +95,9 @@ def read(path: Path) -> list[Judgement]:
 
 
 def votes_on(compared: Comparison, judgements: Iterable[Judgement], name: str) -> tuple[Vote, ...]:
-    """What people said of a run's answers in a file, as votes on it: lanes by their labels, items by the
+    """Return what people said of a run's answers in a file, as votes on it.
+
+    Lanes go by their labels, items by the
     prompts' ids, `model_a` on the left. Judgements of another source than people are passed over; without a
     criterion they are on the run's only one.
 

@@ -37,7 +37,7 @@ __all__ = ["WrongCheck", "check", "function_of", "parse_check"]
 
 
 def parse_check(said: Any, folder: Path, *, trusted: bool = False) -> CheckSpec:
-    """A check from `kind`, `kind:value` or `{kind: value}`. Raises WrongCheck.
+    """Return the check of `kind`, `kind:value` or `{kind: value}`. Raises WrongCheck.
 
     folder: where relative paths of schemas begin. trusted: whether it comes from the person who starts the
     run; only then may it name code to be run, since a file of prompts is data, which may be anybody's.
@@ -87,7 +87,7 @@ def _value(kind: Kind, value: Any, folder: Path, *, trusted: bool) -> Any:
 
 
 def check(spec: CheckSpec, answer: str, item: Item) -> Check | None:
-    """What a check says of an answer; None if it needs an expected answer and the item has none.
+    """Return what a check says of an answer; None if it needs an expected answer and the item has none.
 
     May take a second, or as long as the person's own function takes: call it in a thread.
     """
