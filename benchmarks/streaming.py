@@ -146,7 +146,12 @@ def process(*command: str, port: int, python: str = sys.executable) -> Iterator[
             yield child
         finally:
             child.terminate()
-            child.wait(10)
+            try:
+                child.wait(30)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+                raise
 
 
 @dataclass(frozen=True)
@@ -190,7 +195,9 @@ def chainlit(folder: Path, upstream: str, model: str) -> App:
         wanted = ["chainlit>=2,<3", "openai>=3.50,<4", "python-socketio[asyncio_client]"]
         subprocess.run([str(python), "-m", "pip", "install", "-q", *wanted], check=True)
     port = free_port()
-    command = (str(HERE / "chainlit_app.py"), str(port), upstream, model)
+    os.environ |= {"BENCH_UPSTREAM": upstream, "BENCH_MODEL": model, "CHAINLIT_APP_ROOT": tempfile.mkdtemp()}
+    app = str(HERE / "chainlit_app.py")
+    command = ("-m", "chainlit", "run", app, "--headless", "--port", str(port))
     return App("chainlit", port, command, str(python), "chainlit_driver.py")
 
 
