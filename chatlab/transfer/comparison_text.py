@@ -14,7 +14,7 @@ from chatlab.store import Store, StoredComparison, StoredTurn
 from chatlab.store.files import Files
 from chatlab.transfer import markdown as _transfer_markdown
 from chatlab.transfer.comparisons import LEFT_OUT, state_of
-from chatlab.transfer.html import answered, asked, moment_text, plain_text
+from chatlab.transfer.html import answered, asked, moment_text, written
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +68,14 @@ def markdown(session: Session) -> Iterator[str]:
 
 async def html(files: Files, session: Session) -> AsyncIterator[str]:
     """A session as the HTML of one article, in pieces."""
-    yield (
-        f"<article>\n<header><h1>{plain_text(session.about.title or 'Comparison')}</h1>\n"
-        f'<p class="faint">{plain_text(_line(session))}</p></header>\n'
-    )
+    yield written("opening", session.about.title or "Comparison", _line(session))
     for one in rounds_shown(session.state):
         yield f"<section>\n{await asked(files, one.user)}"
         for who, turn in session.answers(one):
             yield await answered(files, turn, who, settings=True)
         yield "</section>\n"
     if session.left:
-        yield f'<p class="faint">{session.left}</p>\n'
+        yield written("note", session.left)
     yield "</article>\n"
 
 

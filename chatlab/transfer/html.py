@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-import html
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
+
+from markupsafe import Markup
 
 from chatlab.errors import StoreError
 from chatlab.messages import (
@@ -21,9 +22,9 @@ from chatlab.messages import (
 )
 from chatlab.render.figures import figures, outcome
 from chatlab.render.markdown import document, render
+from chatlab.render.templates import environment
 from chatlab.store import FILE_SCHEME, NotStored, Store, StoredConversation, StoredTurn
 from chatlab.store.files import Files
-from chatlab.text import well_formed
 
 LARGEST_PICTURE = 10_000_000  # bytes
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
@@ -94,10 +95,7 @@ async def pieces(
     """A conversation as the HTML of one article, in pieces. branches: the other versions too, collapsed;
     and the settings that were asked for."""
     tree = Tree.of(conversation, turns)
-    yield (
-        f"<article>\n<header><h1>{plain_text(conversation.title or 'Conversation')}</h1>\n"
-        f'<p class="faint">{moment_text(conversation.created)}</p></header>\n'
-    )
+    yield written("opening", conversation.title or "Conversation", moment_text(conversation.created))
     # No recursion: a conversation is as deep as it has turns.
     todo: list[str | StoredTurn | None] = [None]
     while todo:
@@ -111,9 +109,8 @@ async def pieces(
         yield await _turn(files, turn, settings=branches)
         todo.append(turn)
         for other in reversed(others) if branches else ():
-            opening = f"Another version: {plain_text(other.label)}, {moment_text(other.created)}"
-            whole = await _turn(files, other, settings=True)
-            todo += ["</details>\n", other, f'<details class="branch"><summary>{opening}</summary>\n{whole}']
+            begun = written("version", other.label, moment_text(other.created))
+            todo += ["</details>\n", other, begun + await _turn(files, other, settings=True)]
     yield "</article>\n"
 
 
@@ -135,79 +132,90 @@ async def _turn(files: Files, turn: StoredTurn, *, settings: bool) -> str:
     return f"<section>\n{said}{await answered(files, turn, turn.label, settings=settings)}</section>\n"
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a message. kind: "text", "thoughts", "folded", "picture" or "file"."""
+
+    kind: str
+    title: str = ""
+    text: str = ""
+    html: Markup = Markup()  # noqa: RUF009 - a value that nobody can change
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    who: str
+    settings: str
+    parts: Sequence[_Part]
+    trouble: str | None
+    sources: Sequence[str]
+    notices: Sequence[str]
+    figures: str
+
+
 async def asked(files: Files, user: Message) -> str:
-    """A message of the person as HTML."""
-    return f'<div class="user">{"".join([await _part(files, part) for part in user.parts])}</div>\n'
+    """Return a message of the person as HTML."""
+    return written("asked", [await _part(files, part) for part in user.parts])
 
 
 async def answered(files: Files, turn: StoredTurn, who: str, *, settings: bool) -> str:
-    """What came of a turn as HTML, with what it took. settings: those that were asked for too."""
-    made = [f'<p class="who">{plain_text(who)}</p>\n']
-    given = {name: value for name, value in turn.parameters.items() if value is not None}
-    if settings and (given or turn.system):
-        listed = [f"{name} = {value}" for name, value in given.items()]
-        listed += [f"system prompt: {turn.system}"] if turn.system else []
-        made.append(
-            f"<details><summary>Settings</summary><pre>{plain_text(chr(10).join(listed))}</pre></details>\n"
-        )
-    made += [await _part(files, part) for part in turn.answer]
-    trouble = outcome(turn)
-    if trouble is not None:
-        made.append(f'<p class="trouble">{plain_text(trouble)}</p>\n')
-    if turn.citations:
-        listed = [f"{source.title} {source.url or ''}".strip() for source in turn.citations]
-        made.append(
-            "<p>Sources:</p><ol>" + "".join(f"<li>{plain_text(source)}</li>" for source in listed) + "</ol>\n"
-        )
-    made += [f'<p class="faint">{plain_text(notice.detail)}</p>\n' for notice in turn.notices]
-    took = figures(turn)
-    if took:
-        made.append(f'<p class="figures">{plain_text(took)}</p>\n')
-    return "".join(made)
+    """Return what came of a turn as HTML, with what it took. settings: those that were asked for too."""
+    given = [f"{name} = {value}" for name, value in turn.parameters.items() if value is not None]
+    given += [f"system prompt: {turn.system}"] if turn.system else []
+    answer = _Answer(
+        who,
+        "\n".join(given) if settings else "",
+        [await _part(files, part) for part in turn.answer],
+        outcome(turn),
+        [f"{source.title} {source.url or ''}".strip() for source in turn.citations],
+        [notice.detail for notice in turn.notices],
+        figures(turn),
+    )
+    return written("answered", answer)
 
 
-async def _part(files: Files, part: Part) -> str:
+def written(macro: str, *values: object) -> str:
+    """Return what a macro of the template makes of these values."""
+    template = environment("chatlab.transfer").get_template("conversation.html.j2")
+    return str(getattr(template.module, macro)(*values))
+
+
+async def _part(files: Files, part: Part) -> _Part:
     if isinstance(part, TextPart):
-        return render(part.text)
+        return _Part("text", html=_safe(part.text))
     if isinstance(part, ReasoningPart):
-        return f"<details><summary>Thoughts</summary>{render(part.text)}</details>\n"
+        return _Part("thoughts", html=_safe(part.text))
     if isinstance(part, ToolCall):
-        return _folded(f"Called {plain_text(part.name)}", part.arguments)
+        return _Part("folded", f"Called {part.name}", part.arguments)
     if isinstance(part, ToolResult):
-        title = f"{plain_text(part.name or 'The tool')} {'failed' if part.is_error else 'answered'}"
-        return _folded(title, part.content)
+        title = f"{part.name or 'The tool'} {'failed' if part.is_error else 'answered'}"
+        return _Part("folded", title, part.content)
     if isinstance(part, FilePart):
         return await _file(files, part)
     assert_never(part)
 
 
-def _folded(title: str, text: str) -> str:
-    return f"<details><summary>{title}</summary><pre>{plain_text(text)}</pre></details>\n"
+def _safe(text: str) -> Markup:
+    return Markup(render(text))  # noqa: S704 - it has been cleaned
 
 
-async def _file(files: Files, part: FilePart) -> str:
-    name = plain_text(part.name or "attachment")
-    about = f'<p class="faint">[{name}, {plain_text(part.media_type)}'
+async def _file(files: Files, part: FilePart) -> _Part:
+    name = part.name or "attachment"
     if part.url is None or not part.url.startswith(FILE_SCHEME):
-        return f"{about}: {plain_text(part.url or '')}]</p>\n"
+        return _Part("file", name, f", {part.media_type}: {part.url or ''}")
     try:
         path = await files.path(part.url.removeprefix(FILE_SCHEME))
         size = path.stat().st_size
         if part.media_type in _PICTURES and size <= LARGEST_PICTURE:
             data = base64.b64encode(path.read_bytes()).decode("ascii")
-            return f'<p><img src="data:{part.media_type};base64,{data}" alt="{name}"></p>\n'
+            return _Part("picture", name, f"data:{part.media_type};base64,{data}")
     except NotStored:
-        return f"{about}: no longer stored]</p>\n"
+        return _Part("file", name, f", {part.media_type}: no longer stored")
     except OSError as exc:
         raise StoreError(f"the attachment {part.name} cannot be read: {exc.strerror}") from exc
-    return f"{about}, {size / 1000:.0f} kB]</p>\n"
-
-
-def plain_text(text: str) -> str:
-    """Text as HTML."""
-    return html.escape(well_formed(text))
+    return _Part("file", name, f", {part.media_type}, {size / 1000:.0f} kB")
 
 
 def moment_text(moment: datetime) -> str:
-    """A time, for people."""
+    """Return a time as people read it."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"

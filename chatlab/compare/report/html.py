@@ -14,7 +14,6 @@ from importlib import resources
 from itertools import groupby
 from typing import Any, assert_never
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from chatlab.compare.model import Check, Comparison, Result, Verdict
@@ -27,8 +26,8 @@ from chatlab.compare.report.words import Table
 from chatlab.messages import FilePart, Part, ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.render.figures import figures, outcome
 from chatlab.render.markdown import document, render
+from chatlab.render.templates import environment
 from chatlab.secret import scrub
-from chatlab.text import well_formed
 
 _LARGEST_PICTURE = 3_000_000  # bytes
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
@@ -107,32 +106,14 @@ def report_html(compared: Comparison) -> str:
     """Return the whole page."""
     # The prompts are written first, since only then is it known what had no room.
     requests = Requests({lane.id: lane.label for lane in compared.lanes})
-    template = _environment().get_template("item.html.j2")
+    templates = environment("chatlab.compare.report")
+    template = templates.get_template("item.html.j2")
     sections = _item_sections(compared, requests)
     items = Markup("").join(Markup(template.render(item=one)) for one in sections)  # noqa: S704 - it escaped
-    body = _environment().get_template("report.html.j2").render(_values(compared, items, requests.left_out))
+    body = templates.get_template("report.html.j2").render(_values(compared, items, requests.left_out))
     whole = scrub(document(compared.title, body, css=_style()))
     size = f"{len(whole.encode('utf-8', 'replace')) / 1e6:.1f} MB"
     return whole.replace(_SIZE, size, 1)
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("chatlab.compare.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_characters,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _characters(value: Any) -> Any:
-    """Text without halves of surrogate pairs, which models do write and which are no characters."""
-    if type(value) is str:
-        return well_formed(value)
-    return value
 
 
 @cache

@@ -168,7 +168,7 @@ class Theirs:
             )
 
     def path(self, template: str) -> str:
-        ids = {"conversation": self.conversation, "lane": self.lane, "round": self.round}
+        ids = {"conversation": self.conversation, "lane": self.lane, "asked_round": self.asked_round}
         name = self.session if "/compare/" in template else self.conversation
         return template.format(id=name, sha256=self.sha256, token="wrong", **ids)
 
