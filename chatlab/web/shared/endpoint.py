@@ -51,6 +51,8 @@ def endpoint(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
             return refused(str(exc), 409)
         except ConfigError as exc:  # an unknown backend was named: the configuration itself is fine
             return refused(str(exc), 400)
+        except InvalidRequest as exc:  # of the page's own: what an upstream refuses is part of its answer
+            return refused(str(exc), 400)
         except Unreachable as exc:
             log.error("%s\n%s", exc, scrubbed_traceback(exc))
             return refused(str(exc), 503)
