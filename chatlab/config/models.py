@@ -135,7 +135,13 @@ class Ui(Model):
         (), description="Foreign hosts that images in answers may load from, and links may lead to."
     )
 
-    @field_validator("allowed_hosts")
+    framed_by: tuple[str, ...] = Field(
+        (),
+        description="Other sites whose pages may show this one in a frame, such as `intranet.example.org`; "
+        "in a Hugging Face Space, Hugging Face may anyway.",
+    )
+
+    @field_validator("allowed_hosts", "framed_by")
     @classmethod
     def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
         if any(_HOST.fullmatch(host) is None for host in hosts):
@@ -159,11 +165,23 @@ class Server(Model):
     concurrency: int = Field(200, ge=1, description="Turns that may run at once.")
     queue_size: int | None = Field(None, ge=1, description="Turns that may wait; unlimited if not given.")
     root_path: str | None = Field(None, description="Prefix behind a reverse proxy, such as /chat.")
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description="Names by which the pages may be asked for, such as `chat.example.org` or "
+        "`*.example.org`, beside localhost, the name of `host`, and those of a Hugging Face Space.",
+    )
     trusted_proxies: tuple[str, ...] = Field(
         ("127.0.0.1", "::1"),
         description="Addresses or networks of reverse proxies, whose `X-Forwarded-For` tells a visitor's "
         "address. In a Hugging Face Space, private networks are trusted too.",
     )
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        if any(_HOST.fullmatch(host) is None or ":" in host for host in hosts):
+            raise ValueError("hosts are names without a port, such as example.org or *.example.org")
+        return hosts
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -289,24 +307,25 @@ class TurnsAMinute(Model):
     total: int | None = Field(None, ge=1, description=_TOTAL)
 
 
-class WaitingUploads(Model):
-    """Files that were uploaded and not sent yet, by number."""
+class Uploads(Model):
+    """Files that were uploaded, by number: on the comparison page until they are sent, in the chat for a
+    day."""
 
-    visitor: int | None = Field(100, ge=1, description=_VISITOR)
+    visitor: int | None = Field(200, ge=1, description=_VISITOR)
     address: int | None = Field(1_000, ge=1, description=_ADDRESS)
     total: int | None = Field(10_000, ge=1, description=_TOTAL)
 
 
-class WaitingUploadsMb(Model):
-    """Files that were uploaded and not sent yet, in megabytes."""
+class UploadsMb(Model):
+    """The same files, in megabytes."""
 
-    visitor: float | None = Field(200, gt=0, description=_VISITOR)
-    address: float | None = Field(1_000, gt=0, description=_ADDRESS)
-    total: float | None = Field(5_000, gt=0, description=_TOTAL)
+    visitor: float | None = Field(500, gt=0, description=_VISITOR)
+    address: float | None = Field(2_000, gt=0, description=_ADDRESS)
+    total: float | None = Field(10_000, gt=0, description=_TOTAL)
 
 
 class OpenSessions(Model):
-    """Comparison sessions and pages that are open."""
+    """Pages that are open; likewise comparison sessions."""
 
     visitor: int | None = Field(100, ge=1, description=_VISITOR)
     address: int | None = Field(2_000, ge=1, description=_ADDRESS)
@@ -327,14 +346,12 @@ class Limits(Model):
     turns_a_minute: TurnsAMinute = Field(
         default_factory=TurnsAMinute, description="Answers that begin within a minute."
     )
-    uploads: WaitingUploads = Field(
-        default_factory=WaitingUploads, description="Files uploaded and not sent yet."
-    )
-    uploads_mb: WaitingUploadsMb = Field(
-        default_factory=WaitingUploadsMb, description="Files uploaded and not sent yet, in megabytes."
+    uploads: Uploads = Field(default_factory=Uploads, description="Files that were uploaded, by number.")
+    uploads_mb: UploadsMb = Field(
+        default_factory=UploadsMb, description="Files that were uploaded, in megabytes."
     )
     sessions: OpenSessions = Field(
-        default_factory=OpenSessions, description="Comparison sessions and pages that are open."
+        default_factory=OpenSessions, description="Pages that are open; likewise comparison sessions."
     )
     stored_mb: StoredMb = Field(
         default_factory=StoredMb, description="Conversations and attachments that are stored, in megabytes."

@@ -2,25 +2,53 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from chatlab.lab import Lab
 from chatlab.web.routes import ApiRoutes
 from chatlab.web.shared.csp import SafetyHeaders
-from chatlab.web.shared.owner import BrowserCookie, TabGuard, TabOwners
+from chatlab.web.shared.host_guard import host_guard
+from chatlab.web.shared.limits import limits_of
+from chatlab.web.shared.owner import BrowserCookie
+from chatlab.web.shared.request_guard import RequestGuard
+from chatlab.web.shared.tab_guard import TabGuard
+from chatlab.web.shared.tabs import TabOwners
 from chatlab.web.shared.uploads import UploadGuard, UploadOwners
 
 
-def page_middleware(lab: Lab, *, tabs: TabOwners, uploads: UploadOwners, path: str = "/") -> list[Middleware]:
-    """Return the middleware of the pages below a path, the outermost first."""
+class GuardedPage(Protocol):
+    """The chat page, as far as its middleware knows it."""
+
+    @property
+    def uploads(self) -> UploadOwners: ...
+
+    def session_of(self, event_id: str) -> str | None:
+        """Return the hash of the page that an event which waits or runs is of; None for any other."""
+
+
+def page_middleware(
+    lab: Lab, page: GuardedPage, *, path: str = "/", host: str | None = None
+) -> list[Middleware]:
+    """Return the middleware of the pages below a path, the outermost first.
+
+    host: what the server listens on, if that is not what the configuration says.
+    """
     assert lab.config is not None
+    ui, server, limits = lab.config.ui, lab.config.server, limits_of(lab)
+    sessions = lab.config.limits.sessions
+    tabs = TabOwners(sessions.total, per_owner=sessions.visitor, per_address=sessions.address)
+    upload_bytes = int(10 * ui.max_file_mb * 1_000_000)
     return [
-        # Outermost, so that refusals of the others have the headers too.
-        Middleware(SafetyHeaders, allowed_hosts=lab.config.ui.allowed_hosts, path=path),
+        # Outermost, so that what the others refuse has the headers too.
+        Middleware(SafetyHeaders, allowed_hosts=ui.allowed_hosts, framed_by=ui.framed_by, path=path),
+        Middleware(RequestGuard, upload_bytes=upload_bytes, path=path),
+        host_guard(server, host, path),
         Middleware(BrowserCookie, path=path),
-        Middleware(TabGuard, tabs=tabs),
-        Middleware(UploadGuard, uploads=uploads),
+        Middleware(TabGuard, tabs=tabs, limits=limits, event_session=page.session_of, path=path),
+        Middleware(UploadGuard, uploads=page.uploads, limits=limits, path=path),
         Middleware(ApiRoutes, lab=lab, path=path),
     ]
 

@@ -23,7 +23,7 @@ _STATIC = PACKAGE / "web" / "static"
 # Stricter than the chat page's: this page has no script of Gradio's.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "media-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    "media-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'"
 )
 
 

@@ -33,11 +33,12 @@ class LaunchedPage(Page):
     def launch(self, *args: Any, **kwargs: Any) -> Any:
         """Launch as `gr.Blocks.launch`, with the page's settings and its protections."""
         launch = super().launch
+        host = kwargs.get("server_name") or os.environ.get("GRADIO_SERVER_NAME")
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             # Around Gradio's own middleware, which would answer some requests before any in `app_kwargs`.
-            around = page_middleware(self._lab, tabs=self.tabs, uploads=self.uploads)
+            around = page_middleware(self._lab, self, host=host)
             assert app.middleware_stack is not None  # it serves this very lifespan
             app.middleware_stack = wrapped(app.middleware_stack, around)
             try:
@@ -49,8 +50,8 @@ class LaunchedPage(Page):
         return launch(*args, **{**settings, **kwargs})
 
 
-def mount(app: FastAPI, lab: Lab, path: str = "/") -> FastAPI:
-    """Mount the chat page at `path`.
+def mount(app: FastAPI, lab: Lab, path: str = "/", *, host: str | None = None) -> FastAPI:
+    """Mount the chat page at `path`. host: what the server listens on, if not what the configuration says.
 
     Gradio's own `mount_gradio_app` leaves its checks of file paths switched off (they hold only once an app
     "has launched"), so that any client could read any file of the server; this switches them on.
@@ -58,13 +59,13 @@ def mount(app: FastAPI, lab: Lab, path: str = "/") -> FastAPI:
     page = Page(lab)
     app = gr.mount_gradio_app(app, page, path=path, **page.settings(gr.mount_gradio_app))
     page.has_launched = True
-    for one in reversed(page_middleware(lab, tabs=page.tabs, uploads=page.uploads, path=path)):
+    for one in reversed(page_middleware(lab, page, path=path, host=host)):
         app.add_middleware(one.cls, *one.args, **one.kwargs)
     return app
 
 
-def create_app(lab: Lab) -> FastAPI:
-    """Return the page as an ASGI app; its backends are closed when it ends."""
+def create_app(lab: Lab, *, host: str | None = None) -> FastAPI:
+    """Return the page as an ASGI app; its backends are closed when it ends. host: as for `mount`."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -73,7 +74,7 @@ def create_app(lab: Lab) -> FastAPI:
         finally:
             await lab.aclose()
 
-    return mount(FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None), lab)
+    return mount(FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None), lab, host=host)
 
 
 def serve(config: str | os.PathLike[str], host: str | None = None, port: int | None = None) -> None:
@@ -82,9 +83,10 @@ def serve(config: str | os.PathLike[str], host: str | None = None, port: int | N
     assert lab.config is not None
     server = lab.config.server
     _log_without_secrets()
+    host = host or server.host
     uvicorn_config = uvicorn.Config(
-        create_app(lab),
-        host=host or server.host,
+        create_app(lab, host=host),
+        host=host,
         port=server.port if port is None else port,
         log_level="warning",  # of its start one line says enough
         log_config=None,

@@ -17,7 +17,8 @@ from chatlab.render.styles import tokens
 from chatlab.web.chat.gradio_patches import PatchedBlocks, describe_once, patch_process
 from chatlab.web.chat.layout import fill
 from chatlab.web.shared.csp import link_guard
-from chatlab.web.shared.owner import TabOwners, owner_of
+from chatlab.web.shared.owner import owner_of
+from chatlab.web.shared.tabs import is_scoped
 from chatlab.web.shared.uploads import UPLOAD_LIFETIME, UploadOwners
 
 _READABLE = {  # Gradio's own have a contrast of 1.9:1
@@ -56,7 +57,6 @@ class Page(PatchedBlocks):
         assert lab.config is not None
         patch_process()
         self.lab_config: Config = lab.config
-        self.tabs = TabOwners()
         self.uploads = UploadOwners(Path(get_upload_folder()))
         super().__init__(
             title=lab.config.ui.title,
@@ -75,8 +75,8 @@ class Page(PatchedBlocks):
         )
 
     def admit(self, session_hash: str | None, request: gr.Request) -> None:
-        """A page's events are its own browser's alone."""
-        if not self.tabs.admit(session_hash, owner_of(getattr(request, "cookies", {}))):
+        """Raise gr.Error for an event of a page that is not this browser's, as `TabGuard` names it."""
+        if session_hash and not is_scoped(session_hash, owner_of(getattr(request, "cookies", {}))):
             raise gr.Error("this page is somebody else's: open one of your own", print_exception=False)
 
     def settings(self, serve: Callable[..., Any]) -> dict[str, Any]:
@@ -90,6 +90,7 @@ class Page(PatchedBlocks):
             "show_error": False,  # the text of an exception is for the log
             "ssr_mode": False,
             "run_history": False,
+            "enable_monitoring": False,
             "max_file_size": int(ui.max_file_mb * 1_000_000),
             "root_path": server.root_path,
             "footer_links": ["settings"],

@@ -43,7 +43,7 @@ _ENDING = {
 # What others made: no script of it runs, and it asks for nothing outside of itself.
 _INERT = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
-    "media-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox allow-popups",
+    "media-src data:; base-uri 'none'; form-action 'none'; sandbox allow-popups",
     "referrer-policy": "no-referrer",
     "cache-control": "private, no-store",
 }

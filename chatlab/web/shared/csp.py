@@ -8,6 +8,7 @@ was; links, which no policy covers, lose their target unless the configuration a
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatlab.paths import PACKAGE
+from chatlab.web.shared.request_guard import path_below
 
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9.-]+(:\d+)?")
 
@@ -38,24 +40,44 @@ def policy(allowed_hosts: Sequence[str]) -> str:
     )
 
 
-class SafetyHeaders:
-    """ASGI middleware that adds the policy to every response below a path."""
+def frame_ancestors(framed_by: Sequence[str]) -> str:
+    """Return the directive that says who may show a page in a frame: our own pages and the sites given; in a
+    Hugging Face Space, which is always shown so, Hugging Face."""
+    sites = [host for host in framed_by if _HOST.fullmatch(host)]
+    if os.environ.get("SYSTEM") == "spaces":
+        sites.append("https://huggingface.co")
+    return " ".join(["frame-ancestors 'self'", *sites])
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str] = (), path: str = "/") -> None:
+
+class SafetyHeaders:
+    """ASGI middleware that adds the policy to every response below a path.
+
+    A response that has a stricter policy keeps it. Who may frame it is one rule for all of them.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        allowed_hosts: Sequence[str] = (),
+        framed_by: Sequence[str] = (),
+        path: str = "/",
+    ) -> None:
         self._app = app
         self._policy = policy(allowed_hosts)
+        self._frames = frame_ancestors(framed_by)
         self._path = path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.setdefault("content-security-policy", self._policy)  # some have a stricter one
+                rules = headers.get("content-security-policy", self._policy)
+                headers["content-security-policy"] = f"{rules}; {self._frames}"
                 headers["referrer-policy"] = "no-referrer"
                 headers["x-content-type-options"] = "nosniff"
             await send(message)
 
-        ours = scope["type"] == "http" and scope["path"].startswith(self._path)
+        ours = scope["type"] == "http" and path_below(scope, self._path) is not None
         await self._app(scope, receive, guarded if ours else send)
 
 

@@ -150,15 +150,15 @@ class VisitorLimits:
         )
         self._uploads = _Amounts(
             _scopes(limits.uploads),
-            "{who} may have {most} files uploaded and not sent: send or remove some first",
+            "{who} may have {most} uploaded files: send those that wait first, or try again tomorrow",
         )
         self._upload_mb = _Amounts(
             _scopes(limits.uploads_mb),
-            "{who} may have {most} MB of files uploaded and not sent: send or remove some first",
+            "{who} may have {most} MB of uploaded files: send those that wait first, or try again tomorrow",
         )
         self._sessions = _Amounts(
             _scopes(limits.sessions),
-            "{who} may have {most} sessions and pages open: close one you no longer need first",
+            "{who} may have {most} sessions open: close one you no longer need first",
         )
         self._trusted = _networks(config.server.trusted_proxies)
         self._lock = threading.Lock()

@@ -17,7 +17,7 @@ from chatlab.store import StoredTurn, now
 from chatlab.web.chat.asking import edited
 from chatlab.web.chat.pages import OpenPages
 from chatlab.web.chat.paint import AnswerPainter, paint_attachments, paint_message, paint_stored
-from chatlab.web.shared.owner import TabOwners
+from chatlab.web.shared.tabs import TabOwners
 
 CONFIG = """\
 backends:

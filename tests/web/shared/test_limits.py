@@ -148,7 +148,7 @@ def test_uploads_are_limited_by_number_and_by_bytes_and_given_back() -> None:
     mine = limits(uploads={"visitor": 2}, uploads_mb={"address": 10})
     first = mine.hold_upload(ANN, 4_000_000)
     mine.hold_upload(ANN, 1)
-    with pytest.raises(LimitReached, match="one visitor may have 2 files"):
+    with pytest.raises(LimitReached, match="one visitor may have 2 uploaded files"):
         mine.hold_upload(ANN, 1)
     with pytest.raises(LimitReached, match="10 MB"):
         mine.hold_upload(BOB, 7_000_000)

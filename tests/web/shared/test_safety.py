@@ -141,7 +141,7 @@ def launched(config_file: Path, folder: Path) -> Iterator[str]:
         [sys.executable, app], cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 110
     try:
         while True:
             try:

@@ -38,6 +38,14 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
     def admit(self, session_hash: str | None, request: gr.Request) -> None:
         """Raise gr.Error if a page's event may not run for this request."""
 
+    def session_of(self, event_id: str) -> str | None:
+        """Return the hash of the page that an event which waits or runs is of; None for any other."""
+        event = self._queue.event_ids_to_events.get(event_id)
+        if event is not None:
+            return str(event.session_hash)
+        sessions = self._queue.pending_event_ids_session.items()  # of one that ended, until its page reads so
+        return next((session for session, events in list(sessions) if event_id in events), None)
+
     def remove_with_uploads(self, paths: set[str]) -> None:
         """Have these files removed when they are as old as `delete_cache` says, as uploads are. The set may
         grow."""

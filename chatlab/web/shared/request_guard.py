@@ -1,0 +1,115 @@
+"""Guards whatever is served against requests that are no requests: too long, nonsense, or made to fail.
+
+Nobody is told by an error what only whoever runs chatlab may know: the detail is in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chatlab.secret import scrubbed_traceback
+
+log = logging.getLogger(__name__)
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_LONGEST_PATH = 4_096  # characters, as long as a path of Linux may be
+_LARGEST_BODY = 8_000_000  # bytes, where nothing else is said
+
+
+class Refused(Exception):
+    """A request that is answered with a sentence and nothing else."""
+
+    def __init__(self, sentence: str, status: int = 400) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class RequestGuard:
+    """ASGI middleware that refuses what nothing can answer, and answers for what fails below a path.
+
+    upload_bytes: the largest upload to Gradio, over all of its files.
+    """
+
+    def __init__(self, app: ASGIApp, upload_bytes: int, path: str = "/") -> None:
+        self._app = app
+        self._upload_bytes = upload_bytes
+        self._path = path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        below = path_below(scope, self._path)
+        if scope["type"] != "http" or below is None:
+            await self._app(scope, receive, send)
+            return
+        began = False
+
+        async def sent(message: Message) -> None:
+            nonlocal began
+            began = began or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            self._check(scope, below)
+            await self._app(scope, receive, sent)
+        except Refused as exc:
+            if not began:
+                await PlainTextResponse(str(exc), exc.status)(scope, receive, send)
+        except Exception as exc:  # noqa: BLE001 - whoever asked reads a sentence, and the log has the rest
+            incident = secrets.token_hex(4)
+            log.error("incident %s\n%s", incident, scrubbed_traceback(exc))
+            if not began:
+                sentence = f"something went wrong here, incident {incident}"
+                await PlainTextResponse(sentence, 500)(scope, receive, send)
+
+    def _check(self, scope: Scope, below: str) -> None:
+        if _CONTROL.search(scope["path"]):
+            raise Refused("there is no such address")
+        if len(scope["path"]) > _LONGEST_PATH:
+            raise Refused("that address is too long", 414)
+        headers = Headers(scope=scope)
+        length = headers.get("content-length", "")
+        upload = below.rstrip("/") == "/gradio_api/upload"
+        if upload and scope["method"] == "POST" and not length:
+            raise Refused("say how long the upload is, by Content-Length", 411)
+        most = self._upload_bytes if upload else _LARGEST_BODY
+        if length.isdecimal() and int(length) > most and not below.startswith("/-/"):  # those look themselves
+            raise Refused(f"that is more than {most // 1_000_000} MB: send less at once", 413)
+
+
+def path_below(scope: Scope, path: str) -> str | None:
+    """Return the address of a request below the path that a page is at; None for one that is elsewhere."""
+    whole: str = scope.get("path", "")
+    root = scope.get("root_path", "")
+    if root and (whole == root or whole.startswith(root.rstrip("/") + "/")):
+        whole = whole[len(root.rstrip("/")) :] or "/"
+    path = path.rstrip("/")
+    if whole != path and not whole.startswith(path + "/"):
+        return None
+    return whole[len(path) :]
+
+
+async def read_body(receive: Receive, most: int) -> bytes:
+    """Return a request's body. Raise Refused if it has more than so many bytes."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        body.extend(message.get("body", b""))
+        if len(body) > most:
+            raise Refused(f"that is more than {most // 1_000_000} MB: send less at once", 413)
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return bytes(body)
+
+
+def received_again(content: bytes, receive: Receive) -> Receive:
+    """Return what receives a body that was read already."""
+    waiting: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
+
+    async def received() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return received
