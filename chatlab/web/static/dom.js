@@ -75,6 +75,9 @@ export const isComposing = (event) => event.isComposing || event.keyCode === 229
 /** @param {unknown} error */
 export const sentence = (error) => (error instanceof Error ? error.message : String(error));
 
+/** The server cannot be asked: it is away, or something on the way to it. */
+export class Away extends Error {}
+
 /**
  * Asks this page's own server; throws an Error with the server's sentence. A Blob is sent as it is, with its
  * name if it has one; anything else as JSON. The type of the reply is the one that the caller expects.
@@ -93,11 +96,14 @@ export const asking =
       method,
       headers: { "x-chatlab": "1", ...headersOf(body) },
       body: body === undefined || body instanceof Blob ? body : JSON.stringify(body),
+    }).catch(() => {
+      throw new Away("The server does not answer: it may be starting again. Try again in a moment.");
     });
     const said = await answer.json().catch(() => ({}));
     if (answer.ok) return said;
     const { error } = /** @type {Partial<Refused>} */ (said);
-    throw new Error(error || `the server answered ${answer.status}`);
+    const isAway = !error && answer.status >= 502 && answer.status <= 504; // a proxy says so
+    throw new (isAway ? Away : Error)(error || `the server answered ${answer.status}`);
   };
 
 /**

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.web.pages import Served
+from tests.servers.line import Line
+from tests.web.pages import Served, expect
 
 pytestmark = pytest.mark.browser
 
@@ -80,7 +81,7 @@ class Compare:
         if "reveal" in how:
             self.page.get_by_label("Answers appear").first.select_option(how["reveal"])
         if "repeats" in how:
-            self.page.get_by_label("Ask each lane so many times").fill(str(how["repeats"]))
+            self.page.get_by_label("Repeats").fill(str(how["repeats"]))
         self.page.get_by_role("button", name="Start").click()
         self.page.wait_for_selector("#composer textarea:visible")
 
@@ -118,9 +119,8 @@ class Compare:
         self.page.locator(f".lane summary[aria-label='Lane {lane}']").click()
         self.page.locator(".lane .menu[open]").get_by_role("button", name=item).click()
 
-    def more(self, item: str) -> None:
-        self.page.locator("#session-tools summary").click()
-        self.page.locator("#session-tools .menu").get_by_role("button", name=item).click()
+    def tool(self, item: str) -> None:
+        self.page.locator("#session-tools").get_by_role("button", name=item).click()
 
     def wait_dialog(self) -> Any:
         self.page.wait_for_selector("dialog[open]")
@@ -211,7 +211,7 @@ def test_votes_receipt_difference_agreement_and_ranking(open_compare: Open) -> N
     assert tone.get_by_label("Note on tone").input_value() == "kinder"
     tone.get_by_role("button", name="Tie").click()
     tone.get_by_text("changed 1").wait_for()
-    page.more("Ranking")
+    page.tool("Ranking")
     assert "tone" in page.wait_dialog().inner_text()
     page.page.keyboard.press("Escape")
     page.ask("next")
@@ -293,6 +293,11 @@ def test_a_blind_session_shows_letters_until_they_are_taken_off(open_compare: Op
     page.page.locator(".vote[data-criterion=correct]").get_by_role("button", name="B", exact=True).click()
     page.page.locator(".vote button[aria-pressed=true]").wait_for()
     page.page.get_by_role("button", name="Reveal names").click()
+    page.wait_dialog().get_by_role("button", name="Keep them hidden").click()
+    assert page.names() == ["A", "B"]
+    page.page.locator(".vote[data-criterion=tone]").get_by_role("button", name="Tie").click()
+    page.page.locator(".votes").get_by_role("button", name="Reveal names").click()
+    page.wait_dialog().get_by_role("button", name="Reveal names").click()
     for one in (page, again):
         one.page.wait_for_function(
             "() => [...document.querySelectorAll('.lane > strong')].map(e => e.textContent).sort().join()"
@@ -424,7 +429,7 @@ def test_a_link_is_for_anybody_until_it_is_ended_and_what_is_not_saved_is_said(
         "this answer is not saved: the database does not answer; it will be saved when it does"
     ], "once, whatever number of answers it is said of"
     assert page.texts() == ["one two three four five six"] * 2
-    page.more("Share…")
+    page.tool("Share")
     dialog = page.wait_dialog()
     dialog.get_by_text("There is no link yet.").wait_for()
     dialog.get_by_role("button", name="Make a link").click()
@@ -467,10 +472,72 @@ def test_what_is_refused_is_said_on_the_page_and_nothing_is_lost(open_compare: O
     page.page.unroute("**/ask")
     page.page.press("#composer textarea", "Enter")
     page.wait_rounds(3)
-    page.more("Comparisons…")
+    page.tool("Sessions")
     page.wait_dialog().get_by_role("button", name="Delete word0").first.click()
     page.told("no such comparison")
     page.page.locator("dialog").get_by_role("button", name="Undo").click()
     page.page.locator("dialog").get_by_role("button", name="word0").first.click()
     page.wait_rounds(3)
     assert page.texts(0)[0] == LONG
+
+
+def test_the_title_is_edited_where_it_stands(open_compare: Open) -> None:
+    page = open_compare()
+    page.begin("quick", "other")
+    page.ask("first question")
+    title = page.page.locator("#session-tools .title")
+    better = "A better title"
+    for typed, key, shown in (
+        ("left", "Escape", "first question"),
+        (better, "Enter", better),
+    ):
+        title.click()
+        title.fill(typed)
+        title.dispatch_event("keydown", {"key": key, "isComposing": True, "bubbles": True})
+        expect(title).to_have_value(typed)
+        title.press(key)
+        expect(title).to_have_text(shown)
+    page.page.reload()
+    expect(title).to_have_text(better)
+    expect(page.page).to_have_title(f"{better} · Lab")
+
+
+def test_a_lane_that_streams_scrolls_in_its_own_column_and_the_others_stay_in_sight(
+    open_compare: Open,
+) -> None:
+    page = open_compare(viewport={"width": 1300, "height": 600})
+    page.begin("brisk", "slow")
+    page.ask("\n\n".join(LONG.split()), wait=False)
+    brisk = page.page.locator(".answer[aria-label=Brisk]")
+    page.page.wait_for_function(
+        "() => document.querySelector('.answer[aria-label=Brisk]')?.parentElement.scrollTop > 100"
+    )
+    last = brisk.locator(".settled > :last-child, .tail > :last-child").last
+    expect(last).to_be_in_viewport()
+    expect(page.page.locator(".answer[aria-label=Slow] header")).to_be_in_viewport()
+    expect(page.page.locator(".question")).to_be_in_viewport()
+    page.page.get_by_role("button", name="Stop all").click()
+    page.wait_rounds(1)
+
+
+def test_the_page_says_that_its_server_is_away_and_goes_on_when_it_is_back(
+    open_compare: Open, served: Served
+) -> None:
+    line = Line(served.url)
+    page = open_compare()
+    page.page.goto(f"{line.url}/compare")
+    page.begin("quick", "other")
+    page.ask("before")
+    away = page.page.locator("#away")
+    expect(away).to_be_hidden()
+    line.cut()
+    expect(away).to_be_visible()
+    page.page.fill("#composer textarea", "kept")
+    page.page.press("#composer textarea", "Enter")
+    page.told("The server does not answer")
+    assert page.page.input_value("#composer textarea") == "kept"
+    line.mend()
+    expect(away).to_be_hidden()
+    page.page.press("#composer textarea", "Enter")
+    page.wait_rounds(2)
+    line.cut()

@@ -5,9 +5,11 @@
  *   ConversationChange, ConversationList, ConversationListed, Imported, ShareLink,
  * } from "../server.d.ts"
  */
-import { asking, button, isComposing, make, menu, sentence } from "../dom.js";
+import { asking, button, make, menu, sentence } from "../dom.js";
+import { titleInput } from "../title.js";
 
 const DAY = 86_400_000; // milliseconds
+const LONGEST_TITLE = 200; // characters
 /** @type {[format: string, text: string][]} */
 const FORMATS = [
   ["jsonl", "JSONL"],
@@ -56,38 +58,6 @@ const snippet = (text) => {
  * @param {string} many
  */
 const counted = (count, one, many) => (count === 1 ? `1 ${one}` : `${count} ${many}`);
-
-/**
- * An input in place of a title. Enter and a click elsewhere save, Escape does not; while an input method
- * composes, both are its own.
- *
- * @param {string} title
- * @param {(wanted: string | null) => void} done
- */
-const titleInput = (title, done) => {
-  const input = make("input", {
-    className: "chatlab-rename",
-    "aria-label": "New title",
-    maxlength: "200",
-    dir: "auto",
-  });
-  input.value = title;
-  let over = false;
-  /** @param {boolean} save */
-  const end = (save) => {
-    if (over) return;
-    over = true;
-    done(save ? input.value.trim() : null);
-  };
-  input.addEventListener("keydown", (event) => {
-    event.stopPropagation();
-    if (isComposing(event)) return;
-    if (event.key === "Enter") end(true);
-    if (event.key === "Escape") end(false);
-  });
-  input.addEventListener("blur", () => end(true));
-  return input;
-};
 
 /**
  * @param {HTMLElement} element
@@ -252,7 +222,7 @@ export function sidebar(element, { root, open, sharing }) {
    * @param {HTMLElement} title
    */
   const rename = (conversation, title) => {
-    const input = titleInput(conversation.title, (wanted) => {
+    const input = titleInput(conversation.title, "chatlab-rename", LONGEST_TITLE, (wanted) => {
       input.replaceWith(title);
       if (wanted && wanted !== conversation.title) change(conversation, { title: wanted });
     });

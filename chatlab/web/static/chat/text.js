@@ -1,5 +1,5 @@
 // Text of the chat page as it was written. Each block reads from the side that its own words begin at, and
-// the reference by which a word in angle brackets is kept from being HTML (chatlab.render.angle_brackets) is a
+// the reference that keeps a word in angle brackets from being HTML (chatlab.render.angle_brackets) is a
 // bracket again where a message is edited or copied. Runs in the page's head.
 
 const REFERENCE = "&#x0003c;";

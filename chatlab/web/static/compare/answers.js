@@ -5,6 +5,8 @@
 import { button, make, safe } from "../dom.js";
 import { receipts } from "./receipts.js";
 
+const NEAR = 40; // pixels from the end of a column within which its reader follows what is written
+
 /** @param {AnswerView} answer */
 export const pending = (answer) => answer.status === "running" || answer.status === "waiting";
 
@@ -201,8 +203,11 @@ export const settle = (page, round, lane, repeat) => {
 export const paint = ({ round, lane, repeat, add, tail, doing }) => {
   const found = running.get(key(round, lane, repeat));
   if (!found) return;
+  const column = found.card.parentElement;
+  const atEnd = column && column.scrollHeight - column.scrollTop - column.clientHeight < NEAR;
   if (add) found.settled.insertAdjacentHTML("beforeend", add);
   if (tail !== undefined) found.tail.innerHTML = tail;
+  if (column && atEnd) column.scrollTop = column.scrollHeight;
   if (doing !== undefined) found.status.textContent = doing;
 };
 

@@ -158,23 +158,6 @@ export const changeLane = async (page, lane) => {
   show(lane ? `Change ${lane.name}` : "Add a lane", form.element, history, done);
 };
 
-/** @param {Page} page */
-export const rename = (page) => {
-  const box = make("input", { type: "text", maxlength: "80", dir: "auto", "aria-label": "Title" });
-  box.value = page.view.title;
-  /** @param {SubmitEvent} event */
-  const onsubmit = async (event) => {
-    event.preventDefault();
-    if (!(await page.session("/title", "POST", { title: box.value }))) return;
-    close();
-    page.view.title = box.value.trim();
-    page.drawHead();
-  };
-  const save = make("button", { type: "submit", className: "primary" }, "Rename");
-  show("Rename this comparison", make("form", { onsubmit }, box, save));
-  box.select();
-};
-
 /** @param {number} links */
 const countOf = (links) => {
   if (links === 0) return "There is no link yet.";

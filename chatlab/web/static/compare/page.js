@@ -1,16 +1,18 @@
 // The comparison page. The server holds the session; this draws what it says, and asks it to act.
 /**
  * @import {
- *   AnswerEvent, BackendChoices, Begun, Options, RoundView, SessionView, Undone,
+ *   AnswerEvent, BackendChoices, Begun, Options, RoundView, SessionView,
  * } from "../server.d.ts"
  */
 /** @import { Api } from "../dom.js" */
-import { asking, button, make, menu, sentence } from "../dom.js";
+import { asking, Away, button, make, sentence } from "../dom.js";
 import { forget, paint, pending, restart, settle } from "./answers.js";
 import { timings } from "./chart.js";
 import { composer } from "./composer.js";
 import { inFront } from "./dialog.js";
-import { ranking, rename, report, sessions, share } from "./dialogs.js";
+import { sessions } from "./dialogs.js";
+import { following, keepingFocus, position } from "./drawing.js";
+import { headTools, narrow } from "./head.js";
 import { lanesBar } from "./lanes.js";
 import { drawRound } from "./round.js";
 import { setup } from "./setup.js";
@@ -21,6 +23,7 @@ const root = document.body.dataset.root ?? "";
 const main = part("main");
 const head = part("session-tools");
 const told = part("told");
+const away = part("away");
 /** @type {Api} */
 const api = asking(root);
 
@@ -131,6 +134,12 @@ class ComparePage {
   open = (id) => open(id);
 
   drawHead = () => drawHead();
+
+  /** Leaves the session that is open for the form of a new one. */
+  begin = () => {
+    close();
+    begin();
+  };
 }
 /** @typedef {ComparePage} Page */
 const page = new ComparePage();
@@ -146,56 +155,6 @@ const mark = () => {
     one.classList.toggle("shown", shown);
     one.querySelector(".tab")?.setAttribute("aria-pressed", String(shown));
   });
-};
-
-/**
- * Keeps the page's end in sight for whoever looks at it, while `change` makes the page longer.
- *
- * @param {() => void} change
- */
-const following = (change) => {
-  const scroll = document.scrollingElement ?? document.documentElement;
-  const below = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
-  change();
-  if (below) scroll.scrollTop = scroll.scrollHeight;
-};
-
-/**
- * The value of the nearest data attribute of this name, around an element.
- *
- * @param {Element} element
- * @param {string} name
- */
-const near = (element, name) => element.closest(`[data-${name}]`)?.getAttribute(`data-${name}`);
-
-/**
- * Where the focus is, in words that hold when the same thing is drawn anew.
- *
- * @param {Element} element
- * @param {"round" | "message"} within
- */
-const position = (element, within = "round") =>
-  [
-    near(element, within),
-    near(element, "lane"),
-    near(element, "criterion"),
-    element.tagName,
-    element.getAttribute("aria-label") || element.textContent,
-  ].join("|");
-
-/** @param {() => void} change */
-const keepingFocus = (change) => {
-  const had = document.activeElement;
-  if (!(had instanceof HTMLElement) || !main.contains(had)) return change();
-  const here = position(had);
-  const message = position(had, "message"); // of another version, if this one has gone
-  change();
-  if (document.activeElement === had) return;
-  if (had.isConnected) return had.focus();
-  /** @type {HTMLElement[]} */
-  const all = [...main.querySelectorAll(/** @type {"button"} */ ("button, summary, input"))];
-  const same = all.find((one) => position(one) === here);
-  (same ?? all.find((one) => position(one, "message") === message))?.focus();
 };
 
 /** @typedef {{ sign: string, element: HTMLElement }} Drawn */
@@ -258,7 +217,7 @@ const draw = (fresh) => {
   ].filter((one) => one !== null);
   main.style.setProperty("--lanes", String(view.lanes.length));
   following(() =>
-    keepingFocus(() => {
+    keepingFocus(main, () => {
       main.replaceChildren(...wanted);
       if (fresh) restart();
     }),
@@ -274,55 +233,11 @@ const drawHead = () => {
   document.title = `${title} · ${options.title}`;
   const active = document.activeElement;
   const had = active && head.contains(active) ? position(active) : null;
-  if (head.querySelector("details[open]")) return; // not under somebody's hand; it is drawn again soon
-  head.replaceChildren(...headTools(title));
+  if (head.querySelector("details[open], input")) return; // not under somebody's hand; it is drawn again soon
+  head.replaceChildren(...headTools(page));
   if (!had) return;
   const all = [...head.querySelectorAll(/** @type {"button"} */ ("button, summary, select"))];
   all.find((one) => position(one) === had)?.focus();
-};
-
-/** @param {string} title */
-const headTools = (title) => {
-  const { view } = page;
-  const asked = view.rounds.length > 0;
-  const mode = make(
-    "select",
-    { "aria-label": "History", onchange: () => void page.session("/mode", "POST", { mode: mode.value }) },
-    make("option", { value: "own" }, "own history"),
-    make("option", { value: "shared" }, "shared history"),
-  );
-  mode.value = view.mode;
-  const reveal = () => page.session("/reveal");
-  return [
-    button(title, () => rename(page), { className: "plain title", title: "Rename" }),
-    view.blind ? make("span", { className: "quiet" }, view.hidden ? "blind" : "was blind") : null,
-    mode,
-    view.hidden && asked ? button("Reveal names", reveal, { className: "primary" }) : null,
-    asked ? button("Undo", undo) : null,
-    menu("More", "More", ...more()),
-  ].filter((one) => one !== null);
-};
-
-const undo = async () => {
-  /** @type {Undone | null} */
-  const back = await page.session("/undo");
-  if (back) page.composer.fill(back.text);
-};
-
-const more = () => {
-  const { rounds, hidden } = page.view;
-  const told = rounds.length > 0 && !hidden;
-  const fresh = () => {
-    close();
-    begin();
-  };
-  return [
-    button("New comparison", fresh),
-    options.storage ? button("Comparisons…", () => sessions(page)) : null,
-    told ? button("Ranking…", () => ranking(page)) : null,
-    told ? button("Report…", () => report(page)) : null,
-    options.sharing && !hidden ? button("Share…", () => share(page)) : null,
-  ];
 };
 
 const close = () => {
@@ -334,29 +249,65 @@ const close = () => {
   page.composer.clear();
 };
 
+narrow.addEventListener("change", () => page.isOpen() && drawHead());
+
 /** @param {string} id */
 const open = (id) => {
   close();
   history.replaceState(null, "", `${root}/compare?s=${encodeURIComponent(id)}`);
+  listen(id);
+};
+
+/**
+ * Has the page told what becomes of a session, from its state now on.
+ *
+ * @param {string} id
+ */
+const listen = (id) => {
+  events?.close();
   const source = new EventSource(`${root}/-/compare/sessions/${encodeURIComponent(id)}/events`);
   events = source;
+  source.addEventListener("open", () => sayAway(false));
   source.addEventListener("view", (event) => {
     current = JSON.parse(event.data);
     draw(true);
   });
   source.addEventListener("paint", (event) => following(() => JSON.parse(event.data).forEach(paint)));
   source.addEventListener("answer", (event) => ended(JSON.parse(event.data)));
-  source.addEventListener("error", async () => {
-    if (source !== events || source.readyState !== EventSource.CLOSED) return;
-    /** @type {Promise<SessionView>} */
-    const asked = api(`compare/sessions/${encodeURIComponent(id)}`);
-    const problem = await asked.then(() => null, sentence);
-    if (source !== events) return;
-    if (problem === null) return open(id);
-    tell(problem);
+  source.addEventListener("error", () => {
+    if (source === events) lost(id, source);
+  });
+};
+
+/**
+ * The stream has broken off. A browser that does not ask again by itself is made to, for as long as the
+ * server is away; what the server says once it is back is told.
+ *
+ * @param {string} id
+ * @param {EventSource} source
+ */
+const lost = async (id, source) => {
+  if (source.readyState !== EventSource.CLOSED) return sayAway(true);
+  /** @type {Promise<SessionView>} */
+  const asked = api(`compare/sessions/${encodeURIComponent(id)}`);
+  const problem = await asked.then(() => null).catch((/** @type {unknown} */ error) => error);
+  if (source !== events) return;
+  if (problem instanceof Away) {
+    sayAway(true);
+    setTimeout(() => source === events && lost(id, source), AGAIN);
+  } else if (problem === null) listen(id);
+  else {
+    sayAway(false);
+    tell(sentence(problem));
     close();
     begin();
-  });
+  }
+};
+const AGAIN = 2000; // milliseconds after which a server that is away is asked again
+
+/** @param {boolean} is */
+const sayAway = (is) => {
+  away.hidden = !is;
 };
 
 /** @param {AnswerEvent} event */
@@ -368,7 +319,7 @@ const ended = ({ round, lane, repeat, answer, running, timings, overall }) => {
   Object.assign(current, { running, timings: overall });
   const newest = found === current.rounds.at(-1);
   if (Object.values(found.answers).flat().some(pending)) {
-    following(() => keepingFocus(() => settle(page, found, lane, repeat)));
+    following(() => keepingFocus(main, () => settle(page, found, lane, repeat)));
   } else draw(false);
   const section = drawn.get(round);
   if (section) section.sign = JSON.stringify(roundSign(found, newest));
@@ -395,10 +346,18 @@ const begin = () =>
     main.replaceChildren(form);
   });
 
-tried(async () => {
-  options = await api("compare/options");
+const start = async () => {
+  try {
+    options = await api("compare/options");
+  } catch (error) {
+    sayAway(error instanceof Away);
+    if (error instanceof Away) setTimeout(start, AGAIN);
+    return tell(sentence(error));
+  }
+  sayAway(false);
   part("title").textContent = options.title;
   const wanted = new URLSearchParams(location.search).get("s");
   if (wanted) open(wanted);
   else await begin();
-});
+};
+start();

@@ -20,7 +20,12 @@ export const drawRound = (page, round, newest) => {
   const done = lanes.every((lane) => !round.answers[lane.id].some(pending));
   return make(
     "section",
-    { className: "round", "data-round": round.id, "data-message": round.message, "aria-label": "Round" },
+    {
+      className: done ? "round" : "round streaming",
+      "data-round": round.id,
+      "data-message": round.message,
+      "aria-label": "Round",
+    },
     question(page, round),
     make(
       "div",

@@ -198,7 +198,12 @@ export const setup = (options, begin, tell) => {
     ],
     defaults.reveal,
   );
-  const repeats = make("input", { type: "number", min: "1", max: "20" });
+  const repeats = make("input", {
+    type: "number",
+    min: "1",
+    max: "20",
+    title: "How often each lane answers the same message",
+  });
   repeats.value = String(defaults.repeats);
   /** @param {SubmitEvent} event */
   const onsubmit = async (event) => {
@@ -232,7 +237,7 @@ export const setup = (options, begin, tell) => {
       field("History", mode),
       make("label", { className: "field check" }, blind, blindLabel),
       field("Blind answers appear", reveal),
-      field("Ask each lane so many times", repeats),
+      field("Repeats", repeats),
     ),
     make("button", { type: "submit", className: "primary" }, "Start"),
   );

@@ -2,6 +2,7 @@
 /** @import { LaneView, RoundView, VoteView } from "../server.d.ts" */
 /** @import { Page } from "./page.js" */
 import { button, make } from "../dom.js";
+import { reveal } from "./head.js";
 
 /**
  * @param {Page} page
@@ -66,6 +67,14 @@ export const votes = (page, round, lanes) =>
     "div",
     { className: "votes", role: "group", "aria-label": "Votes" },
     page.view.criteria.map((criterion) => ballot(page, round, lanes, criterion)),
+    page.view.hidden && page.view.criteria.every((criterion) => round.votes[criterion])
+      ? make(
+          "p",
+          {},
+          "You have voted. ",
+          button("Reveal names…", () => reveal(page)),
+        )
+      : null,
   );
 
 /**

@@ -1,0 +1,105 @@
+// The head of an open session: its title, what it is like, and what may be done with all of it.
+/** @import { Undone } from "../server.d.ts" */
+/** @import { Page } from "./page.js" */
+import { button, make, menu } from "../dom.js";
+import { titleInput } from "../title.js";
+import { close, show } from "./dialog.js";
+import { ranking, report, sessions, share } from "./dialogs.js";
+
+const LONGEST_TITLE = 80; // characters
+
+/** Where there is no room for all of it beside the title, the rest is in a menu. */
+export const narrow = matchMedia("(max-width: 640px)");
+
+/** @param {Page} page */
+export const headTools = (page) => {
+  const { view } = page;
+  const asked = view.rounds.length > 0;
+  return [
+    title(page),
+    view.blind && !narrow.matches
+      ? make("span", { className: "quiet" }, view.hidden ? "blind" : "was blind")
+      : null,
+    narrow.matches ? null : history(page),
+    view.hidden && asked ? button("Reveal names…", () => reveal(page)) : null,
+    asked ? button("Undo", () => undo(page)) : null,
+    narrow.matches
+      ? menu("Session", "Session ▾", history(page), ...sessionTools(page))
+      : make("span", { className: "tools" }, sessionTools(page)),
+  ].filter((one) => one !== null);
+};
+
+/**
+ * What may be done with the whole session; what would tell names is left out while they are hidden.
+ *
+ * @param {Page} page
+ */
+const sessionTools = (page) => {
+  const { rounds, hidden } = page.view;
+  const named = rounds.length > 0 && !hidden;
+  return [
+    named ? button("Ranking", () => ranking(page)) : null,
+    named ? button("Report", () => report(page)) : null,
+    page.options.sharing && !hidden ? button("Share", () => share(page)) : null,
+    page.options.storage ? button("Sessions", () => sessions(page)) : null,
+    button("New comparison", page.begin),
+  ];
+};
+
+/** @param {Page} page */
+const title = (page) => {
+  const text = page.view.title || "New comparison";
+  const edit = () => {
+    const input = titleInput(page.view.title, "title", LONGEST_TITLE, async (wanted) => {
+      input.replaceWith(shown);
+      if (!wanted || wanted === page.view.title) return;
+      if (!(await page.session("/title", "POST", { title: wanted }))) return;
+      page.view.title = wanted;
+      page.drawHead();
+    });
+    shown.replaceWith(input);
+    input.focus();
+    input.select();
+  };
+  const shown = button(text, edit, { className: "plain title", title: "Edit the title", dir: "auto" });
+  return shown;
+};
+
+/** @param {Page} page */
+const history = (page) => {
+  const chosen = () => void page.session("/mode", "POST", { mode: mode.value });
+  const mode = make(
+    "select",
+    { "aria-label": "History", onchange: chosen },
+    make("option", { value: "own" }, "own history"),
+    make("option", { value: "shared" }, "shared history"),
+  );
+  mode.value = page.view.mode;
+  return mode;
+};
+
+/** @param {Page} page */
+const undo = async (page) => {
+  /** @type {Undone | null} */
+  const back = await page.session("/undo");
+  if (back) page.composer.fill(back.text);
+};
+
+/**
+ * Asks whether the names are to be told, which cannot be taken back.
+ *
+ * @param {Page} page
+ */
+export const reveal = (page) => {
+  const yes = async () => {
+    close();
+    await page.session("/reveal");
+  };
+  const sure = button("Reveal names", yes, { className: "primary" });
+  show(
+    "Reveal the names?",
+    make("p", {}, "The page then says which backend each letter is. The session cannot be made blind again."),
+    make("div", { className: "tools" }, sure, button("Keep them hidden", close)),
+  );
+  sure.focus();
+};
