@@ -428,7 +428,7 @@ export interface Which {
   lane?: string | null;
 }
 
-export interface Order {
+export interface LaneOrder {
   lanes: string[];
 }
 
