@@ -77,6 +77,11 @@ class NotReady(ChatlabError):
 class StoreError(ChatlabError):
     """Stored conversations could not be read or written."""
 
+    @property
+    def sentence(self) -> str:
+        """Without the file, database or host, which `str` names for whoever runs chatlab."""
+        return "conversations cannot be read or written just now: try again soon"
+
 
 class AuthRequired(ChatlabError):
     """The call needs a signed-in person's own credential; nothing else is ever used in its place."""

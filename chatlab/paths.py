@@ -30,3 +30,16 @@ ConfigPath: TypeAlias = Annotated[Path, AfterValidator(from_base)]
 Without a configuration file (an address, a model made in Python) it starts at the working folder. A default
 is taken as it is, so give `validate_default=True` to one that should start at the file's folder too.
 """
+
+
+def sqlite_path(rest: str) -> str:
+    """Return the path of a database that is written `sqlite:PATH` or `sqlite:///PATH`. rest: after the colon.
+
+    Raise ValueError for one that names no file. Two slashes alone would be a host, and then the root folder.
+    """
+    path = rest.removeprefix("///")
+    if path == rest and rest.startswith("//"):
+        raise ValueError("has two slashes: write sqlite:PATH, such as sqlite:.chatlab/chatlab.db")
+    if path in ("", ":memory:"):
+        raise ValueError("names no file: write sqlite:PATH, such as sqlite:.chatlab/chatlab.db")
+    return path

@@ -25,7 +25,7 @@ from pydantic import (
 from chatlab.messages import (
     Usage,
 )
-from chatlab.paths import ConfigPath, from_base
+from chatlab.paths import ConfigPath, from_base, sqlite_path
 from chatlab.secret import SecretRef
 
 
@@ -202,10 +202,7 @@ def _database_url(url: str | SecretRef, info: ValidationInfo) -> str | SecretRef
         return url
     scheme, colon, rest = url.partition(":")
     if scheme == "sqlite" and colon:
-        path = rest.removeprefix("///")
-        if path in ("", ":memory:"):
-            raise ValueError("names no file: write sqlite:PATH, such as sqlite:.chatlab/chatlab.db")
-        return f"sqlite:{from_base(Path(path), info)}"
+        return f"sqlite:{from_base(Path(sqlite_path(rest)), info)}"
     if scheme not in ("postgresql", "postgres") or not rest.startswith("//"):
         raise ValueError("should be sqlite:PATH or a postgresql:// URL")
     if _PASSWORD.search(url):

@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Update, insert, literal, select, tuple_, update
 
-from chatlab.errors import StoreError
 from chatlab.store import (
     Conflict,
     LogEntry,
@@ -87,7 +86,7 @@ def _place(after: str) -> tuple[datetime, str]:
             raise ValueError("no zone")
         return moment, comparison_id
     except ValueError as error:
-        raise StoreError("the list cannot be continued from there: read it from its beginning") from error
+        raise NotStored("the list cannot be continued from there: read it from its beginning") from error
 
 
 def retitle(connection: Connection, owner: str, comparison_id: str, title: str) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Update, insert, literal, select, tuple_, update
 
-from chatlab.errors import StoreError
 from chatlab.store import Listed, NotStored, StoredConversation, now
 from chatlab.store.schema import conversations, turns
 
@@ -87,7 +86,7 @@ def _place(after: str) -> tuple[bool, datetime, str]:
             raise ValueError("no zone")
         return pinned == "1", moment, conversation_id
     except ValueError as error:
-        raise StoreError("the list cannot be continued from there: read it from its beginning") from error
+        raise NotStored("the list cannot be continued from there: read it from its beginning") from error
 
 
 def change(

@@ -15,6 +15,7 @@ from sqlalchemy import URL, Connection, create_engine, event, exc, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from chatlab.errors import MissingExtra, StoreError
+from chatlab.paths import sqlite_path
 from chatlab.secret import SecretRef, remember, scrub
 from chatlab.store import Unreachable
 
@@ -42,11 +43,10 @@ def address(url: str | SecretRef, root: Path) -> URL:
             raise StoreError(f"storage.url cannot be read: {error}") from error
     scheme, colon, rest = url.partition(":")
     if scheme == "sqlite" and colon:
-        path = rest.removeprefix("///")
-        if not path or path == ":memory:":
-            raise StoreError(
-                "storage.url lacks a path: write sqlite:PATH, such as sqlite:.chatlab/chatlab.db"
-            )
+        try:
+            path = sqlite_path(rest)
+        except ValueError as error:
+            raise StoreError(f"storage.url {error}") from error
         return URL.create("sqlite+pysqlite", database=str(root / path))
     if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
         try:
@@ -128,6 +128,8 @@ class _Threads:
             connect_args={"check_same_thread": False},
         )
         event.listen(self._engine, "connect", _set_up_sqlite)
+        self._file = Path(str(url.database))
+        self._opened: tuple[int, int] | None = None  # the device and inode of the file that is open
 
     async def run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
         """Return what `work` returns. Cancelled before a thread took it up, it is not done at all."""
@@ -136,9 +138,28 @@ class _Threads:
         return await asyncio.get_running_loop().run_in_executor(threads, self._work, begin, work)
 
     def _work(self, begin: str, work: Callable[[Connection], T]) -> T:
+        self._check_file()
         with self._engine.begin() as connection:
             connection.exec_driver_sql(begin)
             return work(connection)
+
+    def _check_file(self) -> None:
+        """Raise Unreachable if the file was taken away: SQLite would write on, into a file without a name.
+
+        One that was put in its place is opened anew.
+        """
+        try:
+            found = self._file.stat()
+        except FileNotFoundError as error:
+            if self._opened is None:
+                return  # it is not there yet
+            raise Unreachable(
+                f"the database file {self._file} was taken away: put it, or a backup, in its place"
+            ) from error
+        identity = (found.st_dev, found.st_ino)
+        if self._opened not in (None, identity):
+            self._engine.dispose()
+        self._opened = identity
 
     def close(self) -> None:
         """Close the file, once what goes on is over."""

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import hashlib
 import io
+import logging
 import os
 import re
 import tempfile
@@ -24,13 +25,16 @@ from typing import Any, BinaryIO
 from chatlab.errors import ChatlabError, StoreError, UnsupportedContent
 from chatlab.installing import how_to_install
 from chatlab.messages import FilePart, Message, Part
-from chatlab.store import FILE_SCHEME, NotStored, Store, now
+from chatlab.store import FILE_SCHEME, Altered, NotStored, Store, now
+
+log = logging.getLogger(__name__)
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 20
 _PATIENCE = 60.0  # seconds in which one file is written or read
 _UNFINISHED = ".unfinished-"
 _SWEPT_AT_ONCE = 500
+_CHECKED = 10_000  # files that are known to be as they were stored
 _EXTRAS = {"s3": "s3", "s3a": "s3", "abfs": "azure", "abfss": "azure", "az": "azure"}
 
 
@@ -47,6 +51,7 @@ class Files:
         self._fs: Any = None
         self._cache_bytes = cache_bytes
         self._cache: tempfile.TemporaryDirectory[str] | None = None
+        self._checked: dict[Path, tuple[int, ...]] = {}  # as each was when its hash was right
         if remote and scheme not in ("file", "local"):
             self._fs, self._base = _filesystem(scheme, url)
             self._cache = tempfile.TemporaryDirectory(prefix="chatlab-files-")
@@ -121,6 +126,9 @@ class Files:
         except NotStored as exc:
             name = part.name or "an attachment"
             raise UnsupportedContent(f"{name} is no longer stored: attach it again") from exc
+        except Altered as exc:
+            name = part.name or "an attachment"
+            raise UnsupportedContent(f"{name} was altered since it was stored: attach it again") from exc
         return replace(part, path=path, url=None)
 
     @contextlib.asynccontextmanager
@@ -165,8 +173,7 @@ class Files:
     def _get(self, sha256: str) -> Path:
         path = self._at(sha256)
         if self._fs is None:
-            if not path.is_file():
-                raise NotStored("there is no such attachment")
+            self._check(path, sha256)
             return path
         try:
             os.utime(path)  # the cache forgets what was not used for longest
@@ -176,14 +183,27 @@ class Files:
                     self._fs.get_file(self._key(sha256), str(new))
                 except FileNotFoundError as exc:
                     raise NotStored("there is no such attachment") from exc
-                with new.open("rb") as file:
-                    if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                        raise StoreError(
-                            f"an attachment in {self._place} is damaged: attach it again"
-                        ) from None
+                self._check(new, sha256)
                 self._finish(new, sha256)
             self._bound_cache()
         return path
+
+    def _check(self, path: Path, sha256: str) -> None:
+        """Raise NotStored if a content is not there, Altered if it is not what its name says."""
+        try:
+            with path.open("rb") as file:
+                found = os.fstat(file.fileno())
+                seen = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+                if self._checked.get(path) == seen:
+                    return
+                if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                    log.error("the attachment %s was altered since it was stored", path)
+                    raise Altered("an attachment is damaged, altered since it was stored: attach it again")
+        except (FileNotFoundError, IsADirectoryError) as exc:
+            raise NotStored("there is no such attachment") from exc
+        self._checked[path] = seen
+        while len(self._checked) > _CHECKED:
+            self._checked.pop(next(iter(self._checked)), None)
 
     def _delete(self, sha256s: Sequence[str], put_before: datetime | None) -> int:
         count = 0

@@ -17,7 +17,7 @@ from fsspec.registry import _registry, known_implementations
 
 from chatlab.errors import StoreError, UnsupportedContent
 from chatlab.messages import FilePart, Message, TextPart
-from chatlab.store import NotStored, Store, now
+from chatlab.store import Altered, NotStored, Store, now
 from chatlab.store.check import Limits, check, sniff
 from chatlab.store.files import Files, collect, sweep
 
@@ -362,3 +362,18 @@ def test_types_are_limited(tmp_path: Path) -> None:
 def test_a_file_that_is_gone_before_it_is_checked_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedContent, match=r"^a\.png cannot be read: attach it again$"):
         check(tmp_path / "x", "a.png", None, Limits())
+
+
+async def test_a_content_that_was_altered_is_never_given_out_until_it_is_put_again(tmp_path: Path) -> None:
+    files = Files("files", tmp_path)
+    await files.put(CONTENT)
+    path = await files.path(HASH)
+    for other in (b"x" * len(CONTENT), b"", CONTENT + b"!"):
+        path.write_bytes(other)
+        with pytest.raises(Altered, match="altered since it was stored"):
+            await files.path(HASH)
+        message = Message("user", (FilePart("text/plain", "notes.txt", url=f"sha256:{HASH}"),))
+        with pytest.raises(UnsupportedContent, match=r"notes\.txt was altered since it was stored"):
+            await files.given(message)
+    await files.put(CONTENT)
+    assert (await files.path(HASH)).read_bytes() == CONTENT

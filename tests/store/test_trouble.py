@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import tempfile
 import warnings
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from chatlab.store import Store, Unreachable, schema_state
+from chatlab.config.models import Storage
+from chatlab.errors import StoreError
+from chatlab.store import NotStored, Store, Unreachable, schema_state
 from chatlab.store.sql import SqlStore, open_store
 from tests.store.databases import Postgres
 from tests.store.values import turn_in
@@ -121,3 +124,47 @@ async def test_a_save_that_is_cancelled_leaves_a_store_that_works(store: Store) 
         await asyncio.wait([saving])
     await store.save([turn_in(chat)])
     assert await store.turns(ME, chat.id)
+
+
+async def test_a_database_file_that_is_taken_away_is_said_and_nothing_is_written_into_the_void(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "chatlab.db"
+    store = await open_store(f"sqlite:{file}", tmp_path)
+    try:
+        made = await store.create("me", title="before")
+        for beside in tmp_path.glob("chatlab.db*"):
+            beside.rename(tmp_path / f"away-{beside.name}")
+        for ask in (store.create("me"), store.get("me", made.id), store.recent("me")):
+            with pytest.raises(Unreachable, match=r"chatlab\.db was taken away: put it, or a backup"):
+                await ask
+        assert not file.exists()
+        for beside in tmp_path.glob("away-*"):
+            beside.rename(tmp_path / beside.name.removeprefix("away-"))
+        assert (await store.get("me", made.id)).title == "before"
+        shutil.copyfile(file, tmp_path / "backup")
+        file.unlink()
+        (tmp_path / "backup").rename(file)
+        assert (await store.create("me", title="after")).title == "after"
+        found = await store.recent("me")
+        assert {one.title for one in found.conversations} <= {"before", "after"}
+    finally:
+        await store.aclose()
+
+
+def test_what_a_database_says_names_it_to_whoever_runs_chatlab_and_to_nobody_else() -> None:
+    error: StoreError
+    for error in (
+        StoreError("/srv/chatlab.db is damaged"),
+        Unreachable("the database does not answer (connection to db.internal:5432 failed): try again later"),
+    ):
+        assert "db" in str(error) and "db" not in error.sentence and "/" not in error.sentence
+    assert NotStored("there is no such file").sentence == "there is no such file"
+
+
+@pytest.mark.parametrize("url", ["sqlite://chatlab.db", "sqlite://", "sqlite://host/chatlab.db"])
+async def test_two_slashes_name_no_file_of_the_root_folder(tmp_path: Path, url: str) -> None:
+    with pytest.raises(StoreError, match="two slashes: write sqlite:PATH"):
+        await open_store(url, tmp_path)
+    with pytest.raises(ValueError, match="two slashes: write sqlite:PATH"):
+        Storage(url=url)

@@ -93,7 +93,7 @@ class ExportRoutes:
             return await self.report(await self._sessions.get(owner, session_id), owner, request)
         except ChatlabError as exc:
             gone = isinstance(exc, NotStored)
-            said = "This link leads nowhere, or was ended." if gone else str(exc)
+            said = "This link leads nowhere, or was ended." if gone else exc.sentence
             page = document("Comparison", f"<p>{html.escape(said)}</p>")
             return HTMLResponse(page, status_code=404 if gone else exc.http_status, headers=_HEADERS)
 
