@@ -55,7 +55,10 @@ class Parameter:
     advanced: bool = False  # shown folded away
 
     def problem(self, value: ParameterValue) -> str | None:
-        """What is wrong with a value ("should be at most 2"), or None. None as a value means: not sent."""
+        """Return what is wrong with a value ("should be at most 2"), or None.
+
+        None as a value means: not sent.
+        """
         if value is None or self.type == "json":
             return None
         number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
@@ -181,12 +184,12 @@ class Target:
 
 
 def together(*reasons: str | None) -> str | None:
-    """The reasons that there are, each once, as one; None if there are none."""
+    """Return the reasons that there are, each once, as one; None if there are none."""
     return ", ".join(dict.fromkeys(filter(None, reasons))) or None
 
 
 def shown_url(url: str) -> str:
-    """A URL without what may hold a secret in it: user and password, query and fragment."""
+    """Return a URL without what may hold a secret in it: user and password, query and fragment."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
@@ -220,7 +223,7 @@ class Backend(ABC):
 
     @classmethod
     def capabilities(cls, options: Any) -> Capabilities:
-        """What a backend with these options takes; answered without its SDK."""
+        """Return what a backend with these options takes; answered without its SDK."""
         return Capabilities()
 
     @classmethod
@@ -230,7 +233,10 @@ class Backend(ABC):
 
     @classmethod
     def not_ready(cls, options: Any) -> str | None:
-        """What to do before this backend can be used ("set OPENAI_API_KEY"), or None. No network, no SDK."""
+        """Return what to do before this backend can be used ("set OPENAI_API_KEY"), or None.
+
+        No network, no SDK.
+        """
         for module in cls.modules:
             if not _installed(module):
                 return str(MissingExtra(cls.__name__.removesuffix("Backend").lower(), cls.extra, module))
@@ -243,7 +249,10 @@ class Backend(ABC):
         is raised as a BackendError. Closing the generator or cancelling its task closes the upstream."""
 
     async def probe(self, ctx: CallContext) -> Probe:
-        """A cheap look at the upstream, without generating anything. Raises BackendError like `stream`."""
+        """Return a cheap look at the upstream, without generating anything.
+
+        Raises BackendError like `stream`.
+        """
         return Probe()
 
     async def aclose(self) -> None:

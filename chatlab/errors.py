@@ -36,7 +36,9 @@ class ChatlabError(Exception):
 
     @property
     def sentence(self) -> str:
-        """What anybody may read, on a page, in a store, behind a link: `str` is for whoever runs chatlab."""
+        """Return what anybody may read, on a page, in a store, behind a link: `str` is for whoever runs
+        chatlab.
+        """
         return str(self)
 
 
@@ -205,7 +207,7 @@ _FILTER = re.compile(r"content[ _]filter|content[ _]policy|content management po
 def classify(
     status: int | None, detail: str, *, code: str | None = None, retry_after: float | None = None
 ) -> BackendError:
-    """The error for an upstream's reply: by HTTP status first, by its code and text last.
+    """Return the error for an upstream's reply: by HTTP status first, by its code and text last.
 
     A 500 whose body happens to mention "policy" is an outage, not a refusal.
     """

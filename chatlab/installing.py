@@ -44,7 +44,7 @@ def _packages(extra: str) -> list[str]:
 
 @cache
 def _project() -> dict[str, Any]:
-    """The project's table beside the packages, which is there in a checkout and in a Space."""
+    """Return the project's table beside the packages, which is there in a checkout and in a Space."""
     try:
         return dict(tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8")).get("project", {}))
     except (OSError, ValueError):

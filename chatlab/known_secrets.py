@@ -61,7 +61,7 @@ class _Secret:
                 found = text.find(gram, max(found + 1, last - _GRAM + 1))
 
     def _run(self, text: str, found: int, at: int) -> tuple[int, int]:
-        """How far the text around this place is what the secret is around that one."""
+        """Return how far the text around this place is what the secret is around that one."""
         first, last = found, found + _GRAM
         while first > 0 and at > 0 and text[first - 1] == self.value[at - 1]:
             first, at = first - 1, at - 1
@@ -71,7 +71,9 @@ class _Secret:
         return first, last
 
     def is_masked_by(self, begin: str, end: str) -> bool:
-        """Whether these are the beginning and the end of the secret, as far as something is shown of it."""
+        """Return whether these are the beginning and the end of the secret, as far as something is shown of
+        it.
+        """
         if len(begin) + len(end) < _ENDS or not self.grams:
             return False
         if not (begin and end) and (begin + end).isalpha():
@@ -80,7 +82,9 @@ class _Secret:
 
 
 def _tells(part: str) -> bool:
-    """Whether a part is long enough, or unlike a word, so that it can stand in a text only for the secret."""
+    """Return whether a part is long enough, or unlike a word, so that it can stand in a text only for the
+    secret.
+    """
     mixed = any(c.isdigit() for c in part) and any(c.isalpha() for c in part)
     return mixed or len(part) >= _WORDY_PART
 
@@ -96,12 +100,12 @@ def _forms(value: str) -> tuple[str, ...]:
 
 
 def _lines(value: str) -> list[str]:
-    """What stands between line breaks, tabs and other control characters."""
+    """Return what stands between line breaks, tabs and other control characters."""
     return [line for each in _CONTROL.split(value) if (line := each.strip())]
 
 
 def _base64(data: bytes) -> Iterator[str]:
-    """What stands in base64 of any text that has the secret in it, wherever in the text that is."""
+    """Yield what stands in base64 of any text that has the secret in it, wherever in the text that is."""
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + data)
         inner = encoded[(before * 8 + 5) // 6 : (before + len(data)) * 8 // 6].decode("ascii")

@@ -55,7 +55,7 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The visible text."""
+        """Return the visible text."""
         return self.message.text
 
     @property
@@ -65,12 +65,12 @@ class Answer:
 
     @property
     def model(self) -> str | None:
-        """The model that answered, as the upstream says."""
+        """Return the model that answered, as the upstream says."""
         return self.finish.model
 
     @classmethod
     def of(cls, turn: Turn) -> Answer:
-        """The answer of a turn that finished."""
+        """Return the answer of a turn that finished."""
         assert turn.answer.finish is not None
         return cls(
             turn.answer.message,
@@ -109,7 +109,7 @@ class Lab:
 
     @classmethod
     def without_config(cls) -> Lab:
-        """A lab of addresses alone."""
+        """Return a lab of addresses alone."""
         return cls()
 
     def turn(
@@ -183,7 +183,9 @@ class Lab:
         return thread.iterate(lab._stream(name, conversation, **asked))
 
     def _in_thread(self) -> tuple[LoopThread, Lab]:
-        """The thread for blocking calls, and a lab of the same configuration that is used in it alone."""
+        """Return the thread for blocking calls, and a lab of the same configuration that is used in
+        it alone.
+        """
         with self._starting:
             if self._thread is None:
                 self._thread = (LoopThread(), Lab(self.config))
@@ -240,7 +242,7 @@ class Lab:
 
 
 def load(path: str | os.PathLike[str]) -> Lab:
-    """The lab of a configuration file. Raises ConfigError with all its mistakes by line and column."""
+    """Return the lab of a configuration file. Raises ConfigError with all its mistakes by line and column."""
     return Lab(load_config(Path(path)))
 
 

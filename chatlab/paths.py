@@ -15,7 +15,7 @@ BASE = "base"
 
 
 def from_base(path: Path, info: ValidationInfo) -> Path:
-    """A path as `ConfigPath` reads it, for values that are not paths alone."""
+    """Return a path as `ConfigPath` reads it, for values that are not paths alone."""
     try:
         path = path.expanduser()
     except RuntimeError as exc:

@@ -173,7 +173,9 @@ class SecretRef(BaseModel):
         return self.env if self.env is not None else str(self.file)
 
     def _read(self) -> tuple[str, str | None]:
-        """What is there, without a byte order mark and space around it, and what to do if that is nothing."""
+        """Return what is there, without a byte order mark and space around it, and what to do if that is
+        nothing.
+        """
         if self.env is not None:
             value = _bare(os.environ.get(self.env, ""))
             return value, None if value else f"set {self.env}"
@@ -222,12 +224,12 @@ def is_credential(text: str) -> bool:
 
 
 def _shaped(text: str) -> bool:
-    """Whether there is something in it that is shaped like a credential, however short."""
+    """Return whether there is something in it that is shaped like a credential, however short."""
     return any(pattern.search(text) for _, pattern in _IN_TEXT)
 
 
 def scrubbed_traceback(exc: BaseException) -> str:
-    """The traceback of an exception and of its causes, for a log, without secrets."""
+    """Return the traceback of an exception and of its causes, for a log, without secrets."""
     return scrub("".join(traceback.format_exception(exc)))
 
 

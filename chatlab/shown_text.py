@@ -41,7 +41,7 @@ class _Layer:
     written_end: list[int] = field(default_factory=lambda: [0])
 
     def span(self, start: int, end: int) -> Span:
-        """Where what is seen from start to end (more than nothing) is written."""
+        """Return where what is seen from start to end (more than nothing) is written."""
         return self._at(start)[0], self._at(end - 1)[1]
 
     def _at(self, place: int) -> Span:
@@ -143,7 +143,7 @@ def _pass(text: str, pattern: re.Pattern[str], seen_of: Callable[[str], str]) ->
 
 
 def _seen(written: str) -> str:
-    """What a reader sees of one escape or character."""
+    """Return what a reader sees of one escape or character."""
     if written.startswith(("\\u", "\\x")):
         codes = re.findall(r"\\[ux]([0-9a-fA-F]+)", written)
         units = b"".join(int(code, 16).to_bytes(2, "little") for code in codes)

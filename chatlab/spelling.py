@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that this one is most likely a misspelling of, if it is close to any."""
+    """Return the known word that this one is most likely a misspelling of, if it is close to any."""
     by_lower = {name.lower(): name for name in known}
     close = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[close[0]] if close else None

@@ -37,7 +37,7 @@ class AnswerStream:
 
     @property
     def finished(self) -> bool:
-        """Whether the upstream has said that its answer ended."""
+        """Return whether the upstream has said that its answer ended."""
         return self._finish is not None
 
     def _text(self, text: str, events: list[StreamEvent]) -> None:

@@ -21,7 +21,7 @@ class ThinkTags:
         self._state = "thought" if inside else "start"  # start -> thought -> gap -> answer
 
     def feed(self, text: str) -> list[StreamEvent]:
-        """The events for the next piece of text."""
+        """Return the events for the next piece of text."""
         if self._state == "answer":
             return [TextDelta(text)] if text else []
         text, self._held = self._held + text, ""
@@ -53,7 +53,7 @@ class ThinkTags:
         return [TextDelta(rest)]
 
     def end(self) -> list[StreamEvent]:
-        """What was still held back."""
+        """Return what was still held back."""
         held, self._held = self._held, ""
         if not held:
             return []

@@ -193,7 +193,7 @@ class DatabricksBackend(Backend):
                     raise
 
     async def probe(self, ctx: CallContext) -> Probe:
-        """The endpoint's state and the name of whoever the credential belongs to."""
+        """Return the endpoint's state and the name of whoever the credential belongs to."""
         access = await self._credentials.access(ctx)
         identity = asyncio.create_task(self._identity(access, ctx))
         try:
@@ -300,7 +300,9 @@ class DatabricksBackend(Backend):
             await asyncio.wait({looking})
 
     async def _waking(self, access: Access, ctx: CallContext, *, waited: float | None = None) -> str | None:
-        """What to tell a person who waits for the endpoint, or None; a look that fails disturbs nothing."""
+        """Return what to tell a person who waits for the endpoint, or None; a look that fails disturbs
+        nothing.
+        """
         try:
             return (await self._endpoint(access, ctx)).waking(waited=waited)
         except BackendError:
@@ -315,7 +317,7 @@ class DatabricksBackend(Backend):
             raise BrokenStream(f"the endpoint {self.options.endpoint} answered with {what}") from exc
 
     async def _failure(self, response: Any, *, streaming: bool) -> BackendError:
-        """The error of a reply. Raises _CannotStream if only the streaming was refused."""
+        """Return the error of a reply. Raises _CannotStream if only the streaming was refused."""
         status = response.status_code
         if 300 <= status < 400:
             target = response.headers.get("location", "")

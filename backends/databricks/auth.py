@@ -98,7 +98,7 @@ class Access:
 
 
 def host_problem(host: str | HostFromEnv | None, auth: Auth) -> str | None:
-    """What to do before the workspace is known, or None."""
+    """Return what to do before the workspace is known, or None."""
     try:
         _host(host, auth)
     except LookupError as exc:
@@ -107,7 +107,7 @@ def host_problem(host: str | HostFromEnv | None, auth: Auth) -> str | None:
 
 
 def host_of(host: str | HostFromEnv | None, auth: Auth) -> str | None:
-    """The workspace's URL; None while it is not known."""
+    """Return the workspace's URL; None while it is not known."""
     try:
         return _host(host, auth)
     except LookupError:
@@ -115,7 +115,7 @@ def host_of(host: str | HostFromEnv | None, auth: Auth) -> str | None:
 
 
 def profile_problem(auth: Auth) -> str | None:
-    """What is wrong with the profile, or None."""
+    """Return what is wrong with the profile, or None."""
     if isinstance(auth, ProfileAuth):
         try:
             _profile_settings(auth)
@@ -125,7 +125,7 @@ def profile_problem(auth: Auth) -> str | None:
 
 
 def bundle_problem(ca_bundle: Path | None, auth: Auth) -> str | None:
-    """What to do where a backend's own authorities do not reach the sign-in, or None."""
+    """Return what to do where a backend's own authorities do not reach the sign-in, or None."""
     if ca_bundle is None or not isinstance(auth, ProfileAuth):
         return None
     try:
@@ -221,7 +221,7 @@ def sdk_config() -> Any:
 
 
 def _sendable(headers: dict[str, str]) -> dict[str, str]:
-    """The headers as they are. HTTP libraries repeat a header that they refuse: none gets so far."""
+    """Return the headers as they are. HTTP libraries repeat a header that they refuse: none gets so far."""
     if not all(value.isascii() and value.isprintable() for value in headers.values()):
         raise AuthenticationFailed("the credential holds characters that no token has")
     return headers
@@ -235,13 +235,13 @@ def _ready(found: Callable[[], T]) -> T:
 
 
 def blank_settings(config: Any) -> dict[str, Any]:
-    """A blank value for each setting that the SDK would otherwise read from the environment."""
+    """Return a blank value for each setting that the SDK would otherwise read from the environment."""
     blanks: dict[Any, Any] = {bool: False, int: 0, float: 0.0}
     return {a.name: blanks.get(a.transform, "") for a in config.attributes() if a.env}
 
 
 def config_arguments(host: str | HostFromEnv | None, auth: Auth) -> dict[str, Any]:
-    """What the SDK's `Config` is given besides blanks. Raises LookupError with what to do."""
+    """Return what the SDK's `Config` is given besides blanks. Raises LookupError with what to do."""
     if isinstance(auth, PatAuth):
         chosen: dict[str, Any] = {"auth_type": "pat", "token": auth.token.resolve().get_secret_value()}
     elif isinstance(auth, OAuthM2MAuth):
@@ -294,7 +294,7 @@ def _profile_settings(auth: ProfileAuth) -> dict[str, Any]:
 
 
 def _host(host: str | HostFromEnv | None, auth: Auth) -> str:
-    """The workspace's URL without a trailing slash. Raises LookupError with what to do."""
+    """Return the workspace's URL without a trailing slash. Raises LookupError with what to do."""
     if isinstance(host, str):
         value, where = host, "host"
     elif host is None and isinstance(auth, ProfileAuth):
@@ -335,7 +335,7 @@ _TOKEN_SERVER_DOWN = ("temporarily_unavailable", "server_error", "unknown: unkno
 
 
 def sdk_error(exc: BaseException) -> BackendError | None:
-    """The error for an exception of databricks.sdk.errors; None for any other."""
+    """Return the error for an exception of databricks.sdk.errors; None for any other."""
     for base in type(exc).__mro__:
         if not base.__module__.startswith("databricks.sdk.errors"):
             continue
@@ -353,7 +353,7 @@ def sdk_error(exc: BaseException) -> BackendError | None:
 
 
 def auth_error(exc: BaseException) -> BackendError:
-    """The error for whatever the SDK raised while it got a credential.
+    """Return the error for whatever the SDK raised while it got a credential.
 
     The SDK wraps nearly everything in ValueError, so the causes are looked through, the first one last.
     """
@@ -382,5 +382,5 @@ def _causes(exc: BaseException | None) -> Iterator[BaseException]:
 
 
 def _sentence(exc: BaseException) -> str:
-    """What happened, without the SDK's listing of its whole configuration and of the environment."""
+    """Return what happened, without the SDK's listing of its whole configuration and of the environment."""
     return str(exc).split(". Config:")[0].split(". Env:")[0] or type(exc).__name__

@@ -79,7 +79,7 @@ class Endpoint:
         )
 
     def chat_task(self) -> Task:
-        """How to talk to it. Raises ModelNotFound if it is no chat endpoint."""
+        """Return how to talk to it. Raises ModelNotFound if it is no chat endpoint."""
         if self.task is None:
             return "legacy"
         if self.task not in _TASKS:
@@ -87,7 +87,9 @@ class Endpoint:
         return _TASKS[self.task]
 
     def waking(self, *, waited: float | None = None) -> str | None:
-        """What to tell a person who waits for it, or None. waited: seconds without any reply so far."""
+        """Return what to tell a person who waits for it, or None. waited: seconds without any reply
+        so far.
+        """
         if self.stopped:
             return None
         if self.idle:
@@ -121,7 +123,7 @@ class RequestOptions:
 
 
 def body_of(task: Task, request: ChatRequest, options: RequestOptions) -> tuple[dict[str, Any], list[Notice]]:
-    """The body of a request, without `stream`, and what of the request it could not hold.
+    """Return the body of a request, without `stream`, and what of the request it could not hold.
 
     Whatever a task cannot take was removed before when the task is written in the configuration; with
     `task: auto` it turns out only here.

@@ -12,7 +12,7 @@ _SOURCE_KEYS = ("citations", "sources", "source_documents")
 
 
 def citations(chunk: Mapping[str, Any]) -> list[StreamEvent]:
-    """The `citation` that Databricks puts beside a text part, and the sources of custom outputs."""
+    """Return the `citation` that Databricks puts beside a text part, and the sources of custom outputs."""
     found: list[StreamEvent] = []
     for choice in mappings(chunk.get("choices")):
         message = mapping(choice.get("delta")) or mapping(choice.get("message"))

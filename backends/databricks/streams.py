@@ -54,7 +54,7 @@ class Reader(Protocol):
 
 
 def reader_of(task: Task) -> Reader:
-    """A fresh reader."""
+    """Return a fresh reader."""
     if task == "chat":
         return _ChatReader()
     if task == "agent_chat":
@@ -81,7 +81,7 @@ class StreamReader:
 
     @property
     def done(self) -> bool:
-        """Whether the endpoint said that nothing more comes."""
+        """Return whether the endpoint said that nothing more comes."""
         return self._chunks.done
 
     def feed(self, piece: bytes) -> Iterator[StreamEvent]:
@@ -122,7 +122,7 @@ class StreamReader:
 
 
 def whole(task: Task, body: object) -> list[StreamEvent]:
-    """The events of an answer that came in one piece. Raises BackendError for an error in it."""
+    """Return the events of an answer that came in one piece. Raises BackendError for an error in it."""
     trace = TraceOnce()
     found: list[StreamEvent] = []
     failed = next((item for item in mappings(body) if is_error(item)), None)
@@ -282,7 +282,7 @@ def _whole_agent(body: Mapping[str, Any]) -> list[StreamEvent]:
 
 
 def _whole_legacy(body: object) -> list[StreamEvent]:
-    """The four attested shapes: `{choices}`, `[{choices}]`, a list, `{predictions: [...]}`."""
+    """Return the four attested shapes: `{choices}`, `[{choices}]`, a list, `{predictions: [...]}`."""
     if isinstance(body, list):
         # One answer a row of the request, and the request has one row.
         if len(body) == 1 or (body and isinstance(body[0], str | list)):

@@ -90,7 +90,7 @@ class HuggingFaceBackend(Backend):
 
     @classmethod
     def target(cls, options: HuggingFaceOptions) -> Target:
-        """An endpoint's URL; which host of a provider answers is known to Hugging Face only."""
+        """Return an endpoint's URL; which host of a provider answers is known to Hugging Face only."""
         if options.endpoint is not None:
             return Target(options.model, shown_url(options.endpoint))
         return Target(options.model)
@@ -281,7 +281,9 @@ def _has_text_generation() -> bool:
 
 
 def _without_ones(parameters: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """The parameters without those of a value of 1 that mean nothing, and that TGI refuses all the same."""
+    """Return the parameters without those of a value of 1 that mean nothing, and that TGI refuses all the
+    same.
+    """
     return {name: value for name, value in parameters.items() if not (name in names and value == 1)}
 
 
@@ -301,7 +303,7 @@ def _prompt(template: PromptTemplate, request: ChatRequest) -> tuple[str, list[N
 
 
 def _shown(events: Iterable[StreamEvent], stop: StopFilter) -> list[StreamEvent]:
-    """The events with their text let through up to a stop sequence."""
+    """Return the events with their text let through up to a stop sequence."""
     shown: list[StreamEvent] = []
     for event in events:
         if isinstance(event, TextDelta):

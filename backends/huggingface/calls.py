@@ -155,7 +155,7 @@ async def post(http: Any, call: Call, connect_timeout: float) -> AsyncIterator[A
 
 
 async def reply_error(response: Any) -> BackendError:
-    """The error for a response with an error status, its body read as far as that is quick."""
+    """Return the error for a response with an error status, its body read as far as that is quick."""
     body = bytearray()
     try:
         async with asyncio.timeout(_ERROR_BODY_SECONDS):

@@ -40,7 +40,7 @@ _BROKEN = ("incomplete_generation", "incomplete_generation_stream", "stream_seri
 
 
 def error_of_type(error_type: str, detail: str, status: int | None = None) -> BackendError | None:
-    """The error for one of TGI's `error_type`s; None for an unknown one."""
+    """Return the error for one of TGI's `error_type`s; None for an unknown one."""
     detail = detail or f"the endpoint failed ({error_type})"
     if error_type == "overloaded":
         return RateLimited(detail, status=status or 429, retryable=True)
@@ -56,7 +56,7 @@ def error_of_type(error_type: str, detail: str, status: int | None = None) -> Ba
 
 
 def error_from_chunk(chunk: Mapping[str, Any]) -> BackendError:
-    """The error for a failure that came inside a stream, that is, with HTTP status 200."""
+    """Return the error for a failure that came inside a stream, that is, with HTTP status 200."""
     error, error_type = chunk.get("error"), chunk.get("error_type")
     if isinstance(error, Mapping):
         error = error.get("message")
@@ -70,7 +70,7 @@ def error_from_chunk(chunk: Mapping[str, Any]) -> BackendError:
 
 
 def error_from_reply(status: int, body: Any, retry_after: float | None = None) -> BackendError:
-    """The error for a reply with an HTTP error status. `body`: decoded JSON, text, or None."""
+    """Return the error for a reply with an HTTP error status. `body`: decoded JSON, text, or None."""
     known = None
     if isinstance(body, Mapping):
         loading = body.get("estimated_time")
@@ -159,7 +159,9 @@ _LIBRARIES = ("huggingface_hub", "text_generation")
 
 
 def error_from_exception(exc: BaseException) -> BackendError | None:
-    """The error for an exception of `huggingface_hub` or `text_generation`; None for an unknown one."""
+    """Return the error for an exception of `huggingface_hub` or `text_generation`; None for an
+    unknown one.
+    """
     for cls in type(exc).__mro__:
         if cls.__module__.partition(".")[0] in _LIBRARIES and cls.__name__ in _MAPPED:
             return _MAPPED[cls.__name__](exc)

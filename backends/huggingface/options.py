@@ -25,7 +25,7 @@ _HOSTS = ("huggingface.co", "endpoints.huggingface.cloud")
 
 
 def is_hugging_face(url: str) -> bool:
-    """Whether a URL leads to Hugging Face itself, over TLS: where a token goes without being told to.
+    """Return whether a URL leads to Hugging Face itself, over TLS: where a token goes without being told to.
 
     Spaces (hf.space) are other people's programs and do not count.
     """
@@ -35,7 +35,7 @@ def is_hugging_face(url: str) -> bool:
 
 
 def is_url(text: str) -> bool:
-    """Whether this is an address on the web rather than a model id."""
+    """Return whether this is an address on the web rather than a model id."""
     return text.startswith(("http://", "https://"))
 
 
@@ -59,7 +59,10 @@ Template: TypeAlias = str | InlineTemplate | TokenizerTemplate
 
 @lru_cache(maxsize=64)
 def load_template(template: Template) -> PromptTemplate:
-    """The template, read once. Raises UnsupportedContent for one that is unknown, unreadable or not Jinja."""
+    """Return the template, read once.
+
+    Raises UnsupportedContent for one that is unknown, unreadable or not Jinja.
+    """
     if isinstance(template, str):
         return PromptTemplate.named(template)
     if isinstance(template, InlineTemplate):
@@ -222,12 +225,14 @@ class HuggingFaceOptions(NetworkOptions):
 
     @property
     def at_hugging_face(self) -> bool:
-        """Whether calls go to Hugging Face's own hosts, a provider behind its router included."""
+        """Return whether calls go to Hugging Face's own hosts, a provider behind its router included."""
         return self.endpoint is None or is_hugging_face(self.endpoint)
 
     @property
     def credential(self) -> SecretRef | None:
-        """Where the token of a call is to be found: the one given, or HF_TOKEN for Hugging Face alone."""
+        """Return where the token of a call is to be found: the one given, or HF_TOKEN for Hugging
+        Face alone.
+        """
         if self.token is not None:
             return self.token
         return DEFAULT_TOKEN if self.at_hugging_face else None
@@ -263,7 +268,10 @@ CHAT_PARAMETERS: tuple[Parameter, ...] = (
 
 
 def text_parameters(client: str) -> tuple[Parameter, ...]:
-    """The parameters of the protocol, with its ranges. The `text-generation` client allows a little less."""
+    """Return the parameters of the protocol, with its ranges.
+
+    The `text-generation` client allows a little less.
+    """
     lowest_penalty = -2.0 if client == "hub" else 0.01
     return (
         _temperature(0.01),

@@ -16,7 +16,7 @@ _SECONDS = 10.0  # for each of at most three requests
 
 
 async def look(http: Any, options: HuggingFaceOptions, token: str | None, connect_timeout: float) -> Probe:
-    """What the upstream says of itself. http: an `httpx2.AsyncClient`. Raises BackendError."""
+    """Return what the upstream says of itself. http: an `httpx2.AsyncClient`. Raises BackendError."""
     # A token given for somebody else's endpoint, or a provider's own key, is shown to nobody else.
     own = token if token is not None and options.at_hugging_face and token.startswith("hf_") else None
     hub = _Asking(http, own, connect_timeout)
@@ -82,7 +82,7 @@ class _Asking:
         self._timeout = httpx2.Timeout(_SECONDS, connect=min(connect_timeout, _SECONDS))
 
     async def get(self, url: str, missing: tuple[int, ...] = (404, 405)) -> Any:
-        """The decoded reply, or None where there is none to be had. Raises BackendError."""
+        """Return the decoded reply, or None where there is none to be had. Raises BackendError."""
         import httpx2
 
         try:
@@ -102,7 +102,7 @@ class _Asking:
             return None
 
     async def whoami(self) -> str | None:
-        """The name of the token's owner."""
+        """Return the name of the token's owner."""
         from huggingface_hub import constants
 
         reply = await self.get(f"{constants.ENDPOINT}/api/whoami-v2", missing=())

@@ -33,7 +33,7 @@ class StopFilter:
         self.stopped = False
 
     def feed(self, piece: str) -> str:
-        """What may be shown now."""
+        """Return what may be shown now."""
         if self.stopped:
             return ""
         if not self._stops:
@@ -58,7 +58,7 @@ class StopFilter:
         return text[: min(text.index(stop) for stop in self._stops if stop in text)]
 
     def end(self) -> str:
-        """What was held back for a stop sequence that did not come."""
+        """Return what was held back for a stop sequence that did not come."""
         rest, self._held = self._held, ""
         return rest
 
@@ -82,11 +82,14 @@ class TextStream:
 
     @property
     def done(self) -> bool:
-        """Whether nothing more is of use: a server that did not notice a stop sequence would go on."""
+        """Return whether nothing more is of use: a server that did not notice a stop sequence would go on."""
         return self._finish is not None or self._filter.stopped
 
     def feed(self, chunk: Mapping[str, Any]) -> list[StreamEvent]:
-        """The events of one chunk. Raises BackendError for a failure, BrokenStream for what is no chunk."""
+        """Return the events of one chunk.
+
+        Raises BackendError for a failure, BrokenStream for what is no chunk.
+        """
         if chunk.get("error") is not None:
             raise error_from_chunk(chunk)
         token = chunk.get("token")
@@ -100,7 +103,7 @@ class TextStream:
         return self._events(shown)
 
     def feed_whole(self, body: Any) -> list[StreamEvent]:
-        """The events of an answer that was not streamed (`best_of` cannot be)."""
+        """Return the events of an answer that was not streamed (`best_of` cannot be)."""
         answer = body[0] if isinstance(body, list) and body else body
         if not isinstance(answer, Mapping):
             raise BrokenStream("the endpoint does not speak the text generation protocol of TGI")
@@ -114,7 +117,7 @@ class TextStream:
         return self._events(shown)
 
     def end(self) -> list[StreamEvent]:
-        """The last events. Raises BrokenStream if the server never said that it was done."""
+        """Return the last events. Raises BrokenStream if the server never said that it was done."""
         finish = self._finish
         if finish is None and self._filter.stopped:
             finish = Finish("stop", Usage(output=self._tokens))

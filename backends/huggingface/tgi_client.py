@@ -45,7 +45,8 @@ async def text_generation_chunks(
     connect_timeout: float,
     tls: ssl.SSLContext,
 ) -> AsyncGenerator[Any, None]:
-    """The chunks of one answer as they came; with `best_of` above 1 one item, a list of the whole answer.
+    """Yield the chunks of one answer as they came; with `best_of` above 1 one item, a list of the whole
+    answer.
 
     Raises BackendError; a chunk that is an error is given as it is.
     """
@@ -82,7 +83,9 @@ async def text_generation_chunks(
 
 
 def _ours(method: Any, tls: ssl.SSLContext) -> Any:
-    """The client's method, with our session where it names aiohttp's class, giving what the server said."""
+    """Return the client's method, with our session where it names aiohttp's class, giving what the server
+    said.
+    """
     import aiohttp
 
     trace = aiohttp.TraceConfig()

@@ -154,7 +154,7 @@ class OpenAIBackend(Backend):
         await self._client.close()
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
-        """The request's JSON."""
+        """Return the request's JSON."""
         options = self.options
         if options.api == "responses":
             body = responses_body(request, options.model_name)
@@ -167,7 +167,10 @@ class OpenAIBackend(Backend):
         return {**body, **options.extra_body}
 
     def _call(self, body: dict[str, Any], ctx: CallContext) -> Any:
-        """The call, as a context manager over its response. Leaving it closes the connection's request."""
+        """Return the call, as a context manager over its response.
+
+        Leaving it closes the connection's request.
+        """
         # As extra_body everything goes out as it is: the SDK's walk through typed messages would cost more
         # the longer the conversation is, and change nothing.
         known: dict[str, Any] = {
@@ -228,7 +231,7 @@ class OpenAIBackend(Backend):
             request.headers[name] = value
 
     def _secret_headers(self) -> dict[str, str]:
-        """The headers that hold secrets, read now. Raises NotReady if one is missing."""
+        """Return the headers that hold secrets, read now. Raises NotReady if one is missing."""
         headers: dict[str, str] = {}
         try:
             if self.options.key is not None:
@@ -246,7 +249,10 @@ class OpenAIBackend(Backend):
 
 
 def _address(options: OpenAIOptions) -> tuple[str, dict[str, object] | None]:
-    """The base URL and the query of every call. Always given, so that no variable can redirect a key."""
+    """Return the base URL and the query of every call.
+
+    Always given, so that no variable can redirect a key.
+    """
     azure = options.azure
     if azure is None:
         url, query = split_query(options.base_url or OWN_URL)

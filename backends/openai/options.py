@@ -125,26 +125,26 @@ class OpenAIOptions(NetworkOptions):
 
     @property
     def own(self) -> bool:
-        """Whether this is OpenAI itself or Azure, whose abilities are known."""
+        """Return whether this is OpenAI itself or Azure, whose abilities are known."""
         return self.base_url is None or self.base_url.startswith("https://api.openai.com/")
 
     @property
     def knows_new_limit(self) -> bool:
-        """Whether an answer's limit is called `max_completion_tokens`: old Azure versions lack it."""
+        """Return whether an answer's limit is called `max_completion_tokens`: old Azure versions lack it."""
         version = self.azure.api_version if self.azure else None
         dated = version is not None and version[:4].isdigit()
         return self.own and not (version is not None and dated and version[:7] < _NEW_LIMIT_SINCE)
 
     @property
     def key(self) -> SecretRef | None:
-        """The key to send: one that was meant for this very server, or none."""
+        """Return the key to send: one that was meant for this very server, or none."""
         if self.api_key is not None or not self.own:
             return self.api_key
         return SecretRef(env="AZURE_OPENAI_API_KEY" if self.azure else "OPENAI_API_KEY")
 
     @property
     def model_name(self) -> str:
-        """What stands as `model` in a request."""
+        """Return what stands as `model` in a request."""
         name = self.azure.deployment if self.azure else self.model
         assert name is not None
         return name

@@ -45,7 +45,7 @@ _OTHERS = (
 
 
 def parameters(api: Literal["chat", "responses"], *, own: bool, reasoning: bool) -> tuple[Parameter, ...]:
-    """The parameters of an API, at OpenAI itself (`own`) or elsewhere."""
+    """Return the parameters of an API, at OpenAI itself (`own`) or elsewhere."""
     found = [*_COMMON]
     if reasoning:
         found.append(_REASONING)

@@ -81,12 +81,12 @@ def stopping(turn: Turn) -> Iterator[list[int]]:
 
 
 def user_message(text: str, files: Sequence[FilePart]) -> Message:
-    """A message of the person: attachments first, as the page has them."""
+    """Return a message of the person: attachments first, as the page has them."""
     return Message("user", (*files, *((TextPart(text),) if text else ())))
 
 
 def file_part(where: str) -> FilePart:
-    """An attachment from a path or a URL. Raises UsageError for a file that cannot be read."""
+    """Return an attachment from a path or a URL. Raises UsageError for a file that cannot be read."""
     try:
         return media.file_part(where)
     except OSError as exc:

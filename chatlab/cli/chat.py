@@ -105,7 +105,7 @@ async def _ask_on(
 
 
 def _resolve(words: tuple[str, ...], backend: str | None) -> tuple[Lab, Entry, str | None, bool]:
-    """The lab, the backend, the prompt if there is one, and whether the backend was named."""
+    """Return the lab, the backend, the prompt if there is one, and whether the backend was named."""
     target = chat_target(words)
     lab = open_lab(target.config)
     names, rest = target.names, target.rest

@@ -191,7 +191,9 @@ def _described(
 
 
 def _budget(said: float | None, before: Plan | None) -> float | None:
-    """The budget named now, or else that of the sittings before: going on is no reason to spend more."""
+    """Return the budget named now, or else that of the sittings before: going on is no reason to
+    spend more.
+    """
     if said is None:
         return None if before is None else before.budget
     return None if math.isinf(said) else said
@@ -217,7 +219,9 @@ def _lanes(lab: Lab, named: str | None) -> tuple[Lane, ...]:
 
 
 def _lane(name: str, configured: Sequence[str | CompareLane]) -> str | CompareLane:
-    """The lane of compare.lanes with this label (LABEL or BACKEND@LABEL), or else a backend or address."""
+    """Return the lane of compare.lanes with this label (LABEL or BACKEND@LABEL), or else a backend or
+    address.
+    """
     for spec in configured:
         if (
             isinstance(spec, CompareLane)
@@ -352,7 +356,7 @@ async def _run(
 
 
 async def _storage(lab: Lab, opened: AsyncExitStack) -> OpenStorage | None:
-    """The configured storage, if there is one and it can be opened; it is closed with the stack."""
+    """Return the configured storage, if there is one and it can be opened; it is closed with the stack."""
     if lab.config is None:
         return None
     try:

@@ -31,7 +31,7 @@ from chatlab.compare.statistics.summary import LaneSummary, Times, differences, 
 
 
 def money(value: float) -> str:
-    """An amount with four decimals, and with as many more as a small one needs for two digits."""
+    """Return an amount with four decimals, and with as many more as a small one needs for two digits."""
     decimals = 4 if value <= 0 else max(4, 1 - math.floor(math.log10(value)))
     return f"{value:.{decimals}f}"
 
@@ -234,7 +234,7 @@ _COLUMNS = (
 
 
 def summary_json(compared: Comparison) -> dict[str, Any]:
-    """The same as JSON values."""
+    """Return the same as JSON values."""
     return {
         "notes": list(compared.notes),
         "lanes": [asdict(one) for one in summarise(compared)],

@@ -15,7 +15,7 @@ STARTER = Path(__file__).with_name("starter.yaml")
 
 
 def _starter() -> str:
-    """The starter file, with what to do here where an extra is needed."""
+    """Return the starter file, with what to do here where an extra is needed."""
     text = STARTER.read_text("utf-8")
     return re.sub(rf"pip install '{DISTRIBUTION}\[(\w+)\]'", lambda found: how_to_install(found[1]), text)
 

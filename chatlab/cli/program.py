@@ -34,7 +34,7 @@ _debug = False
 
 
 def debugging() -> bool:
-    """Whether tracebacks and the log are wanted: `--debug`, or CHATLAB_DEBUG=1."""
+    """Return whether tracebacks and the log are wanted: `--debug`, or CHATLAB_DEBUG=1."""
     return _debug
 
 

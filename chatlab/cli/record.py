@@ -76,18 +76,19 @@ async def _record_one(
 
 
 def _answer(turn: Turn) -> Message:
-    """What of an answer is sent with the next message."""
+    """Return what of an answer is sent with the next message."""
     parts = turn.answer.message.parts
     return Message("assistant", tuple(part for part in parts if isinstance(part, TextPart)))
 
 
 def file_name(backend: str) -> str:
-    """A file name for the recording of a backend of this name or address."""
+    """Return a file name for the recording of a backend of this name or address."""
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in backend).strip(".-") + ".jsonl"
 
 
 def output_paths(out: Path | None, backends: Sequence[str]) -> list[Path] | list[None]:
-    """Where each backend's recording goes: `out` itself for one, files in the folder `out` for several.
+    """Return where each backend's recording goes: `out` itself for one, files in the folder `out` for
+    several.
 
     Raises UsageError for several on standard output: a recording is of one backend.
     """

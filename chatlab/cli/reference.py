@@ -53,7 +53,7 @@ In a conversation the lines typed are kept in `~/.local/state/chatlab/history`, 
 
 
 def reference() -> str:
-    """The whole page."""
+    """Return the whole page."""
     codes = "".join(f"| {code} | {meaning} |\n" for code, meaning in EXIT_CODES.items())
     sections = [
         _HEAD,

@@ -221,7 +221,7 @@ class ChatSession:
 
 
 def _unpasted(line: str) -> str:
-    """A line as it was pasted: some terminals send a carriage return for each line break."""
+    """Return a line as it was pasted: some terminals send a carriage return for each line break."""
     return line.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -264,7 +264,9 @@ class _LineEditor:
         return "\n".join(lines)
 
     def _block(self, first: str) -> str:
-        """The lines up to the one that ends in the mark; of an empty first or last line nothing is left."""
+        """Return the lines up to the one that ends in the mark; of an empty first or last line nothing is
+        left.
+        """
         lines = [first]
         while not lines[-1].rstrip().endswith(_BLOCK):
             lines.append(_unpasted(input(_FURTHER)))
@@ -291,7 +293,7 @@ class _LineEditor:
 
 
 def _history_path() -> Path | None:
-    """Where lines are kept: CHATLAB_HISTORY (empty: nowhere), else the user's state folder."""
+    """Return where lines are kept: CHATLAB_HISTORY (empty: nowhere), else the user's state folder."""
     chosen = os.environ.get("CHATLAB_HISTORY")
     if chosen is not None:
         return Path(chosen).expanduser() if chosen else None

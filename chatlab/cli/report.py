@@ -74,7 +74,7 @@ def _recording(found: Comparison, lane: str, patterns: tuple[Pattern, ...]) -> s
 
 
 async def _stored(session_id: str, config: str | None, *, pictures: bool) -> Comparison:
-    """A session from the store. Raises NotStored."""
+    """Return a session from the store. Raises NotStored."""
     lab = load_lab(config_of(config))
     assert lab.config is not None
     try:

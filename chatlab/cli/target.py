@@ -30,12 +30,12 @@ class Target:
 
 
 def is_config(word: str) -> bool:
-    """Whether a word means a configuration file."""
+    """Return whether a word means a configuration file."""
     return word.lower().endswith((".yaml", ".yml")) or Path(word).is_file()
 
 
 def is_address(word: str) -> bool:
-    """Whether a word is `kind:rest` with a known kind. Raises UsageError if it only looks like one."""
+    """Return whether a word is `kind:rest` with a known kind. Raises UsageError if it only looks like one."""
     known = _kinds()
     kind, colon, rest = word.partition(":")
     if colon and kind in known and not rest[:1].isspace():
@@ -57,7 +57,7 @@ def _kinds() -> tuple[str, ...]:
 
 
 def default_config() -> Path:
-    """The configuration to use when none is named; says on standard error which one that is."""
+    """Return the configuration to use when none is named; says on standard error which one that is."""
     variable = os.environ.get("CHATLAB_CONFIG")
     found: Path | None = None
     if variable:
@@ -82,7 +82,7 @@ def default_config() -> Path:
 
 
 def config_of(word: str | None) -> Path:
-    """The configuration a command that takes nothing else was given, or the default one."""
+    """Return the configuration a command that takes nothing else was given, or the default one."""
     if word is None:
         return default_config()
     if is_config(word):
@@ -114,7 +114,7 @@ def chat_target(words: tuple[str, ...]) -> Target:
 
 
 def entry(lab: Lab, name: str) -> Entry:
-    """The backend of this name or address. Raises UsageError if there is none."""
+    """Return the backend of this name or address. Raises UsageError if there is none."""
     from chatlab.errors import ConfigError
     from chatlab.spelling import did_you_mean
 
@@ -126,14 +126,16 @@ def entry(lab: Lab, name: str) -> Entry:
 
 
 def open_lab(config: Path | None) -> Lab:
-    """The lab of a configuration, or one of addresses alone."""
+    """Return the lab of a configuration, or one of addresses alone."""
     from chatlab.lab import Lab, load
 
     return Lab.without_config() if config is None else load(config)
 
 
 def chosen(lab: Lab) -> Entry:
-    """The backend to use when none is named: the configuration's default, else the first that is ready."""
+    """Return the backend to use when none is named: the configuration's default, else the first that is
+    ready.
+    """
     from chatlab.errors import NotReady
 
     if lab.config is not None and lab.config.default is not None:

@@ -235,7 +235,7 @@ class _Trimmed:
 
 
 def _without_padding(line: list[Segment]) -> list[Segment]:
-    """The line without blanks at its end, which would be copied with it. A background stays."""
+    """Return the line without blanks at its end, which would be copied with it. A background stays."""
     kept = list(line)
     while kept and not _has_background(kept[-1]):
         last = kept.pop()
@@ -268,7 +268,7 @@ def _markdown(tokens: list[Token]) -> RenderableType:
 
 
 def painter_for_terminal(*, plain: bool = False, reasoning: bool = True) -> Painter:
-    """The painter for what standard output is: Markdown on a terminal, exact text elsewhere."""
+    """Return the painter for what standard output is: Markdown on a terminal, exact text elsewhere."""
     terminal = sys.stdout.isatty()
     if terminal and not plain:
         from rich.console import Console

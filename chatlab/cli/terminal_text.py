@@ -66,7 +66,7 @@ class Cleaner:
         return self._plain("".join(shown))
 
     def end(self) -> str:
-        """What was held back, now that nothing follows."""
+        """Return what was held back, now that nothing follows."""
         held, self._held = self._held, ""
         return self._plain(held[1:])
 
@@ -82,7 +82,7 @@ class Cleaner:
 
 
 def clean(text: str) -> str:
-    """A whole text without terminal control sequences."""
+    """Return a whole text without terminal control sequences."""
     cleaner = Cleaner()
     return cleaner.feed(text) + cleaner.end()
 
@@ -94,7 +94,7 @@ def one_line(text: str, limit: int = 500) -> str:
 
 
 def describe(event: StreamEvent) -> str | None:
-    """An event that is not part of the answer's text as one line; None for those that are."""
+    """Return an event that is not part of the answer's text as one line; None for those that are."""
     match event:
         case Notice():
             return f"note: {one_line(event.detail)}"
@@ -114,7 +114,7 @@ def describe(event: StreamEvent) -> str | None:
 
 
 def how_it_ended(finish: Finish) -> str | None:
-    """What is to be said of an answer that did not simply end, or None."""
+    """Return what is to be said of an answer that did not simply end, or None."""
     match finish.reason:
         case "stop":
             return None

@@ -148,7 +148,7 @@ async def opened(wanted: config.Storage | None) -> AsyncIterator[OpenStorage]:
 
 
 async def nothing_yet(wanted: config.Storage | None) -> bool:
-    """Whether a configuration's database is not there, or has no tables yet. Asking makes neither."""
+    """Return whether a configuration's database is not there, or has no tables yet. Asking makes neither."""
     from chatlab.store import schema_state
 
     return wanted is not None and await schema_state.current(wanted.url, Path()) is None
@@ -178,5 +178,5 @@ async def chosen_owner(store: Store, named: str | None, *, new: bool) -> str:
 
 
 def count(number: int, what: str) -> str:
-    """A number of things, in words."""
+    """Return a number of things, in words."""
     return f"{number} {what}{'' if number == 1 else 's'}"

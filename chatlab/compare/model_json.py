@@ -24,7 +24,7 @@ def result_to_json(result: Result) -> dict[str, Any]:
 
 
 def result_from_json(value: Mapping[str, Any]) -> Result:
-    """The result again. Raises ValueError with a sentence for another version or a wrong field."""
+    """Return the result again. Raises ValueError with a sentence for another version or a wrong field."""
     value = _of_version(value)
     receipt = value.get("receipt")
     return from_plain(
@@ -43,22 +43,22 @@ def verdict_to_json(verdict: Verdict) -> dict[str, Any]:
 
 
 def verdict_from_json(value: Mapping[str, Any]) -> Verdict:
-    """The verdict again. Raises ValueError with a sentence."""
+    """Return the verdict again. Raises ValueError with a sentence."""
     return from_plain(Verdict, _of_version(value))
 
 
 def lane_to_json(lane: Lane) -> dict[str, Any]:
-    """A lane as JSON."""
+    """Return a lane as JSON."""
     return _plain(lane)
 
 
 def lane_from_json(value: Mapping[str, Any]) -> Lane:
-    """The lane again. Raises ValueError with a sentence."""
+    """Return the lane again. Raises ValueError with a sentence."""
     return from_plain(Lane, value)
 
 
 def comparison_to_json(compared: Comparison) -> dict[str, Any]:
-    """A whole comparison as one object."""
+    """Return a whole comparison as one object."""
     return {
         "format": "chatlab-comparison",
         "version": VERSION,
@@ -73,7 +73,7 @@ def comparison_to_json(compared: Comparison) -> dict[str, Any]:
 
 
 def comparison_from_json(value: Mapping[str, Any]) -> Comparison:
-    """The comparison again. Raises ValueError with a sentence."""
+    """Return the comparison again. Raises ValueError with a sentence."""
     value = _of_version(value)
     return from_plain(
         Comparison,
@@ -119,7 +119,9 @@ def _turn_again(value: Any) -> StoredTurn:
 
 
 def _plain(value: Any, **written: Any) -> dict[str, Any]:
-    """The fields of a dataclass that are not at their default, as JSON; those in `written` are so already."""
+    """Return the fields of a dataclass that are not at their default, as JSON; those in `written` are so
+    already.
+    """
     found: dict[str, Any] = {}
     for item in fields(value):
         held = getattr(value, item.name)
@@ -142,7 +144,7 @@ def _json(value: Any) -> Any:
 
 
 def receipt_to_json(receipt: Receipt) -> dict[str, Any]:
-    """The receipt as JSON values."""
+    """Return the receipt as JSON values."""
     return {
         "backend": receipt.backend,
         "kind": receipt.kind,
@@ -160,7 +162,7 @@ def receipt_to_json(receipt: Receipt) -> dict[str, Any]:
 
 
 def receipt_from_json(value: Mapping[str, Any]) -> Receipt:
-    """The receipt again. Raises ValueError with a sentence for a wrong shape."""
+    """Return the receipt again. Raises ValueError with a sentence for a wrong shape."""
     messages = value.get("messages")
     if not isinstance(messages, list):
         raise ValueError("a receipt has a list of messages")

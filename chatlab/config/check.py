@@ -40,7 +40,7 @@ class BackendReport:
 async def check(
     entries: Iterable[Entry], *, probe: bool = False, longest: float = 30.0
 ) -> list[BackendReport]:
-    """A report for each entry, in their order. Probes run at once, each for at most `longest` seconds.
+    """Return a report for each entry, in their order. Probes run at once, each for at most `longest` seconds.
 
     It raises nothing that a backend raises: that is what it reports.
     """
@@ -136,12 +136,12 @@ def _kind_report(kind: str) -> KindReport:
 
 
 def _install(extra: str | None, missing: Sequence[str]) -> str:
-    """What to do about a kind's modules that are missing."""
+    """Return what to do about a kind's modules that are missing."""
     return how_to_install(extra) if extra else " and ".join(map(how_to_install_package, missing))
 
 
 def installed(module: str) -> bool:
-    """Whether a module can be imported; it is not."""
+    """Return whether a module can be imported; it is not."""
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:

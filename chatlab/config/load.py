@@ -32,7 +32,7 @@ _NAME = re.compile(r"\w[\w.-]*")
 
 
 def load_config(path: Path | str) -> Config:
-    """The configuration in a YAML file. Relative paths in it start at its folder; no SDK is imported.
+    """Return the configuration in a YAML file. Relative paths in it start at its folder; no SDK is imported.
 
     Top-level keys that start with `x-` are left alone: they are a place for YAML anchors.
     Raises ConfigError with every problem of the file.
@@ -83,7 +83,7 @@ class _Loader:
         self.accepted: dict[str, tuple[Parameter, ...]] = {}
 
     def load(self) -> Config | None:
-        """The configuration, or None where there are problems."""
+        """Return the configuration, or None where there are problems."""
         data = self.document.value
         if not isinstance(data, dict):
             what = "is empty" if data is None else "is not a mapping"
@@ -264,7 +264,7 @@ def _texts(data: Any, path: yaml_positions.Path) -> Iterator[tuple[yaml_position
 
 
 def _items(data: Any) -> Iterator[tuple[Any, Any]]:
-    """The pairs of a mapping or the numbered items of a list; nothing of anything else."""
+    """Yield the pairs of a mapping or the numbered items of a list; nothing of anything else."""
     if isinstance(data, dict):
         yield from data.items()
     elif isinstance(data, list):

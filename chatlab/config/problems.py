@@ -55,7 +55,7 @@ def problems(
     prefix: Path = (),
     other_keys: Iterable[str] = (),
 ) -> list[Problem]:
-    """The problems of `data`, validated as `model` and written at `prefix` of the document.
+    """Return the problems of `data`, validated as `model` and written at `prefix` of the document.
 
     other_keys: keys that are allowed beside the model's own, for close matches.
     """
@@ -83,7 +83,7 @@ class _Keys:
         return closest(str(path[-1]), _known(self.model, path, self.beside))
 
     def meant(self, found: Mapping[Path, list[ErrorDetails]]) -> set[Path]:
-        """The paths of keys that are there, though misspelt."""
+        """Return the paths of keys that are there, though misspelt."""
         unknown = [path for path, errors in found.items() if errors[0]["type"] == "extra_forbidden"]
         return {(*path[:-1], close) for path in unknown if (close := self.close_to(path)) is not None}
 
@@ -91,8 +91,9 @@ class _Keys:
 def _is_said_elsewhere(
     path: Path, errors: list[ErrorDetails], found: Mapping[Path, list[ErrorDetails]], meant: set[Path]
 ) -> bool:
-    """Whether another problem says already what these errors say, since one key is misspelt, or since each
-    branch of a union has errors of its own."""
+    """Return whether another problem says already what these errors say, since one key is misspelt, or since
+    each branch of a union has errors of its own.
+    """
     misspelt = {other[:-1] for other in meant}
     if errors[0]["type"] == "missing" and (
         path in meant or (path[:-1] in misspelt and _in_union(errors, path))
@@ -131,7 +132,9 @@ def render(file: str, problem: Problem) -> str:
 
 
 def guarded(path: Path) -> Path:
-    """The path up to a key that may hold a secret: what is written below it may be the secret itself."""
+    """Return the path up to a key that may hold a secret: what is written below it may be the
+    secret itself.
+    """
     for number, step in enumerate(path):
         # The name of a backend is free: one called "keys" hides nothing.
         if isinstance(step, str) and (number, path[0]) != (1, "backends") and _SECRETIVE.search(step):
@@ -145,7 +148,7 @@ def _printable(step: str) -> str:
 
 
 def written(error: ErrorDetails, data: Any) -> Path:
-    """The error's path in what was written: pydantic's also has the branches of unions in it."""
+    """Return the error's path in what was written: pydantic's also has the branches of unions in it."""
     path: list[str | int] = []
     loc = error["loc"]
     for number, step in enumerate(loc):
@@ -180,7 +183,7 @@ def _sentence(error: ErrorDetails, model: type[BaseModel], path: Path, other_key
 
 
 def _choice(error: ErrorDetails, context: Mapping[str, Any], path: Path) -> str:
-    """What is said of a value that is none of those that are allowed."""
+    """Return what is said of a value that is none of those that are allowed."""
     choices = re.findall(r"'([^']*)'", context["expected"])
     if "[key]" in error["loc"]:
         return unknown_key(str(path[-1]), choices)
@@ -191,7 +194,7 @@ def _choice(error: ErrorDetails, context: Mapping[str, Any], path: Path) -> str:
 
 
 def _tag(context: Mapping[str, Any]) -> str:
-    """What is said of a mapping whose key, by which its kind is told, is missing or wrong."""
+    """Return what is said of a mapping whose key, by which its kind is told, is missing or wrong."""
     key = context["discriminator"].strip("'")
     tags = re.findall(r"'([^']*)'", context.get("expected_tags", ""))
     close = did_you_mean(str(context.get("tag")), tags)
@@ -248,7 +251,7 @@ def _known(model: type[BaseModel], path: Path, other_keys: Iterable[str]) -> lis
 
 
 def _secret_above(model: type[BaseModel], path: Path) -> Path | None:
-    """The part of a path that leads to a secret, or None where there is none on the way."""
+    """Return the part of a path that leads to a secret, or None where there is none on the way."""
     for length in range(1, len(path) + 1):
         if SecretRef in _types_at(model, path[:length]):
             return path[:length]
@@ -279,7 +282,7 @@ def _step(annotation: Any, step: str | int) -> Iterator[Any]:
 
 
 def _members(annotation: Any) -> Iterator[Any]:
-    """A type, or each of those of a union, out of aliases and annotations."""
+    """Yield a type, or each of those of a union, out of aliases and annotations."""
     if isinstance(annotation, TypeAliasType):
         yield from _members(annotation.__value__)
         return

@@ -67,7 +67,7 @@ line and column. The folder `configs/` has a commented file for each use.
 
 
 def reference(kinds: Sequence[str]) -> str:
-    """The text of docs/configuration.md, with the options of these kinds."""
+    """Return the text of docs/configuration.md, with the options of these kinds."""
     parts = [_INTRODUCTION, "## The file\n", _tables(Config, skip={"backends", "ui", "server"})]
     parts += [
         "`backends`, `ui` and `server` have sections of their own below.\n",
@@ -122,7 +122,7 @@ def _first_paragraph(model: type[Any]) -> str:
 
 
 def _tables(model: Any, *, skip: set[str] | frozenset[str] = frozenset()) -> str:
-    """The model's table, then one for each model in its fields, under the path that leads to it."""
+    """Return the model's table, then one for each model in its fields, under the path that leads to it."""
     tables = [_table(model, skip)]
     for path, inner in _inner_models(model, "", skip):
         tables.append(f"**`{path}`** — {_first_paragraph(inner)}\n\n{_table(inner, frozenset())}")
@@ -241,7 +241,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _yaml(value: Any) -> str:
-    """A value as it would be written in the file."""
+    """Return a value as it would be written in the file."""
     if isinstance(value, Enum):
         value = value.value
     if isinstance(value, str | Path):

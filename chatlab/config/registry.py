@@ -46,12 +46,15 @@ def kinds() -> dict[str, str]:
 
 @cache
 def _plugins(_: tuple[str, ...]) -> list[tuple[str, str]]:
-    """The kinds of installed distributions. Looked for once a search path: every distribution is opened."""
+    """Return the kinds of installed distributions.
+
+    Looked for once a search path: every distribution is opened.
+    """
     return [(point.name, point.value) for point in entry_points(group=ENTRY_POINT_GROUP)]
 
 
 def backend_class(kind: str) -> type[Backend]:
-    """The class of a kind; its SDK is not imported. Raises ConfigError for an unknown kind."""
+    """Return the class of a kind; its SDK is not imported. Raises ConfigError for an unknown kind."""
     known = kinds()
     if kind not in known:
         close = did_you_mean(kind, known)
@@ -96,27 +99,30 @@ class Entry:
 
     @property
     def label(self) -> str:
-        """What people read."""
+        """Return what people read."""
         return self.config.label or self.name
 
     @property
     def system(self) -> str | None:
-        """The system prompt of this backend: its own, or the configuration's."""
+        """Return the system prompt of this backend: its own, or the configuration's."""
         return self.config.system if self.config.system is not None else self._common_system
 
     @property
     def made(self) -> bool:
-        """Whether the instance exists already, so that `backend()` costs nothing."""
+        """Return whether the instance exists already, so that `backend()` costs nothing."""
         return self._instance is not None
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it takes; asks neither SDK nor network."""
+        """Return what it takes; asks neither SDK nor network."""
         return self.cls.capabilities(self.config.options)
 
     @property
     def not_ready(self) -> str | None:
-        """What to do before it can be used, or None. Looked at anew each time: variables may be set later."""
+        """Return what to do before it can be used, or None.
+
+        Looked at anew each time: variables may be set later.
+        """
         return self.cls.not_ready(self.config.options)
 
     def failed(self, error: BackendError) -> None:
@@ -127,7 +133,7 @@ class Entry:
                 error.where = self.cls.target(self.config.options).endpoint
 
     def backend(self) -> Backend:
-        """The instance. Raises NotReady or MissingExtra with what to do about it."""
+        """Return the instance. Raises NotReady or MissingExtra with what to do about it."""
         with self._making:  # made in worker threads, since importing an SDK can take seconds
             if self._instance is None:
                 reason = self.not_ready
@@ -147,7 +153,7 @@ class Entry:
 
 
 def from_address(address: str) -> Entry:
-    """A backend from `kind:rest` alone, such as `openai:gpt-5-mini`. Raises ConfigError."""
+    """Return a backend from `kind:rest` alone, such as `openai:gpt-5-mini`. Raises ConfigError."""
     kind, colon, rest = address.partition(":")
     if not colon:
         raise ConfigError(

@@ -18,7 +18,7 @@ COMMON: tuple[str, ...] = tuple(name for name in BackendConfig.model_fields if n
 
 
 def json_schema(only: Iterable[str] | None = None) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a configuration file.
+    """Return the JSON Schema (draft 2020-12) of a configuration file.
 
     only: the kinds to describe; without it all of them, those of installed plugins included. An entry of a
     plugin that cannot be imported is not checked.

@@ -31,7 +31,7 @@ class Position:
 
     @classmethod
     def of(cls, mark: Any) -> Position:
-        """The place of a PyYAML mark; the file's start where it has none."""
+        """Return the place of a PyYAML mark; the file's start where it has none."""
         return cls(1, 1) if mark is None else cls(mark.line + 1, mark.column + 1)
 
 
@@ -92,11 +92,11 @@ class Document:
             raise Unreadable(position, "has a character that YAML does not allow") from None
 
     def key(self, path: Path) -> Position:
-        """Where a key is written; for an item of a list, where the item is."""
+        """Return where a key is written; for an item of a list, where the item is."""
         return self._keys.get(path) or self.at(path)
 
     def at(self, path: Path) -> Position:
-        """Where a value is written; where what is around it is, for a value that is not there."""
+        """Return where a value is written; where what is around it is, for a value that is not there."""
         while path and path not in self._values:
             path = path[:-1]
         return self._values.get(path, Position(1, 1))
@@ -133,7 +133,7 @@ class Document:
     def _pairs(
         self, node: yaml.MappingNode, path: Path, merging: list[int]
     ) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
-        """The mapping's own pairs, then those of its merge keys in their order (https://yaml.org/type/merge.html)."""
+        """Yield the mapping's own pairs, then those of its merge keys in their order (https://yaml.org/type/merge.html)."""
         merged: list[yaml.Node] = []
         seen: dict[str, Position] = {}
         for key, value in node.value:

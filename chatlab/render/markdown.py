@@ -113,7 +113,9 @@ def document(title: str, body: str, *, css: str = "", lang: str = "en") -> str:
 
 
 def may_lead_to(address: str, allowed_hosts: Sequence[str]) -> bool:
-    """Whether a link may have this target, as the page has it too: an allowed host, or a mail address."""
+    """Return whether a link may have this target, as the page has it too: an allowed host, or a
+    mail address.
+    """
     return _MAIL.fullmatch(address) is not None or _allowed_host(address, allowed_hosts)
 
 
@@ -240,7 +242,9 @@ def _hold_links(state: StateCore) -> None:
 
 
 def _held(children: Sequence[Token], allowed_hosts: Sequence[str]) -> Iterator[Token]:
-    """The tokens of a line; links that may not lead where they do become text, with the address behind it."""
+    """Yield the tokens of a line; links that may not lead where they do become text, with the address behind
+    it.
+    """
     held: str | None = None
     for token in children:
         if token.type == "link_open":
@@ -257,7 +261,7 @@ def _held(children: Sequence[Token], allowed_hosts: Sequence[str]) -> Iterator[T
 
 
 def _formula_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A formula that begins a line and ends one, with no empty line in it."""
+    """Return a formula that begins a line and ends one, with no empty line in it."""
     first = state.bMarks[start] + state.tShift[start]
     opening = state.src[first : first + 2]
     if opening not in ("$$", r"\[") or state.is_code_block(start):
@@ -307,7 +311,7 @@ class _NoMacros(dict[str, Any]):
 
 
 def _mathml(latex: str, *, block: bool) -> str | None:
-    """A formula as MathML; None if it cannot be set."""
+    """Return a formula as MathML; None if it cannot be set."""
     converter = Converter(display="block" if block else "inline")
     converter.macros = _NoMacros()
     try:

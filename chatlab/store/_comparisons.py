@@ -59,7 +59,7 @@ def owner_of(connection: Connection, comparison_id: str) -> str:
 def recent(
     connection: Connection, owner: str, after: str | None, limit: int
 ) -> tuple[Sequence[StoredComparison], str | None]:
-    """A page of the owner's."""
+    """Return a page of the owner's."""
     query = (
         select(comparisons)
         .where(_table.owner == owner, _table.deleted.is_(None))

@@ -17,7 +17,9 @@ def insert_unless_there(connection: Connection, table: Table) -> sqlite.Insert |
 def insert_or_update(
     connection: Connection, table: Table, values: Mapping[str, Any], *changed: str
 ) -> sqlite.Insert | postgresql.Insert:
-    """An insert of a row of which only these columns are changed if its primary key is there already."""
+    """Return an insert of a row of which only these columns are changed if its primary key is there
+    already.
+    """
     made = _insert(connection, table).values(values)
     return made.on_conflict_do_update(
         index_elements=table.primary_key.columns, set_={name: made.excluded[name] for name in changed}

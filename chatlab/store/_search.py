@@ -154,8 +154,8 @@ def _in_sqlite(connection: Connection, owner: str, words: Sequence[str], limit: 
 
 
 def _in_postgres(connection: Connection, owner: str, words: Sequence[str], limit: int) -> _Found:
-    """The index gives all that match, in no order: so the newest turns are asked for first, and all only if
-    too few of them have the words, which then are not in many. The titles come with them.
+    """Return the index gives all that match, in no order: so the newest turns are asked for first, and all
+    only if too few of them have the words, which then are not in many. The titles come with them.
 
     PostgreSQL is told to use the index: what it takes instead when it errs about how many there are, to look
     at each document for its words, takes seconds.

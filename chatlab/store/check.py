@@ -96,6 +96,6 @@ def _mb(size: int) -> str:
 
 
 def _shown(name: str) -> str:
-    """A name as a sentence can have it: no folders, no line breaks, not too long."""
+    """Return a name as a sentence can have it: no folders, no line breaks, not too long."""
     last = "".join(c for c in name.replace("\\", "/").rpartition("/")[2] if c.isprintable())
     return last if len(last) <= 80 else f"{last[:79]}…"

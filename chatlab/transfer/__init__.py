@@ -130,7 +130,7 @@ async def _comparisons(store: Store, owner: str) -> list[StoredComparison]:
 async def _each(
     store: Store, chosen: Sequence[StoredConversation]
 ) -> AsyncIterator[tuple[StoredConversation, Sequence[StoredTurn]]]:
-    """The conversations with their turns, without those that were deleted meanwhile."""
+    """Yield the conversations with their turns, without those that were deleted meanwhile."""
     for stored in chosen:
         try:
             yield stored, await store.turns(stored.owner, stored.id)

@@ -41,12 +41,12 @@ _TEXTUAL = {
 
 
 def is_chatgpt(value: Any) -> bool:
-    """Whether this is a conversation of such an export."""
+    """Return whether this is a conversation of such an export."""
     return isinstance(value, dict) and isinstance(value.get("mapping"), dict)
 
 
 def from_chatgpt(value: Mapping[str, Any], owner: str) -> tuple[StoredConversation, list[StoredTurn]]:
-    """A conversation of the export as this owner's. Raises ValueError with a sentence."""
+    """Return a conversation of the export as this owner's. Raises ValueError with a sentence."""
     return _Conversion(value, owner).result()
 
 
@@ -128,7 +128,7 @@ class _Conversion:
         )
 
     def _head(self, ends: Mapping[str, str]) -> str | None:
-        """The turn that the person saw last: the one that the current node is in."""
+        """Return the turn that the person saw last: the one that the current node is in."""
         at = self._value.get("current_node")
         passed: set[str] = set()
         while isinstance(at, str) and at in self._nodes and self._role(at) is None and at not in passed:
@@ -166,7 +166,7 @@ class _Conversion:
         return found if isinstance(found, dict) else {}
 
     def _role(self, node_id: str) -> str | None:
-        """Who wrote what is shown of a node; None if nothing of it is shown."""
+        """Return who wrote what is shown of a node; None if nothing of it is shown."""
         message = self._message(node_id)
         role = _of(message, "author").get("role")
         if role not in _SEEN or _of(message, "metadata").get("is_visually_hidden_from_conversation"):
@@ -248,7 +248,7 @@ class _Conversion:
 
 
 def _read(node_id: str, message: Mapping[str, Any]) -> tuple[list[Part], list[Notice]]:
-    """What a message says, and what of it is left out."""
+    """Return what a message says, and what of it is left out."""
     content = _of(message, "content")
     kind = content.get("content_type")
     role = _of(message, "author").get("role")
@@ -282,7 +282,9 @@ def _read(node_id: str, message: Mapping[str, Any]) -> tuple[list[Part], list[No
 def _without_marks(
     parts: Sequence[Part], metadata: Mapping[str, Any]
 ) -> tuple[list[Part], list[Citation], int]:
-    """The parts with what their marks stand for, the sources, and how many marks nothing is known of."""
+    """Return the parts with what their marks stand for, the sources, and how many marks nothing is
+    known of.
+    """
     shown: list[Part] = []
     sources: list[Citation] = []
     unknown = 0
@@ -316,7 +318,9 @@ def _texts(content: Mapping[str, Any], notices: list[Notice]) -> Iterator[str]:
 
 
 def _named(before: Sequence[Part], parts: Sequence[Part]) -> Iterator[Part]:
-    """The parts; a tool's result is named for the call it answers, the last one that has no result yet."""
+    """Yield the parts; a tool's result is named for the call it answers, the last one that has no
+    result yet.
+    """
     calls = [part.id for part in before if isinstance(part, ToolCall)]
     answered = {part.id for part in before if isinstance(part, ToolResult)}
     for part in parts:

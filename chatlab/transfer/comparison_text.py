@@ -27,7 +27,7 @@ class Session:
     problem: str | None = None
 
     def answers(self, asked_in: Round) -> Iterator[tuple[str, StoredTurn]]:
-        """Who answered, and what, lane by lane."""
+        """Yield who answered, and what, lane by lane."""
         for lane in in_order(self.state, asked_in):
             for number, turn_id in enumerate(asked_in.turns[lane], 1):
                 many = f", {number} of {len(asked_in.turns[lane])}" if len(asked_in.turns[lane]) > 1 else ""
@@ -36,13 +36,13 @@ class Session:
 
     @property
     def left(self) -> str:
-        """What of it is not shown, as a sentence."""
+        """Return what of it is not shown, as a sentence."""
         left = len(self.state.rounds) - len(rounds_shown(self.state))
         return f"Messages that were edited or taken back since are not shown: {left}." if left else ""
 
 
 async def read(store: Store, about: StoredComparison) -> Session:
-    """A session out of the store."""
+    """Return a session out of the store."""
     try:
         state = state_of(await store.log(about.owner, about.id))
     except ValueError as exc:
@@ -54,7 +54,7 @@ async def read(store: Store, about: StoredComparison) -> Session:
 
 
 def markdown(session: Session) -> Iterator[str]:
-    """A session as Markdown, in pieces."""
+    """Yield a session as Markdown, in pieces."""
     about = session.about
     yield f"# {about.title or 'Comparison'}\n\n{_line(session)}\n\n"
     for one in rounds_shown(session.state):
@@ -67,7 +67,7 @@ def markdown(session: Session) -> Iterator[str]:
 
 
 async def html(files: Files, session: Session) -> AsyncIterator[str]:
-    """A session as the HTML of one article, in pieces."""
+    """Yield a session as the HTML of one article, in pieces."""
     yield written("opening", session.about.title or "Comparison", _line(session))
     for one in rounds_shown(session.state):
         yield f"<section>\n{await asked(files, one.user)}"

@@ -54,8 +54,9 @@ LEFT_OUT = "its names are still hidden: show them on its page, then export again
 async def session_lines(
     store: Store, files: Files, about: StoredComparison, *, hidden: bool
 ) -> AsyncIterator[str]:
-    """A session as lines: its log, its lanes with their turns, and the receipt of each turn. hidden: even if
-    its names are hidden; without, of such a session there is one line. Raises NotStored."""
+    """Yield a session as lines: its log, its lanes with their turns, and the receipt of each turn. hidden:
+    even if its names are hidden; without, of such a session there is one line. Raises NotStored.
+    """
     # The log first: whatever turns it names were stored before it.
     log = await store.log(about.owner, about.id)
     reason = None if hidden else _kept_back(log)
@@ -77,7 +78,7 @@ async def session_lines(
 
 
 def _kept_back(log: Sequence[LogEntry]) -> str | None:
-    """Why a session must not be told to whoever may vote in it."""
+    """Return why a session must not be told to whoever may vote in it."""
     try:
         return LEFT_OUT if state_of(log).hidden else None
     except ValueError as exc:  # it may be blind
@@ -85,7 +86,7 @@ def _kept_back(log: Sequence[LogEntry]) -> str | None:
 
 
 async def receipts_of(store: Store, owner: str, turns: Sequence[StoredTurn]) -> dict[str, Mapping[str, Any]]:
-    """The receipts of some turns, in the turns' order."""
+    """Return the receipts of some turns, in the turns' order."""
     found: dict[str, Mapping[str, Any]] = {}
     for start in range(0, len(turns), 500):  # as many as any database takes in one question
         found.update(await store.receipts(owner, [turn.id for turn in turns[start : start + 500]]))
@@ -112,7 +113,7 @@ class SessionDraft:
 
     @property
     def title(self) -> str:
-        """What it is called."""
+        """Return what it is called."""
         return self.comparison.title
 
     @property
@@ -121,7 +122,7 @@ class SessionDraft:
         return [turn for _, turns in self.lanes for turn in turns]
 
     def unused_since(self, moment: datetime) -> bool:
-        """Whether retention from this moment on would remove it, as `Store.purge` does."""
+        """Return whether retention from this moment on would remove it, as `Store.purge` does."""
         written = (self.comparison.updated, *(lane.updated for lane, _ in self.lanes))
         return max(written) < moment and not any(lane.pinned for lane, _ in self.lanes)
 
@@ -183,7 +184,10 @@ class SessionDraft:
             raise ValueError("a lane of its log is not there")
 
     async def take_in(self, store: Store, files: Files) -> bool:
-        """Whether it was taken in: it may be there already. Raises StoreError and UnsupportedContent."""
+        """Return whether it was taken in: it may be there already.
+
+        Raises StoreError and UnsupportedContent.
+        """
         try:
             await store.comparison(self.comparison.owner, self.comparison.id)
         except NotStored:
@@ -207,7 +211,7 @@ class SessionDraft:
 
 
 def state_of(log: Sequence[LogEntry]) -> SessionState:
-    """What a log comes to. Raises ValueError for one that comes to nothing."""
+    """Return what a log comes to. Raises ValueError for one that comes to nothing."""
     try:
         return reduce_log(log)
     except SessionError as exc:

@@ -36,11 +36,11 @@ class ConversationDraft:
 
     @property
     def title(self) -> str:
-        """What it is called."""
+        """Return what it is called."""
         return self.conversation.title
 
     def unused_since(self, moment: datetime) -> bool:
-        """Whether retention from this moment on would remove it, as `Store.purge` does."""
+        """Return whether retention from this moment on would remove it, as `Store.purge` does."""
         return not self.conversation.pinned and self.conversation.updated < moment
 
     def add(self, value: Mapping[str, Any]) -> None:
@@ -54,7 +54,10 @@ class ConversationDraft:
         require_tree(self.conversation, self.turns)
 
     async def take_in(self, store: Store, files: Files) -> bool:
-        """Whether it was taken in: it may be there already. Raises StoreError and UnsupportedContent."""
+        """Return whether it was taken in: it may be there already.
+
+        Raises StoreError and UnsupportedContent.
+        """
         try:
             await store.get(self.conversation.owner, self.conversation.id)
         except NotStored:
@@ -132,7 +135,7 @@ class OwnFiles:
     contents: set[str]
 
     async def turn(self, turn: StoredTurn) -> StoredTurn:
-        """The turn with its files in the file store, and notices of those that are left out."""
+        """Return the turn with its files in the file store, and notices of those that are left out."""
         user, lost = await self.parts(turn.user.parts)
         answer, also_lost = await self.parts(turn.answer)
         notices = [Notice("file_dropped", f"{name} was not in the file") for name in (*lost, *also_lost)]

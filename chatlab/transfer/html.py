@@ -55,7 +55,7 @@ class Tree:
 
     @classmethod
     def of(cls, conversation: StoredConversation, turns: Sequence[StoredTurn]) -> Tree:
-        """The tree of a conversation's turns."""
+        """Return the tree of a conversation's turns."""
         children: dict[str | None, list[StoredTurn]] = {}
         for turn in turns:
             children.setdefault(turn.parent, []).append(turn)
@@ -68,7 +68,7 @@ class Tree:
         return cls(children, frozenset(shown))
 
     def next(self, parent: str | None) -> tuple[StoredTurn | None, list[StoredTurn]]:
-        """The turn shown after this one, and the other versions of it."""
+        """Return the turn shown after this one, and the other versions of it."""
         versions = self.children.get(parent, [])
         if not versions:
             return None, []
@@ -76,7 +76,7 @@ class Tree:
         return first, [turn for turn in versions if turn is not first]
 
     def branch(self) -> list[StoredTurn]:
-        """The turns shown, from the first to the last."""
+        """Return the turns shown, from the first to the last."""
         turns: list[StoredTurn] = []
         turn, _ = self.next(None)
         while turn is not None:
@@ -92,8 +92,9 @@ async def pieces(
     *,
     branches: bool = True,
 ) -> AsyncIterator[str]:
-    """A conversation as the HTML of one article, in pieces. branches: the other versions too, collapsed;
-    and the settings that were asked for."""
+    """Yield a conversation as the HTML of one article, in pieces. branches: the other versions too,
+    collapsed; and the settings that were asked for.
+    """
     tree = Tree.of(conversation, turns)
     yield written("opening", conversation.title or "Conversation", moment_text(conversation.created))
     # No recursion: a conversation is as deep as it has turns.
@@ -115,8 +116,8 @@ async def pieces(
 
 
 async def shared_html(store: Store, files: Files, token: str) -> str:
-    """The page of a read-only link to a conversation: what is shown of it now, without its owner, its other
-    versions or its settings. Raises NotStored for a token that leads to no conversation (any more).
+    """Return the page of a read-only link to a conversation: what is shown of it now, without its owner, its
+    other versions or its settings. Raises NotStored for a token that leads to no conversation (any more).
     """
     owner, kind, conversation_id = await store.shared(token)
     if kind != "conversation":

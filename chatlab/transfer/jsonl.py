@@ -44,7 +44,7 @@ def to_line(value: Mapping[str, Any]) -> str:
 
 
 def conversation_to_json(conversation: StoredConversation) -> dict[str, Any]:
-    """A conversation without its owner."""
+    """Return a conversation without its owner."""
     return {
         "type": "conversation",
         "id": conversation.id,
@@ -57,7 +57,7 @@ def conversation_to_json(conversation: StoredConversation) -> dict[str, Any]:
 
 
 def conversation_from_json(value: Mapping[str, Any], owner: str) -> StoredConversation:
-    """The conversation again, as this owner's. Raises ValueError with a sentence."""
+    """Return the conversation again, as this owner's. Raises ValueError with a sentence."""
     return StoredConversation(
         id=_id(value, "id"),
         owner=owner,
@@ -70,7 +70,7 @@ def conversation_from_json(value: Mapping[str, Any], owner: str) -> StoredConver
 
 
 def comparison_to_json(comparison: StoredComparison) -> dict[str, Any]:
-    """A comparison session without its owner and its log."""
+    """Return a comparison session without its owner and its log."""
     return {
         "type": "comparison",
         "id": comparison.id,
@@ -81,7 +81,7 @@ def comparison_to_json(comparison: StoredComparison) -> dict[str, Any]:
 
 
 def comparison_from_json(value: Mapping[str, Any], owner: str) -> StoredComparison:
-    """The session again, as this owner's, before its log. Raises ValueError with a sentence."""
+    """Return the session again, as this owner's, before its log. Raises ValueError with a sentence."""
     return StoredComparison(
         id=_id(value, "id"),
         owner=owner,
@@ -93,29 +93,30 @@ def comparison_from_json(value: Mapping[str, Any], owner: str) -> StoredComparis
 
 
 def entry_to_json(entry: LogEntry) -> dict[str, Any]:
-    """An entry of a session's log."""
+    """Return an entry of a session's log."""
     return {"type": "entry", "seq": entry.seq, "at": entry.at.isoformat(), "data": keyed(entry.data)}
 
 
 def entry_from_json(value: Mapping[str, Any]) -> LogEntry:
-    """The entry again. Raises ValueError with a sentence."""
+    """Return the entry again. Raises ValueError with a sentence."""
     data = unkeyed(_field(value, "data", dict))
     return LogEntry(_field(value, "seq", int), _moment(value, "at"), data)
 
 
 def kept_receipt_to_json(turn: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """What a turn was sent."""
+    """Return what a turn was sent."""
     return {"type": "receipt", "turn": turn, "data": keyed(data)}
 
 
 def kept_receipt_from_json(value: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The turn and its receipt again. Raises ValueError with a sentence."""
+    """Return the turn and its receipt again. Raises ValueError with a sentence."""
     return _id(value, "turn"), unkeyed(_field(value, "data", dict))
 
 
 async def turn_lines(files: Files, turns: Sequence[StoredTurn], written: set[str]) -> AsyncIterator[str]:
-    """The lines of turns, each after the attachments that it names. written: those that were written before,
-    to which these are added."""
+    """Yield the lines of turns, each after the attachments that it names. written: those that were written
+    before, to which these are added.
+    """
     for turn in turns:
         for sha256 in _named(turn):
             if sha256 not in written:
@@ -135,7 +136,10 @@ def _named(turn: StoredTurn) -> list[str]:
 
 
 def turn_to_json(turn: StoredTurn) -> dict[str, Any]:
-    """A turn without its owner. One that is still running is told as it would be if its server stopped."""
+    """Return a turn without its owner.
+
+    One that is still running is told as it would be if its server stopped.
+    """
     return {
         "type": "turn",
         "id": turn.id,
@@ -164,7 +168,7 @@ def turn_to_json(turn: StoredTurn) -> dict[str, Any]:
 
 
 def turn_from_json(value: Mapping[str, Any], owner: str, conversation: str) -> StoredTurn:
-    """The turn again, in this owner's conversation. Raises ValueError with a sentence."""
+    """Return the turn again, in this owner's conversation. Raises ValueError with a sentence."""
     status: Any = value.get("status")
     if status not in get_args(Status) or status == "running":
         raise ValueError("status should be finished, stopped, failed or interrupted")
@@ -202,7 +206,7 @@ def turn_from_json(value: Mapping[str, Any], owner: str, conversation: str) -> S
 
 
 def user_from_json(value: Any) -> Message:
-    """A message of the person again. Raises ValueError with a sentence."""
+    """Return a message of the person again. Raises ValueError with a sentence."""
     user = _nothing_local(message_from_json(value))
     if user.role != "user":
         raise ValueError("user should be a message of the role user")
@@ -217,7 +221,7 @@ def _nothing_local(message: Message) -> Message:
 
 
 def object_from_line(line: str | bytes) -> dict[str, Any]:
-    """The JSON object of a line. Raises ValueError with a sentence."""
+    """Return the JSON object of a line. Raises ValueError with a sentence."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as exc:

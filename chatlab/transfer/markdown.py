@@ -13,7 +13,7 @@ from chatlab.transfer.html import Tree
 
 
 def conversation_markdown(conversation: StoredConversation, turns: Sequence[StoredTurn]) -> list[str]:
-    """A conversation as Markdown, in pieces: the branch shown last."""
+    """Return a conversation as Markdown, in pieces: the branch shown last."""
     branch = Tree.of(conversation, turns).branch()
     made = [f"# {conversation.title or 'Conversation'}\n\n{conversation.created:%Y-%m-%d %H:%M} UTC\n\n"]
     for turn in branch:
@@ -26,7 +26,7 @@ def conversation_markdown(conversation: StoredConversation, turns: Sequence[Stor
 
 
 def answered(turn: StoredTurn) -> list[str]:
-    """What came of a turn, with what it took."""
+    """Return what came of a turn, with what it took."""
     ending = outcome(turn)
     said = [*([ending] if ending else []), *(notice.detail for notice in turn.notices)]
     said += [f"Source: {source.title} {source.url or ''}".strip() for source in turn.citations]
@@ -35,7 +35,7 @@ def answered(turn: StoredTurn) -> list[str]:
 
 
 def parts(parts: Sequence[Part]) -> str:
-    """What was said, as Markdown."""
+    """Return what was said, as Markdown."""
     return "".join(_part(part) for part in parts)
 
 

@@ -121,7 +121,9 @@ async def _read(files: Files, owner: str, source: BinaryIO, name: str) -> AsyncI
 
 
 def _first_line(source: BinaryIO) -> tuple[int, bytes]:
-    """The first line that has anything on it, without a byte order mark, and its number; b"" if none has."""
+    """Return the first line that has anything on it, without a byte order mark, and its number; b"" if none
+    has.
+    """
     for number, line in enumerate(source, 1):
         shown = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         if shown.strip():
@@ -130,7 +132,7 @@ def _first_line(source: BinaryIO) -> tuple[int, bytes]:
 
 
 def _json(line: bytes) -> Any:
-    """The value on a line, or None if it is no JSON by itself."""
+    """Return the value on a line, or None if it is no JSON by itself."""
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
@@ -151,7 +153,7 @@ def _from_lines(lines: Iterable[tuple[int, bytes]], owner: str, name: str) -> It
 
 
 def _from_whole(data: bytes, owner: str, name: str, line: int) -> Iterator[_Draft | Problem]:
-    """A file that is one JSON value, which begins on this line: one conversation, or a list of them."""
+    """Yield a file that is one JSON value, which begins on this line: one conversation, or a list of them."""
     try:
         whole = json.loads(data)
     except (ValueError, RecursionError) as exc:
@@ -187,7 +189,7 @@ def _from_value(value: Any, owner: str, where: str) -> _Draft | Problem:
 
 
 def _from_messages(value: Mapping[str, Any], owner: str, where: str) -> ConversationDraft:
-    """A plain list of messages: every message of the person begins a turn."""
+    """Return a plain list of messages: every message of the person begins a turn."""
     title, model = value.get("title"), value.get("model")
     begun = now()
     draft = ConversationDraft(

@@ -185,7 +185,9 @@ class Incoming:
 
 
 def _without_secrets(event: StreamEvent) -> StreamEvent:
-    """The event, in whose texts no secret of this process stands: an upstream may repeat what it was sent."""
+    """Return the event, in whose texts no secret of this process stands: an upstream may repeat what it was
+    sent.
+    """
     if isinstance(event, Finish):
         return event
     texts = {name: getattr(event, name) for name in _SHOWN.get(type(event), ())}

@@ -44,7 +44,7 @@ class AppendLog:
         return iter(lines)
 
     def damaged(self, number: int, reason: str) -> StoreError:
-        """What to raise for a line that is JSON, and not what stands in this file."""
+        """Return what to raise for a line that is JSON, and not what stands in this file."""
         return StoreError(f"{self._path}:{number}: {reason}")
 
     async def append(self, value: Mapping[str, Any]) -> None:
@@ -65,7 +65,8 @@ class AppendLog:
 
 
 def read_only(path: Path) -> Iterator[tuple[int, Any]]:
-    """The lines of a journal that may be written meanwhile, or nobody may write; none if there is no file.
+    """Return the lines of a journal that may be written meanwhile, or nobody may write; none if there is no
+    file.
 
     Raises StoreError as `AppendLog.read`; nothing is changed.
     """
@@ -77,7 +78,7 @@ def read_only(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _parsed(path: Path, content: bytes) -> tuple[list[tuple[int, Any]], int]:
-    """The lines with their numbers, and how many bytes of the content they are."""
+    """Return the lines with their numbers, and how many bytes of the content they are."""
     lines = content.split(b"\n")
     whole = len(content) - len(lines.pop())  # what stands behind the last line's end
     found = []

@@ -98,11 +98,13 @@ class Batch:
 
     @property
     def no_room(self) -> tuple[str, float] | None:
-        """Whose call the budget had no room for last, a lane's id or `JUDGE`, and the most it may cost."""
+        """Return whose call the budget had no room for last, a lane's id or `JUDGE`, and the most it may
+        cost.
+        """
         return self._scheduler.no_room
 
     def calls_left(self) -> int:
-        """How many answers are still to be asked for."""
+        """Return how many answers are still to be asked for."""
         left = 0
         for item, repeat, lane in self._conversations():
             if self._next(item, repeat, lane) is not None:
@@ -119,7 +121,7 @@ class Batch:
                 yield item, repeat, lane
 
     def _finished(self, item: Item, repeat: int, lane: Lane) -> list[Result]:
-        """The steps that have an answer, from the first on."""
+        """Return the steps that have an answer, from the first on."""
         found = []
         for step in range(len(item.asked)):
             result = self._results.get((item.id, step, repeat, lane.id))
@@ -129,7 +131,9 @@ class Batch:
         return found
 
     def _next(self, item: Item, repeat: int, lane: Lane, *, again: bool = True) -> ModelCall | None:
-        """The call for the next step; None if there is none, or it has failed and is not to be retried."""
+        """Return the call for the next step; None if there is none, or it has failed and is not to be
+        retried.
+        """
         before = self._finished(item, repeat, lane)
         step = len(before)
         if step == len(item.asked):
@@ -178,7 +182,7 @@ class Batch:
         return tuple(said for spec in specs if (said := check(spec, text, item)) is not None)
 
     def _judgements(self, judge: Entry) -> Iterator[ModelCall]:
-        """The first call of each verdict that is to be had; the other order follows from it."""
+        """Yield the first call of each verdict that is to be had; the other order follows from it."""
         for item in self._plan.items:
             for repeat in range(self._plan.repeats):
                 whole = [
@@ -254,12 +258,14 @@ def _reply(turn: Turn) -> Reply:
 
 
 def _answer(result: Result) -> Message:
-    """What later steps are sent of an answer: its text, as in a session."""
+    """Return what later steps are sent of an answer: its text, as in a session."""
     return Message("assistant", tuple(part for part in result.turn.answer if isinstance(part, TextPart)))
 
 
 def _course(item: Item, results: Sequence[Result]) -> tuple[Message, ...]:
-    """How a conversation went on from its first question: the answer, or answers and what was asked next."""
+    """Return how a conversation went on from its first question: the answer, or answers and what was asked
+    next.
+    """
     found: list[Message] = []
     places = item.asked
     for step, result in enumerate(results):

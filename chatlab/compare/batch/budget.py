@@ -51,7 +51,9 @@ class Budget:
         self._aside.clear()
 
     def fits(self, amount: float) -> bool:
-        """Whether this much can be set aside without passing the limit, whatever the running calls cost."""
+        """Return whether this much can be set aside without passing the limit, whatever the running calls
+        cost.
+        """
         return self.limit is None or self.spent + sum(self._aside.values()) + amount <= self.limit
 
     async def set_aside(self, call: str, amount: float) -> None:
@@ -106,7 +108,9 @@ def most(
 
 
 def max_tokens(entry: Entry, parameters: Mapping[str, Any]) -> int | None:
-    """The longest output that will be asked for; None if none is set, or the backend takes no such limit."""
+    """Return the longest output that will be asked for; None if none is set, or the backend takes no such
+    limit.
+    """
     if not any(known.name == "max_tokens" for known in entry.capabilities.parameters):
         return None
     value = {**entry.config.parameters, **parameters}.get("max_tokens")
@@ -114,7 +118,9 @@ def max_tokens(entry: Entry, parameters: Mapping[str, Any]) -> int | None:
 
 
 def counted(turn: Turn, aside: float) -> float:
-    """What a call that ended counts for: its cost, nothing if it was refused, else what was set aside."""
+    """Return what a call that ended counts for: its cost, nothing if it was refused, else what was
+    set aside.
+    """
     if turn.cost is not None:
         return turn.cost
     error = turn.error

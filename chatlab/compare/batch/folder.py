@@ -84,7 +84,7 @@ class Plan:
 
 
 def settings_of(entry: Entry) -> str:
-    """A hash of what decides a backend's answers: its kind, options, parameters and system prompt.
+    """Return a hash of what decides a backend's answers: its kind, options, parameters and system prompt.
 
     Neither secrets, which options only name, nor timeouts, prices and labels are part of it.
     """
@@ -148,7 +148,7 @@ class RunFolder:
 
     @classmethod
     def make(cls, path: Path, plan: Plan) -> RunFolder:
-        """A new one. Raises StoreError if there is a run already."""
+        """Return a new one. Raises StoreError if there is a run already."""
         path.mkdir(parents=True, exist_ok=True)
         if (path / _PLAN).exists():
             raise StoreError(f"{path} has a run already: resume it, or name another folder")
@@ -209,12 +209,12 @@ def conflicts_of(plan: Plan, results: Iterable[Result] = ()) -> tuple[str, ...]:
 
 
 def key_of(result: Result) -> ResultKey:
-    """What a result is about."""
+    """Return what a result is about."""
     return result.item, result.step, result.repeat, result.lane
 
 
 def verdict_key(verdict: Verdict) -> VerdictKey:
-    """What a verdict is about."""
+    """Return what a verdict is about."""
     return verdict.item, verdict.repeat, verdict.lane_a, verdict.lane_b, verdict.criterion
 
 
@@ -296,8 +296,11 @@ def read_plan(path: Path) -> Plan:
 
 
 def _check(said: Any, path: Path) -> CheckSpec:
-    """A check of run.json. A function that it names is not imported: who reads a run need not trust it, nor
-    have it. Who goes on with the run has it loaded by `checks.function_of`."""
+    """Return a check of run.json.
+
+    A function that it names is not imported: who reads a run need not trust it, nor have it. Who goes on with
+    the run has it loaded by `checks.function_of`.
+    """
     if isinstance(said, dict) and list(said) == ["python"] and isinstance(said["python"], str):
         return CheckSpec("python", said["python"])
     return parse_check(said, path)

@@ -25,12 +25,13 @@ class Item:
 
     @property
     def asked(self) -> tuple[int, ...]:
-        """Where the messages that are asked stand; one a step."""
+        """Return where the messages that are asked stand; one a step."""
         followed = [m.role in ("assistant", "tool") for m in self.messages[1:]] + [False]
         return tuple(n for n, m in enumerate(self.messages) if m.role == "user" and not followed[n])
 
     def conversation(self, answers: Sequence[Message]) -> tuple[Message, ...]:
-        """What is sent for the step after these answers, each of which stands behind the message it answers.
+        """Return what is sent for the step after these answers, each of which stands behind the message it
+        answers.
 
         A message that got no text as its answer is left out with it: two in a row would be answered as one.
         """
@@ -68,14 +69,14 @@ class CheckSpec:
 
     @property
     def name(self) -> str:
-        """What the check is called in results: its kind, and its value if that is short."""
+        """Return what the check is called in results: its kind, and its value if that is short."""
         if self.value is None or not isinstance(self.value, str):
             return self.kind
         return f"{self.kind} {self.value if len(self.value) <= 60 else self.value[:59] + '…'}"
 
     @property
     def needs_expected(self) -> bool:
-        """Whether it says nothing about an item without an expected answer."""
+        """Return whether it says nothing about an item without an expected answer."""
         return self.kind in ("expected", "numeric") or (self.kind == "exact" and self.value is None)
 
     def to_json(self) -> dict[str, Any]:

@@ -91,14 +91,16 @@ def read_reply(text: str) -> Reply:
 
 
 def _preference(said: Any) -> Preference | None:
-    """What a winner stands for; None for null, true and whatever else is no name or number of an answer."""
+    """Return what a winner stands for; None for null, true and whatever else is no name or number of an
+    answer.
+    """
     if isinstance(said, bool) or not isinstance(said, str | int):
         return None
     return _WINNERS.get(str(said).strip().strip("\"'.").lower()) if len(str(said)) < 40 else None
 
 
 def _objects(text: str) -> list[dict[str, Any]]:
-    """The JSON objects in a text, in order. One that stands within another is not counted again.
+    """Return the JSON objects in a text, in order. One that stands within another is not counted again.
 
     The work is bounded, since a failed attempt reads on to where the text is no JSON any more.
     """
@@ -121,7 +123,9 @@ def _objects(text: str) -> list[dict[str, Any]]:
 
 
 def _last_object(text: str) -> list[dict[str, Any]]:
-    """The JSON object on the last line of a text, if it is all there is on it; fences around it aside."""
+    """Return the JSON object on the last line of a text, if it is all there is on it; fences around
+    it aside.
+    """
     lines = text[-_LONGEST:].rstrip(" \t\r\n`").rsplit("\n", 1)
     if len(lines) < 2 and len(text) > _LONGEST:
         return []

@@ -140,7 +140,7 @@ def _read_all(
 
 
 def _refused(parameters: Mapping[str, Any], accepted: Accepted) -> Iterator[str]:
-    """What no lane knows, and values that a lane which knows the parameter would fail at.
+    """Yield what no lane knows, and values that a lane which knows the parameter would fail at.
 
     A lane that does not know it is asked without it, and its answer says so."""
     known = sorted({declared.name for lane in accepted.values() for declared in lane})
@@ -254,7 +254,9 @@ def _csv_rows(text: str, name: str, delimiters: str) -> Iterator[tuple[int, dict
 
 
 def _delimiter(text: str, delimiters: str) -> str:
-    """What stands between the cells: by which the first line names the column prompt, and most others."""
+    """Return what stands between the cells: by which the first line names the column prompt, and
+    most others.
+    """
     first = next((line for line in text.splitlines() if line.strip()), "")
 
     def named(delimiter: str) -> int:

@@ -170,7 +170,7 @@ class Scheduler:
         return estimate is not None and estimate.amount > 0
 
     def _must_wait(self, lane: _Lane) -> bool:
-        """Whether the lane's first call must wait for another one, so that a budget holds.
+        """Return whether the lane's first call must wait for another one, so that a budget holds.
 
         Until a lane has answered, nobody knows whether its upstream heeds `max_tokens`: such calls are made
         one at a time, so that no more than one of them can cost more than was set aside.
@@ -258,7 +258,9 @@ class _Meter:
         self._tokens_a_delta = tokens_a_delta
 
     async def may_go_on(self, events: Sequence[StreamEvent]) -> bool:
-        """Whether the call may go on after these events; sets more aside for it, as far as there is room."""
+        """Return whether the call may go on after these events; sets more aside for it, as far as there is
+        room.
+        """
         self.deltas += sum(isinstance(event, TextDelta | ReasoningDelta) for event in events)
         if self._estimate is None or self.aside is None or self._budget.limit is None:
             return True

@@ -144,7 +144,9 @@ def _results(plan: Plan, item: Item, step: int, results: Mapping[ResultKey, Resu
 
 
 def _complete(plan: Plan, item: Item, results: Mapping[ResultKey, Result]) -> bool:
-    """Whether every lane and repeat has ended with an item: with its last step, or with one that failed."""
+    """Return whether every lane and repeat has ended with an item: with its last step, or with one that
+    failed.
+    """
     return all(
         any(
             (found := results.get((item.id, step, repeat, lane.id))) is not None

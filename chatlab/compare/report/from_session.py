@@ -65,7 +65,7 @@ def comparison_of(
 def _results(
     session: ComparisonSession, rounds: Sequence[Round], *, run: bool
 ) -> tuple[tuple[Result, ...], int]:
-    """The answers that have ended, and how many have not."""
+    """Return the answers that have ended, and how many have not."""
     results, running = [], 0
     for asked in rounds:
         receipts = session.receipts(asked.id)
@@ -105,7 +105,7 @@ def _mismatches(
 
 
 def _distinct(lanes: Iterable[Lane]) -> tuple[Lane, ...]:
-    """The lanes with labels of their own: everything that is counted goes by them."""
+    """Return the lanes with labels of their own: everything that is counted goes by them."""
     found: dict[str, Lane] = {}
     for lane in lanes:
         label, number = lane.label, 1
@@ -136,7 +136,7 @@ def stale_votes(count: int) -> str:
 
 
 def _named(votes: Sequence[Vote]) -> tuple[Vote, ...]:
-    """The votes with numbers for the voters who did not sign in, who are browsers."""
+    """Return the votes with numbers for the voters who did not sign in, who are browsers."""
     browsers = dict.fromkeys(vote.voter for vote in votes if vote.voter.startswith("browser-"))
     names = {voter: f"voter {number}" for number, voter in enumerate(browsers, 1)}
     return tuple(replace(vote, voter=names.get(vote.voter, vote.voter)) for vote in votes)

@@ -122,7 +122,7 @@ def _style() -> str:
 
 
 def _values(compared: Comparison, items: Markup, left_out: int) -> dict[str, Any]:
-    """What the page's template shows."""
+    """Return what the page's template shows."""
     notes = list(compared.notes)
     if left_out:
         notes.append(
@@ -171,7 +171,7 @@ def _ranking_section(one: Judged) -> RankingSection:
 
 
 def _contents(compared: Comparison) -> list[str]:
-    """The prompts in short, if they are many."""
+    """Return the prompts in short, if they are many."""
     items = items_of(compared)
     if len(items) < _FEWEST_LISTED:
         return []

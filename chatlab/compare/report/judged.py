@@ -37,7 +37,7 @@ class Judged:
 
     @property
     def title(self) -> str:
-        """What was ranked, and by what."""
+        """Return what was ranked, and by what."""
         return f"{self.criterion}: ranking by {_WHO[self.source]}"
 
 

@@ -148,7 +148,9 @@ def _without_stored_files(message: Message) -> Message:
 
 
 def _failure(turn: StoredTurn) -> Failure:
-    """The error that a stored sentence is of: its class by the advice, without what a replay says anew."""
+    """Return the error that a stored sentence is of: its class by the advice, without what a replay says
+    anew.
+    """
     said = (turn.error or "this turn failed").removeprefix(f"{turn.backend}: ")
     for known in vars(errors).values():
         if isinstance(known, type) and issubclass(known, BackendError):
@@ -164,7 +166,7 @@ def _after(failure: Failure, events: tuple[Timed, ...]) -> Failure:
 
 
 def _made_up(turn: StoredTurn) -> Iterator[Timed]:
-    """The events of a turn at times that give its figures again."""
+    """Yield the events of a turn at times that give its figures again."""
     timing = turn.timing
     end = timing.total or 0.0
     first = min(end if timing.first_token is None else timing.first_token, end)
@@ -193,7 +195,7 @@ def _made_up(turn: StoredTurn) -> Iterator[Timed]:
 
 
 def _pieces(turn: StoredTurn) -> Iterator[StreamEvent]:
-    """The answer as events, its texts word by word."""
+    """Yield the answer as events, its texts word by word."""
     for part in turn.answer:
         if isinstance(part, TextPart):
             yield from map(TextDelta, _WORD.findall(part.text))

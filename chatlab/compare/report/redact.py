@@ -133,7 +133,7 @@ class _Taking:
     until: float = field(default_factory=lambda: monotonic() + _LONGEST_ALL)
 
     def text(self, text: str, place: str) -> str:
-        """The text without what matches."""
+        """Return the text without what matches."""
         # What a person asked for by its name is marked with it; the other credentials go without being asked.
         named = self._marked(text, place, [one for one in self.patterns if one.name in _OF_CREDENTIALS])
         clean = self._without(named, place, "credential", credentials_in(named), "***")
@@ -158,7 +158,7 @@ class _Taking:
         return replaced(text, spans, mark)
 
     def name(self, text: str, place: str) -> str:
-        """A name without what matches; different names stay different, and the same one the same."""
+        """Return a name without what matches; different names stay different, and the same one the same."""
         if text not in self.names:
             made = clean = self.text(text, place)
             number = 1
@@ -202,7 +202,7 @@ class _Taking:
         return TextPart(f"[redacted: attachment {name}]")
 
     def result(self, result: Result, label: str) -> Result:
-        """A result; what is counted goes by whether it was asked, answered or sent."""
+        """Return a result; what is counted goes by whether it was asked, answered or sent."""
         answers = f"answers of {self.name(label, 'lanes')}"
         turn = result.turn
         user: Message = self.walk(turn.user, "prompts")

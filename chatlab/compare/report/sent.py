@@ -109,7 +109,7 @@ def _repeat(result: Result) -> str:
 
 
 def _receipt_lines(receipt: Receipt) -> list[str]:
-    """What a receipt says beside the messages and parameters."""
+    """Return what a receipt says beside the messages and parameters."""
     asked = f"model {receipt.model or 'not named'}"
     if receipt.model_answered and receipt.model_answered != receipt.model:
         asked += f", answered by {receipt.model_answered}"

@@ -153,8 +153,9 @@ def _lane_row(lane: Lane, results: Sequence[Result], *, run: bool) -> list[Cell]
 
 
 def _parameters(lane: Lane, results: Sequence[Result], *, run: bool) -> str:
-    """What the receipts say the lane was sent, but for what prompts of a run set, of which only the names are
-    said. A session's prompts set nothing: there it is what the lane was sent last."""
+    """Return what the receipts say the lane was sent, but for what prompts of a run set, of which only the
+    names are said. A session's prompts set nothing: there it is what the lane was sent last.
+    """
     sent: dict[str, object] = {}
     of_prompts: set[str] = set()
     for one in results:
@@ -167,7 +168,7 @@ def _parameters(lane: Lane, results: Sequence[Result], *, run: bool) -> str:
 
 
 def _set_by_prompt(lane: Lane, one: Result) -> set[str]:
-    """The parameters of an answer of a run that are not as the lane has them: its prompt set them."""
+    """Return the parameters of an answer of a run that are not as the lane has them: its prompt set them."""
     return {
         name
         for name, value in one.turn.parameters.items()

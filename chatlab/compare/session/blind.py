@@ -240,8 +240,8 @@ _ANYONE = re.compile("|".join(_word(word) for family in _FAMILIES for word in fa
 
 
 def names_itself(text: str, names: Iterable[str]) -> bool:
-    """Whether an answer tells who gave it: it names the lane, its model or its vendor, or introduces itself
-    as any well-known model, be it truly or not.
+    """Return whether an answer tells who gave it: it names the lane, its model or its vendor, or introduces
+    itself as any well-known model, be it truly or not.
 
     names: what the lane is called: its label, backend and model. A vendor's or a family's name counts if one
     of `names` is of that family. Whole words only, and no name of under three characters.

@@ -42,7 +42,7 @@ def new_lane(spec: str | CompareLane, backends: Mapping[str, Entry], others: Col
 
 
 def without_answer(turn: StoredTurn) -> bool:
-    """Whether there is no text in it that a conversation could go on from."""
+    """Return whether there is no text in it that a conversation could go on from."""
     return not any(isinstance(part, TextPart) and part.text for part in turn.answer)
 
 

@@ -80,7 +80,7 @@ class OpenSessions:
             return session
 
     def __contains__(self, session: ComparisonSession) -> bool:
-        """Whether it is open still."""
+        """Return whether it is open still."""
         return self._open.get(session.id) is session
 
     async def close(self, owner: str, session_id: str) -> None:

@@ -99,12 +99,12 @@ class LaneRunner:
         return self._record.turns[wanted]
 
     def is_running(self, lane_id: str | None = None) -> bool:
-        """Whether a lane, or any, is being answered."""
+        """Return whether a lane, or any, is being answered."""
         busy = {one.lane for one in self._running.values()} | set(self._rerunning)
         return bool(busy) if lane_id is None else lane_id in busy
 
     def round_runs(self, round_id: str) -> bool:
-        """Whether any answer to a round is still being given."""
+        """Return whether any answer to a round is still being given."""
         return any(one.round == round_id for one in self._running.values())
 
     @property
@@ -136,7 +136,7 @@ class LaneRunner:
         )
 
     def is_checked(self, round_id: RoundId) -> bool:
-        """Whether no receipt of the round is still to be taken."""
+        """Return whether no receipt of the round is still to be taken."""
         return round_id not in self._unchecked
 
     # -- running

@@ -198,7 +198,7 @@ class ComparisonSession:
         return self._runner.turn(turn_id)
 
     def running(self, lane_id: str | None = None) -> bool:
-        """Whether a lane, or any, is being answered."""
+        """Return whether a lane, or any, is being answered."""
         return self._runner.is_running(lane_id)
 
     def running_turns(self) -> tuple[TurnId, ...]:
@@ -224,7 +224,7 @@ class ComparisonSession:
 
     @property
     def watched(self) -> bool:
-        """Whether anybody reads `changes`."""
+        """Return whether anybody reads `changes`."""
         return self._news.readers > 0
 
     def receipts(self, round_id: str) -> Mapping[TurnId, Receipt]:

@@ -64,7 +64,7 @@ class SessionState:
 
     @property
     def hidden(self) -> bool:
-        """Whether names must not be told."""
+        """Return whether names must not be told."""
         return self.opened.blind and not self.revealed
 
     def lane(self, lane_id: str) -> Lane:
@@ -138,7 +138,7 @@ class SessionState:
 
     @property
     def common(self) -> bool:
-        """Whether all present lanes go on from the same answers."""
+        """Return whether all present lanes go on from the same answers."""
         return len({tuple(one.origin for one in self.history(lane_id)) for lane_id in self.heads}) <= 1
 
     def shown(self, asked: Round) -> tuple[LaneId, ...]:
@@ -201,7 +201,9 @@ _RUN_ROUND = re.compile(r"(\d+)\.(\d+)")  # of a run of many prompts: the prompt
 
 
 def is_run(state: SessionState) -> bool:
-    """Whether it is a run of many prompts, in which every round but a later step of one begins anew."""
+    """Return whether it is a run of many prompts, in which every round but a later step of one
+    begins anew.
+    """
     return bool(state.rounds) and all(_RUN_ROUND.fullmatch(round_id) for round_id in state.rounds)
 
 

@@ -91,7 +91,7 @@ def _choices(
     side_of_a: Callable[[Judgement], int | None],
     of: Callable[[Judgement], str],
 ) -> Iterator[tuple[object, int | None]]:
-    """What each preference is counted with, and its side: 1, -1, 0 for neither, None if unknown.
+    """Yield what each preference is counted with, and its side: 1, -1, 0 for neither, None if unknown.
 
     Preferences, not pairs: the best of eight lanes is one choice, though it beats seven. of: what preferences
     are counted together with; "" is one of its own.
@@ -222,7 +222,9 @@ def by_source(
 
 
 def _agreement(counts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The raw agreement and kappa of each of several sets of 3 x 3 tables, one table for each two lanes."""
+    """Return the raw agreement and kappa of each of several sets of 3 x 3 tables, one table for each two
+    lanes.
+    """
     of_pair = counts.sum(axis=(2, 3))
     total = of_pair.sum(axis=1)
     agreed = np.trace(counts, axis1=2, axis2=3).sum(axis=1) / total

@@ -131,7 +131,7 @@ def fit(design: Design, counts: Array, *, davidson: bool, start: Fit | None = No
 
 
 def _probabilities(design: Design, at: Array, offsets: Array) -> Array:
-    """The probability of each outcome within its set."""
+    """Return the probability of each outcome within its set."""
     if not design.sets:
         return np.zeros((len(at), 0))
     odds = at @ design.features.T + offsets

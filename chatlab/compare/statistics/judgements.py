@@ -52,7 +52,7 @@ class Judgement:
 
     @property
     def preferred(self) -> str | None:
-        """The lane that won; None for a tie of either sort."""
+        """Return the lane that won; None for a tie of either sort."""
         match self.winner:
             case "model_a":
                 return self.model_a

@@ -37,7 +37,7 @@ def choices(judgements: Iterable[Judgement]) -> list[Choice]:
 
 
 def _choices(group: Sequence[tuple[int, Judgement]]) -> Iterator[Choice]:
-    """The one choice of a vote. What cannot be one, in a file of somebody's own, is a choice each."""
+    """Yield the one choice of a vote. What cannot be one, in a file of somebody's own, is a choice each."""
     item = group[0][1].item or group[0][0]
     lanes = {lane for _, one in group for lane in (one.model_a, one.model_b)}
     pairs = {frozenset((one.model_a, one.model_b)) for _, one in group}
@@ -68,7 +68,7 @@ class Observations:
 
     @property
     def items(self) -> int:
-        """How many prompts were judged: the independent units."""
+        """Return how many prompts were judged: the independent units."""
         return int(self.repeated.sum())
 
     @property

@@ -38,7 +38,7 @@ class Table:
         return self.wins[i][j] + self.wins[j][i] + self.ties[i][j] + self.both_bad[i][j]
 
     def win_rate(self, i: int, j: int) -> float | None:
-        """The share of its judgements against lane j that lane i won; None if there are none."""
+        """Return the share of its judgements against lane j that lane i won; None if there are none."""
         judged = self.judged(i, j)
         return self.wins[i][j] / judged if judged else None
 
@@ -67,7 +67,7 @@ class Ranked:
 
     @property
     def judged(self) -> bool:
-        """Whether there is any judgement of it; without, its strength and rank say nothing."""
+        """Return whether there is any judgement of it; without, its strength and rank say nothing."""
         return self.wins + self.losses + self.ties + self.both_bad > 0
 
 
@@ -217,7 +217,7 @@ class _Standing:
         return tuple(found)
 
     def _reason(self, interval: Interval | None, corrected: float, comparisons: int) -> str:
-        """Why two lanes are not distinguishable; "" if they are."""
+        """Return why two lanes are not distinguishable; "" if they are."""
         if interval is None:
             return f"{self.errors.items} prompts were judged, and an interval needs {FEWEST}"
         if interval.covers(0):
@@ -254,7 +254,7 @@ def _reachable(edges: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _groups(table: Table) -> list[tuple[int, ...]]:
-    """The lanes that comparisons connect, largest group first."""
+    """Return the lanes that comparisons connect, largest group first."""
     lanes = range(len(table.lanes))
     edges = np.array([[table.judged(i, j) > 0 for j in lanes] for i in lanes], dtype=bool)
     reach = _reachable(edges.reshape(len(lanes), len(lanes)))

@@ -192,12 +192,14 @@ def _difference(
 
 
 def _unanimous(draws: Array, measure: Measure) -> tuple[float, float] | None:
-    """The measure's range, if it has one and all units said the same: resampling then sees no variation."""
+    """Return the measure's range, if it has one and all units said the same: resampling then sees no
+    variation.
+    """
     return measure.range if float(np.ptp(draws)) < 1e-12 else None
 
 
 def _corrected(found: Sequence[Difference]) -> tuple[Difference, ...]:
-    """The same with Holm's correction; an interval that excludes zero must also outlast it."""
+    """Return the same with Holm's correction; an interval that excludes zero must also outlast it."""
     adjusted = holm([1.0 if one.p is None else one.p for one in found])
     done = []
     for one, p_holm in zip(found, adjusted, strict=True):
@@ -211,7 +213,7 @@ def _corrected(found: Sequence[Difference]) -> tuple[Difference, ...]:
 def _bootstrap(
     of_a: Iterable[Array], of_b: Iterable[Array] | None, measure: Measure, rng: np.random.Generator
 ) -> tuple[float, Array | None, Unit, int]:
-    """The centre over prompts of a lane's values, or of their differences from another's.
+    """Return the centre over prompts of a lane's values, or of their differences from another's.
 
     of_a, of_b: the repeats of each prompt. Also draws of it, what was resampled and how many: the prompts if
     they are enough, else the repeats of each prompt; with too few of both, nothing.
@@ -234,13 +236,13 @@ def _bootstrap(
 
 
 def _centre(values: Array, measure: Measure) -> Array:
-    """The median or mean over the first axis."""
+    """Return the median or mean over the first axis."""
     found = np.median(values, axis=0) if measure.centre == "median" else np.mean(values, axis=0)
     return np.asarray(found)
 
 
 def _resampled(values: Array, measure: Measure, rng: np.random.Generator) -> Array:
-    """The centres of bootstrap samples of some values.
+    """Return the centres of bootstrap samples of some values.
 
     A sample's median needs only its middle values, and those of uniform numbers are beta distributed (David
     and Nagaraja 2003): drawing these alone gives the same distribution as drawing all.

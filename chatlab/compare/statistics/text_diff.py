@@ -34,7 +34,7 @@ class Span:
 
 
 def word_difference(a: str, b: str) -> tuple[Span, ...]:
-    """The difference of two answers, by words and punctuation marks with the white space after them.
+    """Return the difference of two answers, by words and punctuation marks with the white space after them.
 
     Memory grows with the length of the answers and no faster; time is bounded for long ones as `_MOST` says.
     A page calls it in a thread.
@@ -52,8 +52,8 @@ def word_difference(a: str, b: str) -> tuple[Span, ...]:
 
 
 def agreement(a: str, b: str) -> float:
-    """How far two answers are word for word the same: twice the words they have in common in the same order,
-    over the words of both (the Dice coefficient of an alignment, `difflib`'s "ratio" on words).
+    """Return how far two answers are word for word the same: twice the words they have in common in the same
+    order, over the words of both (the Dice coefficient of an alignment, `difflib`'s "ratio" on words).
 
     1 is the same words, 0 none in common; case, punctuation and white space do not count, and the order of
     the two answers does not matter. In answers of 200 words or more, a word that is over 1 % of them ("the")

@@ -86,7 +86,7 @@ class Errors:
 
 
 def _agreeing(interval: Interval, estimate: float, p: float) -> Interval:
-    """The interval made to say of zero what the test says.
+    """Return the interval made to say of zero what the test says.
 
     Where the test does not exclude zero, the interval is extended to it. Where it does, the end towards zero
     is that of the interval whose width would give this p-value.
@@ -112,7 +112,7 @@ def errors_of(observed: Observations, point: Fit, *, davidson: bool, samples: in
 
 
 def _resampled_sorts(observed: Observations) -> tuple[Array, Array]:
-    """The sorts of prompts that samples are drawn of, and how likely each is.
+    """Return the sorts of prompts that samples are drawn of, and how likely each is.
 
     A lane that was never chosen out of several would never be in any sample, and so would seem certain. One
     more prompt is taken to be there, at which each lane of such a set is as likely to be chosen.

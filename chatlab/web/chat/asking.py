@@ -87,7 +87,10 @@ class Asking:
         return Question(node, conversation, messages, storage, [*notices, *adopted, *left_out])
 
     async def _user(self, page: OpenPage, asked: Asked) -> Message:
-        """The person's message. One that is asked again is taken from the conversation, not from the page."""
+        """Return the person's message.
+
+        One that is asked again is taken from the conversation, not from the page.
+        """
         again, edits = _asked_before(page.conversation, asked.message)
         if again is not None:
             return again.user
@@ -98,8 +101,8 @@ class Asking:
         return await _checked(user, self._limits)
 
     async def _parent(self, page: OpenPage, asked: Asked) -> tuple[str | None, tuple[Notice, ...]]:
-        """The turn this one follows: that which a message asked again follows; else the last painted one,
-        whatever was undone. If that is not the end of what the page shows a part of, it is that end.
+        """Return the turn this one follows: that which a message asked again follows; else the last painted
+        one, whatever was undone. If that is not the end of what the page shows a part of, it is that end.
 
         Where conversations are stored, one that this page does not hold is looked up, for its owner alone.
         """
@@ -156,7 +159,7 @@ def edited(message: Message, text: str) -> Message:
 
 
 def _asked_before(conversation: Conversation, message: Any) -> tuple[TurnNode | None, TurnNode | None]:
-    """The turns whose messages are asked again, as they are and with another text."""
+    """Return the turns whose messages are asked again, as they are and with another text."""
     known = message if isinstance(message, dict) else {}
     found = (known.get("again"), known.get("edits"))
     again, edits = (conversation[one] if one is not None and one in conversation else None for one in found)
@@ -164,7 +167,7 @@ def _asked_before(conversation: Conversation, message: Any) -> tuple[TurnNode | 
 
 
 async def _checked(message: Message, limits: Limits) -> Message:
-    """The message with each file's media type as its content says. Raises UnsupportedContent."""
+    """Return the message with each file's media type as its content says. Raises UnsupportedContent."""
     return Message(message.role, tuple([await _checked_part(part, limits) for part in message.parts]))
 
 
@@ -185,7 +188,10 @@ async def _checked_part(part: Part, limits: Limits) -> Part:
 
 
 async def _sendable(storage: StorageService | None, messages: Sequence[Message]) -> tuple[Message, ...]:
-    """The messages as a backend takes them. Raises UnsupportedContent for an attachment that is gone."""
+    """Return the messages as a backend takes them.
+
+    Raises UnsupportedContent for an attachment that is gone.
+    """
     if storage is None:
         for part in (part for message in messages for part in message.parts):
             if isinstance(part, FilePart) and part.path is not None and not part.path.exists():

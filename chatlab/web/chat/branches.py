@@ -50,7 +50,9 @@ class BranchNavigation:
         return await self._show(page, str(wanted), request.query_params.get("t"))
 
     async def asked(self, event: gr.EventData, request: gr.Request) -> tuple[Any, Any, Any]:
-        """The sidebar, or a control of the conversation, asks for another one, or for another part of it."""
+        """Return the sidebar, or a control of the conversation, asks for another one, or for another part of
+        it.
+        """
         return *await self._asked(self._chat.page(request), _fields(event)), self._chat.box()
 
     async def _asked(self, page: OpenPage, asked: Mapping[str, str]) -> Shown:
@@ -108,7 +110,7 @@ class BranchNavigation:
     # -- what is taken from the page to be asked again
 
     async def taken_back(self, shown: Sequence[Any], message: Any, request: gr.Request) -> Any:
-        """The message of what was taken off the page, by retry or undo, exactly as it was asked."""
+        """Return the message of what was taken off the page, by retry or undo, exactly as it was asked."""
         page = self._chat.page(request)
         turn = next((one for one in named_turns(shown) if one in page.conversation), None)
         if turn is None or not isinstance(message, dict):
@@ -128,7 +130,7 @@ class BranchNavigation:
         return {"text": node.user.text, "files": files, "again": node.id}
 
     async def edited(self, shown: Sequence[Any], text: Any, request: gr.Request) -> Any:
-        """The message of an node with another text; shown is what the edit takes off the page."""
+        """Return the message of an node with another text; shown is what the edit takes off the page."""
         page = self._chat.page(request)
         turns = [one for one in named_turns(shown) if one in page.conversation]
         if not turns or not isinstance(text, str):
@@ -138,7 +140,7 @@ class BranchNavigation:
         return {"text": text.removeprefix(painted), "files": [], "edits": turns[-1]}
 
     def paint(self, message: Any, request: gr.Request) -> Any:
-        """How a message that was taken from the page is shown until its answer begins."""
+        """Return how a message that was taken from the page is shown until its answer begins."""
         if not isinstance(message, dict):
             return message
         conversation = self._chat.page(request).conversation
@@ -227,7 +229,7 @@ class BranchNavigation:
 
 
 def _fields(event: gr.EventData) -> dict[str, str]:
-    """What the page's scripts sent along, as far as it is text and not longer than an id."""
+    """Return what the page's scripts sent along, as far as it is text and not longer than an id."""
     data = getattr(event, "_data", None)
     if not isinstance(data, dict):
         return {}

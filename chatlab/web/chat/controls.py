@@ -29,7 +29,7 @@ def parameters_of(backends: ServedBackends) -> dict[str, Parameter]:
 
 
 def control(parameter: Parameter, visible: bool) -> Any:
-    """The component for a parameter, empty."""
+    """Return the component for a parameter, empty."""
     label = parameter.name.replace("_", " ")
     common: dict[str, Any] = {
         "label": label,
@@ -48,7 +48,10 @@ def control(parameter: Parameter, visible: bool) -> Any:
 
 
 def values(parameters: Sequence[Parameter], shown: Sequence[Any]) -> dict[str, Any]:
-    """What the controls say, without those left empty. Raises InvalidRequest for what is out of range."""
+    """Return what the controls say, without those left empty.
+
+    Raises InvalidRequest for what is out of range.
+    """
     said = {}
     for parameter, value in zip(parameters, shown, strict=True):
         if value is None or value == "" or value == _UNSET:
@@ -58,7 +61,7 @@ def values(parameters: Sequence[Parameter], shown: Sequence[Any]) -> dict[str, A
 
 
 def shown_value(parameter: Parameter, value: Any) -> Any:
-    """How a control shows a value, or None for one that is not set."""
+    """Return how a control shows a value, or None for one that is not set."""
     if parameter.choices:
         return _UNSET if value is None else value
     if parameter.type == "bool":
@@ -71,7 +74,7 @@ def shown_value(parameter: Parameter, value: Any) -> Any:
 
 
 def preset_values(parameters: Sequence[Parameter], preset: Mapping[str, Any]) -> list[Any]:
-    """What every control shows once a preset is chosen."""
+    """Return what every control shows once a preset is chosen."""
     return [shown_value(parameter, preset.get(parameter.name)) for parameter in parameters]
 
 

@@ -201,7 +201,7 @@ def _follow_choices(
     """Have the page follow the choice of a backend, and of a preset."""
 
     def chosen(name: str, message: Any) -> list[Any]:
-        """What follows from the choice of a backend; what is attached and it does not take is said."""
+        """Return what follows from the choice of a backend; what is attached and it does not take is said."""
         names = {parameter.name for parameter in backends[name].capabilities.parameters}
         return [
             _status(backends, name, message["files"] if message else ()),
@@ -211,7 +211,7 @@ def _follow_choices(
         ]
 
     def prepared(name: str) -> list[Any]:
-        """What the chosen preset puts into the controls."""
+        """Return what the chosen preset puts into the controls."""
         given = ui.presets.get(name)
         if given is None:
             return ["", *preset_values(parameters, {})]
@@ -265,7 +265,7 @@ def _status(backends: ServedBackends, name: str, attached: Sequence[str] = ()) -
 
 
 def _files(backends: ServedBackends, name: str) -> dict[str, Any]:
-    """What the message box takes for this backend, in Gradio's own terms: families and file endings.
+    """Return what the message box takes for this backend, in Gradio's own terms: families and file endings.
 
     The last one says "whatever" to the server and nothing to the page. Otherwise Gradio would refuse a
     message whose attachments another backend took; what of it is not sent is said, before and after.

@@ -80,8 +80,9 @@ class Page(PatchedBlocks):
             raise gr.Error("this page is somebody else's: open one of your own", print_exception=False)
 
     def settings(self, serve: Callable[..., Any]) -> dict[str, Any]:
-        """What `gr.Blocks.launch` or `gr.mount_gradio_app` is to be called with, for this page's look and
-        safety. The oldest supported Gradio knows fewer of them."""
+        """Return what `gr.Blocks.launch` or `gr.mount_gradio_app` is to be called with, for this page's look
+        and safety. The oldest supported Gradio knows fewer of them.
+        """
         server, ui = self.lab_config.server, self.lab_config.ui
         settings = {
             "theme": _theme(ui),

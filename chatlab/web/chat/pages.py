@@ -72,12 +72,12 @@ class OpenPage:
 
     @property
     def shown_answer(self) -> RunningAnswer | None:
-        """The answer that runs where the page is."""
+        """Return the answer that runs where the page is."""
         return None if self.last is None else self.running.get(self.last.id)
 
     @property
     def busy(self) -> bool:
-        """Whether anything runs for it, or is about to."""
+        """Return whether anything runs for it, or is about to."""
         return bool(self.running) or self.starting > 0
 
     def close(self) -> None:

@@ -60,7 +60,7 @@ class TurnStatus:
 
     @classmethod
     def of(cls, turn: Turn | StoredTurn) -> TurnStatus:
-        """A stored turn that runs does so for another page, or for one that was just closed."""
+        """Return a stored turn that runs does so for another page, or for one that was just closed."""
         if isinstance(turn, StoredTurn):
             return cls(turn.status, False, turn.timing, turn.tool_seconds, turn.finish, turn.cost)
         running = turn.outcome == "running"
@@ -172,7 +172,7 @@ class AnswerPainter:
         return painted
 
     def settled(self, turn: Turn | StoredTurn, error: str | None, unsaved: str | None = None) -> list[Any]:
-        """The answer as it ended, to be shown again and again."""
+        """Return the answer as it ended, to be shown again and again."""
         return [settled(message) for message in self.messages(turn, error, unsaved)]
 
     def _footer(self, standing: TurnStatus) -> Painted:
@@ -184,8 +184,11 @@ class AnswerPainter:
         return self._thought("", self._marked(said), _details(standing, self._notices, self._traces))
 
     def _marked(self, line: str, state: str = "") -> str:
-        """A line with what page scripts read beside it. All of that is our own: nothing that a model or a
-        person wrote is in it, and in their text it does not count."""
+        """Return a line with what page scripts read beside it.
+
+        All of that is our own: nothing that a model or a person wrote is in it, and in their text it does not
+        count.
+        """
         classes = html.escape(f"{self.mark} {state}".strip())
         return f'{line} <span class="{classes}"></span>' if self.mark else line
 
@@ -212,7 +215,7 @@ class AnswerPainter:
 
 
 def paint_stored(turn: StoredTurn, mark: str = "") -> list[Painted]:
-    """An answer from the store, as the page showed it when it ended."""
+    """Return an answer from the store, as the page showed it when it ended."""
     painter = AnswerPainter(turn.id, turn.label, mark)
     events = [event for part in turn.answer if (event := _event(part)) is not None]
     for event in (*turn.notices, *events, *turn.citations, *turn.traces):
@@ -233,8 +236,9 @@ def _event(part: Part) -> StreamEvent | None:
 
 
 def branch_mark(turn: str, conversation: str, number: int, of: int, *, running: bool = False) -> str:
-    """What page scripts are told of a turn, as classes: its id, its conversation, which of how many versions
-    of its message it is. running: for another page, so that there will be more of it."""
+    """Return what page scripts are told of a turn, as classes: its id, its conversation, which of how many
+    versions of its message it is. running: for another page, so that there will be more of it.
+    """
     state = " chatlab-running" if running else ""
     told = f"chatlab-turn-{turn} chatlab-in-{conversation} chatlab-version-{number} chatlab-of-{of}"
     return f"chatlab-at {told}{state}"
@@ -272,7 +276,9 @@ def _attachment(part: FilePart) -> str:
 
 
 def settled(painted: Painted) -> Painted | ShownMessage:
-    """A painted message that will not change any more, validated once instead of at every later paint."""
+    """Return a painted message that will not change any more, validated once instead of at every
+    later paint.
+    """
     content = painted["content"]
     if any(part.get("type") != "text" for part in content):
         return painted  # Gradio has yet to take its files into the cache
@@ -284,7 +290,7 @@ def settled(painted: Painted) -> Painted | ShownMessage:
 
 
 def paint_earlier(count: int, first_shown: str, *, more: bool = False) -> Painted:
-    """The line above a window: earlier turns that are sent, though not shown.
+    """Return the line above a window: earlier turns that are sent, though not shown.
 
     more: page scripts may offer to show more of them.
     """
@@ -311,7 +317,7 @@ def paint_later(count: int, last_shown: str) -> Painted:
 
 
 def paint_error(sentence: str) -> Painted:
-    """A sentence in place of an answer that never began."""
+    """Return a sentence in place of an answer that never began."""
     return {
         **_text("assistant", ""),
         "metadata": {"title": _alarm(sentence), "id": f"{TURN}{NO_TURN}", "status": "done"},
@@ -332,7 +338,7 @@ def paint_plainly(turn_id: str, text: str, *sentences: str | None) -> list[Paint
 
 
 def turn_of(metadata_id: object) -> str | None:
-    """The turn that a painted message's id names, if it names one."""
+    """Return the turn that a painted message's id names, if it names one."""
     if isinstance(metadata_id, str) and metadata_id.startswith(OWN_IDS):
         return metadata_id.split(":")[1]
     return None

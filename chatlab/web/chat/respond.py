@@ -173,7 +173,7 @@ class Chat:
     async def _watch(
         self, page: OpenPage, answer: RunningAnswer, view: int, *, at_once: bool = False
     ) -> AsyncGenerator[tuple[list[Painted], list[Any]], None]:
-        """What the page shows while an answer grows, until it ends or the page turns to something else.
+        """Yield what the page shows while an answer grows, until it ends or the page turns to something else.
 
         If it ends here before either, somebody stopped it, or the page is gone. An answer that is not stored
         cannot be come back to, so it ends when the page turns away.
@@ -269,7 +269,7 @@ def _plain(message: str | dict[str, Any]) -> list[dict[str, str]]:
 
 
 def _sentence(error: Exception) -> str:
-    """What the person reads; what only the log has can be found by the incident's id."""
+    """Return what the person reads; what only the log has can be found by the incident's id."""
     incident = secrets.token_hex(4)
     log.error("incident %s: %s\n%s", incident, scrub(str(error)), scrubbed_traceback(error))
     if not isinstance(error, ChatlabError):

@@ -26,7 +26,7 @@ element.querySelector("a").href = root + "/compare";"""
 
 
 def sidebar(*, sharing: bool) -> gr.HTML:
-    """The sidebar, closed at first on narrow screens. What is answered is where its scripts live."""
+    """Return the sidebar, closed at first on narrow screens. What is answered is where its scripts live."""
     with gr.Sidebar(position="left", open=True, width=280, elem_id="conversations-panel"):
         return gr.HTML(
             '<div class="chatlab-conversations"></div>',

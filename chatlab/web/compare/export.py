@@ -62,7 +62,7 @@ class ExportRoutes:
         )
 
     async def recording(self, found: PageSession, _: str, request: Request) -> Response:
-        """A lane's answers as the file that the kind `replay` plays."""
+        """Return a lane's answers as the file that the kind `replay` plays."""
         found.require_names_told()
         compared = comparison_of(found.session, title=found.title)
         lane = lane_of(found.session.state, request.path_params["lane"])
@@ -72,7 +72,7 @@ class ExportRoutes:
         return Response(text, media_type="application/jsonl", headers=headers)
 
     async def shares(self, found: PageSession, owner: str, request: Request) -> Response:
-        """How many links there are; with POST a new one, with DELETE none any more."""
+        """Return how many links there are; with POST a new one, with DELETE none any more."""
         kept = await self._sharing()
         session_id = found.session.id
         if request.method == "POST":
@@ -84,7 +84,7 @@ class ExportRoutes:
         return JSONResponse(Links(links=await kept.store.shares(owner, comparison=session_id)))
 
     async def shared(self, request: Request) -> Response:
-        """The report of a shared comparison, for anybody who has the link."""
+        """Return the report of a shared comparison, for anybody who has the link."""
         try:
             kept = await self._sharing()
             owner, what, session_id = await kept.store.shared(request.path_params["token"])

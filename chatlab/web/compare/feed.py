@@ -24,8 +24,9 @@ HEARTBEAT = (
 
 
 async def events(found: PageSession, voter: str) -> AsyncGenerator[str, None]:
-    """What a page is told, as server-sent events: the whole session when it has changed, and in between at
-    most 20 times a second what the lanes that changed have come to."""
+    """Yield what a page is told, as server-sent events: the whole session when it has changed, and in between
+    at most 20 times a second what the lanes that changed have come to.
+    """
     feed = _Feed(found, voter)
     clock = asyncio.get_running_loop().time
     told_at = clock()
@@ -141,7 +142,7 @@ class _Feed:
 
 
 def _doing(turn: StoredTurn) -> str:
-    """What a running answer is at, in a word or two for its card."""
+    """Return what a running answer is at, in a word or two for its card."""
     last = turn.answer[-1] if turn.answer else None
     if isinstance(last, ReasoningPart):
         return "thinking"

@@ -44,11 +44,11 @@ class PageSessions:
         self._lock = asyncio.Lock()
 
     async def create(self, owner: str, lanes: Sequence[CompareLane], opened: Opened) -> PageSession:
-        """A new session. Raises SessionError."""
+        """Return a new session. Raises SessionError."""
         return self._shown(await (await self._all()).create(owner, lanes, opened=opened), "")
 
     async def get(self, owner: str, session_id: str) -> PageSession:
-        """A session of this owner. Raises NotStored for one that is not."""
+        """Return a session of this owner. Raises NotStored for one that is not."""
         session = await (await self._all()).get(owner, session_id)
         known = self._open.get(session_id)
         if known is not None and known.session is session:

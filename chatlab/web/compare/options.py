@@ -8,7 +8,10 @@ from chatlab.web.compare.view_model import BackendChoices, LaneSpec, Options
 
 
 def options_of(config: Config) -> Options:
-    """What every page needs. No backend is in it: a page that opens a blind session is told of none."""
+    """Return what every page needs.
+
+    No backend is in it: a page that opens a blind session is told of none.
+    """
     storage = config.storage
     return {
         "title": config.ui.title,
@@ -18,7 +21,7 @@ def options_of(config: Config) -> Options:
 
 
 def backends_of(config: Config, backends: Backends) -> BackendChoices:
-    """What the forms for a new session and for another lane need."""
+    """Return what the forms for a new session and for another lane need."""
     compare = config.compare
     lanes = [CompareLane(backend=lane) if isinstance(lane, str) else lane for lane in compare.lanes]
     return {

@@ -380,7 +380,7 @@ def _text_shown(found: PageSession, round_id: str, lane: str, repeat: int) -> st
 
 
 def _lanes(found: PageSession, names: list[str] | None) -> list[str] | None:
-    """The lanes that a page means, in its own names for them."""
+    """Return the lanes that a page means, in its own names for them."""
     opened = found.session.state.opened
     if names is not None and found.session.state.hidden and opened.reveal != "as they come":
         raise SessionError(

@@ -64,7 +64,7 @@ def _kind(said: str) -> Kind:
 
 
 def _value(kind: Kind, value: Any, folder: Path, *, trusted: bool) -> Any:
-    """The value as a check of this kind has it. Raises WrongCheck."""
+    """Return the value as a check of this kind has it. Raises WrongCheck."""
     if kind == "json_schema":
         return _schema(value, folder)
     if kind == "numeric":
@@ -141,7 +141,7 @@ def _numeric(spec: CheckSpec, answer: str, expected: str) -> Check:
 
 
 def _tolerance(value: Any) -> tuple[Decimal, bool]:
-    """How far, and whether that is a part of the expected number. Raises WrongCheck."""
+    """Return how far, and whether that is a part of the expected number. Raises WrongCheck."""
     text = "0" if value is None else str(value).strip()
     relative = text.endswith("%")
     try:
@@ -154,7 +154,7 @@ def _tolerance(value: Any) -> tuple[Decimal, bool]:
 
 
 def _schema(value: Any, folder: Path) -> Any:
-    """The schema itself, read from a file if a path was given. Raises WrongCheck."""
+    """Return the schema itself, read from a file if a path was given. Raises WrongCheck."""
     if isinstance(value, str):
         try:
             value = load_json((folder / value).read_text("utf-8-sig"))

@@ -62,7 +62,7 @@ def problem_of_schema(schema: Any) -> str:
 
 
 def _json_text(answer: str) -> str:
-    """The only code block, or the only one that says it is JSON; the whole answer if there is none."""
+    """Return the only code block, or the only one that says it is JSON; the whole answer if there is none."""
     text = answer.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     for pattern in (_FENCED, _FENCED_IN_A_LINE):
         blocks = list(pattern.finditer(text, timeout=_LONGEST))

@@ -56,13 +56,15 @@ def stands_in(wanted: str, answer: str) -> bool:
 
 
 def _as_written_and_shown(answer: str) -> Iterator[str]:
-    """An answer as it is, and without the marks of Markdown and the escapes that a reader does not see."""
+    """Yield an answer as it is, and without the marks of Markdown and the escapes that a reader
+    does not see.
+    """
     yield plain(answer)
     yield plain(shown(answer, emphasis=True))
 
 
 def _pattern(alone: str) -> regex.Pattern[str]:
-    """A pattern for the text with word boundaries where its script has them.
+    """Return a pattern for the text with word boundaries where its script has them.
 
     An underscore is a mark of emphasis at the edge of a word, and a part of the word within one.
     """

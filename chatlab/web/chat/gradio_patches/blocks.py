@@ -72,7 +72,7 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
 
     @property
     def state_holder(self) -> StateHolder:
-        """What Gradio holds of each page."""
+        """Return what Gradio holds of each page."""
         return self._state_holder
 
     @state_holder.setter
@@ -147,7 +147,7 @@ _LOOKS = {"__type__", "interactive", "submit_btn", "stop_btn", "placeholder", "v
 
 
 def _simple(block: Any, value: Any) -> bool:
-    """Whether a value for an output is kept as it is, or changes nothing but how a component looks."""
+    """Return whether a value for an output is kept as it is, or changes nothing but how a component looks."""
     if block.stateful:
         return not (isinstance(value, dict) and "__type__" in value)
     changed = value.constructor_args if isinstance(value, gr.blocks.Block) else value
@@ -157,7 +157,7 @@ def _simple(block: Any, value: Any) -> bool:
 
 
 def _simply(block: Any, value: Any, state: Any) -> Any:
-    """What is sent of a simple value, and what is kept of it for the session."""
+    """Return what is sent of a simple value, and what is kept of it for the session."""
     if block.stateful:
         state[block._id] = value
         return None
@@ -170,7 +170,7 @@ def _simply(block: Any, value: Any, state: Any) -> Any:
 
 
 def _length(request: gr.Request) -> int:
-    """The length of a request's body in bytes, as far as it is said."""
+    """Return the length of a request's body in bytes, as far as it is said."""
     said = request.headers.get("content-length", "")
     return int(said) if said.isdecimal() else sys.maxsize
 
