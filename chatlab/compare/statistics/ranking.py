@@ -219,12 +219,16 @@ class _Standing:
     def _reason(self, interval: Interval | None, corrected: float, comparisons: int) -> str:
         """Return why two lanes are not distinguishable; "" if they are."""
         if interval is None:
-            return f"{self.errors.items} prompts were judged, and an interval needs {FEWEST}"
+            return f"{_judged(self.errors.items)}, and an interval needs {FEWEST}"
         if interval.covers(0):
             return "the interval of their difference covers zero"
         if corrected >= 1 - LEVEL:
             return f"the difference does not outlast Holm's correction for {comparisons} comparisons"
         return ""
+
+
+def _judged(items: int) -> str:
+    return "1 prompt was judged" if items == 1 else f"{items} prompts were judged"
 
 
 def _table(judgements: Sequence[Judgement], names: tuple[str, ...]) -> Table:
@@ -285,9 +289,9 @@ def _notes(
             "are comes from the regularisation, not from the judgements."
         )
     if items < FEWEST:
-        yield f"Only {items} prompts were judged: no intervals are given below {FEWEST}."
+        yield f"Only {_judged(items)}: no intervals are given below {FEWEST}."
     elif items < FEW:
-        yield f"Only {items} prompts were judged: the intervals may be too narrow."
+        yield f"Only {_judged(items)}: the intervals may be too narrow."
     if not any(one.item for one in judgements):
         yield "The judgements name no prompts, so each was taken to be independent of all others."
     for what, values in (

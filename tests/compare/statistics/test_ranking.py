@@ -391,3 +391,9 @@ def test_ten_thousand_judgements_of_eight_lanes_take_a_few_seconds_at_most() -> 
     start = perf_counter()
     assert rank(given, samples=1000).items == 2500
     assert perf_counter() - start < 5
+
+
+def test_one_prompt_is_one_prompt_in_words() -> None:
+    ranking = rank([Judgement("a", "b", "model_a", item="p", voter=str(n)) for n in range(3)])
+
+    assert "Only 1 prompt was judged: no intervals are given below 6." in ranking.notes

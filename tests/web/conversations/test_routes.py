@@ -33,7 +33,7 @@ AGENT = {"accept": "text/html", "x-chatlab": "1"}
 GET, POST, PATCH, DELETE = "GET", "POST", "PATCH", "DELETE"
 CHAT = "/-/conversations/{id}"
 ONE = "/-/compare/sessions/{id}"
-LANE, ROUND = f"{ONE}/lanes/{{lane}}", f"{ONE}/rounds/{{asked_round}}"
+LANE, ROUND = f"{ONE}/lanes/{{lane}}", f"{ONE}/rounds/{{round}}"
 WITH_IDS: Mapping[tuple[str, str], Any] = {
     (PATCH, CHAT): {"title": "taken", "pinned": True},
     (DELETE, CHAT): None,
@@ -168,7 +168,7 @@ class Theirs:
             )
 
     def path(self, template: str) -> str:
-        ids = {"conversation": self.conversation, "lane": self.lane, "asked_round": self.asked_round}
+        ids = {"conversation": self.conversation, "lane": self.lane, "round": self.asked_round}
         name = self.session if "/compare/" in template else self.conversation
         return template.format(id=name, sha256=self.sha256, token="wrong", **ids)
 

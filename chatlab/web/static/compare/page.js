@@ -331,7 +331,7 @@ const begin = () =>
   tried(async () => {
     history.replaceState(null, "", `${root}/compare`);
     document.title = `Compare · ${options.title}`;
-    head.replaceChildren(options.storage ? button("Comparisons…", () => sessions(page)) : "");
+    head.replaceChildren(options.storage ? button("Sessions", () => sessions(page)) : "");
     const choices = await page.backends();
     const form = setup(
       choices,
