@@ -117,7 +117,12 @@ def _all_updated(connection: Connection, checkpoints: Sequence[Encoded], server:
     return True
 
 
-def _save(connection: Connection, batch: Sequence[Encoded], server: str) -> None:
+def save_hidden(connection: Connection, batch: Sequence[Encoded], server: str) -> None:
+    """Save turns of a conversation that is being adopted, which nobody sees until all of it is there."""
+    _save(connection, batch, server, hidden=True)
+
+
+def _save(connection: Connection, batch: Sequence[Encoded], server: str, *, hidden: bool = False) -> None:
     chats = _conversations_of(connection, [one for one in batch if one.words is not None])
     known = _known(connection, batch)
     chats |= _conversations_of(
@@ -128,7 +133,7 @@ def _save(connection: Connection, batch: Sequence[Encoded], server: str) -> None
         one.row["server"] = None if one.ended else server
         before = known.get(one.turn.id)
         if before is None:
-            if one.chat not in chats or chats[one.chat].deleted is not None:
+            if one.chat not in chats or (chats[one.chat].deleted is not None and not hidden):
                 raise NotStored("there is no such conversation: it may have been deleted")
             new.append(one)
         elif before.conversation != one.turn.conversation:

@@ -3,9 +3,11 @@ transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 
-from sqlalchemy import Connection, func, insert, literal, select, union_all, update
+from sqlalchemy import Connection, and_, delete, func, insert, literal, select, union_all, update
 from sqlalchemy.exc import IntegrityError
 
 from chatlab.store import (
@@ -18,11 +20,14 @@ from chatlab.store import (
     _conversations,
     _search,
     _turns,
+    now,
 )
 from chatlab.store._turns import Encoded
 from chatlab.store.schema import comparisons, conversations, receipts, turns
 
 _table = conversations.c
+
+_ADOPTED_WITHIN = timedelta(days=1)  # then what a server that died left of an adoption may be removed
 
 
 def create(
@@ -60,25 +65,60 @@ def adopt(
     conversation: StoredConversation, connection: Connection, given: Sequence[Encoded], server: str
 ) -> None:
     """See `Store.adopt`."""
+    begin_adoption(connection, conversation)
+    with _conflicts():
+        _turns.save_hidden(connection, given, server)
+    finish_adoption(connection, conversation)
+
+
+def begin_adoption(connection: Connection, conversation: StoredConversation) -> None:
+    """Add a conversation that nobody sees yet. If the server dies before it is whole, `purge` removes it."""
+    owner, conversation_id = conversation.owner, conversation.id
+    values = {"created": conversation.created, "updated": conversation.updated, "pinned": False}
+    with _conflicts():
+        connection.execute(
+            insert(conversations).values(
+                id=conversation_id,
+                owner=owner,
+                title=conversation.title,
+                deleted=now() + _ADOPTED_WITHIN,
+                **values,
+            )
+        )
+    _search.set_title(connection, owner, conversation_id, conversation.title)
+
+
+def adopt_some(connection: Connection, given: Sequence[Encoded], server: str) -> None:
+    """Add some of the turns of a conversation that is being adopted. Those that they follow come first."""
+    with _conflicts():
+        _turns.save_hidden(connection, given, server)
+
+
+def finish_adoption(connection: Connection, conversation: StoredConversation) -> None:
+    """Let a conversation be seen that is whole now, as it was: to save turns is news everywhere else."""
     values = {
         "created": conversation.created,
         "pinned": conversation.pinned,
         "head": conversation.head,
         "updated": conversation.updated,
+        "deleted": None,
     }
-    owner, conversation_id = conversation.owner, conversation.id
+    found = and_(_table.owner == conversation.owner, _table.id == conversation.id)
+    connection.execute(update(conversations).where(found).values(**values))
+
+
+def abandon_adoption(connection: Connection, conversation: StoredConversation) -> None:
+    """Remove what is there of a conversation that cannot be adopted."""
+    found = and_(_table.owner == conversation.owner, _table.id == conversation.id, _table.deleted > now())
+    connection.execute(delete(conversations).where(found))
+
+
+@contextmanager
+def _conflicts() -> Iterator[None]:
     try:
-        connection.execute(
-            insert(conversations).values(id=conversation_id, owner=owner, title=conversation.title, **values)
-        )
-        _search.set_title(connection, owner, conversation_id, conversation.title)
-        _turns.save(connection, given, server)
+        yield
     except (IntegrityError, NotStored):
         raise Conflict("there is a conversation or a turn with one of these ids already") from None
-    # To save turns is news everywhere else; here all is as it was.
-    connection.execute(
-        update(conversations).where(_table.owner == owner, _table.id == conversation_id).values(**values)
-    )
 
 
 def adopt_comparison(

@@ -63,6 +63,9 @@ async def open_store(url: str | SecretRef, root: Path = Path()) -> SqlStore:
     return SqlStore(database)
 
 
+_ADOPTED_AT_ONCE = 200  # turns in one transaction: some 40 ms
+
+
 class SqlStore(Store):
     """See `Store`. Use it in one event loop, and close it."""
 
@@ -114,7 +117,19 @@ class SqlStore(Store):
         return await self._database.write(_conversations.restore, owner, conversation)
 
     async def adopt(self, conversation: StoredConversation, turns: Sequence[StoredTurn]) -> None:
-        await self._write_turns(turns, partial(_whole.adopt, conversation))
+        if len(turns) <= _ADOPTED_AT_ONCE:
+            await self._write_turns(turns, partial(_whole.adopt, conversation))
+            return
+        # In slices, between which others write: of 20,000 turns, one transaction takes seconds.
+        await self._database.write(_whole.begin_adoption, conversation)
+        try:
+            ordered = _parents_first(turns)
+            for start in range(0, len(ordered), _ADOPTED_AT_ONCE):
+                await self._write_turns(ordered[start : start + _ADOPTED_AT_ONCE], _whole.adopt_some)
+            await self._database.write(_whole.finish_adoption, conversation)
+        except BaseException:
+            await self._database.write(_whole.abandon_adoption, conversation)
+            raise
 
     # turns
 
@@ -264,6 +279,18 @@ class SqlStore(Store):
                     await self._database.write(self._server.leave)
         finally:
             await self._database.aclose()
+
+
+def _parents_first(turns: Sequence[StoredTurn]) -> list[StoredTurn]:
+    """Return turns in an order in which each comes after the one it follows, where that is among them."""
+    after: dict[str | None, list[StoredTurn]] = {}
+    known = {turn.id for turn in turns}
+    for turn in turns:
+        after.setdefault(turn.parent if turn.parent in known else None, []).append(turn)
+    ordered = list(after.get(None, ()))
+    for turn in ordered:  # grows on the way
+        ordered += after.get(turn.id, ())
+    return ordered if len(ordered) == len(turns) else list(turns)
 
 
 @contextmanager

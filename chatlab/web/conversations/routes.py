@@ -6,10 +6,9 @@ does not exist.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias, cast, get_args
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
@@ -19,22 +18,20 @@ from chatlab.conversations.service import StorageService
 from chatlab.errors import InvalidRequest, StoreError
 from chatlab.lab import Lab
 from chatlab.render.markdown import document
-from chatlab.secret import scrub
-from chatlab.store import Hit, NotStored, StoredConversation, unused_since
+from chatlab.store import Hit, NotStored, StoredConversation
 from chatlab.text import well_formed
-from chatlab.transfer import Format, export, import_file, shared_html
+from chatlab.transfer import Format, export, shared_html
+from chatlab.web.conversations.imports import Imports
 from chatlab.web.conversations.schemas import (
     ConversationChange,
     ConversationList,
     ConversationListed,
-    Imported,
 )
 from chatlab.web.shared.endpoint import body_of, endpoint
 from chatlab.web.shared.schemas import Links, ShareLink
 
 Handler: TypeAlias = Callable[[StorageService, str, Request], Awaitable[Response]]
 
-_LARGEST_IMPORT = 1_000_000_000  # bytes
 _ENDING = {
     "jsonl": (".jsonl", "application/jsonl"),
     "markdown": (".md", "text/markdown; charset=utf-8"),
@@ -65,6 +62,7 @@ def conversation_routes(lab: Lab) -> list[Route]:
 
         return Route(path, endpoint(with_storage), methods=[method])
 
+    imports = Imports(lab.config.storage)
     sharing = lab.config.storage.sharing
     return [
         route("/conversations", _list, "GET"),
@@ -73,7 +71,7 @@ def conversation_routes(lab: Lab) -> list[Route]:
         route("/conversations/{id}/restore", _restore, "POST"),
         route("/conversations/{id}/export", _export, "GET"),
         route("/export", _export, "GET"),
-        route("/import", _import, "POST"),
+        route("/import", imports.take, "POST"),
         route("/files/{sha256}", _file, "GET"),
         *(
             [
@@ -138,34 +136,6 @@ async def _export(storage: StorageService, owner: str, request: Request) -> Resp
 async def _encoded(pieces: AsyncIterator[str]) -> AsyncIterator[bytes]:
     async for piece in pieces:
         yield piece.encode("utf-8", "replace")
-
-
-async def _import(storage: StorageService, owner: str, request: Request) -> Response:
-    name = unquote(request.headers.get("x-filename", "the file")).replace("\\", "/").rpartition("/")[2][:200]
-    with tempfile.TemporaryFile() as file:
-        size = 0
-        async for piece in request.stream():
-            size += len(piece)
-            if size > _LARGEST_IMPORT:
-                raise InvalidRequest(f"a file to import has at most {_LARGEST_IMPORT // 1_000_000} MB")
-            file.write(piece)
-        file.seek(0)
-        old = unused_since(storage.keep_days)
-        result = await import_file(storage.store, storage.files, owner, file, name, unused_since=old)
-    problems = [scrub(str(problem)) for problem in result.problems[:20]]
-    if result.unused:
-        stored_for = f"conversations that are not pinned are kept for {storage.keep_days} days here"
-        problems.append(f"{result.unused} of them will be removed within minutes: {stored_for}.")
-    if result.already:
-        problems.append(f"{result.already} were here already.")
-    return JSONResponse(
-        Imported(
-            conversations=result.conversations,
-            comparisons=result.comparisons,
-            turns=result.turns,
-            problems=problems,
-        )
-    )
 
 
 def _shared(lab: Lab) -> Callable[[Request], Awaitable[Response]]:
