@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -45,14 +46,23 @@ def certificates(ca_bundle: Path | None = None) -> ssl.SSLContext | None:
     what = "folder" if name == "SSL_CERT_DIR" else "file"
     if not where.exists():
         raise LookupError(f"{name}: there is no such {what} as {where}")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        if where.is_dir():
-            context.load_verify_locations(capath=where)
-        else:
-            context.load_verify_locations(cafile=where)
+        return _context(where, where.stat().st_mtime_ns)
     except (OSError, ssl.SSLError) as exc:
         raise LookupError(f"{name}: {where} holds no certificates that can be read, in PEM form") from exc
+
+
+@lru_cache(maxsize=16)
+def _context(where: Path, _changed: int) -> ssl.SSLContext:
+    """Return the context for a file or folder as it is now.
+
+    Read once for each state of it: reading a system's certificates takes tens of milliseconds, and readiness is asked often.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if where.is_dir():
+        context.load_verify_locations(capath=where)
+    else:
+        context.load_verify_locations(cafile=where)
     return context
 
 

@@ -33,7 +33,7 @@ SOUND = ("said.wav", "audio/wav", sound())
 TEXT = ("notes.txt", "text/plain", b"some notes")
 MARKDOWN = ("notes.md", "", b"# notes")  # browsers know no type for it
 
-GIVE = """([how, name, type, content]) => {
+GIVE = """([how, name, media_type, content]) => {
   const data = new DataTransfer();
   const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
   data.items.add(new File([bytes], name, { type: media_type }));
