@@ -56,7 +56,8 @@ def certificates(ca_bundle: Path | None = None) -> ssl.SSLContext | None:
 def _context(where: Path, _changed: int) -> ssl.SSLContext:
     """Return the context for a file or folder as it is now.
 
-    Read once for each state of it: reading a system's certificates takes tens of milliseconds, and readiness is asked often.
+    Read once for each state of it: reading a system's certificates takes tens of milliseconds, and readiness
+    is asked often.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if where.is_dir():

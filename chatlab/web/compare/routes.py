@@ -190,7 +190,7 @@ class CompareRoutes:
         await self._retitle(found, owner, (await body_of(request, Title)).title)
 
     async def _retitle(self, found: PageSession, owner: str, title: str) -> None:
-        found.title = " ".join(title.split())[:80]
+        found.title = _title(title)
         kept = await self._lab.storage()
         if kept is not None:
             await kept.store.retitle_comparison(owner, found.session.id, found.title)
@@ -219,12 +219,23 @@ class CompareRoutes:
         files = [self._uploads.part(owner, found_id) for found_id in wanted.files]
         text = (TextPart(wanted.text),) if wanted.text.strip() else ()
         message = Message("user", (*files, *text))
-        round_id = await found.session.ask(
-            message, lanes=_lanes(found, wanted.lanes), repeats=wanted.repeats, places=self._places(request)
-        )
+        untitled = not found.title
+        if untitled:  # before the pages are told of the round: they are told the title with it
+            found.title = _title(wanted.text or "Untitled")
+        try:
+            round_id = await found.session.ask(
+                message,
+                lanes=_lanes(found, wanted.lanes),
+                repeats=wanted.repeats,
+                places=self._places(request),
+            )
+        except BaseException:
+            if untitled:
+                found.title = ""
+            raise
         self._uploads.sent(owner, dict.fromkeys(wanted.files))
-        if not found.title:
-            await self._retitle(found, owner, wanted.text or "Untitled")
+        if untitled:
+            await self._retitle(found, owner, found.title)
         return {"round": round_id}
 
     async def _edit(self, found: PageSession, _: str, request: Request) -> Asked:
@@ -377,6 +388,11 @@ def _text_shown(found: PageSession, round_id: str, lane: str, repeat: int) -> st
         return text_of(session.turn(turn_id))
     answers = blind_round(state, state.round(round_id), session.turn).answers
     return next(one.text for one in answers if (one.letter, one.repeat) == (lane, repeat))
+
+
+def _title(text: str) -> str:
+    """Return a title on one line."""
+    return " ".join(text.split())[:80]
 
 
 def _lanes(found: PageSession, names: list[str] | None) -> list[str] | None:
