@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from chatlab.backend import current_call
 from chatlab.errors import AuthenticationFailed, BackendError, Unavailable
 from chatlab.secret import remember
 from chatlab.upstream import error_before_answer, error_from_body, sentence_of
@@ -75,6 +76,8 @@ class PrincipalTokens:
     async def _send(self, method: str, url: str, **beside: Any) -> Any:
         import httpx2
 
+        # The sign-in's own connection is not the one that a turn's `connected` is about.
+        outside = current_call.set(None)
         try:
             return await self._http.request(method, url, timeout=SIGN_IN_TIMEOUT, **beside)
         except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
@@ -85,6 +88,8 @@ class PrincipalTokens:
                     f"the workspace's sign-in service could not be reached: {error_before_answer(exc).detail}"
                 )
             raise Unavailable(detail, retryable=True) from exc
+        finally:
+            current_call.reset(outside)
 
 
 def _json(reply: Any) -> Mapping[str, Any]:

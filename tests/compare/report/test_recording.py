@@ -40,12 +40,13 @@ from chatlab.messages import (
 )
 from chatlab.recording.arrivals import Arrivals, events_of
 from chatlab.recording.format import Reader, Recording, Timed
+from chatlab.text import well_formed
 from chatlab.turns.turn import run_turn
 from tests.compare.report.samples import comparison
 from tests.compare.session.scripted import script, scripted
 
 SAMPLES = Path(__file__).resolve().parents[3] / "configs" / "samples"
-deltas = st.text(min_size=1, max_size=6)
+deltas = st.text(min_size=1, max_size=6).map(well_formed)
 events = st.one_of(
     deltas.map(TextDelta),
     deltas.map(ReasoningDelta),

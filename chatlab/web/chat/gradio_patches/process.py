@@ -86,7 +86,7 @@ def _remembered(root_url: Callable[..., str]) -> Callable[..., str]:
     def found(request: Any, route_path: str, root_path: str | None) -> str:
         said = (request.headers.get(name) for name in _ADDRESS)
         scope = request.scope
-        where = (scope.get("scheme"), scope.get("server"), scope.get("root_path"), scope["path"])
+        where = (scope.get("scheme"), *(scope.get("server") or ()), scope.get("root_path"), scope["path"])
         key = (*said, *where, route_path, root_path)
         if key not in known:
             if len(known) >= _ROOTS:
