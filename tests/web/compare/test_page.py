@@ -453,6 +453,8 @@ def test_what_is_refused_is_said_on_the_page_and_nothing_is_lost(open_compare: O
     page.begin("quick", "slow")
     page.ask(LONG, wait=False)
     page.page.wait_for_selector(".answer[aria-busy]")
+    # an answer may be seen before the reply to the asking is; until then another sentence is told
+    page.page.wait_for_selector("#composer[aria-busy=false]", state="attached")
     page.page.fill("#composer textarea", "meanwhile")
     page.page.press("#composer textarea", "Enter")
     page.told("still answering")
