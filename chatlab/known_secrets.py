@@ -30,6 +30,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _GRAM = 4  # characters; a secret is cut into these, and every part of 2 * _GRAM characters has one whole
 _PART = 8  # the shortest part that is taken out, if it has letters and digits
 _WORDY_PART = 12  # and if it has not, since it may be a word of any text
+_DISTINCT = 5  # characters; a part with fewer, such as a row of noughts, stands in many a text and number
 _MOST = 64  # secrets of one source; tokens that are fetched anew every hour would grow without end
 # A key as upstreams show it: its beginning and its end, with this between for what is left out.
 _LEFT_OUT = re.compile(r"\*{2,}|\.{3}|…|•{2,}|x{4,}", re.I)
@@ -86,7 +87,7 @@ def _tells(part: str) -> bool:
     secret.
     """
     mixed = any(c.isdigit() for c in part) and any(c.isalpha() for c in part)
-    return mixed or len(part) >= _WORDY_PART
+    return len(set(part)) >= _DISTINCT and (mixed or len(part) >= _WORDY_PART)
 
 
 def _forms(value: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ __all__ = [
     "remember_if_secret",
     "scrub",
     "scrubbed_traceback",
+    "scrubbed_value",
 ]
 
 
@@ -203,6 +204,18 @@ def scrub(text: str) -> str:
     """Return the text without any secret that is known in this process, whole, in part or encoded, and
     without anything shaped like one."""
     return replaced(text, credentials_in(text), MASK)
+
+
+def scrubbed_value(value: Any) -> Any:
+    """Return what JSON can hold with every text in it scrubbed, and numbers as they are: to scrub its JSON as
+    a whole would break a number that has the digits of a secret."""
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, Mapping):
+        return {scrub(str(key)): scrubbed_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [scrubbed_value(item) for item in value]
+    return value
 
 
 def credentials_in(text: str) -> list[Span]:

@@ -167,6 +167,12 @@ def test_a_stand_in_for_a_key_takes_no_word_out_of_any_text(monkeypatch: pytest.
     assert scrub("none of it is secret") == "none of it is secret"
 
 
+def test_a_row_of_noughts_is_no_part_of_a_key_that_has_one() -> None:
+    remember("00000000-0000-0000-0000-0000000000a7")
+    text = "0.10750000000000001 s, 00000000-0000"
+    assert scrub(text) == text
+
+
 KEY = "gw7f-Q9pZ+k2LmN8/rT4vX1="
 
 

@@ -74,7 +74,11 @@ class Soak:
     @asynccontextmanager
     async def browser(self) -> AsyncIterator[httpx2.AsyncClient]:
         """A browser of its own, that has opened the page; the first ones wait for each other."""
-        async with httpx2.AsyncClient(base_url=self.url, headers={"x-chatlab": "1"}, timeout=120) as client:
+        # A server ends connections that are idle for 5 s: a browser asks once more when that meets its
+        # request, this client does not.
+        idle = httpx2.Limits(keepalive_expiry=1)
+        headers = {"x-chatlab": "1"}
+        async with httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=120, limits=idle) as client:
             (await client.get("/", headers={"accept": "text/html"})).raise_for_status()
             self.people -= 1
             if self.people == 0:

@@ -9,12 +9,12 @@ from chatlab.compare.model import Comparison
 from chatlab.compare.model_json import comparison_to_json, result_to_json, to_line
 from chatlab.compare.report.judged import judgements_of
 from chatlab.compare.statistics.votes_csv import to_csv
-from chatlab.secret import scrub
+from chatlab.secret import scrub, scrubbed_value
 
 
 def report_jsonl(compared: Comparison) -> str:
     """Return everything as JSON lines, as docs/reports.md has it: comparison, results, votes and verdicts."""
-    return scrub("".join(map(to_line, _lines(compared))))
+    return "".join(to_line(scrubbed_value(line)) for line in _lines(compared))
 
 
 def _lines(compared: Comparison) -> Iterator[dict[str, object]]:

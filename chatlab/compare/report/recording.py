@@ -8,11 +8,13 @@ first token, the end, the longest stall between them, and evenly spaced words. T
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Iterator, Sequence
 
 from chatlab import errors
 from chatlab.compare.model import Comparison, Lane, Result
+from chatlab.compare.model_json import to_line
 from chatlab.compare.report.redact import Pattern, redacted
 from chatlab.errors import BackendError, ChatlabError
 from chatlab.messages import (
@@ -29,7 +31,7 @@ from chatlab.messages import (
 )
 from chatlab.recording.arrivals import events_of
 from chatlab.recording.format import Exchange, Failure, Header, Recording, Timed, Writer
-from chatlab.secret import scrub
+from chatlab.secret import scrubbed_value
 from chatlab.store import StoredTurn
 
 _WORD = re.compile(r"\s*\S+\s*?|\s+")
@@ -80,7 +82,8 @@ def lane_recording(comparison: Comparison, lane: str, patterns: Sequence[Pattern
 
     Raises NoSuchLane, and WrongPattern if a pattern takes too long.
     """
-    return scrub(recording_text(recording_of(redacted(comparison, patterns), lane)))
+    made = recording_text(recording_of(redacted(comparison, patterns), lane))
+    return "".join(to_line(scrubbed_value(json.loads(line))) for line in io.StringIO(made))
 
 
 def recording_text(recording: Recording) -> str:

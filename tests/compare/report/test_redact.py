@@ -249,6 +249,16 @@ def test_a_pattern_of_ones_own_finds_what_is_seen() -> None:
         assert found.title.replace("**", "") == "On [redacted: pattern 1]."
 
 
+def test_data_and_recording_stay_json_where_a_secret_has_the_digits_of_a_number() -> None:
+    remember("known-10750123456789")
+    prompt = Message.of("user", "how long, known-10750123456789?")
+    one = result(LANES[0], "r1", prompt, "10750123456789 ns", 0.10750123456789)
+    whole = comparison(results=(one,), votes=(), verdicts=())
+    for made in (report(whole, "jsonl"), lane_recording(whole, "GPT mini")):
+        assert [json.loads(line) for line in made.splitlines()]
+        assert "known-" not in made and '10750123456789"' not in made
+
+
 def test_lines_of_json_stay_json_where_an_address_and_a_name_stand_beside_each_other() -> None:
     prompt = Message.of("user", 'see "http://127.0.0.1:9" or "me@host.example"')
     made = report(
