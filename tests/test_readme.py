@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import chatlab
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -35,3 +37,8 @@ async def test_in_a_notebook_whose_loop_runs(snippet: str, monkeypatch: pytest.M
 
     await asyncio.create_task(cell())
     assert getattr(names["answer"], "text", None) == "Hello"
+
+
+def test_every_public_name_is_in_the_reference_of_python() -> None:
+    said = set(re.findall(r"^::: chatlab\.(\w+)$", (ROOT / "docs" / "python.md").read_text("utf-8"), re.M))
+    assert said == set(chatlab.__all__) - {"__version__"}
