@@ -71,6 +71,8 @@ class RequestGuard:
             raise Refused("there is no such address")
         if len(scope["path"]) > _LONGEST_PATH:
             raise Refused("that address is too long", 414)
+        if f"{below}/".startswith("/monitoring/"):  # figures of all, which older Gradio gives to anybody
+            raise Refused("there is no such address", 404)
         headers = Headers(scope=scope)
         length = headers.get("content-length", "")
         upload = below.rstrip("/") == "/gradio_api/upload"
