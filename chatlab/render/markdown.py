@@ -29,8 +29,6 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.token import STANDARD_TYPES
 
-from chatlab.render.styles import tokens
-
 LONGEST_FORMULA = 4_000
 LONGEST_CODE = 20_000
 """Characters of a code block that is still highlighted; the time of some lexers grows with the square."""
@@ -94,22 +92,6 @@ def render(text: str, *, allowed_hosts: Sequence[str] = ()) -> str:
     else:
         made = _markdown().render(text, {"allowed_hosts": allowed_hosts})
     return _cleaner(tuple(allowed_hosts)).clean(made)
-
-
-def document(title: str, body: str, *, css: str = "", lang: str = "en") -> str:
-    """One HTML document that needs and loads nothing else: light or dark as the reader has it, readable on a
-    phone and on paper, with a policy that lets no script run.
-
-    title: as text. body: HTML that is safe already. css: more style, after that of all pages.
-    """
-    return (
-        f'<!DOCTYPE html>\n<html lang="{html.escape(lang)}">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{DOCUMENT_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="referrer" content="no-referrer">\n<meta name="color-scheme" content="light dark">\n'
-        f"<title>{html.escape(title)}</title>\n<style>\n{tokens()}{DOCUMENT_CSS}{CODE_CSS}{css}</style>\n</head>\n"
-        f"<body>\n{body}\n</body>\n</html>\n"
-    )
 
 
 def may_lead_to(address: str, allowed_hosts: Sequence[str]) -> bool:
@@ -333,11 +315,6 @@ def _style_of(name: str) -> str:
     return "\n".join(line for line in written if line.startswith(".code ."))
 
 
-DOCUMENT_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-)
-"""The Content-Security-Policy of `document`; a server may send it as a header too."""
-
 CODE_CSS = f"""\
 .code {{ overflow-x: auto; padding: .6em .8em; border-radius: 6px; background: #f6f8fa; color: #1f2328; }}
 {_style_of("default")}
@@ -347,20 +324,3 @@ CODE_CSS = f"""\
 }}
 """
 """The style of code blocks, light and dark."""
-
-DOCUMENT_CSS = """\
-:root { --faint: var(--cl-text-muted); --line: var(--cl-border); --box: var(--cl-surface); }
-body { margin: 0 auto; max-width: var(--cl-column); padding: var(--cl-space-4); overflow-wrap: anywhere;
-  font: var(--cl-text-base)/var(--cl-line-height) var(--cl-font); background: var(--cl-background);
-  color: var(--cl-text); }
-img { max-width: 100%; height: auto; }
-table { border-collapse: collapse; display: block; overflow-x: auto; }
-th, td { border: 1px solid var(--line); padding: .25em .6em; vertical-align: top; overflow-wrap: normal; }
-blockquote { margin-inline: 0; padding-inline-start: 1em; border-inline-start: 3px solid var(--line);
-  color: var(--faint); }
-pre { white-space: pre-wrap; }
-:is(p, li, h1, h2, h3, td, th, dd) { unicode-bidi: plaintext; }
-:is(pre, code) { direction: ltr; unicode-bidi: isolate; }
-math[display="block"] { overflow-x: auto; max-width: 100%; }
-@media print { body { max-width: none; } pre, img, table { break-inside: avoid; } }
-"""

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, assert_never
 
-from chatlab.render.markdown import document
+from chatlab.render.document import document
 from chatlab.store import NotStored, Store, StoredComparison, StoredConversation, StoredTurn
 from chatlab.store.files import Files
 from chatlab.text import well_formed

@@ -70,7 +70,8 @@ async def html(files: Files, session: Session) -> AsyncIterator[str]:
     """Yield a session as the HTML of one article, in pieces."""
     yield written("opening", session.about.title or "Comparison", _line(session))
     for one in rounds_shown(session.state):
-        yield f"<section>\n{await asked(files, one.user)}"
+        yield "<section>\n"
+        yield await asked(files, one.user)
         for who, turn in session.answers(one):
             yield await answered(files, turn, who, settings=True)
         yield "</section>\n"

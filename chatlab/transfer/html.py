@@ -20,9 +20,10 @@ from chatlab.messages import (
     ToolCall,
     ToolResult,
 )
+from chatlab.render.document import document
 from chatlab.render.figures import figures, outcome
-from chatlab.render.markdown import document, render
-from chatlab.render.templates import environment
+from chatlab.render.html_templates import environment
+from chatlab.render.markdown import render
 from chatlab.store import FILE_SCHEME, NotStored, Store, StoredConversation, StoredTurn
 from chatlab.store.files import Files
 
@@ -130,7 +131,9 @@ async def shared_html(store: Store, files: Files, token: str) -> str:
 
 async def _turn(files: Files, turn: StoredTurn, *, settings: bool) -> str:
     said = await asked(files, turn.user)
-    return f"<section>\n{said}{await answered(files, turn, turn.label, settings=settings)}</section>\n"
+    return "".join(
+        ("<section>\n", said, await answered(files, turn, turn.label, settings=settings), "</section>\n")
+    )
 
 
 @dataclass(frozen=True, slots=True)

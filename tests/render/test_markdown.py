@@ -15,7 +15,6 @@ from chatlab.render.markdown import (
     LONGEST_CODE,
     LONGEST_FORMULA,
     LONGEST_TEXT,
-    document,
     may_lead_to,
     render,
 )
@@ -319,16 +318,6 @@ def test_a_very_long_text_is_shown_as_it_is() -> None:
 def test_halves_of_a_character_that_a_stream_was_cut_between_are_shown_as_such() -> None:
     assert render("a\ud83d") == "<p>a\ufffd</p>\n"
     assert render("\ud83d\ude00") == "<p>\U0001f600</p>\n"
-
-
-def test_a_document_says_of_itself_that_nothing_may_run_or_load() -> None:
-    made = document("<Title> & co", render("hello"), css=".x { color: red }", lang='de"')
-    assert made.startswith('<!DOCTYPE html>\n<html lang="de&quot;">')
-    assert "<title>&lt;Title&gt; &amp; co</title>" in made
-    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in made
-    assert "<script" not in made and 'name="viewport"' in made
-    for needed in ("prefers-color-scheme: dark", "@media print", ".code .k", ".x { color: red }"):
-        assert needed in made
 
 
 @pytest.mark.parametrize(

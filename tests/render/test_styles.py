@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from chatlab.paths import PACKAGE
-from chatlab.render.markdown import document
+from chatlab.render.document import document
 from chatlab.render.styles import tokens
 
 COLOUR = re.compile(r"--cl-([\w-]+): light-dark\((#[0-9a-f]+), (#[0-9a-f]+)\)")

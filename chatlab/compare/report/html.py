@@ -24,9 +24,10 @@ from chatlab.compare.report.plots import Plot
 from chatlab.compare.report.sent import Requests, Sent
 from chatlab.compare.report.words import Table
 from chatlab.messages import FilePart, Part, ReasoningPart, TextPart, ToolCall, ToolResult
+from chatlab.render.document import document
 from chatlab.render.figures import figures, outcome
-from chatlab.render.markdown import document, render
-from chatlab.render.templates import environment
+from chatlab.render.html_templates import environment
+from chatlab.render.markdown import render
 from chatlab.secret import scrub
 
 _LARGEST_PICTURE = 3_000_000  # bytes

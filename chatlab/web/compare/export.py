@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import re
 from typing import cast, get_args
 from urllib.parse import quote
@@ -18,7 +17,7 @@ from chatlab.compare.session.blind import lane_of
 from chatlab.conversations.service import StorageService
 from chatlab.errors import ChatlabError, InvalidRequest
 from chatlab.lab import Lab
-from chatlab.render.markdown import DOCUMENT_POLICY, document
+from chatlab.render.document import DOCUMENT_POLICY, sentence_document
 from chatlab.store import NotStored
 from chatlab.web.compare.open_sessions import PageSession, PageSessions
 from chatlab.web.shared.schemas import Links, ShareLink
@@ -94,7 +93,7 @@ class ExportRoutes:
         except ChatlabError as exc:
             gone = isinstance(exc, NotStored)
             said = "This link leads nowhere, or was ended." if gone else exc.sentence
-            page = document("Comparison", f"<p>{html.escape(said)}</p>")
+            page = sentence_document("Comparison", said)
             return HTMLResponse(page, status_code=404 if gone else exc.http_status, headers=_HEADERS)
 
     async def _sharing(self) -> StorageService:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from chatlab.conversations.service import StorageService
 from chatlab.errors import InvalidRequest, StoreError
 from chatlab.lab import Lab
-from chatlab.render.markdown import document
+from chatlab.render.document import sentence_document
 from chatlab.store import Hit, NotStored, StoredConversation
 from chatlab.text import well_formed
 from chatlab.transfer import Format, export, shared_html
@@ -149,10 +149,10 @@ def _shared(lab: Lab) -> Callable[[Request], Awaitable[Response]]:
             page = await shared_html(storage.store, storage.files, request.path_params["token"])
         except NotStored:
             text = "This link leads nowhere: it was ended, or the conversation was deleted."
-            return HTMLResponse(document("Not found", f"<p>{text}</p>"), status_code=404, headers=_INERT)
+            return HTMLResponse(sentence_document("Not found", text), status_code=404, headers=_INERT)
         except StoreError:
             text = "The conversation cannot be read just now: try again soon."
-            return HTMLResponse(document("Not now", f"<p>{text}</p>"), status_code=503, headers=_INERT)
+            return HTMLResponse(sentence_document("Not now", text), status_code=503, headers=_INERT)
         return HTMLResponse(page, headers=_INERT)
 
     return shared

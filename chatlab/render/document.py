@@ -1,0 +1,31 @@
+"""One HTML document that stands alone: what exports, reports and shared pages are written into."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from chatlab.render.html_templates import environment
+from chatlab.render.markdown import CODE_CSS
+from chatlab.render.styles import tokens
+
+DOCUMENT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+)
+"""The Content-Security-Policy of `document`; a server may send it as a header too."""
+
+
+def document(title: str, body: str, *, css: str = "", lang: str = "en") -> str:
+    """Return one HTML document that needs and loads nothing else: light or dark as the reader has it,
+    readable on a phone and on paper, with a policy that lets no script run.
+
+    title: as text. body: HTML that is safe already. css: more style, after that of all pages.
+    """
+    template = environment("chatlab.render").get_template("document.html.j2")
+    return template.render(
+        title=title, body=body, css=CODE_CSS + css, lang=lang, policy=DOCUMENT_POLICY, tokens=tokens()
+    )
+
+
+def sentence_document(title: str, sentence: str) -> str:
+    """Return a document that says one sentence, such as why there is nothing else. Both are text."""
+    return document(title, Markup("<p>{}</p>").format(sentence))
