@@ -228,7 +228,7 @@ class Backend(ABC):
 
     @classmethod
     def target(cls, options: Any) -> Target:
-        """Which model is called where, for whoever wants to know what a call was; no network, no SDK."""
+        """Return which model is called where, to say later what a call was; no network, no SDK."""
         return Target()
 
     @classmethod

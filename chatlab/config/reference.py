@@ -135,7 +135,7 @@ def _table(model: type[BaseModel], skip: set[str] | frozenset[str]) -> str:
         if name not in skip:
             cells = (
                 f"`{field.alias or name}`",
-                _type(field.annotation),
+                _type(field.annotation) + _bounds(field),
                 _default(field),
                 field.description or "",
             )

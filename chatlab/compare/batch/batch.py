@@ -37,8 +37,8 @@ JUDGE = "judge"
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Who wants to know of each result and verdict, once it is on the disk; judging is told before the first
-    verdict how many there are to be."""
+    """Functions that are told of each result and verdict, once it is on the disk; judging is told before the
+    first verdict how many there are to be."""
 
     result: Callable[[Result], None] = lambda _: None
     judging: Callable[[int], None] = lambda _: None

@@ -62,7 +62,7 @@ class Budget:
         await self._ledger.append({"call": call, "aside": amount})
 
     async def settle(self, call: str, cost: float) -> None:
-        """What the call came to."""
+        """Count what the call came to."""
         del self._aside[call]
         self.spent += cost
         await self._ledger.append({"call": call, "cost": cost})

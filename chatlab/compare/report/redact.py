@@ -54,7 +54,7 @@ _NAMES = frozenset(("item", "round", "voter", "judge", "criterion", "label", "ow
 
 
 class WrongPattern(ChatlabError):
-    """What was given to redact by cannot be used; the sentence says why."""
+    """A pattern that was given cannot be used; the sentence says why."""
 
     http_status = 400
 

@@ -158,16 +158,6 @@ class SessionState:
 # -- what a lane should be sent
 
 
-def expected_messages(
-    state: SessionState, turns: Mapping[TurnId, StoredTurn], lane_id: LaneId, round_id: str
-) -> tuple[Message, ...]:
-    """Return what a lane should be sent for a round: its own history, and the round's message.
-
-    Without the system prompt, and before anything that its backend cannot take is left out of it.
-    """
-    return prompt(state, turns, state.positions[state.round(round_id).turns[lane_id][0]])[0]
-
-
 def prompt(
     state: SessionState, turns: Mapping[TurnId, StoredTurn], position: TurnPosition
 ) -> tuple[tuple[Message, ...], tuple[Notice, ...]]:

@@ -63,7 +63,7 @@ class Design:
 
     @property
     def ties(self) -> NDArray[np.bool_]:
-        """Which outcomes are that none was chosen."""
+        """Return which outcomes mean that none was chosen."""
         return np.asarray(self.features[:, self.lanes] > 0)
 
     def per_set(self, values: Array) -> Array:

@@ -37,11 +37,6 @@ class Table:
     def judged(self, i: int, j: int) -> float:
         return self.wins[i][j] + self.wins[j][i] + self.ties[i][j] + self.both_bad[i][j]
 
-    def win_rate(self, i: int, j: int) -> float | None:
-        """Return the share of its judgements against lane j that lane i won; None if there are none."""
-        judged = self.judged(i, j)
-        return self.wins[i][j] / judged if judged else None
-
 
 @dataclass(frozen=True, slots=True)
 class Ranked:

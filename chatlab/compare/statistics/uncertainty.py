@@ -28,7 +28,7 @@ from chatlab.compare.statistics.observations import Observations
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What the record of every two lanes says by itself: (lanes, lanes).
+    """What the votes on each pair of lanes say by themselves, in arrays of (lanes, lanes).
 
     p: the two-sided p-value of "equally strong" below which nothing else may bring it. exact: whether it is
     that of an exact test, so that nothing else is needed. leads: in how many more prompts the first did

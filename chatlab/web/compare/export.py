@@ -45,13 +45,13 @@ class ExportRoutes:
         wanted = query.get("format", "html")
         if wanted not in get_args(Format):
             raise InvalidRequest(f"there is no report as {wanted!r}: it is {', '.join(get_args(Format))}")
-        kept = await self._lab.storage()
+        storage = await self._lab.storage()
         text = await session_report(
             found.session,
             cast(Format, wanted),
             query.getlist("redact"),
             title=found.title,
-            files=kept.files if kept else None,
+            files=storage.files if storage else None,
         )
         media_type, ending = _TYPES[wanted]
         name = _file_name(found.title, ending)
@@ -72,21 +72,21 @@ class ExportRoutes:
 
     async def shares(self, found: PageSession, owner: str, request: Request) -> Response:
         """Return how many links there are; with POST a new one, with DELETE none any more."""
-        kept = await self._sharing()
+        storage = await self._sharing()
         session_id = found.session.id
         if request.method == "POST":
             found.require_names_told()
-            share = await kept.store.share(owner, comparison=session_id)
+            share = await storage.store.share(owner, comparison=session_id)
             return JSONResponse(ShareLink(token=share.token))
         if request.method == "DELETE":
-            await kept.store.revoke(owner, comparison=session_id)
-        return JSONResponse(Links(links=await kept.store.shares(owner, comparison=session_id)))
+            await storage.store.revoke(owner, comparison=session_id)
+        return JSONResponse(Links(links=await storage.store.shares(owner, comparison=session_id)))
 
     async def shared(self, request: Request) -> Response:
         """Return the report of a shared comparison, for anybody who has the link."""
         try:
-            kept = await self._sharing()
-            owner, what, session_id = await kept.store.shared(request.path_params["token"])
+            storage = await self._sharing()
+            owner, what, session_id = await storage.store.shared(request.path_params["token"])
             if what != "comparison":
                 raise NotStored("there is no such link")
             return await self.report(await self._sessions.get(owner, session_id), owner, request)
@@ -97,11 +97,11 @@ class ExportRoutes:
             return HTMLResponse(page, status_code=404 if gone else exc.http_status, headers=_HEADERS)
 
     async def _sharing(self) -> StorageService:
-        kept = await self._lab.storage()
-        storage = self._lab.config.storage if self._lab.config else None
-        if kept is None or storage is None or not storage.sharing:
+        storage = await self._lab.storage()
+        configured = self._lab.config.storage if self._lab.config else None
+        if storage is None or configured is None or not configured.sharing:
             raise NotStored("links are not switched on here: `storage: {sharing: true}`")
-        return kept
+        return storage
 
 
 def _file_name(title: str, ending: str) -> str:

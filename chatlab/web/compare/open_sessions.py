@@ -53,8 +53,8 @@ class PageSessions:
         known = self._open.get(session_id)
         if known is not None and known.session is session:
             return known
-        kept = await self._lab.storage()
-        title = "" if kept is None else (await kept.store.comparison(owner, session_id)).title
+        storage = await self._lab.storage()
+        title = "" if storage is None else (await storage.store.comparison(owner, session_id)).title
         return self._shown(session, title)
 
     async def close(self, found: PageSession) -> None:
@@ -77,12 +77,12 @@ class PageSessions:
     async def _all(self) -> OpenSessions:
         async with self._lock:
             if self._sessions is None:
-                kept = await self._lab.storage()
+                storage = await self._lab.storage()
                 self._sessions = OpenSessions(
                     self.backends,
-                    store=kept.store if kept else None,
-                    saving=kept.saving if kept else None,
-                    files=kept.files if kept else None,
+                    store=storage.store if storage else None,
+                    saving=storage.saving if storage else None,
+                    files=storage.files if storage else None,
                 )
                 self._lab.at_close.append(self._sessions.aclose)
             return self._sessions

@@ -144,10 +144,10 @@ class CompareRoutes:
         return JSONResponse(backends_of(self._config, self._lab.backends))
 
     async def _list(self, owner: str, request: Request) -> Response:
-        kept = await self._lab.storage()
-        if kept is None:
+        storage = await self._lab.storage()
+        if storage is None:
             return JSONResponse(SessionList(sessions=[], next=None))
-        found, following = await kept.store.comparisons(owner, after=request.query_params.get("after"))
+        found, following = await storage.store.comparisons(owner, after=request.query_params.get("after"))
         return JSONResponse(SessionList(sessions=[_listed(one) for one in found], next=following))
 
     async def _begin(self, owner: str, request: Request) -> Response:
@@ -166,16 +166,16 @@ class CompareRoutes:
     async def _delete(self, owner: str, request: Request) -> Response:
         found = await self.sessions.get(owner, request.path_params["id"])
         await self.sessions.close(found)
-        kept = await self._lab.storage()
-        if kept is not None:
-            await kept.store.delete_comparison(owner, found.session.id)
+        storage = await self._lab.storage()
+        if storage is not None:
+            await storage.store.delete_comparison(owner, found.session.id)
         return JSONResponse({})
 
     async def _restore(self, owner: str, request: Request) -> Response:
-        kept = await self._lab.storage()
-        if kept is None:
+        storage = await self._lab.storage()
+        if storage is None:
             raise SessionError("without storage nothing can be brought back")
-        await kept.store.restore_comparison(owner, request.path_params["id"])
+        await storage.store.restore_comparison(owner, request.path_params["id"])
         return JSONResponse({})
 
     async def _events(self, owner: str, request: Request) -> Response:
@@ -191,9 +191,9 @@ class CompareRoutes:
 
     async def _retitle(self, found: PageSession, owner: str, title: str) -> None:
         found.title = _title(title)
-        kept = await self._lab.storage()
-        if kept is not None:
-            await kept.store.retitle_comparison(owner, found.session.id, found.title)
+        storage = await self._lab.storage()
+        if storage is not None:
+            await storage.store.retitle_comparison(owner, found.session.id, found.title)
 
     # -- asking
 

@@ -32,7 +32,7 @@ from chatlab.compare.session.events import (
 from chatlab.compare.session.open_sessions import OpenSessions
 from chatlab.compare.session.reduce import reduce, reduce_log, reduced
 from chatlab.compare.session.session import ComparisonSession
-from chatlab.compare.session.state import SessionState, expected_messages
+from chatlab.compare.session.state import SessionState, prompt
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import Entry
 from chatlab.conversations.saving import Saving
@@ -785,7 +785,7 @@ def test_what_a_lane_should_be_sent_is_a_function_of_state_and_turns() -> None:
     state = SessionState()
     for entry in entries:
         state = reduce(state, entry)
-    assert expected_messages(state, {}, "l", "r") == (Message.of("user", "One"),)
+    assert prompt(state, {}, state.positions["t"]) == ((Message.of("user", "One"),), ())
 
 
 def test_a_session_stored_before_positions_and_checkouts_had_their_names_is_read() -> None:
