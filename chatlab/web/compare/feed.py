@@ -7,6 +7,9 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
 from chatlab.compare.session.blind import blind_round
 from chatlab.compare.session.state import rounds_shown
 from chatlab.ids import TurnId
@@ -16,6 +19,7 @@ from chatlab.store import StoredTurn
 from chatlab.web.compare.open_sessions import PageSession
 from chatlab.web.compare.view import text_of
 from chatlab.web.compare.view_model import AnswerEvent, PaintEvent, SessionView
+from chatlab.web.shared.limits import Held
 
 PACE = 0.05  # seconds between two paints, whatever lanes they are of
 HEARTBEAT = (
@@ -53,6 +57,28 @@ async def events(found: PageSession, voter: str) -> AsyncGenerator[str, None]:
         finally:
             news.cancel()
             await asyncio.gather(news, return_exceptions=True)
+
+
+async def refusal(sentence: str) -> AsyncGenerator[str, None]:
+    """Yield the one event of a stream that is refused. A page that was answered with a status would be told
+    nothing by its browser, and ask again and again."""
+    yield _event("refused", sentence)
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events. held: what counts for as long as they are sent, however that ends."""
+
+    def __init__(self, told: AsyncGenerator[str, None], held: Held | None = None) -> None:
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        super().__init__(told, media_type="text/event-stream", headers=headers)
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if self._held is not None:
+                self._held.release()
 
 
 class _Feed:
@@ -156,5 +182,5 @@ def _paint(round_id: str, lane: str, repeat: int, update: tuple[str, str] | None
     return where if update is None else {**where, "add": update[0], "tail": update[1]}
 
 
-def _event(name: str, data: SessionView | AnswerEvent | list[PaintEvent]) -> str:
+def _event(name: str, data: SessionView | AnswerEvent | list[PaintEvent] | str) -> str:
     return f"event: {name}\ndata: {json.dumps(data)}\n\n"

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from chatlab.compare.model_json import receipt_to_json
@@ -22,7 +22,7 @@ from chatlab.lab import Lab
 from chatlab.messages import Message, TextPart
 from chatlab.store import StoredComparison
 from chatlab.web.compare.export import ExportRoutes
-from chatlab.web.compare.feed import events
+from chatlab.web.compare.feed import EventStream, events, refusal
 from chatlab.web.compare.open_sessions import PageSession, PageSessions
 from chatlab.web.compare.options import backends_of, options_of
 from chatlab.web.compare.places import VisitorPlaces
@@ -62,7 +62,7 @@ from chatlab.web.compare.view_model import (
     Uploaded,
 )
 from chatlab.web.shared.endpoint import body_of, endpoint
-from chatlab.web.shared.limits import limits_of
+from chatlab.web.shared.limits import LimitReached, limits_of
 
 InSession: TypeAlias = Callable[[PageSession, str, Request], Awaitable[Any]]
 _SHARES = ("GET", "POST", "DELETE")
@@ -180,8 +180,11 @@ class CompareRoutes:
 
     async def _events(self, owner: str, request: Request) -> Response:
         found = await self.sessions.get(owner, request.path_params["id"])
-        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(events(found, owner), media_type="text/event-stream", headers=headers)
+        try:
+            held = self._limits.hold_session(self._limits.visitor(request))
+        except LimitReached as exc:
+            return EventStream(refusal(exc.sentence))
+        return EventStream(events(found, owner), held)
 
     async def _whole(self, found: PageSession, owner: str, _: Request) -> SessionView:
         return found.view.whole(owner, found.title)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.web.compare.client import Person
+from tests.web.compare.client import Person, Tab
 from tests.web.pages import Served
 
 CONFIG = """
@@ -17,7 +17,8 @@ backends:
   alpha: {kind: echo, label: Alpha}
   beta: {kind: echo, label: Beta}
 compare: {lanes: [alpha, "echo:", beta]}
-limits: {turns_a_minute: {visitor: 20}, running_turns: {visitor: 2}, uploads: {visitor: 3}}
+limits:
+  {turns_a_minute: {visitor: 20}, running_turns: {visitor: 2}, uploads: {visitor: 3}, sessions: {visitor: 2}}
 """
 
 
@@ -35,6 +36,20 @@ def me(served: Served) -> Iterator[Person]:
     person = Person(served)
     yield person
     person.close()
+
+
+def test_a_visitor_has_so_many_sessions_open_and_no_more(me: Person) -> None:
+    asked = me.begin("alpha", "beta")
+    path = f"/-/compare{asked.path}/events"
+    with Tab(asked), Tab(asked):
+        refused = me.http.get(path).text
+        assert refused.startswith("event: refused\n") and "2 sessions open: close one" in refused
+    for _ in range(1_000):  # those that were closed count no more, once the server has seen it
+        with me.http.stream("GET", path) as reply:
+            first = next(reply.iter_lines())
+        if first == "event: view":
+            return
+    raise AssertionError(first)
 
 
 @pytest.mark.parametrize(

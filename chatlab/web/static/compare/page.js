@@ -274,6 +274,12 @@ const listen = (id) => {
   });
   source.addEventListener("paint", (event) => following(() => JSON.parse(event.data).forEach(paint)));
   source.addEventListener("answer", (event) => ended(JSON.parse(event.data)));
+  source.addEventListener("refused", (event) => {
+    source.close();
+    close();
+    begin();
+    tell(JSON.parse(event.data));
+  });
   source.addEventListener("error", () => {
     if (source === events) lost(id, source);
   });
