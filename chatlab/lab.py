@@ -34,7 +34,7 @@ _STREAM = (
 )
 
 
-class Asked(TypedDict, total=False):
+class AskOptions(TypedDict, total=False):
     """What may be asked for beside the conversation; see `Lab.turn`."""
 
     system: str | None
@@ -134,7 +134,9 @@ class Lab:
             self.backends[name], _messages(conversation), system=system, parameters=parameters, ctx=ctx
         )
 
-    def stream(self, name: str, conversation: Conversation, **asked: Unpack[Asked]) -> Streamed[StreamEvent]:
+    def stream(
+        self, name: str, conversation: Conversation, **asked: Unpack[AskOptions]
+    ) -> Streamed[StreamEvent]:
         """Return the events of one answer, for `async for`; `stream_blocking` is for a usual `for`.
 
         Leaving the loop closes the upstream. Raises ChatlabError.
@@ -142,7 +144,7 @@ class Lab:
         return Streamed(self._stream(name, conversation, **asked), _STREAM)
 
     async def _stream(
-        self, name: str, conversation: Conversation, **asked: Unpack[Asked]
+        self, name: str, conversation: Conversation, **asked: Unpack[AskOptions]
     ) -> AsyncGenerator[StreamEvent, None]:
         async with (
             self.turn(name, conversation, **asked) as turn,
@@ -151,20 +153,20 @@ class Lab:
             async for event in events:
                 yield event
 
-    def answer(self, name: str, conversation: Conversation, **asked: Unpack[Asked]) -> Awaited[Answer]:
+    def answer(self, name: str, conversation: Conversation, **asked: Unpack[AskOptions]) -> Awaited[Answer]:
         """Return one whole answer when it is awaited; `answer_blocking` returns it at once.
 
         It is the same stream, accumulated. Raises ChatlabError.
         """
         return Awaited(self._answer(name, conversation, **asked), _ANSWER)
 
-    async def _answer(self, name: str, conversation: Conversation, **asked: Unpack[Asked]) -> Answer:
+    async def _answer(self, name: str, conversation: Conversation, **asked: Unpack[AskOptions]) -> Answer:
         async with self.turn(name, conversation, **asked) as turn:
             async for _ in turn.batches():
                 pass
             return Answer.of(turn)
 
-    def answer_blocking(self, name: str, conversation: Conversation, **asked: Unpack[Asked]) -> Answer:
+    def answer_blocking(self, name: str, conversation: Conversation, **asked: Unpack[AskOptions]) -> Answer:
         """Return one whole answer: `answer` for scripts and notebooks, where nothing is awaited.
 
         It runs in a thread of its own, with connections of its own. Raises ChatlabError.
@@ -173,7 +175,7 @@ class Lab:
         return thread.run(lab._answer(name, conversation, **asked))
 
     def stream_blocking(
-        self, name: str, conversation: Conversation, **asked: Unpack[Asked]
+        self, name: str, conversation: Conversation, **asked: Unpack[AskOptions]
     ) -> Iterator[StreamEvent]:
         """Yield the events of one answer: `stream` for scripts and notebooks, with a usual `for`.
 

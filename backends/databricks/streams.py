@@ -46,14 +46,14 @@ _JSON = tuple(bytes([byte]) for byte in b'{["-0123456789tfn')  # how a JSON valu
 _TEXT_KEYS = ("content", "result", "answer", "response", "output", "text", "generated_text")
 
 
-class Reader(Protocol):
+class ResponseReader(Protocol):
     """Reads one stream. `end` is asked once, when nothing more comes."""
 
     def feed(self, chunk: Mapping[str, Any]) -> list[StreamEvent]: ...
     def end(self, *, done: bool) -> list[StreamEvent]: ...
 
 
-def reader_of(task: Task) -> Reader:
+def reader_of(task: Task) -> ResponseReader:
     """Return a fresh reader."""
     if task == "chat":
         return _ChatReader()
@@ -239,7 +239,7 @@ class _LegacyReader:
     """A chain of before the agent schemas: its first chunk shows what it speaks."""
 
     def __init__(self) -> None:
-        self._inner: Reader | None = None
+        self._inner: ResponseReader | None = None
 
     def feed(self, chunk: Mapping[str, Any]) -> list[StreamEvent]:
         if self._inner is None:

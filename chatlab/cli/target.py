@@ -21,7 +21,7 @@ _ADDRESS_LIKE = re.compile(r"[A-Za-z][\w-]*:(?!//)\S+")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class NamedTarget:
     """A configuration file, if one is needed; the backends that were named; and the words after them."""
 
     config: Path | None
@@ -91,26 +91,26 @@ def config_of(word: str | None) -> Path:
     raise click.UsageError(f"{word!r} is not a configuration file: {hint}")
 
 
-def target_of(words: tuple[str, ...]) -> Target:
+def target_of(words: tuple[str, ...]) -> NamedTarget:
     """For commands that take backends: a configuration or not, then any number of names and addresses."""
     if words and is_config(words[0]):
-        return Target(Path(words[0]), words[1:])
+        return NamedTarget(Path(words[0]), words[1:])
     if words and all(is_address(word) for word in words):
-        return Target(None, words)
-    return Target(default_config(), words)
+        return NamedTarget(None, words)
+    return NamedTarget(default_config(), words)
 
 
-def chat_target(words: tuple[str, ...]) -> Target:
+def chat_target(words: tuple[str, ...]) -> NamedTarget:
     """For `chat`: a target or not, then a prompt or not. `rest` is the prompt."""
     if len(words) > 2:
         raise click.UsageError(
             f"{len(words)} words are too many: a target and a prompt are expected, the prompt in quotes"
         )
     if words and is_config(words[0]):
-        return Target(Path(words[0]), (), words[1:])
+        return NamedTarget(Path(words[0]), (), words[1:])
     if words and is_address(words[0]):
-        return Target(None, words[:1], words[1:])
-    return Target(default_config(), (), words)
+        return NamedTarget(None, words[:1], words[1:])
+    return NamedTarget(default_config(), (), words)
 
 
 def entry(lab: Lab, name: str) -> Entry:

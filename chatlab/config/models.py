@@ -321,7 +321,7 @@ class UploadsMb(Model):
     total: float | None = Field(10_000, gt=0, description=_TOTAL)
 
 
-class OpenSessions(Model):
+class OpenPages(Model):
     """Pages that are open; likewise comparison sessions."""
 
     visitor: int | None = Field(100, ge=1, description=_VISITOR)
@@ -347,8 +347,8 @@ class Limits(Model):
     uploads_mb: UploadsMb = Field(
         default_factory=UploadsMb, description="Files that were uploaded, in megabytes."
     )
-    sessions: OpenSessions = Field(
-        default_factory=OpenSessions, description="Pages that are open; likewise comparison sessions."
+    sessions: OpenPages = Field(
+        default_factory=OpenPages, description="Pages that are open; likewise comparison sessions."
     )
     stored_mb: StoredMb = Field(
         default_factory=StoredMb, description="Conversations and attachments that are stored, in megabytes."

@@ -14,7 +14,7 @@ from chatlab.formats import media as _media
 from chatlab.formats.openai_shared import (
     Content,
     Form,
-    Reader,
+    HistoryReader,
     Said,
     image_from_url,
     text_or_none,
@@ -191,7 +191,7 @@ def _reasoning(summary: object, where: str) -> ReasoningPart | None:
     return ReasoningPart("".join(texts)) if any(texts) else None
 
 
-_READER = Reader(
+_READER = HistoryReader(
     system=("text",),
     user=("text", "image_url", "input_audio", "file"),
     assistant=("text", "refusal", "reasoning"),

@@ -13,7 +13,7 @@ from chatlab.formats import media as _media
 from chatlab.formats.openai_shared import (
     Content,
     Form,
-    Reader,
+    HistoryReader,
     Said,
     image_from_url,
     text_or_none,
@@ -178,7 +178,7 @@ def _file_part(kind: str, item: Mapping[str, Any]) -> FilePart | None:
     return None
 
 
-_READER = Reader(
+_READER = HistoryReader(
     system=("input_text", "text"),
     user=("input_text", "text", "input_image", "input_file"),
     assistant=("output_text", "text", "input_text", "refusal"),

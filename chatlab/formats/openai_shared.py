@@ -93,7 +93,7 @@ def _user_content(parts: Sequence[Part], where: str, form: Form) -> Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class HistoryReader:
     """Reads content in one of the two formats: a string, or a list of objects by their `type`.
 
     system, user, assistant, tool: the types that a message of this role may hold. one: reads one of them.

@@ -39,7 +39,7 @@ def _this_machine() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class DatabaseServer:
     """This process, as others see it in the database."""
 
     token: str = field(default_factory=lambda: token_hex(10))

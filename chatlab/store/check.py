@@ -19,7 +19,7 @@ _CALLED = {"image": "an image", "audio": "audio", "video": "a video", "text": "a
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class FileLimits:
     """What may be attached. types: media types or patterns such as `image/*`."""
 
     max_bytes: int = 20_000_000
@@ -52,7 +52,7 @@ def sniff(path: Path) -> str:
     return found
 
 
-def check(path: Path, name: str | None, declared: str | None, limits: Limits) -> str:
+def check(path: Path, name: str | None, declared: str | None, limits: FileLimits) -> str:
     """Return the media type of an upload, to be stored with it. Blocks for as long as the file takes to read.
 
     name, declared: what whoever sent it says it is, believed only where the content shows less: a text is

@@ -40,7 +40,7 @@ from chatlab.store import (
     new_id,
 )
 from chatlab.store._database import Database
-from chatlab.store._servers import BEAT, Server
+from chatlab.store._servers import BEAT, DatabaseServer
 from chatlab.store.schema_state import opened, require_newest, upgrade_database
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class SqlStore(Store):
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._server = Server()
+        self._server = DatabaseServer()
         self._beating: asyncio.Task[None] | None = None
 
     # conversations

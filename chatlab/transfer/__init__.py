@@ -19,9 +19,9 @@ from chatlab.transfer.comparisons import session_lines
 from chatlab.transfer.html import CSS, pieces, shared_html
 from chatlab.transfer.jsonl import FORMAT, VERSION, conversation_to_json, to_line, turn_lines
 from chatlab.transfer.markdown import conversation_markdown
-from chatlab.transfer.read import Imported, Problem, import_file
+from chatlab.transfer.read import ImportProblem, ImportResult, import_file
 
-__all__ = ["Format", "Imported", "Problem", "export", "import_file", "shared_html"]
+__all__ = ["Format", "ImportProblem", "ImportResult", "export", "import_file", "shared_html"]
 
 Format: TypeAlias = Literal["jsonl", "markdown", "html"]
 
@@ -138,7 +138,9 @@ async def _each(
             continue
 
 
-async def _sessions(store: Store, chosen: Sequence[StoredComparison]) -> AsyncIterator[session_text.Session]:
+async def _sessions(
+    store: Store, chosen: Sequence[StoredComparison]
+) -> AsyncIterator[session_text.ReadSession]:
     for about in chosen:
         with suppress(NotStored):
             yield await session_text.read(store, about)

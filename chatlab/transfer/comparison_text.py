@@ -18,7 +18,7 @@ from chatlab.transfer.html import answered, asked, moment_text, written
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class ReadSession:
     """A session, its state and all its turns. problem: why it cannot be shown."""
 
     about: StoredComparison
@@ -41,19 +41,19 @@ class Session:
         return f"Messages that were edited or taken back since are not shown: {left}." if left else ""
 
 
-async def read(store: Store, about: StoredComparison) -> Session:
+async def read(store: Store, about: StoredComparison) -> ReadSession:
     """Return a session out of the store."""
     try:
         state = state_of(await store.log(about.owner, about.id))
     except ValueError as exc:
-        return Session(about, SessionState(), {}, f"Cannot be shown: {exc}.")
+        return ReadSession(about, SessionState(), {}, f"Cannot be shown: {exc}.")
     if state.hidden:
-        return Session(about, SessionState(), {}, f"Not shown: {LEFT_OUT}.")
+        return ReadSession(about, SessionState(), {}, f"Not shown: {LEFT_OUT}.")
     lanes = [await store.turns(about.owner, lane.id) for lane in await store.lanes(about.owner, about.id)]
-    return Session(about, state, {turn.id: turn for turns in lanes for turn in turns})
+    return ReadSession(about, state, {turn.id: turn for turns in lanes for turn in turns})
 
 
-def markdown(session: Session) -> Iterator[str]:
+def markdown(session: ReadSession) -> Iterator[str]:
     """Yield a session as Markdown, in pieces."""
     about = session.about
     yield f"# {about.title or 'Comparison'}\n\n{_line(session)}\n\n"
@@ -66,7 +66,7 @@ def markdown(session: Session) -> Iterator[str]:
         yield f"> {session.left}\n\n"
 
 
-async def html(files: Files, session: Session) -> AsyncIterator[str]:
+async def html(files: Files, session: ReadSession) -> AsyncIterator[str]:
     """Yield a session as the HTML of one article, in pieces."""
     yield written("opening", session.about.title or "Comparison", _line(session))
     for one in rounds_shown(session.state):
@@ -80,7 +80,7 @@ async def html(files: Files, session: Session) -> AsyncIterator[str]:
     yield "</article>\n"
 
 
-def _line(session: Session) -> str:
+def _line(session: ReadSession) -> str:
     when = moment_text(session.about.created)
     if session.problem is not None:
         return f"{when}. Comparison. {session.problem}"

@@ -1,7 +1,7 @@
 """What files hold: our JSONL (docs/export-format.md), ChatGPT's data export, OpenAI message lists.
 
-A conversation or comparison session is taken in whole or not at all; one that cannot be is a `Problem`, and
-the others go on.
+A conversation or comparison session is taken in whole or not at all; one that cannot be is an
+`ImportProblem`, and the others go on.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from chatlab.transfer.jsonl import (
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ImportProblem:
     """Why something was not imported. where: the file and the line or the conversation in it."""
 
     where: str
@@ -42,7 +42,7 @@ class Problem:
 
 
 @dataclass(slots=True)
-class Imported:
+class ImportResult:
     """What an import came to. already: conversations and sessions that were there with the same id, and stay
     as they are. noticed: on how many turns there is something to read that was left out. unused: how many of
     the imported ones nobody wrote to since the moment that was named."""
@@ -53,7 +53,7 @@ class Imported:
     already: int = 0
     noticed: int = 0
     unused: int = 0
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[ImportProblem] = field(default_factory=list)
 
 
 _Draft: TypeAlias = ConversationDraft | SessionDraft
@@ -67,15 +67,15 @@ async def import_file(
     name: str,
     *,
     unused_since: datetime | None = None,
-) -> Imported:
+) -> ImportResult:
     """Takes in what a file holds as this owner's; the format is told by the content. Ids are kept; where one
     is taken by somebody else, the whole of it gets new ones. Raises StoreError where the store fails.
 
     name: what the file is called in problems. unused_since: counts what retention would remove.
     """
-    result = Imported()
+    result = ImportResult()
     async for read in _read(files, owner, source, name):
-        if isinstance(read, Problem):
+        if isinstance(read, ImportProblem):
             result.problems.append(read)
             continue
         try:
@@ -85,7 +85,7 @@ async def import_file(
                 continue
         except (ValueError, UnsupportedContent) as exc:
             title = f" ({read.title[:60]})" if isinstance(read, SessionDraft) and read.title else ""
-            result.problems.append(Problem(read.where + title, str(exc)))
+            result.problems.append(ImportProblem(read.where + title, str(exc)))
             continue
         if isinstance(read, SessionDraft):
             result.comparisons += 1
@@ -97,12 +97,14 @@ async def import_file(
     return result
 
 
-async def _read(files: Files, owner: str, source: BinaryIO, name: str) -> AsyncIterator[_Draft | Problem]:
+async def _read(
+    files: Files, owner: str, source: BinaryIO, name: str
+) -> AsyncIterator[_Draft | ImportProblem]:
     number, first = _first_line(source)
     if not first:
-        yield Problem(name, "is empty")
+        yield ImportProblem(name, "is empty")
     elif first.startswith(b"PK"):
-        yield Problem(name, "is a ZIP archive: unpack it and import the conversations.json in it")
+        yield ImportProblem(name, "is a ZIP archive: unpack it and import the conversations.json in it")
     else:
         opening = _json(first)
         if isinstance(opening, dict) and "format" in opening:
@@ -111,7 +113,7 @@ async def _read(files: Files, owner: str, source: BinaryIO, name: str) -> AsyncI
                     yield read
             else:
                 said = f"this chatlab reads {FORMAT} of version {VERSION}, not this"
-                yield Problem(f"{name}:{number}", said)
+                yield ImportProblem(f"{name}:{number}", said)
         elif isinstance(opening, dict) and "messages" in opening:
             for read in _from_lines(enumerate(chain([first], source), number), owner, name):
                 yield read
@@ -139,7 +141,9 @@ def _json(line: bytes) -> Any:
         return None
 
 
-def _from_lines(lines: Iterable[tuple[int, bytes]], owner: str, name: str) -> Iterator[_Draft | Problem]:
+def _from_lines(
+    lines: Iterable[tuple[int, bytes]], owner: str, name: str
+) -> Iterator[_Draft | ImportProblem]:
     """Conversations of OpenAI messages, one a line."""
     for number, line in lines:
         if not line.strip():
@@ -147,18 +151,18 @@ def _from_lines(lines: Iterable[tuple[int, bytes]], owner: str, name: str) -> It
         try:
             value = object_from_line(line)
         except ValueError as exc:
-            yield Problem(f"{name}:{number}", str(exc))
+            yield ImportProblem(f"{name}:{number}", str(exc))
         else:
             yield _from_value(value, owner, f"{name}:{number}")
 
 
-def _from_whole(data: bytes, owner: str, name: str, line: int) -> Iterator[_Draft | Problem]:
+def _from_whole(data: bytes, owner: str, name: str, line: int) -> Iterator[_Draft | ImportProblem]:
     """Yield a file that is one JSON value, which begins on this line: one conversation, or a list of them."""
     try:
         whole = json.loads(data)
     except (ValueError, RecursionError) as exc:
         place = f":{line - 1 + exc.lineno}" if isinstance(exc, json.JSONDecodeError) else ""
-        yield Problem(f"{name}{place}", "is not JSON: the file may have been cut short or changed")
+        yield ImportProblem(f"{name}{place}", "is not JSON: the file may have been cut short or changed")
         return
     if isinstance(whole, list) and whole and all(isinstance(one, dict) and "role" in one for one in whole):
         whole = {"messages": whole}
@@ -168,13 +172,13 @@ def _from_whole(data: bytes, owner: str, name: str, line: int) -> Iterator[_Draf
         for at, value in enumerate(whole, 1):
             yield _from_value(value, owner, f"{name}, conversation {at}")
     else:
-        yield Problem(name, _UNKNOWN)
+        yield ImportProblem(name, _UNKNOWN)
 
 
 _UNKNOWN = "is no conversation of ours, of ChatGPT's export, or of OpenAI messages (objects with a role)"
 
 
-def _from_value(value: Any, owner: str, where: str) -> _Draft | Problem:
+def _from_value(value: Any, owner: str, where: str) -> _Draft | ImportProblem:
     if isinstance(value, dict) and isinstance(value.get("title"), str) and value["title"]:
         where = f"{where} ({value['title'][:60]})"
     try:
@@ -184,8 +188,8 @@ def _from_value(value: Any, owner: str, where: str) -> _Draft | Problem:
         if isinstance(value, dict) and isinstance(value.get("messages"), list):
             return _from_messages(value, owner, where)
     except (ValueError, UnsupportedContent) as exc:
-        return Problem(where, str(exc))
-    return Problem(where, _UNKNOWN)
+        return ImportProblem(where, str(exc))
+    return ImportProblem(where, _UNKNOWN)
 
 
 def _from_messages(value: Mapping[str, Any], owner: str, where: str) -> ConversationDraft:
@@ -242,7 +246,7 @@ def _from_messages(value: Mapping[str, Any], owner: str, where: str) -> Conversa
 
 async def _ours(
     files: Files, owner: str, lines: Iterable[bytes], name: str, before: int
-) -> AsyncIterator[_Draft | Problem]:
+) -> AsyncIterator[_Draft | ImportProblem]:
     draft: _Draft | None = None
     broken = False
     for number, line in enumerate(lines, before + 1):
@@ -271,7 +275,7 @@ async def _ours(
         except ValueError as exc:
             title = f" ({draft.title[:60]})" if draft is not None else ""
             noun = draft.noun if draft is not None else "conversation"
-            yield Problem(where + title, f"{exc}; this {noun} was not imported")
+            yield ImportProblem(where + title, f"{exc}; this {noun} was not imported")
             draft, broken = None, True
     if draft is not None:
         yield draft

@@ -18,7 +18,7 @@ from fsspec.registry import _registry, known_implementations
 from chatlab.errors import StoreError, UnsupportedContent
 from chatlab.messages import FilePart, Message, TextPart
 from chatlab.store import Altered, NotStored, Store, now
-from chatlab.store.check import Limits, check, sniff
+from chatlab.store.check import FileLimits, check, sniff
 from chatlab.store.files import Files, collect, sweep
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -317,7 +317,7 @@ def test_what_is_not_what_it_says_is_refused_in_a_sentence(
     path = tmp_path / "upload"
     path.write_bytes(content if isinstance(content, bytes) else (SAMPLES / content).read_bytes())
     with pytest.raises(UnsupportedContent) as caught:
-        check(path, name, declared, Limits(max_bytes=2_000_000))
+        check(path, name, declared, FileLimits(max_bytes=2_000_000))
     assert str(caught.value) == sentence
 
 
@@ -346,22 +346,22 @@ def test_what_agrees_with_its_content_is_taken(
 ) -> None:
     path = tmp_path / "upload"
     path.write_bytes(content if isinstance(content, bytes) else (SAMPLES / content).read_bytes())
-    assert check(path, name, declared, Limits()) == media_type
+    assert check(path, name, declared, FileLimits()) == media_type
 
 
 def test_types_are_limited(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedContent, match=r"^v\.mp4 is video/mp4, which cannot be attached: image/\*"):
-        check(SAMPLES / "v.mp4", "v.mp4", None, Limits())
-    assert check(SAMPLES / "v.mp4", "v.mp4", None, Limits(types=("video/*",))) == "video/mp4"
+        check(SAMPLES / "v.mp4", "v.mp4", None, FileLimits())
+    assert check(SAMPLES / "v.mp4", "v.mp4", None, FileLimits(types=("video/*",))) == "video/mp4"
     unknown = tmp_path / "a"
     unknown.write_bytes(b"\0\1")
     with pytest.raises(UnsupportedContent, match=r"^a is of a kind that is not known, which cannot"):
-        check(unknown, "a", None, Limits())
+        check(unknown, "a", None, FileLimits())
 
 
 def test_a_file_that_is_gone_before_it_is_checked_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedContent, match=r"^a\.png cannot be read: attach it again$"):
-        check(tmp_path / "x", "a.png", None, Limits())
+        check(tmp_path / "x", "a.png", None, FileLimits())
 
 
 async def test_a_content_that_was_altered_is_never_given_out_until_it_is_put_again(tmp_path: Path) -> None:

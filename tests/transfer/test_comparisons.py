@@ -19,7 +19,7 @@ from chatlab.messages import FilePart, Message, TextPart
 from chatlab.store import Conflict, NotStored, Store, StoredComparison, StoredTurn, WholeComparison, new_id
 from chatlab.store.files import Files
 from chatlab.store.sql import SqlStore, open_store
-from chatlab.transfer import Format, Imported, export, import_file
+from chatlab.transfer import Format, ImportResult, export, import_file
 from tests.compare.session.scripted import script, scripted
 from tests.store.values import finished
 
@@ -95,7 +95,7 @@ async def text(place: Place, owner: str = "ann", **chosen: Any) -> str:
     return "".join([piece async for piece in pieces])
 
 
-async def taken(place: Place, written: str, owner: str = "ann") -> Imported:
+async def taken(place: Place, written: str, owner: str = "ann") -> ImportResult:
     return await import_file(place.store, place.files, owner, io.BytesIO(written.encode()), "f.jsonl")
 
 

@@ -30,7 +30,7 @@ from chatlab.messages import (
     Usage,
 )
 from chatlab.store import NotStored, StoredConversation, StoredTurn, new_id, now
-from chatlab.transfer import Format, Imported, export, import_file, shared_html
+from chatlab.transfer import Format, ImportResult, export, import_file, shared_html
 from tests.render.test_markdown import safe
 
 PNG = bytes.fromhex("89504e470d0a1a0a") + b"rest of a picture"
@@ -122,7 +122,7 @@ async def text(
     )
 
 
-async def taken(storage: OpenStorage, content: str | bytes, owner: str = "ann") -> Imported:
+async def taken(storage: OpenStorage, content: str | bytes, owner: str = "ann") -> ImportResult:
     data = content.encode() if isinstance(content, str) else content
     return await import_file(storage.store, storage.files, owner, io.BytesIO(data), "f.jsonl")
 

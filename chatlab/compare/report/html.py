@@ -22,7 +22,7 @@ from chatlab.compare.report.items import current_votes, items_of, steps_of, verd
 from chatlab.compare.report.judged import Judged, agreement, judged_criteria, pairs, places, strength
 from chatlab.compare.report.plots import Plot
 from chatlab.compare.report.sent import Requests, Sent
-from chatlab.compare.report.words import Table
+from chatlab.compare.report.words import ReportTable
 from chatlab.messages import FilePart, Part, ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.render.document import document
 from chatlab.render.figures import figures, outcome
@@ -38,7 +38,7 @@ _MANY = 60  # answers from which on a browser lays out only what is looked at
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownText:
     """A part of a message. kind: "text", "thoughts", "folded", "picture" or "file"."""
 
     kind: str
@@ -47,11 +47,11 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AnswerCell:
     """One answer. repeat: which of several it is, in words; trouble: why it did not finish."""
 
     repeat: str
-    parts: tuple[Shown, ...]
+    parts: tuple[ShownText, ...]
     trouble: str | None
     checks: tuple[Check, ...]
     sources: tuple[str, ...]
@@ -65,14 +65,14 @@ class LaneAnswers:
 
     label: str
     best: bool
-    answers: tuple[Answer, ...]
+    answers: tuple[AnswerCell, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One message with the answers to it."""
 
-    asked: tuple[Shown, ...]
+    asked: tuple[ShownText, ...]
     lanes: tuple[LaneAnswers, ...]
     sent: Sent
 
@@ -97,7 +97,7 @@ class RankingSection:
     placed: int
     items: int
     forest: Plot
-    places: Table
+    places: ReportTable
     notes: tuple[str, ...]
     pairs: tuple[str, ...]
     audit: tuple[str, ...]
@@ -219,10 +219,10 @@ def _lane_answers(results: Sequence[Result], labels: dict[str, str], best: set[s
         )
 
 
-def _answer(result: Result, repeats: int) -> Answer:
+def _answer(result: Result, repeats: int) -> AnswerCell:
     turn = result.turn
     took = figures(turn, stall=True)
-    return Answer(
+    return AnswerCell(
         f"Repeat {result.repeat + 1} of {repeats}" if repeats > 1 else "",
         tuple(map(_shown, turn.answer)),
         outcome(turn),
@@ -233,25 +233,25 @@ def _answer(result: Result, repeats: int) -> Answer:
     )
 
 
-def _shown(part: Part) -> Shown:
+def _shown(part: Part) -> ShownText:
     if isinstance(part, TextPart):
-        return Shown("text", Markup(render(part.text)))  # noqa: S704 - render makes it safe
+        return ShownText("text", Markup(render(part.text)))  # noqa: S704 - render makes it safe
     if isinstance(part, ReasoningPart):
-        return Shown("thoughts", Markup(render(part.text)))  # noqa: S704 - render makes it safe
+        return ShownText("thoughts", Markup(render(part.text)))  # noqa: S704 - render makes it safe
     if isinstance(part, ToolCall):
-        return Shown("folded", part.arguments, f"Called {part.name}")
+        return ShownText("folded", part.arguments, f"Called {part.name}")
     if isinstance(part, ToolResult):
         did = "failed" if part.is_error else "answered"
-        return Shown("folded", part.content, f"{part.name or 'The tool'} {did}")
+        return ShownText("folded", part.content, f"{part.name or 'The tool'} {did}")
     if isinstance(part, FilePart):
         return _file(part)
     assert_never(part)
 
 
-def _file(part: FilePart) -> Shown:
+def _file(part: FilePart) -> ShownText:
     name = part.name or "attachment"
     if part.data is not None and part.media_type in _PICTURES and len(part.data) <= _LARGEST_PICTURE:
         data = base64.b64encode(part.data).decode("ascii")
-        return Shown("picture", f"data:{part.media_type};base64,{data}", name)
+        return ShownText("picture", f"data:{part.media_type};base64,{data}", name)
     size = "" if part.data is None else f", {len(part.data) / 1000:.0f} kB"
-    return Shown("file", f"{part.media_type}{size}", name)
+    return ShownText("file", f"{part.media_type}{size}", name)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chatlab.compare.model import Comparison, Verdict
-from chatlab.compare.report.words import Cell, Table
+from chatlab.compare.report.words import Cell, ReportTable
 from chatlab.compare.statistics.audit import (
     Agreement,
     Lean,
@@ -145,7 +145,7 @@ def strength(one: Ranked) -> str:
     return f"{one.strength:+.2f} ({within})"
 
 
-def places(ranking: Ranking) -> Table:
+def places(ranking: Ranking) -> ReportTable:
     """Return each lane's rank, its strength and what it rests on; one that was never judged has none."""
     rows = []
     for one in ranking.lanes:
@@ -156,7 +156,7 @@ def places(ranking: Ranking) -> Table:
             said = [str(one.rank), ranks, strength(one), *(f"{count:g}" for count in counts)]
         said += [""] * (len(_PLACES_HEAD) - 1 - len(said))
         rows.append([Cell(one.lane), *(Cell(text, "number") for text in said)])
-    return Table.of(_PLACES_HEAD, rows)
+    return ReportTable.of(_PLACES_HEAD, rows)
 
 
 def pairs(ranking: Ranking) -> tuple[list[str], list[str]]:

@@ -9,7 +9,7 @@ from chatlab.compare.model import Comparison
 from chatlab.compare.report import words
 from chatlab.compare.report.items import current_votes, items_of, steps_of, verdict_sentence, vote_sentence
 from chatlab.compare.report.judged import agreement, judged_criteria, pairs, places
-from chatlab.compare.report.words import Table
+from chatlab.compare.report.words import ReportTable
 from chatlab.messages import TextPart
 from chatlab.render.figures import figures, outcome
 from chatlab.secret import scrub
@@ -89,7 +89,7 @@ def _bullets(title: str, sentences: Iterable[str]) -> Iterator[str]:
         yield "\n".join([*([title, ""] if title else []), *lines, ""])
 
 
-def _rows(table: Table) -> Iterator[str]:
+def _rows(table: ReportTable) -> Iterator[str]:
     head, *rows = [[_line(cell.said) for cell in cells] for cells in (table.head, *table.rows)]
     for cells in (head, ["---"] * len(head), *rows):
         yield f"| {' | '.join(cells)} |"

@@ -55,14 +55,14 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     """A table of texts, in which every column says something in some row."""
 
     head: tuple[Cell, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
     @classmethod
-    def of(cls, head: Sequence[Cell], rows: Sequence[Sequence[Cell]]) -> Table:
+    def of(cls, head: Sequence[Cell], rows: Sequence[Sequence[Cell]]) -> ReportTable:
         """Return the table of these rows; columns in which no row says anything are left out."""
         shown = [column for column in range(len(head)) if any(row[column].said for row in rows)]
         return cls(
@@ -123,13 +123,13 @@ _LANES_HEAD = tuple(
 )
 
 
-def lane_table(compared: Comparison) -> Table:
+def lane_table(compared: Comparison) -> ReportTable:
     """Return each lane, as it was set and as the receipts say it was."""
     by_lane: dict[str, list[Result]] = defaultdict(list)
     for result in compared.results:
         by_lane[result.lane].append(result)
     rows = [_lane_row(lane, by_lane[lane.id], run=compared.mode is None) for lane in compared.lanes]
-    return Table.of(_LANES_HEAD, rows)
+    return ReportTable.of(_LANES_HEAD, rows)
 
 
 def _lane_row(lane: Lane, results: Sequence[Result], *, run: bool) -> list[Cell]:
@@ -185,9 +185,9 @@ _SUMMARY_HEAD = tuple(
 )
 
 
-def summary_table(compared: Comparison) -> Table:
+def summary_table(compared: Comparison) -> ReportTable:
     """Return each lane's figures."""
-    return Table.of(_SUMMARY_HEAD, [_summary_row(one) for one in summarise(compared)])
+    return ReportTable.of(_SUMMARY_HEAD, [_summary_row(one) for one in summarise(compared)])
 
 
 def _summary_row(one: LaneSummary) -> list[Cell]:

@@ -19,7 +19,7 @@ from chatlab.formats import from_gradio
 from chatlab.messages import FilePart, Message, Notice, Part, TextPart
 from chatlab.secret import scrub
 from chatlab.store import NotStored
-from chatlab.store.check import Limits, check
+from chatlab.store.check import FileLimits, check
 from chatlab.web.chat import stored_turns
 from chatlab.web.chat.pages import OpenPage
 from chatlab.web.chat.paint import NO_TURN, paint_message, settled, turn_of
@@ -27,7 +27,7 @@ from chatlab.web.shared.uploads import UploadOwners
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class BrowserMessage:
     """What came from a browser. sender: whose browser it is; None for a client without a cookie.
 
     message and history: in Gradio's terms. storage: where the page's conversations are stored, None if they
@@ -61,11 +61,11 @@ class Asking:
     uploads: whose the files are that messages come with. limits: what those files may be.
     """
 
-    def __init__(self, uploads: UploadOwners, limits: Limits) -> None:
+    def __init__(self, uploads: UploadOwners, limits: FileLimits) -> None:
         self._uploads = uploads
         self._limits = limits
 
-    async def question(self, page: OpenPage, asked: Asked) -> Question:
+    async def question(self, page: OpenPage, asked: BrowserMessage) -> Question:
         """Return what is to be answered. Raise ChatlabError with the sentence that says why it cannot be."""
         parent, adopted = await self._parent(page, asked)
         if parent in page.running:
@@ -86,7 +86,7 @@ class Asking:
         messages = await _sendable(asked.storage, messages)
         return Question(node, conversation, messages, storage, [*notices, *adopted, *left_out])
 
-    async def _user(self, page: OpenPage, asked: Asked) -> Message:
+    async def _user(self, page: OpenPage, asked: BrowserMessage) -> Message:
         """Return the person's message.
 
         One that is asked again is taken from the conversation, not from the page.
@@ -100,7 +100,7 @@ class Asking:
         self._uploads.check(user, asked.sender)
         return await _checked(user, self._limits)
 
-    async def _parent(self, page: OpenPage, asked: Asked) -> tuple[str | None, tuple[Notice, ...]]:
+    async def _parent(self, page: OpenPage, asked: BrowserMessage) -> tuple[str | None, tuple[Notice, ...]]:
         """Return the turn this one follows: that which a message asked again follows; else the last painted
         one, whatever was undone. If that is not the end of what the page shows a part of, it is that end.
 
@@ -120,7 +120,9 @@ class Asking:
                 raise NotStored("this conversation is not there any more: begin a new chat")
         return self._adopt(page.conversation, asked)
 
-    def _adopt(self, conversation: Conversation, asked: Asked) -> tuple[str | None, tuple[Notice, ...]]:
+    def _adopt(
+        self, conversation: Conversation, asked: BrowserMessage
+    ) -> tuple[str | None, tuple[Notice, ...]]:
         """Takes over a history this server does not hold: an API client's, or one it has forgotten."""
         last: TurnNode | None = None
         history = [one.model_dump() if isinstance(one, BaseModel) else one for one in asked.history]
@@ -166,12 +168,12 @@ def _asked_before(conversation: Conversation, message: Any) -> tuple[TurnNode | 
     return again, edits
 
 
-async def _checked(message: Message, limits: Limits) -> Message:
+async def _checked(message: Message, limits: FileLimits) -> Message:
     """Return the message with each file's media type as its content says. Raises UnsupportedContent."""
     return Message(message.role, tuple([await _checked_part(part, limits) for part in message.parts]))
 
 
-async def _checked_part(part: Part, limits: Limits) -> Part:
+async def _checked_part(part: Part, limits: FileLimits) -> Part:
     if not isinstance(part, FilePart) or part.url is not None:
         return part
     if part.path is not None:

@@ -24,11 +24,11 @@ from chatlab.conversations.tree import TurnNode
 from chatlab.errors import BackendError, ChatlabError, StoreError
 from chatlab.messages import Notice
 from chatlab.secret import scrub, scrubbed_traceback
-from chatlab.store.check import Limits
+from chatlab.store.check import FileLimits
 from chatlab.turns.turn import run_turn
 from chatlab.web.chat import stored_turns
 from chatlab.web.chat.answering import RunningAnswer
-from chatlab.web.chat.asking import Asked, Asking, Question, not_saved
+from chatlab.web.chat.asking import Asking, BrowserMessage, Question, not_saved
 from chatlab.web.chat.controls import values
 from chatlab.web.chat.pacing import Pacing
 from chatlab.web.chat.pages import OpenPage, OpenPages
@@ -62,7 +62,7 @@ class Chat:
         self._parameters = parameters
         self.uploads = uploads
         self._open_storage = storage
-        self._asking = Asking(uploads, Limits(max_bytes=int(ui.max_file_mb * 1_000_000)))
+        self._asking = Asking(uploads, FileLimits(max_bytes=int(ui.max_file_mb * 1_000_000)))
         self._pages = OpenPages()
         self._pacing = Pacing()
         self.window_size = ui.window
@@ -119,7 +119,7 @@ class Chat:
             storage = await self.storage(page)
         except StoreError as exc:
             notices.append(not_saved(exc))
-        question = await self._asking.question(page, Asked(message, history, sender, entry, storage))
+        question = await self._asking.question(page, BrowserMessage(message, history, sender, entry, storage))
         question.notices[:0] = notices
         return question
 

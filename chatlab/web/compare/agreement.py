@@ -14,7 +14,7 @@ from chatlab.compare.statistics.text_diff import agreement
 from chatlab.ids import TurnId
 from chatlab.store import StoredTurn
 from chatlab.web.compare.view import text_of
-from chatlab.web.compare.view_model import Agreement, Spread
+from chatlab.web.compare.view_model import AgreementView, SpreadView
 
 _LONGEST = 20_000  # characters of an answer up to which its agreement with others is told
 
@@ -34,7 +34,7 @@ class RoundAgreement:
         self._session = session
         self._agreements: dict[tuple[str, str], float] = {}
 
-    def of(self, asked: Round, state: SessionState) -> Agreement:
+    def of(self, asked: Round, state: SessionState) -> AgreementView:
         """Return the agreement of each pair, by what the lanes are called on the page, and the spread.
 
         spread: of a round with repeats, while names are told.
@@ -63,8 +63,8 @@ class RoundAgreement:
             found[f"{name_a}|{name_b}"] = self._agreements[ours, theirs]
         return found
 
-    def _spread(self, shown: Sequence[tuple[str, Sequence[TurnId]]]) -> list[Spread]:
-        found: list[Spread] = []
+    def _spread(self, shown: Sequence[tuple[str, Sequence[TurnId]]]) -> list[SpreadView]:
+        found: list[SpreadView] = []
         for measure, value_of in _MEASURES:
             measured = [
                 Measurement(label, "", value)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from chatlab.config.models import CompareLane, Config
 from chatlab.config.registry import Backends
-from chatlab.web.compare.view_model import BackendChoices, LaneSpec, Options
+from chatlab.web.compare.view_model import BackendChoices, LaneSpec, PageOptions
 
 
-def options_of(config: Config) -> Options:
+def options_of(config: Config) -> PageOptions:
     """Return what every page needs.
 
     No backend is in it: a page that opens a blind session is told of none.

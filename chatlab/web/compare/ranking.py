@@ -10,12 +10,12 @@ from chatlab.compare.statistics.judgements import from_votes
 from chatlab.compare.statistics.ranking import rank
 from chatlab.store import StoredTurn
 from chatlab.web.compare.view import text_of
-from chatlab.web.compare.view_model import RankedCriterion, RankedRow, Ranking
+from chatlab.web.compare.view_model import RankedCriterion, RankedRow, RankingView
 
 _ELO = 173.7178  # points of Elo's scale a unit of log-odds: 400 / ln 10
 
 
-def ranking(state: SessionState, turn: Callable[[str], StoredTurn]) -> Ranking:
+def ranking(state: SessionState, turn: Callable[[str], StoredTurn]) -> RankingView:
     """Return by criterion the lanes that votes are on, with scores on Elo's scale, intervals and notes."""
     names: dict[str, str] = {lane.id: lane.id for lane in (*state.lanes, *state.removed)}
     labels: dict[str, str] = {lane.id: lane.label for lane in (*state.lanes, *state.removed)}

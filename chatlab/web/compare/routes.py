@@ -46,19 +46,19 @@ from chatlab.web.compare.schemas import (
 from chatlab.web.compare.uploads import PendingUploads
 from chatlab.web.compare.view import text_of
 from chatlab.web.compare.view_model import (
-    Agreement,
-    Asked,
+    AgreementView,
     Begun,
     Continued,
-    Difference,
+    DifferenceView,
     LaneMade,
-    Ranking,
+    RankingView,
     Receipts,
+    RoundAsked,
     SessionList,
     SessionListed,
     SessionView,
     SpanKind,
-    Undone,
+    UndoneView,
     Uploaded,
 )
 from chatlab.web.shared.endpoint import body_of, endpoint
@@ -217,7 +217,7 @@ class CompareRoutes:
             shown["not_for"] = (await self.sessions.get(owner, session)).view.not_for(part)
         return JSONResponse(shown)
 
-    async def _ask(self, found: PageSession, owner: str, request: Request) -> Asked:
+    async def _ask(self, found: PageSession, owner: str, request: Request) -> RoundAsked:
         wanted = await body_of(request, Ask)
         files = [self._uploads.part(owner, found_id) for found_id in wanted.files]
         text = (TextPart(wanted.text),) if wanted.text.strip() else ()
@@ -241,7 +241,7 @@ class CompareRoutes:
             await self._retitle(found, owner, found.title)
         return {"round": round_id}
 
-    async def _edit(self, found: PageSession, _: str, request: Request) -> Asked:
+    async def _edit(self, found: PageSession, _: str, request: Request) -> RoundAsked:
         wanted = await body_of(request, Edit)
         files = await found.session.attached(wanted.round)
         message = Message("user", (*files, TextPart(wanted.text)))
@@ -257,7 +257,7 @@ class CompareRoutes:
             wanted.round, lanes=_lanes(found, wanted.lanes), places=self._places(request)
         )
 
-    async def _undo(self, found: PageSession, _: str, request: Request) -> Undone:
+    async def _undo(self, found: PageSession, _: str, request: Request) -> UndoneView:
         wanted = await body_of(request, Undo)
         return {"text": (await found.session.undo(lanes=_lanes(found, wanted.lanes))).text}
 
@@ -358,7 +358,7 @@ class CompareRoutes:
             "mismatches": [one.reason for one in session.mismatches(round_id)],
         }
 
-    async def _difference(self, found: PageSession, _: str, request: Request) -> Difference:
+    async def _difference(self, found: PageSession, _: str, request: Request) -> DifferenceView:
         query, round_id = request.query_params, request.path_params["round"]
         repeat = int(query.get("repeat", "0")) if query.get("repeat", "0").isdecimal() else 0
         session = found.session
@@ -371,14 +371,14 @@ class CompareRoutes:
             "spans": [{"kind": _KINDS[span.kind], "text": span.text} for span in spans],
         }
 
-    async def _agreement(self, found: PageSession, _: str, request: Request) -> Agreement:
+    async def _agreement(self, found: PageSession, _: str, request: Request) -> AgreementView:
         state = found.session.state
         round_id = state.round(request.path_params["round"])
         if state.hidden and found.session.running():
             return {"agreement": {}, "spread": []}
         return await asyncio.to_thread(found.agreement.of, round_id, state)
 
-    async def _ranking(self, found: PageSession, _: str, __: Request) -> Ranking:
+    async def _ranking(self, found: PageSession, _: str, __: Request) -> RankingView:
         found.require_names_told()
         return await asyncio.to_thread(ranking, found.session.state, found.session.turn)
 

@@ -14,7 +14,7 @@ from time import monotonic
 from chatlab.errors import UnsupportedContent
 from chatlab.messages import FilePart
 from chatlab.store import new_id
-from chatlab.store.check import Limits, check
+from chatlab.store.check import FileLimits, check
 from chatlab.web.shared.limits import Held, Visitor, VisitorLimits
 
 _LONGEST = 3600.0  # seconds that an upload may wait to be sent
@@ -37,7 +37,7 @@ class PendingUploads:
     """
 
     def __init__(self, max_bytes: int, limits: VisitorLimits, *, stored: bool) -> None:
-        self._limits = Limits(max_bytes=max_bytes)
+        self._limits = FileLimits(max_bytes=max_bytes)
         self._visitors = limits
         self._stored = stored
         self._folder = Path(tempfile.mkdtemp(prefix="chatlab-uploads-"))

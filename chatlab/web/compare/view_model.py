@@ -13,7 +13,7 @@ from chatlab.web.compare.schemas import Mode
 Reveal = Literal["as they come", "together", "paced"]
 
 
-class Options(TypedDict):
+class PageOptions(TypedDict):
     """What every page needs. No backend is in it: a page that opens a blind session is told of none."""
 
     title: str
@@ -251,13 +251,13 @@ class Begun(TypedDict):
     id: str
 
 
-class Asked(TypedDict):
+class RoundAsked(TypedDict):
     """A round that was asked."""
 
     round: str
 
 
-class Undone(TypedDict):
+class UndoneView(TypedDict):
     """The message that was taken back."""
 
     text: str
@@ -292,7 +292,7 @@ class SentReceipt(TypedDict):
     receipt: dict[str, Any]
 
 
-class SentDifference(TypedDict):
+class SentDifferenceView(TypedDict):
     """How what two lanes were sent differs, a line each; none if it is the same."""
 
     a: str
@@ -304,28 +304,28 @@ class Receipts(TypedDict):
     """What the lanes of a round were sent. mismatches: what differs though it should not, a sentence each."""
 
     receipts: list[SentReceipt]
-    differences: list[SentDifference]
+    differences: list[SentDifferenceView]
     mismatches: list[str]
 
 
 SpanKind = Literal["same", "only_a", "only_b"]
 
 
-class Span(TypedDict):
+class SpanView(TypedDict):
     """A piece of two texts."""
 
     kind: SpanKind
     text: str
 
 
-class Difference(TypedDict):
+class DifferenceView(TypedDict):
     """How two answers differ. agreement: the share of words that agree, from 0 to 1."""
 
     agreement: float
-    spans: list[Span]
+    spans: list[SpanView]
 
 
-class Spread(TypedDict):
+class SpreadView(TypedDict):
     """How far the repeats of each lane spread, a sentence a lane and a sentence a difference."""
 
     measure: str
@@ -333,11 +333,11 @@ class Spread(TypedDict):
     differences: list[str]
 
 
-class Agreement(TypedDict):
+class AgreementView(TypedDict):
     """agreement: by two lanes, "a|b", the share of words that agree, from 0 to 1."""
 
     agreement: dict[str, float]
-    spread: list[Spread]
+    spread: list[SpreadView]
 
 
 class RankedRow(TypedDict):
@@ -359,7 +359,7 @@ class RankedCriterion(TypedDict):
     notes: list[str]
 
 
-class Ranking(TypedDict):
+class RankingView(TypedDict):
     """What the votes come to, by criterion."""
 
     sentence: str | None

@@ -25,14 +25,14 @@ from chatlab.conversations.storage import open_storage
 from chatlab.errors import StoreError
 from chatlab.paths import PACKAGE
 from chatlab.secret import scrub
-from chatlab.transfer import Imported, Problem, import_file
+from chatlab.transfer import ImportProblem, ImportResult, import_file
 
 _KINDNESS = 10  # the nice value: whoever chats goes first
 
 
 async def import_apart(
     wanted: Storage, owner: str, file: Path, name: str, unused_since: datetime | None
-) -> Imported:
+) -> ImportResult:
     """Return what an import came to that runs in another process. It is ended where this is cancelled.
 
     Raise StoreError where the store fails there.
@@ -66,10 +66,10 @@ async def import_apart(
         raise StoreError(f"an import ended with {process.returncode} before it was done") from exc
     if "error" in result:
         raise StoreError(result["error"])
-    return Imported(**{**result, "problems": [Problem(**one) for one in result["problems"]]})
+    return ImportResult(**{**result, "problems": [ImportProblem(**one) for one in result["problems"]]})
 
 
-async def _imported(task: Mapping[str, Any]) -> Imported:
+async def _imported(task: Mapping[str, Any]) -> ImportResult:
     since = task["unused_since"]
     async with open_storage(Storage.model_validate(task["storage"])) as storage:
         assert storage is not None

@@ -77,7 +77,7 @@ async def _receive(request: Request, file: IO[bytes]) -> int:
     return size
 
 
-def _import_said(storage: StorageService, result: transfer.Imported) -> Response:
+def _import_said(storage: StorageService, result: transfer.ImportResult) -> Response:
     problems = [scrub(str(problem)) for problem in result.problems[:20]]
     if result.unused:
         stored_for = f"conversations that are not pinned are kept for {storage.keep_days} days here"

@@ -15,7 +15,7 @@ from chatlab.errors import AuthRequired, ChatlabError, ConfigError, InvalidReque
 from chatlab.secret import scrub, scrubbed_traceback
 from chatlab.store import Conflict, NotStored, Unreachable
 from chatlab.web.shared.owner import owner_of
-from chatlab.web.shared.schemas import Refused
+from chatlab.web.shared.schemas import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def endpoint(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
 
 def refused(sentence: str, status: int) -> Response:
     """Return a refusal, as every route words it."""
-    return JSONResponse(Refused(error=sentence), status_code=status)
+    return JSONResponse(Refusal(error=sentence), status_code=status)
 
 
 async def body_of(request: Request, cls: type[B]) -> B:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 
-class Refused(TypedDict):
+class Refusal(TypedDict):
     """Why something was refused, in a sentence."""
 
     error: str

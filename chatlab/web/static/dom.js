@@ -1,5 +1,5 @@
 // Elements of a page, and questions to the page's own server: what the scripts of both pages share.
-/** @import { Refused } from "./server.d.ts" */
+/** @import { Refusal } from "./server.d.ts" */
 
 /** @typedef {string | number | Node | null | undefined | false} Child */
 /** @typedef {string | number | boolean | null | undefined} Value */
@@ -101,7 +101,7 @@ export const asking =
     });
     const said = await answer.json().catch(() => ({}));
     if (answer.ok) return said;
-    const { error } = /** @type {Partial<Refused>} */ (said);
+    const { error } = /** @type {Partial<Refusal>} */ (said);
     const isAway = !error && answer.status >= 502 && answer.status <= 504; // a proxy says so
     throw new (isAway ? Away : Error)(error || `the server answered ${answer.status}`);
   };

@@ -1,7 +1,7 @@
 // The server's JSON. Written by `python -m chatlab.web.typescript`: change the models, not this file.
 
 /** Why something was refused, in a sentence. */
-export interface Refused {
+export interface Refusal {
   error: string;
 }
 
@@ -16,7 +16,7 @@ export interface ShareLink {
 }
 
 /** What every page needs. No backend is in it: a page that opens a blind session is told of none. */
-export interface Options {
+export interface PageOptions {
   title: string;
   storage: boolean;
   sharing: boolean;
@@ -245,12 +245,12 @@ export interface Begun {
 }
 
 /** A round that was asked. */
-export interface Asked {
+export interface RoundAsked {
   round: string;
 }
 
 /** The message that was taken back. */
-export interface Undone {
+export interface UndoneView {
   text: string;
 }
 
@@ -280,7 +280,7 @@ export interface SentReceipt {
 }
 
 /** How what two lanes were sent differs, a line each; none if it is the same. */
-export interface SentDifference {
+export interface SentDifferenceView {
   a: string;
   b: string;
   lines: string[];
@@ -289,33 +289,33 @@ export interface SentDifference {
 /** What the lanes of a round were sent. mismatches: what differs though it should not, a sentence each. */
 export interface Receipts {
   receipts: SentReceipt[];
-  differences: SentDifference[];
+  differences: SentDifferenceView[];
   mismatches: string[];
 }
 
 /** A piece of two texts. */
-export interface Span {
+export interface SpanView {
   kind: "same" | "only_a" | "only_b";
   text: string;
 }
 
 /** How two answers differ. agreement: the share of words that agree, from 0 to 1. */
-export interface Difference {
+export interface DifferenceView {
   agreement: number;
-  spans: Span[];
+  spans: SpanView[];
 }
 
 /** How far the repeats of each lane spread, a sentence a lane and a sentence a difference. */
-export interface Spread {
+export interface SpreadView {
   measure: string;
   lanes: string[];
   differences: string[];
 }
 
 /** agreement: by two lanes, "a|b", the share of words that agree, from 0 to 1. */
-export interface Agreement {
+export interface AgreementView {
   agreement: Record<string, number>;
-  spread: Spread[];
+  spread: SpreadView[];
 }
 
 /** One lane of a ranking. score, low, high: points on Elo's scale; low and high of a 95 % interval. */
@@ -336,7 +336,7 @@ export interface RankedCriterion {
 }
 
 /** What the votes come to, by criterion. */
-export interface Ranking {
+export interface RankingView {
   sentence: string | null;
   criteria: RankedCriterion[];
 }

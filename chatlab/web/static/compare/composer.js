@@ -1,5 +1,5 @@
 // Where a message is written: to all lanes or to some, with files.
-/** @import { Asked, LaneView, Uploaded } from "../server.d.ts" */
+/** @import { RoundAsked, LaneView, Uploaded } from "../server.d.ts" */
 /** @import { Page } from "./page.js" */
 import { button, isComposing, make } from "../dom.js";
 
@@ -78,7 +78,7 @@ export const composer = (element, page) => {
     files = [];
     only.clear();
     draw();
-    /** @type {Asked | null} */
+    /** @type {RoundAsked | null} */
     const sent = await page.session("/ask", "POST", {
       text,
       files: taken.map((file) => file.id),

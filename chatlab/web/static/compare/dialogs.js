@@ -1,7 +1,8 @@
 // What opens above the page: the ranking, the list of sessions, the report, and forms.
 /**
  * @import {
- *   Links, RankedCriterion, RankedRow, Ranking, RoundView, SessionList, SessionListed, ShareLink, LaneView,
+ *   Links, RankedCriterion, RankedRow, RankingView, RoundView, SessionList, SessionListed, ShareLink,
+ *   LaneView,
  * } from "../server.d.ts"
  */
 /** @import { Page } from "./page.js" */
@@ -29,7 +30,7 @@ export const edit = (page, round) => {
 
 /** @param {Page} page */
 export const ranking = async (page) => {
-  /** @type {Ranking | null} */
+  /** @type {RankingView | null} */
   const found = await page.session("/ranking", "GET");
   if (!found) return;
   const said = found.sentence ? make("p", {}, found.sentence) : null;

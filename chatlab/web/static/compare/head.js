@@ -1,5 +1,5 @@
 // The head of an open session: its title, what it is like, and what may be done with all of it.
-/** @import { Undone } from "../server.d.ts" */
+/** @import { UndoneView } from "../server.d.ts" */
 /** @import { Page } from "./page.js" */
 import { button, make, menu } from "../dom.js";
 import { titleInput } from "../title.js";
@@ -80,7 +80,7 @@ const history = (page) => {
 
 /** @param {Page} page */
 const undo = async (page) => {
-  /** @type {Undone | null} */
+  /** @type {UndoneView | null} */
   const back = await page.session("/undo");
   if (back) page.composer.fill(back.text);
 };

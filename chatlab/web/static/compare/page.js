@@ -1,7 +1,7 @@
 // The comparison page. The server holds the session; this draws what it says, and asks it to act.
 /**
  * @import {
- *   AnswerEvent, BackendChoices, Begun, Options, RoundView, SessionView,
+ *   AnswerEvent, BackendChoices, Begun, PageOptions, RoundView, SessionView,
  * } from "../server.d.ts"
  */
 /** @import { Api } from "../dom.js" */
@@ -33,7 +33,7 @@ let events = null;
 let tab = null;
 /** @type {SessionView | null} */
 let current = null;
-/** @type {Options} */
+/** @type {PageOptions} */
 let options;
 /** @type {Promise<BackendChoices> | null} */
 let known = null;

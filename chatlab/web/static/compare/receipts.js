@@ -1,5 +1,5 @@
 // What the lanes of a round were sent, and how two of their answers differ.
-/** @import { Difference, Receipts, SentDifference, SentReceipt } from "../server.d.ts" */
+/** @import { DifferenceView, Receipts, SentDifferenceView, SentReceipt } from "../server.d.ts" */
 /** @import { Page } from "./page.js" */
 import { make } from "../dom.js";
 import { show } from "./dialog.js";
@@ -73,7 +73,7 @@ const sentMessage = ({ role, parts }) =>
 /**
  * @param {Page} page
  * @param {string} lane
- * @param {SentDifference} found
+ * @param {SentDifferenceView} found
  */
 const comparedTo = (page, lane, { a, b, lines }) => {
   const other = page.nameOf(a === lane ? b : a);
@@ -94,7 +94,7 @@ const comparedTo = (page, lane, { a, b, lines }) => {
  * @param {string} b
  */
 export const difference = async (page, round, a, b) => {
-  /** @type {Difference | null} */
+  /** @type {DifferenceView | null} */
   const found = await page.session(`/rounds/${round}/difference?a=${a}&b=${b}`, "GET");
   if (!found) return;
   const [nameA, nameB] = [page.nameOf(a), page.nameOf(b)];

@@ -1,5 +1,5 @@
 // One round: the message, every lane's answer side by side, the timings, and what was voted.
-/** @import { Agreement, LaneView, RoundView } from "../server.d.ts" */
+/** @import { AgreementView, LaneView, RoundView } from "../server.d.ts" */
 /** @import { Page } from "./page.js" */
 import { button, make, safe } from "../dom.js";
 import { answerCard, folded, pending, steps } from "./answers.js";
@@ -101,7 +101,7 @@ const below = (page, round, lanes, newest) => {
 };
 
 // Agreement and spread take the server a while: they are asked for once all have answered.
-/** @type {Map<string, { sign: string, found: Agreement }>} */
+/** @type {Map<string, { sign: string, found: AgreementView }>} */
 const known = new Map();
 
 /**
@@ -120,7 +120,7 @@ const agreement = (page, round, lanes) => {
   }
   drawAgreement(page, round, lanes, element, { agreement: {}, spread: [] });
   page.tried(async () => {
-    /** @type {Agreement} */
+    /** @type {AgreementView} */
     const found = await page.api(page.below(`/rounds/${round.id}/agreement`));
     known.set(round.id, { sign, found });
     drawAgreement(page, round, lanes, element, found);
@@ -133,7 +133,7 @@ const agreement = (page, round, lanes) => {
  * @param {RoundView} round
  * @param {LaneView[]} lanes
  * @param {HTMLElement} element
- * @param {Agreement} found
+ * @param {AgreementView} found
  */
 const drawAgreement = (page, round, lanes, element, found) => {
   /**
