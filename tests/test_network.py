@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 import trustme
 
+from backends.databricks import DatabricksBackend
 from backends.huggingface import HuggingFaceBackend
+from backends.langchain import LangChainBackend, LangChainOptions
 from backends.openai import OpenAIBackend
 from chatlab.backend import Backend, CallContext, current_call
 from chatlab.config.registry import backend_class
@@ -123,15 +126,17 @@ def bundle(authority: trustme.CA, tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def served(authority: trustme.CA, body: bytes = b"[]") -> AsyncIterator[str]:
-    """A server over TLS whose certificate nobody but this authority vouches for."""
+    """A server over TLS whose certificate nobody but this authority vouches for; HERE in its body is its
+    address."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await reader.readuntil(b"\r\n\r\n")
-            head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-            writer.write(head.encode() + b"connection: close\r\n\r\n" + body)
+            said = body.replace(b"HERE", url.encode())
+            head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(said)}\r\n"
+            writer.write(head.encode() + b"connection: close\r\n\r\n" + said)
             await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
             pass  # a client that does not trust the certificate leaves
@@ -139,8 +144,9 @@ async def served(authority: trustme.CA, body: bytes = b"[]") -> AsyncIterator[st
             writer.close()
 
     server = await asyncio.start_server(answer, "localhost", 0, ssl=context)
+    url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
     async with server:
-        yield f"https://localhost:{server.sockets[0].getsockname()[1]}"
+        yield url
 
 
 @pytest.mark.parametrize("variable", [None, "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
@@ -161,6 +167,33 @@ async def test_one_setting_makes_every_call_trust_a_private_authority(
         for backend in made:
             assert (await backend.probe(CallContext())).reachable
             await backend.aclose()
+
+
+async def test_models_of_langchain_and_the_sign_in_of_databricks_trust_it_too(
+    authority: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_KEY", "key-of-a-test")
+    said = {"data": [{"id": "m"}], "access_token": "t", "token_type": "Bearer", "expires_in": 3600}
+    said |= {"name": "bot", "task": "llm/v1/chat", "state": {"ready": "READY"}}
+    said |= {"token_endpoint": "HERE/oidc/v1/token"}
+    async with served(authority, json.dumps(said).encode()) as url:
+        signs_in = {"type": "oauth-m2m", "client_id": {"env": "A_KEY"}, "client_secret": {"env": "A_KEY"}}
+        made: list[Backend] = [
+            LangChainBackend(LangChainOptions(model="openai:m", base_url=f"{url}/v1", ca_bundle=bundle)),
+            DatabricksBackend(
+                DatabricksBackend.Options.model_validate(
+                    {"endpoint": "bot", "host": url, "auth": signs_in, "ca_bundle": bundle}
+                )
+            ),
+        ]
+        for backend in made:
+            assert (await backend.probe(CallContext())).reachable
+            await backend.aclose()
+
+
+def test_a_model_whose_sdk_makes_its_connections_says_how_to_trust_an_authority(bundle: Path) -> None:
+    options = LangChainOptions(model="anthropic:m", ca_bundle=bundle)
+    assert str(LangChainBackend.not_ready(options)).startswith("set SSL_CERT_FILE instead of ca_bundle: ")
 
 
 async def test_without_it_the_certificate_is_refused(authority: trustme.CA) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from backends.langchain.keys import is_elsewhere, keyless
 from backends.langchain.objects import Shape, load_object, missing, shape_of
 from backends.langchain.options import COMMON, OPENAI_ALONE, LangChainOptions
-from backends.langchain.providers import OPENAI, PROVIDERS
+from backends.langchain.providers import BASED_ON_OPENAI, OPENAI, PROVIDERS
 from backends.langchain.sockets import CallSockets, in_loop, in_thread, watch
 from chatlab.backend import (
     Backend,
@@ -105,6 +105,10 @@ class LangChainBackend(Backend):
             return None  # LangChain may infer it, or know more of them than are listed
         if find_spec(provider.module) is None:
             return f"pip install {provider.package}"
+        if options.ca_bundle is not None and options.provider not in BASED_ON_OPENAI:
+            return (
+                f"set SSL_CERT_FILE instead of ca_bundle: {provider.package} makes its connections by itself"
+            )
         if options.api_key is not None or options.secrets:
             return None
         if is_elsewhere(options):

@@ -44,10 +44,12 @@ def keyless(options: LangChainOptions) -> str | None:
     provider = PROVIDERS.get(options.provider or "")
     if provider is None or not is_elsewhere(options) or _given(options):
         return None
-    if provider.keyless or not provider.variables:
+    if provider.keyless:
         return None
-    variable = provider.variables[0][0]
-    return f"give an api_key: {variable} is for {options.provider} itself and is not sent to a base_url"
+    own = (
+        provider.variables[0][0] if provider.variables else f"what the environment has for {provider.package}"
+    )
+    return f"give an api_key: {own} is for {options.provider} itself and is not sent to a base_url"
 
 
 def hold_back(arguments: dict[str, Any], options: LangChainOptions) -> None:

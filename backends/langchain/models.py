@@ -57,7 +57,7 @@ def _openai_arguments(arguments: dict[str, Any], options: LangChainOptions) -> h
     """Add what classes on OpenAI's SDK need, and return the HTTP client if it was made here."""
     client = None
     if "http_async_client" not in arguments:
-        client = async_client(event_hooks={"request": [request_hook(arguments, options)]})
+        client = async_client(options.ca_bundle, event_hooks={"request": [request_hook(arguments, options)]})
         arguments["http_async_client"] = client
     arguments.setdefault("timeout", httpx2.Timeout(None, connect=10.0))
     arguments.setdefault("stream_chunk_timeout", None)  # timeouts are the turn's, too

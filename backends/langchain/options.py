@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from chatlab.backend import Options, Parameter
+from chatlab.backend import NetworkOptions, Parameter
 from chatlab.paths import ConfigPath
 from chatlab.secret import SecretRef
 
@@ -35,7 +35,7 @@ SECRET = re.compile(r"(^|_)(key|secret|password|token)$", re.I)
 """How the names of arguments end that are secrets."""
 
 
-class LangChainOptions(Options):
+class LangChainOptions(NetworkOptions):
     """Options of the kind `langchain`: exactly one of `model` and `object`."""
 
     model: str | None = Field(
@@ -102,7 +102,7 @@ class LangChainOptions(Options):
             raise ValueError("give exactly one of model and object")
         return value
 
-    @field_validator("base_url", "api_key", "model_options", "secrets")
+    @field_validator("base_url", "api_key", "model_options", "secrets", "ca_bundle")
     @classmethod
     def _of_a_model(cls, value: Any, info: ValidationInfo) -> Any:
         if value and info.data.get("object") is not None:

@@ -15,7 +15,8 @@ class Provider:
 
     variables: one of each group has to be set. Empty where credentials come another way (AWS, Google
     Cloud) or none are needed. keyless: the argument by which its class is told to send a stand-in instead of
-    the variable's key, None where that was not tried; `tests/backends/langchain/test_keys.py` tries it.
+    a key of the environment, None where that was not tried, and a base_url then needs a key of its own;
+    `tests/backends/langchain/test_keys.py` tries it.
     """
 
     module: str
@@ -59,7 +60,7 @@ PROVIDERS: Mapping[str, Provider] = {
     "meta": Provider("langchain_meta"),
     "mistralai": Provider("langchain_mistralai", (("MISTRAL_API_KEY",),), "api_key"),
     "nvidia": Provider("langchain_nvidia_ai_endpoints", (("NVIDIA_API_KEY",),)),
-    "ollama": Provider("langchain_ollama"),
+    "ollama": Provider("langchain_ollama", keyless="client_kwargs"),
     "openai": Provider("langchain_openai", (("OPENAI_API_KEY",),), "api_key"),
     "openrouter": Provider("langchain_openrouter", (("OPENROUTER_API_KEY",),)),
     "perplexity": Provider("langchain_perplexity", (("PPLX_API_KEY", "PERPLEXITY_API_KEY"),)),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from backends.langchain import LangChainBackend, LangChainOptions
+from backends.langchain.keys import keyless
 from backends.langchain.providers import PROVIDERS
 from chatlab.backend import CallContext
 from chatlab.errors import ChatlabError
@@ -82,6 +83,16 @@ async def test_a_base_url_gets_no_key_of_the_environment(provider: str, front: F
     assert "secret-" not in sent(front)
     if provider in TESTED and reason is None:
         assert front.requests, "it was asked, without a key"
+
+
+@pytest.mark.parametrize("provider", [name for name in PROVIDERS if name not in (*TESTED, "ollama")])
+def test_where_no_key_can_be_held_back_a_base_url_needs_one_of_its_own(provider: str) -> None:
+    given = {"model": f"{provider}:m", "base_url": "http://127.0.0.1:9"}
+    assert str(keyless(LangChainOptions.model_validate(given))).startswith("give an api_key: ")
+    named = {"model": f"{provider}:m", "model_options": {"endpoint_url": "http://127.0.0.1:9"}}
+    assert keyless(LangChainOptions.model_validate(named)) is not None
+    mine = LangChainOptions.model_validate({**given, "api_key": {"env": "MINE"}})
+    assert keyless(mine) is None
 
 
 @pytest.mark.filterwarnings("ignore")
