@@ -17,10 +17,11 @@ from backends.databricks import DatabricksBackend
 from backends.huggingface import HuggingFaceBackend
 from backends.langchain import LangChainBackend, LangChainOptions
 from backends.openai import OpenAIBackend
-from chatlab.backend import Backend, CallContext, current_call
+from chatlab.backend import Backend, CallContext, ChatRequest, current_call
 from chatlab.config.registry import backend_class
 from chatlab.errors import NotReady
 from chatlab.http import async_client
+from chatlab.messages import Message, TextDelta
 from chatlab.upstream import network_problem
 
 VARIABLES = (
@@ -189,6 +190,27 @@ async def test_models_of_langchain_and_the_sign_in_of_databricks_trust_it_too(
         for backend in made:
             assert (await backend.probe(CallContext())).reachable
             await backend.aclose()
+
+
+async def test_the_text_generation_client_trusts_it_too(authority: trustme.CA, bundle: Path) -> None:
+    pytest.importorskip("text_generation")
+    token = {"id": 1, "text": "Hi", "logprob": 0.0, "special": False}
+    details = {"finish_reason": "eos_token", "generated_tokens": 1, "seed": None}
+    last = {"index": 1, "token": token, "generated_text": "Hi", "details": details}
+    given = {
+        "task": "text-generation",
+        "template": "chatml",
+        "client": "text-generation",
+        "ca_bundle": bundle,
+    }
+    async with served(authority, f"data:{json.dumps(last)}\n\n".encode()) as url:
+        backend = HuggingFaceBackend(
+            HuggingFaceBackend.Options.model_validate({"endpoint": url, "ca_bundle": bundle, **given})
+        )
+        request = ChatRequest((Message.of("user", "Hello"),))
+        events = [event async for event in backend.stream(request, CallContext())]
+        await backend.aclose()
+    assert TextDelta("Hi") in events
 
 
 def test_a_model_whose_sdk_makes_its_connections_says_how_to_trust_an_authority(bundle: Path) -> None:

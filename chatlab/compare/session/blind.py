@@ -167,7 +167,12 @@ def _cut(state: SessionState, turn_id: TurnId, turn: Callable[[TurnId], StoredTu
     running = any(one.status == "running" for one in together)
     if running and state.opened.reveal == "together":
         return _Cut(True, 0)
-    return _Cut(running, min((len(_text(one)) for one in together if one.status in _CUT), default=None))
+    cut = _CUT
+    if not any(one.status == "finished" for one in together):
+        # An upstream that dies under all lanes cuts them as a stop does. One lane that fails beside others
+        # that finish is no measure for these: nothing of them would be left to be voted on.
+        cut = (*_CUT, "failed")
+    return _Cut(running, min((len(_text(one)) for one in together if one.status in cut), default=None))
 
 
 def _present(state: SessionState) -> dict[LaneId, str]:

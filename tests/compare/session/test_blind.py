@@ -218,6 +218,25 @@ async def test_what_is_shown_after_all_were_stopped_stays_when_a_lane_is_removed
     await session.aclose()
 
 
+async def test_answers_that_a_dying_upstream_cut_short_tell_no_more_than_the_shortest() -> None:
+    backends = scripted("a", "b")
+    session = await hidden(backends, reveal="paced")
+    await session.ask("Hello")
+    await session.settled()
+    backends["b"].config.options.__dict__["reply"] = "b says at length"
+    for name in ("a", "b"):
+        script(backends, name).fail = "middle"
+    await session.ask("Again")
+    await session.settled()
+    answers = view(session).rounds[1].answers
+    assert [len(answer.text) for answer in answers] == [4, 4]
+    script(backends, "a").fail = ""
+    await session.ask("Once more")
+    await session.settled()
+    assert {answer.text for answer in view(session).rounds[2].answers} == {"a says 3", "b says at"}
+    await session.aclose()
+
+
 async def test_answers_that_a_dying_server_cut_short_tell_no_more_than_the_shortest(tmp_path: Path) -> None:
     store = await open_store(f"sqlite:{tmp_path}/blind.db")
     backends = scripted("a", "b")
