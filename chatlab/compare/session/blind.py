@@ -31,7 +31,7 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 Reveal: TypeAlias = Literal["as they come", "together", "paced"]
 
 
-_CUT = ("running", "stopped", "interrupted")
+_CUT: tuple[str, ...] = ("running", "stopped", "interrupted")
 """How turns end whose length says how fast they were."""
 
 

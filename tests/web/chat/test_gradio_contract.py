@@ -74,6 +74,10 @@ def claims() -> Iterator[tuple[str, bool]]:
     built = Built()
     chat, blocks, queue = built.chat, built.blocks, built.blocks._queue
     yield (
+        "each event looks MatplotlibBackendMananger up in gradio.utils",
+        "utils.MatplotlibBackendMananger()" in inspect.getsource(gradio.route_utils.call_process_api),
+    )
+    yield (
         f"Blocks.process_api is a coroutine that takes {', '.join(BY_NAME)} and block_fn",
         inspect.iscoroutinefunction(gr.Blocks.process_api)
         and takes(gr.Blocks.process_api, "block_fn", *BY_NAME),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -14,6 +13,7 @@ import anyio.to_thread
 import gradio as gr
 import gradio.blocks
 import gradio.route_utils
+import gradio.utils
 from gradio.routes import App
 
 from chatlab.web.chat.gradio_patches.routes import answer_directly
@@ -29,8 +29,9 @@ _ADDRESS = ("host", "x-forwarded-host", "x-forwarded-proto", "x-gradio-server")
 def patch_process() -> None:
     """Patch what every page shares, before the first one is built. May be called again.
 
-    Gradio tries to import matplotlib twice an event, to keep its figures from leaking. Where it is not
-    installed, each try searches the whole path; None says at once that there is none.
+    Gradio imports matplotlib at the first event, which takes half a second of the event loop, and sets its
+    backend twice an event; where it is not installed, each try searches the whole path. That is left to
+    those who have imported it.
 
     The JSON Schema of a component's value depends on its class alone, and is made anew at every update;
     a turn updates the message box four times.
@@ -42,8 +43,7 @@ def patch_process() -> None:
 
     Nothing of Gradio's says when it has made an app.
     """
-    if "matplotlib" not in sys.modules and importlib.util.find_spec("matplotlib") is None:
-        sys.modules["matplotlib"] = None  # type: ignore[assignment]
+    gradio.utils.MatplotlibBackendMananger = _BackendOfMatplotlib
     for component in (gr.MultimodalTextbox, gr.Chatbot):
         component.api_info = lambda _, component=component: _schema(component)
     show_tags_as_text()
@@ -51,6 +51,19 @@ def patch_process() -> None:
     if not hasattr(App.create_app, "__wrapped__"):
         App.create_app = staticmethod(_with_direct_routes(App.create_app))
         gradio.route_utils.get_root_url = _remembered(gradio.route_utils.get_root_url)
+
+
+class _BackendOfMatplotlib(gradio.utils.MatplotlibBackendMananger):  # type: ignore[misc]
+    """What Gradio puts around each event, for those who draw."""
+
+    def __enter__(self) -> None:
+        self._draws = "matplotlib" in sys.modules
+        if self._draws:
+            super().__enter__()
+
+    def __exit__(self, *raised: object) -> None:
+        if self._draws:
+            super().__exit__(*raised)
 
 
 class _Threads:
