@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ from chatlab.config.load import load_config
 from chatlab.config.models import Config
 from chatlab.config.registry import Backends
 from chatlab.conversations.service import StorageService, storage_service
-from chatlab.errors import UnsupportedContent
+from chatlab.errors import StoreError, UnsupportedContent
 from chatlab.formats import from_openai
 from chatlab.messages import Citation, Finish, Message, Notice, StreamEvent, Timing, Usage
 from chatlab.turns.turn import Turn, run_turn
@@ -204,6 +204,15 @@ class Lab:
             if self._storage is None:
                 self._storage = await self._open.enter_async_context(storage_service(self.config.storage))
         return self._storage
+
+    async def warm_up(self) -> None:
+        """Do what the first turns would otherwise wait for: open the storage, and make the backends that are
+        ready. What fails is told by whatever needs it.
+        """
+        with suppress(StoreError):
+            await self.storage()
+        for name in self.backends:
+            await self.backends[name].warm()
 
     async def aclose(self) -> None:
         """Closes the backends' connections, and the storage once everything is saved."""

@@ -239,6 +239,7 @@ class Timing:
     tokens_per_second: float | None = None  # output tokens after the first, over the time they took
     overhead: float | None = None  # chatlab's own part of `total`
     attempts: int = 1
+    setup: float | None = None  # before zero: what is done once, such as the import of an SDK
 
 
 StreamEvent: TypeAlias = (

@@ -20,7 +20,7 @@ from chatlab.config.models import BackendConfig
 from chatlab.config.problems import written
 from chatlab.errors import PLACED, BackendError, ConfigError, MissingExtra, NotReady
 from chatlab.paths import PACKAGE
-from chatlab.secret import scrubbed_traceback
+from chatlab.secret import scrub, scrubbed_traceback
 from chatlab.spelling import did_you_mean
 
 log = logging.getLogger(__name__)
@@ -144,6 +144,18 @@ class Entry:
                 except ModuleNotFoundError as exc:
                     raise MissingExtra(self.config.kind, self.cls.extra, exc.name or "its SDK") from exc
             return self._instance
+
+    async def warm(self) -> None:
+        """Make the instance, if it is ready, before anybody waits for it: importing an SDK can take seconds.
+
+        What fails is told to whoever asks it; here it is logged.
+        """
+        if self.made or self.not_ready is not None:
+            return
+        try:
+            await asyncio.to_thread(self.backend)
+        except Exception as exc:  # noqa: BLE001 - whoever asks it reads the sentence; nobody did yet
+            log.info("backend %s cannot be made: %s", self.name, scrub(str(exc)))
 
     async def aclose(self) -> None:
         """Closes the instance, if one was made."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from chatlab.config import models as config
@@ -34,9 +36,9 @@ async def open_storage(wanted: config.Storage | None) -> AsyncIterator[OpenStora
     # The paths of a configuration that was loaded are absolute; others start at the working folder.
     files = Files(_resolved(wanted.files), Path())
     try:
-        from chatlab.store.sql import open_store
-
-        store = await open_store(wanted.url, Path())
+        # Half a second of imports, in which a page that is served already has other things to do.
+        open_store = (await asyncio.to_thread(import_module, "chatlab.store.sql")).open_store
+        store: Store = await open_store(wanted.url, Path())
         try:
             yield OpenStorage(store, files)
         finally:

@@ -46,6 +46,7 @@ class Stopwatch:
         self._stall: float | None = None
         self._total: float | None = None
         self._own = 0.0
+        self._setup: float | None = None
 
     @property
     def waiting(self) -> bool:
@@ -55,6 +56,12 @@ class Stopwatch:
     def start(self) -> None:
         """Set zero to now."""
         self._start = self._lap = perf_counter()
+
+    def set_up(self, seconds: float) -> None:
+        """Note that so much was just done that no later turn waits for: zero moves behind it."""
+        self._setup = (self._setup or 0.0) + seconds
+        self._start += seconds
+        self._lap += seconds
 
     def lap(self) -> None:
         """Begin an attempt: what is marked from here on is its own."""
@@ -133,6 +140,7 @@ class Stopwatch:
             longest_stall=self._stall,
             tokens_per_second=self._rate(answer),
             overhead=self._own,
+            setup=self._setup,
             attempts=self.attempts,
         )
 

@@ -13,10 +13,11 @@ import random
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from time import perf_counter
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
-from chatlab.backend import CallContext, ChatRequest, current_call
+from chatlab.backend import Backend, CallContext, ChatRequest, current_call
 from chatlab.config.models import cost
 from chatlab.config.registry import Entry
 from chatlab.errors import BackendError, BrokenStream, ChatlabError, Unavailable
@@ -260,8 +261,7 @@ class Turn:
         assert self.request is not None
         entry, watch, idle = self.entry, self._stopwatch, self.entry.config.timeouts.idle
         self._silence = _Silence(timer, deadline, idle)
-        # Importing an SDK can take seconds, in which other people's streams must go on.
-        backend = entry.backend() if entry.made else await asyncio.to_thread(entry.backend)
+        backend = entry.backend() if entry.made else await self._made(timer, deadline)
         incoming = Incoming(entry.config.kind)
         try:
             async with aclosing(incoming.opened(backend.stream(self.request, self._ctx))) as stream:
@@ -282,6 +282,20 @@ class Turn:
                 self._deliver(rest)
         if self.answer.finish is None:
             raise BrokenStream("the stream ended before the answer did")
+
+    async def _made(self, timer: asyncio.Timeout, deadline: float) -> Backend:
+        """Return the backend, made now. Importing an SDK can take seconds, in which other people's streams go
+        on, and which are no part of any figure, nor of the wait for the first token.
+        """
+        begun = perf_counter()
+        backend = await asyncio.to_thread(self.entry.backend)
+        took = perf_counter() - begun
+        self._stopwatch.set_up(took)
+        limit = timer.when()
+        assert limit is not None
+        if not timer.expired():
+            timer.reschedule(min(deadline, limit + took))
+        return backend
 
     async def _wait_for_reader(self, timer: asyncio.Timeout, deadline: float) -> None:
         """Wait until somebody reads. That is no silence of the upstream: only the whole turn's time runs."""

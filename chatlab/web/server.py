@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -41,10 +42,8 @@ class LaunchedPage(Page):
             around = page_middleware(self._lab, self, host=host)
             assert app.middleware_stack is not None  # it serves this very lifespan
             app.middleware_stack = wrapped(app.middleware_stack, around)
-            try:
+            async with _running(self._lab):
                 yield
-            finally:
-                await self._lab.aclose()
 
         settings = {**self.settings(launch), "app_kwargs": {"lifespan": lifespan}}
         return launch(*args, **{**settings, **kwargs})
@@ -69,12 +68,23 @@ def create_app(lab: Lab, *, host: str | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        try:
+        async with _running(lab):
             yield
-        finally:
-            await lab.aclose()
 
     return mount(FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None), lab, host=host)
+
+
+@asynccontextmanager
+async def _running(lab: Lab) -> AsyncIterator[None]:
+    """Warm a lab up while its page is there already, and close it at the end."""
+    warming = asyncio.create_task(lab.warm_up(), name="warm up")
+    try:
+        yield
+    finally:
+        warming.cancel()
+        with suppress(asyncio.CancelledError):
+            await warming
+        await lab.aclose()
 
 
 def serve(config: str | os.PathLike[str], host: str | None = None, port: int | None = None) -> None:

@@ -95,7 +95,7 @@ turns: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
             st.builds(Usage, numbers, numbers, numbers, numbers),
             st.none() | texts,
         ),
-        "timing": st.builds(Timing, *[seconds] * 9, st.integers(1, 20)),
+        "timing": st.builds(Timing, *[seconds] * 9, st.integers(1, 20), seconds),
         "tool_seconds": st.dictionaries(texts, st.floats(allow_nan=False), max_size=2),
         "cost": st.none() | st.floats(allow_nan=False),
         "error": st.none() | texts,

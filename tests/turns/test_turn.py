@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -33,6 +34,7 @@ from chatlab.messages import (
     ToolResult,
     Usage,
 )
+from chatlab.turns.stopwatch import Stopwatch
 from chatlab.turns.turn import run_turn
 
 ASK = [Message.of("user", "one two three")]
@@ -278,6 +280,30 @@ async def test_a_reader_that_does_not_read_does_not_move_the_times() -> None:
     assert timing.first_token < timing.total - 0.04
     assert timing.longest_stall > 0.04
     assert timing.tokens_per_second == pytest.approx(1 / timing.longest_stall, rel=0.2)
+
+
+async def test_what_is_done_once_before_the_first_turn_is_shown_apart_and_is_no_part_of_any_figure() -> None:
+    class Heavy(Backend):
+        def __init__(self, options: Any) -> None:
+            super().__init__(options)
+            time.sleep(0.05)  # as the import of an SDK takes
+
+        async def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
+            yield TextDelta("a")
+            yield Finish("stop")
+
+    entry = Entry("heavy", BackendConfig(kind="heavy", options=Heavy.Options()), Heavy)
+    seen = []
+    for _ in range(2):
+        async with run_turn(entry, ASK) as turn:
+            async for _event in turn:
+                pass
+        seen.append(turn.timing)
+    assert seen[0].setup is not None and seen[0].setup >= 0.05 and seen[1].setup is None
+    watch = Stopwatch()
+    watch.start()
+    watch.set_up(1_000)
+    assert watch.since_start(None) < 0, "zero is behind it"
 
 
 async def many(request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:

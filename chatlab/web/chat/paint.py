@@ -365,6 +365,8 @@ def _details(standing: TurnStatus, notices: list[Notice], traces: list[Trace]) -
             ("chatlab's own part", timing.overhead),
         )
     ]
+    if timing.setup is not None:
+        rows.append(("before, once", seconds(timing.setup)))
     if timing.attempts > 1:
         rows.append(("attempts", str(timing.attempts)))
     rows += [("trace", f"{trace.id} {trace.url or ''}".strip()) for trace in traces]

@@ -7,7 +7,6 @@ is sent never depends on what became of it on its way through the browser.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -198,13 +197,8 @@ class Chat:
             yield [], self.window(page)
 
     async def warm(self, backend: str) -> None:
-        """Make a chosen backend before its first message: importing an SDK can take seconds."""
-        entry = self._backends[backend]
-        if entry.not_ready is None and not entry.made:
-            try:
-                await asyncio.to_thread(entry.backend)
-            except Exception as exc:  # noqa: BLE001 - whoever asks it reads the sentence; nobody did yet
-                log.info("backend %s cannot be made: %s", backend, scrub(str(exc)))
+        """Make a chosen backend before its first message."""
+        await self._backends[backend].warm()
 
     async def stopped(self, request: gr.Request) -> list[Any]:
         """Return what the page shows after a stop, once the upstream is closed."""
