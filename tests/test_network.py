@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import trustme
 
-from backends.databricks import DatabricksBackend
 from backends.huggingface import HuggingFaceBackend
-from backends.langchain import LangChainBackend, LangChainOptions
+from backends.langchain import LangChainBackend
+from backends.langchain.providers import OUR_CLIENT, PROVIDERS
 from backends.openai import OpenAIBackend
 from chatlab.backend import Backend, CallContext, ChatRequest, current_call
 from chatlab.config.registry import backend_class
-from chatlab.errors import NotReady
+from chatlab.errors import BackendError, NotReady
 from chatlab.http import async_client
-from chatlab.messages import Message, TextDelta
+from chatlab.messages import Message
 from chatlab.upstream import network_problem
 
 VARIABLES = (
@@ -126,18 +126,16 @@ def bundle(authority: trustme.CA, tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def served(authority: trustme.CA, body: bytes = b"[]") -> AsyncIterator[str]:
-    """A server over TLS whose certificate nobody but this authority vouches for; HERE in its body is its
-    address."""
+async def served(authority: trustme.CA, body: bytes = b"[]", status: str = "200 OK") -> AsyncIterator[str]:
+    """A server over TLS whose certificate nobody but this authority vouches for."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await reader.readuntil(b"\r\n\r\n")
-            said = body.replace(b"HERE", url.encode())
-            head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(said)}\r\n"
-            writer.write(head.encode() + b"connection: close\r\n\r\n" + said)
+            head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+            writer.write(head.encode() + b"connection: close\r\n\r\n" + body)
             await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
             pass  # a client that does not trust the certificate leaves
@@ -145,9 +143,8 @@ async def served(authority: trustme.CA, body: bytes = b"[]") -> AsyncIterator[st
             writer.close()
 
     server = await asyncio.start_server(answer, "localhost", 0, ssl=context)
-    url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
     async with server:
-        yield url
+        yield f"https://localhost:{server.sockets[0].getsockname()[1]}"
 
 
 @pytest.mark.parametrize("variable", [None, "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
@@ -170,51 +167,34 @@ async def test_one_setting_makes_every_call_trust_a_private_authority(
             await backend.aclose()
 
 
-async def test_models_of_langchain_and_the_sign_in_of_databricks_trust_it_too(
-    authority: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.filterwarnings("ignore")  # the packages' own
+@pytest.mark.parametrize("variable", [None, "REQUESTS_CA_BUNDLE"])
+@pytest.mark.parametrize("provider", OUR_CLIENT)
+async def test_a_model_of_langchain_trusts_the_same_authority(
+    authority: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch, provider: str, variable: str | None
 ) -> None:
-    monkeypatch.setenv("A_KEY", "key-of-a-test")
-    said = {"data": [{"id": "m"}], "access_token": "t", "token_type": "Bearer", "expires_in": 3600}
-    said |= {"name": "bot", "task": "llm/v1/chat", "state": {"ready": "READY"}}
-    said |= {"token_endpoint": "HERE/oidc/v1/token"}
-    async with served(authority, json.dumps(said).encode()) as url:
-        signs_in = {"type": "oauth-m2m", "client_id": {"env": "A_KEY"}, "client_secret": {"env": "A_KEY"}}
-        made: list[Backend] = [
-            LangChainBackend(LangChainOptions(model="openai:m", base_url=f"{url}/v1", ca_bundle=bundle)),
-            DatabricksBackend(
-                DatabricksBackend.Options.model_validate(
-                    {"endpoint": "bot", "host": url, "auth": signs_in, "ca_bundle": bundle}
-                )
-            ),
-        ]
-        for backend in made:
-            assert (await backend.probe(CallContext())).reachable
-            await backend.aclose()
-
-
-async def test_the_text_generation_client_trusts_it_too(authority: trustme.CA, bundle: Path) -> None:
-    pytest.importorskip("text_generation")
-    token = {"id": 1, "text": "Hi", "logprob": 0.0, "special": False}
-    details = {"finish_reason": "eos_token", "generated_tokens": 1, "seed": None}
-    last = {"index": 1, "token": token, "generated_text": "Hi", "details": details}
-    given = {
-        "task": "text-generation",
-        "template": "chatml",
-        "client": "text-generation",
-        "ca_bundle": bundle,
-    }
-    async with served(authority, f"data:{json.dumps(last)}\n\n".encode()) as url:
-        backend = HuggingFaceBackend(
-            HuggingFaceBackend.Options.model_validate({"endpoint": url, "ca_bundle": bundle, **given})
-        )
-        request = ChatRequest((Message.of("user", "Hello"),))
-        events = [event async for event in backend.stream(request, CallContext())]
+    if find_spec(PROVIDERS[provider].module) is None:
+        pytest.skip(f"{PROVIDERS[provider].package} is not installed")
+    monkeypatch.setenv("OPENAI_API_VERSION", "2025-01-01")
+    trusted = {"ca_bundle": bundle}
+    if variable is not None:
+        monkeypatch.setenv(variable, str(bundle))
+        trusted = {}
+    request = ChatRequest((Message.of("user", "hi"),))
+    async with served(authority, b'{"error": {"message": "tired"}}', status="503 Busy") as url:
+        given = {"model": f"{provider}:m", "base_url": f"{url}/v1", **trusted}
+        options = LangChainBackend.Options.model_validate(given)
+        assert LangChainBackend.not_ready(options) is None
+        backend = LangChainBackend(options)
+        with pytest.raises(BackendError, match="tired"):
+            async for _ in backend.stream(request, CallContext()):
+                pass
         await backend.aclose()
-    assert TextDelta("Hi") in events
 
 
-def test_a_model_whose_sdk_makes_its_connections_says_how_to_trust_an_authority(bundle: Path) -> None:
-    options = LangChainOptions(model="anthropic:m", ca_bundle=bundle)
+@pytest.mark.parametrize("given", [{"model": "cohere:m"}, {"object": "json:loads"}])
+def test_langchain_says_whose_connections_are_not_its_own(bundle: Path, given: dict[str, str]) -> None:
+    options = LangChainBackend.Options.model_validate({**given, "ca_bundle": bundle})
     assert str(LangChainBackend.not_ready(options)).startswith("set SSL_CERT_FILE instead of ca_bundle: ")
 
 

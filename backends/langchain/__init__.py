@@ -19,7 +19,7 @@ from typing import Any
 from backends.langchain.keys import is_elsewhere, keyless
 from backends.langchain.objects import Shape, load_object, missing, shape_of
 from backends.langchain.options import COMMON, OPENAI_ALONE, LangChainOptions
-from backends.langchain.providers import BASED_ON_OPENAI, OPENAI, PROVIDERS
+from backends.langchain.providers import BASED_ON_OPENAI, OPENAI, OUR_CLIENT, PROVIDERS
 from backends.langchain.sockets import CallSockets, in_loop, in_thread, watch
 from chatlab.backend import (
     Backend,
@@ -65,11 +65,13 @@ class LangChainBackend(Backend):
 
             runnable, self._client = chat_model(options)
             shape, guess = "messages", None
+            timed = self._client is not None and options.provider in BASED_ON_OPENAI
         else:
             assert options.object is not None
             runnable = load_object(options.object, options.python_path)
             shape, guess = shape_of(runnable) if options.input == "auto" else (options.input, None)
-        self._made = Made(options, runnable, shape, guess, timed=self._client is not None)
+            timed = False
+        self._made = Made(options, runnable, shape, guess, timed=timed)
         self._threads = Threads(runnable)
         self._synchronous = only_synchronous(runnable)
 
@@ -98,21 +100,20 @@ class LangChainBackend(Backend):
         reason = super().not_ready(options)
         if reason is not None:
             return reason
+        if options.ca_bundle is not None and options.provider not in OUR_CLIENT:
+            whose = "an object" if options.object is not None else f"the package of {options.provider}"
+            return f"set SSL_CERT_FILE instead of ca_bundle: {whose} makes its own connections"
         if options.object is not None:
             return missing(options.object, options.python_path)
         provider = PROVIDERS.get(options.provider or "")
-        if provider is None:
-            return None  # LangChain may infer it, or know more of them than are listed
-        if find_spec(provider.module) is None:
+        if provider is not None and find_spec(provider.module) is None:
             return f"pip install {provider.package}"
-        if options.ca_bundle is not None and options.provider not in BASED_ON_OPENAI:
-            return (
-                f"set SSL_CERT_FILE instead of ca_bundle: {provider.package} makes its connections by itself"
-            )
-        if options.api_key is not None or options.secrets:
+        if (reason := keyless(options)) is not None:
+            return reason
+        if provider is None:  # LangChain may know more of them than are listed
             return None
-        if is_elsewhere(options):
-            return keyless(options)
+        if options.api_key is not None or options.secrets or is_elsewhere(options):
+            return None
         given = {str(name) for name in options.model_options}
         for group in provider.variables:
             if not any(os.environ.get(name, "").strip() for name in group) and not _covered(group, given):

@@ -64,11 +64,6 @@ def _raise_error(chunk: Mapping[str, Any]) -> None:
     """Raise the BackendError that a chunk is, in whatever form it is one."""
     choices = chunk.get("choices")
     if not choices:
-        said = chunk.get("base_resp")  # MiniMax's
-        if isinstance(said, Mapping) and said.get("status_code"):
-            raise error_from_body(
-                None, {"error": {"message": said.get("status_msg"), "code": said["status_code"]}}
-            )
         if is_error(chunk):
             raise error_from_body(None, chunk)
         return

@@ -7,15 +7,15 @@ from typing import Any
 import httpx2
 from langchain.chat_models import init_chat_model
 
+from backends.langchain.clients import anthropic_model, give_client, mistral_client
 from backends.langchain.keys import hold_back, request_hook
 from backends.langchain.options import LangChainOptions
 from backends.langchain.providers import BASED_ON_OPENAI, OPENAI, PROVIDERS, RETRYING
 from chatlab.errors import NotReady
-from chatlab.http import async_client
 from chatlab.spelling import or_which
 
 
-def chat_model(options: LangChainOptions) -> tuple[Any, httpx2.AsyncClient | None]:
+def chat_model(options: LangChainOptions) -> tuple[Any, Any]:
     """Return the model that the options name, and its HTTP client where that one is ours to close.
 
     Raises NotReady for a name or an argument that LangChain refuses.
@@ -25,14 +25,22 @@ def chat_model(options: LangChainOptions) -> tuple[Any, httpx2.AsyncClient | Non
     hold_back(arguments, options)
     if provider in RETRYING:
         arguments.setdefault("max_retries", 0)  # retries are the turn's
-    client = _openai_arguments(arguments, options) if provider in BASED_ON_OPENAI else None
+    hook = request_hook(arguments, options)
+    client = give_client(arguments, options, hook)
+    if provider in BASED_ON_OPENAI:
+        _openai_arguments(arguments)
     try:
         if provider in OPENAI:
             from backends.langchain.chat_openai import WireAzureChatOpenAI, WireChatOpenAI
 
             cls = WireChatOpenAI if provider == "openai" else WireAzureChatOpenAI
             return cls(model=(options.model or "").partition(":")[2], **arguments), client
-        return init_chat_model(options.model, **arguments), client
+        if provider == "anthropic":
+            return anthropic_model(arguments, options, hook)
+        model: Any = init_chat_model(options.model, **arguments)
+        if provider == "mistralai" and "async_client" not in arguments:
+            client = mistral_client(model, options, hook)
+        return model, client
     except (ValueError, TypeError) as exc:
         if provider not in PROVIDERS and provider is not None:
             which = or_which(provider, PROVIDERS)
@@ -53,16 +61,11 @@ def _arguments(options: LangChainOptions) -> dict[str, Any]:
     return arguments
 
 
-def _openai_arguments(arguments: dict[str, Any], options: LangChainOptions) -> httpx2.AsyncClient | None:
-    """Add what classes on OpenAI's SDK need, and return the HTTP client if it was made here."""
-    client = None
-    if "http_async_client" not in arguments:
-        client = async_client(options.ca_bundle, event_hooks={"request": [request_hook(arguments, options)]})
-        arguments["http_async_client"] = client
+def _openai_arguments(arguments: dict[str, Any]) -> None:
+    """Add what classes on OpenAI's SDK need."""
     arguments.setdefault("timeout", httpx2.Timeout(None, connect=10.0))
     arguments.setdefault("stream_chunk_timeout", None)  # timeouts are the turn's, too
     arguments.setdefault("stream_usage", True)
-    return client
 
 
 def _first_line(exc: Exception) -> str:

@@ -102,7 +102,7 @@ class LangChainOptions(NetworkOptions):
             raise ValueError("give exactly one of model and object")
         return value
 
-    @field_validator("base_url", "api_key", "model_options", "secrets", "ca_bundle")
+    @field_validator("base_url", "api_key", "model_options", "secrets")
     @classmethod
     def _of_a_model(cls, value: Any, info: ValidationInfo) -> Any:
         if value and info.data.get("object") is not None:

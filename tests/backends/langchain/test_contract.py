@@ -134,3 +134,14 @@ def test_checkpoints_are_found_by_their_metadata() -> None:
     holds(graph.get_state(config).metadata.get("mine") == "x", changed, "backends/langchain/threads.py")
     found = list(graph.get_state_history(config, filter={"mine": "x"}, limit=1))
     holds(len(found) == 1, f"{GRAPH}: history is no longer filtered", "backends/langchain/threads.py")
+
+
+def test_models_take_a_client_where_they_are_given_ours() -> None:
+    look = "backends/langchain/clients.py"
+    anthropic = pytest.importorskip("langchain_anthropic").ChatAnthropic
+    names = "_async_client", "_client_params"
+    holds(
+        all(hasattr(anthropic, name) for name in names), f"ChatAnthropic has no {' and '.join(names)}", look
+    )
+    mistral = pytest.importorskip("langchain_mistralai").ChatMistralAI
+    holds("async_client" in mistral.model_fields, "ChatMistralAI has no async_client", look)

@@ -1,0 +1,79 @@
+"""The HTTP clients of models that are made by name.
+
+chatlab's own, so that a backend's certificate authorities hold for them, and a stand-in for a key goes no
+further than here. Each SDK takes a client of the library that it was written for, httpx2 or httpx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import cached_property
+from typing import Any
+
+import httpx2
+
+from backends.langchain.options import LangChainOptions
+from backends.langchain.providers import BASED_ON_OPENAI
+from chatlab.http import async_client, ssl_context
+
+Hook = Callable[[Any], Awaitable[None]]
+
+
+def give_client(arguments: dict[str, Any], options: LangChainOptions, hook: Hook) -> Any:
+    """Add an HTTP client to the arguments of a model's class, and return it if it is ours to close.
+
+    hook: called with each request before it goes out.
+    """
+    provider = options.provider
+    if provider in (*BASED_ON_OPENAI, "groq") and "http_async_client" not in arguments:
+        arguments["http_async_client"] = client = _client(_library(provider), options, hook)
+        return client
+    if provider == "ollama":
+        ours = {"verify": ssl_context(options.ca_bundle), "event_hooks": {"request": [hook]}}
+        arguments["async_client_kwargs"] = {**ours, **(arguments.get("async_client_kwargs") or {})}
+    return None
+
+
+def mistral_client(model: Any, options: LangChainOptions, hook: Hook) -> Any:
+    """Give Mistral's model a client of ours, with address and key of the one that it made, and return it."""
+    made = model.async_client
+    client = _client(type(made), options, hook, base_url=made.base_url, headers=made.headers)
+    model.async_client = client
+    return client
+
+
+def anthropic_model(arguments: dict[str, Any], options: LangChainOptions, hook: Hook) -> tuple[Any, Any]:
+    """Return Anthropic's model and its HTTP client, which its class takes in no argument."""
+    from anthropic import AsyncAnthropic, DefaultAsyncHttpxClient
+    from langchain_anthropic import ChatAnthropic
+
+    beside = {"proxy": proxy} if (proxy := arguments.get("anthropic_proxy")) else {}
+    client = _client(DefaultAsyncHttpxClient, options, hook, **beside)
+
+    class ClientChatAnthropic(ChatAnthropic):
+        """ChatAnthropic over a client that it is given."""
+
+        @cached_property
+        def _async_client(self) -> Any:
+            return AsyncAnthropic(**self._client_params, http_client=client)
+
+    return ClientChatAnthropic(model=(options.model or "").partition(":")[2], **arguments), client
+
+
+def _library(provider: str | None) -> type:
+    if provider != "groq":
+        return httpx2.AsyncClient
+    from groq import DefaultAsyncHttpxClient
+
+    return DefaultAsyncHttpxClient
+
+
+def _client(like: type, options: LangChainOptions, hook: Hook, **beside: Any) -> Any:
+    """Return a client of the library that a class of clients is of."""
+    if issubclass(like, httpx2.AsyncClient):
+        return async_client(options.ca_bundle, event_hooks={"request": [hook]}, **beside)
+    import httpx
+
+    timeout = httpx.Timeout(None, connect=10.0)  # all others are the turn's
+    verify = ssl_context(options.ca_bundle)
+    return httpx.AsyncClient(verify=verify, timeout=timeout, event_hooks={"request": [hook]}, **beside)
