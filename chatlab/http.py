@@ -66,7 +66,8 @@ class _Network(AnyIOBackend):
         return _Stream((await super().connect_tcp(*args, **kwargs))._stream)  # type: ignore[attr-defined]
 
 
-async def _mark_connection(request: httpx2.Request) -> None:
+async def mark_connection(request: Any) -> None:
+    """Have a request of httpx2 or httpx say when it has its connection, and what is sent. A request hook."""
     request.extensions = {**request.extensions, "trace": _trace}
     ctx = current_call.get()
     if ctx is not None and ctx.sent is not None and request.method == "POST":
@@ -87,7 +88,7 @@ def async_client(ca_bundle: Path | None = None, **kwargs: Any) -> httpx2.AsyncCl
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=60)
     kwargs.setdefault("timeout", httpx2.Timeout(None, connect=10.0))
     hooks = dict(kwargs.pop("event_hooks", {}))
-    hooks["request"] = [_mark_connection, *hooks.get("request", [])]
+    hooks["request"] = [mark_connection, *hooks.get("request", [])]
     problem = network_problem(ca_bundle)
     if problem is not None:
         raise NotReady(problem)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from backends.databricks import DatabricksBackend
 from backends.huggingface import HuggingFaceBackend
 from backends.langchain import LangChainBackend
 from backends.langchain.providers import OUR_CLIENT, PROVIDERS
@@ -21,9 +22,13 @@ from chatlab.backend import Backend, CallContext, ChatRequest, current_call
 from chatlab.config.registry import backend_class
 from chatlab.errors import BackendError, NotReady
 from chatlab.http import async_client
-from chatlab.messages import Message
+from chatlab.messages import Message, accumulate
 from chatlab.upstream import network_problem
 
+TGI = (
+    b'data:{"token": {"id": 1, "text": "Hello", "special": false}, "generated_text": "Hello", '
+    b'"details": {"finish_reason": "eos_token", "generated_tokens": 1, "input_length": 3}}\n\n'
+)
 VARIABLES = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
@@ -126,16 +131,24 @@ def bundle(authority: trustme.CA, tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def served(authority: trustme.CA, body: bytes = b"[]", status: str = "200 OK") -> AsyncIterator[str]:
-    """A server over TLS whose certificate nobody but this authority vouches for."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
+async def served(
+    authority: trustme.CA | None, body: bytes = b"[]", *, status: str = "200 OK", **routes: bytes
+) -> AsyncIterator[str]:
+    """A server over TLS whose certificate nobody but this authority vouches for; None: without TLS.
+
+    routes: other bodies, by the last word of the path; URL in one is the server's own.
+    """
+    context = None
+    if authority is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(context)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await reader.readuntil(b"\r\n\r\n")
-            head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-            writer.write(head.encode() + b"connection: close\r\n\r\n" + body)
+            path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+            found = routes.get(path.rpartition("/")[2].replace("-", "_"), body).replace(b"URL", url.encode())
+            head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(found)}\r\n"
+            writer.write(head.encode() + b"connection: close\r\n\r\n" + found)
             await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
             pass  # a client that does not trust the certificate leaves
@@ -144,7 +157,16 @@ async def served(authority: trustme.CA, body: bytes = b"[]", status: str = "200 
 
     server = await asyncio.start_server(answer, "localhost", 0, ssl=context)
     async with server:
-        yield f"https://localhost:{server.sockets[0].getsockname()[1]}"
+        scheme = "http" if context is None else "https"
+        url = f"{scheme}://localhost:{server.sockets[0].getsockname()[1]}"
+        yield url
+
+
+async def answer_of(backend: Backend) -> str:
+    request = ChatRequest((Message.of("user", "hi"),))
+    found = [event async for event in backend.stream(request, CallContext())]
+    await backend.aclose()
+    return accumulate(found).message.text
 
 
 @pytest.mark.parametrize("variable", [None, "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
@@ -180,16 +202,50 @@ async def test_a_model_of_langchain_trusts_the_same_authority(
     if variable is not None:
         monkeypatch.setenv(variable, str(bundle))
         trusted = {}
-    request = ChatRequest((Message.of("user", "hi"),))
     async with served(authority, b'{"error": {"message": "tired"}}', status="503 Busy") as url:
         given = {"model": f"{provider}:m", "base_url": f"{url}/v1", **trusted}
         options = LangChainBackend.Options.model_validate(given)
         assert LangChainBackend.not_ready(options) is None
-        backend = LangChainBackend(options)
         with pytest.raises(BackendError, match="tired"):
-            async for _ in backend.stream(request, CallContext()):
-                pass
-        await backend.aclose()
+            await answer_of(LangChainBackend(options))
+
+
+@pytest.mark.parametrize("client", ["hub", "text-generation"])
+async def test_text_generation_trusts_it_and_takes_the_proxy(
+    authority: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch, client: str
+) -> None:
+    if client == "text-generation":
+        pytest.importorskip("text_generation")
+    tgi = {"task": "text-generation", "template": "chatml", "client": client}
+    made = HuggingFaceBackend.Options.model_validate
+    async with served(authority, TGI) as url:
+        trusting = made({**tgi, "endpoint": url, "ca_bundle": bundle})
+        assert await answer_of(HuggingFaceBackend(trusting)) == "Hello"
+        with pytest.raises(BackendError, match="no connection to the upstream"):
+            await answer_of(HuggingFaceBackend(made({**tgi, "endpoint": url})))
+    async with served(None, TGI) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy)
+        proxied = made({**tgi, "endpoint": "http://nobody.invalid"})
+        assert await answer_of(HuggingFaceBackend(proxied)) == "Hello"
+
+
+async def test_the_sign_in_of_databricks_trusts_it(
+    authority: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABRICKS_CLIENT_ID", "robot-1")
+    monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", "s3cret-of-the-robot")
+    chunk = b'{"choices": [{"index": 0, "delta": {"content": "Hello"}, "finish_reason": "stop"}]}'
+    sign_in = {
+        "oauth_authorization_server": b'{"token_endpoint": "URL/oidc/v1/token"}',
+        "token": b'{"access_token": "of-the-robot", "expires_in": 3600}',
+    }
+    given = {"endpoint": "bot", "task": "chat", "auth": {"type": "oauth-m2m"}}
+    made = DatabricksBackend.Options.model_validate
+    async with served(authority, b"data: " + chunk + b"\n\ndata: [DONE]\n\n", **sign_in) as url:
+        trusting = made({**given, "host": url, "ca_bundle": bundle})
+        assert await answer_of(DatabricksBackend(trusting)) == "Hello"
+        with pytest.raises(BackendError, match=r"sign-in service could not be reached: .*verify failed"):
+            await answer_of(DatabricksBackend(made({**given, "host": url})))
 
 
 @pytest.mark.parametrize("given", [{"model": "cohere:m"}, {"object": "json:loads"}])

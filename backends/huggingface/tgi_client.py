@@ -14,7 +14,7 @@ import functools
 import json
 import ssl
 import warnings
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from types import FunctionType
 from typing import Any
@@ -90,10 +90,10 @@ def _ours(method: Any, tls: ssl.SSLContext) -> Any:
 
     trace = aiohttp.TraceConfig()
     trace.on_request_headers_sent.append(_connected)
-    trace.on_response_chunk_received.append(_arrived)
     session = functools.partial(
         aiohttp.ClientSession,
         trace_configs=[trace],
+        response_class=_heard_response(),
         connector=aiohttp.TCPConnector(ssl=tls),
         trust_env=True,  # proxies, as for every other backend
         raise_for_status=_raise_for_status,
@@ -109,10 +109,37 @@ async def _connected(*_: Any) -> None:
         ctx.mark("connected")
 
 
-async def _arrived(*_: Any) -> None:
-    ctx = current_call.get()
-    if ctx is not None:
-        ctx.arrived()
+@functools.cache
+def _heard_response() -> Any:
+    """Return aiohttp's class of responses, with lines that the call knows of, keep-alives among them.
+
+    aiohttp's own trace of what arrives is of bodies that are read whole.
+    """
+    from aiohttp import ClientResponse
+
+    async def start(self: Any, connection: Any) -> Any:
+        await ClientResponse.start(self, connection)
+        self.content = _HeardLines(self.content)
+        return self
+
+    return type("HeardResponse", (ClientResponse,), {"start": start})
+
+
+class _HeardLines:
+    """A response's content that tells the call of each line."""
+
+    def __init__(self, content: Any) -> None:
+        self._content = content
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for line in self._content:
+            ctx = current_call.get()
+            if ctx is not None:
+                ctx.arrived()
+            yield line
 
 
 async def _raise_for_status(response: Any) -> None:

@@ -137,7 +137,7 @@ class LangChainBackend(Backend):
             for event in (*run.notices, *run.end()):
                 yield event
         except Exception as exc:
-            error = self._classify(exc, begun=run.begun)
+            error = self._classify(exc, begun=run.begun, alone=self.options.model is not None)
             if error is exc:
                 raise
             raise error from exc

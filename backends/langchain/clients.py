@@ -6,7 +6,7 @@ further than here. Each SDK takes a client of the library that it was written fo
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,8 @@ import httpx2
 
 from backends.langchain.options import LangChainOptions
 from backends.langchain.providers import BASED_ON_OPENAI
-from chatlab.http import async_client, ssl_context
+from chatlab.backend import current_call
+from chatlab.http import async_client, mark_connection, ssl_context
 
 Hook = Callable[[Any], Awaitable[None]]
 
@@ -29,7 +30,7 @@ def give_client(arguments: dict[str, Any], options: LangChainOptions, hook: Hook
         arguments["http_async_client"] = client = _client(_library(provider), options, hook)
         return client
     if provider == "ollama":
-        ours = {"verify": ssl_context(options.ca_bundle), "event_hooks": {"request": [hook]}}
+        ours = {"verify": ssl_context(options.ca_bundle), "event_hooks": _hooks(hook)}
         arguments["async_client_kwargs"] = {**ours, **(arguments.get("async_client_kwargs") or {})}
     return None
 
@@ -76,4 +77,30 @@ def _client(like: type, options: LangChainOptions, hook: Hook, **beside: Any) ->
 
     timeout = httpx.Timeout(None, connect=10.0)  # all others are the turn's
     verify = ssl_context(options.ca_bundle)
-    return httpx.AsyncClient(verify=verify, timeout=timeout, event_hooks={"request": [hook]}, **beside)
+    return httpx.AsyncClient(verify=verify, timeout=timeout, event_hooks=_hooks(hook), **beside)
+
+
+def _hooks(hook: Hook) -> dict[str, list[Hook]]:
+    """Return the hooks of a client of httpx, which say what `async_client` says by itself."""
+    return {"request": [mark_connection, hook], "response": [_heard]}
+
+
+async def _heard(response: Any) -> None:
+    """Have the call know of each piece that arrives, be it a keep-alive that no SDK gives on."""
+    import httpx
+
+    class Heard(httpx.AsyncByteStream):
+        def __init__(self, stream: Any) -> None:
+            self._stream = stream
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for piece in self._stream:
+                ctx = current_call.get()
+                if ctx is not None:
+                    ctx.arrived()
+                yield piece
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
+    response.stream = Heard(response.stream)

@@ -20,6 +20,7 @@ from chatlab.errors import (
     Unavailable,
     classify,
 )
+from chatlab.upstream import error_before_answer
 
 # By package and class name, so that nothing has to be imported; a class that is not named is what its nearest
 # named base is. LangChain's own classes stand for HTTP statuses, as its documentation says.
@@ -66,10 +67,11 @@ _BROKE = (
 _NOTHING = "No generation chunks were returned"  # LangChain's words for a stream without a single chunk
 
 
-def classify_langchain(exc: Exception, *, begun: bool) -> ChatlabError:
+def classify_langchain(exc: Exception, *, begun: bool, alone: bool = False) -> ChatlabError:
     """Return the error for any exception, to be raised `from exc`; chatlab's own are returned as they are.
 
     begun: whether something of the answer had arrived, so that a connection which broke, broke the stream.
+    alone: whether all that was done is one call of a model, so that it may be done again.
 
     An exception nobody knows was raised by the object itself: it is not worth a retry, and its type is named,
     so that whoever wrote the object finds it.
@@ -78,6 +80,8 @@ def classify_langchain(exc: Exception, *, begun: bool) -> ChatlabError:
         return exc
     if begun and _broke(exc):
         return BrokenStream(_detail(exc))
+    if alone and _broke(exc):
+        return error_before_answer(exc)
     if isinstance(exc, ValueError) and str(exc) == _NOTHING:
         return BrokenStream("the upstream answered with nothing that is an answer; is its URL right?")
     try:

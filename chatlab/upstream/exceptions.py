@@ -1,4 +1,5 @@
-"""Exceptions of the libraries that call upstreams (httpx, httpx2, the openai SDK), as chatlab's errors.
+"""Exceptions of the libraries that call upstreams (httpx, httpx2, the SDKs of openai, anthropic and groq), as
+chatlab's errors.
 
 By the exception's type first, then by HTTP status, by the body's code and text last.
 """
@@ -141,6 +142,9 @@ _RULES = {
     "anyio": {"EndOfStream": _broken, "BrokenResourceError": _broken, "ClosedResourceError": _broken},
 }
 _RULES["httpx"] = _RULES["httpx2"]
+# Made by the same generator as OpenAI's, with classes of the same names.
+_RULES["anthropic"] = {**_RULES["openai"], "AnthropicError": _own}
+_RULES["groq"] = {**_RULES["openai"], "GroqError": _own}
 
 
 def _mapped(exc: BaseException) -> bool:

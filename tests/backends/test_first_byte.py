@@ -35,6 +35,16 @@ WAYS: dict[str, tuple[str, Callable[[str], dict[str, Any]], str]] = {
         lambda url: {"endpoint": url, "task": "text-generation", "template": "chatml"},
         TGI,
     ),
+    "huggingface-client": (
+        "huggingface",
+        lambda url: {
+            "endpoint": url,
+            "task": "text-generation",
+            "template": "chatml",
+            "client": "text-generation",
+        },
+        TGI,
+    ),
     "databricks": (
         "databricks",
         lambda url: {
@@ -45,11 +55,29 @@ WAYS: dict[str, tuple[str, Callable[[str], dict[str, Any]], str]] = {
         },
         CHAT,
     ),
+    "langchain": (
+        "langchain",
+        lambda url: {"model": "openai:m", "base_url": f"{url}/v1"},
+        CHAT,
+    ),
+    "langchain-groq": ("langchain", lambda url: {"model": "groq:m", "base_url": f"{url}/v1"}, CHAT),
+    "langchain-mistralai": (
+        "langchain",
+        lambda url: {"model": "mistralai:m", "base_url": f"{url}/v1"},
+        CHAT,
+    ),
+}
+NEEDS = {
+    "huggingface-client": "text_generation",
+    "langchain-groq": "langchain_groq",
+    "langchain-mistralai": "langchain_mistralai",
 }
 
 
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param in NEEDS:
+        pytest.importorskip(NEEDS[request.param])
     monkeypatch.setenv("RIG_TOKEN", "dapi0123456789abcdef")
     return str(request.param)
 
@@ -120,9 +148,9 @@ async def test_a_connection_that_is_reset_before_the_first_byte_is_tried_again(w
 
 async def test_keep_alives_are_no_silence_and_silence_is(way: str) -> None:
     begun = WAYS[way][2].partition("data")[0]
-    first = {"huggingface-text": TGI.partition(',"generated_text"')[0] + "}\n\n"}.get(
-        way, begun + delta("Hel")
-    )
+    first = begun + delta("Hel")
+    if WAYS[way][2] == TGI:
+        first = TGI.partition(',"generated_text"')[0] + "}\n\n"
 
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(first.encode())
