@@ -6,13 +6,24 @@ taken from the store where there is one (`chatlab.web.chat.stored_turns`) and ot
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from chatlab.messages import Message, Notice, Part
 from chatlab.store import StoredTurn, new_id
 from chatlab.turns.fit import prompt
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSettings:
+    """With what a turn was asked. backend: its name in the configuration, label: as people read it. system,
+    parameters: as asked for, over those of the configuration."""
+
+    backend: str
+    label: str
+    system: str | None
+    parameters: Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -35,11 +46,23 @@ class TurnNode:
     """Whether it is in the store, or on its way there."""
     stored: StoredTurn | None = None
     """As it ended, for one that is in the store."""
+    settings: TurnSettings | None = None
+    """None for one that a page brought along."""
 
     @classmethod
     def of(cls, turn: StoredTurn) -> TurnNode:
         """Return the node of a stored turn."""
-        return cls(turn.parent, turn.user, turn.label, turn.id, turn.answer, in_store=True, stored=turn)
+        settings = TurnSettings(turn.backend, turn.label, turn.system, turn.parameters)
+        return cls(
+            turn.parent,
+            turn.user,
+            turn.label,
+            turn.id,
+            turn.answer,
+            in_store=True,
+            stored=turn,
+            settings=settings,
+        )
 
 
 class Conversation:

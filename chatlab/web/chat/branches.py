@@ -41,19 +41,27 @@ class BranchNavigation:
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
 
-    async def arrived(self, request: gr.Request) -> Shown:
-        """A page was opened: by a link to a conversation, that is what it shows."""
+    async def arrived(self, request: gr.Request) -> tuple[Any, ...]:
+        """Return what a page shows that was opened: by a link to a conversation, that one, and with what it
+        was last asked."""
         wanted = request.query_params.get("c")
         page = self._chat.page(request)
-        if not wanted or page.owner is None:
-            return gr.skip(), gr.skip()
-        return await self._show(page, str(wanted), request.query_params.get("t"))
+        shown: Shown = (gr.skip(), gr.skip())
+        if wanted and page.owner is not None:
+            shown = await self._show(page, str(wanted), request.query_params.get("t"))
+        return *shown, *self._chat.settings_of(page)
 
-    async def asked(self, event: gr.EventData, request: gr.Request) -> tuple[Any, Any, Any]:
-        """Return the sidebar, or a control of the conversation, asks for another one, or for another part of
-        it.
+    async def asked(self, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
+        """Return what the page shows once the sidebar, or a control of the conversation, has asked for
+        another one, or for another part of it; and with what another one was last asked.
         """
-        return *await self._asked(self._chat.page(request), _fields(event)), self._chat.box()
+        page = self._chat.page(request)
+        before = page.conversation_id
+        shown = await self._asked(page, _fields(event))
+        settings = self._chat.settings_of(page)
+        if page.conversation_id == before:
+            settings = [gr.skip() for _ in settings]
+        return *shown, self._chat.box(), *settings
 
     async def _asked(self, page: OpenPage, asked: Mapping[str, str]) -> Shown:
         conversation, turn = asked.get("conversation"), asked.get("turn")

@@ -16,6 +16,7 @@ from chatlab.config.registry import ServedBackends
 from chatlab.errors import InvalidRequest
 
 _UNSET = "default"
+NO_PRESET = "none"
 
 
 def parameters_of(backends: ServedBackends) -> dict[str, Parameter]:

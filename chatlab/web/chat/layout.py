@@ -16,7 +16,7 @@ from chatlab.formats.suffixes import suffixes_of
 from chatlab.lab import Lab
 from chatlab.turns.fit import accepts
 from chatlab.web.chat.branches import BranchNavigation
-from chatlab.web.chat.controls import control, parameters_of, preset_values
+from chatlab.web.chat.controls import NO_PRESET, control, parameters_of, preset_values
 from chatlab.web.chat.gradio_patches import (
     CONVERSATION,
     PatchedBlocks,
@@ -35,8 +35,6 @@ _LATEX = [
     {"left": "\\(", "right": "\\)", "display": False},
 ]
 _LONGEST_TEXT = 2**31 - 1  # characters that are text when they are pasted: a file, few backends would take
-_NO_PRESET = "none"
-
 _PRIVATE = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 """How events are set up that are the page's own business and answered at once."""
 
@@ -62,7 +60,8 @@ def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
     _warm(page, chat, backends, head.selector)
     _stop_and_clear(interface, chat, navigation)
     if scripts is not None:
-        opened_by_scripts(page, scripts, interface, navigation, chat)
+        choices = (head.selector, head.status, options.preset, options.system, *options.controls)
+        opened_by_scripts(page, scripts, interface, navigation, chat, choices)
     page.unload(chat.closed)
     queue_only_answers(page, interface, chat.refused)
     run_on_loop(page)
@@ -116,8 +115,8 @@ class _Options:
         with gr.Sidebar(position="right", open=False, width=320, elem_id="settings-panel") as panel:
             gr.Markdown(f"### {labels.get('parameters', 'Options')}")
             preset = gr.Dropdown(
-                [_NO_PRESET, *ui.presets],
-                value=_NO_PRESET,
+                [NO_PRESET, *ui.presets],
+                value=NO_PRESET,
                 label=labels.get("preset", "Preset"),
                 visible=bool(ui.presets),
                 elem_id="preset",
@@ -219,7 +218,8 @@ def _follow_choices(
 
     changed = [head.status, options.system, textbox, *options.controls]
     head.selector.change(chosen, [head.selector, textbox], changed, **_PRIVATE)
-    options.preset.change(prepared, options.preset, [options.system, *options.controls], **_PRIVATE)
+    # Not `change`: that is told as well when the preset of a conversation that is opened is shown.
+    options.preset.input(prepared, options.preset, [options.system, *options.controls], **_PRIVATE)
 
 
 def _warm(page: gr.Blocks, chat: Chat, backends: ServedBackends, selector: gr.Dropdown) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from chatlab.conversations.tree import Conversation, TurnNode
+from chatlab.conversations.tree import Conversation, TurnNode, TurnSettings
 from chatlab.errors import ChatlabError
 from chatlab.web.chat.answering import RunningAnswer
 
@@ -74,6 +74,14 @@ class OpenPage:
     def shown_answer(self) -> RunningAnswer | None:
         """Return the answer that runs where the page is."""
         return None if self.last is None else self.running.get(self.last.id)
+
+    @property
+    def settings(self) -> TurnSettings | None:
+        """Return with what the branch that it shows was last asked; None where nobody knows."""
+        node = self.last
+        while node is not None and node.settings is None:
+            node = self.conversation[node.parent] if node.parent is not None else None
+        return None if node is None else node.settings
 
     @property
     def busy(self) -> bool:

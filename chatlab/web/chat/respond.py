@@ -19,7 +19,7 @@ from chatlab.backend import CallContext, Parameter
 from chatlab.config.models import Ui
 from chatlab.config.registry import Entry, ServedBackends
 from chatlab.conversations.service import StorageService
-from chatlab.conversations.tree import TurnNode
+from chatlab.conversations.tree import TurnNode, TurnSettings
 from chatlab.errors import BackendError, ChatlabError, StoreError
 from chatlab.messages import Notice
 from chatlab.secret import scrub, scrubbed_traceback
@@ -28,7 +28,7 @@ from chatlab.turns.turn import run_turn
 from chatlab.web.chat import stored_turns
 from chatlab.web.chat.answering import RunningAnswer
 from chatlab.web.chat.asking import Asking, BrowserMessage, Question, not_saved
-from chatlab.web.chat.controls import values
+from chatlab.web.chat.controls import NO_PRESET, preset_values, values
 from chatlab.web.chat.pacing import Pacing
 from chatlab.web.chat.pages import OpenPage, OpenPages
 from chatlab.web.chat.paint import AnswerPainter, Painted, paint_error
@@ -132,6 +132,7 @@ class Chat:
     ) -> RunningAnswer:
         """Have the person's message committed, and the backend called."""
         node, conversation_id = question.node, page.conversation_id
+        node.settings = TurnSettings(entry.name, entry.label, system, parameters)
         ctx = CallContext(conversation=question.conversation.thread(question.node))
         turn = run_turn(entry, question.messages, parameters=parameters, system=system, ctx=ctx)
         saved = None
@@ -213,6 +214,22 @@ class Chat:
     def before(self, page: OpenPage, node: TurnNode) -> list[Any]:
         """Return what is before the answer of this turn, its own message included."""
         return before_answer(page, node, self.window_size)
+
+    def settings_of(self, page: OpenPage) -> list[Any]:
+        """Return what the page's choices show where its conversation was last asked: the backend, the line
+        below it, the preset, the system prompt and each control. What it does not show stays as it is."""
+        asked = page.settings
+        if asked is None:
+            return [gr.skip()] * (4 + len(self._parameters))
+        if asked.backend in self._backends:
+            chosen, said = gr.update(value=asked.backend), gr.skip()
+        else:
+            gone = f"**{asked.label}, which answered here last, is not configured any more:**"
+            chosen, said = gr.skip(), f"{gone} choose another backend"
+        given = (asked.system or "", dict(asked.parameters))
+        presets = {name: (one.system or "", dict(one.parameters)) for name, one in self._ui.presets.items()}
+        preset = next((name for name, one in presets.items() if one == given), NO_PRESET)
+        return [chosen, said, preset, given[0], *preset_values(self._parameters, asked.parameters)]
 
     # -- the message box
 

@@ -6,7 +6,10 @@ an event of the sidebar's element, with the ids that the page's scripts know.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import gradio as gr
+from gradio.components import Component
 
 from chatlab.web.chat.branches import BranchNavigation
 from chatlab.web.chat.gradio_patches import answer_function, show_stop_button
@@ -53,14 +56,18 @@ def opened_by_scripts(
     chat: gr.ChatInterface,
     navigation: BranchNavigation,
     answers: Chat,
+    choices: Sequence[Component],
 ) -> None:
     """Connects what scripts ask for: a conversation or a branch to be shown, a message answered anew, or an
-    answer that runs followed."""
+    answer that runs followed. choices: what shows with what a conversation is asked, as
+    `Chat.settings_of` has them."""
     private = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
     shown = [chat.chatbot, chat.chatbot_state]
-    page.load(navigation.arrived, None, shown, **private)
+    page.load(navigation.arrived, None, [*shown, *choices], **private)
     # By default Gradio drops what is asked before the same event has been answered.
-    bridge.select(navigation.asked, None, [*shown, chat.textbox], trigger_mode="multiple", **private)
+    bridge.select(
+        navigation.asked, None, [*shown, chat.textbox, *choices], trigger_mode="multiple", **private
+    )
     chat.chatbot.undo(navigation.undone, chat.chatbot, None, **private)
 
     asked = bridge.submit(navigation.again, None, [*shown, chat.saved_input], **private)

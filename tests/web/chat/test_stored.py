@@ -160,6 +160,53 @@ def test_a_reload_another_tab_and_a_restarted_server_show_the_same(upstream: Fro
     ]
 
 
+def test_a_conversation_remembers_with_what_it_was_asked_and_has_its_place_in_the_history(
+    upstream: Front, open_page: Open
+) -> None:
+    presets = "ui: {presets: {Exact: {system: be exact, parameters: {temperature: 0}}}}"
+    page = open_page(config(upstream, presets))
+
+    def shown(backend: str, system: str, temperature: str, preset: str) -> None:
+        """Until the page's choices are these."""
+        expect(page.page.locator("#backend input")).to_have_value(backend)
+        expect(page.page.locator("#system textarea")).to_have_value(system)
+        if temperature:
+            expect(page.page.locator("#parameter-temperature textarea")).to_have_value(temperature)
+        expect(page.page.locator("#preset input")).to_have_value(preset)
+
+    page.settings()
+    page.page.click("#preset input")
+    page.page.click("ul[role=listbox] li:has-text('Exact')")
+    shown("Tiny model", "be exact", "0", "Exact")
+    page.ask("one")
+    first = link(page)
+    page.page.locator(".chatlab-new").click()
+    wait_said(page)
+    page.choose("Echo")
+    page.page.fill("#system textarea", "be kind")
+    page.ask("two")
+    second = link(page)
+    assert second != first
+    row(page, "one").locator(".chatlab-title").click()
+    wait_said(page, "one")
+    shown("Tiny model", "be exact", "0", "Exact")
+    page.page.go_back()
+    wait_said(page, "two")
+    shown("Echo", "be kind", "", "none")
+    assert link(page) == second
+    page.page.go_back()  # where the second one was begun
+    wait_said(page, "one")
+    page.page.go_forward()
+    wait_said(page, "two")
+    shown("Echo", "be kind", "", "none")
+    page.page.reload()
+    wait_said(page, "two")
+    page.settings()
+    shown("Echo", "be kind", "", "none")
+    page.ask("three")
+    assert "Echo" in page.titles[-1]
+
+
 def test_what_a_stop_left_is_kept_as_stopped(upstream: Front, open_page: Open) -> None:
     never = threading.Event()
     upstream.on("POST", CHAT, says(chunks(["partial", " more"]), never, after=1))

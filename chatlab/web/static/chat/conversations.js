@@ -5,6 +5,7 @@ import { sidebar } from "./sidebar.js";
 const NARROW = 768; // pixels of width below which the sidebar is folded away
 const AGAIN = 1000; // milliseconds after which an answer that runs may be asked for once more
 const POLL = 2000; // milliseconds between two looks at an answer that runs in another tab
+const AWAITED = 5000; // milliseconds in which a conversation that was asked for should be painted
 const SETTLED = 100; // milliseconds in which changes of the page are looked at together
 
 /**
@@ -33,6 +34,9 @@ const isOurs = (mark) => {
   const inText = group?.parentElement?.closest(".md, .prose, .thought .md");
   return Boolean(group?.matches("#conversation .thought-group")) && !inText;
 };
+
+/** The conversation that the page's address names, "" for a new one. */
+const addressed = () => new URLSearchParams(location.search).get("c") || "";
 
 /** @param {Element} mark */
 const isPending = (mark) => mark.classList.contains("chatlab-pending");
@@ -101,10 +105,13 @@ class Conversations {
     this.panel = element.closest(".sidebar");
     this.asked = 0; // what is asked first may be answered last: the numbers say what was asked last
     this.sought = ""; // a turn that a search found, to be scrolled to once it is there
-    this.shown = new URLSearchParams(location.search).get("c") || "";
+    this.shown = addressed();
+    /** @type {string | null} */
+    this.awaited = null; // a conversation that was asked for and is not painted yet
     this.filled = false;
     this.known = "";
     this.again = 0;
+    this.patience = 0;
     this.followed = 0;
     const list = /** @type {HTMLElement} */ (element.querySelector(".chatlab-conversations"));
     this.list = sidebar(list, {
@@ -112,9 +119,16 @@ class Conversations {
       sharing,
       open: (conversation, turn) => {
         this.sought = turn;
+        this.turnTo(conversation, true);
         this.show({ conversation, turn });
         this.foldWhenNarrow();
       },
+    });
+    window.addEventListener("popstate", () => {
+      const conversation = addressed();
+      if (conversation === this.shown) return;
+      this.turnTo(conversation, false);
+      this.show({ conversation });
     });
     this.foldWhenNarrow();
     this.list.mark(this.shown);
@@ -162,19 +176,37 @@ class Conversations {
   }
 
   /**
+   * The person goes to a conversation, or to a new one: Back leads to where they were.
+   *
+   * @param {string} conversation
+   * @param {boolean} step whether it is a new step, and not one back or forward
+   */
+  turnTo(conversation, step) {
+    this.awaited = conversation;
+    clearTimeout(this.patience);
+    this.patience = setTimeout(() => {
+      this.awaited = null;
+    }, AWAITED);
+    this.go(conversation, step);
+  }
+
+  /**
    * Says in the page's address and in the sidebar which conversation is shown.
    *
    * @param {string} conversation
+   * @param {boolean} step whether Back leads to the one before
    */
-  go(conversation) {
+  go(conversation, step = false) {
     if (conversation === this.shown) return;
     this.shown = conversation;
+    this.list.mark(conversation);
+    if (conversation === addressed()) return;
     const url = new URL(location.href);
     url.searchParams.delete("t");
     if (conversation) url.searchParams.set("c", conversation);
     else url.searchParams.delete("c");
-    history.replaceState(history.state, "", url);
-    this.list.mark(conversation);
+    if (step) history.pushState(history.state, "", url);
+    else history.replaceState(history.state, "", url);
   }
 
   /** Brings the page's controls in line with the messages that Gradio shows. */
@@ -237,8 +269,10 @@ class Conversations {
    */
   lookAtLast(page, last) {
     const empty = !page.querySelector("[data-testid=user], [data-testid=bot]");
-    if (last) this.go(valueOf(last, "in"));
-    else if (empty && this.filled) this.go("");
+    const painted = last ? valueOf(last, "in") : "";
+    if (this.awaited === painted) this.awaited = null;
+    if (this.awaited === null && last) this.go(painted);
+    else if (this.awaited === null && empty && this.filled) this.go("");
     this.filled = !empty;
     this.follow(last);
   }
