@@ -1,4 +1,4 @@
-"""Say which known name somebody probably meant."""
+"""Say which known name somebody probably meant, and how many there are of something."""
 
 from __future__ import annotations
 
@@ -23,3 +23,8 @@ def or_which(word: str, known: Iterable[str]) -> str:
     """`did_you_mean`, or which there are where none is close."""
     names = tuple(known)
     return did_you_mean(word, names) or f": there are {', '.join(names)}"
+
+
+def count(number: int, what: str) -> str:
+    """Return a number of things, in words: "1 answer", "2 answers". what: one of them."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -45,6 +45,7 @@ from chatlab.config.registry import Entry
 from chatlab.conversations.storage import OpenStorage, open_storage
 from chatlab.errors import StoreError
 from chatlab.lab import Lab
+from chatlab.spelling import count
 from chatlab.store import now
 
 OWNER = "local"
@@ -336,7 +337,7 @@ async def _run(
             keep = BatchStore(storage.store, OWNER, storage.files)
         budget = Budget(plan.budget, folder.ledger)
         answers = plan.repeats * sum(len(item.asked) for item in plan.items)
-        say(f"{where}: {answers} answers of each lane, seed {plan.seed}")
+        say(f"{where}: {count(answers, 'answer')} of each lane, seed {plan.seed}")
         with watch(plan.lanes, list(folder.results.values()), answers) as shown:
             batch = Batch(
                 folder,
@@ -404,7 +405,8 @@ def _report(folder: RunFolder, options: CompareOptions, budget: Budget, batch: B
     if failed or unclear:
         reason = failed[0].turn.error if failed else next(filter(None, unclear[0].reasons), "")
         say(
-            f"{len(failed)} answers failed and {len(unclear)} verdicts are unclear, the first: {reason}; "
+            f"failed: {count(len(failed), 'answer')}; unclear: {count(len(unclear), 'verdict')}; "
+            f"the first: {reason}; "
             f"chatlab compare --resume {folder.path} --retry-failed asks again"
         )
         return FAILED

@@ -11,9 +11,10 @@ import click
 from chatlab.cli.program import FAILED, OK, say
 from chatlab.cli.target import config_of
 from chatlab.cli.terminal_text import one_line
-from chatlab.cli.transfer import count, nothing_yet, opened
+from chatlab.cli.transfer import nothing_yet, opened
 from chatlab.config.load import load_config
 from chatlab.config.models import Storage
+from chatlab.spelling import count
 
 Action: TypeAlias = Literal["upgrade", "current", "check", "prune", "owners"]
 

@@ -17,7 +17,7 @@ from chatlab.cli.program import FAILED, OK, say
 from chatlab.cli.target import config_of
 from chatlab.cli.terminal_text import Cleaner
 from chatlab.config.load import load_config
-from chatlab.spelling import did_you_mean
+from chatlab.spelling import count, did_you_mean
 
 if TYPE_CHECKING:
     from chatlab.config import models as config
@@ -175,8 +175,3 @@ async def chosen_owner(store: Store, named: str | None, *, new: bool) -> str:
         raise click.UsageError(NOBODY)
     how = "there are several owners" if owners else "nobody has conversations yet"
     raise click.UsageError(f"{how}: say whose with --owner ('chatlab db owners' lists them)")
-
-
-def count(number: int, what: str) -> str:
-    """Return a number of things, in words."""
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -10,6 +10,7 @@ from chatlab.errors import InvalidRequest, UnsupportedContent
 from chatlab.formats import fold_system, without_unmatched_tools
 from chatlab.formats.suffixes import canonical
 from chatlab.messages import FilePart, Message, Notice, Part, TextPart, ToolCall, ToolResult
+from chatlab.spelling import count
 from chatlab.text import encodable
 
 
@@ -34,10 +35,14 @@ def prompt(
     notices = []
     if thoughts:
         notices.append(
-            Notice("thoughts_dropped", f"tool calls of {thoughts} earlier answers were not sent again")
+            Notice(
+                "thoughts_dropped", f"tool calls of {count(thoughts, 'earlier answer')} were not sent again"
+            )
         )
     if unanswered:
-        notices.append(Notice("history_truncated", f"{unanswered} messages that got no answer were not sent"))
+        notices.append(
+            Notice("history_truncated", f"not sent, since they got no answer: {count(unanswered, 'message')}")
+        )
     return (*messages, user), tuple(notices)
 
 

@@ -111,7 +111,7 @@ def test_the_summary_as_json_has_the_numbers() -> None:
 def test_a_failed_answer_is_said_and_kept() -> None:
     done = asked("--lanes", "a,broken")
     assert done.exit_code == 1
-    assert "2 answers failed" in done.stderr and "--resume run --retry-failed" in done.stderr
+    assert "failed: 2 answers; " in done.stderr and "--resume run --retry-failed" in done.stderr
     assert sorted(line["turn"]["status"] for line in lines()) == ["failed"] * 2 + ["finished"] * 2
 
 

@@ -34,7 +34,7 @@ pytestmark = [
 ]
 CHATS, COMPARISONS, LANES, VANISHING = 100, 10, 4, 10
 TOKENS, RATE = 20, 10
-LONGEST_WAIT = float(os.environ.get("SOAK_LONGEST_WAIT", "5"))  # seconds, beside this process's own lag
+LONGEST_WAIT = float(os.environ.get("SOAK_LONGEST_WAIT", "3"))  # seconds, beside this process's own lag
 UPSTREAM = PACKAGE.parent / "benchmarks" / "upstream.py"
 CONFIG = """\
 backends:
@@ -141,7 +141,7 @@ class Soak:
 
     async def misbehave(self, page: PageDriver) -> None:
         """Tries again and again what a visitor may not do, or what takes long."""
-        small = json.dumps({"messages": [{"role": "user", "content": "a"}] * 2_000})
+        small = json.dumps({"messages": [{"role": "user", "content": "a"}] * 20_000})
         async with self.browser() as client:
             mine, theirs = secrets.token_hex(6), secrets.token_hex(6)
             while self.on:

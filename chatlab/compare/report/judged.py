@@ -21,6 +21,7 @@ from chatlab.compare.statistics.intervals import Interval
 from chatlab.compare.statistics.judgements import Judgement, Source, from_verdicts, from_votes
 from chatlab.compare.statistics.ranking import Ranked, Ranking, rank
 from chatlab.messages import TextPart
+from chatlab.spelling import count
 
 _WHO: Mapping[Source, str] = {"vote": "votes", "judge": "the judge's verdicts", "check": "checks"}
 
@@ -116,8 +117,8 @@ def agreement(compared: Comparison) -> str:
         return ""
     kappa = "" if found.kappa is None else f"; Cohen's kappa {found.kappa:.2f}{_said(found.kappa_interval)}"
     return (
-        f"Votes and judge agree on {found.agreed:.0%}{_percent(found)} of {found.compared} comparisons of "
-        f"{found.items} prompts{kappa}."
+        f"Votes and judge agree on {found.agreed:.0%}{_percent(found)} of "
+        f"{count(found.compared, 'comparison')} of {count(found.items, 'prompt')}{kappa}."
     )
 
 

@@ -26,6 +26,7 @@ from chatlab.compare.statistics.intervals import (
     unanimous_p,
 )
 from chatlab.compare.statistics.sentences import not_distinguishable
+from chatlab.spelling import count
 
 Array = NDArray[np.float64]
 Unit: TypeAlias = Literal["prompts", "repeats"]
@@ -177,9 +178,8 @@ def _difference(
         [of_a[item] for item in shared], [of_b[item] for item in shared], measure, rng
     )
     if draws is None:
-        reason = (
-            f"{len(shared)} shared prompts are too few, and so are {units} repeats: either needs {FEWEST}"
-        )
+        there = f"{count(len(shared), 'shared prompt')} and {count(units, 'repeat')}"
+        reason = f"there are only {there}, and it takes {FEWEST} of either"
         return Difference(measure, a, b, difference, None, None, None, unit, units, reason)
     if seen := _unanimous(draws, measure):
         reach = seen[1] - seen[0]

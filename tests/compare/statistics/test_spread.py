@@ -89,7 +89,7 @@ def test_too_few_prompts_and_repeats_are_said() -> None:
     (found,) = spread(timed({"a": 0.0, "b": 9.0}, prompts=3, repeats=2), TIME).differences
     assert found.interval is None and found.p is None
     assert found.difference == pytest.approx(-9, abs=1)
-    assert found.reason == "3 shared prompts are too few, and so are 2 repeats: either needs 6"
+    assert found.reason == "there are only 3 shared prompts and 2 repeats, and it takes 6 of either"
 
 
 def test_one_prompt_repeated_often_is_compared_over_its_repeats_and_says_so() -> None:
