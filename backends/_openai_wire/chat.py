@@ -31,7 +31,18 @@ _REASONS: dict[str, FinishReason] = {
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
+    "refusal": "content_filter",
+    "safety": "content_filter",  # Gemini's
+    "prohibited_content": "content_filter",
+    "recitation": "content_filter",
 }
+_FIRST = (0, None, "0", "")
+_THOUGHTS = (
+    *("reasoning_content", "reasoning", "reasoning_text", "thinking", "thought"),
+    *("reasoning_details", "thinking_blocks"),  # OpenRouter's; LiteLLM's
+)
+_IN_THOUGHTS = ("summary", "thinking", "text", "content")
+_DEEP = 6  # levels of a thought that are looked into
 _NONE = {"", "null", "none"}  # what some servers write before there is a finish reason
 # What may stand in a chunk that has no choices and yet is none to worry about.
 _BESIDE = {
@@ -45,6 +56,8 @@ _BESIDE = {
     "system_fingerprint",
     "x_groq",
 }
+
+_AROUND = ("usage", "x_groq", "citations", "search_results")  # what may stand beside choices and is read
 
 
 def chat_body(request: ChatRequest, model: str, *, stream: bool = True) -> dict[str, Any]:
@@ -74,9 +87,9 @@ class ChatStream(AnswerStream):
             return self._beside(chunk)
         events: list[StreamEvent] = []
         for choice in choices:
-            if not choice.get("index"):  # of several alternatives, the first is the answer
+            if choice.get("index") in _FIRST:  # of several alternatives, the first is the answer
                 self._choice(choice, events)
-        if self._model is None or not chunk.keys().isdisjoint(("usage", "citations", "search_results")):
+        if self._model is None or not chunk.keys().isdisjoint(_AROUND):
             self._around(chunk, events)
         return events
 
@@ -106,34 +119,36 @@ class ChatStream(AnswerStream):
             self._text(text(choice["text"]), events)
         if "usage" in choice:  # Moonshot's
             self._counted(choice)
-        reason = choice.get("finish_reason")
-        if reason and self._finish is None and text(reason).lower() not in _NONE:
+        reason = _reason(choice)
+        if reason and self._finish is None:
             self._ended(reason, choice, events)
 
     def _message(self, choice: Mapping[str, Any], events: list[StreamEvent]) -> None:
         """Take a message where a delta belongs: the whole answer, or all of it so far."""
         message = mapping(choice["message"])
-        whole = not self._heard and text(choice.get("finish_reason")).lower() not in _NONE
+        whole = not self._heard and bool(_reason(choice))
         if not self._said:
             self._delta(message, events)
         elif isinstance(message.get("content"), str):
             self._rest_of(message["content"], events)
+        if not len(self._calls):
+            self._called(message)
         if whole and self._heard:
             self._came_whole(events)
 
     def _delta(self, delta: Mapping[str, Any], events: list[StreamEvent]) -> None:
-        thought = delta.get("reasoning_content") or delta.get("reasoning")
-        if thought and isinstance(thought, str):
+        content = delta.get("content")
+        beyond = len(delta) > 1 or "content" not in delta  # nearly every delta has its content alone
+        if beyond and (thought := _thought(delta)):
             self._heard = True
             events.append(ReasoningDelta(thought))
-        content = delta.get("content")
         if content:
             self._heard = True
             if isinstance(content, str):
                 self._text(content, events)
             else:
                 self._parts(content, events)
-        if len(delta) > 1 or "content" not in delta:  # nearly every delta has its content alone
+        if beyond:
             self._beyond_text(delta, events)
 
     def _beyond_text(self, delta: Mapping[str, Any], events: list[StreamEvent]) -> None:
@@ -141,34 +156,36 @@ class ChatStream(AnswerStream):
         if refusal:
             self._heard = True
             self._text(refusal, events)
+        self._called(delta)
+        for note in mappings(delta.get("annotations")):
+            self._cite(mapping(note.get("url_citation")), events)
+        if delta.get("audio"):
+            self._note("audio in the answer is not played", events)
+
+    def _called(self, delta: Mapping[str, Any]) -> None:
         for call in mappings(delta.get("tool_calls")):
             self._calls.add(call)
         legacy = mapping(delta.get("function_call"))
         if legacy:
             self._calls.add({"index": "function_call", "id": "function_call", "function": legacy})
         self._heard = self._heard or len(self._calls) > 0
-        for note in mappings(delta.get("annotations")):
-            self._cite(mapping(note.get("url_citation")), events)
-        if delta.get("audio"):
-            self._note("audio in the answer is not played", events)
 
     def _parts(self, parts: object, events: list[StreamEvent]) -> None:
         for part in parts if isinstance(parts, list) else [parts]:
-            if isinstance(part, str):
-                self._text(part, events)
+            if isinstance(part, str | int | float):
+                self._text(str(part), events)
                 continue
             part = mapping(part)
-            kind = part.get("type")
-            if kind in ("text", "output_text"):
-                self._text(text(part.get("text")), events)
+            kind = text(part.get("type"))
+            if kind in ("text", "output_text") or (not kind and "text" in part):
+                said = part.get("text")
+                self._text(text(mapping(said).get("value")) or text(said), events)
             elif kind == "refusal":
                 self._text(text(part.get("refusal")), events)
-            elif kind in ("reasoning", "thinking"):  # Databricks'; Mistral's
-                inner = part.get("summary") or part.get("thinking") or part.get("text")
-                told = [{"text": inner}] if isinstance(inner, str) else mappings(inner)
-                events.extend(ReasoningDelta(item["text"]) for item in told if text(item.get("text")))
+            elif "reasoning" in kind or "thinking" in kind:  # Databricks'; Mistral's; Anthropic's
+                events.extend(map(ReasoningDelta, _texts(part)))
             else:
-                self._note(f"a {text(kind) or 'strange'} part of the answer is not shown", events)
+                self._note(f"a {kind or 'strange'} part of the answer is not shown", events)
 
     def _ended(self, reason: str, choice: Mapping[str, Any], events: list[StreamEvent]) -> None:
         if reason == "error":
@@ -202,6 +219,31 @@ class ChatStream(AnswerStream):
         for url in cited if isinstance(cited, list) else ():
             if text_or_none(url):
                 self._cite({"title": url, "url": url}, events)
+
+
+def _reason(choice: Mapping[str, Any]) -> str:
+    """Return why a choice ended; empty if it did not, or if it does not say."""
+    found = choice.get("finish_reason") or choice.get("finishReason") or choice.get("finish_details")
+    found = text(mapping(found).get("type")) or text(found)
+    return "" if found.lower() in _NONE else found
+
+
+def _thought(delta: Mapping[str, Any]) -> str:
+    """Return the reasoning of a delta, under whichever name it stands; some send it under two at once."""
+    return next((said for name in _THOUGHTS if (said := "".join(_texts(delta.get(name))))), "")
+
+
+def _texts(thought: object, depth: int = 0) -> list[str]:
+    """Return the texts of reasoning: plain, or in objects and lists of them."""
+    if isinstance(thought, str):
+        return [thought] if thought else []
+    if depth == _DEEP:
+        return []
+    if isinstance(thought, list):
+        return [said for item in thought for said in _texts(item, depth + 1)]
+    held = mapping(thought)
+    inner = (_texts(held[name], depth + 1) for name in _IN_THOUGHTS if name in held)
+    return next(filter(None, inner), [])
 
 
 def _says(delta: object) -> bool:

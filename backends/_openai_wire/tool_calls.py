@@ -45,8 +45,9 @@ class ToolCalls:
 
     def add(self, piece: Mapping[str, Any]) -> None:
         """Take a piece of a call."""
-        function = mapping(piece.get("function"))
-        call_id, name = text(piece.get("id")), text(function.get("name"))
+        function = mapping(piece.get("function")) or piece  # some servers leave out the level between
+        call_id, name = piece.get("id"), text(function.get("name")) or text(piece.get("function"))
+        call_id = str(call_id) if isinstance(call_id, int) else text(call_id)
         arguments = function.get("arguments")
         if arguments is not None and not isinstance(arguments, str):
             arguments = json.dumps(arguments, ensure_ascii=False)
@@ -60,6 +61,9 @@ class ToolCalls:
         if key is not None:
             self._places[key] = open_call
         self._last = open_call
+        so_far = open_call.arguments
+        if name and name == open_call.name and so_far[:1] == "{" and (arguments or "").startswith(so_far):
+            open_call.arguments = ""  # the whole call anew, with all of the arguments up to now
         open_call.id = open_call.id or call_id
         open_call.name = open_call.name or name
         open_call.arguments += arguments or ""

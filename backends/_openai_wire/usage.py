@@ -8,6 +8,8 @@ from typing import Any
 from backends._openai_wire.values import mapping
 from chatlab.messages import Usage
 
+_MOST = 2**53  # tokens; no count is that large, and no database would hold it
+
 
 def usage_of(usage: Mapping[str, Any]) -> Usage:
     """Return the token counts of either API. What is not there is unknown, never zero.
@@ -43,6 +45,8 @@ def _details(usage: Mapping[str, Any], *sides: str) -> Mapping[str, Any]:
 def _count(holder: Mapping[str, Any], *names: str) -> int | None:
     for name in names:
         value = holder.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return value
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            value = float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST:
+            return int(value) if value == int(value) else None
     return None

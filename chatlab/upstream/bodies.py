@@ -52,13 +52,13 @@ _STATUS_OF = {
 }
 # https://platform.minimax.io/docs/api-reference/errorcode
 _BASE_RESP = {1001: 504, 1002: 429, 1004: 401, 1008: 429, 1013: 500, 1026: 400, 1027: 400, 1039: 429}
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
+_TITLE = re.compile(r"<(title|h1|message)\b[^>]*>\s*([^<]*\S)\s*</\1>", re.I)
 
 # Where a sentence stands, the likeliest first; names are compared without case and underscores.
 _SENTENCES = (
     *("message", "msg", "errormessage", "errormsg", "errmsg", "statusmsg", "faultstring", "detail"),
     *("details", "errordescription", "description", "error", "errors", "reason", "fault", "exception"),
-    *("title", "baseresp"),
+    *("title", "baseresp", "innererror", "statusmessage", "err", "cause", "problem", "info"),
 )
 # Whatever holds an answer, or is part of one: a chunk with one of these is no error by its looks.
 _ANSWERS = (
@@ -164,13 +164,18 @@ def _sentence_in(body: Mapping[Any, Any], depth: int) -> str:
         if said := _sentence(held.get(name), depth + 1):
             where = held.get("loc")  # FastAPI's: which field it is about
             path = ".".join(map(str, where)) if isinstance(where, list) else ""
-            return f"{path}: {said}" if path else said
+            said = f"{path}: {said}" if path else said
+            beside = held.get("metadata")  # OpenRouter's, with what the provider behind it said
+            raw = _sentence(beside.get("raw"), depth + 1) if isinstance(beside, Mapping) else ""
+            return f"{said}: {raw}" if raw and raw not in said else said
     if depth and all(
         isinstance(value, str | list) for value in body.values()
     ):  # {"field": ["what is wrong"]}
         told = ((name, _sentence(value, depth + 1)) for name, value in list(body.items())[:_SEVERAL])
         return "; ".join(f"{name}: {said}" for name, said in told if said)
-    return ""
+    # Whatever else there is that holds something: an envelope around the error, under any name.
+    inside = (_sentence(value, depth + 1) for value in body.values() if isinstance(value, Mapping))
+    return next(filter(None, inside), "")
 
 
 def _places(body: object) -> list[Mapping[Any, Any]]:
@@ -227,4 +232,6 @@ def _plain(text: str) -> str:
     if not text.lstrip().startswith("<"):
         return text.strip()
     title = _TITLE.search(text)
-    return "the upstream answered with a web page" + (f": {title[1].strip()}" if title else "")
+    if title is not None and title[1].lower() == "message":  # XML, as of a store of files
+        return title[2]
+    return "the upstream answered with a web page" + (f": {title[2]}" if title else "")

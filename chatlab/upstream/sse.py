@@ -21,6 +21,7 @@ _BOM = b"\xef\xbb\xbf"
 # Sent so that a connection stays open, or that its client knows that it is; as an event's name or as data.
 _KEEP_ALIVE = {"ping", "pong", "keepalive", "keep-alive", "heartbeat"}
 _ENDS = {"done", "end", "close", "complete", "completed", "finish"}
+_FIELDS = ("data", "event", "")
 _LONG = 64 * 2**10  # bytes of JSON without a line's end after which it is taken for a document
 _LONGEST = 64 * 2**20  # bytes of one line, or of an answer that is one document
 
@@ -73,6 +74,8 @@ class SseDecoder:
         if not line:
             return self._complete()
         name, _, value = line.partition(":")
+        if name not in _FIELDS:  # as a person would read it
+            name = name.strip().lower()
         value = value.removeprefix(" ")
         if name == "data":
             # Some servers leave out the empty line between two events.
@@ -185,7 +188,9 @@ class ChunkReader:
             text = data.strip()
             if not text or name in _KEEP_ALIVE or text.lower() in _KEEP_ALIVE:
                 continue
-            if text.strip('"').upper() == DONE or (name in _ENDS and (text == "{}" or text[:1] != "{")):
+            if text.startswith(":"):  # a comment that became data
+                continue
+            if text.strip('"').upper() in (DONE, "DONE") or (name in _ENDS and not _holds_answer(text)):
                 self.done = True
                 break
             yield from self._decoded(name, text)
@@ -208,6 +213,17 @@ class ChunkReader:
         if name == "error" and not (isinstance(value, dict) and is_error(value)):
             return [{"error": value}]
         return (_chunk(item, name) for item in (value if isinstance(value, list) else [value]) if item)
+
+
+def _holds_answer(text: str) -> bool:
+    """Return whether the data of an event that says the end is a last chunk, or an error."""
+    if text[:1] != "{":
+        return False
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return True  # whoever decodes it says what is wrong
+    return isinstance(value, dict) and (not value.keys().isdisjoint(("choices", "type")) or is_error(value))
 
 
 def _chunk(value: Any, name: str) -> dict[str, Any]:

@@ -124,6 +124,9 @@ def _framing() -> list[Case]:
         ok("lines that end with CR LF", whole.replace("\n", "\r\n")),
         ok("line ends of several kinds", HELLO.replace("\n", "\r") + STOP.replace("\n", "\r\n")),
         ok("`data:` without a space", whole.replace("data: ", "data:")),
+        ok("field names with white space or capitals", whole.replace("data:", " Data :")),
+        ok("a comment as data", delta("Hel") + "data: : PROCESSING\n\n" + delta("lo") + STOP),
+        ok("`event: done` with an object", HELLO + event(piece({}, "stop")) + event({"ok": True}, "done")),
         ok("no empty line between events", whole.replace("\n\n", "\n") + "\n"),
         ok("no empty line after the last event", whole.rstrip("\n")),
         ok(
@@ -240,6 +243,18 @@ def _shapes() -> list[Case]:
             piece({"content": "Hello", "role": 5}),
             end,
         ),
+        ok("an index that is text", choice(delta={"content": "Hello"}, index="0"), end),
+        ok("a content part without a type", piece({"content": {"text": "Hello"}}), end),
+        ok(
+            "a content part whose text is an object",
+            piece({"content": [{"type": "text", "text": {"value": "Hello"}}]}),
+            end,
+        ),
+        ok(
+            "a finish reason in an object, or under another name",
+            piece({"content": "Hello"}),
+            choice(delta={}, finish_details={"type": "stop"}),
+        ),
         ok("chunks in a list", [piece({"content": "Hel"}), piece({"content": "lo"})], end),
     ]
 
@@ -295,6 +310,21 @@ def _tools() -> list[Case]:
                 function("weather", first[8:], index=0, id="a"),
                 function("time", second[:4], index=1, id="b"),
                 function("time", second[4:], index=1, id="b"),
+            ),
+        ),
+        ok(
+            "all of a call so far in each piece",
+            calls(
+                function("weather", first[:8], index=0, id="a"),
+                function("weather", first, index=0, id="a"),
+                function("time", second, index=1, id="b"),
+            ),
+        ),
+        ok(
+            "name and arguments beside the id, which is a number",
+            calls(
+                {"id": 1, "index": 0, "name": "weather", "arguments": first},
+                {"id": 2, "index": 1, "function": "time", "arguments": second},
             ),
         ),
         ok(

@@ -718,3 +718,59 @@ class TestBodies:
             "text": {"verbosity": "high"},
             "top_p": 0.5,
         }
+
+
+def test_calls_that_come_with_the_message_at_the_end_are_not_lost() -> None:
+    stream = ChatStream()
+    call = {"id": "x", "function": {"name": "w", "arguments": "{}"}}
+    message = {"content": "Hello", "tool_calls": [call]}
+    stream.feed({"choices": [{"index": 0, "delta": {"content": "Hello"}}]})
+    events = stream.feed({"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]})
+    assert events == [ToolCall("x", "w", "{}")]
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"reasoning_text": "Hm"},
+        {"thinking": "Hm"},
+        {"reasoning": {"content": "Hm"}},
+        {"reasoning": ["Hm"]},
+        {"reasoning_details": [{"type": "reasoning.text", "text": "Hm"}]},
+        {"reasoning_content": "Hm", "thinking_blocks": [{"type": "thinking", "thinking": "Hm"}]},
+        {"content": [{"type": "reasoning_text", "text": "Hm"}]},
+    ],
+)
+def test_reasoning_is_read_once_under_whichever_name_it_comes(delta: dict[str, Any]) -> None:
+    assert ChatStream().feed({"choices": [{"index": 0, "delta": delta}]}) == [ReasoningDelta("Hm")]
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(3.0, 3), ("3", 3), (2.5, None), (-1, None), (True, None), (10**30, None), ("x", None)],
+)
+def test_a_count_is_a_whole_number_that_can_be_stored_or_unknown(count: object, expected: int | None) -> None:
+    assert usage_of({"prompt_tokens": count}).input == expected
+
+
+def test_groqs_usage_is_read_when_the_models_name_is_known_already() -> None:
+    stream = ChatStream()
+    for beside in ({}, {"x_groq": {"usage": {"prompt_tokens": 3, "completion_tokens": 2}}}):
+        stream.feed({"model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], **beside})
+    assert stream.end()[-1] == Finish("stop", Usage(input=3, output=2), "m")
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ('{"status": "error", "data": {"message": "it broke"}}', "it broke"),
+        ('{"response": {"error": {"message": "it broke"}}}', "it broke"),
+        ('{"header": {"code": 10013, "message": "it broke"}}', "it broke"),
+        ('{"error": {"code": 400, "innererror": {"message": "it broke"}}}', "it broke"),
+        ('{"error": {"message": "Provider failed", "metadata": {"raw": "why"}}}', "Provider failed: why"),
+        ("<html><h1>502 Bad Gateway</h1></html>", "the upstream answered with a web page: 502 Bad Gateway"),
+        ("<?xml version='1.0'?><Error><Message>Access Denied</Message></Error>", "Access Denied"),
+    ],
+)
+def test_an_envelope_around_an_error_hides_no_sentence(body: str, sentence: str) -> None:
+    assert error_from_body(400, body).detail == sentence
