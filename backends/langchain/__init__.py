@@ -3,9 +3,9 @@
     model: openai:gpt-5-mini            # or
     object: my_agent:graph              # my_agent.py beside the configuration file
 
-A graph gets the whole conversation each time, under a new thread id: what a checkpointer keeps between calls
-would otherwise be there twice. LangSmith's tracing is LangChain's own affair and off unless its variables are
-set. Only the OpenAI provider could be run here; the others' events are read as LangChain documents them.
+A graph without a checkpointer gets the whole conversation each time; with one, a conversation is one thread
+and gets what is new (`threads.py`). LangSmith's tracing is LangChain's own affair and off unless its
+variables are set. Only the OpenAI provider could be run here; the others' events are read as documented.
 """
 
 from __future__ import annotations

@@ -90,6 +90,9 @@ class Input:
             self.notices.append(Notice("file_dropped", "this object takes text only"))
         if self._made.shape == "chain":
             question, history = chain_keys(self._made.runnable, self._made.options)
+            if question is None:
+                alone = [said] if remembers and said is not None else self._messages
+                return {history: to_langchain(alone)}
             if history is not None:
                 return {question: text, history: to_langchain(self.earlier)}
         if not remembers:

@@ -217,8 +217,11 @@ def _shape_of_graph(runnable: Any, names: Sequence[str], schema: dict[str, Any])
     return "state", f"this graph does not say what it takes, and is given messages in its state; {how}"
 
 
-def chain_keys(runnable: Any, options: LangChainOptions) -> tuple[str, str | None]:
-    """Return which keys of its input are question and history. Raises ConfigError if that is not clear."""
+def chain_keys(runnable: Any, options: LangChainOptions) -> tuple[str | None, str | None]:
+    """Return which keys of its input are question and history. Raises ConfigError if that is not clear.
+
+    No question: the history is all that it takes, so that the last message belongs there too.
+    """
     names = _input_names(runnable)
     question = options.question_key or next((key for key in _QUESTION if key in names), None)
     history = options.history_key or next((key for key in _HISTORY if key in names and key != question), None)
@@ -227,7 +230,7 @@ def chain_keys(runnable: Any, options: LangChainOptions) -> tuple[str, str | Non
         if len(others) > 1:
             which = ", ".join(others)
             raise ConfigError([f"object: which input is the message: {which}? Name it under question_key"])
-        question = others[0] if others else "input"
+        question = others[0] if others else "input" if history is None else None
     return question, history
 
 

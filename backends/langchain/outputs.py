@@ -38,6 +38,7 @@ class Output:
         self._events = events
         self._snapshots = _gives_snapshots(runnable)
         self._entrypoint = is_entrypoint(runnable)
+        self._resumes = bool(getattr(unbound(runnable), "checkpointer", None))
         self._value: Any = _NOTHING
         self._first: Mapping[str, Any] | None = None
         self._state: Any = _NOTHING
@@ -140,7 +141,8 @@ class Output:
         for interrupt in self._asked:
             value = getattr(interrupt, "value", interrupt)
             yield from events.say(interrupts.question(value))
-            yield Notice("other", f"the graph stopped to ask: {_short(value)}; say it in the next message")
+            how = "say it in the next message" if self._resumes else "without a checkpointer it cannot go on"
+            yield Notice("other", f"the graph stopped to ask: {_short(value)}; {how}")
 
     def _answer_of(self, state: Any) -> Iterator[StreamEvent]:
         """Yield the answer that a state holds, where no message was one."""

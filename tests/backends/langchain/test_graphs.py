@@ -817,3 +817,35 @@ async def test_a_refusal_over_the_wire_is_shown(by_name: Load, front: Front) -> 
     )
     found = await events(by_name(), ask("hi"))
     assert (text(found), finish(found).reason) == ("I will not.", "content_filter")
+
+
+@pytest.mark.parametrize("key", ["chat_history", "conversation"])
+async def test_a_state_with_nothing_but_a_history_gets_the_last_message_there(load: Load, key: str) -> None:
+    source = (
+        GRAPH
+        + f"""
+class Own(TypedDict):
+    {key}: Annotated[list, add_messages]
+
+def answer(state):
+    return {{"{key}": [AIMessage(str([m.text for m in state["{key}"]]))]}}
+
+thing = compiled(answer, state=Own)
+"""
+    )
+    found = await events(load(source), ask("one", "two", "three"))
+    assert text(found) == "['one', 'two', 'three']"
+
+
+async def test_a_graph_that_asks_without_a_checkpointer_says_that_it_cannot_go_on(load: Load) -> None:
+    source = (
+        GRAPH
+        + """
+def answer(state):
+    return {"messages": [AIMessage(interrupt("Which year?"))]}
+
+thing = compiled(answer)
+"""
+    )
+    said = notices(await events(load(source), ask("hi")))
+    assert said[0].detail == "the graph stopped to ask: Which year?; without a checkpointer it cannot go on"

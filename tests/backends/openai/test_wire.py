@@ -747,7 +747,7 @@ def test_reasoning_is_read_once_under_whichever_name_it_comes(delta: dict[str, A
 
 @pytest.mark.parametrize(
     ("count", "expected"),
-    [(3.0, 3), ("3", 3), (2.5, None), (-1, None), (True, None), (10**30, None), ("x", None)],
+    [(3.0, 3), (2.5, None), (-1, None), (True, None), (10**30, None), ("x", None)],
 )
 def test_a_count_is_a_whole_number_that_can_be_stored_or_unknown(count: object, expected: int | None) -> None:
     assert usage_of({"prompt_tokens": count}).input == expected
