@@ -12,6 +12,7 @@ import logging
 import sys
 import sysconfig
 import threading
+from pathlib import Path
 from types import FrameType
 from typing import ClassVar
 
@@ -21,6 +22,8 @@ BLOCKED = 0.5  # seconds without a sign of life; loaded machines miss shorter on
 
 _EVERY = 0.25  # seconds between two questions
 _PYTHON = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib")})
+_ASYNCIO = str(Path(asyncio.__file__).parent)
+_RUNNING = ("run_forever", "run_until_complete", "run")  # the last for loops that are not Python's
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("purelib", "platlib")})
 
 
@@ -94,11 +97,16 @@ def _place(innermost: FrameType) -> str:
     """Return file, line and function of the frame to be named."""
     frames = []
     frame: FrameType | None = innermost
-    while frame is not None:
+    while frame is not None and not _is_loop(frame):
         frames.append(frame)
         frame = frame.f_back
     own = next((one for one in frames if not _is_library(one.f_code.co_filename)), innermost)
     return f"{own.f_code.co_filename}:{own.f_lineno} in {own.f_code.co_qualname}"
+
+
+def _is_loop(frame: FrameType) -> bool:
+    """Return whether a frame runs the loop: those around it, such as a script's, are right to wait."""
+    return frame.f_code.co_name in _RUNNING and frame.f_code.co_filename.startswith(_ASYNCIO)
 
 
 def _is_library(file: str) -> bool:

@@ -208,6 +208,22 @@ async def test_code_that_blocks_the_loop_is_named_in_the_log(caplog: pytest.LogC
     assert "turn mine" in said
 
 
+def test_a_script_that_runs_the_loop_is_not_named_for_what_blocks_inside(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def stream(self: Backend, request: ChatRequest, ctx: CallContext) -> AsyncIterator[Any]:
+        yield TextDelta("a")
+        asyncio.get_running_loop().call_soon(time.sleep, 1.5)  # no frame of this file is in it
+        await asyncio.sleep(0)
+        yield Finish("stop")
+
+    with caplog.at_level(logging.WARNING, "chatlab.turns.watchdog"):
+        asyncio.run(read(entry_for(stream)))
+    (record,) = [record for record in caplog.records if record.name == "chatlab.turns.watchdog"]
+    assert "blocks the event loop" in record.getMessage()
+    assert __file__ not in record.getMessage()
+
+
 async def test_a_backend_that_only_waits_blocks_nobody(caplog: pytest.LogCaptureFixture) -> None:
     async def stream(self: Backend, request: ChatRequest, ctx: CallContext) -> AsyncIterator[Any]:
         await asyncio.to_thread(time.sleep, 1.5)
