@@ -81,6 +81,16 @@ def test_no_reasoning_model_is_sent_sampling_parameters_that_it_refuses(file: Pa
         assert not refused & item.parameters.keys()
 
 
+def test_no_written_example_gives_one_a_temperature() -> None:
+    root = Path(__file__).parents[1]
+    shown = [root / "README.md", *(root / "docs").glob("*.md"), *(root / "chatlab" / "cli").glob("*.py")]
+    lines = [line for file in shown for line in file.read_text("utf-8").splitlines()]
+    assert not [line for line in lines if "gpt-5" in line and re.search(r"temperature|top_p", line)]
+    starter = (root / "chatlab" / "cli" / "starter.yaml").read_text("utf-8")
+    presets = starter.partition("presets:")[2].partition("server:")[0]
+    assert "temperature:" not in presets, "a preset goes to whichever backend is chosen"
+
+
 @pytest.mark.usefixtures("no_keys")
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_backend_is_listed_and_says_what_it_needs(file: Path) -> None:

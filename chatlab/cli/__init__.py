@@ -150,7 +150,7 @@ def chat(words: tuple[str, ...], **options: Any) -> None:
       chatlab chat openai:gpt-5-mini "hello"
       chatlab chat chatlab.yaml --backend gpt
       git diff | chatlab chat openai:gpt-5-mini "review this" > review.md
-      chatlab chat openai:gpt-5-mini -f chart.png -p temperature=0 "what does it show?"
+      chatlab chat openai:gpt-5-mini -f chart.png -p reasoning_effort=low "what does it show?"
     """
     from chatlab.cli.chat import chat as run
 
