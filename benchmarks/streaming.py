@@ -1,10 +1,10 @@
 """What a streamed token costs: chatlab beside a plain one-yield-a-token `gr.ChatInterface`, and Chainlit.
 
 Starts an upstream, the apps and a driver as processes of their own, all on loopback, and prints one table of
-streams and one of bursts (so many starts within a second). Every token that was sent has to be shown, and by
-chatlab stored; otherwise the table says so and the benchmark fails. Machines are noisy, so what counts are
-the ratios of one run. Chainlit gets a virtual environment of its own, made in --chainlit FOLDER if it is not
-there.
+streams, one of bursts (so many starts within a second) and one of turns of two tokens. Every token that was
+sent has to be shown, and by chatlab stored; otherwise the table says so and the benchmark fails. Machines are
+noisy, so what counts are the ratios of one run. Chainlit gets a virtual environment of its own, made in
+--chainlit FOLDER if it is not there.
 
     python benchmarks/streaming.py            # everything but Chainlit, about six minutes
     python benchmarks/streaming.py --seconds 4 --streams 20 --bursts 50
@@ -115,6 +115,10 @@ BURSTS_HEAD = (
 )
 
 
+TURNS_HEAD = ("app", "turns in ten seconds", "first token p50 ms", "server CPU ms a turn")
+TURNS, _FEW = 200, 2  # turns, and tokens of each: what a turn costs beside its tokens
+
+
 def line(*cells: object) -> str:
     return "| " + " | ".join(map(str, cells)) + " |"
 
@@ -201,6 +205,19 @@ def chainlit(folder: Path, upstream: str, model: str) -> App:
     return App("chainlit", port, command, str(python), "chainlit_driver.py")
 
 
+def apps_of(upstream: str, model: str, chainlit_folder: Path | None) -> list[App]:
+    """The apps that are compared, asking this model."""
+    plain_port, ours_port = free_port(), free_port()
+    config = Path(tempfile.mkdtemp()) / "bench.yaml"
+    config.write_text(CHATLAB.format(model=model, upstream=upstream))
+    serve = f"from chatlab.web.server import serve; serve({str(config)!r}, port={ours_port})"
+    return [
+        App("plain", plain_port, (str(HERE / "plain_app.py"), str(plain_port), upstream, model)),
+        *([chainlit(chainlit_folder, upstream, model)] if chainlit_folder else []),
+        App("chatlab", ours_port, ("-c", serve)),
+    ]
+
+
 async def first_tokens(upstream: str, rounds: int) -> tuple[float, float]:
     """Median seconds to the first token: the bare SDK, and chatlab's run_turn, in turns."""
     from openai import AsyncOpenAI
@@ -247,17 +264,9 @@ def main() -> None:
     parser.add_argument("--chainlit", type=Path, help="the folder of Chainlit's virtual environment")
     args = parser.parse_args()
     tokens = int(args.seconds * RATE)
-    model = f"{tokens}-{RATE}"
-    upstream_port, plain_port, ours_port = free_port(), free_port(), free_port()
+    upstream_port = free_port()
     upstream = f"http://127.0.0.1:{upstream_port}/v1"
-    config = Path(tempfile.mkdtemp()) / "bench.yaml"
-    config.write_text(CHATLAB.format(model=model, upstream=upstream))
-    serve = f"from chatlab.web.server import serve; serve({str(config)!r}, port={ours_port})"
-    apps = [
-        App("plain", plain_port, (str(HERE / "plain_app.py"), str(plain_port), upstream, model)),
-        *([chainlit(args.chainlit, upstream, model)] if args.chainlit else []),
-        App("chatlab", ours_port, ("-c", serve)),
-    ]
+    apps = apps_of(upstream, f"{tokens}-{RATE}", args.chainlit)
     loads = [(streams, 0) for streams in args.streams]
     if not args.skip_history:
         loads += [(4, 0), (4, 400)]
@@ -276,6 +285,10 @@ def main() -> None:
         print("\n" + line(*BURSTS_HEAD) + "\n" + "| --- " * len(BURSTS_HEAD) + "|")
         bursts = [app.run(starts, 0, tokens, 1.0) for starts in args.bursts for app in apps]
         print("\n".join(run.burst_row() for run in bursts), flush=True)
+        print("\n" + line(*TURNS_HEAD) + "\n" + "| --- " * len(TURNS_HEAD) + "|")
+        for app in apps_of(upstream, f"{_FEW}-1000", args.chainlit):
+            run = app.run(TURNS, 0, _FEW, 10.0)
+            print(line(app.name, TURNS, f"{run.first(0.5):.0f}", f"{1000 * run.cpu / TURNS:.1f}"), flush=True)
         bare, ours = asyncio.run(first_tokens(upstream, 100))
     print(f"\nfirst token, median of 100: bare SDK {1000 * bare:.2f} ms, run_turn {1000 * ours:.2f} ms\n")
     for streams, history in loads:
