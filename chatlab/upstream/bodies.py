@@ -164,6 +164,8 @@ def _sentence_in(body: Mapping[Any, Any], depth: int) -> str:
         if said := _sentence(held.get(name), depth + 1):
             where = held.get("loc")  # FastAPI's: which field it is about
             path = ".".join(map(str, where)) if isinstance(where, list) else ""
+            param = held.get("param")  # OpenAI's
+            path = path or (param if isinstance(param, str) and param not in said else "")
             said = f"{path}: {said}" if path else said
             beside = held.get("metadata")  # OpenRouter's, with what the provider behind it said
             raw = _sentence(beside.get("raw"), depth + 1) if isinstance(beside, Mapping) else ""

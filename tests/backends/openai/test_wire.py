@@ -768,6 +768,10 @@ def test_groqs_usage_is_read_when_the_models_name_is_known_already() -> None:
         ('{"header": {"code": 10013, "message": "it broke"}}', "it broke"),
         ('{"error": {"code": 400, "innererror": {"message": "it broke"}}}', "it broke"),
         ('{"error": {"message": "Provider failed", "metadata": {"raw": "why"}}}', "Provider failed: why"),
+        (
+            '{"error": {"message": "Unknown name.", "param": "stream_options"}}',
+            "stream_options: Unknown name.",
+        ),
         ("<html><h1>502 Bad Gateway</h1></html>", "the upstream answered with a web page: 502 Bad Gateway"),
         ("<?xml version='1.0'?><Error><Message>Access Denied</Message></Error>", "Access Denied"),
     ],
