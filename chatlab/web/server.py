@@ -136,4 +136,5 @@ def _log_without_secrets() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(ScrubbingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for client in ("httpx", "httpx2"):  # each names every URL it asks, and at INFO for every turn
+        logging.getLogger(client).setLevel(logging.WARNING)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
+from typing import Any
 
+import httpx
+import httpx2
+import pytest
+
+from chatlab.web.server import _log_without_secrets
 from tests.web.pages import Served
 
 
@@ -21,3 +28,20 @@ def test_storage_and_backends_are_ready_before_anybody_asks(tmp_path: Path) -> N
         assert (tmp_path / ".chatlab" / "chatlab.db").exists()
     finally:
         served.stop()
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+async def test_addresses_of_upstreams_are_not_in_the_log(
+    library: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = logging.getLogger(library.__name__)
+    before = logger.level
+    try:
+        _log_without_secrets()
+        with caplog.at_level(logging.INFO):
+            transport = library.MockTransport(lambda _: library.Response(200))
+            async with library.AsyncClient(transport=transport) as client:
+                await client.post("http://inner-host.test/v1")
+    finally:
+        logger.setLevel(before)
+    assert "inner-host" not in caplog.text
