@@ -19,7 +19,7 @@ from typing import Any, assert_never
 
 from chatlab.messages import FilePart, Message, Part, ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.secret import scrub, scrubbed_traceback
-from chatlab.store import NotStored, Store, StoredTurn, Unreachable, now
+from chatlab.store import BegunConversation, NotStored, Store, StoredTurn, Unreachable, now
 from chatlab.turns.turn import Turn
 
 log = logging.getLogger(__name__)
@@ -301,9 +301,10 @@ class Saving:
         refuses."""
         assert self._store is not None
         try:
-            for item in items:
-                await self._create(item.turn)
-            await self._store.save([item.turn for item in items])
+            new = self._begun(items)
+            await self._store.save([item.turn for item in items], new)
+            for conversation in new:
+                self._new.pop(conversation.id, None)
         except (Unreachable, OSError):
             raise
         except Exception as exc:  # noqa: BLE001 - one turn that cannot be saved must not keep others from it
@@ -318,21 +319,14 @@ class Saving:
             if self._waiting.get(item.turn.id) is item:  # else there is news of it already
                 del self._waiting[item.turn.id]
 
-    async def _create(self, turn: StoredTurn) -> None:
-        """Make the conversation of a turn, if that is still to be done."""
-        assert self._store is not None
-        new = self._new.get(turn.conversation)
-        if new is None:
-            return
-        try:
-            await self._store.create(
-                turn.owner, title=new.title, comparison=new.comparison, conversation_id=turn.conversation
-            )
-        except (Unreachable, OSError):
-            raise
-        except Exception:  # noqa: BLE001 - it may be there: an answer that was lost on the way is no failure
-            await self._store.get(turn.owner, turn.conversation)
-        self._new.pop(turn.conversation, None)
+    def _begun(self, items: Sequence[_Waiting]) -> list[BegunConversation]:
+        """Return the conversations that are still to be made for these turns, each once."""
+        owners = {item.turn.conversation: item.turn.owner for item in items}
+        return [
+            BegunConversation(conversation, owner, new.title, new.comparison)
+            for conversation, owner in owners.items()
+            if (new := self._new.get(conversation)) is not None
+        ]
 
     def _away(self, exc: Exception) -> None:
         """Note that the database did not answer: it is asked again soon, then every few seconds."""

@@ -93,6 +93,16 @@ class StoredConversation:
 
 
 @dataclass(frozen=True, slots=True)
+class BegunConversation:
+    """A conversation that is made with its first turn. Without a title, that turn gives it one."""
+
+    id: str
+    owner: str
+    title: str = ""
+    comparison: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StoredTurn:
     """One message of the person and what came of it, whole.
 
@@ -279,12 +289,13 @@ class Store(ABC):
         """Raises NotStored."""
 
     @abstractmethod
-    async def save(self, turns: Sequence[StoredTurn]) -> None:
+    async def save(self, turns: Sequence[StoredTurn], new: Sequence[BegunConversation] = ()) -> None:
         """Write turns as they are now, new or known, all or none; each new one becomes the head of its
-        conversation. What `save` returned from survives a crash. A turn of a conversation that the owner
-        does not have is NotStored, and so is one whose parent is not in that conversation; a turn that has
-        ended is never turned back to "running". Of a deleted conversation only known turns are written, so
-        that one that was running is whole if the deletion is undone."""
+        conversation. new: conversations that are made first, with the turns, unless they are there already.
+        What `save` returned from survives a crash. A turn of a conversation that the owner does not have is
+        NotStored, and so is one whose parent is not in that conversation; a turn that has ended is never
+        turned back to "running". Of a deleted conversation only known turns are written, so that one that was
+        running is whole if the deletion is undone."""
 
     @abstractmethod
     async def recover(self) -> int:

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Update, insert, literal, select, tuple_, update
 
-from chatlab.store import Listed, NotStored, StoredConversation, now
+from chatlab.store import BegunConversation, Listed, NotStored, StoredConversation, now
+from chatlab.store._insert import insert_unless_there
 from chatlab.store.schema import conversations, turns
 
 _table = conversations.c
@@ -47,6 +48,21 @@ def add(
         .returning(conversations)
     )
     return conversation_of(row.one())
+
+
+def add_unless_there(connection: Connection, new: BegunConversation) -> bool:
+    """Make a conversation, and return whether it is new."""
+    moment = now()
+    row = {
+        "id": new.id,
+        "owner": new.owner,
+        "title": new.title,
+        "created": moment,
+        "updated": moment,
+        "pinned": False,
+        "comparison": new.comparison,
+    }
+    return connection.execute(insert_unless_there(connection, conversations).values(row)).rowcount == 1
 
 
 def get(connection: Connection, owner: str, conversation_id: str) -> StoredConversation:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, delete, func, insert, literal, select, 
 from sqlalchemy.exc import IntegrityError
 
 from chatlab.store import (
+    BegunConversation,
     Conflict,
     NotStored,
     OwnerSummary,
@@ -43,6 +44,19 @@ def create(
     if comparison is None:
         _search.set_title(connection, owner, conversation_id, title)
     return made
+
+
+def save(
+    new: Sequence[BegunConversation], connection: Connection, batch: Sequence[Encoded], server: str
+) -> None:
+    """See `Store.save`. An id that is somebody else's is left alone, and the turn finds no conversation."""
+    for one in new:
+        if one.comparison is not None:
+            _comparisons.get(connection, one.owner, one.comparison)
+    for one in new:
+        if _conversations.add_unless_there(connection, one) and one.comparison is None:
+            _search.set_title(connection, one.owner, one.id, one.title)
+    _turns.save(connection, batch, server)
 
 
 def change(

@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from chatlab.errors import StoreError
 from chatlab.secret import SecretRef
 from chatlab.store import (
+    BegunConversation,
     Conflict,
     Hit,
     Listed,
@@ -140,10 +141,10 @@ class SqlStore(Store):
     async def turn(self, owner: str, turn: str) -> StoredTurn:
         return await self._database.read(_turns.get, owner, turn)
 
-    async def save(self, turns: Sequence[StoredTurn]) -> None:
+    async def save(self, turns: Sequence[StoredTurn], new: Sequence[BegunConversation] = ()) -> None:
         if any(turn.status == "running" for turn in turns):
             await self._keep_alive()
-        await self._write_turns(turns, _turns.save)
+        await self._write_turns(turns, partial(_whole.save, new) if new else _turns.save)
 
     async def _write_turns(
         self, turns: Sequence[StoredTurn], work: Callable[[Connection, Sequence[_turns.Encoded], str], None]

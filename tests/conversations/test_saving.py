@@ -20,7 +20,16 @@ from chatlab.config.registry import Entry
 from chatlab.conversations.saving import NewConversation, Saving, as_it_is, stored
 from chatlab.errors import BackendError
 from chatlab.messages import Message, TextDelta, TextPart
-from chatlab.store import NotStored, Store, StoredConversation, StoredTurn, Unreachable, new_id, now
+from chatlab.store import (
+    BegunConversation,
+    NotStored,
+    Store,
+    StoredConversation,
+    StoredTurn,
+    Unreachable,
+    new_id,
+    now,
+)
 from chatlab.store.sql import open_store
 from chatlab.turns.turn import Turn, run_turn
 
@@ -44,35 +53,30 @@ class Memory(Store):
         if self.trouble is not None:
             await self.trouble()
 
-    async def create(
-        self,
-        owner: str,
-        *,
-        title: str = "",
-        comparison: str | None = None,
-        conversation_id: str | None = None,
-    ) -> StoredConversation:
-        await self._reached()
-        made = StoredConversation(
-            conversation_id or new_id(), owner, title, now(), now(), comparison=comparison
-        )
-        if made.id in self.known:
-            raise ValueError("UNIQUE constraint failed")
-        self.created.append(made.id)
-        self.known[made.id] = made
-        return made
+    def _make(self, one: BegunConversation) -> None:
+        if one.id not in self.known:
+            self.created.append(one.id)
+            self.known[one.id] = StoredConversation(
+                one.id, one.owner, one.title, now(), now(), comparison=one.comparison
+            )
+
+    async def create(self, owner: str, *, conversation_id: str, **_: Any) -> StoredConversation:  # type: ignore[override]
+        self._make(BegunConversation(conversation_id, owner))
+        return self.known[conversation_id]
 
     async def get(self, owner: str, conversation: str) -> StoredConversation:
         if conversation not in self.known:
             raise NotStored("no such conversation")
         return self.known[conversation]
 
-    async def save(self, turns: Sequence[StoredTurn]) -> None:
+    async def save(self, turns: Sequence[StoredTurn], new: Sequence[BegunConversation] = ()) -> None:
         await self._reached()
-        if any(turn.conversation not in self.known for turn in turns):
+        if any(turn.conversation not in {*self.known, *(one.id for one in new)} for turn in turns):
             raise NotStored("no such conversation")
         if self.poison and any(turn.user.text == "poison" for turn in turns):
             raise self.poison
+        for one in new:
+            self._make(one)
         self.saves.append(list(turns))
         self.rows |= {turn.id: turn for turn in turns}
 
@@ -449,3 +453,45 @@ async def until(holds: Callable[[], bool]) -> None:
 @pytest.fixture(autouse=True)
 def _warnings(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
+
+
+async def test_people_who_begin_together_are_committed_in_one_transaction_each_with_a_conversation(
+    tmp_path: Path,
+) -> None:
+    store = await open_store(f"sqlite:{tmp_path / 'db.sqlite'}")
+    saving = Saving(store)
+    commits: list[int] = []
+    save = store.save
+
+    async def counted(turns: Sequence[StoredTurn], new: Sequence[BegunConversation] = ()) -> None:
+        commits.append(len(new))
+        await save(turns, new)
+
+    store.save = counted  # type: ignore[method-assign]  # it saves as before, and is counted
+    asked = [ask(f"message {n}", f"c{n}") for n in range(50)]
+    await asyncio.gather(*(saving.begin(*one, NewConversation()) for one in asked))
+    assert sum(commits) == 50 and len(commits) <= 2
+    listed = (await store.recent(OWNER, limit=100)).conversations
+    assert {one.title for one in listed} == {f"message {n}" for n in range(50)}
+    for one in asked:
+        saving.end(*one)
+    await saving.aclose()
+    await store.aclose()
+
+
+async def test_a_conversation_of_somebody_else_is_not_written_to_by_beginning_it_again(
+    tmp_path: Path,
+) -> None:
+    store = await open_store(f"sqlite:{tmp_path / 'db.sqlite'}")
+    await store.create("bob", title="Bob's", conversation_id="c")
+    begun, turn = ask()
+    with pytest.raises(NotStored):
+        await store.save([begun], [BegunConversation("c", OWNER)])
+    assert await store.turns("bob", "c") == []
+    await turn.aclose()
+    begun, turn = ask(conversation="mine")
+    for _ in range(2):  # the answer to the first was lost on its way
+        await store.save([begun], [BegunConversation("mine", OWNER)])
+    assert [one.id for one in await store.turns(OWNER, "mine")] == [begun.id]
+    await turn.aclose()
+    await store.aclose()
