@@ -46,8 +46,9 @@ _OWN_LOOK = {
 _STATIC = PACKAGE / "web" / "static"
 _SCRIPTS = "".join(
     f"<script>(() => {{{(_STATIC / 'chat' / name).read_text('utf-8')}}})();</script>"
-    for name in ("attach.js", "text.js")
+    for name in ("attach.js", "text.js", "keys.js")
 )
+_STYLES = "".join((_STATIC / "chat" / name).read_text("utf-8") for name in ("page.css", "keys.css"))
 
 
 class Page(PatchedBlocks):
@@ -86,7 +87,7 @@ class Page(PatchedBlocks):
         server, ui = self.lab_config.server, self.lab_config.ui
         settings = {
             "theme": _theme(ui),
-            "css": tokens() + (_STATIC / "chat" / "page.css").read_text("utf-8"),
+            "css": tokens() + _STYLES,
             "head": link_guard(ui.allowed_hosts) + _SCRIPTS,
             "show_error": False,  # the text of an exception is for the log
             "ssr_mode": False,

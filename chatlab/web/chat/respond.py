@@ -248,7 +248,6 @@ class Chat:
         """Return how the message box is, its text apart."""
         labels = self._ui.labels
         return gr.update(
-            interactive=not busy,
             submit_btn=False if busy else labels.get("submit", True),
             stop_btn=labels.get("stop", True) if busy else False,
         )

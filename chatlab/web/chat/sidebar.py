@@ -71,8 +71,7 @@ def opened_by_scripts(
     chat.chatbot.undo(navigation.undone, chat.chatbot, None, **private)
 
     asked = bridge.submit(navigation.again, None, [*shown, chat.saved_input], **private)
-    busy = asked.success(lambda: gr.update(interactive=False), None, chat.textbox, **private)
-    answer = busy.success(
+    answer = asked.success(
         answer_function(chat),
         [chat.saved_input, chat.chatbot_state, *chat.additional_inputs],
         [chat.null_component, chat.chatbot],
@@ -83,7 +82,7 @@ def opened_by_scripts(
     )
     answer.then(
         lambda shown: (shown, shown), chat.chatbot, [chat.chatbot_state, chat.chatbot_value], **private
-    ).then(lambda: gr.update(interactive=True), None, chat.textbox, **private)
+    )
     show_stop_button(chat, answer, asked)
 
     # The scripts ask for this while an answer runs where the page is and the box offers no stop. Whatever

@@ -46,8 +46,9 @@ class PatchedChatInterface(gr.ChatInterface):  # type: ignore[misc]
         return list(super()._append_message_to_history(shown, history, role))
 
     def _clear_and_save_textbox(self, message: Any) -> tuple[Any, Any]:
-        # Gradio's own takes the placeholder away, too, and nothing brings it back.
-        return gr.update(value="", interactive=False), message
+        # Gradio's own takes the placeholder away, too, and nothing brings it back; and the next message can
+        # be written while this one is answered.
+        return gr.update(value=""), message
 
     async def _stream_fn(self, message: Any, history: list[Any], *args: Any) -> AsyncIterator[Any]:
         # Gradio's own appends each answer to the history that the browser sent.

@@ -26,12 +26,15 @@ def describe_once(blocks: Iterable[Any]) -> None:
             kind.__init__.__signature__ = inspect.signature(kind.__init__)
 
 
+_THE_PERSONS = ("value", "placeholder", "interactive")
+
+
 def keep_typed_text(page: gr.Blocks, textbox: Any) -> None:
     """Have no event of Gradio's own write into the message box. To be called while there are no others.
 
-    After an answer Gradio empties the message box, which it has long emptied: what was written meanwhile
-    would be lost, as it can be after a stop. And its retry takes the placeholder away, which nothing brings
-    back.
+    While an answer runs Gradio closes the message box, in which the next message can be written. After the
+    answer it empties the box, which it has long emptied: what was written meanwhile would be lost, as it can
+    be after a stop. And its retry takes the placeholder away, which nothing brings back.
     """
     for event in page.fns.values():
         if event.outputs == [textbox] and not event.inputs and not inspect.iscoroutinefunction(event.fn):
@@ -39,7 +42,7 @@ def keep_typed_text(page: gr.Blocks, textbox: Any) -> None:
 
 
 def _without_text(update: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    return lambda: {name: item for name, item in update().items() if name not in ("value", "placeholder")}
+    return lambda: {name: item for name, item in update().items() if name not in _THE_PERSONS}
 
 
 def run_on_loop(page: gr.Blocks) -> None:

@@ -1,0 +1,128 @@
+// Keys of the chat page: Esc stops, Up edits the last message, Enter sends an edit, ? shows them all. The
+// message box takes text while an answer runs, and has the focus again once it has ended. Runs in the page's
+// head. docs/shortcuts.md lists them.
+
+/** @type {[keys: string, does: string][]} */
+const SHORTCUTS = [
+  ["Enter", "Send the message, or the edit"],
+  ["Shift + Enter", "Break the line"],
+  ["Esc", "Stop the answer, or leave the edit"],
+  ["↑ in an empty message box", "Edit the last message"],
+  ["?", "Show these shortcuts"],
+];
+
+/** @returns {HTMLTextAreaElement | null} */
+const messageBox = () => document.querySelector("#message textarea");
+
+/** @returns {HTMLElement | null} */
+const stopButton = () => document.querySelector("#message .stop-button");
+
+const showShortcuts = () => {
+  const dialog = document.createElement("dialog");
+  dialog.className = "chatlab-shortcuts";
+  dialog.setAttribute("aria-labelledby", "chatlab-shortcuts-title");
+  const title = document.createElement("h2");
+  title.id = "chatlab-shortcuts-title";
+  title.textContent = "Keyboard shortcuts";
+  const list = document.createElement("dl");
+  for (const [keys, does] of SHORTCUTS) {
+    const term = document.createElement("dt");
+    const said = document.createElement("dd");
+    term.textContent = keys;
+    said.textContent = does;
+    list.append(term, said);
+  }
+  const close = document.createElement("button");
+  close.textContent = "Close";
+  close.addEventListener("click", () => dialog.close());
+  dialog.addEventListener("close", () => dialog.remove());
+  dialog.append(title, list, close);
+  document.body.append(dialog);
+  dialog.showModal();
+};
+
+/** @param {Element} target */
+const takesText = (target) => Boolean(target.closest("input, textarea, select, [contenteditable=true]"));
+
+/** @param {KeyboardEvent} event */
+const plain = (event) => !(event.shiftKey || event.ctrlKey || event.altKey || event.metaKey);
+
+/**
+ * @param {KeyboardEvent} event
+ * @param {HTMLTextAreaElement} box
+ */
+const inMessage = (event, box) => {
+  // What is typed waits for the answer.
+  if (event.key === "Enter" && plain(event)) return stopButton() !== null;
+  if (event.key !== "ArrowUp" || !plain(event) || box.value || stopButton()) return false;
+  /** @type {NodeListOf<HTMLElement>} */
+  const edits = document.querySelectorAll("#conversation button[aria-label=Edit]");
+  const last = [...edits].at(-1);
+  last?.click();
+  if (last) setTimeout(() => focusEdit(), 0);
+  return Boolean(last);
+};
+
+const focusEdit = () => {
+  /** @type {HTMLTextAreaElement | null} */
+  const edited = document.querySelector("#conversation textarea");
+  edited?.focus();
+  edited?.setSelectionRange(edited.value.length, edited.value.length);
+};
+
+/** @param {KeyboardEvent} event */
+const inEdit = (event) => {
+  if (event.key !== "Escape" && !(event.key === "Enter" && plain(event))) return false;
+  const label = event.key === "Enter" ? "Submit" : "Cancel";
+  /** @type {HTMLElement | null} */
+  const button = document.querySelector(`#conversation button[aria-label=${label}]`);
+  button?.click();
+  messageBox()?.focus();
+  return true;
+};
+
+/**
+ * Whether a key was one of these.
+ *
+ * @param {KeyboardEvent} event
+ * @param {Element} target
+ */
+const used = (event, target) => {
+  if (target.matches("#conversation textarea")) return inEdit(event);
+  const box = messageBox();
+  if (box && target === box && event.key !== "Escape") return inMessage(event, box);
+  if (event.key === "Escape" && plain(event) && (target === box || !takesText(target))) {
+    const stop = document.querySelector("dialog[open]") ? null : stopButton();
+    stop?.click();
+    return Boolean(stop);
+  }
+  if (event.key !== "?" || takesText(target) || document.querySelector("dialog[open]")) return false;
+  showShortcuts();
+  return true;
+};
+
+document.addEventListener(
+  "keydown",
+  (event) => {
+    if (!(event.target instanceof Element)) return;
+    const composing = event.isComposing || event.keyCode === 229; // the key is the input method's
+    if (composing) {
+      if (event.target.matches("#message textarea, #conversation textarea")) event.stopPropagation();
+    } else if (used(event, event.target)) {
+      event.preventDefault();
+      event.stopPropagation();
+    }
+  },
+  true,
+);
+
+let answering = false;
+const touched = window.matchMedia("(pointer: coarse)"); // there, focus would open the keyboard
+new MutationObserver(() => {
+  const now = stopButton() !== null;
+  const ended = answering && !now;
+  answering = now;
+  const away = document.activeElement;
+  if (ended && !touched.matches && (!away || away === document.body || away.closest("#message")))
+    messageBox()?.focus();
+}).observe(document.documentElement, { childList: true, subtree: true });
