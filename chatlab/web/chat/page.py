@@ -95,7 +95,7 @@ class Page(PatchedBlocks):
             "enable_monitoring": False,
             "max_file_size": int(ui.max_file_mb * 1_000_000),
             "root_path": server.root_path,
-            "footer_links": ["settings"],
+            "footer_links": [],
         }
         known = inspect.signature(serve).parameters
         return {name: value for name, value in settings.items() if name in known}

@@ -128,7 +128,7 @@ class AnswerPainter:
         """
         standing = TurnStatus.of(turn)
         running = standing.running
-        results = {block.id for block in self._blocks if isinstance(block, ToolResult)}
+        results = {block.id: block for block in self._blocks if isinstance(block, ToolResult)}
         painted = [
             self._thought(f"n{n}", f"Note: {_title(notice.detail)}")
             for n, notice in enumerate(self._notices)
@@ -137,10 +137,12 @@ class AnswerPainter:
         for n, block in enumerate(self._blocks):
             if isinstance(block, ToolCall):
                 pending = running and block.id not in results
+                failed = block.id in results and results[block.id].is_error
+                title = f"Tool: {_title(block.name)}"
                 painted.append(
                     self._thought(
                         f"t{block.id}",
-                        f"Tool: {_title(block.name)}",
+                        _alarm(f"Tool: {block.name} (failed)") if failed else title,
                         fenced(block.arguments, "json"),
                         duration=standing.tool_seconds.get(block.id),
                         pending=pending,

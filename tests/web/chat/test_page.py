@@ -343,6 +343,8 @@ def test_everything_fits_the_window(
     assert page.page.evaluate("document.documentElement.scrollWidth") <= width
     box = page.page.locator("#message").bounding_box()
     assert box is not None and box["y"] + box["height"] <= height
+    head = page.page.locator(".chatlab-head").bounding_box()
+    assert head is not None and (width > 640 or head["height"] <= 56)
     background = page.page.evaluate("getComputedStyle(document.body).backgroundColor")
     channels = [int(c) for c in background.removeprefix("rgb(").rstrip(")").split(",")]
     assert (max(channels) < 100) == (scheme == "dark")
