@@ -187,5 +187,5 @@ def claims() -> Iterator[tuple[str, bool]]:
 
 async def test_gradio_is_what_the_patches_were_written_for() -> None:
     changed = [sentence for sentence, holds in claims() if not holds]
-    relying = f"Gradio {gr.__version__} changed what chatlab/web/chat/gradio_patches.py relies on"
+    relying = f"Gradio {gr.__version__} changed what chatlab/web/chat/gradio_patches relies on"
     assert not changed, f"{relying}: {'; '.join(changed)}"
