@@ -96,15 +96,19 @@ export const asking =
       method,
       headers: { "x-chatlab": "1", ...headersOf(body) },
       body: body === undefined || body instanceof Blob ? body : JSON.stringify(body),
-    }).catch(() => {
-      throw new Away("The server does not answer: it may be starting again. Try again in a moment.");
-    });
-    const said = await answer.json().catch(() => ({}));
+    }).catch(notAnswered);
+    // An answer that was cut in the middle is none: every one of the server's is JSON.
+    const said = await answer.json().catch(() => (answer.ok ? notAnswered() : {}));
     if (answer.ok) return said;
     const { error } = /** @type {Partial<Refusal>} */ (said);
     const isAway = !error && answer.status >= 502 && answer.status <= 504; // a proxy says so
     throw new (isAway ? Away : Error)(error || `the server answered ${answer.status}`);
   };
+
+/** @returns {never} */
+const notAnswered = () => {
+  throw new Away("The server does not answer: it may be starting again. Try again in a moment.");
+};
 
 /**
  * @param {object | undefined} body
