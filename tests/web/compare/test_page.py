@@ -85,7 +85,13 @@ class Compare:
         self.page.get_by_role("button", name="Start").click()
         self.page.wait_for_selector("#composer textarea:visible")
 
-    def ask(self, text: str, *, wait: bool = True) -> None:
+    def idle(self) -> None:
+        """Until the reply to the last asking is there; its answers may be seen before."""
+        self.page.wait_for_selector("#composer[aria-busy=false]", state="attached")
+
+    def ask(self, text: str, *, wait: bool = True, at_once: bool = False) -> None:
+        if not at_once:
+            self.idle()
         before = self.rounds
         self.page.fill("#composer textarea", text)
         self.page.press("#composer textarea", "Enter")
@@ -453,8 +459,7 @@ def test_what_is_refused_is_said_on_the_page_and_nothing_is_lost(open_compare: O
     page.begin("quick", "slow")
     page.ask(LONG, wait=False)
     page.page.wait_for_selector(".answer[aria-busy]")
-    # an answer may be seen before the reply to the asking is; until then another sentence is told
-    page.page.wait_for_selector("#composer[aria-busy=false]", state="attached")
+    page.idle()  # until then another sentence is told
     page.page.fill("#composer textarea", "meanwhile")
     page.page.press("#composer textarea", "Enter")
     page.told("still answering")
@@ -465,7 +470,7 @@ def test_what_is_refused_is_said_on_the_page_and_nothing_is_lost(open_compare: O
     held: list[Any] = []
     page.page.route("**/ask", lambda route: held.append((route, route.fetch())))
     page.ask("again")
-    page.ask("again", wait=False)
+    page.ask("again", wait=False, at_once=True)
     page.told("still being sent")
     assert page.page.input_value("#composer textarea") == "again"
     ((route, answer),) = held
