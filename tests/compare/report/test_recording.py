@@ -110,10 +110,10 @@ async def test_a_lane_of_a_session_is_recorded_with_the_times_its_events_arrived
 
 async def test_replay_plays_a_recorded_session_as_it_was(tmp_path: Path) -> None:
     """The sample answers in a session, as a recording, in a session again: events and times are the same."""
-    config = "backends:\n  one: {kind: replay, recording: '%s', speed: 40}\n"
+    config = "backends:\n  one: {kind: replay, recording: '%s', speed: %d}\n"
     answers = []
     for number, source in enumerate((SAMPLES / "writer.jsonl", tmp_path / "again.jsonl")):
-        (tmp_path / "c.yaml").write_text(config.replace("40", "1" if number else "40") % source)
+        (tmp_path / "c.yaml").write_text(config % (source, 1 if number else 10))
         async with chatlab.load(tmp_path / "c.yaml") as lab:
             session = await ComparisonSession.create(lab.backends, ["one"], owner="me")
             for question in ("Compare TCP and UDP in a table", "What can this page show?"):
@@ -127,7 +127,7 @@ async def test_replay_plays_a_recorded_session_as_it_was(tmp_path: Path) -> None
         heard, again = ([e for e in x.events if not isinstance(e.event, Notice)] for x in (first, second))
         assert [e.event for e in heard] == [e.event for e in again] and len(heard) > 50
         late = [late.at - early.at for early, late in zip(heard, again, strict=True)]
-        assert sorted(late)[len(late) // 2] == pytest.approx(0, abs=0.05)
+        assert sorted(late)[len(late) // 2] == pytest.approx(0, abs=0.2)
 
 
 def test_a_recording_that_was_written_can_be_read() -> None:
