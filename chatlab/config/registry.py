@@ -150,10 +150,9 @@ class Entry:
 
         What fails is told to whoever asks it; here it is logged.
         """
-        if self.made or self.not_ready is not None:
-            return
         try:
-            await asyncio.to_thread(self.backend)
+            if not self.made and self.not_ready is None:
+                await asyncio.to_thread(self.backend)
         except Exception as exc:  # noqa: BLE001 - whoever asks it reads the sentence; nobody did yet
             log.info("backend %s cannot be made: %s", self.name, scrub(str(exc)))
 

@@ -19,9 +19,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from chatlab.lab import Lab, load
-from chatlab.secret import ScrubbingFormatter
+from chatlab.secret import ScrubbingFormatter, scrubbed_traceback
 from chatlab.web.chat.page import Page
 from chatlab.web.middleware import page_middleware, wrapped
+
+log = logging.getLogger(__name__)
 
 
 class LaunchedPage(Page):
@@ -76,15 +78,21 @@ def create_app(lab: Lab, *, host: str | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _running(lab: Lab) -> AsyncIterator[None]:
-    """Warm a lab up while its page is there already, and close it at the end."""
-    warming = asyncio.create_task(lab.warm_up(), name="warm up")
+    """Warm a lab up while its page is there already, and close it at the end, whatever became of that."""
+    warming = asyncio.create_task(_warm(lab), name="warm up")
     try:
         yield
     finally:
         warming.cancel()
-        with suppress(asyncio.CancelledError):
-            await warming
+        await asyncio.wait([warming])
         await lab.aclose()
+
+
+async def _warm(lab: Lab) -> None:
+    try:
+        await lab.warm_up()
+    except Exception as exc:  # noqa: BLE001 - whoever needs what failed is told
+        log.error("not all could be made ready before it is asked for\n%s", scrubbed_traceback(exc))
 
 
 def serve(config: str | os.PathLike[str], host: str | None = None, port: int | None = None) -> None:

@@ -134,6 +134,15 @@ def test_a_missing_sdk_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatc
         entry.backend()
 
 
+async def test_a_plugin_that_fails_while_it_is_made_ready_stops_nobody() -> None:
+    class Mistaken(NeedsSdk):
+        @classmethod
+        def not_ready(cls, options: Any) -> str | None:
+            raise RuntimeError("a plugin's mistake")
+
+    await Entry("mistaken", BackendConfig(kind="mistaken", options=Options()), Mistaken).warm()
+
+
 async def test_what_was_made_is_closed_and_made_anew_when_used_again() -> None:
     entry = entries()["one"]
     first = entry.backend()
