@@ -49,7 +49,7 @@ class BranchNavigation:
         shown: Shown = (gr.skip(), gr.skip())
         if wanted and page.owner is not None:
             shown = await self._show(page, str(wanted), request.query_params.get("t"))
-        return *shown, *self._chat.settings_of(page)
+        return *shown, *self._chat.choices(page.settings)
 
     async def asked(self, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Return what the page shows once the sidebar, or a control of the conversation, has asked for
@@ -58,10 +58,8 @@ class BranchNavigation:
         page = self._chat.page(request)
         before = page.conversation_id
         shown = await self._asked(page, _fields(event))
-        settings = self._chat.settings_of(page)
-        if page.conversation_id == before:
-            settings = [gr.skip() for _ in settings]
-        return *shown, self._chat.box(), *settings
+        opened = page.conversation_id != before
+        return *shown, self._chat.box(), *self._chat.choices(page.settings if opened else None)
 
     async def _asked(self, page: OpenPage, asked: Mapping[str, str]) -> Shown:
         conversation, turn = asked.get("conversation"), asked.get("turn")

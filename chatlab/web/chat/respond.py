@@ -215,10 +215,9 @@ class Chat:
         """Return what is before the answer of this turn, its own message included."""
         return before_answer(page, node, self.window_size)
 
-    def settings_of(self, page: OpenPage) -> list[Any]:
-        """Return what the page's choices show where its conversation was last asked: the backend, the line
-        below it, the preset, the system prompt and each control. What it does not show stays as it is."""
-        asked = page.settings
+    def choices(self, asked: TurnSettings | None) -> list[Any]:
+        """Return what the page's choices show for a conversation that was last asked with this: the backend,
+        the line below it, the preset, the system prompt and each control. None leaves them as they are."""
         if asked is None:
             return [gr.skip()] * (4 + len(self._parameters))
         if asked.backend in self._backends:

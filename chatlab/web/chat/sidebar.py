@@ -60,7 +60,7 @@ def opened_by_scripts(
 ) -> None:
     """Connects what scripts ask for: a conversation or a branch to be shown, a message answered anew, or an
     answer that runs followed. choices: what shows with what a conversation is asked, as
-    `Chat.settings_of` has them."""
+    `Chat.choices` has them."""
     private = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
     shown = [chat.chatbot, chat.chatbot_state]
     page.load(navigation.arrived, None, [*shown, *choices], **private)
