@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from chatlab import content_security
 from chatlab.render.html_templates import environment
 from chatlab.render.markdown import CODE_CSS
 from chatlab.render.styles import tokens
-
-DOCUMENT_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-)
-"""The Content-Security-Policy of `document`; a server may send it as a header too."""
 
 
 def document(title: str, body: str, *, css: str = "", lang: str = "en") -> str:
@@ -22,7 +18,7 @@ def document(title: str, body: str, *, css: str = "", lang: str = "en") -> str:
     """
     template = environment("chatlab.render").get_template("document.html.j2")
     return template.render(
-        title=title, body=body, css=CODE_CSS + css, lang=lang, policy=DOCUMENT_POLICY, tokens=tokens()
+        title=title, body=body, css=CODE_CSS + css, lang=lang, policy=content_security, tokens=tokens()
     )
 
 

@@ -9,11 +9,11 @@ from starlette.types import ASGIApp
 
 from chatlab.lab import Lab
 from chatlab.web.routes import ApiRoutes
-from chatlab.web.shared.csp import SafetyHeaders
 from chatlab.web.shared.host_guard import host_guard
 from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.owner import BrowserCookie
 from chatlab.web.shared.request_guard import RequestGuard
+from chatlab.web.shared.safety import SafetyHeaders
 from chatlab.web.shared.tab_guard import TabGuard
 from chatlab.web.shared.tabs import TabOwners
 from chatlab.web.shared.uploads import UploadGuard, UploadOwners

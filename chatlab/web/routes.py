@@ -12,6 +12,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from chatlab import content_security
 from chatlab.lab import Lab
 from chatlab.paths import PACKAGE
 from chatlab.render.markdown import CODE_CSS
@@ -19,12 +20,6 @@ from chatlab.web.compare.routes import CompareRoutes
 from chatlab.web.conversations.routes import conversation_routes
 
 _STATIC = PACKAGE / "web" / "static"
-
-# Stricter than the chat page's: this page has no script of Gradio's.
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "media-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'"
-)
 
 
 class ApiRoutes:
@@ -63,7 +58,10 @@ def _compare_page(lab: Lab) -> Callable[[Request], Awaitable[HTMLResponse]]:
 
     async def page(request: Request) -> HTMLResponse:
         root = root_of(lab, request)
-        headers = {"content-security-policy": _POLICY, "referrer-policy": "no-referrer"}
+        headers = {
+            content_security.HEADER: content_security.COMPARISON_PAGE,
+            "referrer-policy": "no-referrer",
+        }
         return HTMLResponse(text.replace("$root", html.escape(root)), headers=headers)
 
     return page

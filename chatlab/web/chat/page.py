@@ -16,8 +16,8 @@ from chatlab.paths import PACKAGE
 from chatlab.render.styles import tokens
 from chatlab.web.chat.gradio_patches import PatchedBlocks, describe_once, patch_process
 from chatlab.web.chat.layout import fill
-from chatlab.web.shared.csp import link_guard
 from chatlab.web.shared.owner import owner_of
+from chatlab.web.shared.safety import link_guard
 from chatlab.web.shared.tabs import is_scoped
 from chatlab.web.shared.uploads import UPLOAD_LIFETIME, UploadOwners
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from chatlab import content_security
 from chatlab.compare.report import Format, session_report
 from chatlab.compare.report.from_session import comparison_of
 from chatlab.compare.report.recording import lane_recording
@@ -17,7 +18,7 @@ from chatlab.compare.session.blind import lane_of
 from chatlab.conversations.service import StorageService
 from chatlab.errors import ChatlabError, InvalidRequest
 from chatlab.lab import Lab
-from chatlab.render.document import DOCUMENT_POLICY, sentence_document
+from chatlab.render.document import sentence_document
 from chatlab.store import NotStored
 from chatlab.web.compare.open_sessions import PageSession, PageSessions
 from chatlab.web.shared.schemas import Links, ShareLink
@@ -28,7 +29,7 @@ _TYPES = {
     "jsonl": ("application/jsonl", "jsonl"),
     "votes": ("text/csv", "csv"),
 }
-_HEADERS = {"content-security-policy": DOCUMENT_POLICY, "cache-control": "no-store"}
+_HEADERS = {content_security.HEADER: content_security.DOCUMENT, "cache-control": "no-store"}
 
 
 class ExportRoutes:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from chatlab import content_security
 from chatlab.conversations.service import StorageService
 from chatlab.errors import InvalidRequest, StoreError
 from chatlab.lab import Lab
@@ -39,8 +40,7 @@ _ENDING = {
 }
 # What others made: no script of it runs, and it asks for nothing outside of itself.
 _INERT = {
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
-    "media-src data:; base-uri 'none'; form-action 'none'; sandbox allow-popups",
+    content_security.HEADER: content_security.CONVERSATION,
     "referrer-policy": "no-referrer",
     "cache-control": "private, no-store",
 }
@@ -170,7 +170,7 @@ async def _file(storage: StorageService, owner: str, request: Request) -> Respon
         content_disposition_type="inline" if shown else "attachment",
         headers={
             "cache-control": "private, max-age=31536000, immutable",
-            "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+            content_security.HEADER: content_security.STORED_FILE,
         },
     )
 

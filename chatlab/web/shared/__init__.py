@@ -1,1 +1,1 @@
-"""What the pages share: owners, uploads, the content security policy, endpoints."""
+"""What the pages share: owners, uploads, safety headers, endpoints."""

@@ -21,7 +21,7 @@ from chatlab.web.chat.controls import preset_values, shown_value, values
 from chatlab.web.chat.pages import OpenPages
 from chatlab.web.chat.paint import turn_of
 from chatlab.web.chat.respond import Chat
-from chatlab.web.shared.csp import SafetyHeaders
+from chatlab.web.shared.safety import SafetyHeaders
 from chatlab.web.shared.uploads import UploadOwners
 
 

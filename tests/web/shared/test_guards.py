@@ -14,8 +14,8 @@ import pytest
 
 import chatlab
 from chatlab.web.server import create_app
-from chatlab.web.shared.csp import SafetyHeaders
 from chatlab.web.shared.request_guard import RequestGuard
+from chatlab.web.shared.safety import SafetyHeaders
 from tests.web.pages import Served
 
 CONFIG = "version: 1\nbackends: {echo: {kind: echo}}\nstorage: none\n"

@@ -17,7 +17,6 @@ import httpx2
 import pytest
 from starlette.responses import Response
 
-from chatlab.web.shared.csp import policy
 from tests.servers.front import Front
 from tests.web.pages import ChatPage, Served, chunks, says
 
@@ -117,11 +116,6 @@ def test_an_allowed_host_is_shown_and_can_be_opened(
     page.page.wait_for_function("[...document.querySelectorAll('#conversation img')].some(i => i.complete)")
     assert foreign.requests[0].path == "/leak.svg"
     assert page.page.locator("#conversation a", has_text="a link").get_attribute("href") is not None
-
-
-def test_a_host_cannot_smuggle_a_directive_into_the_policy() -> None:
-    assert policy(["cdn.example", "*.example:8443"]).count("cdn.example *.example:8443") == 2
-    assert "evil" not in policy(["ok.example; script-src evil", "evil *", "'evil'"])
 
 
 # -- files

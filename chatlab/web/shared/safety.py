@@ -1,52 +1,21 @@
 """The protection of a page from its content: model output is untrusted.
 
 A picture or a link in an answer can carry the conversation to a foreign host. Pictures, media, frames and
-requests are held by a Content-Security-Policy, which the browser enforces whatever the Markdown or HTML
-was; links, which no policy covers, lose their target unless the configuration allows the host.
+requests are held by a policy (`chatlab.content_security`), which the browser enforces whatever the Markdown
+or HTML was; links, which no policy covers, lose their target unless the configuration allows the host.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections.abc import Sequence
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chatlab import content_security
 from chatlab.paths import PACKAGE
 from chatlab.web.shared.request_guard import path_below
-
-_HOST = re.compile(r"(\*\.)?[A-Za-z0-9.-]+(:\d+)?")
-
-
-def policy(allowed_hosts: Sequence[str]) -> str:
-    """Return the Content-Security-Policy of a page whose answers may show pictures from these hosts."""
-    hosts = " ".join(host for host in allowed_hosts if _HOST.fullmatch(host))
-    foreign = f" {hosts}" if hosts else ""
-    return "; ".join(
-        (
-            # Gradio's own page needs inline scripts and evaluates its bundles.
-            "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'",
-            f"img-src 'self' data: blob:{foreign}",
-            f"media-src 'self' data: blob:{foreign}",
-            "connect-src 'self' data: blob:",
-            "frame-src 'self' blob:",
-            "object-src 'none'",
-            "base-uri 'self'",
-            "form-action 'self'",
-        )
-    )
-
-
-def frame_ancestors(framed_by: Sequence[str]) -> str:
-    """Return the directive that says who may show a page in a frame: our own pages and the sites given; in a
-    Hugging Face Space, which is always shown so, Hugging Face."""
-    sites = [host for host in framed_by if _HOST.fullmatch(host)]
-    if os.environ.get("SYSTEM") == "spaces":
-        sites.append("https://huggingface.co")
-    return " ".join(["frame-ancestors 'self'", *sites])
 
 
 class SafetyHeaders:
@@ -63,16 +32,16 @@ class SafetyHeaders:
         path: str = "/",
     ) -> None:
         self._app = app
-        self._policy = policy(allowed_hosts)
-        self._frames = frame_ancestors(framed_by)
+        self._policy = content_security.chat_page(allowed_hosts)
+        self._frames = content_security.frame_ancestors(framed_by)
         self._path = path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                rules = headers.get("content-security-policy", self._policy)
-                headers["content-security-policy"] = f"{rules}; {self._frames}"
+                rules = headers.get(content_security.HEADER, self._policy)
+                headers[content_security.HEADER] = f"{rules}; {self._frames}"
                 headers["referrer-policy"] = "no-referrer"
                 headers["x-content-type-options"] = "nosniff"
             await send(message)
