@@ -88,6 +88,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "network: may reach beyond loopback")
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """In CI a failure is printed when it happens: a run that is ended from outside prints nothing at its end."""
+    if report.failed and os.environ.get("CI") and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n{report.nodeid} failed in {report.when}:\n{report.longreprtext}", file=sys.stderr, flush=True)
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """Two more workers than cores: a good part of a test's time is waiting for servers, streams and pages."""
     return (
