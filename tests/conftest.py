@@ -89,9 +89,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """In CI a failure is printed when it happens: a run that is ended from outside prints nothing at its end."""
+    """In CI print a failure when it happens: a run that is ended from outside prints nothing at its end."""
     if report.failed and os.environ.get("CI") and "PYTEST_XDIST_WORKER" not in os.environ:
-        print(f"\n{report.nodeid} failed in {report.when}:\n{report.longreprtext}", file=sys.stderr, flush=True)
+        told = f"\n{report.nodeid} failed in {report.when}:\n{report.longreprtext}"
+        print(told, file=sys.stderr, flush=True)
 
 
 def pytest_xdist_auto_num_workers() -> int:
