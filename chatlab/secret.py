@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from chatlab.known_secrets import MASK, known_secrets, remember
 from chatlab.paths import ConfigPath
-from chatlab.shown_text import Span, replaced, spans_of
+from chatlab.shown_text import Shown, Span, replaced, spans_of
 
 __all__ = [
     "KEY_PATTERN",
@@ -81,8 +81,13 @@ _IN_TEXT = tuple((one.hint, re.compile(one.pattern.replace("LEAST", str(one.said
 _IN_CONFIG = re.compile(
     "|".join(one.pattern.replace("LEAST", str(one.written)) for one in SHAPES if one.written is not None)
 )
+_BEGINS = r"(?<!\w)"  # written once for all of them, they are found ten times as fast
+_KEYS = [one.pattern.replace("LEAST", str(one.said)) for one in SHAPES if one.hint not in ("bearer", "://")]
 KEY_PATTERN = "|".join(
-    one.pattern.replace("LEAST", str(one.said)) for one in SHAPES if one.hint not in ("bearer", "://")
+    (
+        f"{_BEGINS}(?:{'|'.join(one.removeprefix(_BEGINS) for one in _KEYS if one.startswith(_BEGINS))})",
+        *(one for one in _KEYS if not one.startswith(_BEGINS)),
+    )
 )
 """A regular expression that finds keys, without the schemes that stand before them."""
 
@@ -218,9 +223,12 @@ def scrubbed_value(value: Any) -> Any:
     return value
 
 
-def credentials_in(text: str) -> list[Span]:
-    """Return where credentials stand in a text, as they are written or as a reader sees them, in order."""
-    return spans_of(text, _credentials)
+def credentials_in(text: str, ways: Sequence[Shown] | None = None) -> list[Span]:
+    """Return where credentials stand in a text, as they are written or as a reader sees them, in order.
+
+    ways: `ways_to_see` of the text, where it is known.
+    """
+    return spans_of(text, _credentials, ways)
 
 
 def _credentials(text: str) -> Iterator[Span]:

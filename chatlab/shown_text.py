@@ -1,8 +1,8 @@
-"""Text as a reader sees it, once Markdown, HTML, JSON and URLs have taken their escapes away, and where each
-character of it stands in what was written.
+"""Text as a reader sees it, once Markdown, HTML, JSON, URLs, mail and style sheets have taken their escapes
+and marks away, and where each character of it stands in what was written.
 
-`jane.roe&#64;example.org`, `sk\\_live` and a word with a soft hyphen in it read as what they stand for.
-Whoever looks for something in a text that people will see looks in both.
+`jane.roe&#64;example.org`, `sk\\_live`, `<b>jane</b>.roe` and a word with a soft hyphen in it read as what
+they stand for. Whoever looks for something in a text that people will see looks in all of these.
 """
 
 from __future__ import annotations
@@ -13,18 +13,35 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
-# Escapes of JSON and Markdown, entities of HTML, escapes of URLs; what is invisible or a form of another.
+# Escapes of JSON, programs and Markdown, entities of HTML, escapes of URLs; what is invisible or a form of
+# another character.
 _WRITTEN = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}"
+    r"|\\[uxo]\{[0-9a-fA-F]{1,8}\}|\\U[0-9a-fA-F]{8}|\\N\{[A-Za-z][A-Za-z0-9 -]{1,80}\}"
     r"|\\[!-/:-@\[-`{-~]"
     r"|&(?:#\d{1,10}|#[xX][0-9a-fA-F]{1,8}|[A-Za-z][A-Za-z0-9]{1,31});?"
-    r"|%[2-7][0-9a-fA-F]"
+    r"|(?:%[2-7][0-9a-fA-F]|%[cCdD][0-9a-fA-F]%[89abAB][0-9a-fA-F]|%[eE][0-9a-fA-F](?:%[89abAB][0-9a-fA-F]){2}"
+    r"|%[fF][0-4](?:%[89abAB][0-9a-fA-F]){3})"
     "|[\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\u3164"
     "\ufe00-\ufe0f\ufe50-\ufe6f\ufeff-\uffef\u2100-\u214f\u2460-\u24ff\U0001d400-\U0001d7ff"
     "\U000e0000-\U000e0fff]"
 )
+# Escapes that stand in many a text for themselves: octal ones of programs, those of style sheets (which end
+# with a space), and those of mail (quoted-printable). A text is looked at with and without them.
+_RARELY_WRITTEN = re.compile(
+    r"(?P<octal>\\0[4-7][0-7](?!\s)|\\1[0-7]{2})|(?P<style>\\[0-9a-fA-F]{1,6}\s?)|(?P<mail>=[0-9A-F]{2}|=\r?\n)"
+)
 _EMPHASIS = re.compile(r"\*+|`+|~~|(?<![^\W_])_+(?=\w)|(?<=\w)_+(?![^\W_])")
+_COMMENT_END = "-->"
+_COMMENT = re.compile(r"<!--.*?-->", re.S)
+# Tags, and of links and pictures what stands around their words. What breaks a line is one.
+_TAG = re.compile(
+    r"""</?[A-Za-z](?:[^<>"']|"[^"<]*"|'[^'<]*')*+>|</?[A-Za-z][^<>]*+>"""
+    r"|!?\[(?=[^\[\]\n]*+\][(\[])|\](?:\((?:[^()\n]|\([^()\n]*+\))*+\)|\[[^\[\]\n]*+\])"
+)
+_BREAKS = re.compile(r"</?(?:br|p|div|li|ul|ol|tr|td|th|table|h[1-6]|hr|pre|blockquote)\b", re.I)
 _FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
 _TIMES = 3  # an escape may be escaped again
 
@@ -85,22 +102,48 @@ def look(text: str) -> Shown:
 
 def unmarked(seen: Shown) -> Shown:
     """Return the same without the marks of emphasis and code."""
-    text, layer = _pass(seen.text, _EMPHASIS, lambda _: "")
+    text, layer = _pass(seen.text, _EMPHASIS, _nothing)
     return seen if layer is None else Shown(text, (*seen.layers, layer))
 
 
-def spans_of(text: str, find: Callable[[str], Iterable[Span]]) -> list[Span]:
+def untagged(seen: Shown) -> Shown:
+    """Return the same without comments, tags, and what stands around the words of links."""
+    if "<" not in seen.text and "](" not in seen.text and "][" not in seen.text:
+        return seen
+    last = seen.text.rfind(_COMMENT_END)
+    ends = 0 if last < 0 else last + len(_COMMENT_END)  # behind it no comment ends: nothing to look for
+    for pattern, seen_of, end in ((_COMMENT, _nothing, ends), (_TAG, _tag_seen, None)):
+        text, layer = _pass(seen.text, pattern, seen_of, end)
+        if layer is not None:
+            seen = Shown(text, (*seen.layers, layer))
+    return seen
+
+
+def ways_to_see(text: str) -> Sequence[Shown]:
+    """Return what is seen of a text in every way in which it may be shown, as it is written first."""
+    seen = look(text)
+    bare = untagged(seen)
+    ways = [Shown(text, ()), seen, bare, unmarked(bare)]
+    if "\\" in text or "=" in text:
+        decoded, layer = _pass(text, _RARELY_WRITTEN, _rarely_seen)
+        if layer is not None:
+            rest = unmarked(untagged(look(decoded)))
+            ways.append(Shown(rest.text, (layer, *rest.layers)))
+    return tuple({way.text: way for way in reversed(ways)}.values())[::-1]
+
+
+def spans_of(
+    text: str, find: Callable[[str], Iterable[Span]], ways: Sequence[Shown] | None = None
+) -> list[Span]:
     """Return where something is found in a text, as it is written or as it is seen, in order and apart.
 
-    find: gives the spans (of more than nothing) in the text that it is given.
+    find: gives the spans (of more than nothing) in the text that it is given. ways: `ways_to_see` of the
+    text, where it is known.
     """
-    seen = look(text)
-    looks = [Shown(text, ()), seen, unmarked(seen)]
     found = {
-        look.written(start, end)
-        for number, look in enumerate(looks)
-        if not number or look.text != looks[number - 1].text
-        for start, end in find(look.text)
+        way.written(start, end)
+        for way in (ways_to_see(text) if ways is None else ways)
+        for start, end in find(way.text)
     }
     apart: list[Span] = []
     for start, end in sorted(found):
@@ -121,11 +164,13 @@ def replaced(text: str, spans: Sequence[Span], mark: str) -> str:
     return "".join((*pieces, text[at:]))
 
 
-def _pass(text: str, pattern: re.Pattern[str], seen_of: Callable[[str], str]) -> tuple[str, _Layer | None]:
+def _pass(
+    text: str, pattern: re.Pattern[str], seen_of: Callable[[str], str], end: int | None = None
+) -> tuple[str, _Layer | None]:
     pieces: list[str] = []
     layer = _Layer()
     at = length = 0
-    for match in pattern.finditer(text):
+    for match in pattern.finditer(text, 0, len(text) if end is None else end):
         seen = seen_of(match[0])
         if seen == match[0]:
             continue
@@ -142,18 +187,56 @@ def _pass(text: str, pattern: re.Pattern[str], seen_of: Callable[[str], str]) ->
     return "".join((*pieces, text[at:])), layer
 
 
+def _nothing(_: str) -> str:
+    return ""
+
+
+def _tag_seen(written: str) -> str:
+    return "\n" if _BREAKS.match(written) else ""
+
+
+def _rarely_seen(written: str) -> str:
+    """Return what is seen of an octal escape, one of a style sheet, or one of mail."""
+    if written[0] == "=":
+        return chr(int(written[1:], 16)) if written[1:].isalnum() else ""
+    octal = _RARELY_WRITTEN.match(written)
+    digits = written[1:].rstrip()
+    return _character(int(digits, 8 if octal and octal["octal"] == written else 16), written)
+
+
+def _character(code: int, written: str) -> str:
+    """Return the character of a number, or what was written where there is none."""
+    return chr(code) if 0 < code < 0x110000 and not 0xD800 <= code < 0xE000 else written
+
+
 def _seen(written: str) -> str:
     """Return what a reader sees of one escape or character."""
-    if written.startswith(("\\u", "\\x")):
-        codes = re.findall(r"\\[ux]([0-9a-fA-F]+)", written)
-        units = b"".join(int(code, 16).to_bytes(2, "little") for code in codes)
-        return units.decode("utf-16-le", "replace")
     if written[0] == "\\":
-        return written[1]
+        return _unescaped(written)
     if written[0] == "%":
-        return chr(int(written[1:], 16))
+        return unquote(written, errors="replace")
     if written[0] == "&":
         return html.unescape(written)
     if written in _FILLERS or unicodedata.category(written) in ("Cf", "Mn"):
         return ""
     return unicodedata.normalize("NFKC", written)
+
+
+def _unescaped(written: str) -> str:
+    kind = written[1]
+    if kind == "N":
+        try:
+            return unicodedata.lookup(written[3:-1])
+        except KeyError:
+            return written
+    if kind == "U" or written[2:3] == "{":
+        digits = written[2:].strip("{}")
+        try:
+            return _character(int(digits, 8 if kind == "o" else 16), written)
+        except ValueError:  # no digit of an octal number
+            return written
+    if kind in "ux":
+        codes = re.findall(r"\\[ux]([0-9a-fA-F]+)", written)
+        units = b"".join(int(code, 16).to_bytes(2, "little") for code in codes)
+        return units.decode("utf-16-le", "replace")
+    return kind

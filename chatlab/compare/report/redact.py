@@ -8,6 +8,7 @@ may be what nobody is to read. Credentials, known or by their shape, always go.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,27 +18,16 @@ from typing import Any, TypeVar
 import regex
 
 from chatlab.compare.model import Comparison, Receipt, Result
+from chatlab.compare.report.redact_patterns import BUILT_IN
 from chatlab.errors import ChatlabError
 from chatlab.messages import FilePart, Message, Part, TextPart
-from chatlab.secret import KEY_PATTERN, credentials_in
-from chatlab.shown_text import Span, replaced, spans_of
+from chatlab.secret import credentials_in
+from chatlab.shown_text import Shown, Span, replaced, spans_of, ways_to_see
 
 T = TypeVar("T")
 
 _LONGEST = 2.0  # seconds for one pattern on one text
 _LONGEST_ALL = 120.0  # and for everything together
-
-BUILT_IN: Mapping[str, str] = {
-    "email": r"(?<![\w.+-])[\w.+-]{1,64}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+){1,8}",
-    "iban": r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)",
-    "ipv4": r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?!\.?\w)",
-    "url-userinfo": r"(?<=://)[^\s/@?#]{1,256}+(?=@)",
-    "api-key": KEY_PATTERN,
-    "phone": r"(?<![\w.])(?:(?:\+|00)[1-9]\d{0,2}(?:[ ./()-]{0,2}\d){6,12}"
-    r"|\(?0\d{1,4}\)?(?:[ ./-]{0,2}\d){5,10}"
-    r"|(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4})(?!\w)",
-}
-"""Patterns that go by a name, in the order in which they are applied: what looks like a phone number last."""
 
 _OF_CREDENTIALS = ("url-userinfo", "api-key")
 
@@ -61,35 +51,33 @@ class WrongPattern(ChatlabError):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """What is taken out. name: what stands in its place."""
+    """What is taken out. name: what stands in its place. found: of `re` where it is one of ours, which take a
+    time in proportion to the text, and of `regex`, which can be ended, where it is somebody's own."""
 
     name: str
     found: Any
 
     def spans(self, text: str) -> Iterator[Span]:
         """Yield where it is in a text. Raises TimeoutError if that takes too long."""
-        for match in self.found.finditer(text, timeout=_LONGEST, concurrent=True):
+        bounds = {} if isinstance(self.found, re.Pattern) else {"timeout": _LONGEST, "concurrent": True}
+        for match in self.found.finditer(text, **bounds):
             if match[0]:
                 yield match.span()
 
 
 def parse_patterns(said: Sequence[str]) -> tuple[Pattern, ...]:
     """Names of `BUILT_IN`, and regular expressions (of the `regex` package). Raises WrongPattern."""
-    patterns = []
-    own = 0
-    named = [name for name in BUILT_IN if name in said]
-    for one in (*named, *(one for one in dict.fromkeys(said) if one not in named)):
-        name, source = one, BUILT_IN.get(one)
-        if source is None:
-            own += 1
-            name, source = f"pattern {own}", one
+    patterns = [Pattern(name, re.compile(BUILT_IN[name])) for name in BUILT_IN if name in said]
+    own = (one for one in dict.fromkeys(said) if one not in BUILT_IN)
+    for number, source in enumerate(own, 1):
+        name = f"pattern {number}"
         try:
             compiled = regex.compile(source)
             empty = compiled.search("", timeout=_LONGEST) is not None
         except regex.error as exc:
-            raise WrongPattern(f"{name} ({one!r}) is not a regular expression: {exc}") from exc
+            raise WrongPattern(f"{name} ({source!r}) is not a regular expression: {exc}") from exc
         if empty:
-            raise WrongPattern(f"{name} ({one!r}) matches nothing at all, so it would match everywhere")
+            raise WrongPattern(f"{name} ({source!r}) matches nothing at all, so it would match everywhere")
         patterns.append(Pattern(name, compiled))
     return tuple(patterns)
 
@@ -130,13 +118,15 @@ class _Taking:
     patterns: Sequence[Pattern]
     counts: Counter[str] = field(default_factory=Counter)
     names: dict[str, str] = field(default_factory=dict)
+    looked_at: tuple[str, Sequence[Shown]] | None = None
     until: float = field(default_factory=lambda: monotonic() + _LONGEST_ALL)
 
     def text(self, text: str, place: str) -> str:
         """Return the text without what matches."""
         # What a person asked for by its name is marked with it; the other credentials go without being asked.
         named = self._marked(text, place, [one for one in self.patterns if one.name in _OF_CREDENTIALS])
-        clean = self._without(named, place, "credential", credentials_in(named), "***")
+        found = credentials_in(named, self._ways_to_see(named))
+        clean = self._without(named, place, "credential", found, "***")
         return self._marked(clean, place, [one for one in self.patterns if one.name not in _OF_CREDENTIALS])
 
     def _marked(self, text: str, place: str, patterns: Sequence[Pattern]) -> str:
@@ -144,13 +134,19 @@ class _Taking:
             try:
                 if monotonic() > self.until:
                     raise TimeoutError
-                spans = spans_of(text, one.spans)
+                spans = spans_of(text, one.spans, self._ways_to_see(text))
             except TimeoutError as exc:
                 raise WrongPattern(
                     f"{one.name} takes too long on {place}: write it so that it cannot match in many ways"
                 ) from exc
             text = self._without(text, place, one.name, spans, f"[redacted: {one.name}]")
         return text
+
+    def _ways_to_see(self, text: str) -> Sequence[Shown]:
+        """Return the ways to see a text, made once for all patterns until one changes it."""
+        if self.looked_at is None or self.looked_at[0] is not text:
+            self.looked_at = text, ways_to_see(text)
+        return self.looked_at[1]
 
     def _without(self, text: str, place: str, name: str, spans: Sequence[Span], mark: str) -> str:
         if spans:

@@ -17,7 +17,7 @@ from chatlab.compare.report.recording import lane_recording
 from chatlab.compare.report.redact import BUILT_IN, WrongPattern, parse_patterns, redacted
 from chatlab.messages import FilePart, Message, TextPart, ToolCall, ToolResult
 from chatlab.secret import remember
-from chatlab.shown_text import look, replaced, shown, spans_of
+from chatlab.shown_text import replaced, shown, spans_of, ways_to_see
 from tests.compare.report.samples import LANES, WHEN, comparison, result
 
 
@@ -162,11 +162,102 @@ def test_the_patterns_with_a_name_are_quick_on_texts_made_to_be_slow() -> None:
         "+49" + " 1" * 30_000,
         "://" * 30_000,
         "AA11" * 20_000,
+        "DE44\n" * 20_000,
+        "+49\n" * 20_000,
+        "<!--" * 30_000,
+        '<a "' * 30_000,
+        "](" * 30_000,
+        "[" * 60_000,
+        r"\100=40" * 10_000,
+        "a(at)" * 20_000,
+        "%ef%bc" * 10_000,
     ]
     whole = comparison(1, notes=tuple(texts), created=WHEN)
     began = time.process_time()
     redacted(whole, parse_patterns(list(BUILT_IN)))
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@app.route('/x')",
+        "handler = first\n@app.get.cached\ndef f(): ...",
+        "a@b",
+        "left @ right.T and W@x.T",
+        "x = 40",
+        "x=400.5 and page=40&size=20.5",
+        "lodash@4.17.21, react@18.2.0-rc.1",
+        "actions/checkout@v4.1.1",
+        "std::vector<int>@x and rows[1](a)@b",
+        r"C:\100\200 and \40 lines",
+        "version 1.2.3 and v10.2.33",
+        "12345678901234567890 and 100000000000000000000",
+        "0x7fff5fbff8c0\n1234",
+        "3.14159265358979",
+        "0123\n4567\n8901",
+        "1,2,030\n1234567,5",
+        "100\n200-3000",
+        "2026-11-29\n12:00",
+        "GB12-ABCD-1234 and AT12 PEOPLE",
+        "DE44\nis the plate",
+    ],
+)
+def test_code_versions_and_numbers_are_no_addresses_accounts_or_phones(text: str) -> None:
+    found = redacted(comparison(1, title=text), parse_patterns(["email", "iban", "phone"]))
+    assert found.title == text
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "DE44 5001 0517 5407 3249 31",
+        "DE44  5001  0517  5407  3249  31",
+        "DE44-5001-0517-5407-3249-31",
+        "DE44\u20115001\u20110517 5407 3249 31",
+        "DE44.5001.0517.5407.3249.31",
+        "DE44 5001 0517\n5407 3249 31",
+        "DE44 500105175407324931",
+        "de44500105175407324931",
+        "DE44&nbsp;5001&nbsp;0517&nbsp;5407&nbsp;3249&nbsp;31",
+        "DE44 <b>5001</b> 0517 5407 3249 31",
+        "FR14-2004-1010-0505-0001-3M02-606",
+        "NO93-8601-1117-947",
+        "MT84MALT011000012345MTLCAST001S",
+    ],
+)
+def test_an_account_is_found_however_it_is_grouped(written: str) -> None:
+    found = redacted(comparison(1, title=f"To {written} PLEASE."), parse_patterns(["iban"]))
+    assert found.title == "To [redacted: iban] PLEASE."
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "+49 30\n1234567",
+        "+49 30 1234\n567",
+        "+49\n30 1234567",
+        "+49 (30)\r\n  1234-567",
+        "+44 20 7946\n0958",
+        "+49 30<br>1234567",
+        "030\n1234567",
+        "0171 234\n5678",
+        "(030)\n123 456",
+        "(555)\n123-4567",
+        "555-123-\n4567",
+        "555 123\n4567",
+        "555\n123-4567",
+    ],
+)
+def test_a_phone_number_is_found_over_the_end_of_a_line(written: str) -> None:
+    found = redacted(comparison(1, title=f"Call {written} please"), parse_patterns(["phone"]))
+    assert found.title == "Call [redacted: phone] please"
+
+
+def test_a_number_that_is_whole_does_not_take_the_next_line_with_it() -> None:
+    text = "Call +1 555-123-4567\n12 people did"
+    found = redacted(comparison(1, title=text), parse_patterns(["phone"]))
+    assert found.title == "Call [redacted: phone]\n12 people did"
 
 
 # What a reader sees, not only what is written
@@ -188,12 +279,41 @@ HIDDEN = (
     "`jane.roe`@mail.example",
     "jane.roe@mail&#46;example",
     "mailto:jane.roe%40mail.example",
+    r"jane.roe\u{40}mail.example",
+    r"jane.roe\x{40}mail.example",
+    r"jane.roe\U00000040mail.example",
+    r"jane.roe\N{COMMERCIAL AT}mail.example",
+    r"jane.roe\100mail.example",
+    r"\152ane.roe\100mail.exampl\145",
+    r"jane.roe\40 mail.example",
+    r"jane.roe\000040mail\2e example",
+    "jane.roe=40mail.example",
+    "jane.roe=40mail=2Eexample",
+    "jane.r=\noe=40mail.example",
+    "jane.roe%EF%BC%A0mail.example",
+    "jane.roe%ef%bc%a0mail.example",
+    "jane.roe%2540mail.example",
+    "<b>jane</b>.roe@mail.example",
+    "jane.roe@<em class='x>y'>mail</em>.example",
+    "jane.roe@<wbr>mail.example",
+    "jane<wbr/>.roe@mail.example",
+    "jane.roe<!-- no mail -->@mail.example",
+    "jane.roe@<!-- <a> \n -- > -->mail.example",
+    "jane.roe@\nmail.example",
+    "jane.roe@\r\n  mail.example",
+    "jane.roe@<br>mail.example",
+    "[jane.roe](x)@mail.example",
+    "[jane.roe][1]@mail.example",
+    "jane.roe[@](https://a.example/b(c))mail.example",
+    "jane.roe![](x)@mail.example",
+    "jane.roe [at] mail [dot] example",
+    "jane.roe(at)mail.example",
 )
 
 
 def seen_in(made: str) -> str:
     """What is seen of a file, as a browser, a Markdown viewer and a reader of JSON show it."""
-    return shown(re.sub(r"<[^>]+>", "", made), emphasis=True)
+    return ways_to_see(re.sub(r"<[^>]+>", "", made))[-1].text
 
 
 @pytest.mark.parametrize("form", ["html", "markdown", "jsonl", "votes"])
@@ -207,7 +327,9 @@ def test_escapes_of_markdown_html_json_and_urls_hide_nothing(form: Format) -> No
 @pytest.mark.parametrize("written", HIDDEN)
 def test_nothing_but_what_was_looked_for_goes(written: str) -> None:
     found = redacted(comparison(1, title=f"Ask {written} please"), parse_patterns(["email"]))
-    title = re.sub(r"[*`]", "", found.title).replace("mailto:", "")  # marks around it may stay
+    title = re.sub(r"[*`]|<b>|\[(?!redacted)", "", found.title).replace(
+        "mailto:", ""
+    )  # marks around may stay
     assert title == "Ask [redacted: email] please"
 
 
@@ -270,12 +392,36 @@ def test_lines_of_json_stay_json_where_an_address_and_a_name_stand_beside_each_o
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.lists(st.sampled_from(["a", "&#64;", r"\_", "*", "\u00ad", "%40", "&amp;#64;", r"\u0040", "ﬁ", "@"]))
+    st.lists(
+        st.sampled_from(
+            [
+                "a",
+                "&#64;",
+                "<b>",
+                "<br>",
+                "<!--x-->",
+                "[",
+                "](y)",
+                r"\100",
+                "=40",
+                "%EF%BC%A0",
+                r"\_",
+                "*",
+                "\u00ad",
+                "%40",
+                "&amp;#64;",
+                r"\u0040",
+                "ﬁ",
+                "@",
+            ]
+        )
+    )
 )
 def test_where_something_is_seen_is_where_it_is_written(pieces: list[str]) -> None:
     text = "".join(pieces)
-    seen = look(text)
-    for start in range(len(seen.text)):
-        begin, end = seen.written(start, start + 1)
-        assert begin < end and seen.text[start] in shown(text[begin:end])
+    for seen in ways_to_see(text):
+        for start in range(len(seen.text)):
+            begin, end = seen.written(start, start + 1)
+            assert begin < end
+            assert any(seen.text[start] in one.text for one in ways_to_see(text[begin:end]))
     assert replaced(text, spans_of(text, lambda _: []), "!") == text
