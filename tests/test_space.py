@@ -109,7 +109,7 @@ def test_a_space_answers(space_python: Path, tmp_path: Path) -> None:
     space = subprocess.Popen([space_python, ROOT / "app.py"], cwd=tmp_path, env=env, stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 110
         while True:
             try:
                 with urllib.request.urlopen(url, timeout=5) as reply:

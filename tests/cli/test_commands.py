@@ -339,7 +339,7 @@ def test_ctrl_c_keeps_what_arrived_and_is_130() -> None:
         assert process.stdout is not None and process.stderr is not None
         first = os.read(process.stdout.fileno(), 100)
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=10)
+        rest, errors = process.communicate(timeout=60)
     assert set((first + rest).split()) == {b"word"}
     assert (first + rest).endswith(b"\n"), "the next prompt of the shell starts on a line of its own"
     assert (errors, process.returncode) == (b"stopped\n", 130)
@@ -350,7 +350,7 @@ def test_sigterm_stops_the_turn_too() -> None:
         assert process.stdout is not None
         process.stdout.readline(), process.stdout.readline()
         process.terminate()
-        rest, _ = process.communicate(timeout=10)
+        rest, _ = process.communicate(timeout=60)
     assert json.loads(rest.splitlines()[-1])["outcome"] == "stopped"
     assert process.returncode == 143
 
@@ -362,7 +362,7 @@ def test_a_reader_who_leaves_ends_it_quietly(args: list[str]) -> None:
         os.read(process.stdout.fileno(), 10)
         process.stdout.close()
         errors = process.stderr.read()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
     assert (errors, process.returncode) == (b"", 141)
 
 
@@ -429,5 +429,5 @@ def test_a_closed_standard_output_is_no_mistake_of_chatlab() -> None:
 def test_a_prompt_of_an_output_that_cannot_show_it_is_shown_as_far_as_possible() -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
     with start("chat", "echo:", "grüße", env=env) as process:
-        out, errors = process.communicate(timeout=10)
+        out, errors = process.communicate(timeout=60)
     assert (out, errors, process.returncode) == (b"gr??e\n", b"", 0)

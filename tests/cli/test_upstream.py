@@ -76,7 +76,7 @@ def test_whoever_leaves_closes_the_upstream(front: Front, args: list[str], how: 
             process.stdout.close()
         assert front.last.closed.wait(5), "the upstream sees it"
         errors = process.stderr.read()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
     assert shown
     assert process.returncode == (130 if how == "ctrl-c" else 141)
     assert errors == (b"stopped\n" if how == "ctrl-c" and not args else b"")
@@ -90,7 +90,7 @@ def test_ctrl_c_while_nothing_arrives_closes_the_upstream(front: Front) -> None:
     with start("chat", "lab.yaml", "-b", "local", "hello") as process:
         asyncio.run(front.wait_for(1, 20))
         process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=10)
+        out, errors = process.communicate(timeout=60)
     assert front.last.closed.wait(5)
     assert (out, errors, process.returncode) == (b"", b"stopped\n", 130)
 
@@ -102,7 +102,7 @@ def test_ctrl_c_while_recording_keeps_what_was_recorded(front: Front, folder: Pa
         asyncio.run(front.wait_for(1, 20))
         assert front.last.started.wait(10)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=60)
     assert front.last.closed.wait(5)
     assert process.returncode == 130 and b"Traceback" not in errors
     lines = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
