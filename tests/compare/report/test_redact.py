@@ -17,7 +17,7 @@ from chatlab.compare.report.recording import lane_recording
 from chatlab.compare.report.redact import BUILT_IN, WrongPattern, parse_patterns, redacted
 from chatlab.messages import FilePart, Message, TextPart, ToolCall, ToolResult
 from chatlab.secret import remember
-from chatlab.shown_text import replaced, shown, spans_of, ways_to_see
+from chatlab.shown_text import replaced, spans_of, ways_to_see
 from tests.compare.report.samples import LANES, WHEN, comparison, result
 
 
