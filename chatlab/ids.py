@@ -1,5 +1,6 @@
 """Identifiers as types of their own, so that a lane's is never taken for a turn's.
 
+Text becomes one where it comes in: at a route, on the command line, from a row or a file.
 Each is opaque text drawn at random (`chatlab.store.new_id`); only the rounds of a run of many prompts have
 names that say something, such as `3.1`.
 """

@@ -39,7 +39,7 @@ class AskOptions(TypedDict, total=False):
 
     system: str | None
     parameters: Mapping[str, Any] | None
-    conversation_id: str | None
+    thread_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +119,17 @@ class Lab:
         *,
         system: str | None = None,
         parameters: Mapping[str, Any] | None = None,
-        conversation_id: str | None = None,
+        thread_id: str | None = None,
         ctx: CallContext | None = None,
     ) -> Turn:
         """Return a turn to be entered: for whoever wants to stop it or read its timing.
 
-        conversation_id: the same for every turn of one conversation, so that a backend with a memory, such as
+        thread_id: the same for every turn of one conversation, so that a backend with a memory, such as
         a LangGraph graph with a checkpointer, goes on where it was.
         """
         ctx = ctx or CallContext()
-        if conversation_id is not None:
-            ctx = replace(ctx, conversation=conversation_id)
+        if thread_id is not None:
+            ctx = replace(ctx, conversation=thread_id)
         return run_turn(
             self.backends[name], _messages(conversation), system=system, parameters=parameters, ctx=ctx
         )

@@ -12,6 +12,7 @@ from chatlab.cli.transfer import NOBODY, chosen_owner, nothing_yet
 from chatlab.conversations.saving import NewConversation, stored
 from chatlab.conversations.service import StorageService
 from chatlab.conversations.tree import Conversation, TurnNode
+from chatlab.ids import ConversationId
 from chatlab.lab import Lab
 from chatlab.messages import Message
 from chatlab.store import StoredConversation, new_id
@@ -60,7 +61,7 @@ class StoredChat:
 
     def begin_anew(self) -> None:
         """Have the next turn begin a conversation of its own."""
-        self._id, self._new = new_id(), True
+        self._id, self._new = ConversationId(new_id()), True
         self.turns, self.last, self.title = Conversation(), None, ""
 
     async def given(self, messages: Sequence[Message]) -> list[Message]:

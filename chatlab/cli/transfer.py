@@ -17,6 +17,7 @@ from chatlab.cli.program import FAILED, OK, say
 from chatlab.cli.target import config_of
 from chatlab.cli.terminal_text import Cleaner
 from chatlab.config.load import load_config
+from chatlab.ids import ConversationId
 from chatlab.spelling import count, did_you_mean
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def export(
     config: str | None,
     *,
     output_format: Format,
-    conversation: str | None,
+    conversation: ConversationId | None,
     comparison: str | None,
     owner: str | None,
     output: Path | None,
@@ -50,7 +51,7 @@ def export(
 async def _export(
     config: str | None,
     output_format: Format,
-    conversation: str | None,
+    conversation: ConversationId | None,
     comparison: str | None,
     owner: str | None,
     output: Path | None,

@@ -131,8 +131,8 @@ class Verdict:
     item: str
     step: int
     repeat: int
-    lane_a: str
-    lane_b: str
+    lane_a: LaneId
+    lane_b: LaneId
     winner: str
     judge: str
     criterion: str

@@ -17,6 +17,7 @@ from datetime import datetime
 from time import monotonic
 from typing import Any, assert_never
 
+from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import FilePart, Message, Part, ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.secret import scrub, scrubbed_traceback
 from chatlab.store import BegunConversation, NotStored, Store, StoredTurn, Unreachable, now
@@ -33,10 +34,10 @@ _LATER = "this answer is not saved: the database does not answer; it will be sav
 
 
 def stored(
-    turn_id: str,
+    turn_id: TurnId,
     owner: str,
-    conversation: str,
-    parent: str | None,
+    conversation: ConversationId,
+    parent: TurnId | None,
     user: Message,
     turn: Turn,
     *,
@@ -45,7 +46,7 @@ def stored(
     created: datetime | None = None,
     error: str | None = None,
     asked_by: str | None = None,
-    copied_from: str | None = None,
+    copied_from: TurnId | None = None,
 ) -> StoredTurn:
     """Return a turn as it is now, to be stored; it need not have begun. parameters and system: as asked
     for."""
@@ -122,7 +123,7 @@ class _Waiting:
 class Saving:
     """Saves the turns of one app. With no store it does nothing, so that nobody needs to ask.
 
-        begun = stored(new_id(), owner, conversation, parent, user, turn)
+        begun = stored(TurnId(new_id()), owner, conversation, parent, user, turn)
         await saving.begin(begun, turn)
         async with turn: ...
         saving.end(begun, turn, error)
@@ -198,7 +199,7 @@ class Saving:
             self._put(ended)
         return ended
 
-    async def stop(self, owner: str, conversation: str) -> None:
+    async def stop(self, owner: str, conversation: ConversationId) -> None:
         """End the turns of a conversation that run here, whoever shows them, and their upstreams."""
         where = (owner, conversation)
         running = [
@@ -206,14 +207,14 @@ class Saving:
         ]
         await asyncio.gather(*(one.turn.aclose() for one in running))
 
-    async def written(self, turn_id: str) -> None:
+    async def written(self, turn_id: TurnId) -> None:
         """Wait until what is known of a turn is committed, or the database does not answer."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._patience):
                 while turn_id in self._waiting and self._away_since is None:
                     await self._round.wait()
 
-    def unsaved(self, turn_id: str) -> str | None:
+    def unsaved(self, turn_id: TurnId) -> str | None:
         """Return why a turn is not saved, as a sentence for the page; None if it is, as far as anybody
         knows."""
         if turn_id in self._refused:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from chatlab.ids import TurnId
 from chatlab.messages import Message, Notice, Part
 from chatlab.store import StoredTurn, new_id
 from chatlab.turns.fit import prompt
@@ -26,6 +27,10 @@ class TurnSettings:
     parameters: Mapping[str, Any]
 
 
+def _new_turn_id() -> TurnId:
+    return TurnId(new_id())
+
+
 @dataclass(slots=True)
 class TurnNode:
     """A person's message and what came of it, at its place in the tree.
@@ -34,10 +39,10 @@ class TurnNode:
     read its name.
     """
 
-    parent: str | None
+    parent: TurnId | None
     user: Message
     label: str
-    id: str = field(default_factory=new_id)
+    id: TurnId = field(default_factory=_new_turn_id)
     answer: tuple[Part, ...] = ()
     painted: list[Any] = field(default_factory=list)
     """How the page shows the answer: the front end's own values, made with this `mark`."""
@@ -69,8 +74,8 @@ class Conversation:
     """All turns of one conversation, by id."""
 
     def __init__(self, nodes: Iterable[TurnNode] = ()) -> None:
-        self._nodes: dict[str, TurnNode] = {}
-        self._after: dict[str | None, list[str]] = {}
+        self._nodes: dict[TurnId, TurnNode] = {}
+        self._after: dict[TurnId | None, list[TurnId]] = {}
         for node in nodes:
             self.add(node)
 
@@ -83,7 +88,7 @@ class Conversation:
     def __contains__(self, turn: object) -> bool:
         return turn in self._nodes
 
-    def __getitem__(self, turn: str) -> TurnNode:
+    def __getitem__(self, turn: TurnId) -> TurnNode:
         return self._nodes[turn]
 
     def __iter__(self) -> Iterator[TurnNode]:
@@ -93,7 +98,7 @@ class Conversation:
     def __len__(self) -> int:
         return len(self._nodes)
 
-    def path(self, last: str | None) -> list[TurnNode]:
+    def path(self, last: TurnId | None) -> list[TurnNode]:
         """Return the turns from the first to this one."""
         found = []
         while last is not None and last in self._nodes:
@@ -102,7 +107,7 @@ class Conversation:
             last = node.parent
         return found[::-1]
 
-    def thread(self, node: TurnNode) -> str:
+    def thread(self, node: TurnNode) -> TurnId:
         """Return the id of the first turn of the way to this one.
 
         All turns that follow each other have it, also when the conversation is opened again from the store.
@@ -110,12 +115,12 @@ class Conversation:
         path = self.path(node.parent)
         return path[0].id if path else node.id
 
-    def versions(self, node: TurnNode) -> list[str]:
+    def versions(self, node: TurnNode) -> list[TurnId]:
         """Return the ids of all turns that follow the same one, in the order they were asked: edits, retries,
         and other backends' answers."""
         return self._after.get(node.parent, [])
 
-    def end(self, turn: str) -> TurnNode:
+    def end(self, turn: TurnId) -> TurnNode:
         """Return the last turn of the branch that goes on from this one the latest way."""
         while self._after.get(turn):
             turn = self._after[turn][-1]

@@ -18,6 +18,7 @@ from secrets import token_hex
 from typing import Any, Literal, TypeAlias
 
 from chatlab.errors import StoreError
+from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import Citation, Finish, Message, Notice, Part, Timing, Trace
 
 Status: TypeAlias = Literal["running", "finished", "stopped", "failed", "interrupted"]
@@ -82,13 +83,13 @@ class StoredConversation:
     of; those are not listed among the chats.
     """
 
-    id: str
+    id: ConversationId
     owner: str
     title: str
     created: datetime
     updated: datetime
     pinned: bool = False
-    head: str | None = None
+    head: TurnId | None = None
     comparison: str | None = None
 
 
@@ -96,7 +97,7 @@ class StoredConversation:
 class BegunConversation:
     """A conversation that is made with its first turn. Without a title, that turn gives it one."""
 
-    id: str
+    id: ConversationId
     owner: str
     title: str = ""
     comparison: str | None = None
@@ -113,10 +114,10 @@ class StoredTurn:
     asked_by: who was signed in. copied_from: the turn of another lane that this one repeats.
     """
 
-    id: str
+    id: TurnId
     owner: str
-    conversation: str
-    parent: str | None
+    conversation: ConversationId
+    parent: TurnId | None
     created: datetime
     user: Message
     backend: str
@@ -136,7 +137,7 @@ class StoredTurn:
     cost: float | None = None
     error: str | None = None
     asked_by: str | None = None
-    copied_from: str | None = None
+    copied_from: TurnId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ class Hit:
     (plain text; the words between U+E000 and U+E001)."""
 
     conversation: StoredConversation
-    turn: str | None
+    turn: TurnId | None
     snippet: str
 
 
@@ -187,7 +188,7 @@ class WholeComparison:
     log: Sequence[LogEntry]
     lanes: Sequence[StoredConversation]
     turns: Sequence[StoredTurn]
-    receipts: Mapping[str, Mapping[str, Any]]
+    receipts: Mapping[TurnId, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,12 +231,12 @@ class Store(ABC):
         *,
         title: str = "",
         comparison: str | None = None,
-        conversation_id: str | None = None,
+        conversation_id: ConversationId | None = None,
     ) -> StoredConversation:
         """Make and return a new, empty conversation. Without a title, the first message gives it one."""
 
     @abstractmethod
-    async def get(self, owner: str, conversation: str) -> StoredConversation:
+    async def get(self, owner: str, conversation: ConversationId) -> StoredConversation:
         """Return a conversation. Raise NotStored if there is none."""
 
     @abstractmethod
@@ -253,21 +254,21 @@ class Store(ABC):
     async def change(
         self,
         owner: str,
-        conversation: str,
+        conversation: ConversationId,
         *,
         title: str | None = None,
         pinned: bool | None = None,
-        head: str | None = None,
+        head: TurnId | None = None,
     ) -> StoredConversation:
         """Change what is given, and return the conversation. Raise NotStored."""
 
     @abstractmethod
-    async def delete(self, owner: str, conversation: str) -> None:
+    async def delete(self, owner: str, conversation: ConversationId) -> None:
         """Delete a conversation at once: from lists, search, links and reads. For `UNDO` it can be
         restored; then `purge` removes it for good. Raises NotStored."""
 
     @abstractmethod
-    async def restore(self, owner: str, conversation: str) -> StoredConversation:
+    async def restore(self, owner: str, conversation: ConversationId) -> StoredConversation:
         """Undo a deletion. Raise NotStored once it is gone for good."""
 
     @abstractmethod
@@ -280,12 +281,12 @@ class Store(ABC):
     # turns
 
     @abstractmethod
-    async def turns(self, owner: str, conversation: str) -> Sequence[StoredTurn]:
+    async def turns(self, owner: str, conversation: ConversationId) -> Sequence[StoredTurn]:
         """Return all turns of a conversation, in the order they were asked. Raise NotStored if there is
         none."""
 
     @abstractmethod
-    async def turn(self, owner: str, turn: str) -> StoredTurn:
+    async def turn(self, owner: str, turn: TurnId) -> StoredTurn:
         """Raises NotStored."""
 
     @abstractmethod
@@ -352,31 +353,31 @@ class Store(ABC):
         writes nothing."""
 
     @abstractmethod
-    async def save_receipt(self, owner: str, turn: str, receipt: Mapping[str, Any]) -> None:
+    async def save_receipt(self, owner: str, turn: TurnId, receipt: Mapping[str, Any]) -> None:
         """Store what a turn was sent. A second one for the same turn is a Conflict: they do not change."""
 
     @abstractmethod
-    async def receipts(self, owner: str, turns: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    async def receipts(self, owner: str, turns: Sequence[TurnId]) -> Mapping[TurnId, Mapping[str, Any]]:
         """Return the receipts of these turns, by turn; a turn without one is left out."""
 
     # sharing
 
     @abstractmethod
     async def share(
-        self, owner: str, *, conversation: str | None = None, comparison: str | None = None
+        self, owner: str, *, conversation: ConversationId | None = None, comparison: str | None = None
     ) -> Share:
         """Make and return a new link to exactly one of the two, as it is at any later time it is looked
         at."""
 
     @abstractmethod
     async def shares(
-        self, owner: str, *, conversation: str | None = None, comparison: str | None = None
+        self, owner: str, *, conversation: ConversationId | None = None, comparison: str | None = None
     ) -> int:
         """Return the number of links to it."""
 
     @abstractmethod
     async def revoke(
-        self, owner: str, *, conversation: str | None = None, comparison: str | None = None
+        self, owner: str, *, conversation: ConversationId | None = None, comparison: str | None = None
     ) -> None:
         """End every link to it."""
 

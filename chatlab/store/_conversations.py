@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Update, insert, literal, select, tuple_, update
 
+from chatlab.ids import ConversationId, TurnId
 from chatlab.store import BegunConversation, Listed, NotStored, StoredConversation, now
 from chatlab.store._insert import insert_unless_there
 from chatlab.store.schema import conversations, turns
@@ -29,7 +30,7 @@ def conversation_of(row: Row[Any]) -> StoredConversation:
 
 
 def add(
-    connection: Connection, owner: str, conversation_id: str, title: str, comparison: str | None
+    connection: Connection, owner: str, conversation_id: ConversationId, title: str, comparison: str | None
 ) -> StoredConversation:
     """Make and return a conversation. An id that is taken, or a comparison that the owner does not have, is
     an IntegrityError."""
@@ -65,7 +66,7 @@ def add_unless_there(connection: Connection, new: BegunConversation) -> bool:
     return connection.execute(insert_unless_there(connection, conversations).values(row)).rowcount == 1
 
 
-def get(connection: Connection, owner: str, conversation_id: str) -> StoredConversation:
+def get(connection: Connection, owner: str, conversation_id: ConversationId) -> StoredConversation:
     """Return a conversation that is not deleted. Raises NotStored."""
     query = select(conversations).where(
         _table.owner == owner, _table.id == conversation_id, _table.deleted.is_(None)
@@ -108,11 +109,11 @@ def _place(after: str) -> tuple[bool, datetime, str]:
 def change(
     connection: Connection,
     owner: str,
-    conversation_id: str,
+    conversation_id: ConversationId,
     *,
     title: str | None,
     pinned: bool | None,
-    head: str | None,
+    head: TurnId | None,
 ) -> StoredConversation:
     """Changes what is given. Raises NotStored, also for a head that is not one of its turns."""
     given = {"title": title, "pinned": pinned, "head": head}
@@ -130,7 +131,7 @@ def change(
     return conversation_of(_one((connection.execute(query)).one_or_none()))
 
 
-def delete(connection: Connection, owner: str, conversation_id: str) -> None:
+def delete(connection: Connection, owner: str, conversation_id: ConversationId) -> None:
     """Delete a conversation, for now."""
     query = (
         _own(owner, conversation_id)
@@ -141,13 +142,13 @@ def delete(connection: Connection, owner: str, conversation_id: str) -> None:
     _one((connection.execute(query)).one_or_none())
 
 
-def restore(connection: Connection, owner: str, conversation_id: str) -> StoredConversation:
+def restore(connection: Connection, owner: str, conversation_id: ConversationId) -> StoredConversation:
     """Restore a conversation, if it is still there."""
     query = _own(owner, conversation_id).values(deleted=None).returning(conversations)
     return conversation_of(_one((connection.execute(query)).one_or_none()))
 
 
-def _own(owner: str, conversation_id: str) -> Update:
+def _own(owner: str, conversation_id: ConversationId) -> Update:
     return update(conversations).where(_table.owner == owner, _table.id == conversation_id)
 
 

@@ -31,13 +31,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 
+from chatlab.ids import ConversationId, TurnId
 from chatlab.store import Hit, StoredTurn
 from chatlab.store._conversations import conversation_of
 from chatlab.store._turn_rows import from_row, text_of
 from chatlab.store.schema import conversations, documents, turns
 
 _Kind: TypeAlias = Literal["title", "turn"]
-_Found: TypeAlias = dict[str, str | None]
+_Found: TypeAlias = dict[ConversationId, TurnId | None]
 """The best turn by conversation, best conversation first; None for its title."""
 _KINDS: tuple[_Kind, ...] = ("title", "turn")
 
@@ -84,7 +85,7 @@ def turn_document(turn: StoredTurn) -> str:
     return _document("turn", turn.owner, text_of(turn))
 
 
-def set_title(connection: Connection, owner: str, conversation: str, title: str) -> None:
+def set_title(connection: Connection, owner: str, conversation: ConversationId, title: str) -> None:
     """Make a conversation found by this title, and by no other."""
     connection.execute(
         delete(documents).where(
@@ -98,7 +99,7 @@ def set_title(connection: Connection, owner: str, conversation: str, title: str)
         connection.execute(insert(documents).values(owner=owner, conversation=conversation, words=words))
 
 
-def set_turn(connection: Connection, owner: str, turn: str, words: str) -> None:
+def set_turn(connection: Connection, owner: str, turn: TurnId, words: str) -> None:
     """Make an indexed turn found by its newest text."""
     connection.execute(_SET_TURN, {"of": owner, "which": turn, "words": words})
 

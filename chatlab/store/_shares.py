@@ -8,11 +8,14 @@ from typing import Literal
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
+from chatlab.ids import ConversationId
 from chatlab.store import NotStored, Share, _comparisons, _conversations, now
 from chatlab.store.schema import comparisons, conversations, shares
 
 
-def add(connection: Connection, owner: str, conversation: str | None, comparison: str | None) -> Share:
+def add(
+    connection: Connection, owner: str, conversation: ConversationId | None, comparison: str | None
+) -> Share:
     """Make and return a new link. Raises NotStored."""
     _require(connection, owner, conversation, comparison)
     share = Share(token_urlsafe(24), now())
@@ -28,14 +31,18 @@ def add(connection: Connection, owner: str, conversation: str | None, comparison
     return share
 
 
-def count(connection: Connection, owner: str, conversation: str | None, comparison: str | None) -> int:
+def count(
+    connection: Connection, owner: str, conversation: ConversationId | None, comparison: str | None
+) -> int:
     """Return the number of links. Raises NotStored."""
     _require(connection, owner, conversation, comparison)
     query = select(func.count()).select_from(shares).where(*_to(owner, conversation, comparison))
     return (connection.execute(query)).scalar_one()
 
 
-def revoke(connection: Connection, owner: str, conversation: str | None, comparison: str | None) -> None:
+def revoke(
+    connection: Connection, owner: str, conversation: ConversationId | None, comparison: str | None
+) -> None:
     """End every link. Raises NotStored."""
     _require(connection, owner, conversation, comparison)
     connection.execute(delete(shares).where(*_to(owner, conversation, comparison)))
@@ -62,7 +69,9 @@ def followed(connection: Connection, token: str) -> tuple[str, Literal["conversa
     return row.owner, "comparison", row.comparison
 
 
-def _require(connection: Connection, owner: str, conversation: str | None, comparison: str | None) -> None:
+def _require(
+    connection: Connection, owner: str, conversation: ConversationId | None, comparison: str | None
+) -> None:
     if (conversation is None) == (comparison is None):
         raise ValueError("a link leads to a conversation or to a comparison session")
     if conversation is not None:
@@ -71,7 +80,7 @@ def _require(connection: Connection, owner: str, conversation: str | None, compa
         _comparisons.get(connection, owner, comparison)
 
 
-def _to(owner: str, conversation: str | None, comparison: str | None) -> list[ColumnElement[bool]]:
+def _to(owner: str, conversation: ConversationId | None, comparison: str | None) -> list[ColumnElement[bool]]:
     what = (
         shares.c.comparison == comparison if conversation is None else shares.c.conversation == conversation
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, FromClause, Row, Select, bindparam, insert, select, update
 
+from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import FilePart, Message
 from chatlab.store import NotStored, StoredTurn, now
 from chatlab.store._conversations import get as found
@@ -21,7 +22,7 @@ from chatlab.store.schema import attachments, conversations, documents, receipts
 _TITLE = 80  # characters
 
 
-def of_conversation(connection: Connection, owner: str, conversation: str) -> Sequence[Row[Any]]:
+def of_conversation(connection: Connection, owner: str, conversation: ConversationId) -> Sequence[Row[Any]]:
     """Return the rows of a conversation, in the order they were asked, to be decoded. Raises NotStored."""
     found(connection, owner, conversation)
     query = (
@@ -37,7 +38,7 @@ def decoded(rows: Sequence[Row[Any]]) -> list[StoredTurn]:
     return [from_row(row) for row in rows]
 
 
-def get(connection: Connection, owner: str, turn_id: str) -> StoredTurn:
+def get(connection: Connection, owner: str, turn_id: TurnId) -> StoredTurn:
     """Return a turn of a conversation that is not deleted. Raises NotStored."""
     query = _readable(select(turns), turns, owner).where(turns.c.id == turn_id)
     row = (connection.execute(query)).one_or_none()
@@ -63,7 +64,7 @@ class Encoded:
     files: Mapping[str, str]
 
     @property
-    def chat(self) -> tuple[str, str]:
+    def chat(self) -> tuple[str, ConversationId]:
         """Return the owner and the id of its conversation."""
         return self.turn.owner, self.turn.conversation
 
@@ -171,7 +172,9 @@ _LEAD = _OWN.values(updated=bindparam("moment"), head=bindparam("last"))
 _NAME = _OWN.values(title=bindparam("called"))
 
 
-def _insert(connection: Connection, new: Sequence[Encoded], chats: Mapping[tuple[str, str], Any]) -> None:
+def _insert(
+    connection: Connection, new: Sequence[Encoded], chats: Mapping[tuple[str, ConversationId], Any]
+) -> None:
     connection.execute(_INSERT, [one.row for one in new])
     words = [
         {
@@ -197,7 +200,9 @@ def _insert(connection: Connection, new: Sequence[Encoded], chats: Mapping[tuple
                 set_title(connection, owner, conversation_id, title)
 
 
-def _update(connection: Connection, changed: Sequence[Encoded], chats: Mapping[tuple[str, str], Any]) -> None:
+def _update(
+    connection: Connection, changed: Sequence[Encoded], chats: Mapping[tuple[str, ConversationId], Any]
+) -> None:
     connection.execute(_UPDATE, [{**one.row, "of": one.turn.owner, "which": one.turn.id} for one in changed])
     _attach(connection, changed)
     ended = [one for one in changed if one.ended]
@@ -229,16 +234,18 @@ _KNOWN = (
 )
 
 
-def _conversations_of(connection: Connection, batch: Sequence[Encoded]) -> dict[tuple[str, str], Any]:
+def _conversations_of(
+    connection: Connection, batch: Sequence[Encoded]
+) -> dict[tuple[str, ConversationId], Any]:
     """Return the conversations of a batch, those that are there, held until the transaction's end."""
     if not batch:
         return {}
-    asked = {"owners": {one.turn.owner for one in batch}, "ids": {one.turn.conversation for one in batch}}
-    rows = connection.execute(_CONVERSATIONS, {name: list(values) for name, values in asked.items()}).all()
+    owners, ids = {one.turn.owner for one in batch}, {one.turn.conversation for one in batch}
+    rows = connection.execute(_CONVERSATIONS, {"owners": list(owners), "ids": list(ids)}).all()
     return {(row.owner, row.id): row for row in rows}
 
 
-def _known(connection: Connection, batch: Sequence[Encoded]) -> dict[str, Any]:
+def _known(connection: Connection, batch: Sequence[Encoded]) -> dict[TurnId, Any]:
     asked = {"owners": list({one.turn.owner for one in batch}), "ids": [one.turn.id for one in batch]}
     return {row.id: row for row in connection.execute(_KNOWN, asked).all()}
 
@@ -260,14 +267,16 @@ def title_of(message: Message) -> str:
     return title if len(title) <= _TITLE else title[: _TITLE - 1].rstrip() + "…"
 
 
-def save_receipt(connection: Connection, owner: str, turn: str, receipt: Mapping[str, Any]) -> bool:
+def save_receipt(connection: Connection, owner: str, turn: TurnId, receipt: Mapping[str, Any]) -> bool:
     """Return whether the receipt was stored: there may be one already. Raise NotStored."""
     get(connection, owner, turn)
     stored = insert_unless_there(connection, receipts).values(owner=owner, turn=turn, data=receipt)
     return (connection.execute(stored.returning(receipts.c.turn))).one_or_none() is not None
 
 
-def receipts_of(connection: Connection, owner: str, wanted: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+def receipts_of(
+    connection: Connection, owner: str, wanted: Sequence[TurnId]
+) -> Mapping[TurnId, Mapping[str, Any]]:
     """Return the receipts there are, by turn."""
     query = _readable(
         select(receipts.c.turn, receipts.c.data),

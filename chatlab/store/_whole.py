@@ -10,6 +10,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, and_, delete, func, insert, literal, select, union_all, update
 from sqlalchemy.exc import IntegrityError
 
+from chatlab.ids import ConversationId, TurnId
 from chatlab.store import (
     BegunConversation,
     Conflict,
@@ -32,7 +33,7 @@ _ADOPTED_WITHIN = timedelta(days=1)  # then what a server that died left of an a
 
 
 def create(
-    connection: Connection, owner: str, conversation_id: str, title: str, comparison: str | None
+    connection: Connection, owner: str, conversation_id: ConversationId, title: str, comparison: str | None
 ) -> StoredConversation:
     """See `Store.create`."""
     if comparison is not None:
@@ -62,11 +63,11 @@ def save(
 def change(
     connection: Connection,
     owner: str,
-    conversation_id: str,
+    conversation_id: ConversationId,
     *,
     title: str | None,
     pinned: bool | None,
-    head: str | None,
+    head: TurnId | None,
 ) -> StoredConversation:
     """See `Store.change`."""
     changed = _conversations.change(connection, owner, conversation_id, title=title, pinned=pinned, head=head)

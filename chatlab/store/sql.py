@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from chatlab.errors import StoreError
+from chatlab.ids import ConversationId, TurnId
 from chatlab.secret import SecretRef
 from chatlab.store import (
     BegunConversation,
@@ -83,13 +84,13 @@ class SqlStore(Store):
         *,
         title: str = "",
         comparison: str | None = None,
-        conversation_id: str | None = None,
+        conversation_id: ConversationId | None = None,
     ) -> StoredConversation:
         return await self._database.write(
-            _whole.create, owner, conversation_id or new_id(), title, comparison
+            _whole.create, owner, conversation_id or ConversationId(new_id()), title, comparison
         )
 
-    async def get(self, owner: str, conversation: str) -> StoredConversation:
+    async def get(self, owner: str, conversation: ConversationId) -> StoredConversation:
         return await self._database.read(_conversations.get, owner, conversation)
 
     async def recent(self, owner: str, *, after: str | None = None, limit: int = 50) -> Listed:
@@ -101,20 +102,20 @@ class SqlStore(Store):
     async def change(
         self,
         owner: str,
-        conversation: str,
+        conversation: ConversationId,
         *,
         title: str | None = None,
         pinned: bool | None = None,
-        head: str | None = None,
+        head: TurnId | None = None,
     ) -> StoredConversation:
         return await self._database.write(
             _whole.change, owner, conversation, title=title, pinned=pinned, head=head
         )
 
-    async def delete(self, owner: str, conversation: str) -> None:
+    async def delete(self, owner: str, conversation: ConversationId) -> None:
         await self._database.write(_conversations.delete, owner, conversation)
 
-    async def restore(self, owner: str, conversation: str) -> StoredConversation:
+    async def restore(self, owner: str, conversation: ConversationId) -> StoredConversation:
         return await self._database.write(_conversations.restore, owner, conversation)
 
     async def adopt(self, conversation: StoredConversation, turns: Sequence[StoredTurn]) -> None:
@@ -134,11 +135,11 @@ class SqlStore(Store):
 
     # turns
 
-    async def turns(self, owner: str, conversation: str) -> Sequence[StoredTurn]:
+    async def turns(self, owner: str, conversation: ConversationId) -> Sequence[StoredTurn]:
         rows = await self._database.read(_turns.of_conversation, owner, conversation)
         return await asyncio.to_thread(_turns.decoded, rows)
 
-    async def turn(self, owner: str, turn: str) -> StoredTurn:
+    async def turn(self, owner: str, turn: TurnId) -> StoredTurn:
         return await self._database.read(_turns.get, owner, turn)
 
     async def save(self, turns: Sequence[StoredTurn], new: Sequence[BegunConversation] = ()) -> None:
@@ -216,27 +217,27 @@ class SqlStore(Store):
     ) -> Sequence[LogEntry]:
         return await self._database.write(_comparisons.append, owner, comparison, after, entries)
 
-    async def save_receipt(self, owner: str, turn: str, receipt: Mapping[str, Any]) -> None:
+    async def save_receipt(self, owner: str, turn: TurnId, receipt: Mapping[str, Any]) -> None:
         if not await self._database.write(_turns.save_receipt, owner, turn, receipt):
             raise Conflict("this turn has a receipt already, and receipts do not change")
 
-    async def receipts(self, owner: str, turns: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    async def receipts(self, owner: str, turns: Sequence[TurnId]) -> Mapping[TurnId, Mapping[str, Any]]:
         return await self._database.read(_turns.receipts_of, owner, turns)
 
     # sharing
 
     async def share(
-        self, owner: str, *, conversation: str | None = None, comparison: str | None = None
+        self, owner: str, *, conversation: ConversationId | None = None, comparison: str | None = None
     ) -> Share:
         return await self._database.write(_shares.add, owner, conversation, comparison)
 
     async def shares(
-        self, owner: str, *, conversation: str | None = None, comparison: str | None = None
+        self, owner: str, *, conversation: ConversationId | None = None, comparison: str | None = None
     ) -> int:
         return await self._database.read(_shares.count, owner, conversation, comparison)
 
     async def revoke(
-        self, owner: str, *, conversation: str | None = None, comparison: str | None = None
+        self, owner: str, *, conversation: ConversationId | None = None, comparison: str | None = None
     ) -> None:
         await self._database.write(_shares.revoke, owner, conversation, comparison)
 

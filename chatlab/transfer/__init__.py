@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, assert_never
 
+from chatlab.ids import ConversationId
 from chatlab.render.document import document
 from chatlab.store import NotStored, Store, StoredComparison, StoredConversation, StoredTurn
 from chatlab.store.files import Files
@@ -30,7 +31,7 @@ async def export(
     store: Store,
     files: Files,
     owner: str,
-    conversation: str | None = None,
+    conversation: ConversationId | None = None,
     *,
     comparison: str | None = None,
     output_format: Format = "jsonl",

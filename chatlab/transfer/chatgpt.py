@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chatlab.formats import fenced
+from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import (
     Citation,
     Finish,
@@ -55,7 +56,7 @@ class _Open:
     """A turn as far as its nodes have been read."""
 
     user: Message
-    parent: str | None
+    parent: TurnId | None
     created: datetime
     answer: tuple[Part, ...] = ()
     notices: tuple[Notice, ...] = ()
@@ -75,7 +76,7 @@ class _Conversion:
         if len(self._nodes) != len(value["mapping"]):
             raise ValueError("mapping should be of nodes")
         given = value.get("conversation_id") or value.get("id")
-        self._id = given if isinstance(given, str) and _ID.fullmatch(given) else new_id()
+        self._id = ConversationId(given if isinstance(given, str) and _ID.fullmatch(given) else new_id())
         self._begun = _moment(value.get("create_time")) or now()
         # What was left out that belongs to no turn: nodes, and what they are.
         self._contexts: dict[str, str] = {}
@@ -83,10 +84,10 @@ class _Conversion:
 
     def result(self) -> tuple[StoredConversation, list[StoredTurn]]:
         turns: list[StoredTurn] = []
-        ends: dict[str, str] = {}  # nodes that a turn ends with, and its id
+        ends: dict[str, TurnId] = {}  # nodes that a turn ends with, and its id
         roots = [node_id for node_id, node in self._nodes.items() if node.get("parent") not in self._nodes]
         # No recursion: a conversation is as deep as it has messages.
-        todo: list[tuple[str, _Open | None, str | None]] = [
+        todo: list[tuple[str, _Open | None, TurnId | None]] = [
             (node_id, None, None) for node_id in reversed(self._shown(roots))
         ]
         seen: set[str] = set()
@@ -98,7 +99,7 @@ class _Conversion:
             open_turn = self._with(node_id, begun, parent)
             following = self._shown(self._children(node_id))
             if not following or any(self._role(next_id) == "user" for next_id in following):
-                ends[node_id] = node_id if _ID.fullmatch(node_id) else new_id()
+                ends[node_id] = TurnId(node_id if _ID.fullmatch(node_id) else new_id())
                 turns.append(self._turn(ends[node_id], open_turn))
             for next_id in reversed(following):
                 if self._role(next_id) == "user":
@@ -127,7 +128,7 @@ class _Conversion:
             turns,
         )
 
-    def _head(self, ends: Mapping[str, str]) -> str | None:
+    def _head(self, ends: Mapping[str, TurnId]) -> TurnId | None:
         """Return the turn that the person saw last: the one that the current node is in."""
         at = self._value.get("current_node")
         passed: set[str] = set()
@@ -192,7 +193,7 @@ class _Conversion:
             listed = ", ".join(f"{number} ({role})" for role, number in counted)
             yield f"hidden messages were not imported: {listed}"
 
-    def _with(self, node_id: str, begun: _Open | None, parent: str | None) -> _Open:
+    def _with(self, node_id: str, begun: _Open | None, parent: TurnId | None) -> _Open:
         message = self._message(node_id)
         metadata = _of(message, "metadata")
         parts, notices = _read(node_id, message)
@@ -227,7 +228,7 @@ class _Conversion:
             reason="length" if details == "max_tokens" else "stop",
         )
 
-    def _turn(self, turn_id: str, read: _Open) -> StoredTurn:
+    def _turn(self, turn_id: TurnId, read: _Open) -> StoredTurn:
         status: Status = read.status if read.answer else "interrupted"
         return StoredTurn(
             turn_id,

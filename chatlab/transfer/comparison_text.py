@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from chatlab.compare.session.lanes import lost
 from chatlab.compare.session.state import Round, SessionState, in_order, rounds_shown
+from chatlab.ids import TurnId
 from chatlab.store import Store, StoredComparison, StoredTurn
 from chatlab.store.files import Files
 from chatlab.transfer import markdown as _transfer_markdown
@@ -23,7 +24,7 @@ class ReadSession:
 
     about: StoredComparison
     state: SessionState
-    turns: Mapping[str, StoredTurn]
+    turns: Mapping[TurnId, StoredTurn]
     problem: str | None = None
 
     def answers(self, asked_in: Round) -> Iterator[tuple[str, StoredTurn]]:

@@ -19,6 +19,7 @@ from chatlab.compare.session.events import (
 )
 from chatlab.compare.session.reduce import reduce_log
 from chatlab.compare.session.state import SessionState
+from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import Message
 from chatlab.store import (
     Conflict,
@@ -85,9 +86,11 @@ def _kept_back(log: Sequence[LogEntry]) -> str | None:
         return str(exc)
 
 
-async def receipts_of(store: Store, owner: str, turns: Sequence[StoredTurn]) -> dict[str, Mapping[str, Any]]:
+async def receipts_of(
+    store: Store, owner: str, turns: Sequence[StoredTurn]
+) -> dict[TurnId, Mapping[str, Any]]:
     """Return the receipts of some turns, in the turns' order."""
-    found: dict[str, Mapping[str, Any]] = {}
+    found: dict[TurnId, Mapping[str, Any]] = {}
     for start in range(0, len(turns), 500):  # as many as any database takes in one question
         found.update(await store.receipts(owner, [turn.id for turn in turns[start : start + 500]]))
     return {turn.id: found[turn.id] for turn in turns if turn.id in found}
@@ -103,11 +106,11 @@ class SessionDraft:
     left_out: str | None = None
     log: list[LogEntry] = field(default_factory=list)
     lanes: list[tuple[StoredConversation, list[StoredTurn]]] = field(default_factory=list)
-    receipts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    receipts: dict[TurnId, dict[str, Any]] = field(default_factory=dict)
     contents: set[str] = field(default_factory=set)
     ended: bool = False
-    _placed: set[str] = field(default_factory=set)
-    _ids: set[str] = field(default_factory=set)
+    _placed: set[TurnId] = field(default_factory=set)
+    _ids: set[TurnId] = field(default_factory=set)
 
     noun = "comparison session"
 
@@ -236,7 +239,7 @@ def _with_new_ids(whole: WholeComparison) -> WholeComparison:
     # Turns that only the log names, since the store had lost them, may be somebody else's here.
     named = [place.turn for entry in entries for place in positions_of(entry)]
     there = [*(turn.id for turn in whole.turns), *(lane.id for lane in whole.lanes)]
-    ids = {old: new_id() for old in (*named, *there)}
+    ids: dict[str, str] = {old: new_id() for old in (*named, *there)}
     comparison = replace(whole.comparison, id=new_id())
     log = [replace(logged, data=with_ids(logged.data, ids)) for logged in whole.log]
     state_of(log)
@@ -246,8 +249,8 @@ def _with_new_ids(whole: WholeComparison) -> WholeComparison:
         [
             replace(
                 lane,
-                id=ids[lane.id],
-                head=None if lane.head is None else ids[lane.head],
+                id=ConversationId(ids[lane.id]),
+                head=_renamed(lane.head, ids),
                 comparison=comparison.id,
             )
             for lane in whole.lanes
@@ -255,12 +258,16 @@ def _with_new_ids(whole: WholeComparison) -> WholeComparison:
         [
             replace(
                 turn,
-                id=ids[turn.id],
-                conversation=ids[turn.conversation],
-                parent=None if turn.parent is None else ids[turn.parent],
-                copied_from=None if turn.copied_from is None else ids.get(turn.copied_from, turn.copied_from),
+                id=TurnId(ids[turn.id]),
+                conversation=ConversationId(ids[turn.conversation]),
+                parent=_renamed(turn.parent, ids),
+                copied_from=_renamed(turn.copied_from, ids),
             )
             for turn in whole.turns
         ],
-        {ids[turn]: receipt for turn, receipt in whole.receipts.items()},
+        {TurnId(ids[turn]): receipt for turn, receipt in whole.receipts.items()},
     )
+
+
+def _renamed(turn_id: TurnId | None, ids: Mapping[str, str]) -> TurnId | None:
+    return None if turn_id is None else TurnId(ids.get(turn_id, turn_id))

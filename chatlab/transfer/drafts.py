@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import FilePart, Message, Notice, Part
 from chatlab.store import (
     FILE_SCHEME,
@@ -82,10 +83,10 @@ def require_tree(conversation: StoredConversation, turns: Sequence[StoredTurn]) 
         raise ValueError("a turn follows one that is not there")
     if conversation.head is not None and conversation.head not in parents:
         raise ValueError("its head is not one of its turns")
-    rooted: set[str] = set()
+    rooted: set[TurnId] = set()
     for turn in parents:
-        way: dict[str, None] = {}
-        at: str | None = turn
+        way: dict[TurnId, None] = {}
+        at: TurnId | None = turn
         while at is not None and at not in rooted:
             if at in way:
                 raise ValueError("turns follow each other in a circle")
@@ -97,9 +98,11 @@ def require_tree(conversation: StoredConversation, turns: Sequence[StoredTurn]) 
 def _with_new_ids(
     conversation: StoredConversation, turns: Sequence[StoredTurn]
 ) -> tuple[StoredConversation, list[StoredTurn]]:
-    ids = {turn.id: new_id() for turn in turns}
+    ids = {turn.id: TurnId(new_id()) for turn in turns}
     renamed = replace(
-        conversation, id=new_id(), head=None if conversation.head is None else ids[conversation.head]
+        conversation,
+        id=ConversationId(new_id()),
+        head=None if conversation.head is None else ids[conversation.head],
     )
     return renamed, [
         replace(

@@ -11,6 +11,7 @@ from typing import assert_never
 from markupsafe import Markup
 
 from chatlab.errors import StoreError
+from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import (
     FilePart,
     Message,
@@ -68,7 +69,7 @@ class Tree:
             at = by_id[at].parent
         return cls(children, frozenset(shown))
 
-    def next(self, parent: str | None) -> tuple[StoredTurn | None, list[StoredTurn]]:
+    def next(self, parent: TurnId | None) -> tuple[StoredTurn | None, list[StoredTurn]]:
         """Return the turn shown after this one, and the other versions of it."""
         versions = self.children.get(parent, [])
         if not versions:
@@ -120,11 +121,11 @@ async def shared_html(store: Store, files: Files, token: str) -> str:
     """Return the page of a read-only link to a conversation: what is shown of it now, without its owner, its
     other versions or its settings. Raises NotStored for a token that leads to no conversation (any more).
     """
-    owner, kind, conversation_id = await store.shared(token)
+    owner, kind, target = await store.shared(token)
     if kind != "conversation":
         raise NotStored("this link does not lead to a conversation")
-    conversation = await store.get(owner, conversation_id)
-    turns = await store.turns(owner, conversation_id)
+    conversation = await store.get(owner, ConversationId(target))
+    turns = await store.turns(owner, conversation.id)
     body = [piece async for piece in pieces(files, conversation, turns, branches=False)]
     return document(conversation.title or "Conversation", "".join(body), css=CSS)
 

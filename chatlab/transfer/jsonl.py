@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, TypeVar, get_args
 
 from chatlab.codec import from_plain, message_from_json, message_to_json, to_plain
+from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import Citation, FilePart, Finish, Message, Notice, Timing, Trace
 from chatlab.store import (
     FILE_SCHEME,
@@ -59,13 +60,13 @@ def conversation_to_json(conversation: StoredConversation) -> dict[str, Any]:
 def conversation_from_json(value: Mapping[str, Any], owner: str) -> StoredConversation:
     """Return the conversation again, as this owner's. Raises ValueError with a sentence."""
     return StoredConversation(
-        id=_id(value, "id"),
+        id=ConversationId(_id(value, "id")),
         owner=owner,
         title=well_formed(_field(value, "title", str)),
         created=_moment(value, "created"),
         updated=_moment(value, "updated"),
         pinned=_field(value, "pinned", bool),
-        head=None if value.get("head") is None else _id(value, "head"),
+        head=_optional_turn_id(value, "head"),
     )
 
 
@@ -103,14 +104,14 @@ def entry_from_json(value: Mapping[str, Any]) -> LogEntry:
     return LogEntry(_field(value, "seq", int), _moment(value, "at"), data)
 
 
-def kept_receipt_to_json(turn: str, data: Mapping[str, Any]) -> dict[str, Any]:
+def kept_receipt_to_json(turn: TurnId, data: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a turn was sent."""
     return {"type": "receipt", "turn": turn, "data": keyed(data)}
 
 
-def kept_receipt_from_json(value: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def kept_receipt_from_json(value: Mapping[str, Any]) -> tuple[TurnId, dict[str, Any]]:
     """Return the turn and its receipt again. Raises ValueError with a sentence."""
-    return _id(value, "turn"), unkeyed(_field(value, "data", dict))
+    return TurnId(_id(value, "turn")), unkeyed(_field(value, "data", dict))
 
 
 async def turn_lines(files: Files, turns: Sequence[StoredTurn], written: set[str]) -> AsyncIterator[str]:
@@ -167,7 +168,7 @@ def turn_to_json(turn: StoredTurn) -> dict[str, Any]:
     }
 
 
-def turn_from_json(value: Mapping[str, Any], owner: str, conversation: str) -> StoredTurn:
+def turn_from_json(value: Mapping[str, Any], owner: str, conversation: ConversationId) -> StoredTurn:
     """Return the turn again, in this owner's conversation. Raises ValueError with a sentence."""
     status: Any = value.get("status")
     if status not in get_args(Status) or status == "running":
@@ -178,10 +179,10 @@ def turn_from_json(value: Mapping[str, Any], owner: str, conversation: str) -> S
     if cost is not None and (isinstance(cost, bool) or not isinstance(cost, int | float)):
         raise ValueError("cost should be a number")
     return StoredTurn(
-        id=_id(value, "id"),
+        id=TurnId(_id(value, "id")),
         owner=owner,
         conversation=conversation,
-        parent=None if value.get("parent") is None else _id(value, "parent"),
+        parent=_optional_turn_id(value, "parent"),
         created=_moment(value, "created"),
         user=user,
         backend=_field(value, "backend", str),
@@ -201,7 +202,7 @@ def turn_from_json(value: Mapping[str, Any], owner: str, conversation: str) -> S
         cost=cost,
         error=_optional(value, "error", str),
         asked_by=_optional(value, "asked_by", str),
-        copied_from=_optional(value, "copied_from", str),
+        copied_from=_optional_turn_id(value, "copied_from"),
     )
 
 
@@ -254,6 +255,10 @@ def _id(value: Mapping[str, Any], name: str) -> str:
     if not _ID.fullmatch(found):
         raise ValueError(f"{name} should be at most 100 letters, digits, '-', '_' and '.'")
     return found
+
+
+def _optional_turn_id(value: Mapping[str, Any], name: str) -> TurnId | None:
+    return None if value.get(name) is None else TurnId(_id(value, name))
 
 
 def _moment(value: Mapping[str, Any], name: str) -> datetime:

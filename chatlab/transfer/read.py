@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 from chatlab.errors import UnsupportedContent
 from chatlab.formats import from_openai
+from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import Finish, Message, Part
 from chatlab.store import Store, StoredConversation, StoredTurn, new_id, now
 from chatlab.store.files import Files
@@ -197,7 +198,10 @@ def _from_messages(value: Mapping[str, Any], owner: str, where: str) -> Conversa
     title, model = value.get("title"), value.get("model")
     begun = now()
     draft = ConversationDraft(
-        where, StoredConversation(new_id(), owner, title if isinstance(title, str) else "", begun, begun)
+        where,
+        StoredConversation(
+            ConversationId(new_id()), owner, title if isinstance(title, str) else "", begun, begun
+        ),
     )
     system: list[str] = []
     parts: list[Part] = []
@@ -210,7 +214,7 @@ def _from_messages(value: Mapping[str, Any], owner: str, where: str) -> Conversa
         number = len(draft.turns)
         draft.turns.append(
             StoredTurn(
-                new_id(),
+                TurnId(new_id()),
                 owner,
                 draft.conversation.id,
                 draft.turns[-1].id if draft.turns else None,

@@ -98,6 +98,7 @@ def _fields(model: type) -> Iterator[tuple[str, Any]]:
 
 def _type(kind: Any, used: list[type]) -> str:
     """Return a Python type in TypeScript; models that it names are added to `used`. Raise TypeError."""
+    kind = getattr(kind, "__supertype__", kind)  # an identifier is text in JSON
     if kind in _SIMPLE:
         return _SIMPLE[kind]
     if _is_model(kind):

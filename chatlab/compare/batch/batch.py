@@ -27,6 +27,7 @@ from chatlab.compare.model_json import result_to_json, verdict_to_json
 from chatlab.compare.session.receipt import receipt_of
 from chatlab.config.registry import Entry
 from chatlab.conversations.saving import stored
+from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import Message, TextPart
 from chatlab.store import new_id, now
 from chatlab.turns.turn import Turn
@@ -155,9 +156,9 @@ class Batch:
     ) -> Sequence[ModelCall]:
         plan, before = self._plan, self._results.get((item.id, step - 1, repeat, lane.id))
         kept = stored(
-            new_id(),
+            TurnId(new_id()),
             self._store.owner if self._store is not None else "",
-            plan.conversations.get(lane.id, ""),
+            plan.conversations.get(lane.id, ConversationId("")),
             None if before is None else before.turn.id,
             item.messages[item.asked[step]],
             turn,

@@ -32,6 +32,7 @@ from chatlab.compare.model_json import (
 from chatlab.compare.versions import versions
 from chatlab.config.registry import Entry
 from chatlab.errors import ChatlabError, StoreError
+from chatlab.ids import ConversationId, LaneId
 
 T = TypeVar("T")
 
@@ -73,7 +74,7 @@ class Plan:
     criteria: tuple[str, ...] = ("overall",)
     settings: Mapping[str, str] = field(default_factory=dict)
     comparison: str | None = None
-    conversations: Mapping[str, str] = field(default_factory=dict)
+    conversations: Mapping[LaneId, ConversationId] = field(default_factory=dict)
     config: str | None = None
     budget: float | None = None
     concurrency: int = 4

@@ -13,6 +13,7 @@ from secrets import token_hex
 from typing import Any, Literal, TypeAlias
 
 from chatlab.compare.model import UNCLEAR, Verdict
+from chatlab.ids import LaneId
 from chatlab.messages import Message
 
 Preference: TypeAlias = Literal["first", "second", "tie"]
@@ -147,8 +148,8 @@ def winner(lane_a: str, lane_b: str, a_first: Reply, b_first: Reply) -> str:
 
 def verdict(
     about: tuple[str, int, int],
-    lane_a: str,
-    lane_b: str,
+    lane_a: LaneId,
+    lane_b: LaneId,
     replies: tuple[Reply, Reply],
     *,
     judge: str,

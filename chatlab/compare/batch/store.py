@@ -26,7 +26,7 @@ from chatlab.compare.session.events import (
     event_to_data,
 )
 from chatlab.errors import StoreError
-from chatlab.ids import ConversationId, RoundId, TurnId
+from chatlab.ids import ConversationId, LaneId, RoundId
 from chatlab.messages import Message
 from chatlab.store import Conflict, Store
 from chatlab.store.files import Files
@@ -35,10 +35,10 @@ from chatlab.store.files import Files
 async def make_comparison(store: Store, owner: str, plan: Plan) -> Plan:
     """Return the plan, with a new session in the store that has its lanes, no rounds. Raises StoreError."""
     session = await store.create_comparison(owner, title=plan.title)
-    conversations: dict[str, ConversationId] = {}
+    conversations: dict[LaneId, ConversationId] = {}
     for lane in plan.lanes:
         made = await store.create(owner, title=lane.label, comparison=session.id)
-        conversations[lane.id] = ConversationId(made.id)
+        conversations[lane.id] = made.id
     events: list[SessionEvent] = [Opened(repeats=plan.repeats, criteria=plan.criteria)]
     events += [LaneAdded(lane, conversations[lane.id]) for lane in plan.lanes]
     await store.append(owner, session.id, 0, [event_to_data(event) for event in events])
@@ -133,8 +133,7 @@ class BatchStore:
 
 
 def _position(result: Result, round_id: RoundId) -> TurnPosition:
-    parent = None if result.turn.parent is None else TurnId(result.turn.parent)
-    return TurnPosition(TurnId(result.turn.id), result.lane, round_id, parent, result.repeat)
+    return TurnPosition(result.turn.id, result.lane, round_id, result.turn.parent, result.repeat)
 
 
 def _results(plan: Plan, item: Item, step: int, results: Mapping[ResultKey, Result]) -> list[Result]:

@@ -92,7 +92,7 @@ def _result(
         prompt, _, message = asked.id.partition(".")
         item, step = prompt, int(message) - 1
     # Whose it is in the store is nobody else's business; as whom it was asked is in the receipt.
-    return Result(item, step, repeat, lane, replace(turn, owner=""), receipts.get(TurnId(turn.id)))
+    return Result(item, step, repeat, lane, replace(turn, owner=""), receipts.get(turn.id))
 
 
 def _mismatches(
@@ -116,7 +116,7 @@ def _distinct(lanes: Iterable[Lane]) -> tuple[Lane, ...]:
     return tuple(found.values())
 
 
-def standing_votes(state: SessionState, turn: Callable[[str], StoredTurn]) -> tuple[Vote, ...]:
+def standing_votes(state: SessionState, turn: Callable[[TurnId], StoredTurn]) -> tuple[Vote, ...]:
     """Return the votes, changed ones too, on the answers that are shown now. turn: a turn by its id."""
     answered = {}
     for asked in rounds_shown(state):

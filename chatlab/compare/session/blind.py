@@ -56,7 +56,7 @@ def lane_of(state: SessionState, name: str) -> LaneId:
     raise SessionError("there is no such lane in this session")
 
 
-def turn_of(state: SessionState, round_id: str, name: str, repeat: int = 0) -> TurnId:
+def turn_of(state: SessionState, round_id: RoundId, name: str, repeat: int = 0) -> TurnId:
     """Return the id of the turn that a browser means: a lane's answer to a round; named as for `lane_of`.
 
     Raises SessionError.
@@ -137,7 +137,7 @@ def blind_round(state: SessionState, asked: Round, turn: Callable[[TurnId], Stor
         for repeat, turn_id in enumerate(asked.turns[lane_id])
     ]
     as_they_come = state.opened.reveal == "as they come"
-    cuts = {answer.id: _cut(state, TurnId(answer.id), turn) for _, _, answer in answers}
+    cuts = {answer.id: _cut(state, answer.id, turn) for _, _, answer in answers}
     running = any(cut.running for cut in cuts.values())
     shown = []
     for letter, repeat, answer in answers:

@@ -23,7 +23,7 @@ class Branches:
         self._runner = runner
         self._rules = rules
 
-    def history_source(self, like: str | None, *, halting: LaneId | None = None) -> LaneId | None:
+    def history_source(self, like: LaneId | None, *, halting: LaneId | None = None) -> LaneId | None:
         """Return the lane from whose history a new lane goes on; None if it begins anew.
 
         halting: a lane that is stopped before, and so may be running. Raises SessionError.

@@ -13,7 +13,7 @@ from chatlab.compare.session.receipt import SentDifference, canonical, differenc
 from chatlab.compare.session.state import SessionState, prompt
 from chatlab.config.registry import Entry
 from chatlab.errors import ChatlabError, ConfigError
-from chatlab.ids import LaneId, TurnId
+from chatlab.ids import LaneId, RoundId, TurnId
 from chatlab.store import StoredTurn
 from chatlab.turns.fit import fit
 
@@ -38,7 +38,7 @@ def find_mismatches(
     turns: Mapping[TurnId, StoredTurn],
     receipts: Mapping[TurnId, Receipt],
     backends: Mapping[str, Entry],
-    round_id: str,
+    round_id: RoundId,
     pending: Collection[TurnId] = (),
 ) -> tuple[Mismatch, ...]:
     """Return the turns of a round that were not sent what they should have been, each with the reason.
@@ -67,7 +67,7 @@ def missing_receipts(
     state: SessionState,
     turns: Mapping[TurnId, StoredTurn],
     receipts: Mapping[TurnId, Receipt],
-    round_id: str,
+    round_id: RoundId,
     pending: Collection[TurnId],
 ) -> tuple[Mismatch, ...]:
     """Return the finished answers to a round that have no receipt, apart from those still to be taken."""

@@ -67,4 +67,4 @@ class ReceiptBook:
         missing = [turn_id for turn_id in turns if turn_id not in self.by_turn]
         if missing and self._store is not None:
             for turn_id, value in (await self._store.receipts(self._owner, missing)).items():
-                self.by_turn[TurnId(turn_id)] = receipt_from_json(value)
+                self.by_turn[turn_id] = receipt_from_json(value)

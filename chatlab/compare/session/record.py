@@ -64,7 +64,7 @@ class SessionRecord:
         for conversation in set(state.conversations.values()):
             for turn in await self.store.turns(self.owner, conversation):
                 if turn.id not in running:
-                    self.turns[TurnId(turn.id)] = turn
+                    self.turns[turn.id] = turn
         for position in state.positions.values():
             if position.turn not in self.turns and position.turn not in running:
                 self.turns[position.turn] = lost(state, position, self.owner)
@@ -76,7 +76,7 @@ class SessionRecord:
         """Make a conversation for a lane and return its id. Raises StoreError."""
         if self.store is None:
             return ConversationId(new_id())
-        return ConversationId((await self.store.create(self.owner, comparison=self.id)).id)
+        return (await self.store.create(self.owner, comparison=self.id)).id
 
     async def add_copies(self, made: Sequence[tuple[TurnPosition, StoredTurn]]) -> tuple[TurnPosition, ...]:
         """Store copies of turns, before the log names them; return their positions. Raises StoreError."""

@@ -9,7 +9,7 @@ from chatlab.compare.session.events import SessionError
 from chatlab.compare.session.record import SessionRecord
 from chatlab.compare.session.runner import LaneRunner
 from chatlab.compare.session.state import SessionState
-from chatlab.ids import LaneId, TurnId
+from chatlab.ids import LaneId, RoundId, TurnId
 
 
 class Rules:
@@ -23,7 +23,7 @@ class Rules:
     def _state(self) -> SessionState:
         return self._record.state
 
-    def present(self, lanes: Sequence[str] | None) -> tuple[Lane, ...]:
+    def present(self, lanes: Sequence[LaneId] | None) -> tuple[Lane, ...]:
         """Return these lanes, or all, in the session's order. Raises SessionError for an unknown one."""
         if lanes is None:
             lanes = [lane.id for lane in self._state.lanes]
@@ -55,7 +55,7 @@ class Rules:
         """Return what a person may call a lane now."""
         return self._state.letters.get(lane.id, "a lane") if self._state.hidden else lane.label
 
-    def before(self, round_id: str, lanes: Sequence[str] | None) -> dict[LaneId, TurnId | None]:
+    def before(self, round_id: RoundId, lanes: Sequence[LaneId] | None) -> dict[LaneId, TurnId | None]:
         """Return the lanes, of these or all, that go on from a round, with the turn before it."""
         self._state.round(round_id)
         found: dict[LaneId, TurnId | None] = {}

@@ -89,21 +89,20 @@ class LaneRunner:
 
     # -- what there is
 
-    def turn(self, turn_id: str) -> StoredTurn:
+    def turn(self, turn_id: TurnId) -> StoredTurn:
         """Return a turn as it is now. Raises SessionError."""
-        wanted = TurnId(turn_id)
-        if wanted in self._running:
-            return self._running[wanted].now
-        if wanted not in self._record.turns:
+        if turn_id in self._running:
+            return self._running[turn_id].now
+        if turn_id not in self._record.turns:
             raise SessionError("there is no such answer in this session")
-        return self._record.turns[wanted]
+        return self._record.turns[turn_id]
 
-    def is_running(self, lane_id: str | None = None) -> bool:
+    def is_running(self, lane_id: LaneId | None = None) -> bool:
         """Return whether a lane, or any, is being answered."""
         busy = {one.lane for one in self._running.values()} | set(self._rerunning)
         return bool(busy) if lane_id is None else lane_id in busy
 
-    def round_runs(self, round_id: str) -> bool:
+    def round_runs(self, round_id: RoundId) -> bool:
         """Return whether any answer to a round is still being given."""
         return any(one.round == round_id for one in self._running.values())
 
@@ -112,21 +111,21 @@ class LaneRunner:
         """Return the ids of the turns that run, in the order they were begun."""
         return tuple(self._running)
 
-    def receipts(self, round_id: str) -> Mapping[TurnId, Receipt]:
+    def receipts(self, round_id: RoundId) -> Mapping[TurnId, Receipt]:
         """Return what the lanes were sent for a round, by turn; a turn that has not ended has none yet."""
         known = self._record.receipts.by_turn
         ids = (one for turns in self._record.state.round(round_id).turns.values() for one in turns)
         return {turn_id: known[turn_id] for turn_id in ids if turn_id in known}
 
-    def mismatches(self, round_id: str, state: SessionState | None = None) -> tuple[Mismatch, ...]:
+    def mismatches(self, round_id: RoundId, state: SessionState | None = None) -> tuple[Mismatch, ...]:
         """Return the lanes of a round that were not sent what they should have been.
 
         Once the round has ended, as it was found then; until then, of what has ended so far. state: another
         one than the present, in which to look.
         """
         record = self._record
-        pending = self._unchecked.get(RoundId(round_id), set()) | self._running.keys()
-        known = record.state.checked.get(RoundId(round_id))
+        pending = self._unchecked.get(round_id, set()) | self._running.keys()
+        known = record.state.checked.get(round_id)
         if state is None and known is not None and round_id not in self._unchecked:
             # A receipt that could not be saved then is gone with the server that had it.
             lost = missing_receipts(record.state, record.turns, record.receipts.by_turn, round_id, pending)

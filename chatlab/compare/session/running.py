@@ -103,7 +103,7 @@ class LaneTurn:
     @property
     def id(self) -> TurnId:
         """Return the id under which the turn is stored."""
-        return TurnId(self.begun.id)
+        return self.begun.id
 
     @property
     def now(self) -> StoredTurn:

@@ -193,11 +193,11 @@ class ComparisonSession:
         """Return the state now; it is frozen, and replaced by each change."""
         return self._record.state
 
-    def turn(self, turn_id: str) -> StoredTurn:
+    def turn(self, turn_id: TurnId) -> StoredTurn:
         """Return a turn as it is now. Raises SessionError."""
         return self._runner.turn(turn_id)
 
-    def running(self, lane_id: str | None = None) -> bool:
+    def running(self, lane_id: LaneId | None = None) -> bool:
         """Return whether a lane, or any, is being answered."""
         return self._runner.is_running(lane_id)
 
@@ -205,12 +205,12 @@ class ComparisonSession:
         """Return the ids of the turns that run, in the order they were begun."""
         return self._runner.running
 
-    async def attached(self, round_id: str) -> tuple[FilePart, ...]:
+    async def attached(self, round_id: RoundId) -> tuple[FilePart, ...]:
         """Return the files of a round's message, to be sent again. Raises UnsupportedContent."""
         (user,) = await self._attachments.to_send([self.state.round(round_id).user])
         return tuple(part for part in user.parts if isinstance(part, FilePart))
 
-    def unsaved(self, turn_id: str) -> str | None:
+    def unsaved(self, turn_id: TurnId) -> str | None:
         """Return why a turn is not in the database, as a sentence for the page; None if it is."""
         return self._saving.unsaved(turn_id)
 
@@ -227,11 +227,11 @@ class ComparisonSession:
         """Return whether anybody reads `changes`."""
         return self._news.readers > 0
 
-    def receipts(self, round_id: str) -> Mapping[TurnId, Receipt]:
+    def receipts(self, round_id: RoundId) -> Mapping[TurnId, Receipt]:
         """Return what the lanes were sent for a round, by turn; a turn that has not ended has none yet."""
         return self._runner.receipts(round_id)
 
-    def mismatches(self, round_id: str) -> tuple[Mismatch, ...]:
+    def mismatches(self, round_id: RoundId) -> tuple[Mismatch, ...]:
         """Return the lanes of a round that were not sent what they should have been, or not the same.
 
         Checked by itself once a round has ended; until then, of what has ended so far.
@@ -241,7 +241,7 @@ class ComparisonSession:
     # -- lanes
 
     @carried_out_whole
-    async def add_lane(self, lane: str | CompareLane, *, like: str | None = None) -> Lane:
+    async def add_lane(self, lane: str | CompareLane, *, like: LaneId | None = None) -> Lane:
         """Add a lane and return it. like: the lane whose history it goes on from, copied.
 
         Without it, in own mode, it begins anew; in shared mode it goes on from what all go on from.
@@ -256,7 +256,7 @@ class ComparisonSession:
         return new
 
     @carried_out_whole
-    async def swap(self, old: str, lane: str | CompareLane, *, keep_history: bool = False) -> Lane:
+    async def swap(self, old: LaneId, lane: str | CompareLane, *, keep_history: bool = False) -> Lane:
         """Put another lane in the place of one, and return it.
 
         In own mode it begins without history unless that of the old one is to be kept, copied; `rerun` asks
@@ -275,7 +275,7 @@ class ComparisonSession:
         return new
 
     @carried_out_whole
-    async def change_lane(self, lane: CompareLane, lane_id: str) -> Lane:
+    async def change_lane(self, lane: CompareLane, lane_id: LaneId) -> Lane:
         """Give a lane other parameters, label or system prompt, from its next turn on; return it."""
         (known,) = self._rules.present([lane_id])
         self._rules.require_lanes_changeable()
@@ -287,7 +287,7 @@ class ComparisonSession:
         return new
 
     @carried_out_whole
-    async def remove_lane(self, lane_id: str) -> None:
+    async def remove_lane(self, lane_id: LaneId) -> None:
         """Take a lane away; what it answered stays part of the session and of the store."""
         (known,) = self._rules.present([lane_id])
         self._rules.require_removable()
@@ -295,10 +295,10 @@ class ComparisonSession:
         await self._record.append(*_with_letters(self.state, [LaneRemoved(known.id)]))
 
     @carried_out_whole
-    async def reorder(self, lanes: Sequence[str]) -> None:
+    async def reorder(self, lanes: Sequence[LaneId]) -> None:
         """Put the lanes into another order, all of them named."""
         self._rules.require_lanes_changeable()
-        await self._record.append(Reordered(tuple(LaneId(lane_id) for lane_id in lanes)))
+        await self._record.append(Reordered(tuple(lanes)))
 
     @carried_out_whole
     async def set_mode(self, mode: Mode) -> None:
@@ -316,7 +316,7 @@ class ComparisonSession:
         self,
         message: str | Message,
         *,
-        lanes: Sequence[str] | None = None,
+        lanes: Sequence[LaneId] | None = None,
         repeats: int | None = None,
         ctx: CallContext | None = None,
         places: Places | None = None,
@@ -336,10 +336,10 @@ class ComparisonSession:
     @carried_out_whole
     async def edit(
         self,
-        round_id: str,
+        round_id: RoundId,
         message: str | Message,
         *,
-        lanes: Sequence[str] | None = None,
+        lanes: Sequence[LaneId] | None = None,
         ctx: CallContext | None = None,
         places: Places | None = None,
     ) -> RoundId:
@@ -349,16 +349,14 @@ class ComparisonSession:
         """
         user = asked_for(message)
         parents = self._rules.before(round_id, lanes)
-        return await self._ask(
-            user, parents, to_all=lanes is None, ctx=ctx, places=places, replaces=RoundId(round_id)
-        )
+        return await self._ask(user, parents, to_all=lanes is None, ctx=ctx, places=places, replaces=round_id)
 
     @carried_out_whole
     async def retry(
         self,
-        round_id: str,
+        round_id: RoundId,
         *,
-        lanes: Sequence[str] | None = None,
+        lanes: Sequence[LaneId] | None = None,
         ctx: CallContext | None = None,
         places: Places | None = None,
     ) -> None:
@@ -371,7 +369,7 @@ class ComparisonSession:
 
     @carried_out_whole
     async def rerun(
-        self, lane_id: str, *, ctx: CallContext | None = None, places: Places | None = None
+        self, lane_id: LaneId, *, ctx: CallContext | None = None, places: Places | None = None
     ) -> None:
         """Ask a lane anew all that it goes on from, and what was asked of all before it came, one by one.
 
@@ -383,7 +381,7 @@ class ComparisonSession:
         await self._runner.rerun(lane.id, ctx, places)
 
     @carried_out_whole
-    async def undo(self, *, lanes: Sequence[str] | None = None) -> Message:
+    async def undo(self, *, lanes: Sequence[LaneId] | None = None) -> Message:
         """Take back the last round of all lanes or of these; return its message, with which to begin anew."""
         present = [lane.id for lane in self._rules.present(lanes)]
         for last in reversed(self.state.visible):
@@ -397,37 +395,36 @@ class ComparisonSession:
         await self._record.append(Undone(last.id, back))
         return user
 
-    async def stop(self, lane_id: str | None = None) -> None:
+    async def stop(self, lane_id: LaneId | None = None) -> None:
         """Stop a lane or all, and close their upstreams. What had arrived stays."""
-        lanes = [LaneId(lane_id)] if lane_id is not None else [one.id for one in self.state.lanes]
+        lanes = [lane_id] if lane_id is not None else [one.id for one in self.state.lanes]
         await self._runner.halt(lanes)
         await self._serial.run(lambda: self._runner.halt(lanes))  # what was about to start, too
 
     @carried_out_whole
-    async def pick(self, turn_id: str) -> None:
+    async def pick(self, turn_id: TurnId) -> None:
         """Say which answer is gone on from: in shared mode by all lanes, in own mode which of the repeats.
 
         In shared mode the other lanes get what led to it, and it, as copies; their own answers stay.
         """
         state = self.state
-        picked = TurnId(turn_id)
-        position = state.positions.get(picked)
+        position = state.positions.get(turn_id)
         ends = {state.positions[head].round for head in state.heads.values() if head is not None}
         if position is None or position.round not in ends:
             raise SessionError("only an answer to the last message can be picked")
         self._rules.require_idle([state.lane(position.lane)])
-        if without_answer(self._record.turns[picked]):
+        if without_answer(self._record.turns[turn_id]):
             raise SessionError("there is nothing to go on from: pick another answer")
         if state.mode == "shared":
             copies, back = await self._branches.copies_for_all(position)
-        elif picked in state.round(position.round).turns.get(position.lane, ()):
+        elif turn_id in state.round(position.round).turns.get(position.lane, ()):
             copies, back = [], {}
         else:
             raise SessionError("only an answer to the last message can be picked")
-        await self._record.append(Picked(picked, tuple(copies)), *([CheckedOut(back)] if back else []))
+        await self._record.append(Picked(turn_id, tuple(copies)), *([CheckedOut(back)] if back else []))
 
     @carried_out_whole
-    async def to_version(self, round_id: str) -> None:
+    async def to_version(self, round_id: RoundId) -> None:
         """Check out another version of a message.
 
         Every lane that was asked it goes on from its last head after it. Does nothing if all of them go on
@@ -443,7 +440,7 @@ class ComparisonSession:
         await self._branches.check_out({lane_id: head for lane_id, head in back.items() if head is not None})
 
     @carried_out_whole
-    async def to_answer(self, round_id: str, lane_id: str, answer: int) -> None:
+    async def to_answer(self, round_id: RoundId, lane_id: LaneId, answer: int) -> None:
         """Check out another of a lane's answers to a round, by its number in `Round.attempts`, from 0.
 
         The lane goes on from its last head after it.
@@ -462,7 +459,7 @@ class ComparisonSession:
     @carried_out_whole
     async def vote(
         self,
-        round_id: str,
+        round_id: RoundId,
         best: str,
         *,
         voter: str,
@@ -514,7 +511,7 @@ class ComparisonSession:
             await self._record.append(Revealed())
 
     @carried_out_whole
-    async def continue_in_chat(self, lane_id: str) -> ConversationId:
+    async def continue_in_chat(self, lane_id: LaneId) -> ConversationId:
         """Make a chat that goes on from where a lane is, and return its id. The session stays."""
         if self.state.hidden:
             raise SessionError("take the letters off first: a chat shows which backend answers")
@@ -523,7 +520,7 @@ class ComparisonSession:
             raise SessionError("without storage there is no chat to go on in: configure `storage`")
         (lane,) = self._rules.present([lane_id])
         self._rules.require_idle([lane])
-        conversation = ConversationId((await store.create(self.owner)).id)
+        conversation = (await store.create(self.owner)).id
         made = copied(self.state.history(lane.id), (), self._record.turns, lane.id, conversation)
         if made:
             await store.save([copy for _, copy in made])

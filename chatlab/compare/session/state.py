@@ -67,16 +67,16 @@ class SessionState:
         """Return whether names must not be told."""
         return self.opened.blind and not self.revealed
 
-    def lane(self, lane_id: str) -> Lane:
+    def lane(self, lane_id: LaneId) -> Lane:
         """Return a lane, present or removed. Raises SessionError."""
         for lane in (*self.lanes, *self.removed):
             if lane.id == lane_id:
                 return lane
         raise SessionError("there is no such lane in this session")
 
-    def round(self, round_id: str) -> Round:
+    def round(self, round_id: RoundId) -> Round:
         """Return a round. Raises SessionError for an id that there is not."""
-        found = self.rounds.get(RoundId(round_id))
+        found = self.rounds.get(round_id)
         if found is None:
             raise SessionError("there is no such message in this session")
         return found
@@ -95,12 +95,12 @@ class SessionState:
             raise SessionError("there is no such lane in this session")
         return self.path(self.heads[lane_id])
 
-    def position_in(self, lane_id: LaneId, round_id: str) -> TurnPosition | None:
+    def position_in(self, lane_id: LaneId, round_id: RoundId) -> TurnPosition | None:
         """Return the turn of a round that a lane goes on from, if it goes on from one."""
         return next((one for one in self.history(lane_id) if one.round == round_id), None)
 
     def previous_head(
-        self, lane_id: LaneId, round_id: str, answers: Sequence[TurnId] | None = None
+        self, lane_id: LaneId, round_id: RoundId, answers: Sequence[TurnId] | None = None
     ) -> TurnId | None:
         """Return the last head of a lane that goes on from a round: from any answer to it, or from these."""
         for head in reversed(self.head_history.get(lane_id, ())):
@@ -109,13 +109,13 @@ class SessionState:
                     return head
         return None
 
-    def versions(self, round_id: str) -> tuple[Round, ...]:
+    def versions(self, round_id: RoundId) -> tuple[Round, ...]:
         """Return a message and its edits in the order they were asked. Raises SessionError."""
         first = self.round(round_id).sort_key[0]
         found = (one for one in self.rounds.values() if one.sort_key[0] == first)
         return tuple(sorted(found, key=lambda one: one.sort_key))
 
-    def lanes_elsewhere(self, round_id: str) -> tuple[LaneId, ...]:
+    def lanes_elsewhere(self, round_id: RoundId) -> tuple[LaneId, ...]:
         """Return the present lanes that answered a round and do not go on from it now."""
         answered = (lane.id for lane in self.lanes if lane.id in self.round(round_id).attempts)
         return tuple(lane_id for lane_id in answered if self.position_in(lane_id, round_id) is None)

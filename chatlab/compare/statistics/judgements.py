@@ -129,7 +129,7 @@ def from_verdicts(
         Judgement(
             model_a=names[one.lane_a],
             model_b=names[one.lane_b],
-            winner={one.lane_a: WINNERS[0], one.lane_b: WINNERS[1]}.get(one.winner, "tie"),
+            winner=_winner(one),
             voter=one.judge,
             criterion=one.criterion,
             item=one.item,
@@ -140,3 +140,9 @@ def from_verdicts(
         for one in verdicts
         if one.winner != UNCLEAR
     ]
+
+
+def _winner(verdict: Verdict) -> Winner:
+    if verdict.winner == verdict.lane_a:
+        return "model_a"
+    return "model_b" if verdict.winner == verdict.lane_b else "tie"

@@ -133,6 +133,7 @@ def verdict_counts(compared: Comparison) -> list[tuple[str, str, str, Mapping[st
     labels: dict[str, str] = {lane.id: lane.label for lane in compared.lanes}
     counts: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     for one in compared.verdicts:
-        said = {one.lane_a: "a", one.lane_b: "b"}.get(one.winner, one.winner)
+        sides: dict[str, str] = {one.lane_a: "a", one.lane_b: "b"}
+        said = sides.get(one.winner, one.winner)
         counts[one.criterion, one.lane_a, one.lane_b][said] += 1
     return [(criterion, labels[a], labels[b], dict(count)) for (criterion, a, b), count in counts.items()]

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from typing import Any, Protocol
 
 from chatlab.conversations.tree import Conversation, TurnNode
+from chatlab.ids import ConversationId
 from chatlab.messages import StreamEvent
 from chatlab.secret import scrubbed_traceback
 from chatlab.store import StoredTurn
@@ -59,7 +60,7 @@ class RunningAnswer:
         self,
         node: TurnNode,
         conversation: Conversation,
-        conversation_id: str | None,
+        conversation_id: ConversationId | None,
         turn: Turn,
         painting: Painting,
         saved: SavesTurn | None,

@@ -16,6 +16,7 @@ from chatlab.conversations.service import StorageService
 from chatlab.conversations.tree import Conversation, TurnNode
 from chatlab.errors import ChatlabError, StoreError, UnsupportedContent
 from chatlab.formats import from_gradio
+from chatlab.ids import TurnId
 from chatlab.messages import FilePart, Message, Notice, Part, TextPart
 from chatlab.secret import scrub
 from chatlab.store import NotStored
@@ -100,7 +101,9 @@ class Asking:
         self._uploads.check(user, asked.sender)
         return await _checked(user, self._limits)
 
-    async def _parent(self, page: OpenPage, asked: BrowserMessage) -> tuple[str | None, tuple[Notice, ...]]:
+    async def _parent(
+        self, page: OpenPage, asked: BrowserMessage
+    ) -> tuple[TurnId | None, tuple[Notice, ...]]:
         """Return the turn this one follows: that which a message asked again follows; else the last painted
         one, whatever was undone. If that is not the end of what the page shows a part of, it is that end.
 
@@ -122,7 +125,7 @@ class Asking:
 
     def _adopt(
         self, conversation: Conversation, asked: BrowserMessage
-    ) -> tuple[str | None, tuple[Notice, ...]]:
+    ) -> tuple[TurnId | None, tuple[Notice, ...]]:
         """Takes over a history this server does not hold: an API client's, or one it has forgotten."""
         last: TurnNode | None = None
         history = [one.model_dump() if isinstance(one, BaseModel) else one for one in asked.history]
@@ -143,9 +146,9 @@ def not_saved(error: StoreError) -> Notice:
     return Notice("other", f"this answer is not saved: {scrub(str(error))}")
 
 
-def named_turns(shown: Sequence[Any]) -> list[str]:
+def named_turns(shown: Sequence[Any]) -> list[TurnId]:
     """Return the turns that painted messages name, the last one first."""
-    found = []
+    found: list[TurnId] = []
     for message in reversed(shown):
         known = message.get("metadata") if isinstance(message, dict) else getattr(message, "metadata", None)
         named = turn_of((known or {}).get("id"))

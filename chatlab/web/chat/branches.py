@@ -13,6 +13,7 @@ from gradio.utils import get_upload_folder
 
 from chatlab.conversations.tree import Conversation
 from chatlab.errors import ChatlabError, StoreError
+from chatlab.ids import ConversationId, TurnId
 from chatlab.secret import scrub
 from chatlab.store import NotStored, Unreachable
 from chatlab.web.chat import stored_turns
@@ -48,7 +49,9 @@ class BranchNavigation:
         page = self._chat.page(request)
         shown: Shown = (gr.skip(), gr.skip())
         if wanted and page.owner is not None:
-            shown = await self._show(page, str(wanted), request.query_params.get("t"))
+            shown = await self._show(
+                page, ConversationId(str(wanted)), _turn_id(request.query_params.get("t"))
+            )
         return *shown, *self._chat.choices(page.settings)
 
     async def asked(self, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
@@ -62,11 +65,11 @@ class BranchNavigation:
         return *shown, self._chat.box(), *self._chat.choices(page.settings if opened else None)
 
     async def _asked(self, page: OpenPage, asked: Mapping[str, str]) -> Shown:
-        conversation, turn = asked.get("conversation"), asked.get("turn")
+        conversation, turn = asked.get("conversation"), _turn_id(asked.get("turn"))
         number = int(asked.get("number", "0"))
         page.newest_request = max(page.newest_request, number)
         if conversation:
-            return await self._show(page, conversation, turn, number)
+            return await self._show(page, ConversationId(conversation), turn, number)
         if where := asked.get("part"):
             self._move(page, where)
             return self._shown(page)
@@ -79,7 +82,7 @@ class BranchNavigation:
         """A message is to be answered once more, by the backend chosen now: what the page shows until then,
         and what is handed to `Chat.respond`."""
         page = self._chat.page(request)
-        turn = _fields(event).get("turn", "")
+        turn = TurnId(_fields(event).get("turn", ""))
         try:
             if turn not in page.conversation:
                 storage = await self._chat.storage(page)
@@ -160,7 +163,11 @@ class BranchNavigation:
     # --
 
     async def _show(
-        self, page: OpenPage, conversation_id: str, turn: str | None = None, number: int | None = None
+        self,
+        page: OpenPage,
+        conversation_id: ConversationId,
+        turn: TurnId | None = None,
+        number: int | None = None,
     ) -> Shown:
         try:
             storage = await self._chat.storage(page)
@@ -207,7 +214,7 @@ class BranchNavigation:
         page.window_end = path[end] if 0 <= end < len(path) - 1 else None
         page.change_view()
 
-    async def _step(self, page: OpenPage, turn: str, step: int) -> Shown:
+    async def _step(self, page: OpenPage, turn: TurnId, step: int) -> Shown:
         """Shows the branch of the version before or after this one."""
         if turn not in page.conversation:
             return gr.skip(), gr.skip()
@@ -232,6 +239,10 @@ class BranchNavigation:
     def _shown(self, page: OpenPage) -> Shown:
         shown = self._chat.window(page)
         return shown, _as_state(shown)
+
+
+def _turn_id(sent: str | None) -> TurnId | None:
+    return None if sent is None else TurnId(sent)
 
 
 def _fields(event: gr.EventData) -> dict[str, str]:

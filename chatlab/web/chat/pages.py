@@ -14,6 +14,7 @@ from typing import Any
 
 from chatlab.conversations.tree import Conversation, TurnNode, TurnSettings
 from chatlab.errors import ChatlabError
+from chatlab.ids import ConversationId, TurnId
 from chatlab.web.chat.answering import RunningAnswer
 
 
@@ -33,12 +34,12 @@ class OpenPage:
 
     owner: str | None = None
     conversation: Conversation = field(default_factory=Conversation)
-    conversation_id: str | None = None
+    conversation_id: ConversationId | None = None
     last: TurnNode | None = None
-    running: dict[str, RunningAnswer] = field(default_factory=dict)
+    running: dict[TurnId, RunningAnswer] = field(default_factory=dict)
     view: int = 0
     window: int | None = None
-    window_end: str | None = None
+    window_end: TurnId | None = None
     newest_request: int = 0
     closed: bool = False
     sent: Any = None
@@ -57,7 +58,10 @@ class OpenPage:
             self.starting -= 1
 
     def show(
-        self, conversation: Conversation, conversation_id: str | None = None, last: TurnNode | None = None
+        self,
+        conversation: Conversation,
+        conversation_id: ConversationId | None = None,
+        last: TurnNode | None = None,
     ) -> None:
         """Turn to another conversation; by default to a new one."""
         self.conversation, self.conversation_id, self.last = conversation, conversation_id, last
@@ -94,7 +98,7 @@ class OpenPage:
         for answer in tuple(self.running.values()):
             answer.stop()
 
-    async def stopped(self, *turns: str) -> None:
+    async def stopped(self, *turns: TurnId) -> None:
         """Stop these turns' answers, by default that which the page shows, and wait until what had arrived is
         part of the conversation."""
         shown = (self.last.id,) if self.last is not None else ()

@@ -17,6 +17,7 @@ from gradio.components.chatbot import Message as ShownMessage
 from gradio.components.chatbot import TextMessage
 
 from chatlab.formats import OWN_IDS, fenced
+from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import (
     Citation,
     FilePart,
@@ -83,7 +84,7 @@ class _Run:
 class AnswerPainter:
     """Takes the events of one turn and says how the answer looks at any moment."""
 
-    def __init__(self, turn_id: str, label: str, mark: str = "") -> None:
+    def __init__(self, turn_id: TurnId, label: str, mark: str = "") -> None:
         self.mark = mark
         """What page scripts are told of the turn."""
         self._turn_id = turn_id
@@ -150,7 +151,7 @@ class AnswerPainter:
                 )
             elif isinstance(block, ToolResult):
                 title = f"{'Error' if block.is_error else 'Result'} of {_title(block.name or 'the tool')}"
-                painted.append(self._thought(f"r{n}", title, fenced(block.content), parent=f"t{block.id}"))
+                painted.append(self._thought(f"r{n}", title, fenced(block.content), below=f"t{block.id}"))
             elif block.kind == "text":
                 painted.append(_text("assistant", block.text()))
             else:
@@ -200,7 +201,7 @@ class AnswerPainter:
         title: str,
         content: str = "",
         *,
-        parent: str | None = None,
+        below: str | None = None,
         duration: float | None = None,
         pending: bool = False,
     ) -> Painted:
@@ -209,8 +210,8 @@ class AnswerPainter:
             "id": f"{TURN}{self._turn_id}:{key}",
             "status": "pending" if pending else "done",
         }
-        if parent is not None:
-            metadata["parent_id"] = f"{TURN}{self._turn_id}:{parent}"
+        if below is not None:
+            metadata["parent_id"] = f"{TURN}{self._turn_id}:{below}"
         if duration is not None:
             metadata["duration"] = round(duration, 2)
         return {**_text("assistant", content), "metadata": metadata}
@@ -237,7 +238,9 @@ def _event(part: Part) -> StreamEvent | None:
     assert_never(part)
 
 
-def branch_mark(turn: str, conversation: str, number: int, of: int, *, running: bool = False) -> str:
+def branch_mark(
+    turn: TurnId, conversation: ConversationId, number: int, of: int, *, running: bool = False
+) -> str:
     """Return what page scripts are told of a turn, as classes: its id, its conversation, which of how many
     versions of its message it is. running: for another page, so that there will be more of it.
     """
@@ -326,7 +329,7 @@ def paint_error(sentence: str) -> Painted:
     }
 
 
-def paint_plainly(turn_id: str, text: str, *sentences: str | None) -> list[Painted]:
+def paint_plainly(turn_id: TurnId, text: str, *sentences: str | None) -> list[Painted]:
     """Return an answer that cannot be painted as it should: its text, and what is to be said of it."""
     said = [
         {
@@ -339,10 +342,10 @@ def paint_plainly(turn_id: str, text: str, *sentences: str | None) -> list[Paint
     return [_text("assistant", text), *said]
 
 
-def turn_of(metadata_id: object) -> str | None:
+def turn_of(metadata_id: object) -> TurnId | None:
     """Return the turn that a painted message's id names, if it names one."""
     if isinstance(metadata_id, str) and metadata_id.startswith(OWN_IDS):
-        return metadata_id.split(":")[1]
+        return TurnId(metadata_id.split(":")[1])
     return None
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from chatlab.conversations.saving import NewConversation, stored
 from chatlab.conversations.service import StorageService
 from chatlab.conversations.tree import Conversation, TurnNode
+from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import FilePart, Message, Notice
 from chatlab.store import NotStored, StoredTurn, new_id
 from chatlab.turns.turn import Turn
@@ -66,7 +67,7 @@ async def begin(
     assert page.owner is not None
     new = None
     if page.conversation_id is None:
-        page.conversation_id, new = new_id(), NewConversation()
+        page.conversation_id, new = ConversationId(new_id()), NewConversation()
     begun = stored(
         node.id,
         page.owner,
@@ -86,8 +87,8 @@ async def begin(
 async def opened(
     storage: StorageService,
     owner: str,
-    conversation_id: str,
-    turn: str | None = None,
+    conversation_id: ConversationId,
+    turn: TurnId | None = None,
     *,
     running: Iterable[RunningAnswer] = (),
 ) -> tuple[Conversation, TurnNode | None]:
@@ -113,7 +114,7 @@ async def opened(
     return conversation, last
 
 
-async def found(storage: StorageService, page: OpenPage, turn: str) -> bool:
+async def found(storage: StorageService, page: OpenPage, turn: TurnId) -> bool:
     """Return whether a turn is one of the owner's. If so, its conversation is what the page shows from now
     on."""
     assert page.owner is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chatlab.conversations.tree import Conversation, TurnNode
+from chatlab.ids import ConversationId
 from chatlab.web.chat.pages import OpenPage
 from chatlab.web.chat.paint import (
     branch_mark,
@@ -52,7 +53,7 @@ def painted(page: OpenPage, node: TurnNode) -> list[Any]:
     return node.painted
 
 
-def mark_of(conversation: Conversation, conversation_id: str | None, node: TurnNode) -> str:
+def mark_of(conversation: Conversation, conversation_id: ConversationId | None, node: TurnNode) -> str:
     """Return what the page's scripts are told of a turn; nothing of one that is not in the store."""
     if not node.in_store or conversation_id is None:
         return ""

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from chatlab.compare.session.blind import blind_round
 from chatlab.compare.session.state import rounds_shown
-from chatlab.ids import TurnId
+from chatlab.ids import RoundId, TurnId
 from chatlab.messages import ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.render.incremental_markdown import IncrementalMarkdown
 from chatlab.store import StoredTurn
@@ -177,7 +177,7 @@ def _doing(turn: StoredTurn) -> str:
     return "writing" if isinstance(last, TextPart) else "waiting"
 
 
-def _paint(round_id: str, lane: str, repeat: int, update: tuple[str, str] | None) -> PaintEvent:
+def _paint(round_id: RoundId, lane: str, repeat: int, update: tuple[str, str] | None) -> PaintEvent:
     where: PaintEvent = {"round": round_id, "lane": lane, "repeat": repeat}
     return where if update is None else {**where, "add": update[0], "tail": update[1]}
 

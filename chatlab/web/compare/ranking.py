@@ -8,6 +8,7 @@ from chatlab.compare.report.from_session import stale_votes, standing_votes
 from chatlab.compare.session.state import SessionState
 from chatlab.compare.statistics.judgements import from_votes
 from chatlab.compare.statistics.ranking import rank
+from chatlab.ids import TurnId
 from chatlab.store import StoredTurn
 from chatlab.web.compare.view import text_of
 from chatlab.web.compare.view_model import RankedCriterion, RankedRow, RankingView
@@ -15,7 +16,7 @@ from chatlab.web.compare.view_model import RankedCriterion, RankedRow, RankingVi
 _ELO = 173.7178  # points of Elo's scale a unit of log-odds: 400 / ln 10
 
 
-def ranking(state: SessionState, turn: Callable[[str], StoredTurn]) -> RankingView:
+def ranking(state: SessionState, turn: Callable[[TurnId], StoredTurn]) -> RankingView:
     """Return by criterion the lanes that votes are on, with scores on Elo's scale, intervals and notes."""
     names: dict[str, str] = {lane.id: lane.id for lane in (*state.lanes, *state.removed)}
     labels: dict[str, str] = {lane.id: lane.label for lane in (*state.lanes, *state.removed)}

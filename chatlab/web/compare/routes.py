@@ -18,6 +18,7 @@ from chatlab.compare.session.events import Opened, SessionError
 from chatlab.compare.session.receipt import difference
 from chatlab.compare.statistics.text_diff import agreement, word_difference
 from chatlab.config.models import Config
+from chatlab.ids import LaneId, RoundId
 from chatlab.lab import Lab
 from chatlab.messages import Message, TextPart
 from chatlab.store import StoredComparison
@@ -307,7 +308,7 @@ class CompareRoutes:
     async def _order(self, found: PageSession, _: str, request: Request) -> None:
         wanted = await body_of(request, LaneOrder)
         found.require_names_told()
-        await found.session.reorder(wanted.lanes)
+        await found.session.reorder([lane_of(found.session.state, lane) for lane in wanted.lanes])
 
     async def _mode(self, found: PageSession, _: str, request: Request) -> None:
         await found.session.set_mode((await body_of(request, ModeWanted)).mode)
@@ -337,7 +338,7 @@ class CompareRoutes:
 
     async def _receipts(self, found: PageSession, _: str, request: Request) -> Receipts:
         found.require_names_told()
-        session, round_id = found.session, request.path_params["round"]
+        session, round_id = found.session, RoundId(request.path_params["round"])
         known = session.receipts(round_id)
         places = {found_id: session.state.positions[found_id] for found_id in known}
         turns = session.state.round(round_id).turns
@@ -359,7 +360,7 @@ class CompareRoutes:
         }
 
     async def _difference(self, found: PageSession, _: str, request: Request) -> DifferenceView:
-        query, round_id = request.query_params, request.path_params["round"]
+        query, round_id = request.query_params, RoundId(request.path_params["round"])
         repeat = int(query.get("repeat", "0")) if query.get("repeat", "0").isdecimal() else 0
         session = found.session
         if session.state.hidden and session.running():
@@ -373,17 +374,17 @@ class CompareRoutes:
 
     async def _agreement(self, found: PageSession, _: str, request: Request) -> AgreementView:
         state = found.session.state
-        round_id = state.round(request.path_params["round"])
+        asked = state.round(RoundId(request.path_params["round"]))
         if state.hidden and found.session.running():
             return {"agreement": {}, "spread": []}
-        return await asyncio.to_thread(found.agreement.of, round_id, state)
+        return await asyncio.to_thread(found.agreement.of, asked, state)
 
     async def _ranking(self, found: PageSession, _: str, __: Request) -> RankingView:
         found.require_names_told()
         return await asyncio.to_thread(ranking, found.session.state, found.session.turn)
 
 
-def _text_shown(found: PageSession, round_id: str, lane: str, repeat: int) -> str:
+def _text_shown(found: PageSession, round_id: RoundId, lane: str, repeat: int) -> str:
     """Return the text of an answer as far as the page may show it. Raises SessionError."""
     session, state = found.session, found.session.state
     turn_id = turn_of(state, round_id, lane, repeat)
@@ -398,7 +399,7 @@ def _title(text: str) -> str:
     return " ".join(text.split())[:80]
 
 
-def _lanes(found: PageSession, names: list[str] | None) -> list[str] | None:
+def _lanes(found: PageSession, names: list[str] | None) -> list[LaneId] | None:
     """Return the lanes that a page means, in its own names for them."""
     opened = found.session.state.opened
     if names is not None and found.session.state.hidden and opened.reveal != "as they come":

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 from chatlab.compare.session.reduce import MOST_LANES
 from chatlab.compare.session.session import MOST_REPEATS
 from chatlab.config.models import CompareLane
+from chatlab.ids import RoundId
 from chatlab.web.shared.endpoint import Body
 
 Mode = Literal["own", "shared"]
@@ -31,20 +32,20 @@ class Ask(Body):
 
 
 class Edit(Body):
-    round: str
+    round: RoundId
     text: str
     lanes: list[str] | None = None
 
 
 class Retry(Body):
-    round: str
+    round: RoundId
     lanes: list[str] | None = None
 
 
 class Checkout(Body):
     """To another version of a message, for all lanes; or to another of one lane's answers, from 0."""
 
-    round: str
+    round: RoundId
     lane: str | None = None
     answer: Annotated[int, Field(ge=0)] = 0
 
@@ -82,13 +83,13 @@ class ModeWanted(Body):
 
 
 class Pick(Body):
-    round: str
+    round: RoundId
     lane: str
     repeat: int = 0
 
 
 class Ballot(Body):
-    round: str
+    round: RoundId
     criterion: str
     best: str
     reasons: list[str] = Field([], max_length=50)

@@ -254,7 +254,7 @@ class View:
                 )
         return found
 
-    def _votes(self, state: SessionState, round_id: str, voter: str) -> dict[str, VoteView]:
+    def _votes(self, state: SessionState, round_id: RoundId, voter: str) -> dict[str, VoteView]:
         shown: dict[str, VoteView] = {}
         for vote in state.votes:
             if vote.round == round_id and vote.voter == voter and state.is_current(vote):

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from chatlab import content_security
 from chatlab.conversations.service import StorageService
 from chatlab.errors import InvalidRequest, StoreError
+from chatlab.ids import ConversationId
 from chatlab.lab import Lab
 from chatlab.render.document import sentence_document
 from chatlab.store import Hit, NotStored, StoredConversation
@@ -99,25 +100,25 @@ async def _list(storage: StorageService, owner: str, request: Request) -> Respon
 async def _change(storage: StorageService, owner: str, request: Request) -> Response:
     change = await body_of(request, ConversationChange)
     title = " ".join(change.title.split()) if change.title else None
-    changed = await storage.store.change(owner, request.path_params["id"], title=title, pinned=change.pinned)
+    changed = await storage.store.change(owner, _id(request), title=title, pinned=change.pinned)
     return JSONResponse(_shown(changed))
 
 
 async def _delete(storage: StorageService, owner: str, request: Request) -> Response:
-    await storage.saving.stop(owner, request.path_params["id"])
-    await storage.store.delete(owner, request.path_params["id"])
+    await storage.saving.stop(owner, _id(request))
+    await storage.store.delete(owner, _id(request))
     return JSONResponse({})
 
 
 async def _restore(storage: StorageService, owner: str, request: Request) -> Response:
-    return JSONResponse(_shown(await storage.store.restore(owner, request.path_params["id"])))
+    return JSONResponse(_shown(await storage.store.restore(owner, _id(request))))
 
 
 async def _export(storage: StorageService, owner: str, request: Request) -> Response:
     wanted = request.query_params.get("format", "jsonl")
     if wanted not in _ENDING:
         raise InvalidRequest(f"the format is one of {', '.join(get_args(Format))}")
-    conversation_id = request.path_params.get("id")
+    conversation_id = _id(request) if "id" in request.path_params else None
     title = (
         "conversations"
         if conversation_id is None
@@ -176,19 +177,21 @@ async def _file(storage: StorageService, owner: str, request: Request) -> Respon
 
 
 async def _shares(storage: StorageService, owner: str, request: Request) -> Response:
-    return JSONResponse(
-        Links(links=await storage.store.shares(owner, conversation=request.path_params["id"]))
-    )
+    return JSONResponse(Links(links=await storage.store.shares(owner, conversation=_id(request))))
 
 
 async def _share(storage: StorageService, owner: str, request: Request) -> Response:
-    share = await storage.store.share(owner, conversation=request.path_params["id"])
+    share = await storage.store.share(owner, conversation=_id(request))
     return JSONResponse(ShareLink(token=share.token))
 
 
 async def _revoke(storage: StorageService, owner: str, request: Request) -> Response:
-    await storage.store.revoke(owner, conversation=request.path_params["id"])
+    await storage.store.revoke(owner, conversation=_id(request))
     return JSONResponse({})
+
+
+def _id(request: Request) -> ConversationId:
+    return ConversationId(request.path_params["id"])
 
 
 def _shown(conversation: StoredConversation) -> ConversationListed:
