@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -50,6 +50,18 @@ def _problem(what: str, schema: str, value: str) -> str:
     return "" if error is None else f"{error.json_path}: {error.message}"
 
 
+def _key(value: Any) -> Hashable:
+    """Return what is equal for two values if they are equal in JSON: 1 and 1.0 are, 1 and true are not.
+
+    The library compares each element with each other one, which takes minutes for some ten thousand.
+    """
+    if isinstance(value, list):
+        return ("array", *map(_key, value))
+    if isinstance(value, dict):
+        return "object", frozenset((name, _key(item)) for name, item in value.items())
+    return isinstance(value, bool), value
+
+
 @lru_cache(maxsize=64)
 def _validator(schema: str) -> Any:
     import jsonschema
@@ -63,7 +75,12 @@ def _validator(schema: str) -> Any:
         if isinstance(instance, str) and regex.search(wanted, instance, timeout=LONGEST) is None:
             yield jsonschema.ValidationError(f"{instance!r} does not match {wanted!r}")
 
-    bounded = jsonschema.validators.extend(cls, {"pattern": pattern})  # type: ignore[no-untyped-call]
+    def unique_items(_: Any, wanted: bool, instance: Any, __: Any) -> Iterator[Any]:
+        if wanted and isinstance(instance, list) and len(set(map(_key, instance))) < len(instance):
+            yield jsonschema.ValidationError("the array has elements that are equal")
+
+    keywords = {"pattern": pattern, "uniqueItems": unique_items}
+    bounded = jsonschema.validators.extend(cls, keywords)  # type: ignore[no-untyped-call]
     return bounded(value, registry=Registry())  # an empty registry: a schema's $ref fetches nothing
 
 
