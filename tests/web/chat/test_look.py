@@ -1,0 +1,146 @@
+"""How the chat page is laid out, as a browser measures it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatlab.messages import Finish, Message, TextPart, Timing, Usage
+from chatlab.store import StoredConversation, StoredTurn
+from tests.servers.front import Front
+from tests.web.chat.test_page import CHAT
+from tests.web.chat.test_stored import adopt, answer, config, follow, rows, wait_said
+from tests.web.pages import ChatPage, expect
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., ChatPage]
+OLD = datetime(2024, 5, 1, tzinfo=UTC)
+EXCHANGES = 12
+
+
+@pytest.fixture
+def upstream() -> Iterator[Front]:
+    with Front() as front:
+        front.on("POST", CHAT, answer)
+        yield front
+
+
+def open_short(page: ChatPage, tmp_path: Path) -> None:
+    """Opens a stored conversation of short exchanges."""
+    page.ask("first")
+    ((owner,),) = rows(tmp_path, "select owner from turns")
+    turns = [
+        StoredTurn(
+            f"t{n}",
+            owner,
+            "short",
+            f"t{n - 1}" if n else None,
+            OLD + timedelta(seconds=n),
+            Message.of("user", f"question {n}?"),
+            "tiny",
+            "openai",
+            "Tiny model",
+            status="finished",
+            answer=(TextPart(f"A short answer, number {n}."),),
+            finish=Finish("stop", Usage(5, 4), "tiny"),
+            timing=Timing(first_token=0.1, total=0.4),
+        )
+        for n in range(EXCHANGES)
+    ]
+    last = turns[-1].id
+    adopt(tmp_path, [StoredConversation("short", owner, "short ones", OLD, OLD, head=last)], turns)
+    follow(page, "?c=short")
+    wait_said(page, *(turn.user.text for turn in turns))
+    expect(page.page.locator(".chatlab-again")).to_have_count(EXCHANGES)
+    page.page.wait_for_function(AT_END)
+
+
+AT_END = """() => {
+  const around = document.querySelector("#conversation [role=log]");
+  return around.scrollHeight - around.scrollTop - around.clientHeight < 2;
+}"""
+
+WHOLLY_SEEN = """() => {
+  const around = document.querySelector("#conversation [role=log]").getBoundingClientRect();
+  const within = (row) => {
+    const { top, bottom } = row.getBoundingClientRect();
+    return top >= around.top && bottom <= Math.min(around.bottom, innerHeight);
+  };
+  const seen = (kind) => [...document.querySelectorAll(`#conversation .${kind}-row`)].filter(within).length;
+  return Math.min(seen("user"), seen("bot"));
+}"""
+
+PLACES = """() => [...document.querySelectorAll("#conversation .message-row")].map((row) => {
+  const { x, y, width, height } = row.getBoundingClientRect();
+  return [x, y, width, height].join();
+})"""
+
+SHOWN = """selector => [...document.querySelectorAll(selector)].map(
+  (one) => Number(getComputedStyle(one).opacity) === 1)"""
+
+
+def test_eight_short_exchanges_are_seen_at_once(upstream: Front, open_page: Open, tmp_path: Path) -> None:
+    page = open_page(config(upstream), viewport={"width": 1440, "height": 900})
+    open_short(page, tmp_path)
+    assert page.page.evaluate(WHOLLY_SEEN) >= 8
+
+
+def test_what_can_be_done_with_a_message_is_shown_where_one_points_and_moves_nothing(
+    upstream: Front, open_page: Open, tmp_path: Path
+) -> None:
+    page = open_page(config(upstream), viewport={"width": 1440, "height": 900})
+    open_short(page, tmp_path)
+    tab = page.page
+    tab.mouse.move(5, 5)
+    places = tab.evaluate(PLACES)
+    again, buttons = ".chatlab-again", "#conversation .message-buttons-left"
+    for kind in (again, buttons):
+        assert tab.evaluate(SHOWN, kind) == [False] * (EXCHANGES - 1) + [True], kind
+    at = EXCHANGES - 3
+    tab.locator("#conversation .bot-row").nth(at).hover()
+    for kind in (again, buttons):
+        assert [n for n, shown in enumerate(tab.evaluate(SHOWN, kind)) if shown] == [at, EXCHANGES - 1], kind
+    tab.locator("#conversation .user-row").nth(at).hover()
+    users = tab.evaluate(SHOWN, "#conversation .message-buttons-right")
+    assert [n for n, shown in enumerate(users) if shown] == [at]
+    tab.locator("#conversation .message-buttons-right button[aria-label=Edit]").nth(at - 1).focus()
+    assert tab.evaluate(SHOWN, "#conversation .message-buttons-right")[at - 1]
+    assert tab.evaluate(PLACES) == places
+    assert not overlapping(tab)
+
+
+def test_what_can_be_done_with_a_message_is_always_shown_where_nothing_can_point(
+    upstream: Front, open_page: Open, tmp_path: Path
+) -> None:
+    phone: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    page = open_page(config(upstream), **phone)
+    open_short(page, tmp_path)
+    assert all(page.page.evaluate(SHOWN, ".chatlab-again, #conversation .message-buttons"))
+    assert not overlapping(page.page)
+
+
+OVERLAPPING = """() => {
+  const texts = [...document.querySelectorAll("#conversation .message-wrap :is(button, .md)")];
+  const parts = texts.map((one) => {
+    const range = document.createRange();
+    range.selectNodeContents(one);
+    const { left, right, top, bottom } = (one.matches("button") ? one : range).getBoundingClientRect();
+    return { one, left, right, top, bottom };
+  }).filter((part) => part.right > part.left);
+  const meets = (a, b) => a.left < b.right - 1 && b.left < a.right - 1
+    && a.top < b.bottom - 1 && b.top < a.bottom - 1 && !a.one.contains(b.one) && !b.one.contains(a.one);
+  const name = ({ one }) => one.ariaLabel || one.innerText;
+  return parts.flatMap((a, n) => parts.slice(n + 1).filter((b) => meets(a, b)).map(
+    (b) => `${name(a)} meets ${name(b)}`));
+}"""
+
+
+def overlapping(tab: Any) -> list[str]:
+    """What of the texts and buttons in the conversation covers another one."""
+    found: list[str] = tab.evaluate(OVERLAPPING)
+    return found
