@@ -1,7 +1,7 @@
 """The HTTP client of backends: one that says when a call has its connection, and when something arrives.
 
 Imported only by backends, inside `__init__`: it brings httpx2. What it replaces inside of httpcore stands in
-`_replace_network` alone; `tests/test_http.py` says what a release of it changed.
+`_replace_network` alone; `tests/upstream/test_network.py` says what a release of it changed.
 """
 
 from __future__ import annotations

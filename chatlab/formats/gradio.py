@@ -1,6 +1,6 @@
 """Gradio's history <-> Message, for every shape that reaches a chat function. Gradio itself is not imported.
 
-The shapes, as captured in tests/golden (Gradio 6.31):
+The shapes, as captured in tests/formats/golden (Gradio 6.31):
 
 - `{"role", "content": [parts], "metadata": None | {...}, "options": ...}`, parts being
   `{"type": "text", "text"}`, `{"type": "file", "file": {path, url, orig_name, mime_type, ...}}` and

@@ -17,7 +17,7 @@ from chatlab.config.registry import Backends, backend_class
 from chatlab.errors import Unavailable
 from chatlab.messages import Message
 from chatlab.turns.turn import run_turn
-from tests.backends.wire_cases import STOP, delta
+from tests.backends._openai_wire.cases import STOP, delta
 
 ASK = (Message.of("user", "hi"),)
 HEAD = "HTTP/1.1 200 OK\r\ncontent-type: {}\r\nconnection: close\r\n\r\n"

@@ -1,7 +1,8 @@
 """Everything that overrides or patches Gradio, one reason each.
 
-Written for the Gradio versions that `pyproject.toml` allows. `tests/web/chat/test_gradio_contract.py` holds
-what is relied on here, and says which of it a new version changed; the ceiling is lifted when it passes.
+Written for the Gradio versions that `pyproject.toml` allows. The contract test beside this folder's tests
+(`test_contract.py`) holds what is relied on here, and says which of it a new version changed; the ceiling is
+lifted when it passes.
 
 Measured figures are from sampling profiles at 20 streams of 50 tokens/s, and of turns without tokens.
 """

@@ -1,6 +1,6 @@
-"""What servers send that the protocols do not foresee, and what becomes of it: held by `test_wire_cases.py`.
+"""What servers send that the protocols do not foresee, and what becomes of it: held by `test_cases.py`.
 
-docs/wire.md is made from this table: `python -m tests.backends.wire_cases > docs/wire.md`.
+docs/wire.md is made from this table: `python -m tests.backends._openai_wire.cases > docs/wire.md`.
 """
 
 # ruff: noqa: E501 - a table of what is sent, a line each
@@ -522,9 +522,9 @@ def page() -> str:
         "# What is tolerated on the wire",
         "",
         "Servers of OpenAI's Chat Completions protocol differ in what they really send. Every line here is a test",
-        "(`tests/backends/test_wire_cases.py`) that runs against a server on loopback, for the kinds `openai`,",
+        "(`tests/backends/_openai_wire/test_cases.py`) that runs against a server on loopback, for the kinds `openai`,",
         "`huggingface` (chat) and `databricks` (chat); this page is made from them:",
-        "`python -m tests.backends.wire_cases > docs/wire.md`.",
+        "`python -m tests.backends._openai_wire.cases > docs/wire.md`.",
         "",
         "An answer is read by what it is, not by how it is labelled. Whatever had arrived before a failure stays.",
         "Plugins read the same way with `chatlab.upstream` ([adding a backend](adding-a-backend.md)).",

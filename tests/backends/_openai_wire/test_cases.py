@@ -1,4 +1,4 @@
-"""Every case of `wire_cases.py`, against a server on loopback, for every kind that speaks the protocol."""
+"""Every case of `cases.py`, against a server on loopback, for every kind that speaks the protocol."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chatlab.backend import Backend, CallContext, ChatRequest
 from chatlab.config.registry import backend_class
 from chatlab.errors import BackendError
 from chatlab.messages import Finish, Message, Notice, StreamEvent, TextDelta
-from tests.backends.wire_cases import CASES, WHOLE_NOTICE, Case, page
+from tests.backends._openai_wire.cases import CASES, WHOLE_NOTICE, Case, page
 from tests.servers.front import Front
 
 QUESTION = ChatRequest((Message.of("user", "hi"),))
@@ -86,5 +86,7 @@ async def test_what_a_server_sends_is_read_or_refused_in_its_own_words(
 
 
 def test_the_table_in_the_docs_is_made_from_these_cases() -> None:
-    docs = Path(__file__).parents[2] / "docs" / "wire.md"
-    assert docs.read_text("utf-8") == page(), "run: python -m tests.backends.wire_cases > docs/wire.md"
+    docs = Path(__file__).parents[3] / "docs" / "wire.md"
+    assert docs.read_text("utf-8") == page(), (
+        "run: python -m tests.backends._openai_wire.cases > docs/wire.md"
+    )

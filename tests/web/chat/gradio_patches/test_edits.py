@@ -17,7 +17,7 @@ from benchmarks.page_driver import PageDriver
 from chatlab.web.chat.respond import Chat
 from tests.web.pages import Served
 
-SAMPLES = Path(__file__).resolve().parents[3] / "configs" / "samples"
+SAMPLES = Path(__file__).resolve().parents[4] / "configs" / "samples"
 QUESTIONS = (
     "Will I need an umbrella in Lisbon tomorrow?",
     "Find the error rate of the checkout service in the last hour",

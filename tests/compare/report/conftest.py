@@ -1,0 +1,3 @@
+"""The browser in which reports are looked at."""
+
+from tests.web.browser import browser as browser
