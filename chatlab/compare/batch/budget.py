@@ -4,8 +4,11 @@ What is set aside for a call: its input at the price of a token for each byte (n
 than there are bytes) and a few for each message, and its output at `max_tokens`. Without a `max_tokens` the
 longest output is not known: twice the longest seen of that lane stands for it, before there is one 4096
 tokens, and the budget holds as far as that guess does. An upstream may not heed `max_tokens`: the first calls
-of lanes are made one at a time, a call that streams more than was set aside for it gets more, or is ended
-where there is no room, and a lane that was seen to answer longer than its limit is expected to do so again.
+of lanes are made one at a time; until an answer of a lane was ended at its limit, calls of it are made beside
+others only where there is room for far longer answers; a call that streams more than was set aside for it
+gets more, or is ended where there is no room; and a lane that was seen to answer longer than its limit is
+expected to do so again. What an upstream sends at once is spent when it arrives: one such answer can pass the
+budget, and nothing that costs starts after it.
 
 Every sum goes to a ledger on the disk before its call starts, and again when it is known. What a run that was
 killed had set aside counts as spent, since nobody knows.
@@ -81,6 +84,12 @@ class Estimate:
     def amount(self) -> float:
         """Return the most that it may cost."""
         return self.of(self.output_tokens)
+
+    @property
+    def beyond(self) -> float:
+        """Return what it may cost beyond that, where the upstream does not heed the limit: nobody knows, and
+        four times the answer, or as much as is expected without a limit, is taken for it."""
+        return (max(4 * self.output_tokens, FIRST_OUTPUT) - self.output_tokens) * self.output_price
 
     def of(self, tokens: float) -> float:
         """Return what it costs with an answer of so many tokens."""

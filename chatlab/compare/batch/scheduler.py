@@ -14,13 +14,15 @@ from typing import Any
 
 from chatlab.backend import CallContext
 from chatlab.compare.batch.append_log import to_its_end
-from chatlab.compare.batch.budget import Budget, Estimate, counted, most
+from chatlab.compare.batch.budget import Budget, Estimate, counted, max_tokens, most
 from chatlab.compare.session.running import Wire
 from chatlab.config.registry import Entry
 from chatlab.errors import ChatlabError
 from chatlab.messages import Finish, Message, ReasoningDelta, StreamEvent, TextDelta
 from chatlab.store import new_id
 from chatlab.turns.turn import Turn, run_turn
+
+_LONGEST_TOKEN = 16  # bytes, on an average that no text is above
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class _Lane:
         self.running = 0
         self.next_start = 0.0  # the loop's time before which no request may start
         self.longest = longest  # output tokens
-        self.proven = longest is not None  # whether an answer has shown what its upstream makes of a limit
+        self.proven = longest is not None  # whether there was an answer
+        self.held = False  # whether the last answer that could have been longer was ended at max_tokens
         self.tokens_a_delta = 1.0
 
     def ready_in(self, time: float) -> float | None:
@@ -93,6 +96,8 @@ class Scheduler:
         self._cut_short = False  # whether a call was ended since it would have passed the budget
         self._first = 0  # the place of the next call that goes before all others
         self._unproven = 0  # calls that run of lanes that have not answered yet
+        # Of calls that run and may not heed max_tokens: what each may cost beyond what was set aside.
+        self._beyond: dict[str, float] = {}
         self._running: set[asyncio.Task[tuple[str, Sequence[ModelCall]]]] = set()
 
     async def run(self, calls: Iterable[ModelCall]) -> bool:
@@ -122,7 +127,7 @@ class Scheduler:
             full = False
             ready = [who for who, wait in waits.items() if wait == 0]
             for who in sorted(ready, key=lambda who: self._lanes[who].waiting[0][0]):
-                if self._must_wait(self._lanes[who]):
+                if self._must_wait(who):
                     del waits[who]  # the end of the call that it waits for wakes this up
                     continue
                 estimate = self._most(who)
@@ -169,16 +174,22 @@ class Scheduler:
         estimate = self._most(who)
         return estimate is not None and estimate.amount > 0
 
-    def _must_wait(self, lane: _Lane) -> bool:
+    def _must_wait(self, who: str) -> bool:
         """Return whether the lane's first call must wait for another one, so that a budget holds.
 
-        Until a lane has answered, nobody knows whether its upstream heeds `max_tokens`: such calls are made
-        one at a time, so that no more than one of them can cost more than was set aside.
+        Until a lane has answered, nobody knows anything of its upstream: such calls are made one at a time.
+        Until an answer was ended at `max_tokens`, nobody knows whether that is heeded: such calls are made
+        beside each other only while the budget has room for far longer answers. So no more than one of them
+        can cost what the budget had no room for.
         """
-        if self._budget.limit is None or lane.proven:
+        lane, estimate = self._lanes[who], self._most(who)
+        if self._budget.limit is None or estimate is None:
             return False
-        _, call = lane.waiting[0]
-        return call.entry.config.prices is not None and self._unproven > 0
+        if not lane.proven and self._unproven > 0:
+            return True
+        if lane.held or not self._beyond:
+            return False
+        return not self._budget.fits(estimate.amount + estimate.beyond + sum(self._beyond.values()))
 
     async def _start(self, lane: _Lane, estimate: Estimate | None) -> None:
         """Start the lane's first call, for which the budget has room."""
@@ -190,6 +201,8 @@ class Scheduler:
         lane.used(asyncio.get_running_loop().time(), 1)
         unproven = estimate is not None and not lane.proven
         self._unproven += unproven
+        if estimate is not None and estimate.amount and not lane.held:
+            self._beyond[call_id] = estimate.beyond
         made = self._make(lane, call, call_id, estimate, unproven)
         self._running.add(asyncio.create_task(made, name=f"call {call.who}"))
 
@@ -214,6 +227,7 @@ class Scheduler:
                             break
         finally:
             self._unproven -= unproven
+            self._beyond.pop(call_id, None)
         # The turn's own retries were requests too.
         lane.used(asyncio.get_running_loop().time(), turn.timing.attempts - 1)
         finish = turn.answer.finish
@@ -221,6 +235,11 @@ class Scheduler:
             lane.proven = True
             if finish.usage.output is not None:
                 lane.longest = max(lane.longest or 0, finish.usage.output)
+                limit = max_tokens(call.entry, call.parameters)
+                if limit is not None and finish.usage.output > limit:
+                    lane.held = False
+                elif limit is not None and finish.reason == "length":
+                    lane.held = True
                 lane.tokens_a_delta = min(1.0, finish.usage.output / max(meter.deltas, 1))
         return call.who, await to_its_end(self._end(call, turn, call_id, meter, wire))
 
@@ -243,7 +262,8 @@ class _Meter:
     """Measures a running call by its deltas, and holds it to the budget.
 
     A delta is a token or more, but for gateways that cut tokens up; `tokens_a_delta` is what the lane's last
-    answer came to. aside: what is set aside now. refused: what the call would have cost when it was ended.
+    answer came to. What arrives in large pieces is at least a token for 16 bytes. aside: what is set aside
+    now. refused: what the call would have cost when it was ended.
     """
 
     def __init__(
@@ -251,6 +271,7 @@ class _Meter:
     ) -> None:
         self.aside = None if estimate is None else estimate.amount
         self.deltas = 0
+        self._bytes = 0
         self.refused: float | None = None
         self._budget = budget
         self._call_id = call_id
@@ -261,12 +282,16 @@ class _Meter:
         """Return whether the call may go on after these events; sets more aside for it, as far as there is
         room.
         """
-        self.deltas += sum(isinstance(event, TextDelta | ReasoningDelta) for event in events)
+        large = self._bytes / _LONGEST_TOKEN  # before these: an answer in one piece is followed by its cost
+        for event in events:
+            if isinstance(event, TextDelta | ReasoningDelta):
+                self.deltas += 1
+                self._bytes += len(event.text.encode("utf-8", "surrogatepass"))
         if self._estimate is None or self.aside is None or self._budget.limit is None:
             return True
         if any(isinstance(event, Finish) for event in events):
             return True  # it is over, and costs what it costs
-        needed = self._estimate.of(self.deltas * self._tokens_a_delta)
+        needed = self._estimate.of(max(self.deltas * self._tokens_a_delta, large))
         if needed <= self.aside:
             return True
         for wanted in (1.5 * needed, needed):  # so that the ledger is not written for each delta

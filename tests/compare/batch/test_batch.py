@@ -729,6 +729,50 @@ async def test_a_budget_is_not_passed_by_answers_that_are_longer_than_allowed(
     assert rig.spent() == 60
 
 
+async def test_no_more_than_one_answer_at_once_can_pass_the_budget_however_short_the_first_were(
+    tmp_path: Path, front: Front
+) -> None:
+    upstream = Upstream(front)
+    upstream.usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    rig = Rig(tmp_path, upstreams(front, "a", more=HEEDLESS))
+    plan = rig.plan(["a"], prompts(12))
+
+    def answered(_: object) -> None:
+        upstream.usage = {"prompt_tokens": 1, "completion_tokens": 7, "total_tokens": 8}
+
+    assert not await rig.run(plan, budget=9, concurrency=4, progress=Listeners(result=answered))
+    assert rig.spent() == 8, "one of 1, one of 7, and none beside it"
+    assert upstream.at_once["a"] == 1
+
+
+async def test_calls_run_beside_each_other_where_the_limit_was_heeded_or_there_is_room(
+    tmp_path: Path, front: Front
+) -> None:
+    upstream = Upstream(front)
+    upstream.usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+    upstream.reason = "length"
+    rig = Rig(tmp_path, upstreams(front, "a", more=HEEDLESS))
+    upstream.seconds = 0.2
+    assert await rig.run(rig.plan(["a"], prompts(8)), budget=30, concurrency=4)
+    assert upstream.at_once["a"] > 1
+
+    upstream.reason, upstream.at_once["a"] = "stop", 0
+    (tmp_path / "roomy").mkdir()
+    roomy = Rig(tmp_path / "roomy", upstreams(front, "a", more=HEEDLESS))
+    assert await roomy.run(roomy.plan(["a"], prompts(8)), budget=40_000, concurrency=4)
+    assert upstream.at_once["a"] > 1
+
+
+async def test_an_answer_in_large_pieces_is_ended_where_the_budget_has_no_room(
+    tmp_path: Path, front: Front
+) -> None:
+    upstream = Upstream(front)
+    upstream.pieces = lambda reply: ("x" * 1600 for n in range(50_000))
+    rig = Rig(tmp_path, upstreams(front, "a", more=HEEDLESS))
+    assert not await rig.run(rig.plan(["a"], prompts(1)), budget=500, concurrency=1)
+    assert upstream.sent < 50_000 and not rig.results
+
+
 async def test_a_stream_that_would_pass_the_budget_is_ended_and_asked_again_when_there_is_room(
     tmp_path: Path, front: Front
 ) -> None:

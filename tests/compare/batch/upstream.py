@@ -22,7 +22,8 @@ class Upstream:
 
     reply: the answer to a request's body. seconds: how long an answer takes. fails: bodies that are refused.
     hold_after: requests after which none is answered any more. at_once: the most requests of a model that
-    were there together, and of all under "". pieces: the deltas of an answer. sent: how many, of all answers.
+    were there together, and of all under "". pieces: the deltas of an answer. reason: why it ends. sent: how
+    many, of all answers.
     """
 
     def __init__(self, front: Front, reply: Callable[[Mapping[str, Any]], str] = lambda body: "fine") -> None:
@@ -34,6 +35,7 @@ class Upstream:
         self.at_once: Counter[str] = Counter()
         self.usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
         self.pieces: Callable[[str], Iterable[str]] = lambda reply: (reply,)
+        self.reason = "stop"
         self.sent = 0
         self._there: Counter[str] = Counter()
 
@@ -66,7 +68,7 @@ class Upstream:
             for piece in self.pieces(self.reply(body)):
                 self.sent += 1
                 yield self._chunk(body, {"content": piece}, None)
-            yield self._chunk(body, {}, "stop")
+            yield self._chunk(body, {}, self.reason)
             yield f"data: {json.dumps({**self._head(body), 'choices': [], 'usage': self.usage})}\n\n"
             yield "data: [DONE]\n\n"
         finally:
