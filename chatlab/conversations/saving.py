@@ -105,6 +105,7 @@ class _Running:
     begun: StoredTurn
     turn: Turn
     seen: StoredTurn  # as it was when last looked at
+    receipt_follows: bool
 
 
 @dataclass(slots=True)
@@ -113,6 +114,7 @@ class _Waiting:
 
     turn: StoredTurn
     since: float
+    receipt: Mapping[str, Any] | None = None
 
     @property
     def size(self) -> int:
@@ -166,17 +168,25 @@ class Saving:
         self._retry_at = 0.0
         self._closed = False
 
-    async def begin(self, begun: StoredTurn, turn: Turn, new: NewConversation | None = None) -> None:
+    async def begin(
+        self,
+        begun: StoredTurn,
+        turn: Turn,
+        new: NewConversation | None = None,
+        *,
+        receipt_follows: bool = False,
+    ) -> None:
         """Commit a person's message, and follow its turn from now on. To be called before it is entered.
 
-        new: the conversation is made first. Returns when all is committed or the database does not answer,
-        which is no failure of the turn: see `unsaved`.
+        new: the conversation is made first. receipt_follows: what `end` returns is not written until
+        `with_receipt` is called with it, so that no ended turn is ever there without its receipt. Returns
+        when all is committed or the database does not answer, which is no failure of the turn: see `unsaved`.
         """
         if self._store is None or self._closed:
             return
         if new is not None:
             self._new[begun.conversation] = new
-        self._running[begun.id] = _Running(begun, turn, begun)
+        self._running[begun.id] = _Running(begun, turn, begun, receipt_follows)
         self._put(begun)
         try:
             await self.written(begun.id)
@@ -194,10 +204,16 @@ class Saving:
         if ended.status == "running":
             ended = replace(ended, status="stopped")
         if self._store is not None and not self._closed:
-            self._running.pop(begun.id, None)
+            running = self._running.pop(begun.id, None)
             self._refused.pop(begun.id, None)  # what was refused before may be taken now
-            self._put(ended)
+            if running is None or not running.receipt_follows:
+                self._put(ended)
         return ended
+
+    def with_receipt(self, ended: StoredTurn, receipt: Mapping[str, Any] | None) -> None:
+        """Have an ended turn written with its receipt, in one transaction; None where there is none."""
+        if self._store is not None and not self._closed:
+            self._put(ended, receipt)
 
     async def stop(self, owner: str, conversation: ConversationId) -> None:
         """End the turns of a conversation that run here, whoever shows them, and their upstreams."""
@@ -231,7 +247,9 @@ class Saving:
             await asyncio.wait([asyncio.ensure_future(one.turn.aclose()) for one in running], timeout=_LAST)
         for one in running:
             if one.begun.id in self._running:
-                self.end(one.begun, one.turn)
+                ended = self.end(one.begun, one.turn)
+                if one.receipt_follows:
+                    self.with_receipt(ended, None)  # nobody took it in time: the answer is worth more
         self._closed = True
         if self._task is not None:
             self._retry_at = 0.0
@@ -242,10 +260,13 @@ class Saving:
         for item in tuple(self._waiting.values()):
             self._refuse(item, "the database did not answer before the server stopped")
 
-    def _put(self, turn: StoredTurn) -> None:
+    def _put(self, turn: StoredTurn, receipt: Mapping[str, Any] | None = None) -> None:
         before = self._waiting.get(turn.id)
         ended = before is not None and before.turn.status != "running"
-        self._waiting[turn.id] = _Waiting(turn, before.since if before and ended else monotonic())
+        if receipt is None and before is not None:
+            receipt = before.receipt
+        since = before.since if before and ended else monotonic()
+        self._waiting[turn.id] = _Waiting(turn, since, receipt)
         self._news.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work(), name="saving")
@@ -273,6 +294,8 @@ class Saving:
         """Put what changed since the last checkpoint among what waits."""
         for one in tuple(self._running.values()):
             state = as_it_is(one.begun, one.turn)
+            if state.status != "running" and one.receipt_follows:
+                continue
             if state.status != "running":
                 # Whoever runs it says how it ended for the person; should that never come, this is known.
                 del self._running[state.id]
@@ -303,7 +326,9 @@ class Saving:
         assert self._store is not None
         try:
             new = self._begun(items)
-            await self._store.save([item.turn for item in items], new)
+            turns = [item.turn for item in items]
+            receipts = {item.turn.id: item.receipt for item in items if item.receipt is not None}
+            await (self._store.save(turns, new, receipts) if receipts else self._store.save(turns, new))
             for conversation in new:
                 self._new.pop(conversation.id, None)
         except (Unreachable, OSError):

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from chatlab.errors import StoreError
@@ -290,9 +291,15 @@ class Store(ABC):
         """Raises NotStored."""
 
     @abstractmethod
-    async def save(self, turns: Sequence[StoredTurn], new: Sequence[BegunConversation] = ()) -> None:
+    async def save(
+        self,
+        turns: Sequence[StoredTurn],
+        new: Sequence[BegunConversation] = (),
+        receipts: Mapping[TurnId, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> None:
         """Write turns as they are now, new or known, all or none; each new one becomes the head of its
         conversation. new: conversations that are made first, with the turns, unless they are there already.
+        receipts: what turns among these were sent, by turn; one that is there already stays as it is.
         What `save` returned from survives a crash. A turn of a conversation that the owner does not have is
         NotStored, and so is one whose parent is not in that conversation; a turn that has ended is never
         turned back to "running". Of a deleted conversation only known turns are written, so that one that was

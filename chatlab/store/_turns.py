@@ -267,6 +267,19 @@ def title_of(message: Message) -> str:
     return title if len(title) <= _TITLE else title[: _TITLE - 1].rstrip() + "…"
 
 
+def add_receipts(
+    connection: Connection, batch: Sequence[Encoded], wanted: Mapping[TurnId, Mapping[str, Any]]
+) -> None:
+    """Store the receipts of turns that were just saved; those that are there already stay."""
+    rows = [
+        {"owner": one.turn.owner, "turn": one.turn.id, "data": wanted[one.turn.id]}
+        for one in batch
+        if one.turn.id in wanted
+    ]
+    if rows:
+        connection.execute(insert_unless_there(connection, receipts), rows)
+
+
 def save_receipt(connection: Connection, owner: str, turn: TurnId, receipt: Mapping[str, Any]) -> bool:
     """Return whether the receipt was stored: there may be one already. Raise NotStored."""
     get(connection, owner, turn)

@@ -3,9 +3,10 @@ transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import Connection, and_, delete, func, insert, literal, select, union_all, update
 from sqlalchemy.exc import IntegrityError
@@ -48,7 +49,11 @@ def create(
 
 
 def save(
-    new: Sequence[BegunConversation], connection: Connection, batch: Sequence[Encoded], server: str
+    new: Sequence[BegunConversation],
+    receipts: Mapping[TurnId, Mapping[str, Any]],
+    connection: Connection,
+    batch: Sequence[Encoded],
+    server: str,
 ) -> None:
     """See `Store.save`. An id that is somebody else's is left alone, and the turn finds no conversation."""
     for one in new:
@@ -58,6 +63,7 @@ def save(
         if _conversations.add_unless_there(connection, one) and one.comparison is None:
             _search.set_title(connection, one.owner, one.id, one.title)
     _turns.save(connection, batch, server)
+    _turns.add_receipts(connection, batch, receipts)
 
 
 def change(

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from sqlalchemy import Connection
@@ -142,10 +143,17 @@ class SqlStore(Store):
     async def turn(self, owner: str, turn: TurnId) -> StoredTurn:
         return await self._database.read(_turns.get, owner, turn)
 
-    async def save(self, turns: Sequence[StoredTurn], new: Sequence[BegunConversation] = ()) -> None:
+    async def save(
+        self,
+        turns: Sequence[StoredTurn],
+        new: Sequence[BegunConversation] = (),
+        receipts: Mapping[TurnId, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> None:
         if any(turn.status == "running" for turn in turns):
             await self._keep_alive()
-        await self._write_turns(turns, partial(_whole.save, new) if new else _turns.save)
+        await self._write_turns(
+            turns, partial(_whole.save, new, receipts) if new or receipts else _turns.save
+        )
 
     async def _write_turns(
         self, turns: Sequence[StoredTurn], work: Callable[[Connection, Sequence[_turns.Encoded], str], None]

@@ -69,7 +69,9 @@ class Memory(Store):
             raise NotStored("no such conversation")
         return self.known[conversation]
 
-    async def save(self, turns: Sequence[StoredTurn], new: Sequence[BegunConversation] = ()) -> None:
+    async def save(
+        self, turns: Sequence[StoredTurn], new: Sequence[BegunConversation] = (), receipts: Any = None
+    ) -> None:
         await self._reached()
         if any(turn.conversation not in {*self.known, *(one.id for one in new)} for turn in turns):
             raise NotStored("no such conversation")

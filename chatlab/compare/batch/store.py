@@ -7,7 +7,6 @@ store that does not answer ends no run: nothing more is written to it, and that 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -28,7 +27,7 @@ from chatlab.compare.session.events import (
 from chatlab.errors import StoreError
 from chatlab.ids import ConversationId, LaneId, RoundId
 from chatlab.messages import Message
-from chatlab.store import Conflict, Store
+from chatlab.store import Store
 from chatlab.store.files import Files
 
 
@@ -103,10 +102,9 @@ class BatchStore:
     async def _save(self, result: Result) -> None:
         turn = result.turn
         answer = await self._taken(Message("assistant", turn.answer))
-        await self._store.save([replace(turn, user=await self._taken(turn.user), answer=answer.parts)])
-        if result.receipt is not None:
-            with contextlib.suppress(Conflict):  # an earlier sitting has written it
-                await self._store.save_receipt(self.owner, result.turn.id, receipt_to_json(result.receipt))
+        stored = replace(turn, user=await self._taken(turn.user), answer=answer.parts)
+        receipts = {} if result.receipt is None else {turn.id: receipt_to_json(result.receipt)}
+        await self._store.save([stored], receipts=receipts)
 
     async def _taken(self, message: Message) -> Message:
         return message if self._files is None else await self._files.taken(message)

@@ -1,20 +1,19 @@
-"""The receipts of one session: taken when a turn ends, and stored beside it."""
+"""The receipts of one session: taken when a turn ends, and stored with its end."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from chatlab.compare.model import Receipt
 from chatlab.compare.model_json import receipt_from_json, receipt_to_json
 from chatlab.compare.session.receipt import receipt_of
 from chatlab.compare.session.running import LaneTurn
-from chatlab.errors import StoreError
 from chatlab.ids import TurnId
 from chatlab.messages import FilePart
-from chatlab.secret import scrub
-from chatlab.store import Conflict, Store
+from chatlab.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +25,10 @@ class ReceiptBook:
         self.by_turn: dict[TurnId, Receipt] = {}
         self._store = store
         self._owner = owner
-        self._unsaved: set[TurnId] = set()
 
-    async def take(self, one: LaneTurn) -> None:
-        """Take the receipt of a turn that has ended, if it was sent anything."""
+    async def take(self, one: LaneTurn) -> Mapping[str, Any] | None:
+        """Take the receipt of a turn that has ended, and return what the store holds of it; None if nothing
+        was sent."""
 
         def receipt() -> Receipt | None:
             return receipt_of(one.turn, one.turn.entry, ctx=one.ctx, wire_sha256=one.wire.sha256)
@@ -40,27 +39,11 @@ class ReceiptBook:
             taken = await asyncio.to_thread(receipt) if files else receipt()
         except OSError as exc:
             log.error("no receipt of turn %s: an attachment is gone (%s)", one.id, type(exc).__name__)
-            return
-        if taken is not None:
-            self.by_turn[one.id] = taken
-            self._unsaved.add(one.id)
-
-    async def save(self) -> None:
-        """Save what is not saved; what cannot be saved is tried again the next time.
-
-        To be called once the turns themselves are written.
-        """
-        if self._store is None:
-            return
-        for turn_id in tuple(self._unsaved):
-            self._unsaved.discard(turn_id)
-            try:
-                await self._store.save_receipt(self._owner, turn_id, receipt_to_json(self.by_turn[turn_id]))
-            except Conflict:
-                pass  # it is there: the answer to an earlier try was lost
-            except StoreError as exc:
-                self._unsaved.add(turn_id)
-                log.warning("the receipt of turn %s is not saved yet: %s", turn_id, scrub(str(exc)))
+            return None
+        if taken is None:
+            return None
+        self.by_turn[one.id] = taken
+        return receipt_to_json(taken)
 
     async def read(self, turns: Iterable[TurnId]) -> None:
         """Read what the store has of these turns."""

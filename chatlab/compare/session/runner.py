@@ -76,7 +76,6 @@ class LaneRunner:
         self._rerunning.clear()
         await self._serial.run(lambda: halt(tuple(self._running.values())))
         await self.settled()
-        await self._record.receipts.save()
 
     async def settled(self) -> None:
         """Wait until nothing runs, and what ran is saved and its receipts are compared."""
@@ -163,11 +162,13 @@ class LaneRunner:
             places.charge(len(prepared))
         await self.halt(halting)
         try:
-            await asyncio.gather(*(self._saving.begin(one.begun, one.turn) for one in prepared))
+            await asyncio.gather(
+                *(self._saving.begin(one.begun, one.turn, receipt_follows=True) for one in prepared)
+            )
             await self._record.append(event)
         except BaseException:
             for one in prepared:
-                self._saving.end(one.begun, one.turn)
+                self._saving.with_receipt(self._saving.end(one.begun, one.turn), None)
             raise
         for one in prepared:
             self._running[one.id] = one
@@ -228,17 +229,21 @@ class LaneRunner:
 
     def _settle(self, one: LaneTurn) -> None:
         """Take up how a turn has ended: it is that from now on."""
-        self._record.turns[one.id] = self._saving.end(one.begun, one.turn, one.error)
+        ended = self._record.turns[one.id] = self._saving.end(one.begun, one.turn, one.error)
         del self._running[one.id]
         self._news.touch(one.lane)
-        self._background.spawn(self._after_turn(one), f"receipt of turn {one.id}")
+        self._background.spawn(self._after_turn(one, ended), f"receipt of turn {one.id}")
 
-    async def _after_turn(self, one: LaneTurn) -> None:
-        """Take and save the receipt; with the last one of a round, look whether they fit together."""
+    async def _after_turn(self, one: LaneTurn, ended: StoredTurn) -> None:
+        """Take the receipt and save it with the turn's end; with the last one of a round, look whether they
+        fit together.
+        """
         record = self._record
+        receipt = None
         try:
-            await record.receipts.take(one)
+            receipt = await record.receipts.take(one)
         finally:
+            self._saving.with_receipt(ended, receipt)
             waiting = self._unchecked[one.round]
             waiting.discard(one.id)
             if not waiting:
@@ -248,7 +253,6 @@ class LaneRunner:
         hidden = record.state.hidden and self.is_running()
         if self._saving.unsaved(one.id) is not None and not hidden:
             self._news.state()
-        await record.receipts.save()
         if not waiting:
             await self._serial.run(lambda: self._check(one.round))
 

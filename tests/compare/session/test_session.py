@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -608,6 +612,47 @@ async def test_a_session_is_the_same_after_a_restart(store: Store, saving: Savin
     with pytest.raises(NotStored):
         await ComparisonSession.open(backends, session.id, owner="you", store=store, saving=saving)
     await again.aclose()
+
+
+async def test_a_server_killed_right_after_an_answer_leaves_it_with_its_receipt(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path}/killed.db"
+    server = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "tests.compare.session.killed", url],
+        cwd=Path(__file__).resolve().parents[3],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert server.returncode == -signal.SIGKILL, server.stderr
+    store = await open_store(url)
+    await store.recover()
+    session = await ComparisonSession.open(scripted("a", "b"), server.stdout.strip(), owner="me", store=store)
+    (asked,) = session.state.rounds
+    finished = {one for one in session.state.positions if session.turn(one).status == "finished"}
+    assert finished and finished <= session.receipts(asked).keys()
+    await session.aclose()
+    await store.aclose()
+
+
+async def test_an_answer_is_not_written_as_ended_before_its_receipt_is_taken(store: Store) -> None:
+    backends = scripted("a")
+    seen: list[tuple[str, bool]] = []
+    save = store.save
+
+    async def noting(turns: Any, new: Any = (), receipts: Any = MappingProxyType({})) -> None:
+        seen.extend((turn.status, turn.id in receipts) for turn in turns)
+        await save(turns, new, receipts)
+
+    store.save = noting  # type: ignore[method-assign]
+    saving = Saving(store, every=0.001)  # checkpoints at any moment
+    session = await made(backends, store, saving, repeats=3)
+    for question in ("One", "Two", "Three"):
+        await session.ask(question)
+        await session.settled()
+    await session.aclose()
+    await saving.aclose()
+    assert {with_receipt for status, with_receipt in seen if status == "finished"} == {True}
 
 
 async def test_of_two_servers_one_is_told_that_the_other_was_faster(store: Store, saving: Saving) -> None:
