@@ -142,7 +142,7 @@ def blind_round(state: SessionState, asked: Round, turn: Callable[[TurnId], Stor
     shown = []
     for letter, repeat, answer in answers:
         cut = cuts[answer.id]
-        text = _text(answer) if as_they_come else _text(answer)[: cut.length]
+        text = _text(answer) if as_they_come else cut.shown(answer)
         waiting = answer.status == "running" if as_they_come else running
         shown.append(BlindAnswer(letter, repeat, text, waiting, not text and not running))
     picked = _picked(state, asked, letters)
@@ -151,28 +151,35 @@ def blind_round(state: SessionState, asked: Round, turn: Callable[[TurnId], Stor
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """How far the answers may be seen that were asked together. length: in characters; None is all."""
+    """How far the answers may be seen that were asked together. length: in characters; None is all. failed:
+    whether anything may be seen of those that failed."""
 
     running: bool
     length: int | None
+    failed: bool
+
+    def shown(self, answer: StoredTurn) -> str:
+        """Return the text of one of them, as far as it may be seen."""
+        return _text(answer)[: self.length] if self.failed or answer.status != "failed" else ""
 
 
 def _cut(state: SessionState, turn_id: TurnId, turn: Callable[[TurnId], StoredTurn]) -> _Cut:
     """Return the cut of an answer and all that were asked with it, those of lanes since removed included.
 
     How far each had come when all were stopped, or the server ended, tells their speed too; if the cut were
-    another once a lane is removed, it would tell which one was slow.
+    another once a lane is removed, it would tell which one was slow. One that failed holds up the others as
+    one that stalls does, and beside others that finished nothing of it is seen: how far it had come would
+    tell it apart from one that never began, and be no measure for the others.
     """
     together = [turn(one) for one in state.asked_with(turn_id)]
     running = any(one.status == "running" for one in together)
     if running and state.opened.reveal == "together":
-        return _Cut(True, 0)
-    cut = _CUT
-    if not any(one.status == "finished" for one in together):
-        # An upstream that dies under all lanes cuts them as a stop does. One lane that fails beside others
-        # that finish is no measure for these: nothing of them would be left to be voted on.
-        cut = (*_CUT, "failed")
-    return _Cut(running, min((len(_text(one)) for one in together if one.status in cut), default=None))
+        return _Cut(True, 0, True)
+    # An upstream that dies under all lanes cuts them as a stop does.
+    failed = running or not any(one.status == "finished" for one in together)
+    cut = (*_CUT, "failed") if failed else _CUT
+    length = min((len(_text(one)) for one in together if one.status in cut), default=None)
+    return _Cut(running, length, failed)
 
 
 def _present(state: SessionState) -> dict[LaneId, str]:

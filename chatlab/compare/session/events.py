@@ -20,6 +20,9 @@ class SessionError(ChatlabError):
     http_status = 409
 
 
+NOTHING_TO_PICK = "there is nothing to go on from: pick another answer"
+
+
 @dataclass(frozen=True, slots=True)
 class TurnPosition:
     """The position of a turn: its lane, the round it answers, and the turn before it in the same lane.

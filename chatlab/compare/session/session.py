@@ -32,6 +32,7 @@ from chatlab.compare.session.attachments import Attachments, asked_for
 from chatlab.compare.session.blind import draw, marks
 from chatlab.compare.session.branches import Branches
 from chatlab.compare.session.events import (
+    NOTHING_TO_PICK,
     Asked,
     CheckedOut,
     Drawn,
@@ -414,7 +415,7 @@ class ComparisonSession:
             raise SessionError("only an answer to the last message can be picked")
         self._rules.require_idle([state.lane(position.lane)])
         if without_answer(self._record.turns[turn_id]):
-            raise SessionError("there is nothing to go on from: pick another answer")
+            raise SessionError(NOTHING_TO_PICK)
         if state.mode == "shared":
             copies, back = await self._branches.copies_for_all(position)
         elif turn_id in state.round(position.round).turns.get(position.lane, ()):

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from chatlab.compare.model_json import receipt_to_json
 from chatlab.compare.session.blind import blind_round, lane_of, turn_of
-from chatlab.compare.session.events import Opened, SessionError
+from chatlab.compare.session.events import NOTHING_TO_PICK, Opened, SessionError
 from chatlab.compare.session.receipt import difference
 from chatlab.compare.statistics.text_diff import agreement, word_difference
 from chatlab.config.models import Config
@@ -317,6 +317,9 @@ class CompareRoutes:
 
     async def _pick(self, found: PageSession, _: str, request: Request) -> None:
         wanted = await body_of(request, Pick)
+        hidden = found.session.state.hidden and not found.session.running()
+        if hidden and not _text_shown(found, wanted.round, wanted.lane, wanted.repeat):
+            raise SessionError(NOTHING_TO_PICK)  # also where something is that nobody may see
         await found.session.pick(turn_of(found.session.state, wanted.round, wanted.lane, wanted.repeat))
 
     async def _vote(self, found: PageSession, owner: str, request: Request) -> None:

@@ -54,7 +54,7 @@ class View:
         self._backends = backends
         self.allowed_hosts = allowed_hosts
         self._html: dict[str, str] = {}
-        self._names: dict[str, bool] = {}
+        self._names: dict[tuple[str, int], bool] = {}
 
     def whole(self, voter: str, title: str) -> SessionView:
         """Return the session as this voter sees it; answers still written come empty, and are painted."""
@@ -203,7 +203,8 @@ class View:
 
         Any of them, not its own alone: else "say the word X" would make this flag tell which lane is X.
         """
-        if turn_id not in self._names:
+        known = turn_id, len(text)  # of a hidden answer a part may be seen, and all of it later
+        if known not in self._names:
             state, turn = self._session.state, self._session.turn
             names = {
                 name
@@ -211,8 +212,8 @@ class View:
                 for one in ids
                 for name in names_of(state.lane(lane), turn(one), self._backends)
             }
-            self._names[turn_id] = names_itself(text, names)
-        return self._names[turn_id]
+            self._names[known] = names_itself(text, names)
+        return self._names[known]
 
     def _figures(self, turn_id: TurnId, turn: StoredTurn) -> FiguresView:
         usage = turn.finish.usage if turn.finish else None

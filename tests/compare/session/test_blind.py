@@ -233,7 +233,40 @@ async def test_answers_that_a_dying_upstream_cut_short_tell_no_more_than_the_sho
     script(backends, "a").fail = ""
     await session.ask("Once more")
     await session.settled()
-    assert {answer.text for answer in view(session).rounds[2].answers} == {"a says 3", "b says at"}
+    assert {answer.text for answer in view(session).rounds[2].answers} == {"a says 3", ""}
+    await session.aclose()
+
+
+@pytest.mark.parametrize(("reveal", "length"), [("together", 0), ("paced", 1)])
+async def test_how_far_a_lane_came_that_failed_beside_others_is_not_seen_before_the_names(
+    reveal: str, length: int
+) -> None:
+    backends = scripted("a", "b", "c")
+    backends["b"].config.options.__dict__["reply"] = "b"
+    script(backends, "b").fail = "middle"
+    hold = asyncio.Event()
+    for name in ("a", "c"):
+        script(backends, name).hold = hold
+    session = await hidden(backends, reveal=reveal)
+    await session.ask("Hello")
+    await asyncio.gather(*(script(backends, name).half.wait() for name in backends))
+    async for _ in session.changes():
+        if not session.running(session.state.lanes[1].id):
+            break
+    answers = view(session).rounds[0].answers
+    assert {len(answer.text) for answer in answers} == {length}
+    assert all(answer.waiting and not answer.empty for answer in answers)
+    hold.set()
+    await session.settled()
+    answers = view(session).rounds[0].answers
+    assert {(answer.text, answer.empty) for answer in answers} == {
+        ("a says 1", False),
+        ("", True),
+        ("c says 1", False),
+    }
+    await session.reveal()
+    head = session.state.heads[session.state.lanes[1].id]
+    assert head is not None and session.turn(head).answer == (TextPart("b"),), "it is there with the names"
     await session.aclose()
 
 

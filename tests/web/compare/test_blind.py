@@ -183,6 +183,28 @@ def test_paced_answers_are_never_one_ahead_of_another(me: Person) -> None:
 
 
 @pytest.mark.parametrize("reveal", ["together", "paced"])
+def test_a_lane_that_fails_in_its_answer_is_told_as_one_that_never_began(me: Person, reveal: str) -> None:
+    asked = me.begin("kumquat", "durian", "medlar", blind=True, reveal=reveal, mode="shared")
+    with Tab(asked) as tab:
+        (asked_round,) = asked.ask(QUESTION)["rounds"]
+        shown = dict.fromkeys("ABC", "")
+        for paints in tab.named("paint"):
+            for paint in paints:
+                shown[paint["lane"]] = re.sub("<.*?>", "", paint["add"] + paint["tail"]).strip()
+            assert len({len(text) for text in shown.values()}) == 1
+    answers = {letter: one for letter, (one,) in asked_round["answers"].items()}
+    (failed,) = (letter for letter, one in answers.items() if not one["html"])
+    assert answers[failed] == {"status": "finished", "html": "", "error": "no answer", "names": False}
+    told = asked.get(f"/rounds/{asked_round['id']}/agreement")["agreement"]
+    assert list(told) == ["|".join(letter for letter in "ABC" if letter != failed)]
+    status, sentence = me.refused("POST", f"{asked.path}/pick", {"round": asked_round["id"], "lane": failed})
+    assert (status, "nothing to go on from" in sentence) == (409, True)
+    asked.post("/reveal")
+    (named,) = (one for (one,) in asked.view["rounds"][0]["answers"].values() if one["error"])
+    assert "w4" in named["html"], "what had arrived is shown with the names"
+
+
+@pytest.mark.parametrize("reveal", ["together", "paced"])
 def test_one_lane_alone_is_not_asked_nor_stopped_where_its_time_would_tell(me: Person, reveal: str) -> None:
     asked = me.begin("kumquat", "tamarind", blind=True, reveal=reveal)
     (asked_round,) = asked.ask("one")["rounds"]
