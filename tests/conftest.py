@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -93,6 +94,16 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.failed and os.environ.get("CI") and "PYTEST_XDIST_WORKER" not in os.environ:
         told = f"\n{report.nodeid} failed in {report.when}:\n{report.longreprtext}"
         print(told, file=sys.stderr, flush=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes a minute, and mix the modules: those of a page, which drive a browser, would else
+    all come together at the end, and wait for each other longer than any of them may take."""
+
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        return item.get_closest_marker("soak") is None, crc32(item.nodeid.partition("::")[0].encode())
+
+    items.sort(key=place)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -312,6 +312,6 @@ def test_a_long_text_is_looked_through_quickly() -> None:
     for number in range(20):
         secrets.add(f"sk-proj-{number:02d}-" + "Ab3dEf6hIj9l" * 4)
     text = "An answer of words... and 12 numbers, task-force ** bold ** text.\n" * 4000
-    started = time.perf_counter()
+    started = time.thread_time()
     assert secrets.taken_out_of(text, parts=True) == text
-    assert time.perf_counter() - started < 3.0, "of 270 kB and 20 keys"
+    assert time.thread_time() - started < 3.0, "of 270 kB and 20 keys"

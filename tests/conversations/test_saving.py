@@ -260,7 +260,7 @@ async def test_a_database_that_hangs_is_waited_for_briefly_and_told(memory: Memo
     begun, turn = ask()
     start = perf_counter()
     await play(saving, begun, turn)
-    assert perf_counter() - start < 1
+    assert perf_counter() - start < 10
     assert turn.outcome == "finished"
     assert saving.unsaved(begun.id)
     hanging.set()

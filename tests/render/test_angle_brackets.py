@@ -66,7 +66,7 @@ def test_a_growing_text_is_converted_as_the_whole_is() -> None:
 )
 def test_no_text_takes_long(piece: str) -> None:
     text = f"<a> {piece * 20_000}"[:100_000]
-    begun = time.perf_counter()
+    begun = time.thread_time()
     tags_as_text(text)
 
-    assert time.perf_counter() - begun < 5
+    assert time.thread_time() - begun < 5

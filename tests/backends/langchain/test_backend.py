@@ -539,7 +539,7 @@ async def stop_in_a_read(backend: LangChainBackend, front: Front, how: str) -> f
                 break
         left = time.perf_counter()
         await stream.aclose()
-    assert time.perf_counter() - left < 0.25, "the call itself did not return at once"
+    assert time.perf_counter() - left < 2, "the call itself did not return at once"
     (seen,) = front.requests[before:]
     assert await asyncio.to_thread(seen.closed.wait, 5), "the upstream never saw the close"
     assert seen.closed_at is not None

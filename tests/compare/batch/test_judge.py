@@ -103,12 +103,12 @@ def test_a_winner_that_names_no_answer_is_no_verdict_and_no_tie(winner: str) -> 
 
 @pytest.mark.parametrize("piece", ["{", '{"', '{"a":', '{"a":1, ', '{"a": "', "{}", "[{", '{"winner": 0} '])
 def test_a_very_long_reply_is_read_at_once(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     text = piece * (1_000_000 // len(piece))
     assert read_reply(text).preference is None
     assert read_reply(f'{text}\n{{"reason": "r", "winner": "second"}}\n').preference == "second"
     assert read_reply(text[:40_000]).preference is None
-    assert time.perf_counter() - started < 5
+    assert time.thread_time() - started < 5
 
 
 def test_what_is_quoted_in_a_very_long_reply_is_no_verdict() -> None:

@@ -198,10 +198,10 @@ def test_an_answer_that_names_itself_is_recognised(text: str, names: tuple[str, 
 
 
 def test_no_answer_makes_the_look_for_names_take_long() -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     for text in ("i am " * 20_000, "as a language " * 7_000, "google " * 14_000):
         names_itself(text, ("gpt-5-mini", "Our fast one"))
-    assert time.perf_counter() - began < 5
+    assert time.thread_time() - began < 5
 
 
 async def test_what_is_shown_after_all_were_stopped_stays_when_a_lane_is_removed() -> None:

@@ -55,9 +55,9 @@ def long_answer(seed: int, words: int) -> str:
 
 def test_long_answers_are_compared_in_bounded_time_and_memory() -> None:
     a, b = long_answer(1, 20_000), long_answer(2, 20_000)
-    began = time.perf_counter()
+    began = time.thread_time()
     spans = word_difference(a, b)
-    assert time.perf_counter() - began < 5
+    assert time.thread_time() - began < 5
     assert sides(spans) == (a, b)
     tracemalloc.start()
     word_difference(a, b)

@@ -514,7 +514,7 @@ def test_lanes_stream_at_once_with_at_most_twenty_paints_a_second_for_all_of_the
     assert took > 1
     assert len(paints) <= 20 * took + 2
     quick = asked.lanes[-1]
-    assert sum(quick in {one["lane"] for one in data} for _, data in paints) <= 2  # it was done at once
+    assert sum(quick in {one["lane"] for one in data} for _, data in paints) < 5  # it was done at once
     html: dict[str, str] = dict.fromkeys(asked.lanes, "")
     for _, data in paints:
         for one in data:
