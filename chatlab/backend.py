@@ -132,6 +132,7 @@ class CallContext:
         Backends that use `chatlab.http.async_client` need not mark the connection.
     sent: is told the body of each request that `chatlab.http` sends; None if nobody wants to know.
     rest: how many seconds `chatlab.http` lets what arrives gather before it reads on, asked before each read.
+    headers: further headers of each request, which `chatlab.http` sends, such as `traceparent`.
     arrived: a backend says that something came over its connection, be it only a keep-alive, so that a slow
         answer does not count as silence. Backends that use `chatlab.http.async_client` need not say it.
     """
@@ -143,6 +144,7 @@ class CallContext:
     sent: Callable[[bytes], None] | None = field(default=None, repr=False)
     rest: Callable[[], float] = field(default=_no_rest, repr=False)
     conversation: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     arrived: Callable[[], None] = field(default=_not_told, repr=False)
 
 

@@ -70,7 +70,11 @@ async def mark_connection(request: Any) -> None:
     """Have a request of httpx2 or httpx say when it has its connection, and what is sent. A request hook."""
     request.extensions = {**request.extensions, "trace": _trace}
     ctx = current_call.get()
-    if ctx is not None and ctx.sent is not None and request.method == "POST":
+    if ctx is None:
+        return
+    if ctx.headers:
+        request.headers.update(ctx.headers)
+    if ctx.sent is not None and request.method == "POST":
         ctx.sent(await request.aread())
 
 

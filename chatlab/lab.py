@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, Unpack
 
 from chatlab.backend import CallContext
 from chatlab.blocking import Awaited, LoopThread, Streamed
@@ -22,6 +22,9 @@ from chatlab.errors import StoreError, UnsupportedContent
 from chatlab.formats import from_openai
 from chatlab.messages import Citation, Finish, Message, Notice, StreamEvent, Timing, Usage
 from chatlab.turns.turn import Turn, run_turn
+
+if TYPE_CHECKING:
+    from chatlab.telemetry.export import Exporting
 
 Conversation: TypeAlias = str | Sequence[Message] | Sequence[Mapping[str, Any]]
 """What is to be answered: a text, messages, or OpenAI message dicts."""
@@ -39,7 +42,7 @@ class AskOptions(TypedDict, total=False):
 
     system: str | None
     parameters: Mapping[str, Any] | None
-    thread_id: str | None
+    conversation_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +102,16 @@ class Lab:
     def __init__(self, config: Config | None = None) -> None:
         self.config = config
         self.backends = Backends(config.backends if config else {}, system=config.system if config else None)
+        self.telemetry = _telemetry(config)
+        if self.telemetry is not None:
+            self.backends.observe(self.telemetry.observer)
         self._opening = asyncio.Lock()
         self._starting = threading.Lock()
         self._thread: tuple[LoopThread, Lab] | None = None  # for the blocking calls, once there is one
         self._open = AsyncExitStack()
         self._storage: StorageService | None = None
+        self.draining = False
+        """Whether it is about to be closed: nothing new should begin."""
         self.at_close: list[Callable[[], Awaitable[None]]] = []
         """Called first when the lab is closed: by what runs turns of its own and must end them."""
 
@@ -119,17 +127,17 @@ class Lab:
         *,
         system: str | None = None,
         parameters: Mapping[str, Any] | None = None,
-        thread_id: str | None = None,
+        conversation_id: str | None = None,
         ctx: CallContext | None = None,
     ) -> Turn:
         """Return a turn to be entered: for whoever wants to stop it or read its timing.
 
-        thread_id: the same for every turn of one conversation, so that a backend with a memory, such as
+        conversation_id: the same for every turn of one conversation, so that a backend with a memory, such as
         a LangGraph graph with a checkpointer, goes on where it was.
         """
         ctx = ctx or CallContext()
-        if thread_id is not None:
-            ctx = replace(ctx, conversation=thread_id)
+        if conversation_id is not None:
+            ctx = replace(ctx, conversation=conversation_id)
         return run_turn(
             self.backends[name], _messages(conversation), system=system, parameters=parameters, ctx=ctx
         )
@@ -209,6 +217,8 @@ class Lab:
         """Do what the first turns would otherwise wait for: open the storage, and make the backends that are
         ready. What fails is told by whatever needs it.
         """
+        if self.telemetry is not None:
+            self.telemetry.start()
         with suppress(StoreError):
             await self.storage()
         for name in self.backends:
@@ -222,6 +232,8 @@ class Lab:
         self._storage = None
         await self.backends.aclose()
         await asyncio.to_thread(self._close_thread)
+        if self.telemetry is not None:
+            await self.telemetry.aclose()
 
     def close(self) -> None:
         """Close what the blocking calls opened. `aclose` closes everything."""
@@ -250,6 +262,14 @@ class Lab:
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _telemetry(config: Config | None) -> Exporting | None:
+    if config is None or config.telemetry is None:
+        return None
+    from chatlab.telemetry.export import exporting  # brings OpenTelemetry
+
+    return exporting(config.telemetry)
 
 
 def load(path: str | os.PathLike[str]) -> Lab:

@@ -185,13 +185,17 @@ class Server(Model):
 
     @field_validator("trusted_proxies")
     @classmethod
-    def _networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
-        for proxy in proxies:
-            try:
-                ipaddress.ip_network(proxy, strict=False)
-            except ValueError:
-                raise ValueError("proxies are addresses or networks, such as 10.0.0.0/8") from None
-        return proxies
+    def _proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        return _networks(proxies, "proxies")
+
+
+def _networks(given: tuple[str, ...], what: str) -> tuple[str, ...]:
+    for one in given:
+        try:
+            ipaddress.ip_network(one, strict=False)
+        except ValueError:
+            raise ValueError(f"{what} are addresses or networks, such as 10.0.0.0/8") from None
+    return given
 
 
 _PASSWORD = re.compile(r"://[^/@]*:[^/@]+@|[?&](?:ssl)?password=", re.I)
@@ -355,6 +359,45 @@ class Limits(Model):
     )
 
 
+class Telemetry(Model):
+    """Who is told of turns: traces and metrics by OpenTelemetry (extra `otel`). No message is part of it."""
+
+    otlp: str | None = Field(
+        None,
+        description="Base URL of a collector that takes OTLP over HTTP, such as `http://localhost:4318`.",
+    )
+    headers: Mapping[str, SecretRef] = Field(
+        default_factory=dict, description="Headers for the collector, each as {env: NAME} or {file: PATH}."
+    )
+    azure_monitor: SecretRef | None = Field(
+        None,
+        description="Connection string of Application Insights, as {env: NAME} or {file: PATH} (extra "
+        "`azure-monitor`).",
+    )
+    prometheus: tuple[str, ...] = Field(
+        (),
+        description="Addresses or networks that may read the metrics at `/metrics`, such as 127.0.0.1 or "
+        "10.0.0.0/8; nobody if none is given.",
+    )
+    service_name: str = Field("chatlab", description="`service.name` of all that is told.")
+    sample: float = Field(1.0, ge=0, le=1, description="Share of turns whose traces are told.")
+    propagate: bool = Field(
+        True, description="Whether upstreams are told the trace they work for, by the header `traceparent`."
+    )
+
+    @field_validator("otlp")
+    @classmethod
+    def _base(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("should be an http:// or https:// URL")
+        return url
+
+    @field_validator("prometheus")
+    @classmethod
+    def _readers(cls, readers: tuple[str, ...]) -> tuple[str, ...]:
+        return _networks(readers, "readers")
+
+
 class Config(Model):
     """A whole configuration file."""
 
@@ -375,6 +418,7 @@ class Config(Model):
     )
     compare: Compare = Field(default_factory=Compare, description="What a comparison begins with.")
     limits: Limits = Field(default_factory=Limits, description="What visitors of the pages may take.")
+    telemetry: Telemetry | None = Field(None, description="Who is told of turns; nobody if not given.")
 
 
 def cost(usage: Usage, prices: Prices | None) -> float | None:

@@ -19,6 +19,7 @@ from chatlab.backend import Backend, Capabilities
 from chatlab.config.models import BackendConfig
 from chatlab.config.problems import written
 from chatlab.errors import PLACED, BackendError, ConfigError, MissingExtra, NotReady
+from chatlab.observation import Observer
 from chatlab.paths import PACKAGE
 from chatlab.secret import scrub, scrubbed_traceback
 from chatlab.spelling import did_you_mean
@@ -96,6 +97,7 @@ class Entry:
         self._making = threading.Lock()
         self.turns = 0
         """How many turns of it run now; counted by them, in the event loop."""
+        self.observer: Observer | None = None
 
     @property
     def label(self) -> str:
@@ -205,6 +207,7 @@ class Backends(Mapping[str, Entry]):
             for name, config in configs.items()
         }
         self._by_address: dict[str, Entry] = {}
+        self._observer: Observer | None = None
         self._most = most
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -219,6 +222,7 @@ class Backends(Mapping[str, Entry]):
                 raise
             have = ", ".join(self._entries) or "none"
             raise ConfigError([f"{problem} (configured: {have})" for problem in exc.problems]) from None
+        entry.observer = self._observer
         self._by_address[name] = entry  # last again: the order is that of use
         if len(self._by_address) > self._most:
             self._forget_one(entry)
@@ -232,6 +236,12 @@ class Backends(Mapping[str, Entry]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def observe(self, observer: Observer) -> None:
+        """Have all turns that begin from now on observed."""
+        self._observer = observer
+        for entry in (*self._entries.values(), *self._by_address.values()):
+            entry.observer = observer
 
     def served(self, addresses: Iterable[str] = ()) -> ServedBackends:
         """Return what visitors may use: the configured backends, and those addresses that the configuration

@@ -427,5 +427,9 @@ class Store(ABC):
         written to since another. Returns the hashes of files that nobody names any more."""
 
     @abstractmethod
+    async def ping(self) -> None:
+        """Return if the database answers. Raise Unreachable otherwise."""
+
+    @abstractmethod
     async def aclose(self) -> None:
         """Close the connections."""

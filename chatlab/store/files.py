@@ -105,6 +105,11 @@ class Files:
         """
         return Message(message.role, tuple([await self._given(part) for part in message.parts]))
 
+    async def ping(self) -> None:
+        """Return if attachments can be stored. Raise StoreError otherwise."""
+        async with self._explained():
+            await asyncio.to_thread(self._ping)
+
     def close(self) -> None:
         """Remove the local copies of a remote place."""
         if self._cache is not None:
@@ -144,6 +149,14 @@ class Files:
             raise StoreError(f"attachments in {self._place} cannot be read or written: {reason}") from exc
 
     # Everything below blocks and runs in threads.
+
+    def _ping(self) -> None:
+        if self._fs is not None:
+            self._fs.exists(self._base)
+        else:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(self._folder, os.W_OK):
+                raise PermissionError(f"{self._folder} cannot be written to")
 
     def _at(self, sha256: str) -> Path:
         if not _HASH.fullmatch(sha256):

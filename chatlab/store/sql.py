@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
 from chatlab.errors import StoreError
@@ -278,6 +278,9 @@ class SqlStore(Store):
             if some is None:
                 return list(unnamed)
             unnamed |= dict.fromkeys(some)
+
+    async def ping(self) -> None:
+        await self._database.read(lambda connection: connection.execute(select(1)).scalar_one())
 
     async def aclose(self) -> None:
         beating, self._beating = self._beating, None

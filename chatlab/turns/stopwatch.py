@@ -123,6 +123,13 @@ class Stopwatch:
         """Note that an event that arrived then has been handled: chatlab's own work."""
         self._own += perf_counter() - arrived
 
+    @property
+    def tool_times(self) -> dict[str, tuple[float, float]]:
+        """Return when each tool was called, in seconds since zero, and how many seconds it took."""
+        return {
+            call: (self.since_start(self._tool_calls[call]), took) for call, took in self.tool_seconds.items()
+        }
+
     def stop(self) -> None:
         """Note the end of the turn, unless its Finish did."""
         if self._total is None:

@@ -28,6 +28,7 @@ from chatlab.messages import (
     StreamEvent,
     Timing,
 )
+from chatlab.observation import UNOBSERVED, Observation, Observer
 from chatlab.recording.arrivals import Arrivals
 from chatlab.secret import scrubbed_traceback
 from chatlab.turns.fit import fit
@@ -101,9 +102,12 @@ class Turn:
         self._room = asyncio.Event()
         self._room.set()
         self._task: asyncio.Task[None] | None = None
+        self._observation: Observation = UNOBSERVED
 
     async def __aenter__(self) -> Self:
         self._stopwatch.start()
+        if self.entry.observer is not None:
+            self._observe(self.entry.observer)
         self._task = asyncio.create_task(self._run(), name=f"turn {self.entry.name}")
         Turn._running += 1
         self.entry.turns += 1
@@ -115,6 +119,12 @@ class Turn:
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def _observe(self, observer: Observer) -> None:
+        config = self.entry.config
+        target = self.entry.cls.target(config.options)
+        self._observation = observer.began(self.entry.name, config.kind, target, self._ctx)
+        self._ctx = replace(self._ctx, headers=self._observation.headers)
 
     def stop(self) -> None:
         """End the turn and its upstream connection now. What had arrived stays. May be called any time."""
@@ -172,6 +182,11 @@ class Turn:
         """Return how long each tool call took, from the call to its result, by the call's id."""
         return self._stopwatch.tool_seconds
 
+    @property
+    def tool_times(self) -> Mapping[str, tuple[float, float]]:
+        """Return when each tool was called, in seconds from the turn's zero, and how many seconds it took."""
+        return self._stopwatch.tool_times
+
     async def __aiter__(self) -> AsyncGenerator[StreamEvent, None]:
         async with aclosing(self.batches()) as batches:
             async for batch in batches:
@@ -203,6 +218,7 @@ class Turn:
         self._watchdog.leave()
         if self.outcome == "running":
             self._end("stopped")
+        self._observation.ended(self)
 
     def _rest(self) -> float:
         """Return the seconds in which tokens may gather before they are read; the first one never waits."""
@@ -234,8 +250,9 @@ class Turn:
             self._stopwatch.lap()
             limit = min(deadline, clock() + timeouts.first_token)
             try:
-                async with asyncio.timeout_at(limit) as timer:
-                    await self._attempt(timer, deadline)
+                with self._observation.attempt():
+                    async with asyncio.timeout_at(limit) as timer:
+                        await self._attempt(timer, deadline)
                 return
             except TimeoutError as exc:
                 raise Unavailable(self._too_late(clock() >= deadline)) from exc

@@ -18,6 +18,7 @@ from chatlab.paths import PACKAGE
 from chatlab.render.markdown import CODE_CSS
 from chatlab.web.compare.routes import CompareRoutes
 from chatlab.web.conversations.routes import conversation_routes
+from chatlab.web.probes import PATHS, probe_routes
 
 _STATIC = PACKAGE / "web" / "static"
 
@@ -36,7 +37,7 @@ class ApiRoutes:
             Route("/shared/comparison/{token}", compare.export.shared),
             *conversation_routes(lab),
         ]
-        routes = [Mount("/-", routes=below), Route("/compare", _compare_page(lab))]
+        routes = [*probe_routes(lab), Mount("/-", routes=below), Route("/compare", _compare_page(lab))]
         self._own = Starlette(routes=[Mount(self._path or "/", routes=routes)])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,7 +47,7 @@ class ApiRoutes:
 
     def _is_own(self, path: str) -> bool:
         below = path.removeprefix(self._path)
-        return path.startswith(self._path) and (below.startswith("/-/") or below == "/compare")
+        return path.startswith(self._path) and (below.startswith("/-/") or below in ("/compare", *PATHS))
 
 
 async def _code_style(_: Request) -> Response:

@@ -246,7 +246,7 @@ async def test_a_backend_is_told_which_conversation_a_call_belongs_to() -> None:
 
     async with Lab() as lab:
         lab.backends._entries["mine"] = entry_for(stream)  # no configuration can name a class
-        await lab.answer("mine", "a", thread_id="one")
-        await lab.answer("mine", "a", thread_id="two")
+        await lab.answer("mine", "a", conversation_id="one")
+        await lab.answer("mine", "a", conversation_id="two")
         await lab.answer("mine", "a")
     assert seen == ["one", "two", None]

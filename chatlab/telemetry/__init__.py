@@ -1,0 +1,1 @@
+"""Traces and metrics of turns, by OpenTelemetry. Imported only where `telemetry` is configured."""

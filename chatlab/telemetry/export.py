@@ -1,0 +1,134 @@
+"""Where spans and measurements go: over OTLP, to Azure Monitor, and to whoever reads `/metrics`."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from time import monotonic
+
+from opentelemetry.metrics import Histogram
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+
+from chatlab.config.models import Telemetry
+from chatlab.errors import ConfigError
+from chatlab.installing import how_to_install
+from chatlab.secret import SecretRef
+from chatlab.telemetry import conventions as names
+from chatlab.telemetry.observer import TurnObserver
+
+_LAST = 5.0  # seconds that the end of a server waits for what is still to be sent
+_EVERY = 0.5  # seconds between two looks at how late the event loop is
+
+
+class Exporting:
+    """What a lab tells of its turns, and to whom. It has providers of its own, so that whoever uses chatlab
+    as a library keeps theirs.
+
+    observer: what turns are told to. metrics: returns what `/metrics` answers; None if it was not asked for.
+    An exporter that does not answer holds up nobody: a thread sends what a bounded queue has, and what does
+    not fit in there is dropped.
+    """
+
+    def __init__(self, config: Telemetry) -> None:
+        resource = Resource.create(
+            {"service.name": config.service_name, "service.version": version("chatlab-workbench")}
+        )
+        sampler = ParentBased(TraceIdRatioBased(config.sample))
+        self._traces = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
+        readers: list[MetricReader] = []
+        for exporter, reader in _exporters(config):
+            self._traces.add_span_processor(BatchSpanProcessor(exporter))
+            readers.append(reader)
+        self.metrics: Callable[[], bytes] | None = None
+        if config.prometheus:
+            reader, self.metrics = _prometheus()
+            readers.append(reader)
+        self._meters = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
+        meter = self._meters.get_meter("chatlab")
+        self.observer = TurnObserver(self._traces.get_tracer("chatlab"), meter, propagate=config.propagate)
+        self._lag = meter.create_histogram(
+            names.LOOP_LAG, unit="s", description="How late the event loop came to what was due."
+        )
+        self._looking: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to measure the running event loop."""
+        if self._looking is None:
+            self._looking = asyncio.create_task(_look(self._lag), name="event loop lag")
+
+    async def aclose(self) -> None:
+        """End as `close` does, without holding up the event loop."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
+        await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """Send what is still to be sent, for some seconds at most, and end."""
+        last = threading.Thread(target=self._end, name="telemetry's end", daemon=True)
+        last.start()
+        last.join(_LAST)
+
+    def _end(self) -> None:
+        self._traces.shutdown()
+        self._meters.shutdown(timeout_millis=1000 * _LAST)
+
+
+async def _look(lag: Histogram) -> None:
+    while True:
+        due = monotonic() + _EVERY
+        await asyncio.sleep(_EVERY)
+        lag.record(max(0.0, monotonic() - due))
+
+
+def _exporters(config: Telemetry) -> Iterator[tuple[SpanExporter, MetricReader]]:
+    """Yield what sends spans, with what sends measurements to the same place."""
+    if config.otlp is not None:
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        base = config.otlp.rstrip("/")
+        headers = {name: _text(ref, f"telemetry.headers.{name}") for name, ref in config.headers.items()}
+        yield (
+            OTLPSpanExporter(f"{base}/v1/traces", headers=headers),
+            PeriodicExportingMetricReader(OTLPMetricExporter(f"{base}/v1/metrics", headers=headers)),
+        )
+    if config.azure_monitor is not None:
+        from azure.monitor.opentelemetry.exporter import AzureMonitorMetricExporter, AzureMonitorTraceExporter
+
+        where = _text(config.azure_monitor, "telemetry.azure_monitor")
+        yield (
+            AzureMonitorTraceExporter(connection_string=where),
+            PeriodicExportingMetricReader(AzureMonitorMetricExporter(connection_string=where)),
+        )
+
+
+def _text(secret: SecretRef, where: str) -> str:
+    try:
+        return secret.text().get_secret_value()
+    except LookupError as exc:
+        raise ConfigError([f"{where}: {exc}"]) from None
+
+
+def _prometheus() -> tuple[MetricReader, Callable[[], bytes]]:
+    from opentelemetry.exporter.prometheus import PrometheusMetricReader
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    registry = CollectorRegistry()
+    return PrometheusMetricReader(registry=registry), lambda: generate_latest(registry)
+
+
+def exporting(config: Telemetry) -> Exporting:
+    """Return what tells turns as configured. Raise ConfigError for a package or a secret that is missing."""
+    try:
+        return Exporting(config)
+    except ModuleNotFoundError as exc:
+        extra = "azure-monitor" if (exc.name or "").startswith("azure") else "otel"
+        raise ConfigError([f"telemetry needs {exc.name}: {how_to_install(extra)}"]) from None

@@ -1,0 +1,218 @@
+"""Tells every turn as a span, with a child for each attempt and each tool, and as measurements."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from time import time_ns
+from typing import Any
+from urllib.parse import urlsplit
+
+from opentelemetry.metrics import Meter
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from chatlab.backend import CallContext, Target
+from chatlab.errors import BackendError, ChatlabError
+from chatlab.messages import ToolCall
+from chatlab.observation import UNOBSERVED, Observation, ObservedTurn
+from chatlab.secret import scrubbed_traceback
+from chatlab.telemetry import conventions as names
+
+log = logging.getLogger(__name__)
+
+_NANO = 1_000_000_000
+
+
+class TurnObserver:
+    """Makes the spans and measurements of turns. The running OpenTelemetry context is their parent.
+
+    propagate: whether an upstream is told the trace (`traceparent`).
+    """
+
+    def __init__(self, tracer: Tracer, meter: Meter, *, propagate: bool = True) -> None:
+        self.tracer = tracer
+        self._propagator = TraceContextTextMapPropagator() if propagate else None
+        self.running = meter.create_up_down_counter(
+            names.RUNNING, unit="{turn}", description="Turns that run now."
+        )
+        self.duration = meter.create_histogram(
+            names.DURATION,
+            unit="s",
+            description="Time of a turn from its start to its end.",
+            explicit_bucket_boundaries_advisory=names.DURATION_BUCKETS,
+        )
+        self.first_chunk = meter.create_histogram(
+            names.FIRST_CHUNK,
+            unit="s",
+            description="Time from the start of a turn to the first event of its answer.",
+            explicit_bucket_boundaries_advisory=names.DURATION_BUCKETS,
+        )
+        self.tokens = meter.create_histogram(
+            names.TOKENS,
+            unit="{token}",
+            description="Tokens of a turn, as its upstream counted them.",
+            explicit_bucket_boundaries_advisory=names.TOKEN_BUCKETS,
+        )
+
+    def began(self, backend: str, kind: str, target: Target, ctx: CallContext) -> Observation:
+        """Return the observation of a turn that begins now."""
+        try:
+            return _ObservedTurn(self, backend, kind, target, ctx)
+        except Exception as exc:  # noqa: BLE001 - telemetry must not cost anybody an answer
+            log.error("a turn is not observed\n%s", scrubbed_traceback(exc))
+            return UNOBSERVED
+
+    def headers(self, span: Span) -> Mapping[str, str]:
+        """Return what tells an upstream that it works for this span."""
+        carrier: dict[str, str] = {}
+        if self._propagator is not None:
+            self._propagator.inject(carrier, set_span_in_context(span))
+        return carrier
+
+
+class _ObservedTurn:
+    """One turn's span while it is open."""
+
+    def __init__(
+        self, observer: TurnObserver, backend: str, kind: str, target: Target, ctx: CallContext
+    ) -> None:
+        self._observer = observer
+        self._attempts = 0
+        self._zero = time_ns()
+        place = urlsplit(target.endpoint or "")
+        common: dict[str, Any] = {
+            names.OPERATION: names.CHAT,
+            names.PROVIDER: _provider(kind, place.hostname),
+            names.REQUEST_MODEL: target.model,
+            names.SERVER_ADDRESS: place.hostname,
+            names.SERVER_PORT: place.port or {"https": 443, "http": 80}.get(place.scheme),
+        }
+        self._common = {name: value for name, value in common.items() if value is not None}
+        self._span = observer.tracer.start_span(
+            f"{names.CHAT} {target.model or backend}",
+            kind=SpanKind.CLIENT,
+            start_time=self._zero,
+            attributes=self._common | {names.BACKEND: backend, names.REQUEST_STREAM: True},
+        )
+        if ctx.conversation is not None:
+            self._span.set_attribute(names.CONVERSATION, ctx.conversation)
+        self._headers = observer.headers(self._span)
+        self._counted = {names.BACKEND: backend}
+        observer.running.add(1, self._counted)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._headers
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        self._attempts += 1
+        span = self._observer.tracer.start_span(
+            f"attempt {self._attempts}",
+            set_span_in_context(self._span),
+            kind=SpanKind.CLIENT,
+            attributes={names.ATTEMPT: self._attempts},
+        )
+        try:
+            yield
+        except ChatlabError as exc:
+            _fail(span, exc)
+            raise
+        finally:
+            span.end()
+
+    def ended(self, turn: ObservedTurn) -> None:
+        self._observer.running.add(-1, self._counted)
+        try:
+            self._tell(turn)
+        except Exception as exc:  # noqa: BLE001
+            log.error("a turn was not observed to its end\n%s", scrubbed_traceback(exc))
+        finally:
+            self._span.end()
+
+    def _tell(self, turn: ObservedTurn) -> None:
+        span, timing, finish = self._span, turn.timing, turn.answer.finish
+        span.set_attributes({names.OUTCOME: turn.outcome, names.ATTEMPTS: timing.attempts})
+        for name, value in (turn.request.parameters if turn.request else {}).items():
+            if name in names.REQUEST_PARAMETERS and isinstance(value, str | int | float | list | tuple):
+                span.set_attribute(names.REQUEST_PARAMETERS[name], value)
+        if turn.answer.traces:
+            span.set_attribute(names.RESPONSE_ID, turn.answer.traces[0].id)
+        usage: dict[str, int | None] = {}
+        if finish is not None:
+            span.set_attribute(names.RESPONSE_FINISH_REASONS, [finish.reason])
+            if finish.model is not None:
+                span.set_attribute(names.RESPONSE_MODEL, finish.model)
+            usage = {
+                names.INPUT_TOKENS: finish.usage.input,
+                names.OUTPUT_TOKENS: finish.usage.output,
+                names.CACHE_READ_TOKENS: finish.usage.cached,
+                names.CACHE_WRITTEN_TOKENS: finish.usage.cache_written,
+                names.REASONING_TOKENS: finish.usage.reasoning,
+            }
+        told = {
+            **usage,
+            names.RESPONSE_FIRST_CHUNK: timing.first_event,
+            names.COST: turn.cost,
+        }
+        span.set_attributes({name: value for name, value in told.items() if value is not None})
+        if turn.error is not None:
+            _fail(span, turn.error)
+        self._tell_tools(turn)
+        self._measure(turn, usage)
+
+    def _tell_tools(self, turn: ObservedTurn) -> None:
+        for part in turn.answer.parts:
+            when = turn.tool_times.get(part.id) if isinstance(part, ToolCall) else None
+            if when is None or not isinstance(part, ToolCall):
+                continue
+            at, took = when
+            start = self._zero + int(((turn.timing.setup or 0) + at) * _NANO)
+            span = self._observer.tracer.start_span(
+                f"{names.EXECUTE_TOOL} {part.name}",
+                set_span_in_context(self._span),
+                kind=SpanKind.INTERNAL,
+                start_time=start,
+                attributes={
+                    names.OPERATION: names.EXECUTE_TOOL,
+                    names.TOOL_NAME: part.name,
+                    names.TOOL_CALL_ID: part.id,
+                },
+            )
+            span.end(start + int(took * _NANO))
+
+    def _measure(self, turn: ObservedTurn, usage: Mapping[str, int | None]) -> None:
+        observer, timing = self._observer, turn.timing
+        common = self._common | {names.BACKEND: self._counted[names.BACKEND]}
+        ended = common | ({names.ERROR_TYPE: _type(turn.error)} if turn.error is not None else {})
+        if timing.total is not None:
+            observer.duration.record(timing.total, ended)
+        if timing.first_event is not None:
+            observer.first_chunk.record(timing.first_event, common)
+        for name, kind in ((names.INPUT_TOKENS, "input"), (names.OUTPUT_TOKENS, "output")):
+            if (count := usage.get(name)) is not None:
+                observer.tokens.record(count, common | {names.TOKEN_TYPE: kind})
+
+
+def _fail(span: Span, error: ChatlabError) -> None:
+    # Not the upstream's own words: they may hold what a person wrote.
+    span.set_attribute(names.ERROR_TYPE, _type(error))
+    span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+
+
+def _type(error: ChatlabError) -> str:
+    if isinstance(error, BackendError) and error.status is not None:
+        return str(error.status)
+    return type(error).__name__
+
+
+def _provider(kind: str, host: str | None) -> str:
+    """Return the conventions' name of whoever serves a model, else the kind of backend."""
+    found = (
+        name
+        for end, name in names.PROVIDERS.items()
+        if host is not None and (host == end or host.endswith(f".{end}"))
+    )
+    return next(found, kind)
