@@ -223,7 +223,7 @@ class EchoBackend(Backend):
 
 @dataclass(frozen=True, slots=True)
 class _Script:
-    """What one answer is made of, before its first token is due.
+    """The content of one answer, before its first token is due.
 
     thought: tokens of reasoning, cut where the limit is. cut: whether they were. tokens: all of the answer,
     made while they are read. room: how many of them may be said; None for all.
@@ -286,7 +286,7 @@ def _tool_events(tools: Iterable[EchoTool]) -> Iterator[ToolCall | ToolResult]:
 
 
 class _Schedule:
-    """When each token is due, and where the stall and the failure happen. Times are in seconds."""
+    """The times at which tokens are due, and where the stall and the failure happen. Times are in seconds."""
 
     __slots__ = ("_count", "_fail", "_interval", "_pace", "_stall")
 

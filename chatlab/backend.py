@@ -88,7 +88,8 @@ def _is_strings(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a backend takes. Whatever a turn has beyond this is dropped with a Notice before the call.
+    """The kinds of content and the parameters that a backend takes. Whatever a turn has beyond this is
+    dropped with a Notice before the call.
 
     files: media types or patterns such as `image/*`; parameters: those it sends on;
     system: whether it takes a system message of its own (otherwise it is folded into the first user message).
@@ -121,7 +122,7 @@ def _not_told() -> None:
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """What belongs to one call and is never kept on a backend.
+    """The context of one call, which is never stored on a backend.
 
     identity: who asks (None: nobody signed in). token: that person's own credential.
     conversation: an id that stays the same for all turns of one conversation, and that no other conversation
@@ -154,7 +155,7 @@ current_call: ContextVar[CallContext | None] = ContextVar("chatlab_current_call"
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a look at the upstream found. None means: not known, never a guess."""
+    """The outcome of a look at the upstream. None means: not known, never a guess."""
 
     reachable: bool | None = None
     model_known: bool | None = None
@@ -175,7 +176,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a backend's calls go, as its options have it: what may be shown, never a secret.
+    """The address and the model of a backend's calls, by its options: for showing, never a secret.
 
     model: the name that stands in a request. endpoint: the URL below which it is called, without user,
     query and fragment. None means: not known before the call, or there is none.

@@ -38,7 +38,7 @@ _STREAM = (
 
 
 class AskOptions(TypedDict, total=False):
-    """What may be asked for beside the conversation; see `Lab.turn`."""
+    """Options of a call beside the conversation; see `Lab.turn`."""
 
     system: str | None
     parameters: Mapping[str, Any] | None

@@ -51,7 +51,7 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningPart:
-    """What a model thought before it answered. Not part of the prompt of later turns."""
+    """A model's reasoning before its answer. Not part of the prompt of later turns."""
 
     text: str
 
@@ -106,7 +106,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a tool returned for the call of this id.
+    """The result of a tool for the call of this id.
 
     Part of a message, and event of a stream where the backend itself (an agent, a graph) ran the tool.
     """
@@ -185,7 +185,7 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Where the upstream keeps its own trace of this answer."""
+    """The upstream's own trace of this answer."""
 
     id: str
     url: str | None = None

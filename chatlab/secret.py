@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the credentials of one service look like.
+    """The shape of the credentials of one service.
 
     hint: letters that each of them has, in lower case. pattern: a regular expression of one, in which LEAST
     is the least number of characters after the part that names the service. said, written: that number in a
@@ -99,7 +99,7 @@ _ODD = re.compile(r"[^\x20-\x7e]")
 
 
 class SecretRef(BaseModel):
-    """Where a secret is to be found: `{env: NAME}` or `{file: PATH}`. It never holds the value."""
+    """A reference to a secret: `{env: NAME}` or `{file: PATH}`. It never holds the value."""
 
     model_config = ConfigDict(
         frozen=True,

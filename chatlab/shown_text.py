@@ -50,7 +50,8 @@ Span = tuple[int, int]
 
 @dataclass(slots=True)
 class _Layer:
-    """What one pass made of a text: where what it replaced begins and ends, as seen and as written."""
+    """The replacements that one pass made in a text: where what it replaced begins and ends, as seen and as
+    written."""
 
     seen: list[int] = field(default_factory=lambda: [0])
     seen_end: list[int] = field(default_factory=lambda: [0])
@@ -71,7 +72,7 @@ class _Layer:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is seen of a text."""
+    """A text as a reader sees it."""
 
     text: str
     layers: Sequence[_Layer]

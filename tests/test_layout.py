@@ -25,6 +25,7 @@ OF_THE_WHOLE = {
     "test_readme.py": "README.md",
     "test_space.py": "a Hugging Face Space, from requirements.txt",
     "test_wheel.py": "the wheel",
+    "test_words.py": "the words of all code",
 }
 
 

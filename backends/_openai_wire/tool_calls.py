@@ -12,7 +12,9 @@ from chatlab.messages import ToolCall
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenCall:
+    """A tool call as far as its pieces have arrived."""
+
     id: str = ""
     name: str = ""
     arguments: str = ""
@@ -35,9 +37,9 @@ class ToolCalls:
     __slots__ = ("_calls", "_given", "_last", "_places")
 
     def __init__(self) -> None:
-        self._calls: list[_Open] = []
-        self._places: dict[object, _Open] = {}  # by index, or by id where there is none
-        self._last: _Open | None = None
+        self._calls: list[_OpenCall] = []
+        self._places: dict[object, _OpenCall] = {}  # by index, or by id where there is none
+        self._last: _OpenCall | None = None
         self._given = 0
 
     def __len__(self) -> int:
@@ -56,7 +58,7 @@ class ToolCalls:
             key = call_id or None
         open_call = self._last if key is None else self._places.get(key)
         if open_call is None or _begins(open_call, call_id, name, arguments or ""):
-            open_call = _Open()
+            open_call = _OpenCall()
             self._calls.append(open_call)
         if key is not None:
             self._places[key] = open_call
@@ -81,7 +83,7 @@ class ToolCalls:
         return found
 
 
-def _begins(call: _Open, call_id: str, name: str, arguments: str) -> bool:
+def _begins(call: _OpenCall, call_id: str, name: str, arguments: str) -> bool:
     """Return whether this piece begins another call than the one its place stands for."""
     if not call_id and not name:
         return False

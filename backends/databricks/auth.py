@@ -88,7 +88,7 @@ Auth: TypeAlias = Annotated[PatAuth | OAuthM2MAuth | ProfileAuth | UserAuth, Fie
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where to call and with which headers. Made for one request; the headers hold the credential."""
+    """The address to call and the headers to send. Made for one request; the headers hold the credential."""
 
     host: str
     headers: dict[str, str]

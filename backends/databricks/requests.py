@@ -45,7 +45,7 @@ CHAT_PARAMETERS = (
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What the workspace says of an endpoint.
+    """The description of an endpoint by its workspace.
 
     ready: None where it does not say. idle: scaled to zero, so that a request wakes it.
     stopped: by a person; a request does not wake it.

@@ -9,7 +9,7 @@ from backends.langchain.usage import Counter
 
 
 class StreamingMessage:
-    """What has arrived of a message, by its chunks."""
+    """The part of a message that has arrived, from its chunks."""
 
     __slots__ = ("_calls", "_index", "counter", "id", "metadata", "shown", "text")
 

@@ -109,7 +109,7 @@ class Thread:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where a conversation goes on.
+    """The place at which a conversation goes on.
 
     said: the digest of what is said now. state: the checkpoint, None where the whole conversation is given.
     checkpoint: its id where it is not the newest one.

@@ -27,7 +27,7 @@ _TERMINATED = 143
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What was asked for on the command line, beside the target and the prompt."""
+    """The options of the command line beside the target and the prompt."""
 
     system: str | None
     parameters: Mapping[str, Any]

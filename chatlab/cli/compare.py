@@ -54,7 +54,7 @@ OWNER = "local"
 
 @dataclass(frozen=True, slots=True)
 class CompareOptions:
-    """What was asked for on the command line; None where nothing was."""
+    """The options of the command line; None where one was not given."""
 
     lanes: str | None
     prompts: str | None

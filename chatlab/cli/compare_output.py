@@ -52,7 +52,7 @@ class Watch(Protocol):
 
 
 class Count:
-    """How far one lane is, what it cost so far, and what it will by the mean of its answers."""
+    """The progress of one lane, its cost so far, and its expected cost by the mean of its answers."""
 
     def __init__(self, lane: str, done: Sequence[Result], whole: int) -> None:
         self.lane = lane

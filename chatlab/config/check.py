@@ -21,7 +21,7 @@ State: TypeAlias = Literal["ready", "not ready", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class BackendReport:
-    """What is known of one backend.
+    """The state of one backend, as far as it is known.
 
     state: "ready", "not ready" (something is to be done here first: `reason`), or "failed" (a probe found
         that it would not answer: `reason`).

@@ -158,7 +158,7 @@ class Ui(Model):
 
 
 class Server(Model):
-    """How the page is served."""
+    """Settings of the server of the page."""
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(7860, ge=0, le=65535, description="Port; 0 takes a free one.")
@@ -223,7 +223,7 @@ def _files_place(place: str | SecretRef, info: ValidationInfo) -> str | SecretRe
 
 
 class Storage(Model):
-    """Where conversations and comparison sessions are kept. `storage: none` keeps nothing."""
+    """The place where conversations and comparison sessions are stored. `storage: none` stores nothing."""
 
     model_config = ConfigDict(revalidate_instances="always")  # so that a default's paths get their folder
 
@@ -325,7 +325,7 @@ class UploadsMb(Model):
     total: float | None = Field(10_000, gt=0, description=_TOTAL)
 
 
-class OpenPages(Model):
+class PageLimits(Model):
     """Pages that are open; likewise comparison sessions."""
 
     visitor: int | None = Field(100, ge=1, description=_VISITOR)
@@ -341,7 +341,7 @@ class StoredMb(Model):
 
 
 class Limits(Model):
-    """What visitors of the pages may take: one of them, all of one network address, and everybody."""
+    """Limits on the visitors of the pages: one of them, all of one network address, and everybody."""
 
     running_turns: RunningTurns = Field(default_factory=RunningTurns, description="Answers that run at once.")
     turns_a_minute: TurnsAMinute = Field(
@@ -351,8 +351,8 @@ class Limits(Model):
     uploads_mb: UploadsMb = Field(
         default_factory=UploadsMb, description="Files that were uploaded, in megabytes."
     )
-    sessions: OpenPages = Field(
-        default_factory=OpenPages, description="Pages that are open; likewise comparison sessions."
+    sessions: PageLimits = Field(
+        default_factory=PageLimits, description="Pages that are open; likewise comparison sessions."
     )
     stored_mb: StoredMb = Field(
         default_factory=StoredMb, description="Conversations and attachments that are stored, in megabytes."

@@ -37,7 +37,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong, and where. The path is empty for what concerns the whole file."""
+    """A problem and its place in the file. The path is empty for what concerns the whole file."""
 
     position: Position
     path: Path

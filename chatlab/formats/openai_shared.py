@@ -17,7 +17,7 @@ Said: TypeAlias = "str | ToolCall | ToolResult"
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How one of the two formats writes what both have.
+    """The names that one of the two formats uses for what both have.
 
     message: a message of a role with its content. assistant: what an assistant said and did, in order.
     result: a tool's result. file: a file as a part of a user message. text_type: the type of a text part.

@@ -58,7 +58,8 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How a turn failed. `error` is the name of a class of `chatlab.errors`, `at` seconds from its start."""
+    """The failure of a turn. `error` is the name of a class of `chatlab.errors`, `at` seconds from its
+    start."""
 
     at: float
     error: str

@@ -69,7 +69,7 @@ def _prose(text: str) -> str:
 
 @dataclass(slots=True)
 class _Place:
-    """Where the next line of a text stands, as far as blocks of code are concerned.
+    """The place of the next line of a text: inside or outside of a block of code.
 
     fence: what closes the block that is open. column: where the text of the innermost list item begins.
     apart: whether the line before was empty or indented code, so that indented code may begin.

@@ -202,8 +202,8 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class OwnerSummary:
-    """What an owner has that is not deleted: chats, their turns, comparison sessions; and when one of
-    them was last written to."""
+    """The number of things that an owner has and has not deleted: chats, their turns, comparison sessions;
+    and when one of them was last written to."""
 
     owner: str
     conversations: int

@@ -72,7 +72,7 @@ class Database:
     def __init__(self, url: URL) -> None:
         self.url = url
         self.sqlite = url.get_backend_name() == "sqlite"
-        self._engine: _Threads | AsyncEngine = _Threads(url) if self.sqlite else _postgres(url)
+        self._engine: _SqliteThreads | AsyncEngine = _SqliteThreads(url) if self.sqlite else _postgres(url)
 
     async def read(
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -99,20 +99,20 @@ class Database:
             return await self._run(partial(_without_hurry, work), writes=True)
 
     async def _run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
-        if isinstance(self._engine, _Threads):
+        if isinstance(self._engine, _SqliteThreads):
             return await self._engine.run(work, writes=writes)
         async with self._engine.begin() as connection:
             return await connection.run_sync(work)
 
     async def aclose(self) -> None:
         """Close the connections, once what goes on is over."""
-        if isinstance(self._engine, _Threads):
+        if isinstance(self._engine, _SqliteThreads):
             await asyncio.to_thread(self._engine.close)
         else:
             await self._engine.dispose()
 
 
-class _Threads:
+class _SqliteThreads:
     """A SQLite file, with threads that read it and one that writes."""
 
     def __init__(self, url: URL) -> None:
@@ -191,7 +191,7 @@ def _postgres(url: URL) -> AsyncEngine:
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # transactions begin where `_Threads` says, nowhere else
+    connection.isolation_level = None  # transactions begin where `_SqliteThreads` says, nowhere else
     for pragma in ("busy_timeout = 5000", "journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 

@@ -20,7 +20,7 @@ _CALLED = {"image": "an image", "audio": "audio", "video": "a video", "text": "a
 
 @dataclass(frozen=True, slots=True)
 class FileLimits:
-    """What may be attached. types: media types or patterns such as `image/*`."""
+    """Limits on attachments. types: media types or patterns such as `image/*`."""
 
     max_bytes: int = 20_000_000
     types: tuple[str, ...] = (

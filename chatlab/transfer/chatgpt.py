@@ -52,7 +52,7 @@ def from_chatgpt(value: Mapping[str, Any], owner: str) -> tuple[StoredConversati
 
 
 @dataclass(frozen=True, slots=True)
-class _Open:
+class _OpenTurn:
     """A turn as far as its nodes have been read."""
 
     user: Message
@@ -87,7 +87,7 @@ class _Conversion:
         ends: dict[str, TurnId] = {}  # nodes that a turn ends with, and its id
         roots = [node_id for node_id, node in self._nodes.items() if node.get("parent") not in self._nodes]
         # No recursion: a conversation is as deep as it has messages.
-        todo: list[tuple[str, _Open | None, TurnId | None]] = [
+        todo: list[tuple[str, _OpenTurn | None, TurnId | None]] = [
             (node_id, None, None) for node_id in reversed(self._shown(roots))
         ]
         seen: set[str] = set()
@@ -193,7 +193,7 @@ class _Conversion:
             listed = ", ".join(f"{number} ({role})" for role, number in counted)
             yield f"hidden messages were not imported: {listed}"
 
-    def _with(self, node_id: str, begun: _Open | None, parent: TurnId | None) -> _Open:
+    def _with(self, node_id: str, begun: _OpenTurn | None, parent: TurnId | None) -> _OpenTurn:
         message = self._message(node_id)
         metadata = _of(message, "metadata")
         parts, notices = _read(node_id, message)
@@ -203,9 +203,9 @@ class _Conversion:
             notices.append(Notice("file_dropped", f"{name or 'an upload'} is not in conversations.json"))
         if self._role(node_id) == "user":
             user = Message("user", tuple(parts))
-            return _Open(user, parent, created or self._begun, notices=tuple(notices))
+            return _OpenTurn(user, parent, created or self._begun, notices=tuple(notices))
         if begun is None:
-            begun = _Open(Message("user", ()), parent, created or self._begun)
+            begun = _OpenTurn(Message("user", ()), parent, created or self._begun)
         parts, citations, unknown = _without_marks(parts, metadata)
         if unknown:
             marks = "1 mark" if unknown == 1 else f"{unknown} marks"
@@ -228,7 +228,7 @@ class _Conversion:
             reason="length" if details == "max_tokens" else "stop",
         )
 
-    def _turn(self, turn_id: TurnId, read: _Open) -> StoredTurn:
+    def _turn(self, turn_id: TurnId, read: _OpenTurn) -> StoredTurn:
         status: Status = read.status if read.answer else "interrupted"
         return StoredTurn(
             turn_id,

@@ -40,8 +40,8 @@ from chatlab.transfer.jsonl import (
     conversation_to_json,
     entry_from_json,
     entry_to_json,
-    kept_receipt_from_json,
-    kept_receipt_to_json,
+    stored_receipt_from_json,
+    stored_receipt_to_json,
     to_line,
     turn_from_json,
     turn_lines,
@@ -60,7 +60,7 @@ async def session_lines(
     """
     # The log first: whatever turns it names were stored before it.
     log = await store.log(about.owner, about.id)
-    reason = None if hidden else _kept_back(log)
+    reason = None if hidden else _withheld(log)
     if reason is not None:
         yield to_line({**comparison_to_json(about), "left_out": reason})
         return
@@ -74,11 +74,11 @@ async def session_lines(
         async for line in turn_lines(files, turns, written):
             yield line
         for turn, receipt in (await receipts_of(store, about.owner, turns)).items():
-            yield to_line(kept_receipt_to_json(turn, receipt))
+            yield to_line(stored_receipt_to_json(turn, receipt))
     yield to_line({"type": "end"})
 
 
-def _kept_back(log: Sequence[LogEntry]) -> str | None:
+def _withheld(log: Sequence[LogEntry]) -> str | None:
     """Return why a session must not be told to whoever may vote in it."""
     try:
         return LEFT_OUT if state_of(log).hidden else None
@@ -145,7 +145,7 @@ class SessionDraft:
                 turns.append(turn_from_json(value, owner, lane.id))
                 self._ids.add(turns[-1].id)
             case "receipt" if self.lanes:
-                turn, receipt = kept_receipt_from_json(value)
+                turn, receipt = stored_receipt_from_json(value)
                 receipt_from_json(receipt)
                 if turn in self.receipts or turn not in self._ids:
                     raise ValueError("a receipt belongs to one turn that stands before it")

@@ -104,12 +104,12 @@ def entry_from_json(value: Mapping[str, Any]) -> LogEntry:
     return LogEntry(_field(value, "seq", int), _moment(value, "at"), data)
 
 
-def kept_receipt_to_json(turn: TurnId, data: Mapping[str, Any]) -> dict[str, Any]:
+def stored_receipt_to_json(turn: TurnId, data: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a turn was sent."""
     return {"type": "receipt", "turn": turn, "data": keyed(data)}
 
 
-def kept_receipt_from_json(value: Mapping[str, Any]) -> tuple[TurnId, dict[str, Any]]:
+def stored_receipt_from_json(value: Mapping[str, Any]) -> tuple[TurnId, dict[str, Any]]:
     """Return the turn and its receipt again. Raises ValueError with a sentence."""
     return TurnId(_id(value, "turn")), unkeyed(_field(value, "data", dict))
 

@@ -33,7 +33,7 @@ from chatlab.transfer.jsonl import (
 
 @dataclass(frozen=True, slots=True)
 class ImportProblem:
-    """Why something was not imported. where: the file and the line or the conversation in it."""
+    """A reason why something was not imported. where: the file and the line or the conversation in it."""
 
     where: str
     sentence: str
@@ -44,9 +44,9 @@ class ImportProblem:
 
 @dataclass(slots=True)
 class ImportResult:
-    """What an import came to. already: conversations and sessions that were there with the same id, and stay
-    as they are. noticed: on how many turns there is something to read that was left out. unused: how many of
-    the imported ones nobody wrote to since the moment that was named."""
+    """The outcome of an import. already: conversations and sessions that were there with the same id, and
+    stay as they are. noticed: on how many turns there is something to read that was left out. unused: how
+    many of the imported ones nobody wrote to since the moment that was named."""
 
     conversations: int = 0
     comparisons: int = 0

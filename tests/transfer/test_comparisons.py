@@ -239,7 +239,7 @@ async def test_of_a_damaged_session_one_sentence_says_what_is_wrong_and_the_rest
     lines = [json.loads(line) for line in (await text(here)).splitlines()]
     damaged = next(line for line in lines if which(line))
     if change == "circle":
-        damaged["data"]["places"][0]["parent"] = damaged["data"]["places"][0]["turn"]
+        damaged["data"]["positions"][0]["parent"] = damaged["data"]["positions"][0]["turn"]
     elif change == "local":
         damaged["data"]["user"]["parts"][0]["url"] = "file:///etc/passwd"
     else:

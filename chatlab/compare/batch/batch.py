@@ -155,7 +155,7 @@ class Batch:
         self, item: Item, step: int, repeat: int, lane: Lane, turn: Turn, wire: str | None
     ) -> Sequence[ModelCall]:
         plan, before = self._plan, self._results.get((item.id, step - 1, repeat, lane.id))
-        kept = stored(
+        answered = stored(
             TurnId(new_id()),
             self._store.owner if self._store is not None else "",
             plan.conversations.get(lane.id, ConversationId("")),
@@ -169,7 +169,7 @@ class Batch:
         last = step == len(item.asked) - 1
         checks = await asyncio.to_thread(self._checks, item, turn) if last and turn.error is None else ()
         receipt = await asyncio.to_thread(receipt_of, turn, turn.entry, ctx=CallContext(), wire_sha256=wire)
-        result = Result(item.id, step, repeat, lane.id, kept, receipt, checks, item.tags)
+        result = Result(item.id, step, repeat, lane.id, answered, receipt, checks, item.tags)
         await self._folder.add_result(result_to_json(result), result)
         if self._store is not None:
             await self._store.add(item, result, self._results)
@@ -227,7 +227,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Judgement:
-    """What a verdict is to be about."""
+    """Two answers to one item that a judge is to compare by one criterion."""
 
     judge: Entry
     item: Item

@@ -34,7 +34,7 @@ FIRST_OUTPUT = 4096
 
 
 class Budget:
-    """What was spent and is set aside, of one run in all its sittings. limit: None is no limit."""
+    """The money spent and set aside by one run in all its sittings. limit: None is no limit."""
 
     def __init__(self, limit: float | None, ledger: AppendLog) -> None:
         self.limit = limit

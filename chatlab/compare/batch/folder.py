@@ -53,7 +53,7 @@ class Different(ChatlabError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run is. It is drawn up once; whoever goes on with the run must mean the same.
+    """The plan of a run. It is drawn up once; whoever goes on with the run must mean the same.
 
     settings: the hash of what decides a backend's answers, by backend. judge: a backend's name or address.
     judge_model, lane_models: the models that the judge and, by lane, the backends ask for, as far as known.

@@ -44,7 +44,7 @@ _WINNERS: Mapping[str, Preference] = {
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a judge said. preference: None if that cannot be told; reason: the judge's, or why not."""
+    """The reply of a judge. preference: None if that cannot be told; reason: the judge's, or why not."""
 
     preference: Preference | None
     reason: str

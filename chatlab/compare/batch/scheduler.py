@@ -50,7 +50,7 @@ class ModelCall:
 
 
 class _Lane:
-    """What one lane waits for and has running."""
+    """The calls of one lane that wait and that run."""
 
     def __init__(self, limit: LaneLimit, longest: int | None) -> None:
         self.limit = limit

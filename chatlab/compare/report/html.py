@@ -61,7 +61,7 @@ class AnswerCell:
 
 @dataclass(frozen=True, slots=True)
 class LaneAnswers:
-    """What one lane answered to a message. best: whether a vote preferred it."""
+    """The answers of one lane to a message. best: whether a vote preferred it."""
 
     label: str
     best: bool
@@ -91,7 +91,7 @@ class ItemSection:
 
 @dataclass(frozen=True, slots=True)
 class RankingSection:
-    """What one criterion was judged to be."""
+    """The ranking by one criterion, as the report shows it."""
 
     title: str
     placed: int

@@ -122,7 +122,8 @@ def _ends(interval: Interval | None) -> tuple[float, ...]:
 
 
 class _Scale:
-    """Where a value stands, in percent of the width: so a plot is as wide as the reader's screen."""
+    """The scale of a plot: gives a value's position in percent of the width: so a plot is as wide as the
+    reader's screen."""
 
     def __init__(self, low: float, high: float) -> None:
         self.low = low

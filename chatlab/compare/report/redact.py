@@ -51,8 +51,9 @@ class WrongPattern(ChatlabError):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """What is taken out. name: what stands in its place. found: of `re` where it is one of ours, which take a
-    time in proportion to the text, and of `regex`, which can be ended, where it is somebody's own."""
+    """A pattern of text to take out. name: what stands in its place. found: of `re` where it is one of ours,
+    which take a time in proportion to the text, and of `regex`, which can be ended, where it is somebody's
+    own."""
 
     name: str
     found: Any

@@ -32,7 +32,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What the lanes were sent for one message. differences: two lanes, and what differs between them."""
+    """The requests of all lanes for one message. differences: two lanes, and what differs between them."""
 
     requests: tuple[Request, ...]
     same: str

@@ -151,8 +151,8 @@ def blind_round(state: SessionState, asked: Round, turn: Callable[[TurnId], Stor
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """How far the answers may be seen that were asked together. length: in characters; None is all. failed:
-    whether anything may be seen of those that failed."""
+    """The length up to which answers that were asked together may be seen. length: in characters; None is
+    all. failed: whether anything may be seen of those that failed."""
 
     running: bool
     length: int | None

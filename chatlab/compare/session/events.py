@@ -15,7 +15,7 @@ from chatlab.ids import ConversationId, LaneId, RoundId, TurnId
 
 
 class SessionError(ChatlabError):
-    """What was asked for is not possible in this session as it stands; the sentence says why."""
+    """A request that is not possible in this session as it stands; the sentence says why."""
 
     http_status = 409
 
@@ -222,7 +222,7 @@ _TYPES: Mapping[str, type[SessionEvent]] = {
     "retried": Retried,
     "undone": Undone,
     "picked": Picked,
-    "walked": CheckedOut,
+    "checked_out": CheckedOut,
     "voted": Voted,
     "revealed": Revealed,
     "checked": ReceiptsChecked,
@@ -232,30 +232,29 @@ EVENT_TYPES: tuple[type[SessionEvent], ...] = tuple(_NAMES)
 """Every type of event there is."""
 
 _adapters: dict[type[Any], TypeAdapter[Any]] = {cls: TypeAdapter(cls) for cls in EVENT_TYPES}
-_STORED_KEYS = {"positions": "places"}
-"""Fields whose stored key is another than their name: what was stored before stays readable."""
-_FIELDS = {key: name for name, key in _STORED_KEYS.items()}
+_OLDER_TYPES = {"walked": "checked_out"}
+_OLDER_FIELDS = {"places": "positions"}
+"""What sessions of before 2026-11-29 call a type or a field. They stay readable."""
 
 
 def event_to_data(event: SessionEvent) -> dict[str, Any]:
     """Return the event as the store has it: its type's name, and its fields as JSON values."""
     values = _adapters[type(event)].dump_python(event, mode="json")
-    return {
-        "type": _NAMES[type(event)],
-        **{_STORED_KEYS.get(name, name): value for name, value in values.items()},
-    }
+    return {"type": _NAMES[type(event)], **values}
 
 
 def event_from_data(data: Mapping[str, Any]) -> SessionEvent:
     """Return the event that was stored. Raises SessionError for an unknown type or a wrong field."""
-    cls = _TYPES.get(str(data.get("type")))
+    name = str(data.get("type"))
+    cls = _TYPES.get(_OLDER_TYPES.get(name, name))
     if cls is None:
         raise SessionError(
             f"this session holds an entry of type {data.get('type')!r}, which this version of chatlab does "
             "not know: open it with the version that wrote it"
         )
     try:
-        return from_plain(cls, {_FIELDS.get(key, key): value for key, value in data.items() if key != "type"})
+        fields = {_OLDER_FIELDS.get(key, key): value for key, value in data.items() if key != "type"}
+        return from_plain(cls, fields)
     except ValueError as exc:
         raise SessionError(f"an entry of type {data['type']} of this session cannot be read: {exc}") from exc
 

@@ -163,7 +163,7 @@ def by_voter(judgements: Sequence[Judgement]) -> tuple[Voter, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far two sources agree on the same two answers: lane a, lane b, or no preference.
+    """The agreement of two sources on the same two answers: lane a, lane b, or no preference.
 
     compared: pairs of judgements, one of each source. items: prompts they are of. agreed: the raw share.
     kappa: Cohen's, with chance taken within each two lanes; None where chance alone would agree fully. The

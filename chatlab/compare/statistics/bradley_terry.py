@@ -30,7 +30,7 @@ TIE_PRIOR = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """Which sets of lanes were judged.
+    """The sets of lanes that were judged.
 
     lanes: how many there are. sets: the lanes of each. begins: where the outcomes of each set begin among all
     outcomes, which are a choice of each of its lanes, and then none. of: the set of each outcome. features:

@@ -26,8 +26,8 @@ Ties: TypeAlias = Literal["davidson", "half"]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What was judged, before any model: `wins[i][j]` is how often lane i was preferred to lane j, `ties` and
-    `both_bad` (both symmetric) how often neither was; weights are summed."""
+    """The counts of judgements, before any model: `wins[i][j]` is how often lane i was preferred to lane j,
+    `ties` and `both_bad` (both symmetric) how often neither was; weights are summed."""
 
     lanes: tuple[str, ...]
     wins: tuple[tuple[float, ...], ...]

@@ -49,8 +49,8 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What was measured. unit: as people read it, "s", "tokens", "". lower, higher: what a lane with lower or
-    higher values is called next to another: "faster" and "slower". centre: the mean suits scores of a few
+    """A measured quantity. unit: as people read it, "s", "tokens", "". lower, higher: what a lane with lower
+    or higher values is called next to another: "faster" and "slower". centre: the mean suits scores of a few
     values, whose median says nothing. range: of a mean, the least and the greatest value there can be; None
     if there are none."""
 

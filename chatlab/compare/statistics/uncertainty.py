@@ -28,7 +28,7 @@ from chatlab.compare.statistics.observations import Observations
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What the votes on each pair of lanes say by themselves, in arrays of (lanes, lanes).
+    """The votes on each pair of lanes by themselves, in arrays of (lanes, lanes).
 
     p: the two-sided p-value of "equally strong" below which nothing else may bring it. exact: whether it is
     that of an exact test, so that nothing else is needed. leads: in how many more prompts the first did
@@ -42,7 +42,7 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """How far a contrast of strengths may be off: the larger of what the bootstrap and the model say.
+    """The standard error of a contrast of strengths: the larger of the bootstrap's and the model's.
 
     The bootstrap sees that choices of one prompt go together; it sees nothing where all choices agree, for
     every sample is then the same, and there the curvature of the penalised likelihood remains.

@@ -29,7 +29,7 @@ from chatlab.web.shared.uploads import UploadOwners
 
 @dataclass(frozen=True, slots=True)
 class BrowserMessage:
-    """What came from a browser. sender: whose browser it is; None for a client without a cookie.
+    """A message as it came from a browser. sender: whose browser it is; None for a client without a cookie.
 
     message and history: in Gradio's terms. storage: where the page's conversations are stored, None if they
     are not.
@@ -44,7 +44,7 @@ class BrowserMessage:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is to be answered: `messages` are those that the backend gets.
+    """A question that is to be answered: `messages` are those that the backend gets.
 
     storage: where it is to be stored; None if it is not. notices: what the page says beside the answer.
     """

@@ -172,7 +172,7 @@ class BranchNavigation:
         try:
             storage = await self._chat.storage(page)
             if storage is None:
-                raise NotStored("conversations are not kept here")
+                raise NotStored("conversations are not stored here")
             assert page.owner is not None
             running = page.running.values()
             conversation, last = await stored_turns.opened(

@@ -82,7 +82,7 @@ class EventStream(StreamingResponse):
 
 
 class _Feed:
-    """What one page knows already, and so what it is to be told next."""
+    """The stream of changes to one page, by what that page knows already."""
 
     def __init__(self, found: PageSession, voter: str) -> None:
         self._found = found

@@ -10,7 +10,7 @@ from chatlab.web.shared.limits import Visitor, VisitorLimits
 
 @dataclass(frozen=True, slots=True)
 class VisitorPlaces:
-    """What `chatlab.compare.session.running.Places` asks for, of one visitor."""
+    """The places of one visitor, for `chatlab.compare.session.running.Places`."""
 
     limits: VisitorLimits
     visitor: Visitor

@@ -14,7 +14,7 @@ Reveal = Literal["as they come", "together", "paced"]
 
 
 class PageOptions(TypedDict):
-    """What every page needs. No backend is in it: a page that opens a blind session is told of none."""
+    """The options of every page. No backend is in it: a page that opens a blind session is told of none."""
 
     title: str
     storage: bool
@@ -51,7 +51,7 @@ class LaneSpec(TypedDict, total=False):
 
 
 class Defaults(TypedDict):
-    """What the form for a new session begins with."""
+    """The values with which the form for a new session begins."""
 
     lanes: list[LaneSpec]
     mode: Mode
@@ -63,7 +63,7 @@ class Defaults(TypedDict):
 
 
 class BackendChoices(TypedDict):
-    """What the forms for a new session and for another lane need."""
+    """The backends that the forms for a new session and for another lane offer."""
 
     backends: list[BackendView]
     defaults: Defaults
@@ -98,7 +98,7 @@ class LaneView(TypedDict):
 
 
 class ThoughtView(TypedDict):
-    """What a model thought before it answered. took: how long, in words."""
+    """A model's reasoning before its answer. took: how long, in words."""
 
     title: str
     html: str
@@ -115,7 +115,7 @@ class ToolView(TypedDict):
 
 
 class FiguresView(TypedDict):
-    """What an answer took. line: all of it in words. Times in seconds; None is unknown."""
+    """The figures of an answer. line: all of it in words. Times in seconds; None is unknown."""
 
     line: str
     first_token: float | None
@@ -158,7 +158,7 @@ class VoteView(TypedDict):
 
 
 class TimingView(TypedDict):
-    """What a lane took, for a chart: medians in seconds, and the same in words."""
+    """The times of a lane, for a chart: medians in seconds, and the same in words."""
 
     name: str
     first_token: float | None
@@ -223,7 +223,7 @@ class SessionView(TypedDict):
 
 
 class PaintEvent(TypedDict):
-    """What has arrived of a running answer. add: HTML that stays. tail: HTML of the block that grows."""
+    """The new part of a running answer. add: HTML that stays. tail: HTML of the block that grows."""
 
     round: str
     lane: str
@@ -285,7 +285,7 @@ class Uploaded(TypedDict):
 
 
 class SentReceipt(TypedDict):
-    """What one turn of a lane was sent."""
+    """The receipt of one turn of a lane."""
 
     lane: str
     repeat: int
@@ -293,7 +293,7 @@ class SentReceipt(TypedDict):
 
 
 class SentDifferenceView(TypedDict):
-    """How what two lanes were sent differs, a line each; none if it is the same."""
+    """The differences between two lanes' requests, a line each; none if they are the same."""
 
     a: str
     b: str
@@ -301,7 +301,7 @@ class SentDifferenceView(TypedDict):
 
 
 class Receipts(TypedDict):
-    """What the lanes of a round were sent. mismatches: what differs though it should not, a sentence each."""
+    """The receipts of a round. mismatches: what differs though it should not, a sentence each."""
 
     receipts: list[SentReceipt]
     differences: list[SentDifferenceView]
@@ -319,14 +319,14 @@ class SpanView(TypedDict):
 
 
 class DifferenceView(TypedDict):
-    """How two answers differ. agreement: the share of words that agree, from 0 to 1."""
+    """The difference of two answers. agreement: the share of words that agree, from 0 to 1."""
 
     agreement: float
     spans: list[SpanView]
 
 
 class SpreadView(TypedDict):
-    """How far the repeats of each lane spread, a sentence a lane and a sentence a difference."""
+    """The spread of each lane's repeats, a sentence a lane and a sentence a difference."""
 
     measure: str
     lanes: list[str]
@@ -360,7 +360,7 @@ class RankedCriterion(TypedDict):
 
 
 class RankingView(TypedDict):
-    """What the votes come to, by criterion."""
+    """The rankings by the votes, one for each criterion."""
 
     sentence: str | None
     criteria: list[RankedCriterion]

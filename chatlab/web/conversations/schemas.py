@@ -10,7 +10,7 @@ from chatlab.web.shared.endpoint import Body
 
 
 class ConversationChange(Body):
-    """What is to be changed of a conversation; what is left out stays."""
+    """A change of a conversation; fields that are left out stay."""
 
     title: str | None = Field(None, min_length=1, max_length=200)
     pinned: bool | None = None
@@ -38,7 +38,7 @@ class ConversationList(TypedDict):
 
 
 class Imported(TypedDict):
-    """How much of a file was brought in. problems: a sentence for each piece that was not."""
+    """The outcome of an import. problems: a sentence for each piece that was not."""
 
     conversations: int
     comparisons: int

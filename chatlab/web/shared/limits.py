@@ -49,7 +49,7 @@ class LimitReached(ChatlabError):
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who asks. owner: None for a client without a cookie, who is limited by address alone."""
+    """A visitor: whoever asks. owner: None for a client without a cookie, who is limited by address alone."""
 
     owner: str | None
     address: str
@@ -74,7 +74,7 @@ class Held:
 
 
 class _Amounts:
-    """How much each visitor, each address and everybody holds of one thing."""
+    """The amounts of one thing that each visitor, each address and everybody holds."""
 
     def __init__(self, most: dict[Scope, float | None], refusal: str) -> None:
         self._most = most
@@ -109,8 +109,8 @@ class _Amounts:
 
 
 class _Rate:
-    """How much each visitor, each address and everybody has begun of late: buckets that fill within a
-    minute."""
+    """The rates at which each visitor, each address and everybody begins something: buckets that fill within
+    a minute."""
 
     def __init__(self, most: dict[Scope, float | None], refusal: str) -> None:
         self._most = most

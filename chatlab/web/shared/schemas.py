@@ -6,13 +6,13 @@ from typing import TypedDict
 
 
 class Refusal(TypedDict):
-    """Why something was refused, in a sentence."""
+    """A refusal, with its reason in a sentence."""
 
     error: str
 
 
 class Links(TypedDict):
-    """How many links there are."""
+    """The number of links."""
 
     links: int
 

@@ -1,11 +1,11 @@
 // The server's JSON. Written by `python -m chatlab.web.typescript`: change the models, not this file.
 
-/** Why something was refused, in a sentence. */
+/** A refusal, with its reason in a sentence. */
 export interface Refusal {
   error: string;
 }
 
-/** How many links there are. */
+/** The number of links. */
 export interface Links {
   links: number;
 }
@@ -15,7 +15,7 @@ export interface ShareLink {
   token: string;
 }
 
-/** What every page needs. No backend is in it: a page that opens a blind session is told of none. */
+/** The options of every page. No backend is in it: a page that opens a blind session is told of none. */
 export interface PageOptions {
   title: string;
   storage: boolean;
@@ -48,7 +48,7 @@ export interface LaneSpec {
   system?: string | null;
 }
 
-/** What the form for a new session begins with. */
+/** The values with which the form for a new session begins. */
 export interface Defaults {
   lanes: LaneSpec[];
   mode: "own" | "shared";
@@ -59,7 +59,7 @@ export interface Defaults {
   reasons: string[];
 }
 
-/** What the forms for a new session and for another lane need. */
+/** The backends that the forms for a new session and for another lane offer. */
 export interface BackendChoices {
   backends: BackendView[];
   defaults: Defaults;
@@ -90,7 +90,7 @@ export interface LaneView {
   model?: string | null;
 }
 
-/** What a model thought before it answered. took: how long, in words. */
+/** A model's reasoning before its answer. took: how long, in words. */
 export interface ThoughtView {
   title: string;
   html: string;
@@ -105,7 +105,7 @@ export interface ToolView {
   took: string | null;
 }
 
-/** What an answer took. line: all of it in words. Times in seconds; null is unknown. */
+/** The figures of an answer. line: all of it in words. Times in seconds; null is unknown. */
 export interface FiguresView {
   line: string;
   first_token: number | null;
@@ -146,7 +146,7 @@ export interface VoteView {
   changes: number;
 }
 
-/** What a lane took, for a chart: medians in seconds, and the same in words. */
+/** The times of a lane, for a chart: medians in seconds, and the same in words. */
 export interface TimingView {
   name: string;
   first_token: number | null;
@@ -218,7 +218,7 @@ export interface SessionView {
   timings: TimingView[];
 }
 
-/** What has arrived of a running answer. add: HTML that stays. tail: HTML of the block that grows. */
+/** The new part of a running answer. add: HTML that stays. tail: HTML of the block that grows. */
 export interface PaintEvent {
   round: string;
   lane: string;
@@ -272,21 +272,21 @@ export interface Uploaded {
   not_for: string | null;
 }
 
-/** What one turn of a lane was sent. */
+/** The receipt of one turn of a lane. */
 export interface SentReceipt {
   lane: string;
   repeat: number;
   receipt: Record<string, unknown>;
 }
 
-/** How what two lanes were sent differs, a line each; none if it is the same. */
+/** The differences between two lanes' requests, a line each; none if they are the same. */
 export interface SentDifferenceView {
   a: string;
   b: string;
   lines: string[];
 }
 
-/** What the lanes of a round were sent. mismatches: what differs though it should not, a sentence each. */
+/** The receipts of a round. mismatches: what differs though it should not, a sentence each. */
 export interface Receipts {
   receipts: SentReceipt[];
   differences: SentDifferenceView[];
@@ -299,13 +299,13 @@ export interface SpanView {
   text: string;
 }
 
-/** How two answers differ. agreement: the share of words that agree, from 0 to 1. */
+/** The difference of two answers. agreement: the share of words that agree, from 0 to 1. */
 export interface DifferenceView {
   agreement: number;
   spans: SpanView[];
 }
 
-/** How far the repeats of each lane spread, a sentence a lane and a sentence a difference. */
+/** The spread of each lane's repeats, a sentence a lane and a sentence a difference. */
 export interface SpreadView {
   measure: string;
   lanes: string[];
@@ -335,13 +335,13 @@ export interface RankedCriterion {
   notes: string[];
 }
 
-/** What the votes come to, by criterion. */
+/** The rankings by the votes, one for each criterion. */
 export interface RankingView {
   sentence: string | null;
   criteria: RankedCriterion[];
 }
 
-/** What is to be changed of a conversation; what is left out stays. */
+/** A change of a conversation; fields that are left out stay. */
 export interface ConversationChange {
   title?: string | null;
   pinned?: boolean | null;
@@ -367,7 +367,7 @@ export interface ConversationList {
   next: string | null;
 }
 
-/** How much of a file was brought in. problems: a sentence for each piece that was not. */
+/** The outcome of an import. problems: a sentence for each piece that was not. */
 export interface Imported {
   conversations: number;
   comparisons: number;

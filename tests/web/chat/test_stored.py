@@ -412,7 +412,7 @@ def test_a_long_list_loads_more_as_one_scrolls(upstream: Front, open_page: Open,
 # -- branches
 
 
-def test_branches_are_walked_and_the_one_shown_is_remembered(upstream: Front, open_page: Open) -> None:
+def test_branches_are_shown_and_the_one_shown_is_remembered(upstream: Front, open_page: Open) -> None:
     page = open_page(config(upstream))
     page.ask("one")
     page.ask("two")

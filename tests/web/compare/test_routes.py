@@ -415,7 +415,7 @@ def test_nobody_else_reaches_anything_of_a_session(served: Served, me: Person, y
         "ask": {"text": "x"},
         "edit": {"round": asked_round["id"], "text": "x"},
         "retry": {"round": asked_round["id"]},
-        "walk": {"round": asked_round["id"]},
+        "checkout": {"round": asked_round["id"]},
         "lanes": {"backend": "alpha"},
         "order": {"lanes": asked.lanes},
         "mode": {"mode": "own"},

@@ -47,14 +47,14 @@ def patch_process() -> None:
     for component in (gr.MultimodalTextbox, gr.Chatbot):
         component.api_info = lambda _, component=component: _schema(component)
     show_tags_as_text()
-    gradio.blocks.anyio = _Threads()
+    gradio.blocks.anyio = _AnyioInline()
     if not hasattr(App.create_app, "__wrapped__"):
         App.create_app = staticmethod(_with_direct_routes(App.create_app))
         gradio.route_utils.get_root_url = _remembered(gradio.route_utils.get_root_url)
 
 
 class _BackendOfMatplotlib(gradio.utils.MatplotlibBackendMananger):  # type: ignore[misc]
-    """What Gradio puts around each event, for those who draw."""
+    """The context that Gradio puts around each event, for those who draw."""
 
     def __enter__(self) -> None:
         self._draws = "matplotlib" in sys.modules
@@ -66,7 +66,7 @@ class _BackendOfMatplotlib(gradio.utils.MatplotlibBackendMananger):  # type: ign
             super().__exit__(*raised)
 
 
-class _Threads:
+class _AnyioInline:
     """Stands for `anyio` in `gradio.blocks`."""
 
     def __init__(self) -> None:

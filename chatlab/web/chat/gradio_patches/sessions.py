@@ -13,7 +13,7 @@ _VALUES_KEPT = 3600.0  # seconds after a page was closed, as Gradio does
 
 
 class LeanStateHolder(StateHolder):  # type: ignore[misc]
-    """What Gradio holds of each page, less what nothing but its deep links reads: a description of every
+    """Gradio's state of each page, less what nothing but its deep links reads: a description of every
     component and all its values, 107 kB and 1.3 ms a page. A page that was closed is forgotten, at once if it
     has no values, else after the hour that Gradio keeps those for; Gradio forgets none but the oldest of
     10,000, and looks through all of them every second."""
@@ -51,7 +51,7 @@ class LeanStateHolder(StateHolder):  # type: ignore[misc]
 
 
 class _State(SessionState):  # type: ignore[misc]
-    """What Gradio holds of one page: the values of its State components, and components that were updated."""
+    """Gradio's state of one page: the values of its State components, and components that were updated."""
 
     def __init__(self, blocks: gr.Blocks) -> None:
         config = blocks.default_config
