@@ -15,7 +15,7 @@ from chatlab.store import Store, StoredComparison, StoredTurn
 from chatlab.store.files import Files
 from chatlab.transfer import markdown as _transfer_markdown
 from chatlab.transfer.comparisons import LEFT_OUT, state_of
-from chatlab.transfer.html import answered, asked, moment_text, written
+from chatlab.transfer.html import exchange, moment_text, written
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +71,10 @@ async def html(files: Files, session: ReadSession) -> AsyncIterator[str]:
     """Yield a session as the HTML of one article, in pieces."""
     yield written("opening", session.about.title or "Comparison", _line(session))
     for one in rounds_shown(session.state):
-        yield "<section>\n"
-        yield await asked(files, one.user)
-        for who, turn in session.answers(one):
-            yield await answered(files, turn, who, settings=True)
-        yield "</section>\n"
+        yield await exchange(files, one.user, session.answers(one), settings=True)
     if session.left:
         yield written("note", session.left)
-    yield "</article>\n"
+    yield written("closing")
 
 
 def _line(session: ReadSession) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
@@ -109,12 +109,13 @@ async def pieces(
         turn, others = tree.next(None if at is None else at.id)
         if turn is None:
             continue
-        yield await _turn(files, turn, settings=branches)
+        yield await exchange(files, turn.user, [(turn.label, turn)], settings=branches)
         todo.append(turn)
         for other in reversed(others) if branches else ():
             begun = written("version", other.label, moment_text(other.created))
-            todo += ["</details>\n", other, begun + await _turn(files, other, settings=True)]
-    yield "</article>\n"
+            answered = await exchange(files, other.user, [(other.label, other)], settings=True)
+            todo += [written("version_closing"), other, begun + answered]
+    yield written("closing")
 
 
 async def shared_html(store: Store, files: Files, token: str) -> str:
@@ -128,13 +129,6 @@ async def shared_html(store: Store, files: Files, token: str) -> str:
     turns = await store.turns(owner, conversation.id)
     body = [piece async for piece in pieces(files, conversation, turns, branches=False)]
     return document(conversation.title or "Conversation", "".join(body), css=CSS)
-
-
-async def _turn(files: Files, turn: StoredTurn, *, settings: bool) -> str:
-    said = await asked(files, turn.user)
-    return "".join(
-        ("<section>\n", said, await answered(files, turn, turn.label, settings=settings), "</section>\n")
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,16 +152,21 @@ class _Answer:
     figures: str
 
 
-async def asked(files: Files, user: Message) -> str:
-    """Return a message of the person as HTML."""
-    return written("asked", [await _part(files, part) for part in user.parts])
+async def exchange(
+    files: Files, user: Message, answers: Iterable[tuple[str, StoredTurn]], *, settings: bool
+) -> str:
+    """Return a message of the person and what came of it as HTML, with what that took.
+
+    answers: who answered, and the turn. settings: those that were asked for too.
+    """
+    said = [await _part(files, part) for part in user.parts]
+    return written("exchange", said, [await _answer(files, who, turn, settings) for who, turn in answers])
 
 
-async def answered(files: Files, turn: StoredTurn, who: str, *, settings: bool) -> str:
-    """Return what came of a turn as HTML, with what it took. settings: those that were asked for too."""
+async def _answer(files: Files, who: str, turn: StoredTurn, settings: bool) -> _Answer:
     given = [f"{name} = {value}" for name, value in turn.parameters.items() if value is not None]
     given += [f"system prompt: {turn.system}"] if turn.system else []
-    answer = _Answer(
+    return _Answer(
         who,
         "\n".join(given) if settings else "",
         [await _part(files, part) for part in turn.answer],
@@ -176,7 +175,6 @@ async def answered(files: Files, turn: StoredTurn, who: str, *, settings: bool) 
         [notice.detail for notice in turn.notices],
         figures(turn),
     )
-    return written("answered", answer)
 
 
 def written(macro: str, *values: object) -> str:
