@@ -7,7 +7,6 @@ that was handed to one lane of a comparison cannot be changed by another.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, assert_never
@@ -306,11 +305,3 @@ class Accumulator:
     def message(self) -> Message:
         """Return the assistant message so far."""
         return Message("assistant", self.parts)
-
-
-def accumulate(events: Iterable[StreamEvent]) -> Accumulator:
-    """Fold events that are all there already: the same fold a stream goes through."""
-    folded = Accumulator()
-    for event in events:
-        folded.add(event)
-    return folded

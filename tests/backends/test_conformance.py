@@ -30,8 +30,9 @@ from chatlab.errors import (
     RateLimited,
     Unavailable,
 )
-from chatlab.messages import Finish, StreamEvent, TextDelta, accumulate
+from chatlab.messages import Finish, StreamEvent, TextDelta
 from tests.backends.rig import FAULTS, Fault, Rig, rigs
+from tests.folded import accumulate
 from tests.servers.llama import LlamaServer
 
 RIGS = rigs()

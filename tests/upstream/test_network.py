@@ -22,8 +22,9 @@ from chatlab.backend import Backend, CallContext, ChatRequest, current_call
 from chatlab.config.registry import backend_class
 from chatlab.errors import BackendError, NotReady
 from chatlab.http import async_client
-from chatlab.messages import Message, accumulate
+from chatlab.messages import Message
 from chatlab.upstream import network_problem
+from tests.folded import accumulate
 
 TGI = (
     b'data:{"token": {"id": 1, "text": "Hello", "special": false}, "generated_text": "Hello", '

@@ -44,9 +44,9 @@ from chatlab.messages import (
     ToolCall,
     ToolResult,
     Usage,
-    accumulate,
 )
 from chatlab.upstream import ChunkReader, SseDecoder, decode, error_from_body, is_error, sse
+from tests.folded import accumulate
 
 WORDS = """
 choices delta message content text type role tool_calls function name arguments index id

@@ -23,9 +23,9 @@ from chatlab.messages import (
     ToolResult,
     Trace,
     Usage,
-    accumulate,
 )
 from tests.backends.databricks.calls import HELLO, agent, ask, backend, done, of_type, text_of
+from tests.folded import accumulate
 from tests.servers.databricks import Workspace, answers, cannot_stream, streams
 from tests.servers.llama import LlamaServer
 

@@ -40,8 +40,9 @@ from chatlab.errors import (
     NotReady,
     Unavailable,
 )
-from chatlab.messages import Message, StreamEvent, accumulate
+from chatlab.messages import Message, StreamEvent
 from chatlab.secret import SecretRef
+from tests.folded import accumulate
 from tests.servers.databricks import Workspace, answers
 from tests.servers.front import Front
 

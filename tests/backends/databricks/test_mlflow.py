@@ -28,9 +28,9 @@ from chatlab.messages import (
     ToolCall,
     ToolResult,
     Trace,
-    accumulate,
 )
 from tests.backends.databricks.calls import ask, backend, of_type, text_of
+from tests.folded import accumulate
 from tests.servers.databricks import Workspace
 
 AGENT = """

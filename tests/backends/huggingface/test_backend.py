@@ -30,8 +30,8 @@ from chatlab.messages import (
     ToolCall,
     ToolResult,
     Usage,
-    accumulate,
 )
+from tests.folded import accumulate
 from tests.servers.front import Front
 from tests.servers.llama import LlamaServer
 from tests.servers.tgi import TgiServer

@@ -20,8 +20,9 @@ from backends.huggingface.options import is_hugging_face
 from chatlab.backend import CallContext, ChatRequest
 from chatlab.config.registry import from_address
 from chatlab.errors import AuthenticationFailed, BackendError, ModelNotFound, Unavailable
-from chatlab.messages import Finish, Message, accumulate
+from chatlab.messages import Finish, Message
 from tests.backends.rig import unused_port
+from tests.folded import accumulate
 from tests.servers.front import Front
 from tests.servers.llama import LlamaServer
 from tests.servers.tgi import TgiServer

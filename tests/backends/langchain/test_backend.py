@@ -35,9 +35,9 @@ from chatlab.messages import (
     TextDelta,
     ToolCall,
     ToolResult,
-    accumulate,
 )
 from tests.backends.langchain.calls import Load, ask, events, finish, notices, text
+from tests.folded import accumulate
 from tests.servers.front import Front
 from tests.servers.llama import THINKING, THOUGHT, LlamaServer
 

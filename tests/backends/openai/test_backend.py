@@ -38,10 +38,10 @@ from chatlab.messages import (
     TextPart,
     ToolCall,
     Usage,
-    accumulate,
 )
 from tests import conftest
 from tests.backends.rig_openai import delta, event
+from tests.folded import accumulate
 from tests.servers.front import Front
 from tests.servers.llama import ENDLESS, THINKING, TOOL, LlamaServer
 

@@ -36,7 +36,6 @@ from chatlab.messages import (
     ToolResult,
     Trace,
     Usage,
-    accumulate,
 )
 from chatlab.recording.arrivals import Arrivals, events_of
 from chatlab.recording.format import Reader, Recording, Timed
@@ -44,6 +43,7 @@ from chatlab.text import well_formed
 from chatlab.turns.turn import run_turn
 from tests.compare.report.samples import comparison
 from tests.compare.session.scripted import script, scripted
+from tests.folded import accumulate
 
 SAMPLES = Path(__file__).resolve().parents[3] / "configs" / "samples"
 deltas = st.text(min_size=1, max_size=6).map(well_formed)
