@@ -12,53 +12,33 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
-from chatlab.errors import StoreError
 from chatlab.ids import ConversationId, TurnId
-from chatlab.messages import Citation, Finish, Message, Notice, Part, Timing, Trace
-
-Status: TypeAlias = Literal["running", "finished", "stopped", "failed", "interrupted"]
-"""What became of a turn. "interrupted": the server that ran it died; what it had saved is there."""
+from chatlab.store.errors import Altered as Altered
+from chatlab.store.errors import Conflict as Conflict
+from chatlab.store.errors import NotStored as NotStored
+from chatlab.store.errors import Unreachable as Unreachable
+from chatlab.store.values import BegunConversation as BegunConversation
+from chatlab.store.values import Hit as Hit
+from chatlab.store.values import Listed as Listed
+from chatlab.store.values import LogEntry as LogEntry
+from chatlab.store.values import OwnerSummary as OwnerSummary
+from chatlab.store.values import Share as Share
+from chatlab.store.values import Status as Status
+from chatlab.store.values import StoredComparison as StoredComparison
+from chatlab.store.values import StoredConversation as StoredConversation
+from chatlab.store.values import StoredTurn as StoredTurn
+from chatlab.store.values import Unwanted as Unwanted
+from chatlab.store.values import WholeComparison as WholeComparison
 
 FILE_SCHEME = "sha256:"
 
 UNDO = timedelta(seconds=60)
 """How long a deletion can be undone before `purge` is to remove it."""
-
-
-class _Told(StoreError):
-    """A StoreError whose words anybody may read."""
-
-    @property
-    def sentence(self) -> str:
-        """As it is: it names nothing of the server."""
-        return str(self)
-
-
-class NotStored(_Told):
-    """There is no such thing, or it is somebody else's: the two cannot be told apart."""
-
-
-class Altered(_Told):
-    """A stored content is not any more what it was when it was stored."""
-
-
-class Conflict(_Told):
-    """Somebody else wrote meanwhile: read again, then try again."""
-
-
-class Unreachable(StoreError):
-    """The database does not answer. Nothing was written; trying again later may work."""
-
-    @property
-    def sentence(self) -> str:
-        """Without what the database's library says, which may name a host or a file."""
-        return "the database does not answer: try again later"
 
 
 def now() -> datetime:
@@ -74,150 +54,6 @@ def unused_since(keep_days: int | None) -> datetime | None:
 def new_id() -> str:
     """Return a random id, long enough that nobody guesses one."""
     return token_hex(10)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredConversation:
-    """A conversation without its turns.
-
-    head: the turn last shown, from which the page opens it. comparison: the comparison session it is a lane
-    of; those are not listed among the chats.
-    """
-
-    id: ConversationId
-    owner: str
-    title: str
-    created: datetime
-    updated: datetime
-    pinned: bool = False
-    head: TurnId | None = None
-    comparison: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BegunConversation:
-    """A conversation that is made with its first turn. Without a title, that turn gives it one."""
-
-    id: ConversationId
-    owner: str
-    title: str = ""
-    comparison: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTurn:
-    """One message of the person and what came of it, whole.
-
-    parameters, system: as asked for in this turn, over those of the configuration. `sent` is what the
-    backend was given after what it cannot take was left out; None until the turn has run.
-    answer: what arrived, to the last checkpoint if the turn is "running" or "interrupted".
-    cost: in the currency of the prices. error: the sentence the person read.
-    asked_by: who was signed in. copied_from: the turn of another lane that this one repeats.
-    """
-
-    id: TurnId
-    owner: str
-    conversation: ConversationId
-    parent: TurnId | None
-    created: datetime
-    user: Message
-    backend: str
-    kind: str
-    label: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    system: str | None = None
-    sent: Mapping[str, Any] | None = None
-    status: Status = "running"
-    answer: tuple[Part, ...] = ()
-    notices: tuple[Notice, ...] = ()
-    citations: tuple[Citation, ...] = ()
-    traces: tuple[Trace, ...] = ()
-    finish: Finish | None = None
-    timing: Timing = field(default_factory=Timing)
-    tool_seconds: Mapping[str, float] = field(default_factory=dict)
-    cost: float | None = None
-    error: str | None = None
-    asked_by: str | None = None
-    copied_from: TurnId | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A page of a list. `next` continues it; None at its end."""
-
-    conversations: tuple[StoredConversation, ...]
-    next: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A conversation that a search found, its best turn, and a piece of its text around the words found
-    (plain text; the words between U+E000 and U+E001)."""
-
-    conversation: StoredConversation
-    turn: TurnId | None
-    snippet: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoredComparison:
-    """A comparison session without its log."""
-
-    id: str
-    owner: str
-    title: str
-    created: datetime
-    updated: datetime
-    entries: int
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """One thing that happened in a comparison session; a session is what its log says. seq counts from 1."""
-
-    seq: int
-    at: datetime
-    data: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class WholeComparison:
-    """A comparison session with all that belongs to it, of one owner. log: from its first entry. lanes: their
-    conversations, which name the session. turns: those of all lanes. receipts: by turn."""
-
-    comparison: StoredComparison
-    log: Sequence[LogEntry]
-    lanes: Sequence[StoredConversation]
-    turns: Sequence[StoredTurn]
-    receipts: Mapping[TurnId, Mapping[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A read-only link. token: the capability; known only when it is made, the database has its hash."""
-
-    token: str
-    created: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class OwnerSummary:
-    """The number of things that an owner has and has not deleted: chats, their turns, comparison sessions;
-    and when one of them was last written to."""
-
-    owner: str
-    conversations: int
-    turns: int
-    comparisons: int
-    updated: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Unwanted:
-    """The number of chats and comparison sessions that the next `Store.purge` removes."""
-
-    conversations: int
-    comparisons: int
 
 
 class Store(ABC):
