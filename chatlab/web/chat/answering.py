@@ -19,7 +19,7 @@ from chatlab.secret import scrubbed_traceback
 from chatlab.store import StoredTurn
 from chatlab.turns.turn import Turn
 from chatlab.web.chat.pacing import Pacing
-from chatlab.web.chat.paint import paint_plainly
+from chatlab.web.chat.paint_messages import paint_plainly
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from chatlab.store import NotStored
 from chatlab.store.check import FileLimits, check
 from chatlab.web.chat import stored_turns
 from chatlab.web.chat.pages import OpenPage
-from chatlab.web.chat.paint import NO_TURN, paint_message, settled, turn_of
+from chatlab.web.chat.paint_messages import NO_TURN, paint_message, settled, turn_of
 from chatlab.web.shared.uploads import UploadOwners
 
 

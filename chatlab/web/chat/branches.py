@@ -19,7 +19,7 @@ from chatlab.store import NotStored, Unreachable
 from chatlab.web.chat import stored_turns
 from chatlab.web.chat.asking import edited, named_turns
 from chatlab.web.chat.pages import OpenPage
-from chatlab.web.chat.paint import paint_attachments, paint_error, paint_message
+from chatlab.web.chat.paint_messages import paint_attachments, paint_error, paint_message
 from chatlab.web.chat.respond import Chat, browser_of
 
 log = logging.getLogger(__name__)

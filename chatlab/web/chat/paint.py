@@ -1,8 +1,5 @@
 """Paints a turn as Gradio chat messages: text, thoughts, tool calls, notices, errors, and figures.
 
-Every painted message carries an id that names its turn, which is how the page is matched with the
-conversation that the server holds. Text is always a typed part: a bare string would lose its indentation.
-
 A turn from the store is painted by the same code as one that runs, so the two cannot differ.
 """
 
@@ -11,18 +8,14 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, assert_never
+from typing import Any, Literal, assert_never
 
-from gradio.components.chatbot import Message as ShownMessage
-from gradio.components.chatbot import TextMessage
-
-from chatlab.formats import OWN_IDS, fenced
-from chatlab.ids import ConversationId, TurnId
+from chatlab.formats import fenced
+from chatlab.ids import TurnId
 from chatlab.messages import (
     Citation,
     FilePart,
     Finish,
-    Message,
     Notice,
     Part,
     ReasoningDelta,
@@ -36,13 +29,18 @@ from chatlab.messages import (
     Trace,
 )
 from chatlab.render.figures import UNKNOWN, count, figures_line, seconds
-from chatlab.store import FILE_SCHEME, StoredTurn
+from chatlab.store import StoredTurn
 from chatlab.turns.turn import Turn
-
-Painted: TypeAlias = dict[str, Any]
-TURN, WINDOW = OWN_IDS
-NO_TURN = "none"
-"""What `turn_of` says of a sentence in place of an answer."""
+from chatlab.web.chat.paint_messages import (
+    TURN,
+    Painted,
+    alarm,
+    attachment,
+    in_store,
+    one_line,
+    painted_text,
+    settled,
+)
 
 # Shown only with the details: they say how chatting works, not that something went wrong.
 _QUIET = frozenset({"thoughts_dropped"})
@@ -131,7 +129,7 @@ class AnswerPainter:
         running = standing.running
         results = {block.id: block for block in self._blocks if isinstance(block, ToolResult)}
         painted = [
-            self._thought(f"n{n}", f"Note: {_title(notice.detail)}")
+            self._thought(f"n{n}", f"Note: {one_line(notice.detail)}")
             for n, notice in enumerate(self._notices)
             if notice.kind not in _QUIET
         ]
@@ -139,21 +137,21 @@ class AnswerPainter:
             if isinstance(block, ToolCall):
                 pending = running and block.id not in results
                 failed = block.id in results and results[block.id].is_error
-                title = f"Tool: {_title(block.name)}"
+                title = f"Tool: {one_line(block.name)}"
                 painted.append(
                     self._thought(
                         f"t{block.id}",
-                        _alarm(f"Tool: {block.name} (failed)") if failed else title,
+                        alarm(f"Tool: {block.name} (failed)") if failed else title,
                         fenced(block.arguments, "json"),
                         duration=standing.tool_seconds.get(block.id),
                         pending=pending,
                     )
                 )
             elif isinstance(block, ToolResult):
-                title = f"{'Error' if block.is_error else 'Result'} of {_title(block.name or 'the tool')}"
+                title = f"{'Error' if block.is_error else 'Result'} of {one_line(block.name or 'the tool')}"
                 painted.append(self._thought(f"r{n}", title, fenced(block.content), below=f"t{block.id}"))
             elif block.kind == "text":
-                painted.append(_text("assistant", block.text()))
+                painted.append(painted_text("assistant", block.text()))
             else:
                 thinking = running and block is self._blocks[-1]
                 painted.append(
@@ -168,9 +166,9 @@ class AnswerPainter:
         if self._citations:
             painted.append(self._thought("c", f"Sources ({len(self._citations)})", _sources(self._citations)))
         if error is not None:
-            painted.append(self._thought("e", _alarm(error)))
+            painted.append(self._thought("e", alarm(error)))
         if unsaved is not None:
-            painted.append(self._thought("u", _alarm(unsaved)))
+            painted.append(self._thought("u", alarm(unsaved)))
         painted.append(self._footer(standing))
         return painted
 
@@ -180,10 +178,10 @@ class AnswerPainter:
 
     def _footer(self, standing: TurnStatus) -> Painted:
         if standing.running:
-            return self._thought("", self._marked(_title(self._label), "chatlab-pending"), pending=True)
+            return self._thought("", self._marked(one_line(self._label), "chatlab-pending"), pending=True)
         usage = standing.finish.usage if standing.finish else None
         outcome = () if standing.outcome == "finished" else (standing.outcome,)
-        said = figures_line(_title(self._label), standing.timing, usage, standing.cost, *outcome)
+        said = figures_line(one_line(self._label), standing.timing, usage, standing.cost, *outcome)
         return self._thought("", self._marked(said), _details(standing, self._notices, self._traces))
 
     def _marked(self, line: str, state: str = "") -> str:
@@ -214,7 +212,7 @@ class AnswerPainter:
             metadata["parent_id"] = f"{TURN}{self._turn_id}:{below}"
         if duration is not None:
             metadata["duration"] = round(duration, 2)
-        return {**_text("assistant", content), "metadata": metadata}
+        return {**painted_text("assistant", content), "metadata": metadata}
 
 
 def paint_stored(turn: StoredTurn, mark: str = "") -> list[Painted]:
@@ -234,119 +232,8 @@ def _event(part: Part) -> StreamEvent | None:
     if isinstance(part, ToolCall | ToolResult):
         return part
     if isinstance(part, FilePart):  # only in conversations from elsewhere
-        return TextDelta(f"\n\n{_attachment(part)}\n\n") if _in_store(part) else None
+        return TextDelta(f"\n\n{attachment(part)}\n\n") if in_store(part) else None
     assert_never(part)
-
-
-def branch_mark(
-    turn: TurnId, conversation: ConversationId, number: int, of: int, *, running: bool = False
-) -> str:
-    """Return what page scripts are told of a turn, as classes: its id, its conversation, which of how many
-    versions of its message it is. running: for another page, so that there will be more of it.
-    """
-    state = " chatlab-running" if running else ""
-    told = f"chatlab-turn-{turn} chatlab-in-{conversation} chatlab-version-{number} chatlab-of-{of}"
-    return f"chatlab-at {told}{state}"
-
-
-def paint_message(message: Message) -> Painted:
-    """Return a person's message as the page shows it. Stored files are links to their route."""
-    files = [part for part in message.parts if isinstance(part, FilePart)]
-    content: list[Any] = [{"path": str(part.path)} for part in files if part.path is not None]
-    attached = paint_attachments(message)
-    if attached:  # one part with the text: Gradio would answer an edit of two parts twice
-        content.append({"type": "text", "text": attached + message.text})
-    else:
-        content += [{"type": "text", "text": p.text} for p in message.parts if isinstance(p, TextPart)]
-    return {"role": message.role, "content": content}
-
-
-def paint_attachments(message: Message) -> str:
-    """Markdown for a message's stored files, which its text follows; empty if it has none."""
-    files = [part for part in message.parts if isinstance(part, FilePart) and _in_store(part)]
-    return "".join(f"{_attachment(part)}\n\n" for part in files)
-
-
-def _in_store(part: FilePart) -> bool:
-    return part.url is not None and part.url.startswith(FILE_SCHEME)
-
-
-def _attachment(part: FilePart) -> str:
-    """Markdown for a stored file. Its address is relative, so that it is right below any prefix."""
-    assert part.url is not None
-    address = f"-/files/{part.url.removeprefix(FILE_SCHEME)}"
-    name = _title(part.name or "attachment")
-    shown = part.media_type.startswith("image/")
-    return f"![{name}]({address})" if shown else f"[📎 {name}]({address})"
-
-
-def settled(painted: Painted) -> Painted | ShownMessage:
-    """Return a painted message that will not change any more, validated once instead of at every
-    later paint.
-    """
-    content = painted["content"]
-    if any(part.get("type") != "text" for part in content):
-        return painted  # Gradio has yet to take its files into the cache
-    return ShownMessage(
-        role=painted["role"],
-        metadata=painted.get("metadata"),
-        content=[TextMessage(text=part["text"]) for part in content],
-    )
-
-
-def paint_earlier(count: int, first_shown: str, *, more: bool = False) -> Painted:
-    """Return the line above a window: earlier turns that are sent, though not shown.
-
-    more: page scripts may offer to show more of them.
-    """
-    title = f"{count} earlier messages are part of this conversation and are sent, though not shown here"
-    if more:
-        title += ' <span class="chatlab-more"></span>'
-    return {
-        **_text("assistant", ""),
-        "metadata": {"title": title, "id": f"{WINDOW}{first_shown}", "status": "done"},
-    }
-
-
-def paint_later(count: int, last_shown: str) -> Painted:
-    """The line below a window that ends before the conversation does."""
-    title = f"{count} later messages of this conversation are not shown here"
-    return {
-        **_text("assistant", ""),
-        "metadata": {
-            "title": f'{title} <span class="chatlab-later"></span>',
-            "id": f"{WINDOW}{last_shown}",
-            "status": "done",
-        },
-    }
-
-
-def paint_error(sentence: str) -> Painted:
-    """Return a sentence in place of an answer that never began."""
-    return {
-        **_text("assistant", ""),
-        "metadata": {"title": _alarm(sentence), "id": f"{TURN}{NO_TURN}", "status": "done"},
-    }
-
-
-def paint_plainly(turn_id: TurnId, text: str, *sentences: str | None) -> list[Painted]:
-    """Return an answer that cannot be painted as it should: its text, and what is to be said of it."""
-    said = [
-        {
-            **_text("assistant", ""),
-            "metadata": {"title": _alarm(sentence), "id": f"{TURN}{turn_id}:e{n}", "status": "done"},
-        }
-        for n, sentence in enumerate(sentences)
-        if sentence is not None
-    ]
-    return [_text("assistant", text), *said]
-
-
-def turn_of(metadata_id: object) -> TurnId | None:
-    """Return the turn that a painted message's id names, if it names one."""
-    if isinstance(metadata_id, str) and metadata_id.startswith(OWN_IDS):
-        return TurnId(metadata_id.split(":")[1])
-    return None
 
 
 def _details(standing: TurnStatus, notices: list[Notice], traces: list[Trace]) -> str:
@@ -376,30 +263,15 @@ def _details(standing: TurnStatus, notices: list[Notice], traces: list[Trace]) -
         rows.append(("attempts", str(timing.attempts)))
     rows += [("trace", f"{trace.id} {trace.url or ''}".strip()) for trace in traces]
     rows += [("note", notice.detail) for notice in notices if notice.kind in _QUIET]
-    lines = ["| | |", "| --- | --- |", *(f"| {name} | {_title(value)} |" for name, value in rows)]
+    lines = ["| | |", "| --- | --- |", *(f"| {name} | {one_line(value)} |" for name, value in rows)]
     return "\n".join(lines)
 
 
 def _sources(citations: list[Citation]) -> str:
     lines = []
     for citation in citations:
-        where = f" — {_title(citation.url)}" if citation.url else ""
-        lines.append(f"- {_title(citation.title)}{where}")
+        where = f" — {one_line(citation.url)}" if citation.url else ""
+        lines.append(f"- {one_line(citation.title)}{where}")
         if citation.snippet:
-            lines.append(f"  > {_title(citation.snippet)}")
+            lines.append(f"  > {one_line(citation.snippet)}")
     return "\n".join(lines)
-
-
-def _text(role: str, text: str) -> Painted:
-    return {"role": role, "content": [{"type": "text", "text": text}]}
-
-
-def _alarm(sentence: str) -> str:
-    return f'<span class="chatlab-error">⚠ {_title(sentence)}</span>'
-
-
-def _title(text: str) -> str:
-    """Foreign text for a title: one line, in which nothing is markup, HTML or LaTeX."""
-    flat = " ".join(text.split())
-    # Entities, not backslashes: `\\(` would begin a formula.
-    return "".join(f"&#{ord(c)};" if c in "\\`*_[]()<>&!#|~$:" else c for c in flat)

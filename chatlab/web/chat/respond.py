@@ -31,7 +31,8 @@ from chatlab.web.chat.asking import Asking, BrowserMessage, Question, not_saved
 from chatlab.web.chat.controls import NO_PRESET, preset_values, values
 from chatlab.web.chat.pacing import Pacing
 from chatlab.web.chat.pages import OpenPage, OpenPages
-from chatlab.web.chat.paint import AnswerPainter, Painted, paint_error
+from chatlab.web.chat.paint import AnswerPainter
+from chatlab.web.chat.paint_messages import Painted, paint_error
 from chatlab.web.chat.window import before_answer, mark_of, shown_window
 from chatlab.web.shared.owner import owner_of
 from chatlab.web.shared.uploads import UploadOwners

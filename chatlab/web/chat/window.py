@@ -7,14 +7,8 @@ from typing import Any
 from chatlab.conversations.tree import Conversation, TurnNode
 from chatlab.ids import ConversationId
 from chatlab.web.chat.pages import OpenPage
-from chatlab.web.chat.paint import (
-    branch_mark,
-    paint_earlier,
-    paint_later,
-    paint_message,
-    paint_stored,
-    settled,
-)
+from chatlab.web.chat.paint import paint_stored
+from chatlab.web.chat.paint_messages import branch_mark, paint_earlier, paint_later, paint_message, settled
 
 
 def shown_window(page: OpenPage, size: int) -> list[Any]:

@@ -19,7 +19,7 @@ from chatlab.messages import Message, ReasoningPart, TextPart, ToolCall
 from chatlab.web.chat.branches import BranchNavigation
 from chatlab.web.chat.controls import preset_values, shown_value, values
 from chatlab.web.chat.pages import OpenPages
-from chatlab.web.chat.paint import turn_of
+from chatlab.web.chat.paint_messages import turn_of
 from chatlab.web.chat.respond import Chat
 from chatlab.web.shared.safety import SafetyHeaders
 from chatlab.web.shared.uploads import UploadOwners

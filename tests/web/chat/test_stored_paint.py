@@ -16,7 +16,8 @@ from chatlab.messages import FilePart, Message, Notice, TextPart
 from chatlab.store import StoredTurn, now
 from chatlab.web.chat.asking import edited
 from chatlab.web.chat.pages import OpenPages
-from chatlab.web.chat.paint import AnswerPainter, paint_attachments, paint_message, paint_stored
+from chatlab.web.chat.paint import AnswerPainter, paint_stored
+from chatlab.web.chat.paint_messages import paint_attachments, paint_message
 from chatlab.web.shared.tabs import TabOwners
 
 CONFIG = """\
