@@ -51,7 +51,7 @@ def anthropic_model(arguments: dict[str, Any], options: LangChainOptions, hook: 
     beside = {"proxy": proxy} if (proxy := arguments.get("anthropic_proxy")) else {}
     client = _client(DefaultAsyncHttpxClient, options, hook, **beside)
 
-    class ClientChatAnthropic(ChatAnthropic):
+    class ClientChatAnthropic(ChatAnthropic):  # type: ignore[misc]
         """ChatAnthropic over a client that it is given."""
 
         @cached_property
