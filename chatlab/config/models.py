@@ -360,7 +360,8 @@ class Limits(Model):
 
 
 class Telemetry(Model):
-    """Who is told of turns: traces and metrics by OpenTelemetry (extra `otel`). No message is part of it."""
+    """The receiver of traces and metrics of turns, by OpenTelemetry (extra `otel`). No message is part of
+    it."""
 
     otlp: str | None = Field(
         None,

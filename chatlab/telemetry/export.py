@@ -28,8 +28,8 @@ _EVERY = 0.5  # seconds between two looks at how late the event loop is
 
 
 class Exporting:
-    """What a lab tells of its turns, and to whom. It has providers of its own, so that whoever uses chatlab
-    as a library keeps theirs.
+    """The telemetry of one lab, which tells of its turns. It has providers of its own, so that whoever uses
+    chatlab as a library keeps theirs.
 
     observer: what turns are told to. metrics: returns what `/metrics` answers; None if it was not asked for.
     An exporter that does not answer holds up nobody: a thread sends what a bounded queue has, and what does
