@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backends._openai_wire import (
@@ -48,6 +48,9 @@ from chatlab.messages import (
 from chatlab.upstream import ChunkReader, SseDecoder, decode, error_from_body, is_error, sse
 from tests.folded import accumulate
 
+# How long an example takes says how busy the machine is.
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 WORDS = """
 choices delta message content text type role tool_calls function name arguments index id
 finish_reason usage model error code msg errors detail status citations search_results
@@ -72,6 +75,7 @@ def run_responses(events: list[dict[str, Any]], *, marked: bool = False) -> list
 
 
 class TestServerSentEvents:
+    @UNTIMED
     @given(
         st.lists(st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]), min_size=1)),
         st.lists(st.integers(1, 40)),
@@ -320,6 +324,7 @@ class TestChatChunks:
 
 
 class TestThinkTags:
+    @UNTIMED
     @given(
         st.text(st.characters(exclude_characters="<>", exclude_categories=["Cs", "Cc"])),
         st.text(st.characters(exclude_characters="<>", exclude_categories=["Cs", "Cc"]), min_size=1),
@@ -340,6 +345,7 @@ class TestThinkTags:
             "\n"
         ) == thought.lstrip("\n")
 
+    @UNTIMED
     @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])), st.lists(st.integers(1, 9)))
     def test_a_text_without_tags_is_not_changed(self, text: str, cuts: list[int]) -> None:
         rest = text = f"x{text}"
@@ -567,6 +573,7 @@ STRANGE = st.recursive(
 class TestStrangeTypes:
     """Whatever stands where, it is an answer, a notice or an error of the upstream's: never one of ours."""
 
+    @UNTIMED
     @given(st.lists(st.dictionaries(NAMES, STRANGE, max_size=5), max_size=4), st.booleans())
     def test_no_value_of_a_chunk_is_taken_on_trust(self, chunks: list[dict[str, Any]], marked: bool) -> None:
         for stream in (ChatStream(), ResponsesStream(), ChatStream(ThinkTags())):
@@ -577,6 +584,7 @@ class TestStrangeTypes:
             except BackendError:
                 continue
 
+    @UNTIMED
     @given(st.dictionaries(NAMES, STRANGE, max_size=5))
     def test_nor_of_a_choice_a_delta_or_an_item(self, held: dict[str, Any]) -> None:
         for made in (
@@ -591,6 +599,7 @@ class TestStrangeTypes:
             with suppress(BackendError):
                 ResponsesStream().feed({**held, "type": kind, "item": held, "response": held})
 
+    @UNTIMED
     @given(STRANGE, st.none() | st.integers(400, 599))
     def test_nor_of_an_error_body(self, body: Any, status: int | None) -> None:
         assert isinstance(error_from_body(status, body), BackendError)
@@ -598,6 +607,7 @@ class TestStrangeTypes:
         if isinstance(body, dict):
             is_error(body)
 
+    @UNTIMED
     @given(st.binary(max_size=60), st.lists(st.integers(1, 9)))
     def test_bytes_are_chunks_or_an_error(self, raw: bytes, cuts: list[int]) -> None:
         reader = ChunkReader()
