@@ -70,6 +70,14 @@ class MessageEvents:
         """Note messages that were there before, which some graphs send back."""
         self._whole.update(filter(None, ids))
 
+    def told(self, results: Iterable[Any]) -> None:
+        """Note what nodes gave in a step that had not ended with the turn before: its messages come again."""
+        for message in _messages_in(results):
+            if message.id is not None:
+                self._whole.add(message.id)
+            else:
+                self._texts.add(message.text.strip())
+
     def feed(self, item: Any, task: str = "") -> Iterator[StreamEvent]:
         """Yield the events of text, of a message or a chunk of one, of documents, or of a list of these.
 
@@ -285,3 +293,18 @@ class MessageEvents:
         if self._reason is None and metadata.get("model_provider") in SAYS_ITS_END:
             raise BrokenStream(_CUT_OFF)
         self._ended = True
+
+
+def _messages_in(value: Any) -> Iterator[BaseMessage]:
+    """Yield the messages in what nodes gave: states, lists of them, or messages in any form."""
+    # A checkpoint gives ("ai", text) back as a list.
+    pair = isinstance(value, list) and len(value) == 2 and all(isinstance(item, str) for item in value)
+    message = as_message(tuple(value) if pair else value)
+    if message is not None:
+        yield message
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _messages_in(item)
+    elif isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        for item in value:
+            yield from _messages_in(item)

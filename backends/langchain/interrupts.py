@@ -45,6 +45,18 @@ def reply(value: Any, said: str) -> Any:
     return {"decisions": [{"type": "reject", "message": said} for _ in requests]}
 
 
+def in_order(asked: Sequence[Any], read: str) -> Sequence[Any]:
+    """Return interrupts in the order in which a person read their questions in a text: those of nodes at the
+    same time come in any order. What is not in it comes last.
+    """
+
+    def place(interrupt: Any) -> int:
+        found = read.find(question(getattr(interrupt, "value", interrupt)))
+        return found if found >= 0 else len(read)
+
+    return sorted(asked, key=place) if len(asked) > 1 else asked
+
+
 def _requests(value: Any) -> Sequence[Mapping[str, Any]]:
     """Return the calls that an agent's middleware wants approved."""
     found = value.get("action_requests") if isinstance(value, Mapping) else None

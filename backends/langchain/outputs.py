@@ -34,7 +34,9 @@ _NOTHING = object()
 class Output:
     """The items of one run's stream, but for the messages of a graph's nodes."""
 
-    def __init__(self, runnable: Any, events: MessageEvents) -> None:
+    def __init__(self, runnable: Any, events: MessageEvents, read: str = "") -> None:
+        """read: the answer before this one, whose questions are asked again in the same order."""
+        self.read = read
         self._events = events
         self._snapshots = _gives_snapshots(runnable)
         self._entrypoint = is_entrypoint(runnable)
@@ -138,7 +140,7 @@ class Output:
             yield from self._answer_of(state)
         if isinstance(state, Mapping):
             yield from self._sources(state)
-        for interrupt in self._asked:
+        for interrupt in interrupts.in_order(self._asked, self.read):
             value = getattr(interrupt, "value", interrupt)
             yield from events.say(interrupts.question(value))
             how = "say it in the next message" if self._resumes else "without a checkpointer it cannot go on"

@@ -52,7 +52,8 @@ class Run:
         if self._graph:
             self._kwargs |= {"stream_mode": ["messages", "values", "custom"], "subgraphs": True}
         self._events = MessageEvents(self._runs, accounts=self._graph or self._chat, apart=self._graph)
-        self._output = Output(made.runnable, self._events)
+        read = next((one.text for one in reversed(request.messages) if one.role == "assistant"), "")
+        self._output = Output(made.runnable, self._events, read)
 
     @property
     def notices(self) -> list[Notice]:
@@ -121,9 +122,11 @@ class Run:
             self._config["configurable"]["checkpoint_id"] = found.checkpoint
         if not found.state.next:
             return self._mark_given(self._input.news())
+        # What other nodes of the same step have given is applied once this one has answered, and told anew.
+        self._events.told(task.result for task in found.state.tasks)
         said = self._input.said
         text = said.text if said is not None else ""
-        asked = found.state.interrupts
+        asked = interrupts.in_order(found.state.interrupts, self._output.read)
         if len(asked) > 1:  # parallel nodes: one answer is for the first, and the others ask again
             return Command(resume={asked[0].id: interrupts.reply(asked[0].value, text)})
         if asked:

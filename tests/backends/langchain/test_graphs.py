@@ -524,6 +524,40 @@ thing = graph.compile(checkpointer=InMemorySaver())
     assert "b" in await chat.ask("b")
 
 
+AT_THE_SAME_TIME = (
+    GRAPH
+    + """
+class Several(TypedDict):
+    messages: Annotated[list, add_messages]
+def early(state: Several): return {"messages": [AIMessage("Early.")]}
+def done(state: Several): return {"messages": DONE}
+def one(state: Several): return {"messages": [AIMessage("one: " + interrupt("One?"))]}
+def two(state: Several): return {"messages": [AIMessage("two: " + interrupt("Two?"))]}
+def three(state: Several): return {"messages": [AIMessage("three: " + interrupt("Three?"))]}
+def last(state: Several): return {"messages": [AIMessage("Last.")]}
+graph = StateGraph(Several)
+for node in (early, done, one, two, three, last): graph.add_node(node)
+graph.add_edge(START, "early").add_edge(["done", "one", "two", "three"], "last")
+for name in ("done", "one", "two", "three"): graph.add_edge("early", name)
+thing = graph.compile(checkpointer=InMemorySaver())
+"""
+)
+
+
+@pytest.mark.parametrize(
+    "given", ['[AIMessage("Done.")]', '[("ai", "Done.")]', '{"role": "ai", "content": "Done."}']
+)
+async def test_what_a_node_said_beside_others_that_ask_is_not_said_again(load: Load, given: str) -> None:
+    chat = Conversation(load(AT_THE_SAME_TIME.replace("DONE", given)))
+    first, done, *asked = (await chat.ask("hi")).split("\n\n")
+    assert (first, done, sorted(asked)) == ("Early.", "Done.", ["One?", "Three?", "Two?"])
+    names = [question.rstrip("?").lower() for question in asked]
+    assert await chat.ask("a") == f"{names[0]}: a\n\n{asked[1]}\n\n{asked[2]}", "the first that was read"
+    assert await chat.ask("b") == f"{names[1]}: b\n\n{asked[2]}"
+    assert await chat.ask("c") == f"{names[2]}: c\n\nLast."
+    assert (await chat.ask("hi again")).startswith("Early.\n\nDone.\n\n"), "another turn says it anew"
+
+
 async def test_a_graph_that_stops_before_a_node_goes_on_with_the_next_message(load: Load) -> None:
     source = (
         GRAPH
