@@ -221,9 +221,9 @@ class OpenAIBackend(Backend):
     def _worth_another_try(self, body: Mapping[str, Any], exc: Any) -> bool:
         """Return whether the server refused an option that is ours: from then on it is left out."""
         try:
-            said = sentence_of(exc.response.content) or sentence_of(exc.body)
+            said = sentence_of(exc.response.content, failed=True) or sentence_of(exc.body, failed=True)
         except RuntimeError:  # a reply whose body was not read
-            said = sentence_of(exc.body)
+            said = sentence_of(exc.body, failed=True)
         return self._own_options.refused(body, said, self.options.extra_body)
 
     async def _authorize(self, request: Any) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
@@ -60,6 +61,19 @@ _SENTENCES = (
     *("details", "errordescription", "description", "error", "errors", "reason", "fault", "exception"),
     *("title", "baseresp", "innererror", "statusmessage", "err", "cause", "problem", "info"),
 )
+# Of these a single word is a code, and a sentence elsewhere says more.
+_CODES = frozenset(("error", "err", "fault", "exception", "reason", "title", "problem", "info"))
+# Names that nobody knows before but that say what they hold, and names of what would hold an answer.
+_TELLING = re.compile(
+    r"message|msg|error|detail|reason|descri|expla|warn|hint|fail|fault|invalid|problem|text|note"
+)
+_HOLDERS = ("result", "data", "content", "body", "output", "response", "value", "cause", "why", "exc")
+# Names of what is about the request or the server, and tells nobody what went wrong.
+_ABOUT = re.compile(
+    r"(?:id|path|ur[li]|type|codes?|status|method|version|host|model|stack|trace|traceback|loc|link)s?$"
+    r"|time|date|doc|level|severity|retry"
+)
+_WORD = re.compile(r"[\w.:/-]*")
 # Whatever holds an answer, or is part of one: a chunk with one of these is no error by its looks.
 _ANSWERS = (
     *("choices", "delta", "output", "content", "result", "answer", "response", "text", "generated_text"),
@@ -79,7 +93,7 @@ def error_from_body(status: int | None, body: object, retry_after: float | None 
     """
     body = _decoded(body)
     code = _code(body)
-    detail = sentence_of(body) or code or ("" if body is None else _shape(body))
+    detail = sentence_of(body, failed=True) or code or ("" if body is None else _shape(body))
     if status is None or status < 400:
         status = _status_of(code, body)
     hint = code if code is None or code not in detail else None
@@ -93,6 +107,9 @@ def is_error(chunk: Mapping[str, Any]) -> bool:
     """Return whether a chunk or body is an error, in any of the forms that pass as success elsewhere."""
     if chunk.get("error") or chunk.get("type") == "error" or chunk.get("object") == "error":
         return True
+    no_answer = not chunk.get("choices") and not isinstance(chunk.get("output"), list)
+    if no_answer and _says_it_failed(chunk) and sentence_of(chunk, failed=True):
+        return True
     base = chunk.get("base_resp")
     if isinstance(base, Mapping) and not _fine(base.get("status_code")):
         return True
@@ -101,18 +118,24 @@ def is_error(chunk: Mapping[str, Any]) -> bool:
     if "error_code" in chunk or chunk.get("errors") or ("detail" in chunk and sentence_of(chunk)):
         return True
     failed = (
-        chunk.get("success") is False
-        or chunk.get("ok") is False
+        _says_it_failed(chunk)
         or not all(_fine(chunk.get(name)) for name in ("code", "status_code"))
-        or str(chunk.get("status")).lower() in _FAILED
         or _http_error(chunk.get("status")) is not None
     )
-    return failed and bool(sentence_of(chunk))
+    return failed and bool(sentence_of(chunk, failed=True))
 
 
-def sentence_of(body: object) -> str:
-    """Return the upstream's own sentence, wherever in an error's body it stands; empty if there is none."""
-    return _sentence(_decoded(body), 0)
+def _says_it_failed(chunk: Mapping[str, Any]) -> bool:
+    failed = str(chunk.get("status")).lower() in _FAILED
+    return failed or chunk.get("success") is False or chunk.get("ok") is False
+
+
+def sentence_of(body: object, *, failed: bool = False) -> str:
+    """Return the upstream's own sentence, wherever in an error's body it stands; empty if there is none.
+
+    failed: whether it is known to be an error. Then it is also looked for where an answer would stand.
+    """
+    return _Sentences(failed).of(_decoded(body), 0)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -143,41 +166,78 @@ def _decoded(body: object) -> object:
     return body
 
 
-def _sentence(value: object, depth: int) -> str:
-    if depth > _DEEP:
-        return ""
-    if isinstance(value, str):
-        inner = _decoded(value) if value.lstrip()[:1] in ("{", "[") else None
-        return _sentence(inner, depth + 1) or _plain(value)
-    if isinstance(value, list):
-        said = [_sentence(item, depth + 1) for item in value[:_SEVERAL]]
-        return "; ".join(dict.fromkeys(filter(None, said)))
-    return _sentence_in(value, depth) if isinstance(value, Mapping) else ""
+@dataclass(frozen=True, slots=True)
+class _Sentences:
+    """Looks for the sentence. failed: whether any text is one, where an answer would stand, too."""
 
+    failed: bool
 
-def _sentence_in(body: Mapping[Any, Any], depth: int) -> str:
-    held = {str(name).lower().replace("_", ""): value for name, value in body.items()}
-    inner = held.get("error")
-    if isinstance(inner, Mapping | list) and (said := _sentence(inner, depth + 1)):
-        return said
-    for name in _SENTENCES:
-        if said := _sentence(held.get(name), depth + 1):
-            where = held.get("loc")  # FastAPI's: which field it is about
-            path = ".".join(map(str, where)) if isinstance(where, list) else ""
-            param = held.get("param")  # OpenAI's
-            path = path or (param if isinstance(param, str) and param not in said else "")
-            said = f"{path}: {said}" if path else said
-            beside = held.get("metadata")  # OpenRouter's, with what the provider behind it said
-            raw = _sentence(beside.get("raw"), depth + 1) if isinstance(beside, Mapping) else ""
-            return f"{said}: {raw}" if raw and raw not in said else said
-    if depth and all(
-        isinstance(value, str | list) for value in body.values()
-    ):  # {"field": ["what is wrong"]}
-        told = ((name, _sentence(value, depth + 1)) for name, value in list(body.items())[:_SEVERAL])
-        return "; ".join(f"{name}: {said}" for name, said in told if said)
-    # Whatever else there is that holds something: an envelope around the error, under any name.
-    inside = (_sentence(value, depth + 1) for value in body.values() if isinstance(value, Mapping))
-    return next(filter(None, inside), "")
+    def of(self, value: object, depth: int) -> str:
+        """Return the sentence of a value that is so many levels deep."""
+        if depth > _DEEP:
+            return ""
+        if isinstance(value, str):
+            inner = _decoded(value) if value.lstrip()[:1] in ("{", "[") else None
+            return self.of(inner, depth + 1) or _plain(value)
+        if isinstance(value, list):
+            said = [self.of(item, depth + 1) for item in value[:_SEVERAL]]
+            return "; ".join(dict.fromkeys(filter(None, said)))
+        return self._of_object(value, depth) if isinstance(value, Mapping) else ""
+
+    def _of_object(self, body: Mapping[Any, Any], depth: int) -> str:
+        held = {str(name).lower().replace("_", ""): value for name, value in body.items()}
+        inner = held.get("error")
+        if isinstance(inner, Mapping | list) and (said := self.of(inner, depth + 1)):
+            return said
+        word = ""
+        for name in _SENTENCES:
+            if said := self.of(held.get(name), depth + 1):
+                if name not in _CODES or not _WORD.fullmatch(said):
+                    return self._with_its_place(held, said, depth)
+                word = word or said
+        failed = self.failed or depth > 0
+        for name in self._other_names(held) if failed else ():
+            said = self.of(held.get(name), depth + 1)
+            if said and (not _WORD.fullmatch(said) or not (word or name in _HOLDERS)):
+                return self._with_its_place(held, said, depth)
+        if word:
+            return self._with_its_place(held, word, depth)
+        if failed and (said := self._of_fields(body, depth)):
+            return said
+        # Whatever else there is that holds something: an envelope around the error, under any name.
+        inside = (self.of(value, depth + 1) for value in body.values() if isinstance(value, Mapping))
+        return next(filter(None, inside), "")
+
+    @staticmethod
+    def _other_names(held: Mapping[str, Any]) -> Sequence[str]:
+        telling = [name for name in held if _TELLING.search(name) and not _ABOUT.search(name)]
+        return tuple(dict.fromkeys((*telling, *_HOLDERS)))
+
+    def _with_its_place(self, held: Mapping[str, Any], said: str, depth: int) -> str:
+        """Return a sentence with what it is about, and what the provider behind it said, where that is
+        there.
+        """
+        where = held.get("loc")  # FastAPI's: which field it is about
+        path = ".".join(map(str, where)) if isinstance(where, list) else ""
+        param = held.get("param")  # OpenAI's
+        path = path or (param if isinstance(param, str) and param not in said else "")
+        said = f"{path}: {said}" if path else said
+        beside = held.get("metadata")  # OpenRouter's
+        raw = self.of(beside.get("raw"), depth + 1) if isinstance(beside, Mapping) else ""
+        return f"{said}: {raw}" if raw and raw not in said else said
+
+    def _of_fields(self, body: Mapping[Any, Any], depth: int) -> str:
+        """Return what is said of fields by their names: `{"field": ["what is wrong"]}`."""
+        inside = depth and all(isinstance(value, str | list) for value in body.values())
+        told = []
+        for name, value in body.items():
+            said = self.of(value, depth + 1) if isinstance(value, str | list) else ""
+            about = isinstance(value, str) and _ABOUT.search(str(name).lower())
+            if said and (inside or not (_WORD.fullmatch(said) or about)):
+                told.append(f"{name}: {said}")
+            if len(told) == _SEVERAL:
+                break
+        return "; ".join(told)
 
 
 def _places(body: object) -> list[Mapping[Any, Any]]:

@@ -26,7 +26,7 @@ from chatlab.errors import (
     RateLimited,
     Unavailable,
 )
-from chatlab.upstream import error_from_body, retry_after
+from chatlab.upstream import error_from_body, is_error, retry_after, sentence_of
 from chatlab.upstream import error_from_exception as classify_sdk_error
 
 PAGE = "the upstream answered with a web page: Bad gateway"
@@ -55,6 +55,44 @@ class TestErrors:
     ) -> None:
         error = error_from_body(status, body)
         assert (type(error), error.status, error.detail) == (expected, status, detail)
+
+    @pytest.mark.parametrize(
+        ("body", "detail"),
+        [
+            *(({name: "it is asleep"}, "it is asleep") for name in ("result", "text", "content", "why")),
+            *(({name: ["it is asleep"]}, "it is asleep") for name in ("non_field_errors", "messages")),
+            ({"errors": [{"msg": "it is asleep"}]}, "it is asleep"),
+            ({"errors": [{"msg": "it is asleep", "loc": ["body", "n"]}]}, "body.n: it is asleep"),
+            ({"messages": [{"level": "error", "text": "it is asleep"}]}, "it is asleep"),
+            ({"validation_errors": [{"text": "it is asleep"}]}, "it is asleep"),
+            ({"error": "bad_request", "result": "it is asleep"}, "it is asleep"),
+            ({"error": True, "userMessage": "it is asleep"}, "it is asleep"),
+            ({"error": {"message": {"text": "it is asleep"}}}, "it is asleep"),
+            ({"code": 1211, "data": "it is asleep"}, "it is asleep"),
+            ({"Fault": {"Reason": {"Text": "it is asleep"}}}, "it is asleep"),
+            ({"model": ["it is asleep"], "request_id": "a b"}, "model: it is asleep"),
+            ({"error": "asleep", "path": "/a b", "timestamp": "Sun 29 Nov"}, "asleep"),
+            ({"message": "Unauthorized", "text": "a prompt of somebody"}, "Unauthorized"),
+        ],
+    )  # fmt: skip
+    def test_the_sentence_of_an_error_reply_is_found_under_any_name(self, body: object, detail: str) -> None:
+        assert error_from_body(400, body).detail == detail
+
+    @pytest.mark.parametrize(
+        ("body", "said"),
+        [
+            ({"result": "Hello, my friend"}, ""),
+            ({"response": "Hello, my friend"}, ""),
+            ({"text": "Hello, my friend", "status": "ok"}, ""),
+            ({"success": False, "result": "it is asleep"}, "it is asleep"),
+            ({"status": "error", "text": "it is asleep"}, "it is asleep"),
+        ],
+    )
+    def test_an_answer_in_no_known_form_is_no_error_unless_it_says_so(self, body: Any, said: str) -> None:
+        assert is_error(body) is bool(said)
+        assert sentence_of(body) == ""
+        if said:
+            assert error_from_body(None, body).detail == said
 
     def test_an_empty_account_is_not_worth_a_retry(self) -> None:
         assert (
