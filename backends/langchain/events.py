@@ -105,6 +105,10 @@ class MessageEvents:
         yield from self._apart_from_before(TextDelta(text), object())
         self.answered = self.spoke = True
 
+    def has_said(self, structured: str) -> bool:
+        """Return whether a message was this text, or the same JSON but for what it left out."""
+        return any(_is_json_of(text, structured) for text in self._texts)
+
     def settle(self) -> Iterator[StreamEvent]:
         """Yield what is still open at the end of the stream. Raises BrokenStream if a model was cut off."""
         while self._open or self._waiting:
@@ -293,6 +297,18 @@ class MessageEvents:
         if self._reason is None and metadata.get("model_provider") in SAYS_ITS_END:
             raise BrokenStream(_CUT_OFF)
         self._ended = True
+
+
+def _is_json_of(text: str, structured: str) -> bool:
+    if text == structured:
+        return True
+    try:
+        said, whole = json.loads(text), json.loads(structured)
+    except ValueError:
+        return False
+    if not (isinstance(said, dict) and isinstance(whole, dict)):
+        return bool(said == whole)
+    return bool(said) and all(name in whole and whole[name] == value for name, value in said.items())
 
 
 def _messages_in(value: Any) -> Iterator[BaseMessage]:

@@ -138,6 +138,13 @@ class Output:
         events = self._events
         if not events.spoke and not self._asked:
             yield from self._answer_of(state)
+        elif not self._asked and isinstance(state, Mapping):
+            # Words on the way, such as those beside a call of a tool, are not the answer of an agent that has
+            # a structured one.
+            structured = state.get("structured_response")
+            told = structured if isinstance(structured, str) else as_json(structured)
+            if structured is not None and not events.has_said(told):
+                yield from events.say(told)
         if isinstance(state, Mapping):
             yield from self._sources(state)
         for interrupt in interrupts.in_order(self._asked, self.read):

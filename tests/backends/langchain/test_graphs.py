@@ -380,6 +380,32 @@ async def test_with_structured_output_answers_in_json(load: Load, front: Front) 
         assert finish(found).model == "m"
 
 
+@pytest.mark.parametrize(
+    ("words", "strategy", "expected"),
+    [
+        ('"Here it is."', "ToolStrategy(City)", "Here it is.\n\n{JSON}"),
+        ('[{"type": "text", "text": "Here it is."}]', "ToolStrategy(City)", "Here it is.\n\n{JSON}"),
+        ('\'{"answer": "Paris"}\'', "ProviderStrategy(City)", '{"answer": "Paris"}'),
+    ],
+)
+async def test_words_beside_a_structured_answer_do_not_take_its_place(
+    load: Load, words: str, strategy: str, expected: str
+) -> None:
+    calls = '[{"name": "City", "args": {"answer": "Paris"}, "id": "1"}]' if "Tool" in strategy else "[]"
+    source = (
+        "WORDS = ''\n"
+        + PARSED
+        + f"""
+from langchain.agents import create_agent
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
+said = AIMessage({words}, tool_calls={calls})
+thing = create_agent(Says(messages=[said]), [], response_format={strategy})
+"""
+    )
+    whole = json.dumps({"answer": "Paris", "people": None}, indent=2)
+    assert text(await events(load(source), ask("hi"))) == expected.replace("{JSON}", whole)
+
+
 async def test_an_agents_response_format_is_its_answer(load: Load) -> None:
     source = (
         "WORDS = ''\n"
