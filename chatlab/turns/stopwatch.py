@@ -23,7 +23,9 @@ from chatlab.messages import (
 
 # Seconds between two pieces of text that were read at once; only at 2,000 tokens a second a model is as fast.
 _TOGETHER = 0.0005
-_BURST = 0.1  # share of the pieces that may have arrived at once at the beginning
+_BURST = 0.1  # share of the pieces, or of large ones' text, that may have arrived at once at the beginning
+_LARGE = 2  # tokens a piece, from which on the first one may be much more than the first token
+_ENDS = 8  # tokens that are no text: the end of an answer, and what templates put around it
 
 
 class Stopwatch:
@@ -43,6 +45,8 @@ class Stopwatch:
         self._last_delta: float | None = None
         self._texts = 0  # pieces of text that arrived
         self._together = 0  # the first of them, as far as they arrived together
+        self._bytes = 0  # of all text, and of calls of tools
+        self._first_bytes = 0  # of the pieces that arrived together at first
         self._stall: float | None = None
         self._total: float | None = None
         self._own = 0.0
@@ -95,11 +99,14 @@ class Stopwatch:
         self._last_event = now
         if isinstance(event, TextDelta | ReasoningDelta | ToolCall):
             if isinstance(event, TextDelta) and event.text:
+                size = len(event.text) if event.text.isascii() else len(event.text.encode("utf-8", "replace"))
                 if self._together == self._texts and (
                     not self._texts or self._last_delta is None or now - self._last_delta < _TOGETHER
                 ):
                     self._together += 1
+                    self._first_bytes += size
                 self._texts += 1
+                self._bytes += size
             self.delta_seen = True
             self._last_delta = now
         if not isinstance(event, TextDelta):  # most are
@@ -112,6 +119,7 @@ class Stopwatch:
             self._thinking = (self._thinking[0] if self._thinking else now, now)
         elif isinstance(event, ToolCall):
             self._tool_calls[event.id] = now
+            self._bytes += len((event.name + event.arguments).encode("utf-8", "replace"))
         elif isinstance(event, ToolResult):
             called = self._tool_calls.get(event.id)
             if called is not None:
@@ -181,9 +189,14 @@ class Stopwatch:
         """Return whether the tokens that were counted are those that arrived after the first one.
 
         An agent's usage counts the calls of its tools and its earlier models, whose time is not that of the
-        text. A proxy that delivers in bursts hides the time of what is in the first of them.
+        text; where it does not say so, more tokens than bytes of text do, since no token is less than a byte.
+        A proxy that delivers in bursts, or in large pieces, hides the time of what is in the first of them.
         """
-        if finish.runs > 1:
+        tokens = (finish.usage.output or 0) - (finish.usage.reasoning or 0)
+        if finish.runs > 1 or tokens > self._bytes + _ENDS:
+            return False
+        large = tokens > _LARGE * self._texts  # pieces of several tokens each
+        if large and self._first_bytes > _BURST * self._bytes:
             return False
         tools = [place for place, part in enumerate(answer.parts) if isinstance(part, ToolCall | ToolResult)]
         if any(

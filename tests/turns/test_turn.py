@@ -605,3 +605,20 @@ def test_tokens_a_second_of_bursts_are_unknown(monkeypatch: pytest.MonkeyPatch) 
     assert rate(*burst, 0.05, *burst, tokens=100) is None
     assert rate(*burst[:2], tokens=2) is None
     assert rate(*(item for one in burst for item in (one, 0.01)), tokens=50) == pytest.approx(100)
+    half = TextDelta("half of the answer, in one piece, " * 10)
+    assert rate(half, 1.0, TextDelta("and the end."), tokens=100) is None, "most was there at once"
+    large = [TextDelta("four tokens in each ")] * 50
+    assert rate(*(item for one in large for item in (one, 0.04)), tokens=200) == pytest.approx(101.5, abs=1)
+
+
+async def test_more_tokens_than_bytes_of_text_are_those_of_other_calls_too() -> None:
+    def slow(text: str) -> list[StreamEvent | float]:
+        return [item for _ in range(20) for item in (TextDelta(text), 0.003)]
+
+    words = slow("a ")
+    assert await rate_of(*words, usage=Usage(1, 40)) is not None
+    assert await rate_of(*words, usage=Usage(1, 100)) is None
+    call = ToolCall("1", "look", '{"for": "' + "a" * 100 + '"}')
+    assert await rate_of(*words, call, usage=Usage(1, 100)) is not None, "the tokens of the call came, too"
+    assert await rate_of(*words, usage=Usage(1, 100, reasoning=70)) is not None
+    assert await rate_of(*slow("語"), usage=Usage(1, 60)) is not None, "three bytes each"
