@@ -1,7 +1,8 @@
 """The marks that ChatGPT writes into an answer where its page shows a source, a place or pictures.
 
-A mark stands between U+E200 and U+E201, in older exports between 【 and 】. What it stands for is in the
-message's `content_references` or `citations`, if it is in the file at all.
+A mark stands between U+E200 and U+E201, in older exports between 【 and 】, or is
+`:contentReference[oaicite:0]` alone. What it stands for is in itself, or in the message's
+`content_references` or `citations`, if it is in the file at all.
 """
 
 from __future__ import annotations
@@ -14,8 +15,14 @@ from typing import Any
 
 from chatlab.messages import Citation
 
-_MARK = re.compile(r" ?(?:\ue200([^\ue200\ue201]*)\ue201|【\d+(?::\d+)?†[^】\n]{0,200}】)")
-_LEFT = re.compile(r"[\ue200-\ue206]")  # of marks that were cut: what begins, parts and ends one
+_MARK = re.compile(
+    r" ?(?:\ue200([^\ue200\ue201]*)\ue201|【\d+(?::\d+)?†[^】\n]{0,200}】"
+    r"|:contentReference\[oaicite:\d+\](?:\{[^{}\n]{0,40}\})?)"
+)
+# A mark that was cut has its kind and the ids of sources, and no end.
+_CUT = re.compile(r" ?\ue200[a-z_]*(?:\ue202(?:turn\d+[a-z]+\d+)?)+(?![^\s\ue200-\ue2ff])")
+_LEFT = re.compile(r"[\ue200-\ue2ff]")  # of others that were cut: what begins, parts and ends one
+_NESTED = 3  # marks within marks that are looked at
 _PARTS = "\ue202"
 _LONGEST = 500  # characters of a title
 
@@ -42,7 +49,12 @@ def explained(text: str, metadata: Mapping[str, Any]) -> Explained:
             unknown += 1
         return f" {said}" if said and found[0] != mark else said or ""
 
-    replaced = _LEFT.sub("", _MARK.sub(put, text))
+    replaced = text
+    for _ in range(_NESTED):
+        replaced = _MARK.sub(put, replaced)
+    replaced, cut = _CUT.subn("", replaced)
+    unknown += cut
+    replaced = _LEFT.sub("", replaced)
     return Explained(replaced if replaced == text else replaced.rstrip(), tuple(_sources(metadata)), unknown)
 
 
@@ -92,9 +104,13 @@ def _source(about: Mapping[str, Any]) -> Citation | None:
 
 
 def _name(mark: str | None) -> str | None:
-    """Return the name of what an entity mark stands for, such as a city; None of any other mark."""
+    """Return what a mark itself says: the name of an entity, such as a city, or a link; None of any other."""
     kind, _, rest = (mark or "").partition(_PARTS)
-    if kind != "entity":
+    if kind == "url":
+        title, _, url = rest.rpartition(_PARTS)
+        source = _source({"title": title, "url": url})
+        return None if source is None else f"[{source.title}]({source.url})"
+    if kind not in ("entity", "product_entity"):
         return None
     try:
         said = json.loads(rest)

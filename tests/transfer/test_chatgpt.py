@@ -223,6 +223,29 @@ def test_an_entity_is_its_name_and_what_nothing_is_known_of_leaves_a_note() -> N
     ]
 
 
+@pytest.mark.parametrize(
+    ("written", "left", "unknown"),
+    [
+        (f"See {mark('url', 'The site', 'https://x.example/a')}.", "See [The site](https://x.example/a).", 0),
+        (f"See {mark('url', 'The site', 'javascript:x')}.", "See.", 1),
+        ("Buy " + mark("product_entity", '["turn0product1","Shoe"]'), "Buy Shoe", 0),
+        ("See \ue200cite\ue202turn0search0\ue202turn1view2 and more.", "See and more.", 1),
+        ("See it \ue200cite\ue202", "See it", 1),
+        (f"See \ue200cite\ue202turn0search0{mark('cite', 'turn1search1')}\ue201.", "See.", 2),
+        ("See :contentReference[oaicite:0]{index=0}, and :contentReference[oaicite:1].", "See, and.", 2),
+        ("The \ue203tower\ue204\ue206 stands.", "The tower stands.", 0),
+    ],
+)
+def test_marks_of_any_kind_are_taken_out_cut_ones_and_nested_ones_too(
+    written: str, left: str, unknown: int
+) -> None:
+    turn = answered(written)
+    assert turn.answer == (TextPart(left),)
+    marks = "mark" if unknown == 1 else "marks"
+    said = f"{unknown} {marks} of sources or pictures that the file does not explain: left out"
+    assert [notice.detail for notice in turn.notices] == ([said] if unknown else [])
+
+
 def test_marks_of_older_exports_are_read_too() -> None:
     about = {
         "title": "S",
