@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from pydantic import SecretStr
 
@@ -68,8 +69,14 @@ def hold_back(arguments: dict[str, Any], options: LangChainOptions) -> None:
         arguments["client_kwargs"] = client
 
 
-def request_hook(arguments: Mapping[str, Any], options: LangChainOptions) -> Callable[[Any], Awaitable[None]]:
-    """Return a hook that takes off each request what its receiver is not meant to have."""
+def request_hook(
+    arguments: Mapping[str, Any], options: LangChainOptions, query: str = ""
+) -> Callable[[Any], Awaitable[None]]:
+    """Return a hook that takes off each request what its receiver is not meant to have.
+
+    query: of the model's address, which stands behind the route of each request.
+    """
+    asked = parse_qsl(query, keep_blank_values=True)
     elsewhere = is_elsewhere(options)
     named = {"openai-organization": "organization", "openai-project": "project"}
     own = {name for name, word in named.items() if any(word in argument for argument in arguments)}
@@ -90,6 +97,8 @@ def request_hook(arguments: Mapping[str, Any], options: LangChainOptions) -> Cal
     form = {"authorization": "Bearer {}"} if options.provider != "anthropic" else {"x-api-key": "{}"}
 
     async def only_what_is_meant(request: Any) -> None:
+        if asked:
+            request.url = request.url.copy_merge_params(asked)
         for name in dropped:
             if name in request.headers:
                 del request.headers[name]

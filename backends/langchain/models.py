@@ -10,9 +10,12 @@ from langchain.chat_models import init_chat_model
 from backends.langchain.clients import anthropic_model, give_client, mistral_client
 from backends.langchain.keys import hold_back, request_hook
 from backends.langchain.options import LangChainOptions
-from backends.langchain.providers import BASED_ON_OPENAI, OPENAI, PROVIDERS, RETRYING
+from backends.langchain.providers import BASED_ON_OPENAI, OPENAI, OUR_CLIENT, PROVIDERS, RETRYING
+from chatlab.backend import split_query
 from chatlab.errors import NotReady
 from chatlab.spelling import or_which
+
+_ADDRESSES = ("base_url", "azure_endpoint", "openai_api_base")
 
 
 def chat_model(options: LangChainOptions) -> tuple[Any, Any]:
@@ -23,9 +26,10 @@ def chat_model(options: LangChainOptions) -> tuple[Any, Any]:
     provider = options.provider
     arguments = _arguments(options)
     hold_back(arguments, options)
+    query = _take_query(arguments) if provider in OUR_CLIENT else ""
     if provider in RETRYING:
         arguments.setdefault("max_retries", 0)  # retries are the turn's
-    hook = request_hook(arguments, options)
+    hook = request_hook(arguments, options, query)
     client = give_client(arguments, options, hook)
     if provider in BASED_ON_OPENAI:
         _openai_arguments(arguments)
@@ -59,6 +63,15 @@ def _arguments(options: LangChainOptions) -> dict[str, Any]:
     if options.api_key is not None:
         arguments["api_key"] = options.api_key.resolve()
     return arguments
+
+
+def _take_query(arguments: dict[str, Any]) -> str:
+    """Return the query of the model's address, taken out of it: the classes put their route behind it all."""
+    for name in _ADDRESSES:
+        if isinstance(address := arguments.get(name), str) and "?" in address:
+            arguments[name], query = split_query(address)
+            return query
+    return ""
 
 
 def _openai_arguments(arguments: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -86,6 +87,18 @@ async def test_a_base_url_gets_no_key_of_the_environment(provider: str, front: F
         assert reason.startswith(("pip install langchain-", "give an api_key: "))
         assert "secret-" not in reason
         assert provider not in TESTED or find_spec(PROVIDERS[provider].module) is None, reason
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("provider", TESTED)
+async def test_a_query_of_the_base_url_stands_behind_the_route(provider: str, front: Front) -> None:
+    if find_spec(PROVIDERS[provider].module) is None:
+        pytest.skip(f"{PROVIDERS[provider].package} is not installed")
+    assert await call(front, model=f"{provider}:m", base_url=f"{front.url}/v1?api-version=1&x=a%20b") is None
+    assert front.requests
+    for seen in front.requests:
+        assert parse_qs(seen.query).items() >= {"api-version": ["1"], "x": ["a b"]}.items()
+        assert "?" not in seen.path and "api-version" not in seen.path
 
 
 @pytest.mark.parametrize("provider", [name for name in (*PROVIDERS, "new_one") if name not in TESTED])
