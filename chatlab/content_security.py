@@ -32,6 +32,12 @@ COMPARISON_PAGE = (
 )
 """The policy of the comparison page: stricter than the chat page's, since no script of Gradio's is on it."""
 
+COMPARISON_PAGE_SIGNED_IN = COMPARISON_PAGE.replace("form-action 'none'", "form-action 'self'")
+"""The same where people sign in: it has a form by which they sign out."""
+
+SENTENCE = f"{_STYLED}; {_WITHOUT_FORMS}"
+"""The policy of a page that is one sentence and a link."""
+
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9.-]+(:\d+)?")
 
 

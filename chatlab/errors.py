@@ -57,9 +57,9 @@ class MissingExtra(ChatlabError):
 
     http_status = 503
 
-    def __init__(self, kind: str, extra: str | None, module: str) -> None:
+    def __init__(self, kind: str, extra: str | None, module: str, *, what: str | None = None) -> None:
         how = how_to_install(extra) if extra else how_to_install_package(module)
-        super().__init__(f"the {kind} backend needs {module}: {how}")
+        super().__init__(f"{what or f'the {kind} backend'} needs {module}: {how}")
         self.kind = kind
         self.extra = extra
 

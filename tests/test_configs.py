@@ -40,7 +40,7 @@ def validator() -> jsonschema.Draft202012Validator:
 
 
 def test_there_is_one_for_each_use() -> None:
-    uses = {"default", "openai", "langchain", "huggingface", "databricks", "azure", "compare"}
+    uses = {"default", "openai", "langchain", "huggingface", "databricks", "azure", "compare", "sign_in"}
     assert {file.stem for file in FILES} == uses
 
 

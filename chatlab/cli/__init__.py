@@ -474,3 +474,23 @@ def db(action: Any, config: str | None, dry_run: bool) -> None:
     from chatlab.cli.db import db as run
 
     raise click.exceptions.Exit(run(action, config, dry_run=dry_run))
+
+
+@main.command(short_help="See who is signed in, and end that.", epilog=_DEFAULT)
+@click.argument("action", type=click.Choice(["list", "end"]))
+@click.argument("config", required=False)
+@click.option("--person", metavar="PERSON", help="With end: who, as list names them.")
+def users(action: Any, config: str | None, person: str | None) -> None:
+    """See who is signed in at the pages of a configuration, and end that.
+
+    \b
+      list  a line for each session: person, name, since when, and when they last asked for something
+      end   end all sessions of a person, who has to sign in again
+
+    \b
+      chatlab users list chatlab.yaml
+      chatlab users end chatlab.yaml --person person-0123456789abcdef0123456789abcdef
+    """
+    from chatlab.cli.users import users as run
+
+    raise click.exceptions.Exit(run(action, config, person))

@@ -100,6 +100,7 @@ class _Loader:
         if isinstance(written, dict):
             self._default(data.get("default"), written)
             self._lanes(data.get("compare"), written)
+        self._auth(data)
         ui = data.get("ui")
         if isinstance(ui, dict):
             self._files(ui)
@@ -183,6 +184,10 @@ class _Loader:
     def _default(self, default: Any, written: dict[str, Any]) -> None:
         if isinstance(default, str) and default not in written:
             self._say(("default",), f"no backend has this name{or_which(default, written)}")
+
+    def _auth(self, data: dict[str, Any]) -> None:
+        if isinstance(data.get("auth"), dict) and "storage" in data and data["storage"] in (None, "none"):
+            self._say(("storage",), "auth needs storage: it has who is signed in, and what is whose")
 
     def _lanes(self, compare: Any, written: dict[str, Any]) -> None:
         """Says which lanes name no backend; an address, which has a colon, needs none."""

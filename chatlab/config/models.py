@@ -22,17 +22,11 @@ from pydantic import (
     field_validator,
 )
 
-from chatlab.messages import (
-    Usage,
-)
+from chatlab.config.auth import Oidc
+from chatlab.config.model import Model
+from chatlab.messages import Usage
 from chatlab.paths import ConfigPath, from_base, sqlite_path
 from chatlab.secret import SecretRef
-
-
-class Model(BaseModel):
-    """Base: unknown keys are errors, values cannot be changed, errors never repeat what was written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class Prices(Model):
@@ -308,6 +302,13 @@ class TurnsAMinute(Model):
     total: int | None = Field(None, ge=1, description=_TOTAL)
 
 
+class SignInsAMinute(Model):
+    """Steps of signing in: being sent to the provider, and coming back from it."""
+
+    address: int | None = Field(120, ge=1, description=_ADDRESS)
+    total: int | None = Field(3_000, ge=1, description=_TOTAL)
+
+
 class Uploads(Model):
     """Files that were uploaded, by number: on the comparison page until they are sent, in the chat for a
     day."""
@@ -346,6 +347,9 @@ class Limits(Model):
     running_turns: RunningTurns = Field(default_factory=RunningTurns, description="Answers that run at once.")
     turns_a_minute: TurnsAMinute = Field(
         default_factory=TurnsAMinute, description="Answers that begin within a minute."
+    )
+    sign_ins_a_minute: SignInsAMinute = Field(
+        default_factory=SignInsAMinute, description="Steps of signing in, with `auth`, within a minute."
     )
     uploads: Uploads = Field(default_factory=Uploads, description="Files that were uploaded, by number.")
     uploads_mb: UploadsMb = Field(
@@ -416,6 +420,13 @@ class Config(Model):
         default_factory=Storage,
         validate_default=True,  # its paths too start at the configuration file
         description="Where conversations are kept; `none` keeps nothing.",
+    )
+    auth: Annotated[
+        Oidc | None, BeforeValidator(_or_none, json_schema_input_type=Oidc | Literal["none"] | None)
+    ] = Field(
+        None,
+        description="How people sign in; with `none` they do not, and whoever reaches the page may chat. "
+        "See docs/sign-in.md.",
     )
     compare: Compare = Field(default_factory=Compare, description="What a comparison begins with.")
     limits: Limits = Field(default_factory=Limits, description="What visitors of the pages may take.")

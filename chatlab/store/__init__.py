@@ -22,6 +22,7 @@ from chatlab.store.errors import Altered as Altered
 from chatlab.store.errors import Conflict as Conflict
 from chatlab.store.errors import NotStored as NotStored
 from chatlab.store.errors import Unreachable as Unreachable
+from chatlab.store.sign_ins import SignIns
 from chatlab.store.values import BegunConversation as BegunConversation
 from chatlab.store.values import Hit as Hit
 from chatlab.store.values import Listed as Listed
@@ -58,6 +59,9 @@ def new_id() -> str:
 
 class Store(ABC):
     """The interface to stored conversations and comparison sessions. Every method may raise Unreachable."""
+
+    sign_ins: SignIns
+    """Who is signed in, in the same database."""
 
     # conversations
 

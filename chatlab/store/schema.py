@@ -249,3 +249,27 @@ servers = Table(
     Column("pid", BigInteger, nullable=False),
     Column("seen", Moment, nullable=False),
 )
+
+# Who is signed in: `key` is a hash of the id that the browser has, `sealed` is encrypted.
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("owner", Id, nullable=False),
+    Column("name", Legible, nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("begun", Moment, nullable=False),
+    Column("used", Moment, nullable=False),
+    Column("ends", Moment, nullable=False),
+    Index(None, "owner"),
+    Index(None, "ends"),
+)
+
+# What was answered by the provider once already, until it would be too old anyway.
+spent_states = Table(
+    "spent_states",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("ends", Moment, nullable=False),
+    Index(None, "ends"),
+)

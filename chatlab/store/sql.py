@@ -44,6 +44,7 @@ from chatlab.store import (
 )
 from chatlab.store._database import Database
 from chatlab.store._servers import BEAT, DatabaseServer
+from chatlab.store._sign_ins import SqlSignIns
 from chatlab.store.schema_state import opened, require_newest, upgrade_database
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class SqlStore(Store):
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.sign_ins = SqlSignIns(database)
         self._server = DatabaseServer()
         self._beating: asyncio.Task[None] | None = None
 

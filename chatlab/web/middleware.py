@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from chatlab.lab import Lab
+from chatlab.web.identity.gate import sign_in_gate
 from chatlab.web.routes import ApiRoutes
 from chatlab.web.shared.host_guard import host_guard
 from chatlab.web.shared.limits import limits_of
@@ -40,13 +41,16 @@ def page_middleware(
     ui, server, limits = lab.config.ui, lab.config.server, limits_of(lab)
     sessions = lab.config.limits.sessions
     tabs = TabOwners(sessions.total, per_owner=sessions.visitor, per_address=sessions.address)
+    ours = Middleware(BrowserCookie, path=path)
+    if lab.config.auth is not None:
+        ours = sign_in_gate(lab, path)
     upload_bytes = int(10 * ui.max_file_mb * 1_000_000)
     return [
         # Outermost, so that what the others refuse has the headers too.
         Middleware(SafetyHeaders, allowed_hosts=ui.allowed_hosts, framed_by=ui.framed_by, path=path),
         Middleware(RequestGuard, upload_bytes=upload_bytes, path=path),
         host_guard(server, host, path),
-        Middleware(BrowserCookie, path=path),
+        ours,  # before everything that answers: who asks, and whether they may
         Middleware(TabGuard, tabs=tabs, limits=limits, event_session=page.session_of, path=path),
         Middleware(UploadGuard, uploads=page.uploads, limits=limits, path=path),
         Middleware(ApiRoutes, lab=lab, path=path),

@@ -19,8 +19,14 @@ from chatlab.render.markdown import CODE_CSS
 from chatlab.web.compare.routes import CompareRoutes
 from chatlab.web.conversations.routes import conversation_routes
 from chatlab.web.probes import PATHS, probe_routes
+from chatlab.web.shared.owner import person_of
 
 _STATIC = PACKAGE / "web" / "static"
+
+
+_SIGNED_IN = """<form class="person" method="post" action="{root}/-/sign-out">
+        <span>{name}</span> <button>Sign out</button>
+      </form>"""
 
 
 class ApiRoutes:
@@ -58,12 +64,14 @@ def _compare_page(lab: Lab) -> Callable[[Request], Awaitable[HTMLResponse]]:
     text = (_STATIC / "compare" / "index.html").read_text("utf-8")
 
     async def page(request: Request) -> HTMLResponse:
-        root = root_of(lab, request)
-        headers = {
-            content_security.HEADER: content_security.COMPARISON_PAGE,
-            "referrer-policy": "no-referrer",
-        }
-        return HTMLResponse(text.replace("$root", html.escape(root)), headers=headers)
+        root, person = html.escape(root_of(lab, request)), person_of(request)
+        policy, shown = content_security.COMPARISON_PAGE, text.replace("$root", root)
+        if person is not None:
+            policy = content_security.COMPARISON_PAGE_SIGNED_IN
+            said = _SIGNED_IN.format(root=root, name=html.escape(person.name))
+            shown = shown.replace("<!-- person -->", said)
+        headers = {content_security.HEADER: policy, "referrer-policy": "no-referrer"}
+        return HTMLResponse(shown, headers=headers)
 
     return page
 

@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from chatlab.lab import Lab, load
 from chatlab.secret import ScrubbingFormatter, scrubbed_traceback
 from chatlab.web.chat.page import Page
+from chatlab.web.identity.gate import sign_in_service
 from chatlab.web.middleware import page_middleware, wrapped
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class LaunchedPage(Page):
     """A page that Gradio itself serves, as for `gradio app.py` and a Space, with the page's protections."""
 
     def __init__(self, lab: Lab) -> None:
+        _require_sign_in(lab)
         super().__init__(lab)
         self._lab = lab
 
@@ -57,12 +59,19 @@ def mount(app: FastAPI, lab: Lab, path: str = "/", *, host: str | None = None) -
     Gradio's own `mount_gradio_app` leaves its checks of file paths switched off (they hold only once an app
     "has launched"), so that any client could read any file of the server; this switches them on.
     """
+    _require_sign_in(lab)
     page = Page(lab)
     app = gr.mount_gradio_app(app, page, path=path, **page.settings(gr.mount_gradio_app))
     page.has_launched = True
     for one in reversed(page_middleware(lab, page, path=path, host=host)):
         app.add_middleware(one.cls, *one.args, **one.kwargs)
     return app
+
+
+def _require_sign_in(lab: Lab) -> None:
+    """Raise ConfigError where people are to sign in and cannot: now, not in the thread that serves."""
+    if lab.config is not None and lab.config.auth is not None:
+        sign_in_service(lab)
 
 
 def create_app(lab: Lab, *, host: str | None = None) -> FastAPI:

@@ -23,7 +23,7 @@ from tests.store.databases import Postgres
 async def test_the_migrations_make_the_tables_that_the_code_uses(store: SqlStore, url: str) -> None:
     assert await store._database.read(schema_state.differences) == []
     assert await schema_state.check(url, Path()) == "up to date"
-    assert await schema_state.current(url, Path()) == "0001"
+    assert await schema_state.current(url, Path()) == "0002"
     await schema_state.upgrade(url, Path())
     assert await schema_state.check(url, Path()) == "up to date"
 
@@ -103,7 +103,8 @@ def test_a_password_is_in_no_message() -> None:
 def test_the_migrations_are_in_the_package() -> None:
     folder = Path(schema_state.__file__).parent / "migrations"
     assert (folder / "env.py").is_file()
-    assert [file.name for file in sorted((folder / "versions").glob("v*.py"))] == ["v0001_first.py"]
+    steps = ["v0001_first.py", "v0002_sign_ins.py"]
+    assert [file.name for file in sorted((folder / "versions").glob("v*.py"))] == steps
 
 
 @pytest.mark.parametrize("state", ["behind", "ahead"])

@@ -47,7 +47,9 @@ def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
     chat = Chat(backends, config.ui, parameters, uploads, lab.storage if config.storage is not None else None)
     navigation = BranchNavigation(chat)
 
-    scripts = sidebar(sharing=config.storage.sharing) if config.storage is not None else None
+    scripts = None
+    if config.storage is not None:
+        scripts = sidebar(sharing=config.storage.sharing, signed_in=config.auth is not None)
     head = _Head.made(config, backends)
     options = _Options.made(config.ui, backends, head.first, parameters)
     page.chat = interface = _interface(config, backends, chat, navigation, head, options)

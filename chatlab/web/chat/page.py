@@ -77,7 +77,7 @@ class Page(PatchedBlocks):
 
     def admit(self, session_hash: str | None, request: gr.Request) -> None:
         """Raise gr.Error for an event of a page that is not this browser's, as `TabGuard` names it."""
-        if session_hash and not is_scoped(session_hash, owner_of(getattr(request, "cookies", {}))):
+        if session_hash and not is_scoped(session_hash, owner_of(request)):
             raise gr.Error("this page is somebody else's: open one of your own", print_exception=False)
 
     def settings(self, serve: Callable[..., Any]) -> dict[str, Any]:

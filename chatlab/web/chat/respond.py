@@ -270,7 +270,7 @@ class Chat:
 def browser_of(request: gr.Request) -> str | None:
     """Return whose a request is, whether or not conversations are stored; None for a client without a
     cookie."""
-    return owner_of(getattr(request, "cookies", {}))
+    return owner_of(request)
 
 
 def _plain(message: str | dict[str, Any]) -> list[dict[str, str]]:

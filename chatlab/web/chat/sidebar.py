@@ -21,15 +21,19 @@ _ROOT = (
 
 _SIDEBAR = f"""{_ROOT}
 import(root + "/-/static/chat/conversations.js").then(({{ conversations }}) => conversations(element, {{
-  root, sharing: Boolean(props.sharing), ask: (name, what) => trigger(name, what),
+  root, sharing: Boolean(props.sharing), signedIn: Boolean(props.signed_in),
+  ask: (name, what) => trigger(name, what),
 }}));"""
 
 _COMPARE = f"""{_ROOT}
 element.querySelector("a").href = root + "/compare";"""
 
 
-def sidebar(*, sharing: bool) -> gr.HTML:
-    """Return the sidebar, closed at first on narrow screens. What is answered is where its scripts live."""
+def sidebar(*, sharing: bool, signed_in: bool) -> gr.HTML:
+    """Return the sidebar, closed at first on narrow screens. What is answered is where its scripts live.
+
+    signed_in: whether people sign in, so that it says who did.
+    """
     with gr.Sidebar(position="left", open=True, width=280, elem_id="conversations-panel"):
         return gr.HTML(
             '<div class="chatlab-conversations"></div>',
@@ -37,6 +41,7 @@ def sidebar(*, sharing: bool) -> gr.HTML:
             apply_default_css=False,
             elem_id="conversations",
             sharing=sharing,
+            signed_in=signed_in,
         )
 
 

@@ -40,7 +40,7 @@ def endpoint(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
 
     async def answered(request: Request) -> Response:
         try:
-            owner = owner_of(request.cookies)
+            owner = owner_of(request)
             if owner is None:
                 raise AuthRequired("this browser has no id yet: open the page first, with cookies allowed")
             if request.method not in ("GET", "HEAD") and "x-chatlab" not in request.headers:

@@ -148,6 +148,10 @@ class VisitorLimits:
             _scopes(limits.turns_a_minute),
             "{who} may begin {most} answers a minute, and this would be more: wait a little, or ask less",
         )
+        self._sign_ins = _Rate(
+            _scopes(limits.sign_ins_a_minute),
+            "{who} may take {most} steps of signing in a minute: wait a little, then open the page again",
+        )
         self._uploads = _Amounts(
             _scopes(limits.uploads),
             "{who} may have {most} uploaded files: send those that wait first, or try again tomorrow",
@@ -169,13 +173,18 @@ class VisitorLimits:
         client = getattr(request, "client", None)
         forwarded = request.headers.get("x-forwarded-for", "")
         peer = getattr(client, "host", None) or ""
-        return Visitor(owner_of(getattr(request, "cookies", {})), _address(peer, forwarded, self._trusted))
+        return Visitor(owner_of(request), _address(peer, forwarded, self._trusted))
 
     def charge(self, visitor: Visitor, turns: int = 1) -> None:
         """Count turns that are about to begin against the turns a minute. Raise LimitReached for none or
         all."""
         with self._lock:
             self._turns.take(visitor, turns)
+
+    def charge_sign_in(self, visitor: Visitor) -> None:
+        """Count a step of a sign-in. Raise LimitReached."""
+        with self._lock:
+            self._sign_ins.take(visitor, 1)
 
     def take_turn(self, visitor: Visitor, *, charged: bool = False) -> Held:
         """Return the place of one running turn, to be released at its end. Raise LimitReached at once.
@@ -280,7 +289,7 @@ def limits_of(lab: Lab) -> VisitorLimits:
 
 
 def _scopes(most: Any) -> dict[Scope, float | None]:
-    return {"visitor": most.visitor, "address": most.address, "total": most.total}
+    return {"visitor": getattr(most, "visitor", None), "address": most.address, "total": most.total}
 
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network

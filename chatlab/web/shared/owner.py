@@ -1,4 +1,5 @@
-"""The owner of what a browser sees: without sign-in, those of a random id that only this browser has.
+"""The owner of what a browser sees: who is signed in; without sign-in, that of a random id that only this
+browser has.
 
 The cookie is the right to read them, so the database has the owner derived from it and never the cookie
 itself: who reads the database cannot pretend to be a browser.
@@ -7,27 +8,42 @@ itself: who reads the database cannot pretend to be a browser.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import secrets
-from collections.abc import Mapping
-from http.cookies import SimpleCookie
+from typing import Any
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chatlab.identity.person import Person
+from chatlab.web.shared.cookies import cookie_header
+
 COOKIE = "chatlab-browser"
+PERSON = "chatlab.person"
+"""The key under which a request's scope has who is signed in. No header can set it."""
+
 _SHAPE = re.compile(r"[A-Za-z0-9_-]{32,64}")
 _DAYS = 400  # as long as browsers keep a cookie; each visit begins it anew
 
 
-def owner_of(cookies: Mapping[str, str]) -> str | None:
-    """Return the owner that a request's cookies stand for; None for a client without one."""
-    token = cookies.get(COOKIE, "")
+def owner_of(request: Any) -> str | None:
+    """Return whose a request is, of Starlette's or of Gradio's: the person's who is signed in, or else the
+    browser's; None for a client without a cookie."""
+    person = person_of(request)
+    if person is not None:
+        return person.owner
+    token = getattr(request, "cookies", {}).get(COOKIE, "")
     if not _SHAPE.fullmatch(token):
         return None
     return "browser-" + hashlib.sha256(token.encode("ascii")).hexdigest()[:32]
+
+
+def person_of(request: Any) -> Person | None:
+    """Return who is signed in; None where nobody has to. Only `chatlab.web.identity` ever says who."""
+    asked = getattr(request, "request", None) or request  # Gradio's has Starlette's inside
+    scope = getattr(asked, "scope", None)
+    return scope.get(PERSON) if isinstance(scope, dict) else None
 
 
 class BrowserCookie:
@@ -48,7 +64,8 @@ class BrowserCookie:
         known = connection.cookies.get(COOKIE, "")
         token = known if _SHAPE.fullmatch(known) else secrets.token_urlsafe(32)
         path = scope.get("root_path", "") + self._path
-        cookie = _cookie(token, secure=connection.url.scheme == "https", path=path)
+        secure = connection.url.scheme == "https"
+        cookie = cookie_header(COOKIE, token, seconds=_DAYS * 86_400, secure=secure, path=path)
 
         async def given(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -56,18 +73,3 @@ class BrowserCookie:
             await send(message)
 
         await self._app(scope, receive, given)
-
-
-def _cookie(token: str, *, secure: bool, path: str) -> str:
-    jar: SimpleCookie = SimpleCookie()
-    jar[COOKIE] = token
-    cookie = jar[COOKIE]
-    cookie["path"] = path
-    cookie["max-age"] = _DAYS * 86_400
-    cookie["httponly"] = True
-    # A Space is shown in a frame of another site, which gets no lax cookies.
-    framed = secure and os.environ.get("SYSTEM") == "spaces"
-    cookie["samesite"] = "None" if framed else "Lax"
-    if secure:
-        cookie["secure"] = True
-    return cookie.OutputString() + ("; Partitioned" if framed else "")

@@ -11,6 +11,12 @@ class Refusal(TypedDict):
     error: str
 
 
+class Me(TypedDict):
+    """Who is signed in."""
+
+    name: str
+
+
 class Links(TypedDict):
     """The number of links."""
 

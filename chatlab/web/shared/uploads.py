@@ -129,7 +129,7 @@ class UploadGuard:
             await self._take(scope, receive, send, self._limits.visitor(connection))
             return
         asked = _FILE.search(scope["path"])
-        if asked is not None and not self._uploads.readable(asked["path"], owner_of(connection.cookies)):
+        if asked is not None and not self._uploads.readable(asked["path"], owner_of(connection)):
             await PlainTextResponse("there is no such file", 404)(scope, receive, send)
             return
         await self._app(scope, receive, send)

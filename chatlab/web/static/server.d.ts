@@ -5,6 +5,11 @@ export interface Refusal {
   error: string;
 }
 
+/** Who is signed in. */
+export interface Me {
+  name: string;
+}
+
 /** The number of links. */
 export interface Links {
   links: number;

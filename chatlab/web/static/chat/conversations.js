@@ -1,5 +1,6 @@
 // Stored conversations on the chat page: the sidebar, the page's address, and the controls under an answer.
 import { button, make } from "../dom.js";
+import { person } from "./person.js";
 import { sidebar } from "./sidebar.js";
 
 const NARROW = 768; // pixels of width below which the sidebar is folded away
@@ -98,9 +99,10 @@ class Conversations {
    * @param {HTMLElement} element where the sidebar is
    * @param {string} root where the app is mounted
    * @param {boolean} sharing
+   * @param {boolean} signedIn
    * @param {Ask} ask
    */
-  constructor(element, root, sharing, ask) {
+  constructor(element, root, sharing, signedIn, ask) {
     this.ask = ask;
     this.panel = element.closest(".sidebar");
     this.asked = 0; // what is asked first may be answered last: the numbers say what was asked last
@@ -124,6 +126,7 @@ class Conversations {
         this.foldWhenNarrow();
       },
     });
+    if (signedIn) list.append(person(root));
     window.addEventListener("popstate", () => {
       const conversation = addressed();
       if (conversation === this.shown) return;
@@ -312,14 +315,15 @@ class Conversations {
 
 /**
  * @param {HTMLElement} element the sidebar's element of the page
- * @param {{ root: string, sharing: boolean, ask: Ask }} options root: where the app is mounted
+ * @param {{ root: string, sharing: boolean, signedIn: boolean, ask: Ask }} options root: where the app is
+ *   mounted; signedIn: whether people sign in
  */
-export function conversations(element, { root, sharing, ask }) {
+export function conversations(element, { root, sharing, signedIn, ask }) {
   if (!document.querySelector("link[data-chatlab]")) {
     const href = `${root}/-/static/chat/sidebar.css`;
     document.head.append(make("link", { rel: "stylesheet", href, "data-chatlab": "" }));
   }
-  const page = new Conversations(element, root, sharing, ask);
+  const page = new Conversations(element, root, sharing, signedIn, ask);
   let waiting = false;
   new MutationObserver(() => {
     if (waiting) return;

@@ -1,0 +1,56 @@
+"""`chatlab users`: who is signed in, and the end of that."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal, TypeAlias
+
+import click
+
+from chatlab.cli.program import FAILED, OK, say
+from chatlab.cli.target import config_of
+from chatlab.cli.terminal_text import one_line
+from chatlab.cli.transfer import nothing_yet, opened
+from chatlab.config.load import load_config
+from chatlab.config.models import Config
+from chatlab.spelling import count
+
+Action: TypeAlias = Literal["list", "end"]
+
+
+def users(action: Action, config: str | None, person: str | None) -> int:
+    """Runs `chatlab users` and returns its exit code."""
+    if (person is None) == (action == "end"):
+        raise click.UsageError("end takes --person, as list names them; list takes no such option")
+    whole = load_config(config_of(config))
+    return asyncio.run(_list(whole) if person is None else _end(whole, person))
+
+
+async def _list(config: Config) -> int:
+    from chatlab.store import now
+
+    if not await nothing_yet(config.storage):
+        async with opened(config.storage) as storage:
+            moment = now()
+            found = [one for one in await storage.store.sign_ins.all() if one.ends > moment]
+            for one in found:
+                click.echo(
+                    f"{one.owner}\t{one_line(one.name)}\tsince {one.begun:%Y-%m-%d %H:%M} UTC\t"
+                    f"last seen {one.used:%Y-%m-%d %H:%M} UTC"
+                )
+            if found:
+                return OK
+    say("nobody is signed in")
+    return OK
+
+
+async def _end(config: Config, person: str) -> int:
+    ended = 0
+    if not await nothing_yet(config.storage):
+        async with opened(config.storage) as storage:
+            ended = await storage.store.sign_ins.end_all(person)
+    if not ended:
+        say(f"{one_line(person)} is not signed in: chatlab users list says who is")
+        return FAILED
+    click.echo(f"ended {count(ended, 'session')}; a server that runs knows it within ten seconds")
+    return OK

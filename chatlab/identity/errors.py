@@ -1,0 +1,17 @@
+"""Why somebody is not signed in: sentences that they read themselves."""
+
+from __future__ import annotations
+
+from chatlab.errors import ChatlabError
+
+
+class SignInRefused(ChatlabError):
+    """A sign-in that is not to be believed, or of somebody whom the pages are not for."""
+
+    http_status = 403
+
+
+class ProviderAway(ChatlabError):
+    """The provider does not answer, or not as the protocol says."""
+
+    http_status = 503

@@ -1,0 +1,243 @@
+"""A provider of OpenID Connect: where people sign in, by the authorization code flow with PKCE."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from secrets import token_urlsafe
+from time import monotonic
+from typing import Any, Self
+from urllib.parse import urlencode, urlsplit
+
+from chatlab.config.auth import LOOPBACK, Oidc
+from chatlab.errors import MissingExtra, NotReady
+from chatlab.identity.errors import ProviderAway, SignInRefused
+from chatlab.identity.id_token import checked_claims
+from chatlab.secret import SecretRef
+
+_TIMEOUT = 10.0  # seconds of one request to the provider
+_DISCOVERED_FOR = 3_600.0  # seconds for which the discovery document is taken for true
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A sign-in that has begun; what comes back has to fit it. Only the browser that began it has this."""
+
+    state: str
+    nonce: str
+    verifier: str
+    redirect_uri: str
+    back: str
+
+    @classmethod
+    def at(cls, redirect_uri: str, back: str) -> Self:
+        """Return a new one. back: the page to return to, below the address of the pages."""
+        return cls(token_urlsafe(32), token_urlsafe(32), token_urlsafe(48), redirect_uri, back)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """What the provider says about itself."""
+
+    issuer: str
+    authorization: str
+    token: str
+    keys: str
+    userinfo: str | None
+    end_session: str | None
+    names_issuer: bool
+    takes_post: bool
+
+
+class Provider:
+    """The provider of a configuration. Used in the event loop alone. Raise NotReady, MissingExtra."""
+
+    def __init__(self, config: Oidc) -> None:
+        try:
+            from authlib.integrations.httpx_client import AsyncOAuth2Client
+        except ModuleNotFoundError as exc:
+            raise MissingExtra("auth", "auth", "authlib", what="signing in") from exc
+        self._client_class = AsyncOAuth2Client
+        self._config = config
+        self.client_id = _read("client_id", config.client_id)
+        secret = config.client_secret
+        self._secret = None if secret is None else _read("client_secret", secret)
+        self._known: tuple[Discovered, float] | None = None
+        self._discovering = asyncio.Lock()
+
+    async def sign_in_url(self, begun: Begun) -> str:
+        """Return where a person is to be sent for signing in. Raise ProviderAway."""
+        known = await self._discovered()
+        async with self._client(known, begun.redirect_uri) as client:
+            url, _ = client.create_authorization_url(
+                known.authorization, state=begun.state, nonce=begun.nonce, code_verifier=begun.verifier
+            )
+        return str(url)
+
+    async def claims(self, begun: Begun, answer: Mapping[str, str]) -> dict[str, Any]:
+        """Return who came back, as the provider says. answer: the parameters that it sent them back with.
+
+        Raise SignInRefused and ProviderAway.
+        """
+        known = await self._discovered()
+        if not hmac.compare_digest(answer.get("state", "").encode(), begun.state.encode()):
+            raise SignInRefused("this is not what this browser began: sign in again")
+        # https://www.rfc-editor.org/rfc/rfc9207: an answer of another provider is not taken to this one.
+        if answer.get("iss", None if known.names_issuer else known.issuer) != known.issuer:
+            raise SignInRefused("this answer is of another provider: sign in again")
+        if "error" in answer:
+            raise SignInRefused(f"the provider did not sign you in ({_word(answer['error'])})")
+        if not answer.get("code"):
+            raise SignInRefused("the provider sent no code: sign in again")
+        tokens = await self._exchanged(known, begun, answer["code"])
+        keys = await self._json(known.keys)
+        claims = await asyncio.to_thread(
+            checked_claims,
+            str(tokens.get("id_token", "")),
+            keys,
+            issuer=known.issuer,
+            client_id=self.client_id,
+            nonce=begun.nonce,
+        )
+        return await self._completed(known, claims, tokens.get("access_token"))
+
+    async def sign_out_url(self, back: str) -> str | None:
+        """Return where a person signs out of the provider, if it offers that. back: a whole URL."""
+        try:
+            known = await self._discovered()
+        except ProviderAway:
+            return None
+        if known.end_session is None:
+            return None
+        # By the client's id, not by the ID token: no token is in an address, or comes to a browser at all.
+        given = urlencode({"client_id": self.client_id, "post_logout_redirect_uri": back})
+        return f"{known.end_session}{'&' if '?' in known.end_session else '?'}{given}"
+
+    def _client(self, known: Discovered | None, redirect_uri: str | None = None) -> Any:
+        from chatlab.http import ssl_context
+
+        post = known is not None and known.takes_post
+        method = "none" if self._secret is None else "client_secret_post" if post else "client_secret_basic"
+        return self._client_class(
+            client_id=self.client_id,
+            client_secret=self._secret,
+            scope=" ".join(self._config.scopes),
+            redirect_uri=redirect_uri,
+            code_challenge_method="S256",
+            token_endpoint_auth_method=method,
+            verify=ssl_context(),
+            timeout=_TIMEOUT,
+        )
+
+    async def _discovered(self) -> Discovered:
+        async with self._discovering:  # whoever comes meanwhile has the same answer
+            if self._known is None or monotonic() - self._known[1] > _DISCOVERED_FOR:
+                self._known = (_discovered(await self._json(self._config.discovery)), monotonic())
+            return self._known[0]
+
+    async def _exchanged(self, known: Discovered, begun: Begun, code: str) -> Mapping[str, Any]:
+        from authlib.common.errors import AuthlibBaseError
+        from httpx2 import HTTPError
+
+        try:
+            async with self._client(known, begun.redirect_uri) as client:
+                tokens: Mapping[str, Any] = await client.fetch_token(
+                    known.token, code=code, code_verifier=begun.verifier, grant_type="authorization_code"
+                )
+        except AuthlibBaseError as exc:
+            raise SignInRefused(
+                f"the provider refused the code ({_word(exc.error)}): sign in again"
+            ) from None
+        except (HTTPError, ValueError) as exc:
+            raise ProviderAway(_AWAY) from exc
+        return tokens
+
+    async def _completed(self, known: Discovered, claims: dict[str, Any], token: Any) -> dict[str, Any]:
+        """Return the claims with what some providers say only when they are asked for it."""
+        wanted = {"email": "email", "name": "profile"}
+        missing = [
+            name for name, scope in wanted.items() if scope in self._config.scopes and name not in claims
+        ]
+        if self._config.allowed.groups and self._config.groups_claim not in claims:
+            missing.append(self._config.groups_claim)
+        if not missing or known.userinfo is None or not isinstance(token, str):
+            return claims
+        said = await self._json(known.userinfo, {"authorization": f"Bearer {token}"})
+        if said.get("sub") != claims["sub"]:
+            raise SignInRefused("the provider gave details of somebody else")
+        whole = {**said, **claims}
+        if "email" in claims:  # what was verified is the address beside which it is said
+            whole["email_verified"] = claims.get("email_verified")
+        return whole
+
+    async def _json(self, url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+        from httpx2 import AsyncClient, HTTPError
+
+        from chatlab.http import ssl_context
+
+        try:
+            async with AsyncClient(verify=ssl_context(), timeout=_TIMEOUT) as client:
+                answer = await client.get(url, headers={"accept": "application/json", **(headers or {})})
+                answer.raise_for_status()
+                value = answer.json()
+        except (HTTPError, ValueError, LookupError) as exc:
+            raise ProviderAway(_AWAY) from exc
+        if not isinstance(value, dict):
+            raise ProviderAway(_AWAY)
+        return value
+
+
+_AWAY = "the provider at which people sign in does not answer as it should: try again later"
+
+
+def _discovered(said: Mapping[str, Any]) -> Discovered:
+    """Return what a discovery document says. Raise ProviderAway if it leaves out what is needed."""
+
+    def url(name: str) -> str | None:
+        value = said.get(name)
+        if not isinstance(value, str):
+            return None
+        parts = urlsplit(value)
+        encrypted = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+        return value if encrypted else None
+
+    issuer, authorization, token = said.get("issuer"), url("authorization_endpoint"), url("token_endpoint")
+    keys = url("jwks_uri")
+    if not (isinstance(issuer, str) and authorization and token and keys):
+        raise ProviderAway(_AWAY)
+    if "{" in issuer:  # Entra's common and organizations: there each tenant is an issuer of its own
+        raise ProviderAway("auth.discovery is of no one tenant: whoever runs this names the tenant there")
+    methods = said.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+    return Discovered(
+        issuer,
+        authorization,
+        token,
+        keys,
+        url("userinfo_endpoint"),
+        url("end_session_endpoint"),
+        said.get("authorization_response_iss_parameter_supported") is True,
+        "client_secret_basic" not in methods,
+    )
+
+
+def _read(name: str, given: str | SecretRef) -> str:
+    if isinstance(given, str):
+        return given
+    try:
+        return given.resolve().get_secret_value()
+    except LookupError as exc:
+        raise NotReady(f"auth.{name}: {exc}") from exc
+
+
+def _word(text: Any) -> str:
+    """Return an error's code as a provider may send it: https://www.rfc-editor.org/rfc/rfc6749#section-5.2."""
+    word = str(text)
+    return (
+        word if len(word) <= 60 and word.isascii() and word.replace("_", "").isalnum() else "an unknown error"
+    )

@@ -1,0 +1,68 @@
+"""Signing in as a server does it: a sign-in begins, comes back from the provider, and is a session."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+
+from chatlab.config.auth import Oidc
+from chatlab.identity.errors import SignInRefused
+from chatlab.identity.person import Person
+from chatlab.identity.provider import Begun, Provider
+from chatlab.identity.sealing import Seal, session_keys
+from chatlab.identity.sessions import Sessions
+from chatlab.store import now
+from chatlab.store.sign_ins import SignIns
+
+PATIENCE = 600
+"""Seconds that a person may take to sign in at the provider."""
+
+
+class SignInService:
+    """Signs people in at the provider of a configuration. Used in the event loop alone.
+
+    Raise NotReady where a secret is missing, MissingExtra where a library is.
+    """
+
+    def __init__(self, config: Oidc, rows: Callable[[], Awaitable[SignIns]]) -> None:
+        self.config = config
+        self._rows = rows
+        self.provider = Provider(config)
+        keys = session_keys(config.keys)
+        self._began = Seal(keys, "sign-in that has begun")
+        self.sessions = Sessions(config, Seal(keys, "session"), rows)
+
+    async def begin(self, redirect_uri: str, back: str) -> tuple[str, str, str]:
+        """Return where to send a person, the name under which their browser has what began, and that, sealed.
+
+        back: the page to return to. Raise ProviderAway.
+        """
+        begun = Begun.at(redirect_uri, back)
+        url = await self.provider.sign_in_url(begun)
+        return url, short_name(begun.state), self._began.sealed(begun.as_dict())
+
+    async def finish(
+        self, answer: Mapping[str, str], sealed: str, *, instead_of: str | None
+    ) -> tuple[str, str, Person]:
+        """Return the id of a new session, the page to return to, and who is signed in.
+
+        answer: what the provider sent the browser back with. sealed: what that browser had. instead_of: the
+        id of its session until now. Raise SignInRefused, ProviderAway, StoreError.
+        """
+        opened = self._began.opened(sealed, most_seconds=PATIENCE)
+        if opened is None:
+            raise SignInRefused("this browser has not begun to sign in, or a while ago: sign in again")
+        begun = Begun(**opened)
+        if answer.get("state") == begun.state:
+            spent = hashlib.sha256(begun.state.encode()).hexdigest()
+            if not await (await self._rows()).spend(spent, now() + timedelta(seconds=2 * PATIENCE)):
+                raise SignInRefused("this was used already: sign in again")
+        person = Person.of(await self.provider.claims(begun, answer), self.config.groups_claim)
+        session_id = await self.sessions.begin(person, instead_of=instead_of)
+        return session_id, begun.back, person
+
+
+def short_name(state: str) -> str:
+    """Return a name for what began with a state, so that several tabs of a browser can sign in at once."""
+    return hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()[:16]
