@@ -39,6 +39,9 @@ backends:
   bench: {{kind: openai, model: "{model}", base_url: "{upstream}"}}
   quick: {{kind: echo}}
 server: {{concurrency: 400}}
+limits:  # one address is everybody here, and each asks a whole history first
+  running_turns: {{visitor: null, address: null}}
+  turns_a_minute: {{visitor: null, address: null}}
 """
 
 

@@ -157,6 +157,13 @@ class Server(Model):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(7860, ge=0, le=65535, description="Port; 0 takes a free one.")
     concurrency: int = Field(200, ge=1, description="Turns that may run at once.")
+    orphan_seconds: float = Field(
+        60,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds that an answer on the chat page goes on after its last page was closed or "
+        "reloaded, if conversations are stored; 0 stops it at once.",
+    )
     queue_size: int | None = Field(None, ge=1, description="Turns that may wait; unlimited if not given.")
     root_path: str | None = Field(None, description="Prefix behind a reverse proxy, such as /chat.")
     allowed_hosts: tuple[str, ...] = Field(

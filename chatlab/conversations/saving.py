@@ -166,6 +166,7 @@ class Saving:
         self._away_since: float | None = None
         self._failures = 0
         self._retry_at = 0.0
+        self._closing = False
         self._closed = False
 
     async def begin(
@@ -196,13 +197,15 @@ class Saving:
 
     def end(self, begun: StoredTurn, turn: Turn, error: str | None = None) -> StoredTurn:
         """Return the turn as it ended, which is written at once. One that is not over, or never began, is
-        stopped.
+        stopped; interrupted, if the server ends.
 
         error: the sentence the person read, if it is not the turn's own.
         """
         ended = as_it_is(begun, turn, error)
         if ended.status == "running":
             ended = replace(ended, status="stopped")
+        if ended.status == "stopped" and self._closing:
+            ended = replace(ended, status="interrupted")
         if self._store is not None and not self._closed:
             running = self._running.pop(begun.id, None)
             self._refused.pop(begun.id, None)  # what was refused before may be taken now
@@ -240,8 +243,9 @@ class Saving:
         return _LATER if away and (turn_id in self._waiting or turn_id in self._running) else None
 
     async def aclose(self) -> None:
-        """Stop what runs, save it as stopped, and write what waits. What a database that does not answer
+        """Stop what runs, save it as interrupted, and write what waits. What a database that does not answer
         cannot take is lost, and logged. Afterwards nothing is saved any more."""
+        self._closing = True
         running = tuple(self._running.values())
         if running:
             await asyncio.wait([asyncio.ensure_future(one.turn.aclose()) for one in running], timeout=_LAST)

@@ -11,7 +11,7 @@ from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import Citation, Finish, Message, Notice, Part, Timing, Trace
 
 Status: TypeAlias = Literal["running", "finished", "stopped", "failed", "interrupted"]
-"""What became of a turn. "interrupted": the server that ran it died; what it had saved is there."""
+"""What became of a turn. "interrupted": the server that ran it ended; what it had saved is there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,7 +191,7 @@ async def test_all_running_turns_are_checkpointed_in_one_transaction(memory: Mem
         await memory.asked.acquire()
     assert len(memory.saves) - begun_with <= 3
     await saving.aclose()
-    assert {row.status for row in memory.rows.values()} == {"stopped"}
+    assert {row.status for row in memory.rows.values()} == {"interrupted"}
     assert all(row.answer == (TextPart("one"),) for row in memory.rows.values())
 
 
@@ -365,7 +365,7 @@ async def test_a_person_who_leaves_before_the_message_is_saved_leaves_no_running
     await until(lambda: begun.id in memory.rows and memory.rows[begun.id].status == "stopped")
 
 
-async def test_shutting_down_saves_what_runs_as_stopped(memory: Memory) -> None:
+async def test_shutting_down_saves_what_runs_as_interrupted(memory: Memory) -> None:
     saving = Saving(memory)
     begun, turn = ask(stall={"seconds": 60, "after": 2})
     await saving.begin(begun, turn)
@@ -375,7 +375,7 @@ async def test_shutting_down_saves_what_runs_as_stopped(memory: Memory) -> None:
             break
     await saving.aclose()
     assert turn.outcome == "stopped"
-    assert memory.rows[begun.id].status == "stopped"
+    assert memory.rows[begun.id].status == "interrupted"
     assert memory.rows[begun.id].answer == (TextPart("one two"),)
     saving.end(begun, turn)  # what the front end does next; there is nothing left to do
     assert len([task for task in asyncio.all_tasks() if task.get_name() == "saving"]) == 0

@@ -1,7 +1,8 @@
 """An answer that runs, whether its page shows it or another conversation.
 
 It has a task of its own, which reads the turn, has it painted, and has it saved at its end. Whoever shows it
-looks on; nothing of it is lost while nobody does.
+looks on; nothing of it is lost while nobody does. Once no page is open any more that could come back to it,
+it goes on for a stated time.
 """
 
 from __future__ import annotations
@@ -38,6 +39,13 @@ class Painting(Protocol):
     def settled(self, turn: Turn, error: str | None, unsaved: str | None) -> list[Any]: ...
 
 
+class Holder(Protocol):
+    """A page that shows an answer, or may come back to it."""
+
+    def ended(self, answer: RunningAnswer) -> None:
+        """The answer runs no more."""
+
+
 class SavesTurn(Protocol):
     """Has a turn saved while it runs."""
 
@@ -50,7 +58,8 @@ class RunningAnswer:
     """One turn of a conversation whose answer runs.
 
     conversation: the one it is part of, and conversation_id: that one's id in the store, whatever the page
-    shows meanwhile. worded: what a person reads of an error; it logs what only the log has.
+    shows meanwhile. worded: what a person reads of an error; it logs what only the log has. orphan_seconds:
+    how long it goes on without a page.
 
     Whatever raises, also in painting, pacing or saving, ends the answer as failed, with what had arrived and
     a sentence.
@@ -65,13 +74,12 @@ class RunningAnswer:
         painting: Painting,
         saved: SavesTurn | None,
         worded: Callable[[Exception], str],
+        orphan_seconds: float = 0.0,
     ) -> None:
         self.node = node
         self.conversation = conversation
         self.conversation_id = conversation_id
         self.over = False
-        self.watched: int | None = None
-        """The page's `view` that shows it, or did last."""
         self._turn = turn
         self._painting = painting
         self._saved = saved
@@ -82,8 +90,13 @@ class RunningAnswer:
         self._unsaved: str | None = None
         self._news = asyncio.Event()
         self._changes = 0
+        self._painted: tuple[tuple[int, str] | None, list[dict[str, Any]]] = None, []
         self._ended = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._orphan_seconds = orphan_seconds
+        self._known_to: set[Holder] = set()
+        self._held_by: set[Holder] = set()
+        self._stopping: asyncio.TimerHandle | None = None
 
     async def start(self, pacing: Pacing, over: Callable[[], object]) -> None:
         """Call the backend. pacing: how often it is painted; over: called when nothing runs any more."""
@@ -99,6 +112,24 @@ class RunningAnswer:
     def stop(self) -> None:
         """End the turn and its upstream connection now."""
         self._turn.stop()
+
+    def hold(self, page: Holder) -> None:
+        """An open page shows it, or may come back to it; it is told of the end."""
+        self._known_to.add(page)
+        self._held_by.add(page)
+        if self._stopping is not None:
+            self._stopping.cancel()
+            self._stopping = None
+
+    def release(self, page: Holder) -> None:
+        """A page that held it is gone. After the last one, it is stopped unless one comes in time."""
+        self._held_by.discard(page)
+        if self._held_by or self.over or self._stopping is not None:
+            return
+        if self._orphan_seconds:
+            self._stopping = asyncio.get_running_loop().call_later(self._orphan_seconds, self.stop)
+        else:
+            self.stop()
 
     async def stopped(self) -> None:
         """End the turn and wait until what had arrived is part of the conversation."""
@@ -131,9 +162,13 @@ class RunningAnswer:
         self._news = asyncio.Event()
 
     def _messages(self) -> list[dict[str, Any]]:
+        now = self._changes, self._painting.mark
+        if self._plain is None and self._painted[0] == now:
+            return self._painted[1]  # for another page
         if self._plain is None:
             try:
-                return self._painting.messages(self._turn, self._error, self._unsaved)
+                self._painted = now, self._painting.messages(self._turn, self._error, self._unsaved)
+                return self._painted[1]
             except Exception as exc:  # noqa: BLE001 - who looks on must not end by it
                 self._fail(exc)
                 self.stop()
@@ -154,6 +189,12 @@ class RunningAnswer:
                 await self._see_whether_saved()
             finally:
                 self.over = True
+                if self._stopping is not None:
+                    self._stopping.cancel()
+                for page in self._known_to:
+                    page.ended(self)
+                self._known_to.clear()
+                self._held_by.clear()
                 self._ended.set()
                 self.wake()
 

@@ -22,9 +22,15 @@ from chatlab.secret import scrub
 from chatlab.store import NotStored
 from chatlab.store.check import FileLimits, check
 from chatlab.web.chat import stored_turns
-from chatlab.web.chat.pages import OpenPage
+from chatlab.web.chat.pages import OpenPage, SharedConversations
 from chatlab.web.chat.paint_messages import NO_TURN, paint_message, settled, turn_of
 from chatlab.web.shared.uploads import UploadOwners
+
+_FORK = Notice(
+    "other",
+    "this conversation went on in another tab meanwhile: your message begins a branch beside what was "
+    "written there",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +65,31 @@ class Question:
 class Asking:
     """Reads what pages ask.
 
-    uploads: whose the files are that messages come with. limits: what those files may be.
+    uploads: whose the files are that messages come with. limits: what those files may be. shared: what an
+    owner's other pages do.
     """
 
-    def __init__(self, uploads: UploadOwners, limits: FileLimits) -> None:
+    def __init__(self, uploads: UploadOwners, limits: FileLimits, shared: SharedConversations) -> None:
         self._uploads = uploads
         self._limits = limits
+        self._shared = shared
 
     async def question(self, page: OpenPage, asked: BrowserMessage) -> Question:
         """Return what is to be answered. Raise ChatlabError with the sentence that says why it cannot be."""
+        elsewhere = page.went_on(self._shared)
+        again = any(_asked_before(page.conversation, asked.message))  # it is another version anyway
         parent, adopted = await self._parent(page, asked)
+        notices = []
+        if elsewhere not in (None, parent) and not again and asked.storage is not None:
+            notices.append(_FORK)
+            if parent is not None:  # with what the other tab wrote
+                await stored_turns.found(asked.storage, page, parent, self._shared)
         if parent in page.running:
             raise ChatlabError("the answer before this message still runs: wait for it, or stop it")
         conversation = page.conversation
         user = await self._user(page, asked)
         # What follows on something that is not in the store cannot be there either.
         storage = asked.storage if parent is None or conversation[parent].in_store else None
-        notices = []
         if storage is not None:
             try:
                 user = await storage.files.taken(user)
@@ -118,7 +132,7 @@ class Asking:
             if named in page.conversation:
                 return named, ()
             if asked.storage is not None:
-                if await stored_turns.found(asked.storage, page, named):
+                if await stored_turns.found(asked.storage, page, named, self._shared):
                     return named, ()
                 raise NotStored("this conversation is not there any more: begin a new chat")
         return self._adopt(page.conversation, asked)

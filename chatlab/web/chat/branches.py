@@ -58,9 +58,11 @@ class BranchNavigation:
         """Return what the page shows once the sidebar, or a control of the conversation, has asked for
         another one, or for another part of it; and with what another one was last asked.
         """
-        page = self._chat.page(request)
+        page, asked = self._chat.page(request), _fields(event)
         before = page.conversation_id
-        shown = await self._asked(page, _fields(event))
+        if "newest" in asked and not self._chat.went_on(page):
+            return gr.skip(), gr.skip(), gr.skip(), *self._chat.choices(None)
+        shown = await self._asked(page, asked)
         opened = page.conversation_id != before
         return *shown, self._chat.box(), *self._chat.choices(page.settings if opened else None)
 
@@ -68,6 +70,8 @@ class BranchNavigation:
         conversation, turn = asked.get("conversation"), _turn_id(asked.get("turn"))
         number = int(asked.get("number", "0"))
         page.newest_request = max(page.newest_request, number)
+        if "newest" in asked:
+            conversation = page.conversation_id
         if conversation:
             return await self._show(page, ConversationId(conversation), turn, number)
         if where := asked.get("part"):
@@ -86,7 +90,7 @@ class BranchNavigation:
         try:
             if turn not in page.conversation:
                 storage = await self._chat.storage(page)
-                if storage is None or not await stored_turns.found(storage, page, turn):
+                if storage is None or not await stored_turns.found(storage, page, turn, self._chat.shared):
                     raise NotStored("this conversation is not there any more: begin a new chat")
         except StoreError as exc:
             shown = [*self._chat.window(page), paint_error(_said(exc))]
@@ -174,19 +178,19 @@ class BranchNavigation:
             if storage is None:
                 raise NotStored("conversations are not stored here")
             assert page.owner is not None
-            running = page.running.values()
             conversation, last = await stored_turns.opened(
-                storage, page.owner, conversation_id, turn, running=running
+                storage, page.owner, conversation_id, turn, shared=self._chat.shared
             )
-            if (
-                number is not None and number < page.newest_request
-            ):  # meanwhile the person asked for something else
+            # Meanwhile the person asked for something else.
+            if number is not None and number < page.newest_request:
                 return gr.skip(), gr.skip()
         except StoreError as exc:
             page.show(Conversation())
             shown = [paint_error(_said(exc))]
             return shown, _as_state(shown)
         page.show(conversation, conversation_id, last)
+        for answer in self._chat.shared.running(page.owner, conversation_id):
+            page.hold(answer)
         if turn is not None and last is not None:
             path = [one.id for one in conversation.path(last.id)]
             if turn in path[-_FOUND:]:

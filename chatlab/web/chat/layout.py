@@ -27,6 +27,7 @@ from chatlab.web.chat.gradio_patches import (
 )
 from chatlab.web.chat.respond import Chat
 from chatlab.web.chat.sidebar import compare_link, opened_by_scripts, sidebar
+from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.uploads import UploadOwners
 
 _LATEX = [
@@ -44,7 +45,8 @@ def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
     assert lab.config is not None
     config, backends = lab.config, lab.backends.served()
     parameters = list(parameters_of(backends).values())
-    chat = Chat(backends, config.ui, parameters, uploads, lab.storage if config.storage is not None else None)
+    storage = lab.storage if config.storage is not None else None
+    chat = Chat(backends, config, parameters, uploads, limits_of(lab), storage)
     navigation = BranchNavigation(chat)
 
     scripts = None
@@ -161,20 +163,22 @@ def _interface(
         flagging_dir=str(ui.flagging_dir),
         concurrency_limit=config.server.concurrency,
         show_progress="hidden",
-        autoscroll=True,
+        autoscroll=False,  # static/chat/scroll.js does
         fill_height=True,
         api_name="chat",
     )
 
 
 def _chatbot(ui: Ui) -> gr.Chatbot:
+    classes = {"chatlab-fill": ui.height is None, "chatlab-editable": ui.editable}  # page.css, keys.js
     return gr.Chatbot(
         show_label=False,
         elem_id="conversation",
-        elem_classes=[CONVERSATION, *(["chatlab-fill"] if ui.height is None else [])],
+        elem_classes=[CONVERSATION, *(name for name, holds in classes.items() if holds)],
         height=ui.height,
         avatar_images=_avatars(ui),
         placeholder=ui.welcome or "Write a message, or choose an example.",
+        autoscroll=False,
         latex_delimiters=_LATEX,
         buttons=["copy", "copy_all"],
         layout="bubble",

@@ -1,4 +1,4 @@
-"""Open pages: whose each is, what it shows, and the answers that run for it.
+"""Open pages: whose each is, what it shows, the answers that run for it, and what an owner's pages share.
 
 The event loop owns every page: all listeners run on it, and what runs for a page does too. Finding one is
 under a lock, so that it may be asked for from any thread.
@@ -7,6 +7,7 @@ under a lock, so that it may be asked for from any thread.
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from chatlab.ids import ConversationId, TurnId
 from chatlab.web.chat.answering import RunningAnswer
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class OpenPage:
     """One open page: whose it is, what it shows, and the answers that run for it, by their turns' ids.
 
@@ -28,6 +29,7 @@ class OpenPage:
     window: how many messages are painted, if not as many as the configuration says.
     window_end: the turn with which the window ends, if that is not `last`.
     newest_request: the number of the newest thing that the page's scripts asked to be shown.
+    watching: the turn whose answer the page's scripts are told of as it grows, and of which view.
     sent: what the page sent to have `last` answered.
     starting: how many answers are about to be among `running`.
     """
@@ -42,8 +44,22 @@ class OpenPage:
     window_end: TurnId | None = None
     newest_request: int = 0
     closed: bool = False
+    watching: tuple[TurnId, int] | None = None
     sent: Any = None
     starting: int = 0
+
+    def hold(self, answer: RunningAnswer) -> None:
+        """Have an answer run for this page: it goes on at least as long as the page is open."""
+        if answer.over:
+            return
+        self.running[answer.node.id] = answer
+        answer.hold(self)
+        if self.closed:
+            answer.release(self)
+
+    def ended(self, answer: RunningAnswer) -> None:
+        """One of its answers runs no more."""
+        self.running.pop(answer.node.id, None)
 
     @contextmanager
     def place(self, most: int) -> Iterator[None]:
@@ -87,16 +103,29 @@ class OpenPage:
             node = self.conversation[node.parent] if node.parent is not None else None
         return None if node is None else node.settings
 
+    def went_on(self, shared: SharedConversations) -> TurnId | None:
+        """Return the turn that was asked last in its conversation, if the page does not know of it."""
+        if self.owner is None or self.conversation_id is None:
+            return None
+        newest = shared.newest(self.owner, self.conversation_id)
+        return None if newest in self.conversation else newest
+
     @property
     def busy(self) -> bool:
         """Return whether anything runs for it, or is about to."""
         return bool(self.running) or self.starting > 0
 
+    @property
+    def watched(self) -> bool:
+        """Return whether the page's scripts are told of the answer that runs where it is."""
+        return self.last is not None and self.watching == (self.last.id, self.view)
+
     def close(self) -> None:
-        """The page is gone: close the upstream of every running answer."""
+        """The page is gone, and waits for nothing any more."""
         self.closed = True
         for answer in tuple(self.running.values()):
-            answer.stop()
+            answer.release(self)
+        self.change_view()
 
     async def stopped(self, *turns: TurnId) -> None:
         """Stop these turns' answers, by default that which the page shows, and wait until what had arrived is
@@ -140,3 +169,40 @@ class OpenPages:
 
     def __len__(self) -> int:
         return len(self._open)
+
+
+class SharedConversations:
+    """What the open pages of one owner must know of each other: the answers that run, and with which turn
+    each conversation went on last. Of stored conversations alone; the event loop owns it.
+
+    most: conversations that are remembered, those first forgotten in which nobody asked for longest.
+    """
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._running: dict[tuple[str, ConversationId], dict[TurnId, RunningAnswer]] = {}
+        self._newest: OrderedDict[tuple[str, ConversationId], TurnId] = OrderedDict()
+        self._most = most
+
+    def began(self, owner: str, conversation_id: ConversationId, answer: RunningAnswer) -> None:
+        """Note that an answer begins to run, to be told by `ended` when it does no more."""
+        where = (owner, conversation_id)
+        self._running.setdefault(where, {})[answer.node.id] = answer
+        self._newest[where] = answer.node.id
+        self._newest.move_to_end(where)
+        if len(self._newest) > self._most:
+            self._newest.popitem(last=False)
+
+    def ended(self, owner: str, conversation_id: ConversationId, answer: RunningAnswer) -> None:
+        """Forget an answer that ran."""
+        running = self._running.get((owner, conversation_id), {})
+        running.pop(answer.node.id, None)
+        if not running:
+            self._running.pop((owner, conversation_id), None)
+
+    def running(self, owner: str, conversation_id: ConversationId) -> tuple[RunningAnswer, ...]:
+        """Return the answers that run in a conversation of an owner."""
+        return tuple(self._running.get((owner, conversation_id), {}).values())
+
+    def newest(self, owner: str, conversation_id: ConversationId) -> TurnId | None:
+        """Return the turn that was asked last in a conversation; None if nobody knows."""
+        return self._newest.get((owner, conversation_id))

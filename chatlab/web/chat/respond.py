@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import gradio as gr
 
 from chatlab.backend import CallContext, Parameter
-from chatlab.config.models import Ui
+from chatlab.config.models import Config
 from chatlab.config.registry import Entry, ServedBackends
 from chatlab.conversations.service import StorageService
 from chatlab.conversations.tree import TurnNode, TurnSettings
@@ -30,10 +30,11 @@ from chatlab.web.chat.answering import RunningAnswer
 from chatlab.web.chat.asking import Asking, BrowserMessage, Question, not_saved
 from chatlab.web.chat.controls import NO_PRESET, preset_values, values
 from chatlab.web.chat.pacing import Pacing
-from chatlab.web.chat.pages import OpenPage, OpenPages
+from chatlab.web.chat.pages import OpenPage, OpenPages, SharedConversations
 from chatlab.web.chat.paint import AnswerPainter
 from chatlab.web.chat.paint_messages import Painted, paint_error
 from chatlab.web.chat.window import before_answer, mark_of, shown_window
+from chatlab.web.shared.limits import Held, VisitorLimits
 from chatlab.web.shared.owner import owner_of
 from chatlab.web.shared.uploads import UploadOwners
 
@@ -45,24 +46,29 @@ _AT_ONCE = 5  # answers that one page has running
 class Chat:
     """Answers the messages of one configuration's page; every browser tab is an OpenPage of its own.
 
-    uploads: whose the files are that messages come with. storage: opens where conversations are stored;
-    without it, and for a client without a cookie, they are in memory alone.
+    uploads: whose the files are that messages come with. limits: what visitors may have running. storage:
+    opens where conversations are stored; without it, and for a client without a cookie, they are in memory
+    alone.
     """
 
     def __init__(
         self,
         backends: ServedBackends,
-        ui: Ui,
+        config: Config,
         parameters: Sequence[Parameter],
         uploads: UploadOwners,
+        limits: VisitorLimits,
         storage: Callable[[], Awaitable[StorageService | None]] | None = None,
     ) -> None:
         self._backends = backends
-        self._ui = ui
+        self._ui = ui = config.ui
+        self._orphan_seconds = config.server.orphan_seconds
+        self._limits = limits
+        self.shared = SharedConversations()
         self._parameters = parameters
         self.uploads = uploads
         self._open_storage = storage
-        self._asking = Asking(uploads, FileLimits(max_bytes=int(ui.max_file_mb * 1_000_000)))
+        self._asking = Asking(uploads, FileLimits(max_bytes=int(ui.max_file_mb * 1_000_000)), self.shared)
         self._pages = OpenPages()
         self._pacing = Pacing()
         self.window_size = ui.window
@@ -93,7 +99,7 @@ class Chat:
         """
         page = self.page(request)
         try:
-            with page.place(_AT_ONCE):
+            with page.place(_AT_ONCE), self._counted(request) as place:
                 entry = self._backends[backend]
                 parameters = values(self._parameters, controls)
                 question = await self._question(page, message, history, browser_of(request), entry)
@@ -101,12 +107,13 @@ class Chat:
                 page.last, page.window_end, page.sent = question.node, None, message
                 page.change_view()
                 view, said = page.view, system if system.strip() else None
-                answer = await self._begin(page, question, entry, parameters, said)
+                answer = await self._begin(page, question, entry, parameters, said, place)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the page goes on
             refused = paint_error(_sentence(exc))
             yield [refused], [*history, {"role": "user", "content": _plain(message)}, refused]
             return
-        async with aclosing(self._watch(page, answer, view)) as paints:
+        # What is stored has an address, which the page is told before the first token: a reload comes back.
+        async with aclosing(self._watch(page, answer, view, at_once=answer.node.in_store)) as paints:
             async for paint in paints:
                 yield paint
 
@@ -130,8 +137,10 @@ class Chat:
         entry: Entry,
         parameters: Mapping[str, Any],
         system: str | None,
+        place: Held,
     ) -> RunningAnswer:
-        """Have the person's message committed, and the backend called."""
+        """Have the person's message committed, and the backend called. place: released at the answer's
+        end."""
         node, conversation_id = question.node, page.conversation_id
         node.settings = TurnSettings(entry.name, entry.label, system, parameters)
         ctx = CallContext(conversation=question.conversation.thread(question.node))
@@ -151,12 +160,32 @@ class Chat:
         painter = AnswerPainter(node.id, entry.label, mark_of(question.conversation, conversation_id, node))
         for notice in question.notices:
             painter.add(notice)
-        answer = RunningAnswer(node, question.conversation, conversation_id, turn, painter, saved, _sentence)
-        page.running[node.id] = answer
-        await answer.start(self._pacing, lambda: page.running.pop(node.id, None))
-        if page.closed:  # while the message was committed
-            answer.stop()
+        stays = self._orphan_seconds if saved is not None else 0.0
+        answer = RunningAnswer(
+            node, question.conversation, conversation_id, turn, painter, saved, _sentence, stays
+        )
+
+        def over() -> None:
+            place.release()
+            if saved is not None:
+                self.shared.ended(saved.begun.owner, saved.begun.conversation, answer)
+
+        await answer.start(self._pacing, over)
+        if saved is not None:
+            self.shared.began(saved.begun.owner, saved.begun.conversation, answer)
+        page.hold(answer)
         return answer
+
+    @contextmanager
+    def _counted(self, request: gr.Request) -> Iterator[Held]:
+        """Count an answer that is about to begin, to be released by whoever runs it, and here if nobody does.
+        Raise LimitReached."""
+        place = self._limits.take_turn(self._limits.visitor(request))
+        try:
+            yield place
+        except BaseException:
+            place.release()
+            raise
 
     async def follow(self, request: gr.Request) -> AsyncGenerator[tuple[list[Painted], list[Any]], None]:
         """Yield the answer that runs where the page is, to which it has come back."""
@@ -164,7 +193,7 @@ class Chat:
         answer = page.shown_answer
         if answer is None:
             yield [], self.window(page) if page.last is not None else gr.skip()
-        elif answer.watched == page.view:
+        elif page.watched:
             yield [], gr.skip()  # it is shown already; an event that yields nothing empties the page
         else:
             async with aclosing(self._watch(page, answer, page.view, at_once=True)) as paints:
@@ -176,27 +205,35 @@ class Chat:
     ) -> AsyncGenerator[tuple[list[Painted], list[Any]], None]:
         """Yield what the page shows while an answer grows, until it ends or the page turns to something else.
 
-        If it ends here before either, somebody stopped it, or the page is gone. An answer that is not stored
-        cannot be come back to, so it ends when the page turns away.
+        If it ends here before either, somebody stopped it, or the connection is lost. An answer that is not
+        stored cannot be come back to, so it ends when the page turns away.
         """
         node = answer.node
 
         def shown() -> bool:
             return page.view == view
 
-        answer.watched = view
+        page.watching = node.id, view
+        page.hold(answer)
         try:
             before = self.before(page, node) if shown() else []
             async with aclosing(answer.paints(shown, at_once=at_once)) as paints:
                 async for painted in paints:
                     yield painted, [*before, *painted]
         finally:
-            if not answer.over and (shown() or not node.in_store):
+            if not answer.over and not node.in_store:
                 await answer.stopped()
+            elif not answer.over and shown():
+                page.watching = None
+                answer.release(page)
         if shown():
             page.sent = None  # it ended: nobody has to tell it from one that was refused
         else:
             yield [], self.window(page)
+
+    def went_on(self, page: OpenPage) -> bool:
+        """Return whether somebody asked, in the conversation of a page, what that page does not know of."""
+        return page.went_on(self.shared) is not None
 
     async def warm(self, backend: str) -> None:
         """Make a chosen backend before its first message."""
@@ -240,9 +277,7 @@ class Chat:
     def idle_box(self, request: gr.Request) -> Any:
         """Return the message box once an answer is not looked at any more, if not another one is."""
         page = self.page(request)
-        answer = page.shown_answer
-        watched = answer is not None and answer.watched == page.view
-        return gr.skip() if watched else self.box()
+        return gr.skip() if page.shown_answer is not None and page.watched else self.box()
 
     def box(self, *, busy: bool = False) -> Any:
         """Return how the message box is, its text apart."""

@@ -16,8 +16,7 @@ from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import FilePart, Message, Notice
 from chatlab.store import NotStored, StoredTurn, new_id
 from chatlab.turns.turn import Turn
-from chatlab.web.chat.answering import RunningAnswer
-from chatlab.web.chat.pages import OpenPage
+from chatlab.web.chat.pages import OpenPage, SharedConversations
 
 
 async def lent(storage: StorageService, message: Message, folder: Path) -> list[Path]:
@@ -90,22 +89,22 @@ async def opened(
     conversation_id: ConversationId,
     turn: TurnId | None = None,
     *,
-    running: Iterable[RunningAnswer] = (),
+    shared: SharedConversations,
 ) -> tuple[Conversation, TurnNode | None]:
     """Return a conversation, and the last turn of the branch that was last shown, or of that which `turn` is
     on.
 
-    running: the page's own answers that run; of their turns the page knows more than the store.
+    shared: knows more than the store of the turns that run.
     Raise NotStored for one that is not the owner's.
     """
+    running = dict.fromkeys(shared.running(owner, conversation_id))
     head = (await storage.store.get(owner, conversation_id)).head
     turns = await storage.store.turns(owner, conversation_id)
     conversation = Conversation(TurnNode.of(one) for one in turns)
-    for answer in running:
-        if answer.conversation_id == conversation_id:
-            for node in answer.conversation:
-                if node is answer.node or node.id not in conversation:
-                    conversation.add(node)
+    for answer in running | dict.fromkeys(shared.running(owner, conversation_id)):
+        for node in answer.conversation:
+            if node is answer.node or node.id not in conversation:
+                conversation.add(node)
     last = conversation[head] if head is not None and head in conversation else None
     if turn is not None and turn in conversation:
         shown = {node.id for node in conversation.path(head)}
@@ -114,15 +113,16 @@ async def opened(
     return conversation, last
 
 
-async def found(storage: StorageService, page: OpenPage, turn: TurnId) -> bool:
+async def found(storage: StorageService, page: OpenPage, turn: TurnId, shared: SharedConversations) -> bool:
     """Return whether a turn is one of the owner's. If so, its conversation is what the page shows from now
     on."""
     assert page.owner is not None
     try:
         conversation_id = (await storage.store.turn(page.owner, turn)).conversation
-        running = page.running.values()
-        conversation, _ = await opened(storage, page.owner, conversation_id, running=running)
+        conversation, _ = await opened(storage, page.owner, conversation_id, shared=shared)
     except NotStored:
         return False
     page.show(conversation, conversation_id)
+    for answer in shared.running(page.owner, conversation_id):
+        page.hold(answer)
     return True

@@ -171,7 +171,7 @@ class VisitorLimits:
     def visitor(self, request: Any) -> Visitor:
         """Return who sends a request, of Starlette's or of Gradio's."""
         client = getattr(request, "client", None)
-        forwarded = request.headers.get("x-forwarded-for", "")
+        forwarded = getattr(request, "headers", {}).get("x-forwarded-for", "")
         peer = getattr(client, "host", None) or ""
         return Visitor(owner_of(request), _address(peer, forwarded, self._trusted))
 

@@ -102,16 +102,6 @@ def test_stop_closes_the_upstream_and_keeps_what_had_arrived(upstream: Front, op
     assert roles(upstream.last.json) == [("user", "go"), ("assistant", "partial"), ("user", "and now?")]
 
 
-def test_a_closed_tab_ends_a_stalled_upstream(upstream: Front, open_page: Open) -> None:
-    never = threading.Event()
-    upstream.on("POST", CHAT, says(chunks(["partial", " more"]), never, after=1))
-    page = open_page(config(upstream))
-    page.ask("go", wait=False)
-    page.wait_text("partial")
-    page.page.close()
-    assert upstream.last.closed.wait(5)
-
-
 def test_an_error_is_one_sentence_and_the_box_takes_the_next_message(
     upstream: Front, open_page: Open
 ) -> None:

@@ -21,6 +21,7 @@ from chatlab.web.chat.controls import preset_values, shown_value, values
 from chatlab.web.chat.pages import OpenPages
 from chatlab.web.chat.paint_messages import turn_of
 from chatlab.web.chat.respond import Chat
+from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.safety import SafetyHeaders
 from chatlab.web.shared.uploads import UploadOwners
 
@@ -33,7 +34,9 @@ class Browser:
         file.write_text(yaml)
         self.lab = chatlab.load(file)
         assert self.lab.config is not None
-        self.chat = Chat(self.lab.backends, self.lab.config.ui, [], UploadOwners(tmp_path / "uploads"))
+        self.chat = Chat(
+            self.lab.backends, self.lab.config, [], UploadOwners(tmp_path / "uploads"), limits_of(self.lab)
+        )
         self.shown: list[Any] = []
         self.paints = 0
 

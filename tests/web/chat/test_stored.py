@@ -195,7 +195,11 @@ def test_a_conversation_remembers_with_what_it_was_asked_and_has_its_place_in_th
     shown("Echo", "be kind", "", "none")
     assert link(page) == second
     page.page.go_back()  # where the second one was begun
+    wait_said(page)
+    page.page.go_back()
     wait_said(page, "one")
+    page.page.go_forward()
+    wait_said(page)
     page.page.go_forward()
     wait_said(page, "two")
     shown("Echo", "be kind", "", "none")

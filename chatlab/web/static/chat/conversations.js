@@ -1,6 +1,7 @@
 // Stored conversations on the chat page: the sidebar, the page's address, and the controls under an answer.
 import { button, make } from "../dom.js";
 import { person } from "./person.js";
+import { OtherTabs } from "./other_tabs.js";
 import { sidebar } from "./sidebar.js";
 
 const NARROW = 768; // pixels of width below which the sidebar is folded away
@@ -41,6 +42,9 @@ const addressed = () => new URLSearchParams(location.search).get("c") || "";
 
 /** @param {Element} mark */
 const isPending = (mark) => mark.classList.contains("chatlab-pending");
+
+/** Whether an answer is painted, or a message edited: what is painted anew would be in the way. */
+const isBusy = () => Boolean(document.querySelector("#message .stop-button, #conversation textarea"));
 
 const backend = () => {
   /** @type {HTMLInputElement | null} */
@@ -121,16 +125,25 @@ class Conversations {
       sharing,
       open: (conversation, turn) => {
         this.sought = turn;
-        this.turnTo(conversation, true);
+        this.turnTo(conversation);
         this.show({ conversation, turn });
         this.foldWhenNarrow();
       },
     });
     if (signedIn) list.append(person(root));
+    this.lastTurn = "";
+    this.tabs = new OtherTabs(root, {
+      shown: () => this.shown,
+      busy: () => this.awaited !== null || isBusy(),
+      ask: () => this.show({ newest: "1" }),
+    });
+    window.addEventListener("chatlab-back", () => {
+      if (this.shown) this.show({ conversation: this.shown });
+    });
     window.addEventListener("popstate", () => {
       const conversation = addressed();
       if (conversation === this.shown) return;
-      this.turnTo(conversation, false);
+      this.turnTo(conversation);
       this.show({ conversation });
     });
     this.foldWhenNarrow();
@@ -182,24 +195,24 @@ class Conversations {
    * The person goes to a conversation, or to a new one: Back leads to where they were.
    *
    * @param {string} conversation
-   * @param {boolean} step whether it is a new step, and not one back or forward
    */
-  turnTo(conversation, step) {
+  turnTo(conversation) {
+    window.dispatchEvent(new Event("chatlab-open"));
     this.awaited = conversation;
     clearTimeout(this.patience);
     this.patience = setTimeout(() => {
       this.awaited = null;
     }, AWAITED);
-    this.go(conversation, step);
+    this.go(conversation);
   }
 
   /**
-   * Says in the page's address and in the sidebar which conversation is shown.
+   * Says in the page's address and in the sidebar which conversation is shown. Back leads to the one before,
+   * or to the empty page on which this one began.
    *
    * @param {string} conversation
-   * @param {boolean} step whether Back leads to the one before
    */
-  go(conversation, step = false) {
+  go(conversation) {
     if (conversation === this.shown) return;
     this.shown = conversation;
     this.list.mark(conversation);
@@ -208,8 +221,7 @@ class Conversations {
     url.searchParams.delete("t");
     if (conversation) url.searchParams.set("c", conversation);
     else url.searchParams.delete("c");
-    if (step) history.pushState(history.state, "", url);
-    else history.replaceState(history.state, "", url);
+    history.pushState(history.state, "", url);
   }
 
   /** Brings the page's controls in line with the messages that Gradio shows. */
@@ -241,7 +253,11 @@ class Conversations {
      * @param {string} text
      * @param {string} part
      */
-    const to = (text, part) => button(text, () => this.show({ part }));
+    const to = (text, part) =>
+      button(text, () => {
+        if (part === "newest") window.dispatchEvent(new Event("chatlab-open"));
+        this.show({ part });
+      });
     const more = [...page.querySelectorAll(".chatlab-more")].filter(isOurs);
     more.forEach((mark) => put(mark, () => [to("Show earlier messages", "earlier")]));
     const later = [...page.querySelectorAll(".chatlab-later")].filter(isOurs);
@@ -278,6 +294,19 @@ class Conversations {
     else if (this.awaited === null && empty && this.filled) this.go("");
     this.filled = !empty;
     this.follow(last);
+    this.tellOthers(last);
+  }
+
+  /**
+   * Other tabs learn that there may be a new message; what they did meanwhile is shown once nothing runs here.
+   *
+   * @param {Element | undefined} last
+   */
+  tellOthers(last) {
+    const turn = last ? valueOf(last, "turn") : "";
+    if (turn && turn !== this.lastTurn) this.tabs.tell(this.shown);
+    this.lastTurn = turn;
+    this.tabs.look();
   }
 
   /**
