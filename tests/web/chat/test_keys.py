@@ -69,6 +69,7 @@ def test_a_conversation_by_keyboard_alone(upstream: Front, open_page: Open) -> N
     expect(edited).to_have_value("better\nin two lines")
     edited.press("Enter")
     page.wait_text("in two lines")
+    expect(tab.locator(LOG).get_by_text("partial and the rest", exact=True)).to_have_count(2)
     page.wait_ended(2)
     assert roles(upstream.last.json)[-1] == ("user", "better\nin two lines")
     expect(box).to_be_focused()
@@ -81,3 +82,31 @@ def test_a_conversation_by_keyboard_alone(upstream: Front, open_page: Open) -> N
     expect(tab.get_by_role("dialog", name="Keyboard shortcuts")).to_contain_text("Stop the answer")
     tab.keyboard.press("Escape")
     expect(tab.get_by_role("dialog")).to_have_count(0)
+
+
+def test_the_keys_work_in_a_browser_of_another_language(upstream: Front, open_page: Open) -> None:
+    upstream.on("POST", CHAT, says(chunks(["fine"])))
+    page = open_page(config(upstream), locale="de-DE")
+    page.ask("one")
+    tab, box, edited = page.page, page.page.locator("#message textarea"), page.page.locator(f"{LOG} textarea")
+    expect(tab.get_by_role("button", name="Bearbeiten")).to_have_count(1)  # Gradio's own words, in German
+    box.press("ArrowUp")
+    expect(edited).to_have_value("one")
+    edited.press("Escape")
+    expect(edited).to_have_count(0)
+    box.press("ArrowUp")
+    edited.fill("better")
+    edited.press("Enter")
+    page.wait_text("better")
+    page.wait_ended(1)
+    assert page.said == ["better"]
+
+
+def test_up_does_nothing_where_messages_are_not_edited(upstream: Front, open_page: Open) -> None:
+    upstream.on("POST", CHAT, says(chunks(["fine"])))
+    page = open_page(config(upstream, ui="ui: {editable: false}"))
+    page.ask("one")
+    page.page.press("#message textarea", "ArrowUp")
+    page.page.press("#message textarea", "x")
+    expect(page.page.locator("#message textarea")).to_have_value("x")
+    assert page.page.locator(f"{LOG} textarea").count() == 0 and page.said == ["one"]

@@ -152,15 +152,25 @@ def test_an_answer_that_ran_while_the_connection_was_lost_is_seen_growing(
     go_on.set()
     page.wait_ended(1)
     assert page.answers == ["partial and the rest"] and len(upstream.requests) == 1
-    # The same while nothing runs: the page is not loaded anew, and goes on.
+    page.errors.clear()  # what the browser says of requests that were cut
+    line.cut()
+
+
+def test_a_connection_that_was_lost_while_nothing_ran_leaves_the_page_as_it_is(
+    upstream: Front, open_page: Open
+) -> None:
+    page = open_page(config(upstream))
+    line, away = Line(page.served.url), page.page.locator("#chatlab-away")
+    page.page.goto(line.url)
+    page.page.wait_for_selector("#message textarea")
+    page.ask("one")
     page.page.evaluate("window.sameAsBefore = true")
     line.cut()
     expect(away).to_be_visible()
     line.mend()
     expect(away).to_have_count(0)
-    upstream.on("POST", CHAT, answer)
     page.ask("two")
-    assert page.answers == ["partial and the rest", "answer to two"]
+    assert page.answers == ["answer to one", "answer to two"] and len(roles(upstream.last.json)) == 3
     assert page.page.evaluate("window.sameAsBefore")
     page.errors.clear()  # what the browser says of requests that were cut
     line.cut()

@@ -55,9 +55,7 @@ const inMessage = (event, box) => {
   // What is typed waits for the answer.
   if (event.key === "Enter" && plain(event)) return stopButton() !== null;
   if (event.key !== "ArrowUp" || !plain(event) || box.value || stopButton()) return false;
-  /** @type {NodeListOf<HTMLElement>} */
-  const edits = document.querySelectorAll("#conversation button[aria-label=Edit]");
-  const last = [...edits].at(-1);
+  const last = editButton();
   last?.click();
   if (last) setTimeout(() => focusEdit(), 0);
   return Boolean(last);
@@ -70,13 +68,31 @@ const focusEdit = () => {
   edited?.setSelectionRange(edited.value.length, edited.value.length);
 };
 
-/** @param {KeyboardEvent} event */
-const inEdit = (event) => {
+// Gradio's page says by nothing but a translated label what a button does. Of a person's message the last one
+// edits it; of one that is edited, the first sends it and the second leaves it.
+
+/** @returns {HTMLElement | undefined} */
+const editButton = () => {
+  /** @type {NodeListOf<HTMLElement>} */
+  const buttons = document.querySelectorAll("#conversation.chatlab-editable .message-buttons-right button");
+  return [...buttons].at(-1);
+};
+
+/**
+ * @param {Element} edited
+ * @returns {NodeListOf<HTMLElement> | never[]}
+ */
+const editButtons = (edited) =>
+  edited.closest(".message-row")?.nextElementSibling?.querySelectorAll("button") ?? [];
+
+/**
+ * @param {KeyboardEvent} event
+ * @param {Element} edited
+ */
+const inEdit = (event, edited) => {
   if (event.key !== "Escape" && !(event.key === "Enter" && plain(event))) return false;
-  const label = event.key === "Enter" ? "Submit" : "Cancel";
-  /** @type {HTMLElement | null} */
-  const button = document.querySelector(`#conversation button[aria-label=${label}]`);
-  button?.click();
+  const [send, cancel] = editButtons(edited);
+  (event.key === "Enter" ? send : cancel)?.click();
   messageBox()?.focus();
   return true;
 };
@@ -88,7 +104,7 @@ const inEdit = (event) => {
  * @param {Element} target
  */
 const used = (event, target) => {
-  if (target.matches("#conversation textarea")) return inEdit(event);
+  if (target.matches("#conversation textarea")) return inEdit(event, target);
   const box = messageBox();
   if (box && target === box && event.key !== "Escape") return inMessage(event, box);
   if (event.key === "Escape" && plain(event) && (target === box || !takesText(target))) {

@@ -1,0 +1,114 @@
+// Where the conversation is scrolled to: at its end as long as it was there, so that an answer grows in sight,
+// and otherwise where the person scrolled to, whatever arrives. Sending goes to the new message. Runs in the
+// page's head; Gradio's own scrolling, which waits and then goes to the end wherever one is by then, is off.
+
+const NEAR = 24; // pixels from the end that still are the end
+
+/** @returns {HTMLElement | null} */
+const scrolled = () => document.querySelector("#conversation [role=log]");
+
+/** @param {HTMLElement} log */
+const fromEnd = (log) => log.scrollHeight - log.clientHeight - log.scrollTop;
+
+let atEnd = true; // whether the end stays in sight
+let sending = false; // whether what was just sent is still to appear
+let top = 0; // where it was scrolled to, and how high it was
+let height = 0;
+let newest = "";
+
+/** @param {HTMLElement} log */
+const remember = (log) => {
+  top = log.scrollTop;
+  height = log.scrollHeight;
+};
+
+// What is scrolled up is seen before its event is told, and what merely became shorter is not scrolled.
+/** @param {HTMLElement} log */
+const see = (log) => {
+  if (fromEnd(log) <= NEAR) atEnd = true;
+  else if (log.scrollTop < top && log.scrollHeight >= height) atEnd = false;
+};
+
+/** @param {HTMLElement} log */
+const keepUp = (log) => {
+  const said = log.querySelectorAll("[data-testid=user]");
+  const last = `${said.length} ${said[said.length - 1]?.textContent}`;
+  if (last !== newest && sending) {
+    atEnd = true;
+    sending = false;
+  } else see(log);
+  newest = last;
+  if (atEnd) log.scrollTop = log.scrollHeight;
+  remember(log);
+};
+
+/** @type {HTMLElement | null} */
+let watched = null;
+const sizes = new ResizeObserver(() => {
+  if (watched) keepUp(watched);
+});
+
+/** @param {HTMLElement} log */
+const watch = (log) => {
+  sizes.disconnect();
+  watched = log;
+  sizes.observe(log);
+  log.addEventListener(
+    "scroll",
+    () => {
+      see(log);
+      remember(log);
+    },
+    { passive: true },
+  );
+  const scrollUp = (/** @type {WheelEvent} */ { deltaY }) => {
+    if (deltaY < 0) atEnd = false; // it may move only later
+  };
+  log.addEventListener("wheel", scrollUp, { passive: true });
+  new MutationObserver(() => keepUp(log)).observe(log, {
+    childList: true,
+    subtree: true,
+    characterData: true,
+  });
+  log.addEventListener("load", () => keepUp(log), true); // pictures
+  keepUp(log);
+};
+
+new MutationObserver(() => {
+  const log = scrolled();
+  if (log && log !== watched) watch(log);
+}).observe(document.documentElement, { childList: true, subtree: true });
+
+const written = () => {
+  /** @type {HTMLTextAreaElement | null} */
+  const box = document.querySelector("#message textarea");
+  return Boolean(box?.value.trim() || document.querySelector("#message .thumbnail-item"));
+};
+
+document.addEventListener(
+  "keydown",
+  (event) => {
+    if (event.key !== "Enter" || event.shiftKey || !(event.target instanceof Element)) return;
+    if (
+      event.target.matches("#message textarea") ? written() : event.target.matches("#conversation textarea")
+    )
+      sending = true;
+  },
+  true,
+);
+
+document.addEventListener(
+  "click",
+  (event) => {
+    if (!(event.target instanceof Element)) return;
+    if (event.target.closest("#conversation .scroll-down-button-container")) atEnd = true;
+    else if (event.target.closest("#message .submit-button")) sending ||= written();
+    else if (event.target.closest("#conversation .message-buttons, #conversation .example")) sending = true;
+  },
+  true,
+);
+
+// Another conversation is opened: at its end.
+window.addEventListener("chatlab-open", () => {
+  sending = true;
+});

@@ -1,0 +1,111 @@
+"""Where the conversation is scrolled to while answers grow, in a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from tests.servers.front import Front
+from tests.web.chat.test_page import CHAT, config
+from tests.web.pages import ChatPage, chunks, expect, says
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., ChatPage]
+LOG = "#conversation [role=log]"
+FROM_END = "log => log.scrollHeight - log.clientHeight - log.scrollTop"
+LINES = [f"line {n}\n\n" for n in range(120)]
+
+
+@pytest.fixture
+def upstream() -> Iterator[Front]:
+    with Front() as front:
+        yield front
+
+
+def in_parts(parts: list[threading.Event]) -> Callable[[Request], Any]:
+    """A handler that says many lines: the first ones at once, and so many more at each event."""
+
+    async def handler(_: Request) -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            for n, piece in enumerate(chunks(LINES)):
+                if n in (40, 80):
+                    while not parts[n // 40 - 1].is_set():
+                        await asyncio.sleep(0.005)
+                yield piece
+
+        return StreamingResponse(body(), media_type="text/event-stream")
+
+    return handler
+
+
+def at_end(page: ChatPage) -> None:
+    """Until the end of the conversation is in sight."""
+    page.page.wait_for_function(f"({FROM_END})(document.querySelector('{LOG}')) < 30")
+
+
+def test_what_is_scrolled_to_stays_while_an_answer_grows_and_ends(upstream: Front, open_page: Open) -> None:
+    parts = [threading.Event(), threading.Event()]
+    upstream.on("POST", CHAT, in_parts(parts))
+    page = open_page(config(upstream))
+    log, tab = page.page.locator(LOG), page.page
+    page.ask("one", wait=False)
+    page.wait_text("line 39")
+    at_end(page)  # it grows in sight
+    tab.mouse.move(600, 300)
+    tab.mouse.wheel(0, -40)  # less than what Gradio takes for the end
+    tab.wait_for_function(f"({FROM_END})(document.querySelector('{LOG}')) > 35")
+    where = log.evaluate("log => log.scrollTop")
+    parts[0].set()
+    page.wait_text("line 79")
+    assert log.evaluate("log => log.scrollTop") == where
+    log.evaluate("log => { log.scrollTop = 100; }")  # as by dragging its bar
+    parts[1].set()
+    page.wait_text("line 119")
+    page.wait_ended(1)
+    assert log.evaluate("log => log.scrollTop") == 100
+    # A button leads back to the end, and sending to the new message.
+    tab.click("#conversation .scroll-down-button-container button")
+    at_end(page)
+    expect(tab.locator("#conversation .scroll-down-button-container")).to_have_count(0)
+    log.evaluate("log => { log.scrollTop = 100; }")
+    upstream.on("POST", CHAT, says(chunks(["fine"])))
+    page.ask("two")
+    at_end(page)
+    expect(tab.locator("#conversation [data-testid=user]").last).to_be_in_viewport()
+
+
+def test_scrolling_up_wins_against_an_answer_that_arrives_at_full_speed(
+    upstream: Front, open_page: Open
+) -> None:
+    parts = [threading.Event(), threading.Event()]
+    upstream.on("POST", CHAT, in_parts(parts))
+    page = open_page(config(upstream))
+    page.ask("one", wait=False)
+    page.wait_text("line 39")
+    at_end(page)
+    moved = page.page.evaluate(
+        """async (selector) => {
+          const log = document.querySelector(selector);
+          const places = [];
+          const grown = new MutationObserver(() => places.push(log.scrollTop));
+          log.scrollTop -= 60;
+          grown.observe(log, { childList: true, subtree: true, characterData: true });
+          for (let n = 0; n < 50; n += 1) {
+            log.querySelector(".message-wrap").append(document.createElement("br"));
+            await new Promise((next) => setTimeout(next, 0));
+          }
+          return places.concat(log.scrollTop).map((one) => one - places[0]);
+        }""",
+        LOG,
+    )
+    assert set(moved) == {0}
+    for part in parts:
+        part.set()
+    page.wait_ended(1)
