@@ -337,7 +337,8 @@ def compare(config: str | None, **options: Any) -> None:
     however it was, goes on with --resume; nothing that has been answered is asked and paid for again. Without
     a check of its own, a prompt with an expected answer has the check "expected".
 
-    Leaves with 1 if an answer failed (not if a check did), with 5 if the budget had no room for all.
+    Leaves with 1 if an answer failed (not if a check did), with 5 if the budget had no room for all, and with
+    6 if the judge was stopped, since ten of its replies in a row said no preference.
 
     \b
       chatlab compare chatlab.yaml --lanes gpt,gpt@hot,qwen --prompts questions.jsonl --out run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import secrets
 from collections.abc import Mapping, Sequence
@@ -14,11 +13,11 @@ from pathlib import Path
 
 import click
 
-from chatlab.cli.compare_output import money, print_summary, summary_json, watch
+from chatlab.cli.compare_end import finish
+from chatlab.cli.compare_output import watch
 from chatlab.cli.inputs import read_stdin
-from chatlab.cli.program import BUDGET, FAILED, INTERRUPTED, OK, say
+from chatlab.cli.program import FAILED, INTERRUPTED, say
 from chatlab.cli.target import config_of, default_config, entry, is_address, open_lab
-from chatlab.cli.transfer import replaced
 from chatlab.compare.batch.batch import JUDGE, Batch, Listeners
 from chatlab.compare.batch.budget import FIRST_OUTPUT, Budget, max_tokens
 from chatlab.compare.batch.checks import WrongCheck, parse_check
@@ -26,7 +25,6 @@ from chatlab.compare.batch.conflicts import model_of
 from chatlab.compare.batch.folder import (
     Plan,
     RunFolder,
-    comparison_of_run,
     conflicts_of,
     read_plan,
     refuse_differences,
@@ -37,8 +35,7 @@ from chatlab.compare.batch.item import CheckSpec, Item
 from chatlab.compare.batch.prompts import Accepted, PromptsError, load_items, read_items
 from chatlab.compare.batch.scheduler import LaneLimit
 from chatlab.compare.batch.store import BatchStore, make_comparison
-from chatlab.compare.model import UNCLEAR, Lane
-from chatlab.compare.report import report
+from chatlab.compare.model import Lane
 from chatlab.compare.session.lanes import new_lane
 from chatlab.config.models import Compare, CompareLane
 from chatlab.config.registry import Entry
@@ -353,7 +350,7 @@ async def _run(
             whole = await batch.run()
         if keep is not None and keep.problem is not None:
             say(f"not everything is in the store, only in {where}: {keep.problem}")
-        return _report(folder, options, budget, batch, whole=whole)
+        return finish(folder, budget, batch, whole=whole, as_json=options.as_json)
 
 
 async def _storage(lab: Lab, opened: AsyncExitStack) -> OpenStorage | None:
@@ -365,57 +362,3 @@ async def _storage(lab: Lab, opened: AsyncExitStack) -> OpenStorage | None:
     except StoreError as exc:
         say(f"the store gets nothing of this run: {exc}")
         return None
-
-
-def _report(folder: RunFolder, options: CompareOptions, budget: Budget, batch: Batch, *, whole: bool) -> int:
-    found = comparison_of_run(folder.plan, folder.results.values(), folder.verdicts.values())
-    page = folder.path / "report.html"
-    if options.as_json:
-        value = {
-            "folder": str(folder.path),
-            "report": str(page),
-            "comparison": folder.plan.comparison,
-            "seed": folder.plan.seed,
-            "order": folder.plan.order,
-            "complete": whole,
-            "left": batch.calls_left(),
-            "budget": budget.limit,
-            "spent": budget.spent,
-            **summary_json(found),
-        }
-        click.echo(json.dumps(value, ensure_ascii=False, indent=2))
-    else:
-        print_summary(found)
-        if found.verdicts:
-            click.echo(f"the judge's agreement with people: chatlab report {folder.path} --votes FILE")
-        click.echo(f"results: {folder.path / 'results.jsonl'}")
-        click.echo(f"report: {page}")
-        if folder.plan.comparison is not None:
-            click.echo(f"stored: comparison session {folder.plan.comparison}, see 'chatlab export --help'")
-    with replaced(page, 0o666) as file:  # as what stands beside it
-        file.write(report(found))
-    if not whole:
-        say(
-            f"the budget of {budget.limit:g} has no room for another call: {money(budget.spent)} are spent"
-            f"{_next_call(folder.plan, batch)}; chatlab compare --resume {folder.path} --budget X goes on"
-        )
-        return BUDGET
-    failed = [one for one in folder.results.values() if one.turn.status != "finished"]
-    unclear = [one for one in folder.verdicts.values() if one.winner == UNCLEAR]
-    if failed or unclear:
-        reason = failed[0].turn.error if failed else next(filter(None, unclear[0].reasons), "")
-        say(
-            f"failed: {count(len(failed), 'answer')}; unclear: {count(len(unclear), 'verdict')}; "
-            f"the first: {reason}; "
-            f"chatlab compare --resume {folder.path} --retry-failed asks again"
-        )
-        return FAILED
-    return OK
-
-
-def _next_call(plan: Plan, batch: Batch) -> str:
-    if batch.no_room is None:
-        return ""
-    who, most = batch.no_room
-    label = next((f"the lane {lane.label}" for lane in plan.lanes if lane.id == who), "the judge")
-    return f", and the next call of {label} may cost {money(most)}"

@@ -25,9 +25,17 @@ from rich.table import Table
 from rich.text import Text
 
 from chatlab.cli.terminal_text import one_line
-from chatlab.compare.model import Comparison, Lane, Result, Verdict
+from chatlab.compare.model import UNCLEAR, Comparison, Lane, Result, Verdict
 from chatlab.compare.statistics.sentences import differences_said
-from chatlab.compare.statistics.summary import LaneSummary, Times, differences, summarise, verdict_counts
+from chatlab.compare.statistics.summary import (
+    LaneSummary,
+    Times,
+    differences,
+    judge_said,
+    judges,
+    summarise,
+    verdict_counts,
+)
 
 
 def money(value: float) -> str:
@@ -52,22 +60,32 @@ class Watch(Protocol):
 
 
 class Count:
-    """The progress of one lane, its cost so far, and its expected cost by the mean of its answers."""
+    """The progress of one lane or of the judge, its cost so far, and its expected cost by the mean so far.
 
-    def __init__(self, lane: str, done: Sequence[Result], whole: int) -> None:
-        self.lane = lane
+    trouble: what those are called that came to nothing.
+    """
+
+    def __init__(self, name: str, whole: int, trouble: str = "failed") -> None:
+        self.name = name
         self.whole = whole
-        self.done = self.failed = self._priced = 0
+        self.done = self._failed = self._priced = 0
         self.cost = 0.0
-        for result in done:
-            self.add(result)
+        self._trouble = trouble
 
-    def add(self, result: Result) -> None:
+    def add(self, cost: float | None, *, failed: bool) -> None:
         self.done += 1
-        self.failed += result.turn.status != "finished"
-        if result.turn.cost is not None:
-            self.cost += result.turn.cost
+        self._failed += failed
+        if cost is not None:
+            self.cost += cost
             self._priced += 1
+
+    def result(self, result: Result) -> None:
+        """Count an answer."""
+        self.add(result.turn.cost, failed=result.turn.status != "finished")
+
+    def verdict(self, verdict: Verdict) -> None:
+        """Count a verdict."""
+        self.add(verdict.cost, failed=verdict.winner == UNCLEAR)
 
     @property
     def money(self) -> str:
@@ -78,27 +96,31 @@ class Count:
         return f"cost {money(self.cost)}, about {money(estimate)} in all"
 
     @property
+    def said(self) -> str:
+        """How many came to nothing, and what they cost."""
+        failed = f"{self._failed} {self._trouble}" if self._failed else ""
+        return ", ".join(filter(None, (failed, self.money)))
+
+    @property
     def line(self) -> str:
-        failed = f"{self.failed} failed" if self.failed else ""
-        return ", ".join(filter(None, (f"{self.lane}: {self.done} of {self.whole}", failed, self.money)))
+        return ", ".join(filter(None, (f"{self.name}: {self.done} of {self.whole}", self.said)))
 
 
 def watch(lanes: Sequence[Lane], done: Sequence[Result], whole: int) -> Watch:
     """Bars on a terminal, lines elsewhere; both on standard error. whole: the answers of each lane."""
-    counts: dict[str, Count] = {
-        lane.id: Count(one_line(lane.label, 40), [one for one in done if one.lane == lane.id], whole)
-        for lane in lanes
-    }
+    counts: dict[str, Count] = {lane.id: Count(one_line(lane.label, 40), whole) for lane in lanes}
+    for result in done:
+        counts[result.lane].result(result)
     console = Console(stderr=True)
     return _Bars(console, counts) if console.is_terminal else _Lines(counts)
 
 
 class _Lines:
-    """A line whenever a lane has done another tenth."""
+    """A line whenever a lane, or the judge, has done another tenth."""
 
     def __init__(self, counts: Mapping[str, Count]) -> None:
         self._counts = counts
-        self._verdicts = self._judged = 0
+        self._judged = Count("judged", 0, "unclear")
 
     def __enter__(self) -> Watch:
         return self
@@ -107,23 +129,22 @@ class _Lines:
         return None
 
     def result(self, result: Result) -> None:
-        count = self._counts[result.lane]
-        before = count.done
-        count.add(result)
-        if _tenth(before, count.whole) < _tenth(count.done, count.whole):
-            click.echo(count.line, err=True)
+        self._counts[result.lane].result(result)
+        _echo_tenth(self._counts[result.lane])
 
     def judging(self, verdicts: int) -> None:
-        self._verdicts = verdicts
+        self._judged.whole = verdicts
 
     def verdict(self, verdict: Verdict) -> None:
-        self._judged += 1
-        if _tenth(self._judged - 1, self._verdicts) < _tenth(self._judged, self._verdicts):
-            click.echo(f"judged: {self._judged} of {self._verdicts}", err=True)
+        self._judged.verdict(verdict)
+        _echo_tenth(self._judged)
 
 
-def _tenth(done: int, whole: int) -> int:
-    return 10 * done // max(whole, 1)
+def _echo_tenth(count: Count) -> None:
+    """Say how far it is, if its last one began another tenth."""
+    whole = max(count.whole, 1)
+    if 10 * (count.done - 1) // whole < 10 * count.done // whole:
+        click.echo(count.line, err=True)
 
 
 class _Narrower(Progress):
@@ -143,6 +164,7 @@ class _Bars:
 
     def __init__(self, console: Console, counts: Mapping[str, Count]) -> None:
         self._counts = counts
+        self._judged = Count("judge", 0, "unclear")
         self._judge: TaskID | None = None
         self._progress = _Narrower(
             TextColumn("{task.description}", markup=False),
@@ -154,7 +176,7 @@ class _Bars:
         )
         self._bars = {
             lane: self._progress.add_task(
-                count.lane, total=count.whole, completed=count.done, said=count.money
+                count.name, total=count.whole, completed=count.done, said=count.said
             )
             for lane, count in counts.items()
         }
@@ -168,18 +190,18 @@ class _Bars:
 
     def result(self, result: Result) -> None:
         count = self._counts[result.lane]
-        count.add(result)
-        failed = f"{count.failed} failed" if count.failed else ""
-        said = ", ".join(filter(None, (failed, count.money)))
-        self._progress.update(self._bars[result.lane], completed=count.done, said=said)
+        count.result(result)
+        self._progress.update(self._bars[result.lane], completed=count.done, said=count.said)
 
     def judging(self, verdicts: int) -> None:
+        self._judged.whole = verdicts
         if verdicts:
-            self._judge = self._progress.add_task("judge", total=verdicts, said="")
+            self._judge = self._progress.add_task(self._judged.name, total=verdicts, said="")
 
     def verdict(self, verdict: Verdict) -> None:
         assert self._judge is not None
-        self._progress.advance(self._judge)
+        self._judged.verdict(verdict)
+        self._progress.update(self._judge, completed=self._judged.done, said=self._judged.said)
 
 
 def print_summary(compared: Comparison) -> None:
@@ -205,6 +227,8 @@ def print_summary(compared: Comparison) -> None:
         said = [(a, "a"), (b, "b"), ("tie", "tie"), ("flip", "flip"), ("unclear", "unclear")]
         counted = ", ".join(f"{one_line(label, 40)} {count.get(key, 0)}" for label, key in said)
         click.echo(f"judge, {one_line(criterion, 60)}: {counted}")
+    for judge in judges(compared):
+        click.echo(f"judge {one_line(judge.name, 40)}: {judge_said(judge, money)}")
 
 
 def _passed(one: LaneSummary) -> str:
@@ -255,4 +279,5 @@ def summary_json(compared: Comparison) -> dict[str, Any]:
             {"criterion": criterion, "a": a, "b": b, "counts": dict(count)}
             for criterion, a, b, count in verdict_counts(compared)
         ],
+        "judges": [asdict(one) for one in judges(compared)],
     }

@@ -16,6 +16,7 @@ USAGE = 2
 CONFIG = 3
 NOT_READY = 4
 BUDGET = 5
+JUDGE_UNREADABLE = 6
 INTERRUPTED = 130
 CLOSED = 141
 
@@ -26,6 +27,7 @@ EXIT_CODES = {
     CONFIG: "the configuration file is missing or wrong",
     NOT_READY: "a backend is not ready: a variable is not set, or its SDK is not installed",
     BUDGET: "the budget of a comparison had no room for all of it",
+    JUDGE_UNREADABLE: "the judging of a comparison was stopped: ten replies in a row said no preference",
     INTERRUPTED: "interrupted with Ctrl-C",
     CLOSED: "whoever read standard output stopped reading",
 }

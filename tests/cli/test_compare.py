@@ -111,7 +111,7 @@ def test_the_summary_as_json_has_the_numbers() -> None:
 def test_a_failed_answer_is_said_and_kept() -> None:
     done = asked("--lanes", "a,broken")
     assert done.exit_code == 1
-    assert "failed: 2 answers; " in done.stderr and "--resume run --retry-failed" in done.stderr
+    assert "2 answers failed. The first: " in done.stderr and "--resume run --retry-failed" in done.stderr
     assert sorted(line["turn"]["status"] for line in lines()) == ["failed"] * 2 + ["finished"] * 2
 
 
@@ -299,11 +299,36 @@ def test_a_judge_decides_and_is_counted() -> None:
     Path("lab.yaml").write_text(config + "  criteria: [tone]\n")
     done = asked("--judge", "judge")
     assert done.exit_code == 0, done.stderr
-    assert "judged: 2 of 2\n" in done.stderr
+    assert "judged: 2 of 2, cost 0.0080, about 0.0080 in all\n" in done.stderr
     assert "judge, tone: a 0, hot 0, tie 0, flip 2, unclear 0" in done.stdout
+    assert "judge judge: 2 verdicts, cost 0.0080\n" in done.stdout
+    assert "spent: 0.0080 (answers 0.0000, judge 0.0080), which counts every call of this run" in done.stdout
+    assert "<dt>Judge judge</dt><dd>2 verdicts, cost 0.008</dd>" in Path("run/report.html").read_text()
+    kept = json.loads(Path("run/summary.json").read_text())
+    assert kept["spent_on"] == {"answers": 0.0, "judge": 0.008} and "the judge's too" in kept["spent_counts"]
+    assert kept["judges"] == [{"name": "judge", "verdicts": 2, "unclear": 0, "priced": 2, "cost": 0.008}]
     assert [line["winner"] for line in lines("run/verdicts.jsonl")] == ["flip", "flip"]
     ledger = lines("run/ledger.jsonl")
     assert sum("cost" in line for line in ledger) == 4
+
+
+def test_a_judge_that_cannot_be_read_stops_the_judging_with_a_sentence_and_a_code() -> None:
+    judge = "  judge: {kind: echo, reply: no idea}\n  broken:"
+    Path("lab.yaml").write_text(CONFIG.replace("  broken:", judge))
+    Path("p.txt").write_text("".join(f"prompt {n}\n" for n in range(12)))
+    done = asked("--judge", "judge", "--concurrency", "1", "--json")
+    assert done.exit_code == 6
+    assert (
+        "the judge was stopped, since 10 of its replies in a row said no preference: 7 verdicts less. "
+        "The last one: the reply cannot be read as a verdict: 'no idea'; "
+        "chatlab compare --resume run --retry-failed asks again"
+    ) in done.stderr
+    found = json.loads(done.stdout)
+    assert found == json.loads(Path("run/summary.json").read_text())
+    assert (found["complete"], found["left"], found["verdicts_left"]) == (False, 0, 7)
+    assert len(lines("run/verdicts.jsonl")) == 5
+    again = run("lab.yaml", "--resume", "run", "--retry-failed", "--concurrency", "1")
+    assert again.exit_code == 6 and len(lines("run/verdicts.jsonl")) == 10
 
 
 def test_the_judge_is_as_far_as_there_are_answers_to_judge() -> None:

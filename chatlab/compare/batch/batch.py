@@ -35,6 +35,9 @@ from chatlab.turns.turn import Turn
 JUDGE = "judge"
 """Whose limits the calls of a judge are under."""
 
+MOST_UNREAD = 10
+"""Replies of a judge in a row that say no preference, after which it is asked no more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
@@ -73,6 +76,10 @@ class Batch:
         self._store = store
         self._progress = progress or Listeners()
         self._results = folder.results
+        self._unread = 0  # the judge's last replies that said no preference
+        self._judgements_left = 0
+        self.judge_stopped: str | None = None
+        """Why the judge was asked no more, if it was not: what its last reply that said no preference was."""
         longest: dict[str, int] = {}
         for result in self._results.values():
             if result.turn.finish is not None and (tokens := result.turn.finish.usage.output) is not None:
@@ -94,6 +101,7 @@ class Batch:
         if self._judge is None:
             return True
         judgements = list(self._judgements(self._judge))
+        self._judgements_left = len(judgements)
         self._progress.judging(len(judgements))
         return await self._scheduler.run(judgements)
 
@@ -103,6 +111,10 @@ class Batch:
         cost.
         """
         return self._scheduler.no_room
+
+    def verdicts_left(self) -> int:
+        """Return how many verdicts this sitting meant to have and has not, once it is over."""
+        return self._judgements_left
 
     def calls_left(self) -> int:
         """Return how many answers are still to be asked for."""
@@ -217,8 +229,14 @@ class Batch:
         turn: Turn,
         _: str | None,
     ) -> Sequence[ModelCall]:
+        reply = _reply(turn)
+        self._unread = 0 if reply.preference is not None else self._unread + 1
+        if self._unread >= MOST_UNREAD and self.judge_stopped is None:
+            self.judge_stopped = reply.reason
+            self._scheduler.drop(JUDGE)
         if not said:
             return (self._judge_call(about, sides, (turn,)),)
+        self._judgements_left -= 1
         found = about.verdict(said[0], turn)
         await self._folder.add_verdict(verdict_to_json(found), found)
         self._progress.verdict(found)

@@ -16,6 +16,7 @@ killed had set aside counts as spent, since nobody knows.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
@@ -34,24 +35,35 @@ FIRST_OUTPUT = 4096
 
 
 class Budget:
-    """The money spent and set aside by one run in all its sittings. limit: None is no limit."""
+    """The money spent and set aside by one run in all its sittings. limit: None is no limit.
+
+    spent_by: the money spent, by the caller: a lane's id, or the judge's; "" for a ledger that does not say.
+    """
 
     def __init__(self, limit: float | None, ledger: AppendLog) -> None:
         self.limit = limit
-        self.spent = 0.0
+        self.spent_by: defaultdict[str, float] = defaultdict(float)
         self._ledger = ledger
         self._aside: dict[str, float] = {}
+        self._who: dict[str, str] = {}
         for number, line in ledger.read():
             try:
                 if "cost" in line:
-                    self.spent += line["cost"]
+                    self.spent_by[self._who.pop(line["call"], "")] += line["cost"]
                     self._aside.pop(line["call"], None)
                 else:
                     self._aside[line["call"]] = 0.0 + line["aside"]
-            except (KeyError, TypeError) as exc:
+                    self._who[line["call"]] = line.get("who", "")
+            except (KeyError, TypeError, AttributeError) as exc:
                 raise ledger.damaged(number, "this line says of no call what it cost") from exc
-        self.spent += sum(self._aside.values())
+        for call, amount in self._aside.items():
+            self.spent_by[self._who.pop(call)] += amount
         self._aside.clear()
+
+    @property
+    def spent(self) -> float:
+        """Return what all calls came to."""
+        return sum(self.spent_by.values())
 
     def fits(self, amount: float) -> bool:
         """Return whether this much can be set aside without passing the limit, whatever the running calls
@@ -59,15 +71,16 @@ class Budget:
         """
         return self.limit is None or self.spent + sum(self._aside.values()) + amount <= self.limit
 
-    async def set_aside(self, call: str, amount: float) -> None:
-        """Before a call of this id starts."""
+    async def set_aside(self, call: str, amount: float, who: str) -> None:
+        """Before a call of this id starts, and again where it needs more. who: whose call it is."""
         self._aside[call] = amount
-        await self._ledger.append({"call": call, "aside": amount})
+        self._who[call] = who
+        await self._ledger.append({"call": call, "aside": amount, "who": who})
 
     async def settle(self, call: str, cost: float) -> None:
         """Count what the call came to."""
         del self._aside[call]
-        self.spent += cost
+        self.spent_by[self._who.pop(call)] += cost
         await self._ledger.append({"call": call, "cost": cost})
 
 

@@ -94,6 +94,7 @@ class Scheduler:
         self.no_room: tuple[str, float] | None = None
         """Whose call the budget had no room for last, and the most that call may cost."""
         self._cut_short = False  # whether a call was ended since it would have passed the budget
+        self._dropped: set[str] = set()
         self._first = 0  # the place of the next call that goes before all others
         self._unproven = 0  # calls that run of lanes that have not answered yet
         # Of calls that run and may not heed max_tokens: what each may cost beyond what was set aside.
@@ -152,9 +153,16 @@ class Scheduler:
             who, following = task.result()
             self._lanes[who].running -= 1
             for call in reversed(following):
+                if call.who in self._dropped:
+                    continue
                 self._lane(call.who).waiting.appendleft((self._first, call))
                 self._first -= 1
         return True
+
+    def drop(self, who: str) -> None:
+        """Start no more calls of a lane, or of the judge; those that run end as they would."""
+        self._dropped.add(who)
+        self._lane(who).waiting.clear()
 
     def _lane(self, who: str) -> _Lane:
         if who not in self._lanes:
@@ -194,9 +202,9 @@ class Scheduler:
     async def _start(self, lane: _Lane, estimate: Estimate | None) -> None:
         """Start the lane's first call, for which the budget has room."""
         call_id = new_id()
-        if estimate is not None:
-            await self._budget.set_aside(call_id, estimate.amount)
         _, call = lane.waiting.popleft()
+        if estimate is not None:
+            await self._budget.set_aside(call_id, estimate.amount, call.who)
         lane.running += 1
         lane.used(asyncio.get_running_loop().time(), 1)
         unproven = estimate is not None and not lane.proven
@@ -218,7 +226,7 @@ class Scheduler:
             ctx=CallContext(sent=wire),
         )
         try:
-            meter = _Meter(self._budget, call_id, estimate, lane.tokens_a_delta)
+            meter = _Meter(self._budget, call_id, call.who, estimate, lane.tokens_a_delta)
             async with turn:
                 with contextlib.suppress(ChatlabError):  # it is in the turn, of which the result is made
                     async for events in turn.batches():
@@ -267,7 +275,7 @@ class _Meter:
     """
 
     def __init__(
-        self, budget: Budget, call_id: str, estimate: Estimate | None, tokens_a_delta: float
+        self, budget: Budget, call_id: str, who: str, estimate: Estimate | None, tokens_a_delta: float
     ) -> None:
         self.aside = None if estimate is None else estimate.amount
         self.deltas = 0
@@ -275,6 +283,7 @@ class _Meter:
         self.refused: float | None = None
         self._budget = budget
         self._call_id = call_id
+        self._who = who
         self._estimate = estimate
         self._tokens_a_delta = tokens_a_delta
 
@@ -297,7 +306,7 @@ class _Meter:
         for wanted in (1.5 * needed, needed):  # so that the ledger is not written for each delta
             if self._budget.fits(wanted - self.aside):
                 self.aside = wanted
-                await self._budget.set_aside(self._call_id, wanted)
+                await self._budget.set_aside(self._call_id, wanted, self._who)
                 return True
         self.refused = needed
         return False

@@ -11,7 +11,15 @@ import numpy as np
 
 from chatlab.compare.model import Comparison, Lane, Order, Receipt, Result
 from chatlab.compare.statistics.sentences import differences_said as said_of_differences
-from chatlab.compare.statistics.summary import LaneSummary, Times, differences, summarise, verdict_counts
+from chatlab.compare.statistics.summary import (
+    LaneSummary,
+    Times,
+    differences,
+    judge_said,
+    judges,
+    summarise,
+    verdict_counts,
+)
 from chatlab.render.figures import seconds
 
 _ORDER: Mapping[Order, str] = {
@@ -104,6 +112,7 @@ def facts_of(compared: Comparison) -> list[tuple[str, str]]:
         ("Messages", str(prompts)),
         ("Answers", answers),
         ("Repeats", str(compared.repeats) if compared.repeats > 1 else ""),
+        *((f"Judge {one.name}", judge_said(one, _amount)) for one in judges(compared)),
     ]
 
 
@@ -206,10 +215,14 @@ def _summary_row(one: LaneSummary) -> list[Cell]:
                 _seconds(one.total),
                 "" if one.tokens_in is None else f"{one.tokens_in:,}",
                 "" if one.tokens_out is None else f"{one.tokens_out:,}",
-                "" if one.cost is None else f"{one.cost:.6g}",
+                "" if one.cost is None else _amount(one.cost),
             )
         ),
     ]
+
+
+def _amount(cost: float) -> str:
+    return f"{cost:.6g}"
 
 
 def _seconds(times: Times | None) -> str:

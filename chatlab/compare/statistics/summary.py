@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, quantiles
 
-from chatlab.compare.model import Comparison, Lane, Result
+from chatlab.compare.model import UNCLEAR, Comparison, Lane, Result, Verdict
 from chatlab.compare.statistics.intervals import Interval, wilson
 from chatlab.compare.statistics.spread import Difference, Measure, Measurement, spread
+from chatlab.spelling import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,43 @@ class LaneSummary:
     tokens_in: int | None
     tokens_out: int | None
     cost: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSummary:
+    """What a judge came to. name: its backend. unclear: verdicts for which it failed, or could not be read.
+    cost: of the `priced` verdicts of which it is known; None if of none.
+    """
+
+    name: str
+    verdicts: int
+    unclear: int
+    priced: int
+    cost: float | None
+
+
+def judges(compared: Comparison) -> list[JudgeSummary]:
+    """Return every judge of a comparison, in the order of their first verdicts."""
+    by_judge: dict[str, list[Verdict]] = defaultdict(list)
+    for one in compared.verdicts:
+        by_judge[one.judge].append(one)
+    found = []
+    for name, verdicts in by_judge.items():
+        known = [one.cost for one in verdicts if one.cost is not None]
+        unclear = sum(one.winner == UNCLEAR for one in verdicts)
+        found.append(JudgeSummary(name, len(verdicts), unclear, len(known), sum(known) if known else None))
+    return found
+
+
+def judge_said(one: JudgeSummary, money: Callable[[float], str]) -> str:
+    """Return what a judge came to, in words."""
+    parts = [count(one.verdicts, "verdict")]
+    if one.unclear:
+        parts.append(f"{one.unclear} of them unclear")
+    if one.cost is not None:
+        only = "" if one.priced == one.verdicts else f" for the {one.priced} of which it is known"
+        parts.append(f"cost {money(one.cost)}{only}")
+    return ", ".join(parts)
 
 
 def summarise(compared: Comparison) -> list[LaneSummary]:

@@ -33,7 +33,7 @@ from chatlab.compare.batch.item import CheckSpec, Item
 from chatlab.compare.batch.prompts import read_items
 from chatlab.compare.batch.scheduler import LaneLimit
 from chatlab.compare.batch.store import BatchStore, make_comparison
-from chatlab.compare.model import Check, Comparison, Lane, Receipt, Result, Verdict, Vote
+from chatlab.compare.model import UNCLEAR, Check, Comparison, Lane, Receipt, Result, Verdict, Vote
 from chatlab.compare.model_json import (
     comparison_from_json,
     comparison_to_json,
@@ -45,7 +45,7 @@ from chatlab.compare.model_json import (
 )
 from chatlab.compare.session.lanes import new_lane
 from chatlab.compare.session.reduce import reduce_log
-from chatlab.compare.statistics.summary import differences, summarise, verdict_counts
+from chatlab.compare.statistics.summary import differences, judges, summarise, verdict_counts
 from chatlab.config.load import load_config
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import Backends
@@ -817,3 +817,49 @@ async def test_the_report_of_a_run_says_that_its_judge_is_a_lane(echoes: Rig) ->
     assert await echoes.run(echoes.plan(["a", "b"], prompts(1), judge="a"))
     (note,) = load(echoes.folder).notes
     assert note == "The judge a is also the lane a: it may favour its own answers."
+
+
+# -- judges that cannot be read, and what a judge costs
+
+JUDGED = """
+backends:
+  a: {kind: echo}
+  b: {kind: echo, reply: "it is six"}
+  judge: {kind: echo, reply: 'REPLY', prices: {input: 0, output: 1000000}}
+"""
+
+
+async def test_a_judge_that_cannot_be_read_is_asked_no_more_after_ten_replies(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, JUDGED.replace("REPLY", "I like both"))
+    with rig.batch(rig.plan(["a", "b"], prompts(30), judge="judge"), concurrency=2) as batch:
+        assert await batch.run()
+        assert batch.judge_stopped is not None and "I like both" in batch.judge_stopped
+        assert batch.verdicts_left() == 30 - len(load(rig.folder).verdicts) >= 24
+    assert {one.winner for one in load(rig.folder).verdicts} == {UNCLEAR}
+    asked = rig.spent() / 3  # a reply has three words
+    assert 10 <= asked <= 11, "ten in a row, and what ran beside the tenth"
+
+
+async def test_a_reply_that_can_be_read_begins_the_count_anew(tmp_path: Path, front: Front) -> None:
+    replies = iter(range(1000))
+    Upstream(front, lambda body: "no idea" if next(replies) % 10 else '{"winner": "first"}')
+    rig = Rig(tmp_path, ECHOES + upstreams(front, "judge").removeprefix("backends:\n"))
+    with rig.batch(rig.plan(["a", "b"], prompts(20), judge="judge"), concurrency=1) as batch:
+        assert await batch.run() and batch.judge_stopped is None and batch.verdicts_left() == 0
+    await rig.backends.aclose()
+    assert len(load(rig.folder).verdicts) == 20
+
+
+async def test_what_was_spent_says_whose_calls_it_was_spent_on(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, JUDGED.replace("REPLY", '{"winner": "first"}'))
+    assert await rig.run(rig.plan(["a", "b"], prompts(3), judge="judge"))
+    folder = RunFolder(rig.folder)
+    assert dict(Budget(None, folder.ledger).spent_by) == {JUDGE: 12}, "two replies of two words a verdict"
+    folder.close()
+    (judge,) = judges(load(rig.folder))
+    assert (judge.name, judge.verdicts, judge.unclear, judge.priced, judge.cost) == ("judge", 3, 0, 3, 12)
+    path = rig.folder / "ledger.jsonl"
+    path.write_text(path.read_text().replace(',"who":"judge"', ""))
+    folder = RunFolder(rig.folder)
+    assert dict(Budget(None, folder.ledger).spent_by) == {"": 12}, "older ledgers do not say"
+    folder.close()
