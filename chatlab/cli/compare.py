@@ -42,7 +42,7 @@ from chatlab.config.registry import Entry
 from chatlab.conversations.storage import OpenStorage, open_storage
 from chatlab.errors import StoreError
 from chatlab.lab import Lab
-from chatlab.spelling import count
+from chatlab.spelling import count, listed
 from chatlab.store import now
 
 OWNER = "local"
@@ -167,7 +167,7 @@ def _described(
     judge = None if options.judge is None else entry(lab, options.judge)
     used = {lane.backend for lane in lanes} | ({options.judge} if options.judge else set())
     return Plan(
-        title=Path(options.prompts or "").name,
+        title=_title(options.prompts, lanes, items),
         created=now(),
         lanes=lanes,
         items=items,
@@ -186,6 +186,12 @@ def _described(
         judge_model=None if judge is None else model_of(judge) or None,
         lane_models={lane.id: model for lane in lanes if (model := model_of(entry(lab, lane.backend)))},
     )
+
+
+def _title(prompts: str | None, lanes: Sequence[Lane], items: Sequence[Item]) -> str:
+    """Return what a run is called where it is listed, and at the top of its report."""
+    what = count(len(items), "prompt") if prompts in (None, "-") else Path(prompts or "").name
+    return f"{listed([lane.label for lane in lanes], 3)} on {what}"
 
 
 def _budget(said: float | None, before: Plan | None) -> float | None:

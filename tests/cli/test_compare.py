@@ -71,7 +71,9 @@ def test_lanes_of_the_configuration_are_compared_and_a_table_is_shown() -> None:
     assert rows[1][:5] == ["a", "2", "0", "50%", "(9%-91%)"] and rows[2][:4] == ["hot", "2", "0", "0%"]
     assert "not distinguishable" in done.stdout and "results: run/results.jsonl" in done.stdout
     assert "seed 7" in done.stderr and "a: 2 of 2\n" in done.stderr
-    assert json.loads(Path("run/run.json").read_text())["seed"] == 7
+    plan = json.loads(Path("run/run.json").read_text())
+    assert plan["seed"] == 7 and plan["title"] == "a and hot on p.txt"
+    assert "<h1>a and hot on p.txt</h1>" in Path("run/report.html").read_text()
     assert len(lines()) == 4
     modes = {path.name: path.stat().st_mode for path in Path("run").iterdir()}
     assert modes["report.html"] == modes["results.jsonl"]

@@ -82,7 +82,7 @@ def test_what_is_to_be_redacted_is_in_no_format(format: str) -> None:
 
 @pytest.mark.usefixtures("ran")
 def test_the_other_formats_are_what_they_are_called() -> None:
-    assert run("report", "run", "--format", "markdown").stdout.startswith("# p.txt\n")
+    assert run("report", "run", "--format", "markdown").stdout.startswith("# a and B on p.txt\n")
     lines = [json.loads(line) for line in run("report", "run", "--format", "jsonl").stdout.splitlines()]
     assert [line["type"] for line in lines] == ["comparison", *["result"] * 4]
     assert run("report", "run", "--format", "votes").stdout.startswith("model_a,model_b,winner,")
@@ -93,7 +93,7 @@ def test_a_lane_of_a_run_becomes_a_recording_that_replay_plays() -> None:
     done = run("report", "run", "--recording", "B", "-o", "b.jsonl")
     assert done.exit_code == 0, done.stderr
     done = run("chat", "replay:b.jsonl", "one two three")
-    assert done.stdout == "one two\n" and "a lane of the comparison 'p.txt'" in done.stderr
+    assert done.stdout == "one two\n" and "a lane of the comparison 'a and B on p.txt'" in done.stderr
     done = run("report", "run", "--recording", "C")
     assert done.exit_code == 2 and "there is no lane 'C' in this comparison: it has a, B" in done.stderr
 

@@ -15,6 +15,7 @@ from chatlab.compare.session.state import Round, SessionState, in_order, is_run,
 from chatlab.compare.versions import versions
 from chatlab.ids import LaneId, TurnId
 from chatlab.messages import FilePart, Message, Part
+from chatlab.spelling import listed
 from chatlab.store import FILE_SCHEME, NotStored, StoredTurn, now
 from chatlab.store.files import Files
 
@@ -45,7 +46,7 @@ def comparison_of(
     votes = _named(standing_votes(state, session.turn))
     left, stale = len(state.rounds) - len(rounds), len(state.votes) - len(votes)
     return Comparison(
-        title or "Comparison",
+        title or f"Comparison of {listed([lane.label for lane in lanes], 3)}",
         created or min((result.turn.created for result in results), default=now()),
         None if run else state.mode,
         "interleaved" if run else "parallel",

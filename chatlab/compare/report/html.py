@@ -17,7 +17,7 @@ from typing import Any, assert_never
 from markupsafe import Markup
 
 from chatlab.compare.model import Check, Comparison, Result, Verdict
-from chatlab.compare.report import plots, words
+from chatlab.compare.report import overview, plots, words
 from chatlab.compare.report.items import current_votes, items_of, steps_of, verdict_sentence, vote_sentence
 from chatlab.compare.report.judged import Judged, agreement, judged_criteria, pairs, places, strength
 from chatlab.compare.report.plots import Plot
@@ -29,11 +29,11 @@ from chatlab.render.figures import figures, outcome
 from chatlab.render.html_templates import environment
 from chatlab.render.markdown import render
 from chatlab.secret import scrub
+from chatlab.spelling import count
 
 _LARGEST_PICTURE = 3_000_000  # bytes
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _SIZE = "\ufdd0"  # stands for the page's size until it is known: no character, so no text has it
-_FEWEST_LISTED = 8  # prompts from which on a list of them stands before them
 _MANY = 60  # answers from which on a browser lays out only what is looked at
 
 
@@ -79,10 +79,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class ItemSection:
-    """One prompt, of one message or several."""
+    """One prompt, of one message or several. marks: the classes by which the filters find it."""
 
     number: int
     title: str
+    marks: str
     tags: tuple[str, ...]
     steps: tuple[Step, ...]
     votes: tuple[str, ...]
@@ -91,11 +92,10 @@ class ItemSection:
 
 @dataclass(frozen=True, slots=True)
 class RankingSection:
-    """The ranking by one criterion, as the report shows it."""
+    """The ranking by one criterion, as the report shows it. scope: how many lanes and prompts, in words."""
 
     title: str
-    placed: int
-    items: int
+    scope: str
     forest: Plot
     places: ReportTable
     notes: tuple[str, ...]
@@ -109,9 +109,11 @@ def report_html(compared: Comparison) -> str:
     requests = Requests({lane.id: lane.label for lane in compared.lanes})
     templates = environment("chatlab.compare.report")
     template = templates.get_template("item.html.j2")
-    sections = _item_sections(compared, requests)
+    by_prompt = overview.matrix(compared)
+    sections = _item_sections(compared, requests, () if by_prompt is None else by_prompt.rows)
     items = Markup("").join(Markup(template.render(item=one)) for one in sections)  # noqa: S704 - it escaped
-    body = templates.get_template("report.html.j2").render(_values(compared, items, requests.left_out))
+    values = _values(compared, items, requests.left_out)
+    body = templates.get_template("report.html.j2").render(**values, matrix=by_prompt)
     whole = scrub(document(compared.title, body, css=_style()))
     size = f"{len(whole.encode('utf-8', 'replace')) / 1e6:.1f} MB"
     return whole.replace(_SIZE, size, 1)
@@ -131,8 +133,12 @@ def _values(compared: Comparison, items: Markup, left_out: int) -> dict[str, Any
             "report as JSON lines has them all."
         )
     page = ("This page", f"{_SIZE}, made by chatlab; it loads nothing and has no script")
+    judged = judged_criteria(compared)
     return {
         "comparison": compared,
+        "compared_said": overview.compared_said(compared),
+        "findings": overview.findings(compared, judged),
+        "how_sure": overview.HOW_SURE,
         "facts_of": [*words.facts_of(compared), page],
         "notes": notes,
         "taken_out": words.redacted_said(compared) if compared.redacted else [],
@@ -145,9 +151,8 @@ def _values(compared: Comparison, items: Markup, left_out: int) -> dict[str, Any
         "differences": words.differences_said(compared),
         "repeats": words.repeats_said(compared),
         "verdicts": words.verdicts_said(compared),
-        "rankings": [_ranking_section(one) for one in judged_criteria(compared)],
+        "rankings": [_ranking_section(one) for one in judged],
         "agreement": agreement(compared),
-        "contents": _contents(compared),
         "many": len(compared.results) > _MANY,
         "items": items,
         "method": words.METHOD,
@@ -161,8 +166,7 @@ def _ranking_section(one: Judged) -> RankingSection:
     different, alike = pairs(ranking)
     return RankingSection(
         one.title,
-        len(placed),
-        ranking.items,
+        f"{count(len(placed), 'lane')}, judged on {count(ranking.items, 'prompt')}",
         plots.forest([(row.lane, row.strength, row.interval, strength(row)) for row in placed]),
         places(ranking),
         ranking.notes,
@@ -171,19 +175,12 @@ def _ranking_section(one: Judged) -> RankingSection:
     )
 
 
-def _contents(compared: Comparison) -> list[str]:
-    """Return the prompts in short, if they are many."""
-    items = items_of(compared)
-    if len(items) < _FEWEST_LISTED:
-        return []
-    asked = [" ".join(results[0].turn.user.text.split()) for _, results in items]
-    return [one if len(one) <= 80 else one[:79] + "…" for one in asked]
-
-
 # -- prompts and answers
 
 
-def _item_sections(compared: Comparison, requests: Requests) -> Iterator[ItemSection]:
+def _item_sections(
+    compared: Comparison, requests: Requests, rows: Sequence[overview.MatrixRow]
+) -> Iterator[ItemSection]:
     labels: dict[str, str] = {lane.id: lane.label for lane in compared.lanes}
     what = "Message" if compared.session and compared.mode is not None else "Prompt"
     votes = current_votes(compared)
@@ -197,6 +194,7 @@ def _item_sections(compared: Comparison, requests: Requests) -> Iterator[ItemSec
         yield ItemSection(
             number,
             f"{what} {number}{named}",
+            rows[number - 1].marks if rows else "",
             tuple(results[0].tags),
             tuple(
                 Step(

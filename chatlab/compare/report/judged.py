@@ -41,6 +41,11 @@ class Judged:
         """Return what was ranked, and by what."""
         return f"{self.criterion}: ranking by {_WHO[self.source]}"
 
+    @property
+    def summary_title(self) -> str:
+        """Return what was judged, and by what, as a row's heading."""
+        return f"{self.criterion}, by {_WHO[self.source]}"
+
 
 def judgements_of(compared: Comparison) -> list[Judgement]:
     """Return every vote and verdict as judgements of two lanes each, lanes by their labels."""

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator
 
 from chatlab.compare.model import Comparison
-from chatlab.compare.report import words
+from chatlab.compare.report import overview, words
 from chatlab.compare.report.items import current_votes, items_of, steps_of, verdict_sentence, vote_sentence
 from chatlab.compare.report.judged import agreement, judged_criteria, pairs, places
-from chatlab.compare.report.words import ReportTable
+from chatlab.compare.report.words import Cell, ReportTable
 from chatlab.messages import TextPart
 from chatlab.render.figures import figures, outcome
 from chatlab.secret import scrub
@@ -25,13 +25,22 @@ def report_markdown(compared: Comparison) -> str:
 
 
 def _markdown(compared: Comparison) -> Iterator[str]:
+    judged = judged_criteria(compared)
     yield f"# {_line(compared.title)}\n"
+    yield f"{_line(overview.compared_said(compared))}\n"
+    yield from _bullets("## Lanes that were not sent what they should have been", compared.mismatches)
+    found = overview.findings(compared, judged)
+    if found is not None:
+        yield "## Summary\n"
+        yield from _rows(found)
+        yield f"{_line(overview.HOW_SURE)}\n"
+    yield from _bullets("", compared.notes)
+    yield from _by_prompt(overview.matrix(compared))
+    yield "## How it was made\n"
     for name, said in words.facts_of(compared):
         if said:
             yield f"- {name}: {_line(said)}"
     yield ""
-    yield from _bullets("", compared.notes)
-    yield from _bullets("## Lanes that were not sent what they should have been", compared.mismatches)
     if compared.redacted:
         yield from _bullets("## Taken out", [*words.redacted_said(compared), words.HASHES_STAY])
     yield "## Lanes\n"
@@ -41,7 +50,7 @@ def _markdown(compared: Comparison) -> Iterator[str]:
     yield from _bullets("### What differs, and what is noise", words.differences_said(compared))
     yield from _bullets("### Spread over repeats", words.repeats_said(compared))
     yield from _bullets("## Verdicts", words.verdicts_said(compared))
-    for one in judged_criteria(compared):
+    for one in judged:
         different, alike = pairs(one.ranking)
         yield f"## {_line(one.title)}\n"
         yield from _rows(places(one.ranking))
@@ -54,6 +63,17 @@ def _markdown(compared: Comparison) -> Iterator[str]:
     yield from _bullets("## How to read this", words.METHOD)
     versions = ", ".join(f"{name} {version}" for name, version in compared.versions.items())
     yield f"Versions where this report was made: {_line(versions)}"
+
+
+def _by_prompt(matrix: overview.Matrix | None) -> Iterator[str]:
+    if matrix is None:
+        return
+    yield "## Prompt by prompt\n"
+    rows = [
+        [Cell(f"{row.number} {row.asked}"), *(Cell(f"{cell.said} {cell.won}".strip()) for cell in row.cells)]
+        for row in matrix.rows
+    ]
+    yield from _rows(ReportTable((Cell("prompt"), *map(Cell, matrix.lanes)), tuple(map(tuple, rows))))
 
 
 def _items(compared: Comparison) -> Iterator[str]:

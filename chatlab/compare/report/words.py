@@ -99,7 +99,7 @@ def facts_of(compared: Comparison) -> list[tuple[str, str]]:
     kind = {
         "own": "session, own history: each lane went on from its own answers",
         "shared": "session, shared history: all lanes went on from the answer that was picked",
-        None: "run of many prompts: each began anew",
+        None: "run of many prompts, each a conversation of its own",
     }[compared.mode]
     answers = f"{len(compared.results)}" + (f", of which {failed} did not finish" if failed else "")
     blind = "yes: names were hidden until the vote" if compared.blind else "no"

@@ -49,10 +49,10 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A measured quantity. unit: as people read it, "s", "tokens", "". lower, higher: what a lane with lower
-    or higher values is called next to another: "faster" and "slower". centre: the mean suits scores of a few
-    values, whose median says nothing. range: of a mean, the least and the greatest value there can be; None
-    if there are none."""
+    """A measured quantity. unit: as people read it, "s", "tokens", "", or "%" for shares of 1. lower, higher:
+    what a lane with lower or higher values is called next to another: "faster" and "slower". centre: the mean
+    suits scores of a few values, whose median says nothing. range: of a mean, the least and the greatest
+    value there can be; None if there are none."""
 
     name: str
     unit: str
@@ -62,7 +62,10 @@ class Measure:
     range: tuple[float, float] | None = None
 
     def text(self, value: float) -> str:
-        return f"{value:.3g} {self.unit}".rstrip()
+        """Return a value with three digits that tell, never as a power of ten."""
+        if self.unit == "%":
+            return f"{value:.0%}"
+        return f"{np.format_float_positional(float(f'{value:.3g}'), trim='-')} {self.unit}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)

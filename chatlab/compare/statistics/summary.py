@@ -28,7 +28,8 @@ class Times:
 class LaneSummary:
     """One lane. answers: those that finished. passed: the share of checked answers that passed all checks, by
     prompt; interval: its 95 % Wilson interval, with as many trials as prompts. by_check: how many passed, and
-    of how many. cost and tokens: of the answers of which they are known; None if of none.
+    of how many. cost and tokens: of the answers of which they are known; None if of none. mean_cost: of one
+    that finished.
     """
 
     lane: Lane
@@ -43,6 +44,7 @@ class LaneSummary:
     tokens_in: int | None
     tokens_out: int | None
     cost: float | None
+    mean_cost: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +115,13 @@ def _summary(lane: Lane, results: Sequence[Result]) -> LaneSummary:
         _times([result.turn.timing.total for result in finished]),
         _sum([usage.input for usage in usages]),
         _sum([usage.output for usage in usages]),
-        sum(known) if (known := [r.turn.cost for r in results if r.turn.cost is not None]) else None,
+        sum(known) if (known := _costs(results)) else None,
+        fmean(known) if (known := _costs(finished)) else None,
     )
+
+
+def _costs(results: Sequence[Result]) -> list[float]:
+    return [result.turn.cost for result in results if result.turn.cost is not None]
 
 
 def _passed(result: Result) -> bool:
@@ -136,11 +143,12 @@ def _sum(values: Sequence[int | None]) -> int | None:
 
 _MEASURES: Sequence[tuple[Measure, Callable[[Result], float | None]]] = (
     (
-        Measure("answers that pass", "of 1", "less often right", "more often right", "mean", (0.0, 1.0)),
+        Measure("answers that pass", "%", "less often right", "more often right", "mean", (0.0, 1.0)),
         lambda result: float(_passed(result)) if result.checks else None,
     ),
     (Measure("first token", "s", "sooner", "later"), lambda result: result.turn.timing.first_token),
     (Measure("total", "s", "faster", "slower"), lambda result: result.turn.timing.total),
+    (Measure("cost of an answer", "", "cheaper", "dearer", "mean"), lambda result: result.turn.cost),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -110,3 +111,40 @@ def comparison(prompts: int = 8, **changes: Any) -> Comparison:
         "notes": ("Something of the session is not in it: 1.",),
     }
     return Comparison(**{**values, **changes})
+
+
+NAMES = (
+    "GPT mini",
+    "Haiku",
+    "Qwen 8B (local)",
+    "Scout",
+    "Small",
+    "A retrieval agent",
+    "hot",
+    "A rather long name",
+)
+
+
+def run_of_many(lanes: int = 8, prompts: int = 12) -> Comparison:
+    """A run. The first lane fails with prompt 6, any other n-th with every n-th; the third did not finish
+    prompt 5."""
+    made = [Lane(f"l{number}", f"b{number}", NAMES[number]) for number in range(lanes)]
+    results, verdicts = [], []
+    for number in range(1, prompts + 1):
+        prompt = Message.of("user", f"Question {number}, which is long enough to be more than a line")
+        for place, lane in enumerate(made):
+            failed = place == 2 and number == 5
+            changes: dict[str, Any] = {"status": "failed", "error": "gone", "finish": None} if failed else {}
+            wrong = number % (place + 1) == 0 if place else number == 6
+            text = "no idea" if wrong else "the sky"
+            one = result(lane, f"q{number}", prompt, text, 0.4 + place + 0.01 * number, **changes)
+            results.append(replace(one, checks=()) if failed else one)
+        if lanes > 1:
+            judged = ("l0", "l1", "l0", "judge-1", "overall", ("a", "b"), 0.25, ("first", "second"))
+            verdicts.append(Verdict(f"q{number}", 0, 0, *judged))
+    return comparison(
+        1,
+        **{"title": "Many", "mode": None, "order": "interleaved", "blind": False, "lanes": tuple(made)},
+        **{"results": tuple(results), "votes": (), "verdicts": tuple(verdicts), "session": ""},
+        **{"mismatches": (), "notes": ()},
+    )

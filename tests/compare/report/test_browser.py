@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from chatlab.compare.report import report
-from tests.compare.report.samples import comparison
+from tests.compare.report.samples import comparison, run_of_many
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_it_is_dark_where_the_reader_is_and_prints_without_what_is_for_screens(
         assert text != shade
     assert shades[0] != shades[1]
     page.emulate_media(media="print")
-    assert not page.locator("nav").is_visible()
+    assert not page.locator(".filters").is_visible()
     assert page.locator("article.answer").last.is_visible()
 
 
@@ -103,8 +104,46 @@ def test_a_page_of_many_answers_scrolls_to_its_end(browser: Any, tmp_path: Path)
     (tmp_path / "many.html").write_text(report(replace(whole, votes=(), verdicts=())), "utf-8")
     page = browser.new_page(viewport={"width": 1000, "height": 800})
     page.goto((tmp_path / "many.html").as_uri())
-    page.get_by_text("150 prompts").click()
-    page.get_by_text("150: Why is the sky blue, question 150?").click()
+    page.locator(".matrix a", has_text=re.compile("^150$")).click()
     page.locator("#item-150").get_by_text("Answer 150 of").first.wait_for()
     assert page.locator("#item-150").bounding_box()["y"] < 800
+    page.close()
+
+
+def test_prompts_are_filtered_without_a_script(browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "many.html").write_text(report(run_of_many(3)), "utf-8")
+    page = browser.new_page(java_script_enabled=False)
+    page.goto((tmp_path / "many.html").as_uri())
+    shown = {}
+    for name in ("all", "a lane failed", "checks differ"):
+        page.get_by_role("radio", name=name).check()
+        shown[name] = [page.locator(f"{which}:visible").count() for which in (".matrix tbody tr", ".item")]
+    assert shown == {"all": [12, 12], "a lane failed": [9, 9], "checks differ": [8, 8]}
+    page.close()
+
+
+# 210 and 216 mm without the 15 mm of both margins, at 96 pixels an inch
+@pytest.mark.parametrize(("paper", "width"), [("A4", 680), ("Letter", 703)])
+def test_eight_lanes_print_without_a_column_cut(browser: Any, tmp_path: Path, paper: str, width: int) -> None:
+    (tmp_path / "many.html").write_text(report(run_of_many()), "utf-8")
+    page = browser.new_page(viewport={"width": width, "height": 1000})
+    page.goto((tmp_path / "many.html").as_uri())
+    page.emulate_media(media="print")
+    cut = page.evaluate(
+        "() => [...document.querySelectorAll('body *')].filter((one) =>"
+        " one.getBoundingClientRect().right > innerWidth + 1 ||"
+        " (one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).overflowX !== 'visible')"
+        ").map((one) => one.outerHTML.slice(0, 80))"
+    )
+    assert cut == []
+    broken = page.evaluate(
+        "() => [...document.querySelectorAll('.matrix td, thead th:not(.lane)')].filter((cell) => {"
+        " const range = document.createRange(); const text = cell.firstChild;"
+        " return [...text.textContent.matchAll(/[a-z]+/gi)].some((word) => {"
+        "  range.setStart(text, word.index); range.setEnd(text, word.index + word[0].length);"
+        "  return range.getClientRects().length > 1 }) }).map((cell) => cell.textContent)"
+    )
+    assert broken == [], "no word is broken"
+    margin = dict.fromkeys(("top", "right", "bottom", "left"), "15mm")
+    assert page.pdf(format=paper, margin=margin).startswith(b"%PDF")
     page.close()

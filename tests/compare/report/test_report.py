@@ -23,7 +23,7 @@ from chatlab.compare.statistics.ranking import rank
 from chatlab.compare.statistics.summary import differences
 from chatlab.compare.statistics.votes_csv import from_csv
 from chatlab.messages import Message, TextPart
-from tests.compare.report.samples import LANES, comparison
+from tests.compare.report.samples import LANES, comparison, run_of_many
 from tests.compare.session.scripted import script, scripted
 
 
@@ -43,7 +43,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags[tag] += 1
         self.attributes += [(tag, name, value or "") for name, value in attrs]
-        if tag not in ("meta", "img", "br", "hr"):
+        if tag not in ("meta", "img", "br", "hr", "input"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -145,7 +145,7 @@ def test_a_lane_that_nobody_judged_is_named_in_the_ranking_as_such() -> None:
     whole = comparison()
     page = Page(report(replace(whole, lanes=(*LANES, Lane("l3", "down", "Always down")))))
     assert page.text.count("Without any judgement, and so without a place: Always down.") == 2
-    assert "Always downnever judged" in page.text and "2 lanes, 8 prompts judged" in page.text
+    assert "Always downnever judged" in page.text and "2 lanes, judged on 8 prompts" in page.text
     assert "groups with none between them" not in page.text
 
 
@@ -185,6 +185,60 @@ def test_the_length_of_a_conversation_is_that_of_all_its_answers() -> None:
         assert int(row["length_b"]) - int(row["length_a"]) > 480, row["source"]
 
 
+def test_the_report_begins_with_who_is_ahead_in_what_and_how_sure_that_is() -> None:
+    whole = run_of_many(3)
+    text = Page(report(whole)).text
+    summary = text[text.index("Summary") : text.index("Prompt by prompt")]
+    assert "3 lanes answered 12 prompts on 2026-11-21: 36 answers, of which 1 did not finish." in text
+    for said in (
+        "answers that passGPT mini: 92% (95 % interval 65% to 99%)more often right than Haiku; "
+        "not distinguishable from Qwen 8B (local)",
+        "first tokenGPT mini: 116 ms, mediansooner than all others",
+        "totalGPT mini: 465 ms, medianfaster than all others",
+        "cost of an answerGPT mini: 0.0000465 on averagecheaper than all others",
+        "overall, by the judge's verdictsGPT mini: won 12, lost 0, neither 0preferred to Haiku",
+    ):
+        assert said in summary, summary
+    assert text.index("Summary") < text.index("Prompt by prompt") < text.index("How it was made")
+    assert "Judge judge-112 verdicts, cost 3" in text
+    alone = Page(report(run_of_many(1))).text
+    assert "Summary" not in alone and "1 lane answered 12 prompts" in alone
+    two = Page(report(run_of_many(2))).text
+    assert "GPT mini is faster than Haiku by 1 s (95 % interval 1 s to 1 s; 12 prompts)" in two
+
+
+def test_two_lanes_that_are_alike_are_said_to_be_so_at_the_beginning() -> None:
+    whole = run_of_many(2)
+    same = tuple(replace(one, turn=whole.results[0].turn, checks=()) for one in whole.results)
+    text = Page(report(replace(whole, results=same, verdicts=()))).text
+    assert "totalGPT mini: 410 ms, mediannot distinguishable from Haiku" in text
+
+
+def test_every_prompt_stands_with_what_every_lane_did_with_it() -> None:
+    made = report(run_of_many(3))
+    rows = re.findall(r'<tr(?: class="([a-z ]+)")?><th scope="row"><a href="#item-(\d+)">', made)
+    assert [int(number) for _, number in rows] == list(range(1, 13))
+    marks = {int(number): kinds for kinds, number in rows}
+    assert [number for number, kinds in marks.items() if "failing" in kinds] == [2, 3, 4, 5, 6, 8, 9, 10, 12]
+    assert [number for number, kinds in marks.items() if "differing" in kinds] == [2, 3, 4, 5, 8, 9, 10, 12]
+    text = Page(made).text
+    assert "only where a lane failed (9)" in text and "only where the lanes' checks differ (8)" in text
+    assert "line✓ passed won 1✓ passednot finished" in text
+    markdown = report(run_of_many(3), "markdown")
+    row = "| 5 Question 5, which is long enough to be more than a line | ✓ passed won 1 | ✓ passed | "
+    assert row + "not finished |" in markdown
+    assert markdown.index("## Summary") < markdown.index("## Prompt by prompt") < markdown.index("## Lanes")
+
+
+def test_without_checks_prompts_differ_where_wins_or_answers_do() -> None:
+    whole = run_of_many(2)
+    bare = tuple(replace(one, checks=()) for one in whole.results)
+    won = Page(report(replace(whole, results=bare, verdicts=whole.verdicts[:4])))
+    assert "only where the lanes' wins differ (4)" in won.text and "a lane failed" not in won.text
+    texts = Page(report(replace(whole, results=bare, verdicts=())))
+    assert "only where the lanes' answers differ (5)" in texts.text
+
+
 def test_a_changed_vote_counts_once() -> None:
     whole = comparison(1)
     first = whole.votes[0]
@@ -213,7 +267,7 @@ def test_six_checks_passed_of_six_against_none_have_an_interval_of_some_width() 
         )
         for one in whole.results
     )
-    said = "GPT mini is more often right than Qwen by 1 of 1 (95 % interval 0.0815 of 1 to 1 of 1; 6 prompts)"
+    said = "GPT mini is more often right than Qwen by 100% (95 % interval 8% to 100%; 6 prompts)"
     assert said in Page(report(replace(whole, results=results))).text
 
 
@@ -301,7 +355,8 @@ async def test_a_blind_session_has_no_report_before_its_names_are_shown() -> Non
     with pytest.raises(SessionError, match="letters off"):
         await session_report(session)
     await session.reveal()
-    assert "Blindyes" in Page(await session_report(session)).text
+    page = Page(await session_report(session))
+    assert "Blindyes" in page.text and page.text.startswith("Comparison of a and b")
     await session.aclose()
 
 
