@@ -70,13 +70,14 @@ def missing_receipts(
     round_id: RoundId,
     pending: Collection[TurnId],
 ) -> tuple[Mismatch, ...]:
-    """Return the finished answers to a round that have no receipt, apart from those still to be taken."""
+    """Return the finished answers to a round that have no receipt, apart from those still to be taken, and
+    from those that a chat gave, which takes none."""
     return tuple(
         Mismatch((turn_id,), (lane_id,), MISSING)
         for lane_id, ids in state.round(round_id).turns.items()
         for turn_id in ids
         if turn_id not in receipts and turn_id not in pending
-        if (turn := turns.get(turn_id)) is not None and turn.status == "finished"
+        if (turn := turns.get(turn_id)) is not None and turn.status == "finished" and not turn.copied_from
     )
 
 

@@ -10,7 +10,7 @@ from chatlab.compare.session.session import ComparisonSession
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import Entry
 from chatlab.conversations.saving import Saving
-from chatlab.store import NotStored, Store
+from chatlab.store import NotStored, Store, StoredTurn
 from chatlab.store.files import Files
 
 
@@ -46,6 +46,7 @@ class OpenSessions:
         *,
         opened: Opened | None = None,
         title: str = "",
+        chat: Sequence[StoredTurn] = (),
     ) -> ComparisonSession:
         """Make a new session. Raises what `ComparisonSession.create` raises."""
         session = await ComparisonSession.create(
@@ -54,6 +55,7 @@ class OpenSessions:
             owner=owner,
             opened=opened,
             title=title,
+            chat=chat,
             store=self._store,
             saving=self._saving,
             files=self._files,

@@ -53,6 +53,7 @@ from chatlab.compare.session.events import (
     Undone,
     Voted,
 )
+from chatlab.compare.session.from_chat import rounds_of_chat
 from chatlab.compare.session.lanes import copied, new_lane, without_answer
 from chatlab.compare.session.record import SessionRecord
 from chatlab.compare.session.reduce import reduce
@@ -137,14 +138,16 @@ class ComparisonSession:
         owner: str,
         opened: Opened | None = None,
         title: str = "",
+        chat: Sequence[StoredTurn] = (),
         store: Store | None = None,
         saving: Saving | None = None,
         files: Files | None = None,
     ) -> Self:
         """Make a new session, which without a store lives in memory only.
 
-        opened: mode, blind, repeats, criteria. Raises ConfigError or SessionError for a lane that cannot be
-        one; then the store has nothing of it.
+        opened: mode, blind, repeats, criteria. chat: the turns of a chat that it begins with: the first lane
+        gave their answers, and the others go on from all but the last, which `ask_others` asks them. Raises
+        ConfigError or SessionError for a lane that cannot be one; then the store has nothing of it.
         """
         added: list[Lane] = []
         state = SessionState()
@@ -154,10 +157,23 @@ class ComparisonSession:
         session_id = new_id() if store is None else (await store.create_comparison(owner, title=title)).id
         session = cls(backends, session_id, owner, store=store, saving=saving, files=files)
         events: list[SessionEvent] = [opened or Opened()]
-        for lane in added:
-            events.append(LaneAdded(lane, await session._record.new_conversation()))
+        events += await session._begun_with(chat, added)
         await session._record.append(*_with_letters(session.state, events))
         return session
+
+    async def _begun_with(self, chat: Sequence[StoredTurn], lanes: Sequence[Lane]) -> list[SessionEvent]:
+        """Return the events that add the first lanes, and what they have of a chat."""
+        events: list[SessionEvent] = []
+        path: list[TurnPosition] = []
+        for lane in lanes:
+            conversation = await self._record.new_conversation()
+            made = copied(path[:-1], (), self._record.turns, lane.id, conversation)
+            events.append(LaneAdded(lane, conversation, await self._record.add_copies(made)))
+            if chat and not path:
+                rounds, answers = rounds_of_chat(chat, lane.id, conversation)
+                path += await self._record.add_copies(answers)
+                events += rounds
+        return events
 
     @classmethod
     async def open(
@@ -367,6 +383,19 @@ class ComparisonSession:
         repeats = {lane_id: len(known.turns.get(lane_id, ("",))) for lane_id in parents}
         positions = _positions(known.id, parents, repeats)
         await self._runner.start(Retried(known.id, positions), ctx, places=places, halting=parents)
+
+    @carried_out_whole
+    async def ask_others(self, *, places: Places | None = None) -> None:
+        """Ask the last message of the lanes that were not asked it yet, each after what it goes on from."""
+        if not self.state.visible:
+            return
+        last = self.state.visible[-1]
+        heads = {lane.id: self.state.heads[lane.id] for lane in self.state.lanes if lane.id not in last.turns}
+        for lane in self._rules.present(list(heads)) if heads else ():
+            self._runner.entry(lane, self._rules.name(lane))
+        positions = _positions(last.id, heads, dict.fromkeys(heads, self.state.opened.repeats))
+        if positions:
+            await self._runner.start(Retried(last.id, positions), None, places=places)
 
     @carried_out_whole
     async def rerun(

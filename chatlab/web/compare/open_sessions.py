@@ -11,6 +11,7 @@ from chatlab.compare.session.open_sessions import OpenSessions
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.config.models import CompareLane
 from chatlab.lab import Lab
+from chatlab.store import StoredTurn
 from chatlab.web.compare.agreement import RoundAgreement
 from chatlab.web.compare.view import View
 
@@ -43,9 +44,18 @@ class PageSessions:
         self._open: dict[str, PageSession] = {}
         self._lock = asyncio.Lock()
 
-    async def create(self, owner: str, lanes: Sequence[CompareLane], opened: Opened) -> PageSession:
-        """Return a new session. Raises SessionError."""
-        return self._shown(await (await self._all()).create(owner, lanes, opened=opened), "")
+    async def create(
+        self,
+        owner: str,
+        lanes: Sequence[CompareLane],
+        opened: Opened,
+        *,
+        title: str = "",
+        chat: Sequence[StoredTurn] = (),
+    ) -> PageSession:
+        """Return a new session. chat: the turns of a chat that it begins with. Raises SessionError."""
+        made = await (await self._all()).create(owner, lanes, opened=opened, title=title, chat=chat)
+        return self._shown(made, title)
 
     async def get(self, owner: str, session_id: str) -> PageSession:
         """Return a session of this owner. Raises NotStored for one that is not."""

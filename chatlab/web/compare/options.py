@@ -45,7 +45,7 @@ def backends_of(config: Config, backends: Backends) -> BackendChoices:
             for name, entry in backends.items()
         ],
         "defaults": {
-            "lanes": [_lane(lane) for lane in lanes],
+            "lanes": [lane_spec(lane) for lane in lanes],
             "mode": compare.mode,
             "blind": compare.blind,
             "reveal": compare.reveal,
@@ -56,7 +56,8 @@ def backends_of(config: Config, backends: Backends) -> BackendChoices:
     }
 
 
-def _lane(lane: CompareLane) -> LaneSpec:
+def lane_spec(lane: CompareLane) -> LaneSpec:
+    """Return a lane as the forms for lanes have it."""
     return {
         "backend": lane.backend,
         "label": lane.label,

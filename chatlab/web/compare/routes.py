@@ -15,17 +15,18 @@ from starlette.routing import Route
 from chatlab.compare.model_json import receipt_to_json
 from chatlab.compare.session.blind import blind_round, lane_of, turn_of
 from chatlab.compare.session.events import NOTHING_TO_PICK, Opened, SessionError
+from chatlab.compare.session.from_chat import chat_path
 from chatlab.compare.session.receipt import difference
 from chatlab.compare.statistics.text_diff import agreement, word_difference
-from chatlab.config.models import Config
-from chatlab.ids import LaneId, RoundId
+from chatlab.config.models import CompareLane, Config
+from chatlab.ids import ConversationId, LaneId, RoundId, TurnId
 from chatlab.lab import Lab
 from chatlab.messages import Message, TextPart
-from chatlab.store import StoredComparison
+from chatlab.store import StoredComparison, StoredTurn
 from chatlab.web.compare.export import ExportRoutes
 from chatlab.web.compare.feed import EventStream, events, refusal
 from chatlab.web.compare.open_sessions import PageSession, PageSessions
-from chatlab.web.compare.options import backends_of, options_of
+from chatlab.web.compare.options import backends_of, lane_spec, options_of
 from chatlab.web.compare.places import VisitorPlaces
 from chatlab.web.compare.ranking import ranking
 from chatlab.web.compare.schemas import (
@@ -49,6 +50,7 @@ from chatlab.web.compare.view import text_of
 from chatlab.web.compare.view_model import (
     AgreementView,
     Begun,
+    ChatToCompare,
     Continued,
     DifferenceView,
     LaneMade,
@@ -92,6 +94,7 @@ class CompareRoutes:
         return [
             Route("/options", endpoint(self._options)),
             Route("/backends", endpoint(self._backends)),
+            Route("/chats/{id}", endpoint(self._from_chat)),
             Route("/uploads", endpoint(self._upload), methods=["POST"]),
             Route("/sessions", endpoint(self._list), methods=["GET"]),
             Route("/sessions", endpoint(self._begin), methods=["POST"]),
@@ -153,16 +156,38 @@ class CompareRoutes:
 
     async def _begin(self, owner: str, request: Request) -> Response:
         wanted = await body_of(request, Begin)
+        title, chat = "", tuple[StoredTurn, ...]()
+        if wanted.conversation is not None:
+            title, chat = await self._chat_of(owner, wanted.conversation, wanted.turn)
         opened = Opened(
             wanted.mode,
-            wanted.blind,
+            wanted.blind and not chat,  # whose answers the chat has is known already
             wanted.reveal,
             wanted.repeats,
             self._config.compare.criteria,
             self._config.compare.reasons,
         )
-        found = await self.sessions.create(owner, wanted.lanes, opened)
+        found = await self.sessions.create(owner, wanted.lanes, opened, title=title, chat=chat)
+        if chat:
+            await found.session.ask_others(places=self._places(request))
         return JSONResponse(Begun(id=found.session.id))
+
+    async def _from_chat(self, owner: str, request: Request) -> Response:
+        title, chat = await self._chat_of(
+            owner, request.path_params["id"], request.query_params.get("turn", "")
+        )
+        last = chat[-1]
+        lane = CompareLane(backend=last.backend, parameters=dict(last.parameters), system=last.system)
+        return JSONResponse(ChatToCompare(title=title, lane=lane_spec(lane)))
+
+    async def _chat_of(self, owner: str, conversation: str, turn: str) -> tuple[str, tuple[StoredTurn, ...]]:
+        """Return a chat's title, and its turns up to one. Raises NotStored, SessionError."""
+        storage = await self._lab.storage()
+        if storage is None:
+            raise SessionError("without storage there is no chat to compare from: configure `storage`")
+        chat = ConversationId(conversation)
+        found = await storage.store.get(owner, chat)
+        return found.title, chat_path(await storage.store.turns(owner, chat), TurnId(turn))
 
     async def _delete(self, owner: str, request: Request) -> Response:
         found = await self.sessions.get(owner, request.path_params["id"])

@@ -17,11 +17,15 @@ Repeats = Annotated[int, Field(ge=1, le=MOST_REPEATS)]
 
 
 class Begin(Body):
+    """conversation, turn: the chat that it begins with, up to which of its answers."""
+
     lanes: list[CompareLane] = Field(min_length=2, max_length=MOST_LANES)
     mode: Mode = "own"
     blind: bool = False
     reveal: Literal["as they come", "together", "paced"] = "together"
     repeats: Repeats = 1
+    conversation: str | None = None
+    turn: str = ""
 
 
 class Ask(Body):

@@ -251,6 +251,13 @@ class Begun(TypedDict):
     id: str
 
 
+class ChatToCompare(TypedDict):
+    """A chat that a session is to begin with. lane: as what its last answer was asked."""
+
+    title: str
+    lane: LaneSpec
+
+
 class RoundAsked(TypedDict):
     """A round that was asked."""
 

@@ -249,6 +249,12 @@ export interface Begun {
   id: string;
 }
 
+/** A chat that a session is to begin with. lane: as what its last answer was asked. */
+export interface ChatToCompare {
+  title: string;
+  lane: LaneSpec;
+}
+
 /** A round that was asked. */
 export interface RoundAsked {
   round: string;
@@ -380,12 +386,15 @@ export interface Imported {
   problems: string[];
 }
 
+/** conversation, turn: the chat that it begins with, up to which of its answers. */
 export interface Begin {
   lanes: CompareLane[];
   mode?: "own" | "shared";
   blind?: boolean;
   reveal?: "as they come" | "together" | "paced";
   repeats?: number;
+  conversation?: string | null;
+  turn?: string;
 }
 
 export interface Ask {

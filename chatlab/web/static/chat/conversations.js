@@ -8,6 +8,7 @@ const NARROW = 768; // pixels of width below which the sidebar is folded away
 const AGAIN = 1000; // milliseconds after which an answer that runs may be asked for once more
 const POLL = 2000; // milliseconds between two looks at an answer that runs in another tab
 const AWAITED = 5000; // milliseconds in which a conversation that was asked for should be painted
+const COMPARE = "Compare with…";
 const SETTLED = 100; // milliseconds in which changes of the page are looked at together
 
 /**
@@ -108,6 +109,7 @@ class Conversations {
    */
   constructor(element, root, sharing, signedIn, ask) {
     this.ask = ask;
+    this.root = root;
     this.panel = element.closest(".sidebar");
     this.asked = 0; // what is asked first may be answered last: the numbers say what was asked last
     this.sought = ""; // a turn that a search found, to be scrolled to once it is there
@@ -164,7 +166,7 @@ class Conversations {
   }
 
   /**
-   * What stands under an answer: the arrows between its versions, and "Answer with…".
+   * What stands under an answer: the arrows between its versions, "Answer with…" and "Compare with…".
    *
    * @param {Element} mark
    */
@@ -182,12 +184,16 @@ class Conversations {
     name();
     again.addEventListener("pointerenter", name);
     again.addEventListener("focus", name);
-    if (of <= 1) return [again];
+    const where = new URLSearchParams({ c: valueOf(mark, "in"), t: turn });
+    const compare = make("a", { href: `${this.root}/compare?${where}`, className: "chatlab-again" }, COMPARE);
+    compare.title = "Compare this answer with another backend's, side by side";
+    if (of <= 1) return [again, compare];
     return [
       icon("‹", "Previous version", step(-1), at === 1),
       make("span", { className: "chatlab-of" }, `${at}/${of}`),
       icon("›", "Next version", step(1), at === of),
       again,
+      compare,
     ];
   }
 

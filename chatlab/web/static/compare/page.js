@@ -1,7 +1,7 @@
 // The comparison page. The server holds the session; this draws what it says, and asks it to act.
 /**
  * @import {
- *   AnswerEvent, BackendChoices, Begun, PageOptions, RoundView, SessionView,
+ *   AnswerEvent, BackendChoices, Begun, ChatToCompare, PageOptions, RoundView, SessionView,
  * } from "../server.d.ts"
  */
 /** @import { Api } from "../dom.js" */
@@ -333,9 +333,16 @@ const ended = ({ round, lane, repeat, answer, running, timings, overall }) => {
   mark();
 };
 
-const begin = () =>
+/**
+ * Shows the form of a new session.
+ *
+ * @param {{ conversation: string, turn: string } | null} from the chat that it begins with
+ */
+const begin = (from = null) =>
   tried(async () => {
-    history.replaceState(null, "", `${root}/compare`);
+    /** @type {ChatToCompare | null} */
+    const chat = from ? await tried(() => api(chatPath(from))) : null;
+    if (!chat) history.replaceState(null, "", `${root}/compare`);
     document.title = `Compare · ${options.title}`;
     head.replaceChildren(options.storage ? button("Sessions", () => sessions(page)) : "");
     const choices = await page.backends();
@@ -343,14 +350,19 @@ const begin = () =>
       choices,
       async (wanted) => {
         /** @type {Begun} */
-        const begun = await api("compare/sessions", "POST", wanted);
+        const begun = await api("compare/sessions", "POST", chat ? { ...wanted, ...from } : wanted);
         open(begun.id);
       },
       tell,
+      chat,
     );
     main.style.setProperty("--lanes", "1");
     main.replaceChildren(form);
   });
+
+/** @param {{ conversation: string, turn: string }} from */
+const chatPath = ({ conversation, turn }) =>
+  `compare/chats/${encodeURIComponent(conversation)}?turn=${encodeURIComponent(turn)}`;
 
 const start = async () => {
   try {
@@ -362,8 +374,10 @@ const start = async () => {
   }
   sayAway(false);
   part("title").textContent = options.title;
-  const wanted = new URLSearchParams(location.search).get("s");
+  const query = new URLSearchParams(location.search);
+  const wanted = query.get("s");
+  const conversation = query.get("c");
   if (wanted) open(wanted);
-  else await begin();
+  else await begin(conversation ? { conversation, turn: query.get("t") ?? "" } : null);
 };
 start();

@@ -1,5 +1,5 @@
 // What a session begins with: 2 to 8 lanes, each a backend with its own parameters and system prompt.
-/** @import { BackendChoices, Begin, LaneSpec, ParameterView } from "../server.d.ts" */
+/** @import { BackendChoices, Begin, ChatToCompare, LaneSpec, ParameterView } from "../server.d.ts" */
 import { button, make, sentence } from "../dom.js";
 
 const MOST = 8;
@@ -144,8 +144,9 @@ const parsed = (parameter, text) => {
  *
  * @param {BackendChoices} options
  * @param {(text: string) => void} tell
+ * @param {ChatToCompare | null} chat
  */
-const laneList = (options, tell) => {
+const laneList = (options, tell, chat) => {
   /** @type {ReturnType<typeof laneForm>[]} */
   const lanes = [];
   const element = make("ol", { className: "lane-list" });
@@ -163,10 +164,23 @@ const laneList = (options, tell) => {
     element.append(item);
   };
   const ready = options.backends.filter((one) => !one.ready).map((one) => ({ backend: one.name }));
-  const configured = options.defaults.lanes;
+  const configured = chat ? besideChat(options, chat) : options.defaults.lanes;
   (configured.length ? configured : ready.slice(0, FEWEST)).forEach(add);
   while (lanes.length < FEWEST) add(ready[0] ?? {});
   return { element, add, read: () => lanes.map((lane) => lane.read()) };
+};
+
+/**
+ * The lane that a chat is, and another one beside it: one that is configured for comparisons, if there is.
+ *
+ * @param {BackendChoices} options
+ * @param {ChatToCompare} chat
+ * @returns {Partial<LaneSpec>[]}
+ */
+const besideChat = (options, { lane }) => {
+  const ready = options.backends.filter((one) => !one.ready).map((one) => ({ backend: one.name }));
+  const other = [...options.defaults.lanes, ...ready].find((one) => one.backend !== lane.backend);
+  return [lane, other ?? lane];
 };
 
 /**
@@ -175,10 +189,11 @@ const laneList = (options, tell) => {
  * @param {BackendChoices} options
  * @param {(wanted: Begin) => Promise<void>} begin
  * @param {(text: string) => void} tell
+ * @param {ChatToCompare | null} chat that it begins with
  */
-export const setup = (options, begin, tell) => {
+export const setup = (options, begin, tell, chat = null) => {
   const { defaults } = options;
-  const lanes = laneList(options, tell);
+  const lanes = laneList(options, tell, chat);
   const mode = choice(
     "History",
     [
@@ -221,13 +236,15 @@ export const setup = (options, begin, tell) => {
     }
   };
   const blindLabel = make("span", {}, "Blind: names are hidden until you reveal them");
-  const about =
-    "One message goes to all lanes. Each lane has its own conversation, its own task and a receipt of what " +
-    "it was sent.";
+  const about = chat
+    ? "The first lane has this chat so far. The others are asked its last message, after the same messages " +
+      "before it, and from then on one message goes to all."
+    : "One message goes to all lanes. Each lane has its own conversation, its own task and a receipt of what " +
+      "it was sent.";
   return make(
     "form",
     { className: "setup", onsubmit },
-    make("h2", {}, "New comparison"),
+    make("h2", { dir: "auto" }, chat ? `Compare “${chat.title || "Untitled"}” with…` : "New comparison"),
     make("p", { className: "quiet" }, about),
     lanes.element,
     button("Add a lane", () => lanes.add({ backend: options.backends[0].name })),
@@ -235,8 +252,8 @@ export const setup = (options, begin, tell) => {
       "div",
       { className: "choices" },
       field("History", mode),
-      make("label", { className: "field check" }, blind, blindLabel),
-      field("Blind answers appear", reveal),
+      chat ? null : make("label", { className: "field check" }, blind, blindLabel),
+      chat ? null : field("Blind answers appear", reveal),
       field("Repeats", repeats),
     ),
     make("button", { type: "submit", className: "primary" }, "Start"),
