@@ -33,6 +33,7 @@ from chatlab.compare.session.events import (
     event_from_data,
     event_to_data,
 )
+from chatlab.compare.session.from_chat import chat_path
 from chatlab.compare.session.open_sessions import OpenSessions
 from chatlab.compare.session.reduce import reduce, reduce_log, reduced
 from chatlab.compare.session.session import ComparisonSession
@@ -995,3 +996,57 @@ async def test_a_lane_that_our_own_fault_breaks_off_ends_as_failed(caplog: pytes
     assert {session.turn(head or "").status for head in session.state.heads.values()} == {"failed"}
     assert "unexpected RuntimeError" in (head(session, "a").error or "") and "a fault" in caplog.text
     await session.aclose()
+
+
+# -- begun with a chat
+
+
+async def test_a_session_begins_with_a_chat_and_asks_the_others_its_last_message(
+    store: Store, saving: Saving
+) -> None:
+    backends = scripted("a", "b", "c")
+    first = await ComparisonSession.create(backends, ["a", "b"], owner="me", store=store, saving=saving)
+    for text in ("One", "Two"):
+        await first.ask(text)
+        await first.settled()
+    chat = await first.continue_in_chat(lane(first, "a").id)
+    await first.aclose()
+    turns = await store.turns("me", chat)
+    session = await ComparisonSession.create(
+        backends, ["a", "b", "c"], owner="me", store=store, saving=saving, chat=chat_path(turns, turns[-1].id)
+    )
+    await session.ask_others()
+    await session.settled()
+    rounds = session.state.visible
+    assert [one.user.text for one in rounds] == ["One", "Two"]
+    assert [len(one.turns) for one in rounds] == [1, 3]
+    assert [head(session, name).answer[0].text for name in "abc"] == ["a says 2", "b says 3", "c says 1"]
+    for name in "bc":
+        sent = [message.text for message in script(backends, name).requests[-1].messages]
+        assert sent == ["One", "a says 1", "Two"], "what the chat had before, and then its last message"
+    assert not any(session.mismatches(one.id) for one in rounds), "a chat takes no receipts"
+    assert session.receipts(rounds[1].id).keys() == {head(session, name).id for name in "bc"}
+    await session.ask_others()
+    await session.ask("Three")
+    await session.settled()
+    assert [len(one.turns) for one in session.state.visible] == [1, 3, 3]
+    again = await ComparisonSession.open(backends, session.id, owner="me", store=store)
+    assert [one.turns for one in again.state.visible] == [one.turns for one in session.state.visible]
+    assert len(await store.turns("me", chat)) == 2, "the chat stays as it is"
+    await again.aclose()
+    await session.aclose()
+
+
+async def test_a_chat_is_compared_from_any_of_its_answers(store: Store) -> None:
+    backends = scripted("a", "b")
+    first = await ComparisonSession.create(backends, ["a", "b"], owner="me", store=store)
+    for text in ("One", "Two"):
+        await first.ask(text)
+        await first.settled()
+    turns = await store.turns("me", await first.continue_in_chat(lane(first, "a").id))
+    await first.aclose()
+    assert chat_path(turns, turns[0].id) == (turns[0],)
+    with pytest.raises(SessionError, match="not in the chat any more"):
+        chat_path(turns, "nowhere")
+    with pytest.raises(SessionError, match="still being given"):
+        chat_path([replace(turns[0], status="running")], turns[0].id)

@@ -554,3 +554,39 @@ def test_the_page_says_that_its_server_is_away_and_goes_on_when_it_is_back(
             break
     page.wait_rounds(2)
     line.cut()
+
+
+def test_a_lane_is_collapsed_and_shown_again_also_after_a_reload(open_compare: Open) -> None:
+    page = open_compare()
+    page.begin("quick", "other")
+    page.ask("Hello")
+    wide = page.page.locator(".column").first.bounding_box()["width"]
+    page.lane_menu("Other", "Collapse")
+    answer = page.page.locator(".answer[aria-label=Other]")
+    expect(answer).to_be_hidden()
+    assert page.page.locator(".column").first.bounding_box()["width"] > 1.5 * wide
+    page.page.reload()
+    expect(page.page.get_by_role("button", name="Expand Other")).to_be_visible()
+    expect(answer).to_be_hidden()
+    page.page.get_by_role("button", name="Expand Other").click()
+    expect(answer).to_be_visible()
+    assert page.page.locator(".column").first.bounding_box()["width"] == wide
+
+
+def test_an_answer_of_a_chat_is_compared_with_anothers(open_compare: Open) -> None:
+    page = open_compare()
+    page.page.goto(page.served.url)
+    page.page.wait_for_selector("#message textarea")
+    page.page.fill("#message textarea", "Who are you?")
+    page.page.press("#message textarea", "Enter")
+    page.page.get_by_role("link", name="Compare with…").click()
+    expect(page.page.get_by_role("heading", name="Compare “Who are you?” with…")).to_be_visible()
+    assert page.page.get_by_label("Backend").first.input_value() == "quick"
+    page.page.get_by_label("Backend").nth(1).select_option("other")
+    page.page.get_by_role("button", name="Start").click()
+    page.wait_rounds(1)
+    assert page.texts() == ["Who are you?", "Something else is said here."]
+    assert page.page.locator(".error").count() == 0
+    page.ask("And now?")
+    page.wait_rounds(2)
+    assert page.texts() == ["And now?", "Something else is said here."]

@@ -603,3 +603,23 @@ def test_without_storage_a_session_lives_with_the_server(start: Callable[[str], 
     assert me.refused("GET", asked.path)[0] == 404
     me.close()
     you.close()
+
+
+def test_a_chat_becomes_a_session_of_its_owner_alone(me: Person, you: Person) -> None:
+    asked = me.begin({"backend": "alpha", "parameters": {"max_tokens": 2}}, "beta")
+    asked.ask("Compare this")
+    chat = asked.post(f"/lanes/{asked.lanes[0]}/chat")["conversation"]
+    exported = me.http.get(f"/-/conversations/{chat}/export?format=jsonl").text
+    (turn,) = (line["id"] for line in map(json.loads, exported.splitlines()) if line["type"] == "turn")
+    told = me.get(f"/chats/{chat}?turn={turn}")
+    assert (told["lane"]["backend"], told["lane"]["parameters"]) == ("alpha", {"max_tokens": 2})
+    wanted = {"lanes": [told["lane"], {"backend": "beta"}], "conversation": chat, "turn": turn, "blind": True}
+    begun = Asked(me, me.post("/sessions", wanted)["id"])
+    view = begun.ended()
+    assert view["title"] == told["title"] and not view["hidden"]
+    (only,) = view["rounds"]
+    assert only["text"] == "Compare this" and not only["mismatches"]
+    assert [len(only["answers"][lane]) for lane in begun.lanes] == [1, 1]
+    assert me.refused("GET", f"/chats/{chat}?turn=other")[0] == 409
+    assert you.refused("GET", f"/chats/{chat}?turn={turn}")[0] == 404
+    assert you.refused("POST", "/sessions", wanted)[0] == 404

@@ -3,6 +3,8 @@
 /** @import { Page } from "./page.js" */
 import { button, make, menu } from "../dom.js";
 import { changeLane } from "./dialogs.js";
+import { isFolded } from "./folded.js";
+import { narrow } from "./head.js";
 
 const MOST = 8;
 
@@ -35,6 +37,12 @@ const laneHead = (page, lane) =>
       ? make("span", { className: "quiet", title: lane.model || null }, lane.backend)
       : null,
     lane.ready ? make("span", { className: "error" }, `not ready: ${lane.ready}`) : null,
+    isFolded(lane.id)
+      ? button("Expand", () => page.fold(lane.id), {
+          className: "plain expand",
+          "aria-label": `Expand ${lane.name}`,
+        })
+      : null,
     menu(`Lane ${lane.name}`, dots(), ...actions(page, lane)),
   );
 
@@ -58,6 +66,7 @@ const actions = (page, lane) => {
     alone && button("Stop this lane", () => page.session("/stop", "POST", { lane: lane.id })),
     asked && alone && button("Ask the last message again", () => askAgain(page, lane)),
     asked && named && button("Ask everything again", rerun),
+    !narrow.matches && !isFolded(lane.id) && button("Collapse", () => page.fold(lane.id)),
     named && button("Move left", () => move(page, lane, -1)),
     named && button("Move right", () => move(page, lane, 1)),
     page.options.storage && asked && named && button("Continue in Chat", () => continueInChat(page, lane)),

@@ -12,6 +12,7 @@ import { composer } from "./composer.js";
 import { inFront } from "./dialog.js";
 import { sessions } from "./dialogs.js";
 import { following, keepingFocus, position } from "./drawing.js";
+import { fold, isFolded, layOut } from "./folded.js";
 import { headTools, narrow } from "./head.js";
 import { lanesBar } from "./lanes.js";
 import { drawRound } from "./round.js";
@@ -130,6 +131,16 @@ class ComparePage {
     mark();
   };
 
+  /**
+   * Collapses a lane, or shows it again.
+   *
+   * @param {string} lane
+   */
+  fold = (lane) => {
+    fold(lane);
+    draw(false);
+  };
+
   /** @param {string} id */
   open = (id) => open(id);
 
@@ -153,6 +164,7 @@ const mark = () => {
   parts.forEach((one) => {
     const shown = one.dataset.lane === tab;
     one.classList.toggle("shown", shown);
+    one.classList.toggle("folded", isFolded(one.dataset.lane ?? ""));
     one.querySelector(".tab")?.setAttribute("aria-pressed", String(shown));
   });
 };
@@ -207,7 +219,8 @@ const draw = (fresh) => {
     return unlessSame(round.id, roundSign(round, newest), () => drawRound(page, round, newest));
   });
   const { lanes, hidden, reveal, mode } = view;
-  const about = [lanes, hidden, reveal, mode, view.rounds.map((round) => round.id)];
+  const collapsed = lanes.filter((lane) => isFolded(lane.id)).map((lane) => lane.id);
+  const about = [lanes, hidden, reveal, mode, collapsed, view.rounds.map((round) => round.id)];
   const wanted = [
     unlessSame("lanes", about, () => lanesBar(page)),
     ...view.unsaved.map((why) => make("p", { className: "error", role: "alert" }, why)),
@@ -215,7 +228,10 @@ const draw = (fresh) => {
     view.rounds.length ? null : make("p", { className: "quiet empty" }, EMPTY),
     view.rounds.length > 1 ? timings(view.timings, "All rounds") : null,
   ].filter((one) => one !== null);
-  main.style.setProperty("--lanes", String(view.lanes.length));
+  layOut(
+    main,
+    view.lanes.map((lane) => lane.id),
+  );
   following(() =>
     keepingFocus(main, () => {
       main.replaceChildren(...wanted);
@@ -356,7 +372,7 @@ const begin = (from = null) =>
       tell,
       chat,
     );
-    main.style.setProperty("--lanes", "1");
+    layOut(main, []);
     main.replaceChildren(form);
   });
 

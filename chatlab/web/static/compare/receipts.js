@@ -4,6 +4,8 @@
 import { make } from "../dom.js";
 import { show } from "./dialog.js";
 
+const NONE = "There is no receipt: it failed or was stopped before it was sent, or a chat gave this answer.";
+
 /** @typedef {{ role: string, parts: { type: string, text?: string }[] }} SentMessage */
 
 /**
@@ -20,7 +22,7 @@ export const receipts = async (page, round, lane) => {
   show(
     `What ${page.nameOf(lane)} was sent`,
     ...found.mismatches.map((one) => make("p", { className: "error" }, one)),
-    mine.length ? null : make("p", {}, "Nothing was sent: it failed or was stopped before."),
+    mine.length ? null : make("p", {}, NONE),
     ...mine.map((one) => receipt(one, mine.length > 1)),
     ...others.map((one) => comparedTo(page, lane, one)),
   );
