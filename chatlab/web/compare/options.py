@@ -17,6 +17,7 @@ def options_of(config: Config) -> PageOptions:
         "title": config.ui.title,
         "storage": storage is not None,
         "sharing": storage is not None and storage.sharing,
+        "examples": [one.text for one in config.ui.examples if not one.files],
     }
 
 

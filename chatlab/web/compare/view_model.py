@@ -19,6 +19,7 @@ class PageOptions(TypedDict):
     title: str
     storage: bool
     sharing: bool
+    examples: list[str]
 
 
 class ParameterView(TypedDict):

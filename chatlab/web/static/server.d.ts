@@ -25,6 +25,7 @@ export interface PageOptions {
   title: string;
   storage: boolean;
   sharing: boolean;
+  examples: string[];
 }
 
 /** A parameter that a backend takes. minimum, maximum: null is no limit. */

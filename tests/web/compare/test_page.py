@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 CONFIG = """\
 version: 1
-ui: {{title: Lab}}
+ui: {{title: Lab, examples: [Say something]}}
 storage: {{url: "sqlite:{folder}/kept.db", files: {folder}/files, sharing: true}}
 backends:
   quick: {{kind: echo, label: Quick, model: quick-1}}
@@ -590,3 +590,12 @@ def test_an_answer_of_a_chat_is_compared_with_anothers(open_compare: Open) -> No
     page.ask("And now?")
     page.wait_rounds(2)
     assert page.texts() == ["And now?", "Something else is said here."]
+
+
+def test_an_empty_session_offers_the_examples(open_compare: Open) -> None:
+    page = open_compare()
+    page.begin("quick", "other")
+    page.page.locator(".empty").get_by_role("button", name="Say something").click()
+    page.wait_rounds(1)
+    assert page.texts() == ["Say something", "Something else is said here."]
+    expect(page.page.locator(".empty")).to_have_count(0)

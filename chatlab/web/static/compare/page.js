@@ -225,7 +225,7 @@ const draw = (fresh) => {
     unlessSame("lanes", about, () => lanesBar(page)),
     ...view.unsaved.map((why) => make("p", { className: "error", role: "alert" }, why)),
     ...rounds,
-    view.rounds.length ? null : make("p", { className: "quiet empty" }, EMPTY),
+    view.rounds.length ? null : unlessSame("empty", view.lanes.length, empty),
     view.rounds.length > 1 ? timings(view.timings, "All rounds") : null,
   ].filter((one) => one !== null);
   layOut(
@@ -242,7 +242,16 @@ const draw = (fresh) => {
   page.composer.draw();
   mark();
 };
-const EMPTY = "Write a message: it goes to all lanes at once.";
+/** What a session shows before anything was asked: the examples that the chat page has, too. */
+const empty = () =>
+  make(
+    "div",
+    { className: "empty" },
+    make("p", { className: "quiet" }, "Write a message: it goes to all lanes at once."),
+    options.examples.map((text) =>
+      button(text, () => page.session("/ask", "POST", { text }), { dir: "auto" }),
+    ),
+  );
 
 const drawHead = () => {
   const title = page.view.title || "New comparison";
