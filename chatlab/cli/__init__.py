@@ -79,7 +79,13 @@ def main() -> None:
 @click.option(
     "--port", type=click.IntRange(0, 65535), metavar="PORT", help="Port to listen on; 0 takes a free one."
 )
-def serve(config: str | None, host: str | None, port: int | None) -> None:
+@click.option(
+    "--run",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Show the results of this run of chatlab compare too, at an address of their own.",
+)
+def serve(config: str | None, host: str | None, port: int | None, run: Path | None) -> None:
     """Open the chat page of a configuration file; of the default one if CONFIG is not given.
 
     A backend that is not ready is shown with what it lacks. Ctrl-C ends the server.
@@ -91,6 +97,12 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
 
     # What is wrong is said at once, not after the seconds that importing the page takes.
     wanted = load_config(path)
+    if run is not None:
+        from chatlab.compare.batch.folder import read_plan
+
+        read_plan(run)
+        if wanted.storage is None:
+            raise click.UsageError("--run: without storage the page has no sessions: configure `storage`")
     from chatlab.cli.address import refuse_taken_address
     from chatlab.cli.db import refuse_other_tables
 
@@ -99,10 +111,10 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
     from chatlab.cli.program import starting
 
     starting(wanted.ui.title)
-    from chatlab.web.server import serve as run
+    from chatlab.web.server import serve as serve_page
 
     try:
-        run(path, host, port)
+        serve_page(path, host, port, run)
     except SystemExit as exc:  # uvicorn leaves with a code of its own, which means something else here
         if exc.code:
             raise click.ClickException(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import click
 
@@ -79,6 +80,8 @@ def _print_places(folder: RunFolder, *, judged: bool) -> None:
         click.echo(f"the judge's agreement with people: chatlab report {folder.path} --votes FILE")
     click.echo(f"results: {folder.path / 'results.jsonl'}")
     click.echo(f"report: {folder.path / 'report.html'}")
+    config = "" if folder.plan.config is None else f"{shlex.quote(folder.plan.config)} "
+    click.echo(f"on the page: chatlab serve {config}--run {shlex.quote(str(folder.path))}")
     if folder.plan.comparison is not None:
         click.echo(f"stored: comparison session {folder.plan.comparison}, see 'chatlab export --help'")
 

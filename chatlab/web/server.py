@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from chatlab.lab import Lab, load
 from chatlab.secret import ScrubbingFormatter, scrubbed_traceback
 from chatlab.web.chat.page import Page
+from chatlab.web.compare.shown_runs import runs_of
 from chatlab.web.identity.gate import sign_in_service
 from chatlab.web.middleware import page_middleware, wrapped
 
@@ -104,8 +105,16 @@ async def _warm(lab: Lab) -> None:
         log.error("not all could be made ready before it is asked for\n%s", scrubbed_traceback(exc))
 
 
-def serve(config: str | os.PathLike[str], host: str | None = None, port: int | None = None) -> None:
-    """Serve a configuration until interrupted. Raise ConfigError before anything listens."""
+def serve(
+    config: str | os.PathLike[str],
+    host: str | None = None,
+    port: int | None = None,
+    run: Path | None = None,
+) -> None:
+    """Serve a configuration until interrupted. Raise ConfigError before anything listens.
+
+    run: the folder of a run of `chatlab compare` that the page opens, at an address that is printed.
+    """
     lab = load(Path(config))
     assert lab.config is not None
     server = lab.config.server
@@ -120,7 +129,9 @@ def serve(config: str | os.PathLike[str], host: str | None = None, port: int | N
         access_log=False,
         timeout_graceful_shutdown=3,
     )
-    running = _Announced(uvicorn_config, lab.config.ui.title)
+    root = server.root_path or ""
+    shown = None if run is None else f"{root}/compare?run={runs_of(lab).add(run)}"
+    running = _Announced(uvicorn_config, lab.config.ui.title, shown)
     with suppress(KeyboardInterrupt):
         running.run()
     if not running.started:
@@ -131,11 +142,13 @@ _NOT_STARTED = 3  # the exit code of uvicorn's own command
 
 
 class _Announced(uvicorn.Server):
-    """A server that prints one line with the page's title and address once the page is there."""
+    """A server that prints one line with the page's title and address once the page is there, and another
+    with the address of the run that is `shown`, below that."""
 
-    def __init__(self, uvicorn_config: uvicorn.Config, title: str) -> None:
+    def __init__(self, uvicorn_config: uvicorn.Config, title: str, shown: str | None) -> None:
         super().__init__(uvicorn_config)
         self._title = title
+        self._shown = shown
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
@@ -146,6 +159,8 @@ class _Announced(uvicorn.Server):
             host = everywhere.get(name[0], name[0])
             address = f"http://{f'[{host}]' if ':' in host else host}:{name[1]}"
             sys.stderr.write(f"{self._title}: {address}\n")
+            if self._shown is not None:
+                sys.stderr.write(f"the run: {address}{self._shown}\n")
             sys.stderr.flush()
 
 

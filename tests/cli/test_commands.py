@@ -393,6 +393,24 @@ def test_serve_says_that_it_starts_and_then_in_one_line_where_the_page_is(folder
     assert rest == b""
 
 
+def test_serve_says_where_a_run_is_shown_and_what_is_wrong_with_one(folder: Path) -> None:
+    config = "backends: {a: {kind: echo}, b: {kind: echo}}\nstorage: {url: 'sqlite:kept.db', files: files}\n"
+    (folder / "kept.yaml").write_text(config)
+    (folder / "none.yaml").write_text(config.split("storage")[0] + "storage: none\n")
+    (folder / "p.txt").write_text("hello\n")
+    lanes = ("--lanes", "a,b", "--prompts", "p.txt", "--out", "run")
+    assert run("compare", "kept.yaml", *lanes).exit_code == 0
+    with start("serve", "kept.yaml", "--port", "0", "--run", "run") as process:
+        assert process.stderr is not None
+        lines = [process.stderr.readline().decode() for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert re.fullmatch(r"the run: http://127\.0\.0\.1:\d+/compare\?run=[\w-]{20,}\n", lines[2]), lines
+    assert "nowhere is not the folder of a run" in run("serve", "kept.yaml", "--run", "nowhere").stderr
+    refused = run("serve", "none.yaml", "--run", "run")
+    assert refused.exit_code == 2 and "without storage" in refused.stderr
+
+
 def test_a_port_that_is_taken_is_one_sentence_and_1() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,

@@ -175,10 +175,15 @@ class RunFolder:
 def load(path: Path) -> Comparison:
     """Everything of a run so far, for a report. Nothing is changed, nor run that run.json names, so the
     folder may be somebody else's, and the run may go on meanwhile. Raises StoreError."""
-    plan = read_plan(path)
-    results = _results(plan, read_only(path / _RESULTS), path)
+    plan, results = read_run(path)
     verdicts = _verdicts(plan, read_only(path / _VERDICTS), path)
     return comparison_of_run(plan, results.values(), verdicts.values())
+
+
+def read_run(path: Path) -> tuple[Plan, dict[ResultKey, Result]]:
+    """Return the plan of a run and its results so far, by what they are about, as `load` reads them."""
+    plan = read_plan(path)
+    return plan, _results(plan, read_only(path / _RESULTS), path)
 
 
 def comparison_of_run(plan: Plan, results: Collection[Result], verdicts: Iterable[Verdict]) -> Comparison:

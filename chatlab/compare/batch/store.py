@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from chatlab.codec import message_to_json
-from chatlab.compare.batch.folder import Plan, ResultKey
+from chatlab.compare.batch.folder import Plan, ResultKey, read_run
 from chatlab.compare.batch.item import Item
 from chatlab.compare.model import Result
 from chatlab.compare.model_json import receipt_to_json
@@ -25,9 +26,9 @@ from chatlab.compare.session.events import (
     event_to_data,
 )
 from chatlab.errors import StoreError
-from chatlab.ids import ConversationId, LaneId, RoundId
+from chatlab.ids import ConversationId, LaneId, RoundId, TurnId
 from chatlab.messages import Message
-from chatlab.store import Store
+from chatlab.store import Store, new_id
 from chatlab.store.files import Files
 
 
@@ -42,6 +43,34 @@ async def make_comparison(store: Store, owner: str, plan: Plan) -> Plan:
     events += [LaneAdded(lane, conversations[lane.id]) for lane in plan.lanes]
     await store.append(owner, session.id, 0, [event_to_data(event) for event in events])
     return replace(plan, comparison=session.id, conversations=conversations)
+
+
+async def copy_run(store: Store, owner: str, path: Path, files: Files | None = None) -> str:
+    """Make a session of its own of what the folder of a run has so far, and return its id.
+
+    Prompts that not all lanes have ended with are left out. Takes seconds for thousands of answers. Raises
+    StoreError.
+    """
+    plan, results = await asyncio.to_thread(read_run, path)
+    plan = await make_comparison(store, owner, plan)
+    ids = {result.turn.id: TurnId(new_id()) for result in results.values()}
+    copied = {}
+    for key, result in results.items():
+        parent = result.turn.parent
+        turn = replace(
+            result.turn,
+            id=ids[result.turn.id],
+            owner=owner,
+            conversation=plan.conversations[result.lane],
+            parent=None if parent is None else ids.get(parent),
+        )
+        copied[key] = replace(result, turn=turn)
+    writing = BatchStore(store, owner, files)
+    await writing.begin(plan, copied)
+    if writing.problem is not None:
+        raise StoreError(writing.problem)
+    assert plan.comparison is not None
+    return plan.comparison
 
 
 class BatchStore:

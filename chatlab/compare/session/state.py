@@ -200,12 +200,12 @@ def is_run(state: SessionState) -> bool:
 def rounds_shown(state: SessionState) -> tuple[Round, ...]:
     """Return the rounds that a reader is shown.
 
-    Of a run all, in the order of its prompts whichever was done first; of a session those that some lane
-    goes on from.
+    Of a run all, in the order of its prompts whichever was done first, and then what was asked since; of a
+    session those that some lane goes on from.
     """
-    if not is_run(state):
-        return state.visible
-    return tuple(sorted(state.rounds.values(), key=lambda one: [*map(int, one.id.split("."))]))
+    run = [one for round_id, one in state.rounds.items() if _RUN_ROUND.fullmatch(round_id)]
+    run.sort(key=lambda one: [*map(int, one.id.split("."))])
+    return (*run, *(one for one in state.visible if not _RUN_ROUND.fullmatch(one.id)))
 
 
 def in_order(state: SessionState, asked: Round) -> list[LaneId]:

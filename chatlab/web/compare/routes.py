@@ -45,6 +45,7 @@ from chatlab.web.compare.schemas import (
     Undo,
     Which,
 )
+from chatlab.web.compare.shown_runs import runs_of
 from chatlab.web.compare.uploads import PendingUploads
 from chatlab.web.compare.view import text_of
 from chatlab.web.compare.view_model import (
@@ -95,6 +96,7 @@ class CompareRoutes:
             Route("/options", endpoint(self._options)),
             Route("/backends", endpoint(self._backends)),
             Route("/chats/{id}", endpoint(self._from_chat)),
+            Route("/runs/{token}", endpoint(self._run), methods=["POST"]),
             Route("/uploads", endpoint(self._upload), methods=["POST"]),
             Route("/sessions", endpoint(self._list), methods=["GET"]),
             Route("/sessions", endpoint(self._begin), methods=["POST"]),
@@ -179,6 +181,10 @@ class CompareRoutes:
         last = chat[-1]
         lane = CompareLane(backend=last.backend, parameters=dict(last.parameters), system=last.system)
         return JSONResponse(ChatToCompare(title=title, lane=lane_spec(lane)))
+
+    async def _run(self, owner: str, request: Request) -> Response:
+        made = await runs_of(self._lab).session(self._lab, owner, request.path_params["token"])
+        return JSONResponse(Begun(id=made))
 
     async def _chat_of(self, owner: str, conversation: str, turn: str) -> tuple[str, tuple[StoredTurn, ...]]:
         """Return a chat's title, and its turns up to one. Raises NotStored, SessionError."""

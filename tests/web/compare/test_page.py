@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 CONFIG = """\
 version: 1
-ui: {{title: Lab, examples: [Say something]}}
+ui: {{title: Lab, examples: [{{text: Say something}}]}}
 storage: {{url: "sqlite:{folder}/kept.db", files: {folder}/files, sharing: true}}
 backends:
   quick: {{kind: echo, label: Quick, model: quick-1}}

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from chatlab.cli import main
 from chatlab.web.compare.routes import CompareRoutes
+from chatlab.web.compare.shown_runs import runs_of
 from tests.web.compare.client import Asked, Person, Tab
 from tests.web.pages import Served
 
@@ -407,6 +408,29 @@ def test_a_stored_run_of_many_prompts_is_opened_on_the_page_by_whoever_imports_i
     assert "Something else is said here." in run.answers(0)[1]
 
 
+def test_a_run_is_opened_on_the_page_by_its_address(
+    served: Served, me: Person, you: Person, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "p.jsonl").write_text('"one two"\n{"prompt": ["three", "four"]}\n', "utf-8")
+    config = str(tmp_path / "lab.yaml")
+    Path(config).write_text(CONFIG.format(storage=storage(folder)), "utf-8")
+    chosen = ("--lanes", "alpha,beta", "--prompts", f"{tmp_path}/p.jsonl", "--out", f"{tmp_path}/run")
+    done = CliRunner().invoke(main, ("compare", config, *chosen))
+    assert f"on the page: chatlab serve {config} --run {tmp_path}/run" in done.stdout
+    token = runs_of(served.lab).add(tmp_path / "run")
+    opened = Asked(me, me.post(f"/runs/{token}")["id"])
+    assert [asked_round["text"] for asked_round in opened.view["rounds"]] == ["one two", "three", "four"]
+    assert "three" in opened.answers(1)[0] and "Something else" in opened.answers(1)[1]
+    receipts = opened.get(f"/rounds/{opened.view['rounds'][0]['id']}/receipts")["receipts"]
+    assert len(receipts) == 2 and opened.view["title"] == "Alpha and Beta on p.jsonl"
+    assert me.post(f"/runs/{token}")["id"] == opened.id, "it is made once for each person"
+    assert you.post(f"/runs/{token}")["id"] != opened.id
+    assert len(opened.ask("And now?")["rounds"]) == 4
+    assert me.refused("POST", "/runs/other")[0] == 404
+    me.send("DELETE", opened.path)
+    assert me.post(f"/runs/{token}")["id"] != opened.id
+
+
 def test_nobody_else_reaches_anything_of_a_session(served: Served, me: Person, you: Person) -> None:
     asked = me.begin("alpha", "beta")
     (asked_round,) = asked.ask("mine alone")["rounds"]
@@ -445,7 +469,8 @@ def test_nothing_changes_without_the_header_that_other_sites_cannot_send(served:
     asked = me.begin("alpha", "beta")
     tried = 0
     for route in CompareRoutes(served.lab).routes():
-        path = "/-/compare" + route.path.format(id=asked.id, lane=asked.lanes[0], round="x")
+        names = {"id": asked.id, "lane": asked.lanes[0], "round": "x", "token": "x"}
+        path = "/-/compare" + route.path.format(**names)
         for method in (route.methods or set()) - {"HEAD", "GET"}:
             answer = me.http.request(method, path, json={})
             assert (answer.status_code, answer.json()) == (403, {"error": "the header x-chatlab is missing"})
@@ -610,7 +635,7 @@ def test_a_chat_becomes_a_session_of_its_owner_alone(me: Person, you: Person) ->
     asked.ask("Compare this")
     chat = asked.post(f"/lanes/{asked.lanes[0]}/chat")["conversation"]
     exported = me.http.get(f"/-/conversations/{chat}/export?format=jsonl").text
-    (turn,) = (line["id"] for line in map(json.loads, exported.splitlines()) if line["type"] == "turn")
+    (turn,) = (line["id"] for line in map(json.loads, exported.splitlines()) if line.get("user"))
     told = me.get(f"/chats/{chat}?turn={turn}")
     assert (told["lane"]["backend"], told["lane"]["parameters"]) == ("alpha", {"max_tokens": 2})
     wanted = {"lanes": [told["lane"], {"backend": "beta"}], "conversation": chat, "turn": turn, "blind": True}

@@ -389,6 +389,18 @@ const begin = (from = null) =>
 const chatPath = ({ conversation, turn }) =>
   `compare/chats/${encodeURIComponent(conversation)}?turn=${encodeURIComponent(turn)}`;
 
+/**
+ * Opens the results of a run of `chatlab compare` as a session of this person's.
+ *
+ * @param {string} token
+ */
+const openRun = async (token) => {
+  /** @type {Begun | null} */
+  const made = await tried(() => api(`compare/runs/${encodeURIComponent(token)}`, "POST"));
+  if (made) open(made.id);
+  else await begin();
+};
+
 const start = async () => {
   try {
     options = await api("compare/options");
@@ -402,7 +414,9 @@ const start = async () => {
   const query = new URLSearchParams(location.search);
   const wanted = query.get("s");
   const conversation = query.get("c");
+  const run = query.get("run");
   if (wanted) open(wanted);
+  else if (run) await openRun(run);
   else await begin(conversation ? { conversation, turn: query.get("t") ?? "" } : null);
 };
 start();
