@@ -18,6 +18,7 @@ FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filte
 
 NoticeKind: TypeAlias = Literal[
     "file_dropped",  # a backend cannot take this file
+    "file_as_text",  # a backend takes no such file, so its text went into the message
     "parameter_ignored",  # a backend does not know this parameter
     "system_folded",  # the system prompt went into the first user message
     "history_truncated",  # older messages were left out of what was sent

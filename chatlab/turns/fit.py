@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from chatlab.backend import Capabilities, ChatRequest, ParameterValue
@@ -12,6 +12,7 @@ from chatlab.formats.suffixes import canonical
 from chatlab.messages import FilePart, Message, Notice, Part, TextPart, ToolCall, ToolResult
 from chatlab.spelling import count
 from chatlab.text import encodable
+from chatlab.turns.text_attachments import as_part, is_text, text_of
 
 
 def prompt(
@@ -51,15 +52,18 @@ def fit(
     messages: Sequence[Message],
     parameters: Mapping[str, ParameterValue],
     system: str | None = None,
+    *,
+    text_of: Callable[[FilePart], str | None] = text_of,
 ) -> tuple[ChatRequest, list[Notice]]:
     """Return the request a backend with these capabilities gets, and what the person should know about it.
 
-    A system message already in `messages` wins over `system`. Parameters that are None are not sent.
-    Raises UnsupportedContent if the last message has nothing left that could be sent, and InvalidRequest for
-    a value that a parameter does not take.
+    The text of a file that the backend does not take goes into the message. text_of: of a file; None for one
+    that has none. A system message already in `messages` wins over `system`. Parameters that are None are
+    not sent. Raises UnsupportedContent if the last message has nothing left that could be sent, and
+    InvalidRequest for a value that a parameter does not take.
     """
     notices: list[Notice] = []
-    fitted = [_without_files(message, capabilities.files, notices) for message in messages]
+    fitted = [_fitted(message, capabilities.files, notices, text_of) for message in messages]
     if not fitted or not fitted[-1].parts:
         raise UnsupportedContent(
             "there is nothing to send: write a message, or choose a backend that takes files"
@@ -93,7 +97,18 @@ def accepts(patterns: Sequence[str], media_type: str) -> bool:
     return any(fnmatchcase(canonical(media_type), canonical(pattern)) for pattern in patterns)
 
 
-def _without_files(message: Message, patterns: Sequence[str], notices: list[Notice]) -> Message:
+def reaches(patterns: Sequence[str], media_type: str) -> bool:
+    """Return whether a file of this type reaches a backend that takes these: as a file, or as text."""
+    return accepts(patterns, media_type) or is_text(media_type)
+
+
+def _fitted(
+    message: Message,
+    patterns: Sequence[str],
+    notices: list[Notice],
+    text_of: Callable[[FilePart], str | None],
+) -> Message:
+    """Return a message with what a backend takes of its files: as a file, or else as text."""
     parts: list[Part] = []
     for part in message.parts:
         if isinstance(part, FilePart) and message.role == "assistant":
@@ -101,10 +116,13 @@ def _without_files(message: Message, patterns: Sequence[str], notices: list[Noti
             notices.append(
                 Notice("file_dropped", f"{part.name or 'a file'} of an earlier answer was not sent")
             )
-        elif isinstance(part, FilePart) and not accepts(patterns, part.media_type):
+        elif not isinstance(part, FilePart) or accepts(patterns, part.media_type):
+            parts.append(part)
+        elif (text := text_of(part)) is not None:
+            parts.append(as_part(part, text, parts[-1] if parts else None))
+            notices.append(Notice("file_as_text", f"{part.name or 'a file'} was sent as text in the message"))
+        else:
             notices.append(
                 Notice("file_dropped", f"{part.name or 'a file'} was not sent: no {part.media_type} here")
             )
-        else:
-            parts.append(part)
-    return message if len(parts) == len(message.parts) else Message(message.role, tuple(parts))
+    return message if tuple(parts) == message.parts else Message(message.role, tuple(parts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -422,6 +423,40 @@ async def test_what_a_backend_cannot_take_is_dropped_with_a_notice_and_never_sen
     assert "be brief" in got[0].messages[0].text
     kinds = [event.kind for event in events if isinstance(event, Notice)]
     assert kinds == ["file_dropped", "system_folded", "parameter_ignored"]
+
+
+async def test_text_files_go_into_the_message_where_none_are_taken(tmp_path: Path) -> None:
+    got: list[ChatRequest] = []
+
+    async def script(request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
+        got.append(request)
+        yield Finish("stop")
+
+    entry, _ = entry_for(script, Capabilities(files=("image/*",)))
+    (tmp_path / "a.py").write_bytes("x = '```'\r\nä\n".encode())
+    files = [
+        FilePart("text/x-python", "a.py", path=tmp_path / "a.py"),
+        FilePart("application/json", "b.json", data=b"{}"),
+        FilePart("text/plain", "latin.txt", data=b"\xe4"),
+        FilePart("text/plain", "long.txt", data=b"x" * 500_001),
+        FilePart("application/zip", "c.zip", data=b"PK"),
+        FilePart("text/plain", "d.txt", url="https://files.example/d.txt"),
+    ]
+    async with run_turn(entry, [Message("user", (TextPart("ho"), *files, TextPart("hi")))]) as turn:
+        notices = [event.detail for event in [one async for one in turn] if isinstance(event, Notice)]
+    assert [part.text for part in got[0].messages[0].parts if isinstance(part, TextPart)] == [
+        "ho",
+        "\n\na.py\n````\nx = '```'\r\nä\n\n````\n\n",
+        "b.json\n```\n{}\n```\n\n",
+        "hi",
+    ]
+    assert notices == [
+        "a.py was sent as text in the message",
+        "b.json was sent as text in the message",
+        *(f"{name} was not sent: no text/plain here" for name in ("latin.txt", "long.txt")),
+        "c.zip was not sent: no application/zip here",
+        "d.txt was not sent: no text/plain here",
+    ]
 
 
 async def test_a_message_of_which_nothing_can_be_sent_is_refused() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from chatlab.codec import message_to_json
@@ -14,8 +15,10 @@ from chatlab.compare.session.state import SessionState, prompt
 from chatlab.config.registry import Entry
 from chatlab.errors import ChatlabError, ConfigError
 from chatlab.ids import LaneId, RoundId, TurnId
-from chatlab.store import StoredTurn
+from chatlab.messages import FilePart, TextPart
+from chatlab.store import FILE_SCHEME, StoredTurn
 from chatlab.turns.fit import fit
+from chatlab.turns.text_attachments import text_in
 
 MISSING = (
     "its receipt is missing, so that nobody can say what it was sent: the server ended before it was saved"
@@ -97,7 +100,9 @@ def _examined(
         entry = backends[turn.backend]
         system = entry.system if system is None else system
         parameters = {**entry.config.parameters, **parameters}
-        expected, _notices = fit(entry.capabilities, messages, parameters, system)
+        expected, _notices = fit(
+            entry.capabilities, messages, parameters, system, text_of=_text_sent(receipt)
+        )
         problem = _sentence(difference(expected, receipt))
     except ConfigError:
         pass  # a backend that is not configured here, or not any more: nobody can say what it takes
@@ -107,6 +112,14 @@ def _examined(
         problem = "the receipt's hash is not that of its content"
     meant = canonical([system, *(message_to_json(message) for message in messages)])
     return _Sent(turn_id, lane_id, receipt, meant, parameters), problem
+
+
+def _text_sent(receipt: Receipt) -> Callable[[FilePart], str | None]:
+    """Return what finds the text of a stored file, of which only the hash is known, in what was sent."""
+    parts = (part for message in receipt.messages for part in message.parts if isinstance(part, TextPart))
+    texts = [text for part in parts if (text := text_in(part)) is not None]
+    by_content = {FILE_SCHEME + sha256(text.encode("utf-8")).hexdigest(): text for text in texts}
+    return lambda file: by_content.get(file.url or "")
 
 
 def _unlike(a: _Sent, b: _Sent) -> str:

@@ -14,7 +14,8 @@ from chatlab.config.registry import ServedBackends
 from chatlab.formats.media import media_type_of_path
 from chatlab.formats.suffixes import suffixes_of
 from chatlab.lab import Lab
-from chatlab.turns.fit import accepts
+from chatlab.turns.fit import accepts, reaches
+from chatlab.turns.text_attachments import TEXT_TYPES
 from chatlab.web.chat.branches import BranchNavigation
 from chatlab.web.chat.controls import NO_PRESET, control, parameters_of, preset_values
 from chatlab.web.chat.gradio_patches import (
@@ -264,10 +265,18 @@ def _status(backends: ServedBackends, name: str, attached: Sequence[str] = ()) -
     if entry.not_ready is not None:
         return f"**{entry.label} is not ready:** {entry.not_ready}"
     taken = entry.capabilities.files
-    left = [file.name for file in map(Path, attached) if not accepts(taken, media_type_of_path(file))]
+    types = {file.name: media_type_of_path(file) for file in map(Path, attached)}
+    left = [name for name, media_type in types.items() if not reaches(taken, media_type)]
     if left:
-        return f"**{entry.label} does not take `{', '.join(left).replace('`', '')}`:** it will not be sent"
+        return f"**{entry.label} does not take {_names(left)}:** it will not be sent"
+    as_text = [name for name, media_type in types.items() if not accepts(taken, media_type)]
+    if as_text:
+        return f"**{entry.label} does not take {_names(as_text)} as a file:** it will be sent as text"
     return entry.config.description or ""
+
+
+def _names(files: Sequence[str]) -> str:
+    return f"`{', '.join(files).replace('`', '')}`"
 
 
 def _files(backends: ServedBackends, name: str) -> dict[str, Any]:
@@ -276,7 +285,7 @@ def _files(backends: ServedBackends, name: str) -> dict[str, Any]:
     The last one says "whatever" to the server and nothing to the page. Otherwise Gradio would refuse a
     message whose attachments another backend took; what of it is not sent is said, before and after.
     """
-    patterns = backends[name].capabilities.files
+    patterns = (*backends[name].capabilities.files, *TEXT_TYPES)
     types: list[str] = []
     for pattern in patterns:
         family, _, subtype = pattern.partition("/")
@@ -284,7 +293,7 @@ def _files(backends: ServedBackends, name: str) -> dict[str, Any]:
             types.append(pattern)
         else:
             types += [family] if subtype == "*" else suffixes_of(pattern) or [f".{subtype}"]
-    return {"sources": ["upload"] if patterns else [], "file_types": [*types, "file"]}
+    return {"sources": ["upload"], "file_types": [*dict.fromkeys(types), "file"]}
 
 
 def _avatars(ui: Ui) -> tuple[str | None, str | None] | None:

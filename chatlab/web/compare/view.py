@@ -27,7 +27,7 @@ from chatlab.messages import (
 from chatlab.render.figures import Measured, figures, seconds
 from chatlab.render.markdown import render
 from chatlab.store import StoredTurn
-from chatlab.turns.fit import accepts
+from chatlab.turns.fit import reaches
 from chatlab.web.compare.view_model import (
     AnswerView,
     FiguresView,
@@ -80,7 +80,7 @@ class View:
     def not_for(self, part: FilePart) -> str | None:
         """Return which lanes would be asked without this file, as a sentence; None if all take it."""
         state = self._session.state
-        without = [lane.label for lane in state.lanes if not accepts(self._files(lane), part.media_type)]
+        without = [lane.label for lane in state.lanes if not reaches(self._files(lane), part.media_type)]
         if not without:
             return None
         which = "some lanes" if state.hidden else ", ".join(without)

@@ -1050,3 +1050,24 @@ async def test_a_chat_is_compared_from_any_of_its_answers(store: Store) -> None:
         chat_path(turns, "nowhere")
     with pytest.raises(SessionError, match="still being given"):
         chat_path([replace(turns[0], status="running")], turns[0].id)
+
+
+async def test_a_text_file_reaches_every_lane_and_its_receipt_says_how(
+    store: Store, saving: Saving, tmp_path: Path
+) -> None:
+    backends = {**scripted("a", takes=("text/*",)), **scripted("b", takes=())}
+    files = Files("files", tmp_path)
+    session = await ComparisonSession.create(
+        backends, ["a", "b"], owner="me", store=store, saving=saving, files=files
+    )
+    note = FilePart("text/plain", "note.txt", data="é\nsecond".encode())
+    for text in ("Read this", "And now?"):
+        await session.ask(Message("user", (note, TextPart(text))))
+        await session.settled()
+    texts = [message.text for message in script(backends, "b").requests[-1].messages]
+    assert texts[0].startswith("note.txt\n```\né\nsecond\n```") and "é" in texts[2]
+    assert any(isinstance(part, FilePart) for part in script(backends, "a").requests[-1].messages[0].parts)
+    first, second = (session.mismatches(one.id) for one in session.state.visible)
+    # What is different between the lanes is said; and each was sent what its history comes to.
+    assert [len(found.turns) for found in first] == [2] and second == ()
+    await session.aclose()

@@ -30,6 +30,7 @@ def sound() -> bytes:
 PICTURE = ("dot.png", "image/png", PNG)
 PDF = ("report.pdf", "application/pdf", b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF")
 SOUND = ("said.wav", "audio/wav", sound())
+ARCHIVE = ("all.zip", "application/zip", b"PK")
 TEXT = ("notes.txt", "text/plain", b"some notes")
 MARKDOWN = ("notes.md", "", b"# notes")  # browsers know no type for it
 
@@ -83,9 +84,9 @@ backends:
             assert pdf["file"]["file_data"].endswith(base64.b64encode(PDF[2]).decode())
             assert audio["input_audio"] == {"data": base64.b64encode(SOUND[2]).decode(), "format": "wav"}
             assert text["text"] == how
-            give(page, how, TEXT)
+            give(page, how, ARCHIVE)
             told = page.page.locator(".chatlab-refused")
-            expect(told).to_have_text("Everything does not take notes.txt: nothing was attached.")
+            expect(told).to_have_text("Everything does not take all.zip: nothing was attached.")
             page.page.click("#message textarea")
             expect(told).to_have_count(0)
         assert len(upstream.requests) == 2
@@ -112,7 +113,14 @@ backends:
         assert roles(upstream.last.json)[-1] == ("user", "look")
         for how in ("paste", "drop"):
             give(page, how, PICTURE)
-            expect(told).to_have_text("Words takes no files: nothing was attached.")
+            expect(told).to_have_text("Words does not take dot.png: nothing was attached.")
             page.page.fill("#message textarea", how)
             expect(told).to_have_count(0)
         assert page.page.locator("#message .thumbnail-item").count() == 0
+        page.choose("Echo")
+        attach(page, "drop", TEXT)
+        page.choose("Words")
+        expect(status).to_contain_text("Words does not take notes.txt as a file: it will be sent as text")
+        page.ask("read this")
+        assert "notes.txt was sent as text in the message" in " ".join(page.titles)
+        assert roles(upstream.last.json)[-1] == ("user", "notes.txt\n```\nsome notes\n```\n\nread this")
