@@ -252,9 +252,19 @@ class _LineEditor:
         """Return what is typed next: a line; several, if one ends in a backslash; or a block of lines between
         two marks. Raises EOFError and KeyboardInterrupt.
 
-        What is pasted stands in one line with its line breaks, which only Enter ends.
+        What is pasted stands in one line with its line breaks, which only Enter ends. Up calls back whatever
+        was returned, as a whole.
         """
         sys.stdout.flush()
+        before = 0 if self._readline is None else self._readline.get_current_history_length()
+        text = self._message(prompt)
+        if self._readline is not None and self._readline.get_current_history_length() > before + 1:
+            while self._readline.get_current_history_length() > before:
+                self._readline.remove_history_item(before)
+            self._readline.add_history(text)
+        return text
+
+    def _message(self, prompt: str) -> str:
         lines = [_unpasted(input(prompt))]
         if lines[0].lstrip().startswith(_BLOCK):
             return self._block(lines[0].lstrip().removeprefix(_BLOCK))

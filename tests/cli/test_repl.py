@@ -378,6 +378,21 @@ def test_three_quotes_begin_and_end_a_block() -> None:
         assert terminal.end() == 0
 
 
+@pytest.mark.parametrize("lines", [['"""', "one two", "three", '"""'], ["one two\\", "three"]])
+def test_up_calls_a_message_of_several_lines_back_as_a_whole(lines: list[str]) -> None:
+    with Terminal("chat", "lab.yaml") as terminal:
+        terminal.wait_for("plain> ")
+        for line in lines:
+            terminal.type(line + "\r")
+            terminal.wait_for(re.escape(line))
+        terminal.wait_for("plain> ")
+        terminal.type("\x1b[A\r")
+        assert ", 3 out" in visible(terminal.wait_for("first token.*\n")), "the same three words"
+        terminal.wait_for("plain> ")
+        terminal.type("\x04")
+        assert terminal.end() == 0
+
+
 def test_the_last_stored_conversation_goes_on_and_is_stored(folder: Path) -> None:
     messages = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
     (folder / "chat.json").write_text(json.dumps({"title": "Numbers", "messages": messages}))
