@@ -133,7 +133,7 @@ def test_a_run_in_the_store_is_reported_with_all_its_prompts() -> None:
 
 def test_a_blind_session_is_refused_with_a_sentence() -> None:
     done = run("report", asyncio.run(kept("local", blind=True)), "lab.yaml")
-    assert done.exit_code == 1 and "take the letters off first" in done.stderr and done.stdout == ""
+    assert done.exit_code == 1 and "reveal the names first" in done.stderr and done.stdout == ""
 
 
 @pytest.mark.usefixtures("ran")

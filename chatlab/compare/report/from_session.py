@@ -33,7 +33,7 @@ def comparison_of(
     """
     state = session.state
     if state.hidden:
-        raise SessionError("take the letters off first: a report says which lane gave which answer")
+        raise SessionError("reveal the names first: a report says which lane gave which answer")
     run = is_run(state)
     rounds = rounds_shown(state)
     results, running = _results(session, rounds, run=run)

@@ -536,7 +536,7 @@ class ComparisonSession:
     async def reveal(self) -> None:
         """Reveal the names, for good: who knows one answer's lane knows it of all that follow."""
         if self.running():
-            raise SessionError("wait for all answers, then take the letters off")
+            raise SessionError("wait for all answers, then reveal the names")
         if self.state.hidden:
             await self._record.append(Revealed())
 
@@ -544,7 +544,7 @@ class ComparisonSession:
     async def continue_in_chat(self, lane_id: LaneId) -> ConversationId:
         """Make a chat that goes on from where a lane is, and return its id. The session stays."""
         if self.state.hidden:
-            raise SessionError("take the letters off first: a chat shows which backend answers")
+            raise SessionError("reveal the names first: a chat shows which backend answers")
         store = self._record.store
         if store is None:
             raise SessionError("without storage there is no chat to go on in: configure `storage`")

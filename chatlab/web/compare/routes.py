@@ -438,7 +438,7 @@ def _lanes(found: PageSession, names: list[str] | None) -> list[LaneId] | None:
     opened = found.session.state.opened
     if names is not None and found.session.state.hidden and opened.reveal != "as they come":
         raise SessionError(
-            "take the letters off first, or act on all lanes: the time that one takes tells which it is"
+            "reveal the names first, or act on all lanes: the time that one takes tells which it is"
         )
     return None if names is None else [lane_of(found.session.state, name) for name in names]
 
