@@ -97,7 +97,7 @@ class Count:
 
     @property
     def said(self) -> str:
-        """How many came to nothing, and what they cost."""
+        """Return the number that came to nothing, and the cost so far."""
         failed = f"{self._failed} {self._trouble}" if self._failed else ""
         return ", ".join(filter(None, (failed, self.money)))
 

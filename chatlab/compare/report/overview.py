@@ -27,7 +27,7 @@ Outcome: TypeAlias = Literal["passed", "failed", "partly", "broken", "answered",
 
 @dataclass(frozen=True, slots=True)
 class MatrixCell:
-    """How one lane did with one prompt. said: in words or signs; won: how many comparisons it won there."""
+    """The outcome of one lane with one prompt. said: in words or signs; won: the comparisons it won there."""
 
     outcome: Outcome
     said: str
@@ -92,7 +92,7 @@ _HEAD = (Cell("in"), Cell("ahead"), Cell("how sure that is"))
 
 @dataclass(frozen=True, slots=True)
 class _Figure:
-    """How a lane's figure in a measure is found and told."""
+    """The figure of a lane in one measure, as a value and in words."""
 
     value: Callable[[LaneSummary], float | None]
     told: Callable[[LaneSummary], str]

@@ -49,8 +49,8 @@ class LaneSummary:
 
 @dataclass(frozen=True, slots=True)
 class JudgeSummary:
-    """What a judge came to. name: its backend. unclear: verdicts for which it failed, or could not be read.
-    cost: of the `priced` verdicts of which it is known; None if of none.
+    """The verdicts of one judge, and their cost. name: its backend. unclear: verdicts for which it failed, or
+    could not be read. cost: of the `priced` verdicts of which it is known; None if of none.
     """
 
     name: str
