@@ -110,8 +110,6 @@ class Lab:
         self._thread: tuple[LoopThread, Lab] | None = None  # for the blocking calls, once there is one
         self._open = AsyncExitStack()
         self._storage: StorageService | None = None
-        self.draining = False
-        """Whether it is about to be closed: nothing new should begin."""
         self.at_close: list[Callable[[], Awaitable[None]]] = []
         """Called first when the lab is closed: by what runs turns of its own and must end them."""
 

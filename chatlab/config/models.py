@@ -165,6 +165,12 @@ class Server(Model):
         "reloaded, if conversations are stored; 0 stops it at once.",
     )
     queue_size: int | None = Field(None, ge=1, description="Turns that may wait; unlimited if not given.")
+    drain_seconds: float = Field(
+        5.0,
+        ge=0,
+        description="How long answers that run may still end after SIGTERM, in which none begins and "
+        "`/readyz` says so. What still runs then is stored as far as it came.",
+    )
     root_path: str | None = Field(None, description="Prefix behind a reverse proxy, such as /chat.")
     allowed_hosts: tuple[str, ...] = Field(
         (),

@@ -243,6 +243,11 @@ class Backends(Mapping[str, Entry]):
         for entry in (*self._entries.values(), *self._by_address.values()):
             entry.observer = observer
 
+    @property
+    def turns(self) -> int:
+        """Return how many turns run now."""
+        return sum(entry.turns for entry in (*self._entries.values(), *self._by_address.values()))
+
     def served(self, addresses: Iterable[str] = ()) -> ServedBackends:
         """Return what visitors may use: the configured backends, and those addresses that the configuration
         itself names, as lanes of a comparison for instance."""

@@ -50,7 +50,7 @@ def _readiness(lab: Lab) -> Callable[[Request], Awaitable[Response]]:
 async def _not_ready(lab: Lab) -> str | None:
     """Return why requests cannot be answered as they should, in words that anybody may read; None if they
     can."""
-    if lab.draining:
+    if limits_of(lab).draining:
         return "the server is about to stop"
     try:
         async with asyncio.timeout(_PATIENCE):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before Gradio is imported
@@ -24,6 +26,7 @@ from chatlab.web.chat.page import Page
 from chatlab.web.compare.shown_runs import runs_of
 from chatlab.web.identity.gate import sign_in_service
 from chatlab.web.middleware import page_middleware, wrapped
+from chatlab.web.shared.limits import limits_of
 
 log = logging.getLogger(__name__)
 
@@ -131,27 +134,54 @@ def serve(
     )
     root = server.root_path or ""
     shown = None if run is None else f"{root}/compare?run={runs_of(lab).add(run)}"
-    running = _Announced(uvicorn_config, lab.config.ui.title, shown)
+    running = _Server(uvicorn_config, lab, shown)
     with suppress(KeyboardInterrupt):
         running.run()
     if not running.started:
         raise SystemExit(_NOT_STARTED)
 
 
+_LAST_EVENTS = 0.5  # seconds in which the pages are told of the end of their answers
 _NOT_STARTED = 3  # the exit code of uvicorn's own command
 
 
-class _Announced(uvicorn.Server):
+class _Server(uvicorn.Server):
     """A server that prints one line with the page's title and address once the page is there, and another
-    with the address of the run that is `shown`, below that."""
+    with the address of the run that is `shown`, below that. Told to end (SIGTERM), it lets the answers that
+    run come to their end, for some seconds."""
 
-    def __init__(self, uvicorn_config: uvicorn.Config, title: str, shown: str | None) -> None:
+    def __init__(self, uvicorn_config: uvicorn.Config, lab: Lab, shown: str | None) -> None:
         super().__init__(uvicorn_config)
-        self._title = title
+        assert lab.config is not None
+        self._lab = lab
+        self._title = lab.config.ui.title
         self._shown = shown
+        self._drain_seconds = lab.config.server.drain_seconds
+        self._loop: asyncio.AbstractEventLoop | None = None  # once it listens
+        self._draining: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End: at the first SIGTERM after the answers that run, else at once."""
+        if sig != signal.SIGTERM or self._draining is not None or self._loop is None:
+            super().handle_exit(sig, frame)
+        else:
+            self._loop.call_soon_threadsafe(self._begin_to_drain)
+
+    def _begin_to_drain(self) -> None:
+        limits_of(self._lab).draining = True
+        self._draining = asyncio.create_task(self._drain(), name="drain")
+        self._draining.add_done_callback(lambda _: self.handle_exit(signal.SIGTERM, None))
+
+    async def _drain(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_seconds):
+                while self._lab.backends.turns:  # noqa: ASYNC110 - once, at the end of a server
+                    await asyncio.sleep(0.05)
+                await asyncio.sleep(_LAST_EVENTS)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started and self.servers:
             name = self.servers[0].sockets[0].getsockname()

@@ -47,6 +47,15 @@ class LimitReached(ChatlabError):
     http_status = 429
 
 
+class AboutToStop(LimitReached):
+    """The server ends soon: what runs may end, and nothing begins."""
+
+    http_status = 503
+
+    def __init__(self) -> None:
+        super().__init__("the server is about to restart: ask again in a moment")
+
+
 @dataclass(frozen=True, slots=True)
 class Visitor:
     """A visitor: whoever asks. owner: None for a client without a cookie, who is limited by address alone."""
@@ -167,6 +176,8 @@ class VisitorLimits:
         self._trusted = _networks(config.server.trusted_proxies)
         self._lock = threading.Lock()
         self._waiting: list[_Waiter] = []
+        self.draining = False
+        """Whether turns may end and none may begin."""
 
     def visitor(self, request: Any) -> Visitor:
         """Return who sends a request, of Starlette's or of Gradio's."""
@@ -178,6 +189,7 @@ class VisitorLimits:
     def charge(self, visitor: Visitor, turns: int = 1) -> None:
         """Count turns that are about to begin against the turns a minute. Raise LimitReached for none or
         all."""
+        self._check_open()
         with self._lock:
             self._turns.take(visitor, turns)
 
@@ -191,6 +203,7 @@ class VisitorLimits:
 
         charged: it was counted by `charge` before.
         """
+        self._check_open()
         with self._lock:
             self._running.check(visitor, 1)
             if not charged:
@@ -209,6 +222,10 @@ class VisitorLimits:
             yield
         finally:
             place.release()
+
+    def _check_open(self) -> None:
+        if self.draining:
+            raise AboutToStop
 
     def hold_upload(self, visitor: Visitor, size: int) -> Held:
         """Return an upload's count, to be released once it is sent or removed. size: bytes. Raise
