@@ -172,8 +172,8 @@ class OpenPages:
 
 
 class SharedConversations:
-    """What the open pages of one owner must know of each other: the answers that run, and with which turn
-    each conversation went on last. Of stored conversations alone; the event loop owns it.
+    """Tells the open pages of one owner of each other: the answers that run, and with which turn each
+    conversation went on last. Of stored conversations alone; the event loop owns it.
 
     most: conversations that are remembered, those first forgotten in which nobody asked for longest.
     """
