@@ -20,7 +20,7 @@ _DOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 
 
 class Allowed(Model):
-    """Whom the pages are for, of all whom the provider signs in: who is in any one of these lists."""
+    """Those whom the pages are for, of all whom the provider signs in: who is in any one of these lists."""
 
     people: tuple[str, ...] = Field(
         (), description="E-mail addresses, if the provider verified them, or its own ids of people."

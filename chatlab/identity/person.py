@@ -17,7 +17,7 @@ _LONGEST_NAME = 100  # characters
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who is signed in.
+    """Somebody who is signed in.
 
     issuer, subject: together they are one person, whatever else changes. email: None unless the provider says
     that it verified it, since anybody can claim any other.

@@ -22,7 +22,7 @@ _DISCOVERED_FOR = 3_600.0  # seconds for which the discovery document is taken f
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class BegunSignIn:
     """A sign-in that has begun; what comes back has to fit it. Only the browser that began it has this."""
 
     state: str
@@ -43,7 +43,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """What the provider says about itself."""
+    """The provider's discovery document."""
 
     issuer: str
     authorization: str
@@ -55,7 +55,7 @@ class Discovered:
     takes_post: bool
 
 
-class Provider:
+class OidcProvider:
     """The provider of a configuration. Used in the event loop alone. Raise NotReady, MissingExtra."""
 
     def __init__(self, config: Oidc) -> None:
@@ -71,7 +71,7 @@ class Provider:
         self._known: tuple[Discovered, float] | None = None
         self._discovering = asyncio.Lock()
 
-    async def sign_in_url(self, begun: Begun) -> str:
+    async def sign_in_url(self, begun: BegunSignIn) -> str:
         """Return where a person is to be sent for signing in. Raise ProviderAway."""
         known = await self._discovered()
         async with self._client(known, begun.redirect_uri) as client:
@@ -80,7 +80,7 @@ class Provider:
             )
         return str(url)
 
-    async def claims(self, begun: Begun, answer: Mapping[str, str]) -> dict[str, Any]:
+    async def claims(self, begun: BegunSignIn, answer: Mapping[str, str]) -> dict[str, Any]:
         """Return who came back, as the provider says. answer: the parameters that it sent them back with.
 
         Raise SignInRefused and ProviderAway.
@@ -141,7 +141,7 @@ class Provider:
                 self._known = (_discovered(await self._json(self._config.discovery)), monotonic())
             return self._known[0]
 
-    async def _exchanged(self, known: Discovered, begun: Begun, code: str) -> Mapping[str, Any]:
+    async def _exchanged(self, known: Discovered, begun: BegunSignIn, code: str) -> Mapping[str, Any]:
         from authlib.common.errors import AuthlibBaseError
         from httpx2 import HTTPError
 

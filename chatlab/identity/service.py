@@ -9,7 +9,7 @@ from datetime import timedelta
 from chatlab.config.auth import Oidc
 from chatlab.identity.errors import SignInRefused
 from chatlab.identity.person import Person
-from chatlab.identity.provider import Begun, Provider
+from chatlab.identity.provider import BegunSignIn, OidcProvider
 from chatlab.identity.sealing import Seal, session_keys
 from chatlab.identity.sessions import Sessions
 from chatlab.store import now
@@ -28,7 +28,7 @@ class SignInService:
     def __init__(self, config: Oidc, rows: Callable[[], Awaitable[SignIns]]) -> None:
         self.config = config
         self._rows = rows
-        self.provider = Provider(config)
+        self.provider = OidcProvider(config)
         keys = session_keys(config.keys)
         self._began = Seal(keys, "sign-in that has begun")
         self.sessions = Sessions(config, Seal(keys, "session"), rows)
@@ -38,7 +38,7 @@ class SignInService:
 
         back: the page to return to. Raise ProviderAway.
         """
-        begun = Begun.at(redirect_uri, back)
+        begun = BegunSignIn.at(redirect_uri, back)
         url = await self.provider.sign_in_url(begun)
         return url, short_name(begun.state), self._began.sealed(begun.as_dict())
 
@@ -53,7 +53,7 @@ class SignInService:
         opened = self._began.opened(sealed, most_seconds=PATIENCE)
         if opened is None:
             raise SignInRefused("this browser has not begun to sign in, or a while ago: sign in again")
-        begun = Begun(**opened)
+        begun = BegunSignIn(**opened)
         if answer.get("state") == begun.state:
             spent = hashlib.sha256(begun.state.encode()).hexdigest()
             if not await (await self._rows()).spend(spent, now() + timedelta(seconds=2 * PATIENCE)):

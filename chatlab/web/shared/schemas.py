@@ -12,7 +12,7 @@ class Refusal(TypedDict):
 
 
 class Me(TypedDict):
-    """Who is signed in."""
+    """The person who is signed in."""
 
     name: str
 
