@@ -5,7 +5,7 @@ export interface Refusal {
   error: string;
 }
 
-/** Who is signed in. */
+/** The person who is signed in. */
 export interface Me {
   name: string;
 }
