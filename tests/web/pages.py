@@ -177,9 +177,10 @@ class ChatPage:
         )
 
     def choose(self, label: str) -> None:
-        """Chooses a backend by what the selector shows."""
-        self.page.click("#backend input")
-        self.page.click(f"ul[role=listbox] li:has-text('{label}')")
+        """Chooses a backend by what the menu calls it."""
+        self.page.click(".chatlab-backend")
+        self.page.click(f".chatlab-backends [role=option]:has-text('{label}')")
+        expect(self.page.locator(".chatlab-chosen")).to_have_text(label)
         self.page.wait_for_function(
             "t => document.querySelector('#backend input').value.startsWith(t)", arg=label
         )

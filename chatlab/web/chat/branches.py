@@ -82,11 +82,12 @@ class BranchNavigation:
         page.show(Conversation())
         return [], []
 
-    async def again(self, event: gr.EventData, request: gr.Request) -> tuple[Any, Any, Any]:
-        """A message is to be answered once more, by the backend chosen now: what the page shows until then,
-        and what is handed to `Chat.respond`."""
+    async def again(self, event: gr.EventData, request: gr.Request) -> tuple[Any, Any, Any, Any]:
+        """A message is to be answered once more, by a backend that becomes the chosen one: what the page
+        shows until then, what is handed to `Chat.respond`, and the choice."""
         page = self._chat.page(request)
-        turn = TurnId(_fields(event).get("turn", ""))
+        asked = _fields(event)
+        turn, backend = TurnId(asked.get("turn", "")), self._chat.chosen(asked.get("backend", ""))
         try:
             if turn not in page.conversation:
                 storage = await self._chat.storage(page)
@@ -94,12 +95,12 @@ class BranchNavigation:
                     raise NotStored("this conversation is not there any more: begin a new chat")
         except StoreError as exc:
             shown = [*self._chat.window(page), paint_error(_said(exc))]
-            return shown, _as_state(shown), gr.skip()
+            return shown, _as_state(shown), gr.skip(), gr.skip()
         page.change_view()
         node = page.conversation[turn]
         before = self._chat.before(page, node)
-        asked = {"text": node.user.text, "files": [], "again": node.id}
-        return before, _as_state(before[:-1]), asked
+        message = {"text": node.user.text, "files": [], "again": node.id}
+        return before, _as_state(before[:-1]), message, backend
 
     async def cleared(self, request: gr.Request) -> None:
         """The page was emptied: what comes next is a new conversation."""
@@ -250,11 +251,11 @@ def _turn_id(sent: str | None) -> TurnId | None:
 
 
 def _fields(event: gr.EventData) -> dict[str, str]:
-    """Return what the page's scripts sent along, as far as it is text and not longer than an id."""
+    """Return what the page's scripts sent along, as far as it is text and not longer than a name."""
     data = getattr(event, "_data", None)
     if not isinstance(data, dict):
         return {}
-    return {name: value for name, value in data.items() if isinstance(value, str) and len(value) <= 80}
+    return {name: value for name, value in data.items() if isinstance(value, str) and len(value) <= 200}
 
 
 def _as_state(shown: Sequence[Any]) -> list[Any]:

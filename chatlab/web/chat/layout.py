@@ -16,6 +16,7 @@ from chatlab.formats.suffixes import suffixes_of
 from chatlab.lab import Lab
 from chatlab.turns.fit import accepts, reaches
 from chatlab.turns.text_attachments import TEXT_TYPES
+from chatlab.web.chat.backend_menu import backend_menu, follow_menu, menu_value
 from chatlab.web.chat.branches import BranchNavigation
 from chatlab.web.chat.controls import NO_PRESET, control, parameters_of, preset_values
 from chatlab.web.chat.gradio_patches import (
@@ -27,7 +28,7 @@ from chatlab.web.chat.gradio_patches import (
     run_on_loop,
 )
 from chatlab.web.chat.respond import Chat
-from chatlab.web.chat.sidebar import compare_link, opened_by_scripts, sidebar
+from chatlab.web.chat.sidebar import opened_by_scripts, pages_links, sidebar
 from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.uploads import UploadOwners
 
@@ -53,56 +54,62 @@ def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
     scripts = None
     if config.storage is not None:
         scripts = sidebar(sharing=config.storage.sharing, signed_in=config.auth is not None)
-    head = _Head.made(config, backends)
-    options = _Options.made(config.ui, backends, head.first, parameters)
-    page.chat = interface = _interface(config, backends, chat, navigation, head, options)
+    _head(config.ui)
+    choice = _Choice.made(config, backends)
+    options = _Options.made(config.ui, backends, choice.first, parameters)
+    page.chat = interface = _interface(config, backends, chat, navigation, choice, options)
     keep_typed_text(page, interface.textbox)
     if config.ui.footer:
         gr.Markdown(config.ui.footer)
 
-    head.settings.click(lambda: gr.update(open=True), None, options.panel, **_PRIVATE)
-    _follow_choices(backends, config.ui, parameters, head, options, interface.textbox)
-    _warm(page, chat, backends, head.selector)
+    choice.settings.click(lambda: gr.update(open=True), None, options.panel, **_PRIVATE)
+    _follow_choices(backends, config.ui, parameters, choice, options, interface.textbox)
+    _warm(page, chat, backends, choice)
     _stop_and_clear(interface, chat, navigation)
     if scripts is not None:
-        choices = (head.selector, head.status, options.preset, options.system, *options.controls)
+        choices = (choice.selector, choice.status, options.preset, options.system, *options.controls)
         opened_by_scripts(page, scripts, interface, navigation, chat, choices)
     page.unload(chat.closed)
     queue_only_answers(page, interface, chat.refused)
     run_on_loop(page)
 
 
+def _head(ui: Ui) -> None:
+    """The line above the conversation."""
+    with gr.Row(elem_classes="chatlab-head"):
+        gr.Markdown(f"# {ui.title}" + (f"\n{ui.description}" if ui.description else ""), min_width=80)
+        pages_links()
+
+
 @dataclass(frozen=True, slots=True)
-class _Head:
-    """The line above the conversation. first: the backend that is chosen at first."""
+class _Choice:
+    """What stands below the text in the message box: who is asked, the way to the options, and what is to be
+    said of both. first: the backend that is chosen at first. selector: holds the choice, out of sight."""
 
     first: str
     selector: gr.Dropdown
+    menu: gr.HTML
     settings: gr.Button
     status: gr.Markdown
 
     @classmethod
-    def made(cls, config: Config, backends: ServedBackends) -> _Head:
-        ui, labels, first = config.ui, config.ui.labels, _first(config, backends)
-        with gr.Row(elem_classes="chatlab-head"):
-            with gr.Column(scale=3, min_width=160):
-                gr.Markdown(f"# {ui.title}" + (f"\n{ui.description}" if ui.description else ""))
-            with gr.Column(scale=4, min_width=280), gr.Row(elem_classes="chatlab-choice"):
-                selector = gr.Dropdown(
-                    _choices(backends),
-                    value=first,
-                    label=labels.get("backend", "Backend"),
-                    elem_id="backend",
-                    filterable=len(backends) > 10,
-                    scale=4,
-                    min_width=140,
-                )
-                settings = gr.Button(
-                    labels.get("parameters", "Options"), size="sm", scale=1, min_width=90, elem_id="settings"
-                )
-                compare_link()
-        status = gr.Markdown(_status(backends, first), elem_classes="chatlab-status")
-        return cls(first, selector, settings, status)
+    def made(cls, config: Config, backends: ServedBackends) -> _Choice:
+        labels, first = config.ui.labels, _first(config, backends)
+        label = labels.get("backend", "Backend")
+        selector = gr.Dropdown(
+            _choices(backends), value=first, label=label, elem_id="backend", visible="hidden", render=False
+        )
+        settings = gr.Button(
+            labels.get("parameters", "Options"), size="sm", min_width=0, elem_id="settings", render=False
+        )
+        status = gr.Markdown(_status(backends, first), elem_classes="chatlab-status", render=False)
+        return cls(first, selector, backend_menu(backends, first, label), settings, status)
+
+    def render(self) -> None:
+        """Put them where the page is being made."""
+        with gr.Row(elem_classes="chatlab-tools"):
+            for part in (self.selector, self.menu, self.settings, self.status):
+                part.render()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +151,18 @@ def _interface(
     backends: ServedBackends,
     chat: Chat,
     navigation: BranchNavigation,
-    head: _Head,
+    choice: _Choice,
     options: _Options,
 ) -> PatchedChatInterface:
     ui = config.ui
     return PatchedChatInterface(
         navigation,
+        choice.render,
         chat.respond,
         multimodal=True,
         chatbot=_chatbot(ui),
-        textbox=_textbox(ui, backends, head.first),
-        additional_inputs=[head.selector, options.system, *options.controls],
+        textbox=_textbox(ui, backends, choice.first),
+        additional_inputs=[choice.selector, options.system, *options.controls],
         examples=[[_example(example)] for example in ui.examples] or None,
         example_labels=_example_labels(ui.examples),
         cache_examples=False,
@@ -202,7 +210,12 @@ def _textbox(ui: Ui, backends: ServedBackends, first: str) -> gr.MultimodalTextb
 
 
 def _follow_choices(
-    backends: ServedBackends, ui: Ui, parameters: Sequence[Any], head: _Head, options: _Options, textbox: Any
+    backends: ServedBackends,
+    ui: Ui,
+    parameters: Sequence[Any],
+    choice: _Choice,
+    options: _Options,
+    textbox: Any,
 ) -> None:
     """Have the page follow the choice of a backend, and of a preset."""
 
@@ -210,6 +223,7 @@ def _follow_choices(
         """Return what follows from the choice of a backend; what is attached and it does not take is said."""
         names = {parameter.name for parameter in backends[name].capabilities.parameters}
         return [
+            menu_value(backends, name),
             _status(backends, name, message["files"] if message else ()),
             gr.update(placeholder=backends[name].system or "none"),
             gr.update(**_files(backends, name)),
@@ -223,18 +237,23 @@ def _follow_choices(
             return ["", *preset_values(parameters, {})]
         return [given.system or "", *preset_values(parameters, given.parameters)]
 
-    changed = [head.status, options.system, textbox, *options.controls]
-    head.selector.change(chosen, [head.selector, textbox], changed, **_PRIVATE)
+    changed = [choice.menu, choice.status, options.system, textbox, *options.controls]
+    follow_menu(choice.menu, choice.selector)
+    choice.selector.change(chosen, [choice.selector, textbox], changed, **_PRIVATE)
     # Not `change`: that is told as well when the preset of a conversation that is opened is shown.
     options.preset.input(prepared, options.preset, [options.system, *options.controls], **_PRIVATE)
 
 
-def _warm(page: gr.Blocks, chat: Chat, backends: ServedBackends, selector: gr.Dropdown) -> None:
+def _warm(page: gr.Blocks, chat: Chat, backends: ServedBackends, choice: _Choice) -> None:
     """Have the chosen backend made before it is asked, and each page show which ones are ready now:
     variables may have been set since it was built."""
-    selector.change(chat.warm, selector, None, **_PRIVATE)
-    page.load(chat.warm, selector, None, **_PRIVATE)
-    page.load(lambda: gr.update(choices=_choices(backends)), None, selector, **_PRIVATE)
+
+    def now(name: str) -> tuple[Any, Any]:
+        return gr.update(choices=_choices(backends)), menu_value(backends, name)
+
+    choice.selector.change(chat.warm, choice.selector, None, **_PRIVATE)
+    page.load(chat.warm, choice.selector, None, **_PRIVATE)
+    page.load(now, choice.selector, [choice.selector, choice.menu], **_PRIVATE)
 
 
 def _stop_and_clear(interface: gr.ChatInterface, chat: Chat, navigation: BranchNavigation) -> None:

@@ -48,7 +48,9 @@ _SCRIPTS = "".join(
     f"<script>(() => {{{(_STATIC / 'chat' / name).read_text('utf-8')}}})();</script>"
     for name in ("attach.js", "text.js", "keys.js", "scroll.js", "away.js")
 )
-_STYLES = "".join((_STATIC / "chat" / name).read_text("utf-8") for name in ("page.css", "keys.css"))
+_STYLES = "".join(
+    (_STATIC / "chat" / name).read_text("utf-8") for name in ("page.css", "composer.css", "keys.css")
+)
 
 
 class Page(PatchedBlocks):

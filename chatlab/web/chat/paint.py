@@ -27,8 +27,9 @@ from chatlab.messages import (
     ToolCall,
     ToolResult,
     Trace,
+    Usage,
 )
-from chatlab.render.figures import UNKNOWN, count, figures_line, seconds
+from chatlab.render.figures import UNKNOWN, count, figures_line, money, seconds, speed
 from chatlab.store import StoredTurn
 from chatlab.turns.turn import Turn
 from chatlab.web.chat.paint_messages import (
@@ -237,28 +238,28 @@ def _event(part: Part) -> StreamEvent | None:
 
 
 def _details(standing: TurnStatus, notices: list[Notice], traces: list[Trace]) -> str:
+    """Return a table of all that is known of a turn."""
     timing, finish = standing.timing, standing.finish
-    rows: list[tuple[str, str]] = []
-    if finish is not None:
-        rows += [("model", finish.model or UNKNOWN), ("finish reason", finish.reason)]
-        rows += [
-            ("cached input tokens", count(finish.usage.cached)),
-            ("reasoning tokens", count(finish.usage.reasoning)),
-        ]
-    rows += [
-        (name, seconds(value))
-        for name, value in (
-            ("credentials", timing.credentials),
-            ("connected", timing.connected),
-            ("first event", timing.first_event),
-            ("first token", timing.first_token),
-            ("total", timing.total),
-            ("longest stall", timing.longest_stall),
-            ("chatlab's own part", timing.overhead),
-        )
+    usage = Usage() if finish is None else finish.usage
+    known: list[tuple[str, str]] = [
+        ("model", (finish and finish.model) or UNKNOWN),
+        ("finish reason", finish.reason if finish else UNKNOWN),
+        ("input tokens", count(usage.input)),
+        ("cached input tokens", count(usage.cached)),
+        ("output tokens", count(usage.output)),
+        ("reasoning tokens", count(usage.reasoning)),
+        ("cost", money(standing.cost)),
+        ("credentials", seconds(timing.credentials)),
+        ("connected", seconds(timing.connected)),
+        ("first event", seconds(timing.first_event)),
+        ("first token", seconds(timing.first_token)),
+        ("total", seconds(timing.total)),
+        ("speed", speed(timing.tokens_per_second)),
+        ("longest stall", seconds(timing.longest_stall)),
+        ("chatlab's own part", seconds(timing.overhead)),
+        ("before, once", seconds(timing.setup)),
     ]
-    if timing.setup is not None:
-        rows.append(("before, once", seconds(timing.setup)))
+    rows = [(name, value) for name, value in known if value != UNKNOWN]
     if timing.attempts > 1:
         rows.append(("attempts", str(timing.attempts)))
     rows += [("trace", f"{trace.id} {trace.url or ''}".strip()) for trace in traces]

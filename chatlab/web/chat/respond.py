@@ -268,6 +268,10 @@ class Chat:
         preset = next((name for name, one in presets.items() if one == given), NO_PRESET)
         return [chosen, said, preset, given[0], *preset_values(self._parameters, asked.parameters)]
 
+    def chosen(self, backend: str) -> Any:
+        """Return the choice of a backend by what a page calls it; what is none of ours changes nothing."""
+        return gr.update(value=backend) if backend in self._backends else gr.skip()
+
     # -- the message box
 
     def busy_box(self, request: gr.Request) -> Any:

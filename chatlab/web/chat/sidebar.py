@@ -15,18 +15,17 @@ from chatlab.web.chat.branches import BranchNavigation
 from chatlab.web.chat.gradio_patches import answer_function, show_stop_button
 from chatlab.web.chat.respond import Chat
 
-_ROOT = (
-    'const root = new URL(window.gradio_config?.root || "/", location.href).pathname.replace(/\\/+$/, "");'
-)
+ROOT = 'const root = new URL(window.gradio_config?.root || "/", location.href).pathname.replace(/\\/+$/, "");'
 
-_SIDEBAR = f"""{_ROOT}
+_SIDEBAR = f"""{ROOT}
 import(root + "/-/static/chat/conversations.js").then(({{ conversations }}) => conversations(element, {{
   root, sharing: Boolean(props.sharing), signedIn: Boolean(props.signed_in),
   ask: (name, what) => trigger(name, what),
 }}));"""
 
-_COMPARE = f"""{_ROOT}
-element.querySelector("a").href = root + "/compare";"""
+_PAGES = f"""{ROOT}
+element.querySelector(".chatlab-chat").href = root + "/";
+element.querySelector(".chatlab-compare").href = root + "/compare";"""
 
 
 def sidebar(*, sharing: bool, signed_in: bool) -> gr.HTML:
@@ -45,13 +44,14 @@ def sidebar(*, sharing: bool, signed_in: bool) -> gr.HTML:
         )
 
 
-def compare_link() -> None:
-    """The link to the comparison page, below whatever prefix this page is."""
+def pages_links() -> None:
+    """The way to the comparison page and back, below whatever prefix this page is."""
     gr.HTML(
-        '<a class="chatlab-compare" href="compare">Compare</a>',
-        js_on_load=_COMPARE,
+        '<nav aria-label="Pages"><a class="chatlab-chat" href="." aria-current="page">Chat</a>'
+        '<a class="chatlab-compare" href="compare">Compare</a></nav>',
+        js_on_load=_PAGES,
         apply_default_css=False,
-        elem_classes="chatlab-compare-link",
+        elem_classes="chatlab-pages",
     )
 
 
@@ -75,7 +75,7 @@ def opened_by_scripts(
     )
     chat.chatbot.undo(navigation.undone, chat.chatbot, None, **private)
 
-    asked = bridge.submit(navigation.again, None, [*shown, chat.saved_input], **private)
+    asked = bridge.submit(navigation.again, None, [*shown, chat.saved_input, choices[0]], **private)
     answer = asked.success(
         answer_function(chat),
         [chat.saved_input, chat.chatbot_state, *chat.additional_inputs],

@@ -124,6 +124,66 @@ def test_what_can_be_done_with_a_message_is_always_shown_where_nothing_can_point
     assert not overlapping(page.page)
 
 
+MENU = """\
+version: 1
+default: echo
+backends:
+  echo: {kind: echo, label: Echo, description: Says what you say.}
+  slow: {kind: echo, label: Slow parrot, description: Takes its time., rate: 50}
+  locked: {kind: openai, model: gpt-5-mini, label: GPT-5 mini}
+storage: none
+"""
+
+
+def test_the_menu_of_backends_says_what_each_is_and_finds_by_typing(open_page: Open) -> None:
+    page = open_page(MENU)
+    tab = page.page
+    opener = tab.get_by_role("button", name="Backend: Echo")
+    opener.click()
+    menu = tab.get_by_role("dialog", name="Backend")
+    expect(menu.get_by_role("option")).to_have_text(
+        [
+            "EchoechoreadySays what you say.",
+            "Slow parrotechoreadyTakes its time.",
+            "GPT-5 miniopenaiset OPENAI_API_KEY",
+        ]
+    )
+    expect(menu.get_by_role("option", selected=True)).to_contain_text("Echo")
+    box = menu.get_by_role("combobox")
+    expect(box).to_be_focused()
+    box.fill("nothing of the kind")
+    expect(menu.get_by_role("option")).to_have_count(0)
+    expect(menu.get_by_role("status")).to_have_text("No backend is called that.")
+    box.fill("ECHO time")
+    expect(menu.get_by_role("option")).to_have_count(1)
+    tab.keyboard.press("Enter")
+    expect(menu).to_have_count(0)
+    expect(tab.locator("#message textarea")).to_be_focused()
+    tab.keyboard.type("who?")
+    tab.keyboard.press("Enter")
+    page.wait_ended(1)
+    assert page.titles[-1].startswith("Slow parrot")
+
+    tab.get_by_role("button", name="Backend: Slow parrot").click()
+    tab.keyboard.press("ArrowDown")
+    tab.keyboard.press("Escape")
+    expect(menu).to_have_count(0)
+    expect(tab.locator(".chatlab-chosen")).to_have_text("Slow parrot")
+
+
+def test_the_message_box_holds_what_belongs_to_it_in_one_frame(open_page: Open) -> None:
+    page = open_page(MENU, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    frame = page.page.locator(".gr-group:has(#message)").first.bounding_box()
+    for part in ("#message textarea", "[data-testid=upload-button]", ".chatlab-backend", "#settings"):
+        box = page.page.locator(part).bounding_box()
+        assert box["x"] >= frame["x"] and box["x"] + box["width"] <= frame["x"] + frame["width"], part
+        assert box["y"] >= frame["y"] and box["y"] + box["height"] <= frame["y"] + frame["height"], part
+        assert part == "#message textarea" or min(box["width"], box["height"]) >= 24, part
+    page.page.locator(".chatlab-backend").tap()
+    sheet = page.page.get_by_role("dialog", name="Backend").bounding_box()
+    assert sheet["x"] == 0 and sheet["width"] == 390 and round(sheet["y"] + sheet["height"]) == 844
+
+
 OVERLAPPING = """() => {
   const texts = [...document.querySelectorAll("#conversation .message-wrap :is(button, .md)")];
   const parts = texts.map((one) => {

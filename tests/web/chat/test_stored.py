@@ -420,10 +420,15 @@ def test_branches_are_shown_and_the_one_shown_is_remembered(upstream: Front, ope
     page = open_page(config(upstream))
     page.ask("one")
     page.ask("two")
-    page.choose("Echo")
+    sent = len(upstream.requests)
     page.page.locator(".chatlab-again").first.click()
+    menu = page.page.get_by_role("dialog", name="Answer with")
+    expect(menu.get_by_role("option")).to_have_count(2)
+    assert len(upstream.requests) == sent  # nothing is asked before one is chosen
+    menu.get_by_role("option", name="Echo").click()
     wait_said(page, "one")
     page.wait_ended(1)
+    expect(page.page.locator(".chatlab-chosen")).to_have_text("Echo")
     expect(page.page.locator(".chatlab-of")).to_have_text("2/2")
     assert page.answers == ["one"]
     page.page.keyboard.press("Tab")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -23,11 +23,23 @@ class Navigation(Protocol):
 
 class PatchedChatInterface(gr.ChatInterface):  # type: ignore[misc]
     """A ChatInterface whose function says how the whole conversation looks, not only its answer, and whose
-    messages that are asked again are the conversation's own."""
+    messages that are asked again are the conversation's own.
 
-    def __init__(self, navigation: Navigation, *args: Any, **kwargs: Any) -> None:
+    below: puts what belongs to the message box into its frame, below the text.
+    """
+
+    def __init__(self, navigation: Navigation, below: Callable[[], None], *args: Any, **kwargs: Any) -> None:
         self._navigation = navigation
+        self._below = below
         super().__init__(*args, **kwargs)
+
+    def _render_chatbot_area(self, *args: Any) -> None:
+        super()._render_chatbot_area(*args)
+        frame = self.textbox.parent
+        while not isinstance(frame, gr.Group):
+            frame = frame.parent
+        with frame:
+            self._below()
 
     async def _pop_last_user_message(self, history: list[Any], request: gr.Request) -> tuple[list[Any], Any]:
         # What the page shows of a message is not what was asked: attachments, Markdown.

@@ -33,13 +33,12 @@ const refused = (box, files) => {
   const input = box.querySelector("input[type=file]");
   const wrong = input ? files.filter((file) => !taken(input.accept)(file)) : files;
   if (!wrong.length) return false;
-  /** @type {HTMLInputElement | null} */
-  const backend = document.querySelector("#backend input");
+  const backend = document.querySelector(".chatlab-chosen");
   const what = input ? `does not take ${wrong.map((file) => file.name).join(", ")}` : "takes no files";
   const told = document.createElement("div");
   told.className = "chatlab-refused";
   told.role = "alert";
-  told.textContent = `${backend?.value || "This backend"} ${what}: nothing was attached.`;
+  told.textContent = `${backend?.textContent || "This backend"} ${what}: nothing was attached.`;
   forget();
   box.after(told);
   return true;

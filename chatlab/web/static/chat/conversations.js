@@ -1,5 +1,6 @@
 // Stored conversations on the chat page: the sidebar, the page's address, and the controls under an answer.
 import { button, make } from "../dom.js";
+import { openMenu } from "./backends.js";
 import { person } from "./person.js";
 import { OtherTabs } from "./other_tabs.js";
 import { sidebar } from "./sidebar.js";
@@ -46,12 +47,6 @@ const isPending = (mark) => mark.classList.contains("chatlab-pending");
 
 /** Whether an answer is painted, or a message edited: what is painted anew would be in the way. */
 const isBusy = () => Boolean(document.querySelector("#message .stop-button, #conversation textarea"));
-
-const backend = () => {
-  /** @type {HTMLInputElement | null} */
-  const input = document.querySelector("#backend input");
-  return input?.value || "the chosen backend";
-};
 
 /**
  * Puts a row of controls under the message that a mark is of, unless it is there already.
@@ -176,14 +171,14 @@ class Conversations {
     const of = Number(valueOf(mark, "of"));
     /** @param {number} by */
     const step = (by) => () => this.show({ turn, step: String(by) });
-    const again = button("Answer with…", () => this.ask("submit", { turn }), { className: "chatlab-again" });
-    const name = () => {
-      again.title = `Answer this message with ${backend()}, beside this answer`;
-      again.setAttribute("aria-label", again.title);
-    };
-    name();
-    again.addEventListener("pointerenter", name);
-    again.addEventListener("focus", name);
+    const title = "Answer this message with another backend, beside this answer";
+    /** @param {string} backend */
+    const answer = (backend) => this.ask("submit", { turn, backend });
+    const again = button("Answer with…", () => openMenu(again, "Answer with", answer), {
+      className: "chatlab-again",
+      title,
+      "aria-haspopup": "dialog",
+    });
     const where = new URLSearchParams({ c: valueOf(mark, "in"), t: turn });
     const compare = make("a", { href: `${this.root}/compare?${where}`, className: "chatlab-again" }, COMPARE);
     compare.title = "Compare this answer with another backend's, side by side";

@@ -69,6 +69,13 @@ def _routes(app: App) -> bool:
     return all(list(inspect.signature(known[path]).parameters) == names for path, names in wanted.items())
 
 
+def _in_group(component: Any) -> bool:
+    around = component.parent
+    while around is not None and not isinstance(around, gr.Group):
+        around = around.parent
+    return around is not None and hasattr(gr.ChatInterface, "_render_chatbot_area")
+
+
 def claims() -> Iterator[tuple[str, bool]]:
     """Each thing that is relied on, as a sentence, and whether it is so."""
     built = Built()
@@ -105,6 +112,7 @@ def claims() -> Iterator[tuple[str, bool]]:
         "a ChatInterface has its parts under these names",
         has(chat, "chatbot", "textbox", "saved_input", "chatbot_state", "chatbot_value", "null_component"),
     )
+    yield "a ChatInterface puts its message box into a group", _in_group(chat.textbox)
     yield (
         "ChatInterface._pop_last_user_message takes the history and returns what is left and the message",
         takes(chat._pop_last_user_message, "history")
