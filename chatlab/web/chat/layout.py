@@ -125,7 +125,7 @@ class _Options:
     def made(cls, ui: Ui, backends: ServedBackends, first: str, parameters: Sequence[Any]) -> _Options:
         labels = ui.labels
         with gr.Sidebar(position="right", open=False, width=320, elem_id="settings-panel") as panel:
-            gr.Markdown(f"### {labels.get('parameters', 'Options')}")
+            gr.Markdown(f"## {labels.get('parameters', 'Options')}")
             preset = gr.Dropdown(
                 [NO_PRESET, *ui.presets],
                 value=NO_PRESET,
@@ -305,13 +305,12 @@ def _files(backends: ServedBackends, name: str) -> dict[str, Any]:
     message whose attachments another backend took; what of it is not sent is said, before and after.
     """
     patterns = (*backends[name].capabilities.files, *TEXT_TYPES)
+    if "*/*" in patterns:
+        return {"sources": ["upload"], "file_types": None}
     types: list[str] = []
     for pattern in patterns:
         family, _, subtype = pattern.partition("/")
-        if pattern == "*/*":
-            types.append(pattern)
-        else:
-            types += [family] if subtype == "*" else suffixes_of(pattern) or [f".{subtype}"]
+        types += [family] if subtype == "*" else suffixes_of(pattern) or [f".{subtype}"]
     return {"sources": ["upload"], "file_types": [*dict.fromkeys(types), "file"]}
 
 

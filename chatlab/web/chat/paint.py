@@ -264,7 +264,11 @@ def _details(standing: TurnStatus, notices: list[Notice], traces: list[Trace]) -
         rows.append(("attempts", str(timing.attempts)))
     rows += [("trace", f"{trace.id} {trace.url or ''}".strip()) for trace in traces]
     rows += [("note", notice.detail) for notice in notices if notice.kind in _QUIET]
-    lines = ["| | |", "| --- | --- |", *(f"| {name} | {one_line(value)} |" for name, value in rows)]
+    lines = [
+        "| Figure | Value |",
+        "| --- | --- |",
+        *(f"| {name} | {one_line(value)} |" for name, value in rows),
+    ]
     return "\n".join(lines)
 
 

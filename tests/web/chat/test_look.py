@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from chatlab.messages import Finish, Message, TextPart, Timing, Usage
 from chatlab.store import StoredConversation, StoredTurn
 from tests.servers.front import Front
 from tests.web.chat.test_page import CHAT
-from tests.web.chat.test_stored import adopt, answer, config, follow, rows, wait_said
+from tests.web.chat.test_stored import adopt, answer, config, follow, rows, wait_listed, wait_said
 from tests.web.pages import ChatPage, expect
 
 pytestmark = pytest.mark.browser
@@ -182,6 +183,84 @@ def test_the_message_box_holds_what_belongs_to_it_in_one_frame(open_page: Open) 
     page.page.locator(".chatlab-backend").tap()
     sheet = page.page.get_by_role("dialog", name="Backend").bounding_box()
     assert sheet["x"] == 0 and sheet["width"] == 390 and round(sheet["y"] + sheet["height"]) == 844
+
+
+def test_the_waste_basket_deletes_the_conversation_and_can_be_undone(
+    upstream: Front, open_page: Open, tmp_path: Path
+) -> None:
+    page = open_page(config(upstream))
+    page.ask("one")
+    page.page.locator(".chatlab-new").click()
+    wait_said(page)
+    page.ask("two")
+    page.page.get_by_role("button", name="Delete this conversation").click()
+    wait_said(page)
+    wait_listed(page, "one")
+    assert rows(tmp_path, "select count(*) from conversations where deleted is null") == [(1,)]
+    page.page.get_by_role("button", name="Undo", exact=True).click()
+    wait_listed(page, "two", "one")
+
+
+TABLE = """\
+| Parameter | Default | Presence penalty |
+| --- | --- | --- |
+| presence_penalty | 0 | less repetition |"""
+BROKEN_WORDS = """() => [...document.querySelectorAll("#conversation :is(th, td)")].filter((cell) => {
+  const text = cell.querySelector("p, span")?.firstChild ?? cell.firstChild;
+  return cell.innerText.split(/\\s+/).some((word) => {
+    const at = text.textContent.indexOf(word);
+    if (at < 0) return false;
+    const range = document.createRange();
+    range.setStart(text, at);
+    range.setEnd(text, at + word.length);
+    return range.getClientRects().length > 1;
+  });
+}).map((cell) => cell.innerText)"""
+
+
+def test_on_a_phone_nothing_is_cut_or_covered(upstream: Front, open_page: Open, tmp_path: Path) -> None:
+    page = open_page(config(upstream), viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    tab = page.page
+    page.choose("Echo")
+    page.ask(TABLE)
+    assert tab.locator("#conversation th").count() == 6  # the message, and what Echo says
+    assert tab.evaluate(BROKEN_WORDS) == []
+    assert tab.evaluate("document.documentElement.scrollWidth") == 390
+    assert tab.locator(".chatlab-head").bounding_box()["height"] <= 56
+    list_opener = "#conversations-panel .toggle-button"
+    for opener, panel in (("#settings", "#settings-panel"), (list_opener, "#conversations-panel")):
+        tab.locator(opener).click()
+        sheet = tab.locator(panel)
+        expect(sheet).to_have_class(re.compile(r"\bopen\b"))
+        box = sheet.bounding_box()
+        assert (
+            (box["x"], box["width"]) == (0, 390) and box["y"] > 100 and round(box["y"] + box["height"]) == 844
+        )
+        sheet.locator(".toggle-button").click()
+    tab.get_by_role("button", name="Edit").last.click()
+    edited = tab.locator("#conversation textarea").bounding_box()
+    assert edited["width"] > 0.6 * 390
+
+
+def test_what_is_told_for_a_moment_covers_no_control(open_page: Open) -> None:
+    page = open_page(MENU + "ui: {max_file_mb: 0.001}\n")
+    page.ask("hello")
+    big = {"name": "big.txt", "mimeType": "text/plain", "buffer": b"x" * 2_000}
+    page.page.set_input_files("#message input[type=file]", big)
+    told = page.page.locator("[data-testid=toast-body]")
+    expect(told).to_contain_text("big.txt")
+    assert page.page.evaluate(COVERED) == []
+
+
+COVERED = """() => {
+  const told = document.querySelector("[data-testid=toast-body]").getBoundingClientRect();
+  return [...document.querySelectorAll("button, a, input, textarea, summary")].filter((one) => {
+    const { left, right, top, bottom, width } = one.getBoundingClientRect();
+    const seen = one.checkVisibility({ visibilityProperty: true });
+    return width && seen && !one.closest("[data-testid=toast-body]")
+      && left < told.right && right > told.left && top < told.bottom && bottom > told.top;
+  }).map((one) => one.outerHTML.slice(0, 80));
+}"""
 
 
 OVERLAPPING = """() => {

@@ -169,11 +169,11 @@ def test_an_edited_message_is_answered_anew_from_where_it_stood(upstream: Front,
     ]
 
 
-def test_clearing_begins_a_new_conversation(upstream: Front, open_page: Open) -> None:
+def test_deleting_begins_a_new_conversation(upstream: Front, open_page: Open) -> None:
     upstream.on("POST", CHAT, says(chunks(["yes"])))
     page = open_page(config(upstream))
     page.ask("one")
-    page.page.click("button[aria-label=Clear]")
+    page.page.get_by_role("button", name="Delete this conversation").click()
     page.page.wait_for_function("document.querySelectorAll('#conversation [data-testid=user]').length === 0")
     page.ask("two")
     assert roles(upstream.last.json) == [("user", "two")]

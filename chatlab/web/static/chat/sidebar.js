@@ -26,7 +26,7 @@ const FORMATS = [
 const named = (className, text, label, act) =>
   button(text, act, { className, "aria-label": label, title: label });
 
-/** @param {ConversationListed} conversation */
+/** @param {Pick<ConversationListed, "title">} conversation */
 const titleOf = (conversation) => conversation.title || "Untitled";
 
 /** @param {ConversationListed} conversation */
@@ -101,6 +101,8 @@ export function sidebar(element, { root, open, sharing }) {
   element.replaceChildren(create, search, list, told, foot);
 
   let chosen = "";
+  /** @type {Map<string, string>} */
+  const titles = new Map();
   /** @type {string | null} */
   let next = null;
   let asked = 0;
@@ -113,6 +115,7 @@ export function sidebar(element, { root, open, sharing }) {
     const title = named("chatlab-title", name, name, () => choose(conversation.id, conversation.turn ?? ""));
     title.dir = "auto";
     if (conversation.snippet) title.append(snippet(conversation.snippet));
+    titles.set(conversation.id, conversation.title);
     made.append(title, menu(`More about ${name}`, "⋯", ...actions(conversation, title)));
     if (conversation.id === chosen) made.setAttribute("aria-current", "true");
     return made;
@@ -200,7 +203,7 @@ export function sidebar(element, { root, open, sharing }) {
       failed,
     );
 
-  /** @param {ConversationListed} conversation */
+  /** @param {Pick<ConversationListed, "id" | "title">} conversation */
   const remove = async (conversation) => {
     try {
       await api(`conversations/${conversation.id}`, "DELETE");
@@ -316,6 +319,18 @@ export function sidebar(element, { root, open, sharing }) {
     const rows = [...list.querySelectorAll(/** @type {"div"} */ (".chatlab-row"))];
     rows.find((one) => one.dataset.id === id)?.setAttribute("aria-current", "true");
   };
+  // Gradio's own button, with the sign of a waste basket, would only empty the page.
+  document.addEventListener(
+    "click",
+    (event) => {
+      if (!chosen || !(event.target instanceof Element && event.target.closest(CLEAR))) return;
+      event.preventDefault();
+      event.stopPropagation();
+      remove({ id: chosen, title: titles.get(chosen) ?? "" });
+    },
+    true,
+  );
   refresh();
   return { refresh, mark };
 }
+const CLEAR = "#conversation .top-panel button:first-child";

@@ -1,0 +1,45 @@
+// What people who do not see the page are told of it: the names of its icons, and where the keyboard can scroll.
+// Gradio's own say too little: both arrows are called alike, and an arrow is a button inside of a button. Runs
+// in the page's head.
+
+/** @type {[selector: string, name: string][]} */
+const NAMES = [
+  ["#conversations-panel > .toggle-button", "Show or hide the conversations"],
+  ["#settings-panel > .toggle-button", "Close the options"],
+  ["#conversation button[aria-label=Clear]", "Delete this conversation"],
+  ["#message textarea", "Message"],
+  ["#conversation .user-row textarea", "Your message"],
+  ["#conversation .examples", "Examples"],
+];
+const SCROLLED = "#conversation .md :is(pre, table), #conversation .content-preview";
+
+/** @param {Element} around */
+const nameAll = (around) => {
+  for (const [selector, name] of NAMES) {
+    for (const one of around.querySelectorAll(selector)) {
+      one.setAttribute("aria-label", name);
+      if (one.matches("button")) one.setAttribute("title", name);
+    }
+  }
+  // A list of what is no item, whose texts are hidden behind other names.
+  around.querySelector("#conversation .examples")?.setAttribute("role", "group");
+  for (const one of around.querySelectorAll("#conversation .example")) one.removeAttribute("aria-label");
+  for (const arrow of around.querySelectorAll("#conversation .title > .arrow"))
+    arrow.toggleAttribute("inert", true);
+  // Older versions call the text of a selector a list.
+  for (const one of around.querySelectorAll("input[role=listbox]")) one.setAttribute("role", "combobox");
+  for (const title of around.querySelectorAll("#conversation .thought-group > .title")) {
+    const details = title.parentElement?.querySelector(":scope > :not(.title, .chatlab-branch)");
+    title.setAttribute("aria-expanded", String(Boolean(details)));
+  }
+  /** @type {NodeListOf<HTMLElement>} */
+  const scrolled = around.querySelectorAll(SCROLLED);
+  for (const one of scrolled) one.tabIndex = 0;
+};
+
+new MutationObserver((changes) => {
+  const around = new Set(changes.map(({ target }) => target));
+  for (const one of around) {
+    if (one instanceof Element && one.isConnected) nameAll(one.parentElement ?? one);
+  }
+}).observe(document.documentElement, { childList: true, subtree: true });

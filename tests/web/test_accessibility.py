@@ -1,0 +1,96 @@
+"""What axe-core finds on the pages, in their main states: nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.web.pages import ChatPage, expect
+
+pytestmark = pytest.mark.browser
+
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+VIOLATIONS = """async () => {
+  const { violations } = await axe.run(document, { resultTypes: ["violations"] });
+  return violations.flatMap(({ id, nodes }) => nodes.map((one) => [id, one.html, one.failureSummary]));
+}"""
+CONFIG = """\
+version: 1
+default: agent
+backends:
+  agent:
+    kind: echo
+    label: Agent
+    description: Thinks, calls a tool and cites.
+    reasoning: hm let me see
+    tools: [{name: look_up, arguments: {q: moon}, result: a rock}]
+    citations: [{title: The moon, url: "https://moon.example/"}]
+  locked: {kind: openai, model: gpt-5-mini, label: GPT-5 mini}
+ui:
+  examples: [{text: Tell me a joke, label: A joke}, {text: Second}]
+  presets: {Careful: {parameters: {max_tokens: 100}, system: Think first.}}
+"""
+TEXT = """\
+| Parameter | Default |
+| --- | --- |
+| temperature | 1 |
+
+```python
+def f(x):
+    return x * 2  # a comment
+```
+
+> quoted, with `code`
+"""
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    if AXE.exists():
+        return AXE.read_text("utf-8")
+    reason = f"needs {AXE} (npm install)"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def check(tab: Any, axe: str) -> None:
+    tab.evaluate(axe)
+    assert tab.evaluate(VIOLATIONS) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_chat_page(axe: str, open_page: Callable[..., ChatPage], scheme: str) -> None:
+    page = open_page(CONFIG, color_scheme=scheme)
+    tab = page.page
+    expect(tab.get_by_role("button", name="A joke")).to_be_visible()
+    check(tab, axe)
+    page.ask(TEXT)
+    check(tab, axe)
+    tab.locator(".chatlab-backend").click()
+    check(tab, axe)
+    tab.keyboard.press("Escape")
+    page.settings()
+    tab.locator("#conversation .title").last.click()
+    expect(tab.get_by_role("columnheader", name="Figure")).to_be_visible()
+    tab.get_by_role("button", name="Edit").last.click()
+    check(tab, axe)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_comparison_page(axe: str, open_page: Callable[..., ChatPage], scheme: str) -> None:
+    page = open_page(CONFIG, color_scheme=scheme)
+    tab = page.page
+    tab.goto(f"{page.served.url}/compare")
+    expect(tab.get_by_role("button", name="Start")).to_be_visible()
+    check(tab, axe)
+    tab.get_by_role("button", name="Start").click()
+    box = tab.locator("#composer textarea")
+    box.fill(TEXT)
+    box.press("Enter")
+    expect(tab.locator(".answer .figures").first).to_be_visible()
+    check(tab, axe)
