@@ -104,8 +104,11 @@ class _Loader:
         ui = data.get("ui")
         if isinstance(ui, dict):
             self._files(ui)
+            if isinstance(written, dict):
+                self._example_backends(ui.get("examples"), written)
             if found and len(self.accepted) == len(found):  # an entry not understood might take anything
                 self._presets(ui.get("presets"))
+                self._example_parameters(ui.get("examples"))
         return config
 
     def _backend(self, name: str, entry: Any) -> BackendConfig:
@@ -231,6 +234,22 @@ class _Loader:
         for name, preset in _items(presets):
             values = preset.get("parameters") if isinstance(preset, dict) else None
             self._parameters(("ui", "presets", name, "parameters"), values, self.accepted.values())
+
+    def _example_backends(self, examples: Any, written: dict[str, Any]) -> None:
+        for number, example in _items(examples):
+            name = example.get("backend") if isinstance(example, dict) else None
+            if isinstance(name, str) and name not in written:
+                said = f"no backend has this name{or_which(name, written)}"
+                self._say(("ui", "examples", number, "backend"), said)
+
+    def _example_parameters(self, examples: Any) -> None:
+        """Those of an example for one backend are held to what that one takes."""
+        for number, example in _items(examples):
+            if not isinstance(example, dict):
+                continue
+            one = self.accepted.get(str(example.get("backend")))
+            accepted = self.accepted.values() if one is None else [one]
+            self._parameters(("ui", "examples", number, "parameters"), example.get("parameters"), accepted)
 
     def _files(self, ui: dict[str, Any]) -> None:
         files: list[tuple[yaml_positions.Path, Any]] = [

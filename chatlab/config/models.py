@@ -84,6 +84,10 @@ class Example(Model):
     text: str = Field(description="The message.")
     files: tuple[ConfigPath, ...] = Field((), description="Attachments, relative to the configuration file.")
     label: str | None = Field(None, description="Shown instead of the text.")
+    backend: str | None = Field(None, description="Offered only while this backend is chosen.")
+    parameters: Mapping[str, Any] = Field(
+        default_factory=dict, description="Put into the options when it is chosen, in place of what is there."
+    )
 
 
 class Preset(Model):

@@ -186,6 +186,25 @@ def test_a_preset_is_wrong_only_where_no_backend_takes_it(load: Load, problems: 
     ]
 
 
+def test_an_example_is_held_to_the_backend_that_it_names(load: Load, problems: Problems) -> None:
+    text = """\
+        backends:
+          one: {{kind: sample, model: m}}
+          two: {{kind: echo}}
+        ui:
+          examples:
+            - {{text: Hello, backend: {}, parameters: {{{}}}}}
+        """
+    (example,) = load(text.format("two", "max_tokens: 5")).ui.examples
+    assert (example.backend, dict(example.parameters)) == ("two", {"max_tokens": 5})
+    assert problems(text.format("tow", "max_tokens: 5")) == [
+        "c.yaml:6:30: ui.examples[0].backend: no backend has this name, did you mean two?"
+    ]
+    assert problems(text.format("two", "temperature: 1")) == [
+        "c.yaml:6:48: ui.examples[0].parameters.temperature: unknown parameter: have max_tokens, rate"
+    ]
+
+
 def test_lanes_name_backends_or_addresses(load: Load, problems: Problems) -> None:
     text = "backends: {{one: {{kind: echo}}}}\ncompare: {{lanes: [one, 'echo:', {}]}}"
     assert len(load(text.format("{backend: one, label: two}")).compare.lanes) == 3

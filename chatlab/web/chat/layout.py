@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from chatlab.config.models import Config, Example, Ui
+from chatlab.config.models import Config, Ui
 from chatlab.config.registry import ServedBackends
 from chatlab.formats.media import media_type_of_path
 from chatlab.formats.suffixes import suffixes_of
@@ -19,6 +19,7 @@ from chatlab.turns.text_attachments import TEXT_TYPES
 from chatlab.web.chat.backend_menu import backend_menu, follow_menu, menu_value
 from chatlab.web.chat.branches import BranchNavigation
 from chatlab.web.chat.controls import NO_PRESET, control, parameters_of, preset_values
+from chatlab.web.chat.examples import Examples
 from chatlab.web.chat.gradio_patches import (
     CONVERSATION,
     PatchedBlocks,
@@ -38,6 +39,7 @@ _LATEX = [
     {"left": "\\(", "right": "\\)", "display": False},
 ]
 _LONGEST_TEXT = 2**31 - 1  # characters that are text when they are pasted: a file, few backends would take
+_WELCOME = "Chat with any of the backends below: each answer says who gave it and how long it took."
 _PRIVATE = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 """How events are set up that are the page's own business and answered at once."""
 
@@ -59,6 +61,8 @@ def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
     options = _Options.made(config.ui, backends, choice.first, parameters)
     page.chat = interface = _interface(config, backends, chat, navigation, choice, options)
     keep_typed_text(page, interface.textbox)
+    examples = Examples(config.ui.examples, parameters)
+    examples.connect(interface, choice.selector, options.controls, choice.first)
     if config.ui.footer:
         gr.Markdown(config.ui.footer)
 
@@ -163,8 +167,6 @@ def _interface(
         chatbot=_chatbot(ui),
         textbox=_textbox(ui, backends, choice.first),
         additional_inputs=[choice.selector, options.system, *options.controls],
-        examples=[[_example(example)] for example in ui.examples] or None,
-        example_labels=_example_labels(ui.examples),
         cache_examples=False,
         editable=ui.editable,
         flagging_mode=ui.flagging,
@@ -186,7 +188,7 @@ def _chatbot(ui: Ui) -> gr.Chatbot:
         elem_classes=[CONVERSATION, *(name for name, holds in classes.items() if holds)],
         height=ui.height,
         avatar_images=_avatars(ui),
-        placeholder=ui.welcome or "Write a message, or choose an example.",
+        placeholder=f"{ui.welcome or _WELCOME}\n\n[Compare backends side by side](compare)",
         autoscroll=False,
         latex_delimiters=_LATEX,
         buttons=["copy", "copy_all"],
@@ -319,13 +321,3 @@ def _avatars(ui: Ui) -> tuple[str | None, str | None] | None:
         return None
     person, backend = ui.avatars
     return (str(person) if person else None, str(backend) if backend else None)
-
-
-def _example(example: Example) -> dict[str, Any]:
-    return {"text": example.text, "files": [str(file) for file in example.files]}
-
-
-def _example_labels(examples: Sequence[Example]) -> list[str] | None:
-    if not any(example.label for example in examples):
-        return None
-    return [example.label or example.text for example in examples]

@@ -375,3 +375,34 @@ def test_examples_start_a_conversation(upstream: Front, open_page: Open) -> None
     page.page.click("button:has-text('A joke')")
     page.wait_ended(1)
     assert roles(upstream.last.json) == [("user", "Tell me a joke")]
+
+
+def test_examples_fit_the_chosen_backend_and_bring_their_parameters(upstream: Front, open_page: Open) -> None:
+    upstream.on("POST", CHAT, says(chunks(["fine"])))
+    examples = """\
+ui:
+  examples:
+    - {text: For all}
+    - {text: For Echo, backend: echo}
+    - {text: For Tiny, backend: tiny, parameters: {temperature: 0.5}}"""
+    page = open_page(config(upstream, ui=examples))
+    offered = page.page.locator("#conversation .example")
+    expect(offered).to_have_text(["For all", "For Tiny"])
+    page.choose("Echo")
+    expect(offered).to_have_text(["For all", "For Echo"])
+    page.choose("Tiny model")
+    expect(offered).to_have_text(["For all", "For Tiny"])
+    offered.last.click()
+    page.wait_ended(1)
+    assert roles(upstream.last.json) == [("user", "For Tiny")]
+    assert upstream.last.json["temperature"] == 0.5
+    page.settings()
+    expect(page.page.locator("#parameter-temperature textarea")).to_have_value("0.5")
+
+
+def test_the_empty_page_says_what_it_is_and_leads_to_the_comparison(upstream: Front, open_page: Open) -> None:
+    page = open_page(config(upstream))
+    empty = page.page.locator("#conversation")
+    expect(empty).to_contain_text("each answer says who gave it and how long it took")
+    link = empty.get_by_role("link", name="Compare backends side by side")
+    expect(link).to_have_attribute("href", f"{page.served.url}/compare")

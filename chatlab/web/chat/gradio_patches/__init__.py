@@ -17,6 +17,7 @@ from chatlab.web.chat.gradio_patches.events import (
     keep_typed_text,
     queue_only_answers,
     run_on_loop,
+    show_examples,
     show_stop_button,
 )
 from chatlab.web.chat.gradio_patches.process import patch_process
@@ -32,5 +33,6 @@ __all__ = [
     "patch_process",
     "queue_only_answers",
     "run_on_loop",
+    "show_examples",
     "show_stop_button",
 ]

@@ -109,3 +109,11 @@ def answer_function(chat: gr.ChatInterface) -> Any:
 def show_stop_button(chat: gr.ChatInterface, answer: Dependency, after: Dependency) -> None:
     """Show the stop button once `after` succeeded, and end `answer` with it, as for Gradio's own answers."""
     chat._setup_stop_events(event_triggers=[], events_to_cancel=[answer], after_success=after)
+
+
+def show_examples(chat: gr.ChatInterface, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Have the conversation offer these while it is empty, in Gradio's form with the files that it serves,
+    which is returned."""
+    chat.chatbot.examples = examples
+    chat.chatbot._setup_examples()
+    return examples

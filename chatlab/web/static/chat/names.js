@@ -21,6 +21,12 @@ const nameAll = (around) => {
       if (one.matches("button")) one.setAttribute("title", name);
     }
   }
+  // Below whatever prefix this page is.
+  const compare = document.querySelector(".chatlab-compare");
+  for (const one of around.querySelectorAll("#conversation .placeholder a[href=compare]")) {
+    if (compare instanceof HTMLAnchorElement) one.setAttribute("href", compare.href);
+    one.removeAttribute("target");
+  }
   // A list of what is no item, whose texts are hidden behind other names.
   around.querySelector("#conversation .examples")?.setAttribute("role", "group");
   for (const one of around.querySelectorAll("#conversation .example")) one.removeAttribute("aria-label");
