@@ -201,7 +201,7 @@ def test_an_example_is_held_to_the_backend_that_it_names(load: Load, problems: P
         "c.yaml:6:30: ui.examples[0].backend: no backend has this name, did you mean two?"
     ]
     assert problems(text.format("two", "temperature: 1")) == [
-        "c.yaml:6:48: ui.examples[0].parameters.temperature: unknown parameter: have max_tokens, rate"
+        "c.yaml:6:48: ui.examples[0].parameters.temperature: unknown parameter: there are max_tokens, rate"
     ]
 
 

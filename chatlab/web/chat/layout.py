@@ -307,11 +307,12 @@ def _files(backends: ServedBackends, name: str) -> dict[str, Any]:
     message whose attachments another backend took; what of it is not sent is said, before and after.
     """
     patterns = (*backends[name].capabilities.files, *TEXT_TYPES)
-    if "*/*" in patterns:
-        return {"sources": ["upload"], "file_types": None}
     types: list[str] = []
     for pattern in patterns:
         family, _, subtype = pattern.partition("/")
+        if pattern == "*/*":
+            types.append(pattern)
+            continue
         types += [family] if subtype == "*" else suffixes_of(pattern) or [f".{subtype}"]
     return {"sources": ["upload"], "file_types": [*dict.fromkeys(types), "file"]}
 

@@ -100,12 +100,6 @@ backends:
             page.ask(how)
             assert "notes.txt (text/plain), notes.md (text/markdown)" in page.answers[-1]
 
-        notes = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"written"}
-        page.page.set_input_files("#message input[type=file]", notes)  # as the button does
-        expect(page.page.locator("#message .thumbnail-item")).to_have_count(1)
-        page.ask("button")
-        assert "notes.txt (text/plain)" in page.answers[-1]
-
         attach(page, "drop", PDF)
         page.choose("Words")
         status = page.page.locator(".prose.chatlab-status")

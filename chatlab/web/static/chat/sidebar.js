@@ -252,7 +252,7 @@ export function sidebar(element, { root, open, sharing }) {
     }
     if (!list.children.length) {
       const none = searched ? "Nothing found." : "No conversations yet.";
-      list.append(make("div", { className: "chatlab-none" }, none));
+      list.append(make("div", { className: "chatlab-none", role: "listitem" }, none));
     }
     if (next) list.append(end);
   };
