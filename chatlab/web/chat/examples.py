@@ -15,7 +15,7 @@ from chatlab.web.chat.gradio_patches import answer_function, show_examples, show
 
 
 class Examples:
-    """Which examples are offered for which backend, and what a click on one does."""
+    """The examples that the empty page offers for the chosen backend, and what a click on one does."""
 
     def __init__(self, examples: Sequence[Example], parameters: Sequence[Parameter]) -> None:
         self._examples = examples

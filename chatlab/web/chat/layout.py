@@ -87,7 +87,7 @@ def _head(ui: Ui) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """What stands below the text in the message box: who is asked, the way to the options, and what is to be
+    """The line below the text in the message box: who is asked, the way to the options, and what is to be
     said of both. first: the backend that is chosen at first. selector: holds the choice, out of sight."""
 
     first: str

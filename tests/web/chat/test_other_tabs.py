@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.servers.front import Front
-from tests.servers.line import Line
 from tests.web.chat.test_goes_on import another_tab, held
 from tests.web.chat.test_page import CHAT, roles
 from tests.web.chat.test_stored import answer, config, follow, link, wait_said
@@ -131,46 +130,3 @@ def test_the_page_says_that_its_server_is_away_and_goes_on_by_itself_when_it_is_
     page.wait_ended(2)
     assert page.answers == ["answer to one", "answer to not sent yet"]
     page.errors.clear()  # what the browser says of requests that were cut
-
-
-def test_an_answer_that_ran_while_the_connection_was_lost_is_seen_growing(
-    upstream: Front, open_page: Open
-) -> None:
-    go_on = held(upstream)
-    page = open_page(config(upstream))
-    line, away = Line(page.served.url), page.page.locator("#chatlab-away")
-    page.page.goto(line.url)
-    page.page.wait_for_selector("#message textarea")
-    page.ask("go", wait=False)
-    page.wait_text("partial")
-    line.cut()
-    expect(away).to_be_visible()
-    line.mend()
-    expect(away).to_have_count(0)
-    page.wait_text("partial")
-    page.page.wait_for_selector("#message .stop-button")
-    go_on.set()
-    page.wait_ended(1)
-    assert page.answers == ["partial and the rest"] and len(upstream.requests) == 1
-    page.errors.clear()  # what the browser says of requests that were cut
-    line.cut()
-
-
-def test_a_connection_that_was_lost_while_nothing_ran_leaves_the_page_as_it_is(
-    upstream: Front, open_page: Open
-) -> None:
-    page = open_page(config(upstream))
-    line, away = Line(page.served.url), page.page.locator("#chatlab-away")
-    page.page.goto(line.url)
-    page.page.wait_for_selector("#message textarea")
-    page.ask("one")
-    page.page.evaluate("window.sameAsBefore = true")
-    line.cut()
-    expect(away).to_be_visible()
-    line.mend()
-    expect(away).to_have_count(0)
-    page.ask("two")
-    assert page.answers == ["answer to one", "answer to two"] and len(roles(upstream.last.json)) == 3
-    assert page.page.evaluate("window.sameAsBefore")
-    page.errors.clear()  # what the browser says of requests that were cut
-    line.cut()

@@ -1,5 +1,5 @@
-// Says when the server is away, and goes on by itself once it is back. What is written and not sent stays, also
-// through a reload. Runs in the page's head.
+// Says when the server is away, and goes on by itself once it is back. What is written and not sent stays,
+// also through a reload. Runs in the page's head.
 //
 // Gradio's page holds a connection open for as long as it is there; when that ends, the server is away, or
 // something on the way to it. The browser reports the end of it, so nothing is asked while it lasts.
@@ -26,42 +26,18 @@ const sayAway = (heartbeat) => {
   else document.body.append(said);
   const look = async () => {
     if (leaving) return;
-    const app = await appThere(heartbeat);
-    if (app === null) setTimeout(look, AGAIN);
-    else if (app !== appOfPage()) location.reload();
-    else {
-      said.remove();
-      away = false;
-      await goOn(heartbeat);
-    }
+    if (await isThere(heartbeat)) location.reload();
+    else setTimeout(look, AGAIN);
   };
-  setTimeout(look, AGAIN / 4);
+  setTimeout(look, AGAIN); // one that is ending may still answer
 };
-
-/**
- * It was the connection alone: the server forgot what this page shows.
- *
- * @param {string} heartbeat
- */
-const goOn = async (heartbeat) => {
-  const reply = await fetch(heartbeat).catch(() => null);
-  if (!reply?.ok) return sayAway(heartbeat);
-  reply.body?.pipeTo(new WritableStream()).catch(() => {});
-  window.dispatchEvent(new Event("chatlab-back"));
-};
-
-/** @returns {string} */
-const appOfPage = () => String(/** @type {any} */ (window).gradio_config?.app_id);
 
 /** @param {string} heartbeat */
-const appThere = async (heartbeat) => {
-  try {
-    const reply = await fetch(heartbeat.replace(/heartbeat\/.*/, "app_id"));
-    return reply.ok ? String((await reply.json()).app_id) : null;
-  } catch {
-    return null;
-  }
-};
+const isThere = (heartbeat) =>
+  fetch(heartbeat.replace(/heartbeat\/.*/, "app_id")).then(
+    (reply) => reply.ok,
+    () => false,
+  );
 
 new PerformanceObserver((list) => {
   const ended = list.getEntries().find(({ name }) => /\/gradio_api\/heartbeat\//.test(name));

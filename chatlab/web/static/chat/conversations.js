@@ -134,9 +134,6 @@ class Conversations {
       busy: () => this.awaited !== null || isBusy(),
       ask: () => this.show({ newest: "1" }),
     });
-    window.addEventListener("chatlab-back", () => {
-      if (this.shown) this.show({ conversation: this.shown });
-    });
     window.addEventListener("popstate", () => {
       const conversation = addressed();
       if (conversation === this.shown) return;
@@ -299,7 +296,8 @@ class Conversations {
   }
 
   /**
-   * Other tabs learn that there may be a new message; what they did meanwhile is shown once nothing runs here.
+   * Other tabs learn that there may be a new message; what they did meanwhile is shown once nothing runs
+   * here.
    *
    * @param {Element | undefined} last
    */

@@ -1,6 +1,6 @@
-// What people who do not see the page are told of it: the names of its icons, and where the keyboard can scroll.
-// Gradio's own say too little: both arrows are called alike, and an arrow is a button inside of a button. Runs
-// in the page's head.
+// What people who do not see the page are told of it: the names of its icons, and where the keyboard can
+// scroll. Gradio's own say too little: both arrows are called alike, and an arrow is a button inside of a
+// button. Runs in the page's head.
 
 /** @type {[selector: string, name: string][]} */
 const NAMES = [

@@ -1,14 +1,14 @@
-// What other tabs of the same person ask in the conversation that this one shows. Tabs of one browser tell each
-// other; of another browser's this one learns when somebody looks at it. The server says whether there is news,
-// so that nothing is painted anew without any.
+// What other tabs of the same person ask in the conversation that this one shows. Tabs of one browser tell
+// each other; of another browser's this one learns when somebody looks at it. The server says whether there
+// is news, so that nothing is painted anew without any.
 
 const SOON = 1000; // milliseconds between two looks because somebody came back
 
 export class OtherTabs {
   /**
    * @param {string} root where the app is mounted
-   * @param {{ shown: () => string, busy: () => boolean, ask: () => void }} page shown: the conversation that it
-   *   shows; busy: whether it must not be painted anew now; ask: asks the server for what is new
+   * @param {{ shown: () => string, busy: () => boolean, ask: () => void }} page shown: its conversation;
+   *   busy: whether it must not be painted anew now; ask: asks the server for what is new
    */
   constructor(root, page) {
     this.page = page;

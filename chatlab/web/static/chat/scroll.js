@@ -1,6 +1,6 @@
-// Where the conversation is scrolled to: at its end as long as it was there, so that an answer grows in sight,
-// and otherwise where the person scrolled to, whatever arrives. Sending goes to the new message. Runs in the
-// page's head; Gradio's own scrolling, which waits and then goes to the end wherever one is by then, is off.
+// Where the conversation is scrolled to: at its end as long as it was there, so that an answer grows in
+// sight, and otherwise where the person scrolled to, whatever arrives. Sending goes to the new message. Runs
+// in the page's head; Gradio's own scrolling is off: it waits, then goes to the end wherever one is.
 
 const NEAR = 24; // pixels from the end that still are the end
 

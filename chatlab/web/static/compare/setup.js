@@ -239,8 +239,8 @@ export const setup = (options, begin, tell, chat = null) => {
   const about = chat
     ? "The first lane has this chat so far. The others are asked its last message, after the same messages " +
       "before it, and from then on one message goes to all."
-    : "One message goes to all lanes. Each lane has its own conversation, its own task and a receipt of what " +
-      "it was sent.";
+    : "One message goes to all lanes. Each lane has its own conversation, its own task and a receipt of " +
+      "what it was sent.";
   return make(
     "form",
     { className: "setup", onsubmit },
