@@ -1,4 +1,4 @@
-"""What a backend is: one class with its options, its capabilities and one streaming method."""
+"""The interface of backends: one class with its options, its capabilities and one streaming method."""
 
 from __future__ import annotations
 

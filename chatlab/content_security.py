@@ -1,4 +1,4 @@
-"""What a browser may load and run for each of chatlab's pages and documents: every policy, in one place.
+"""The Content-Security-Policy of each of chatlab's pages and documents: what a browser may load and run.
 
 Model output is untrusted, and a policy is what the browser enforces whatever Markdown or HTML asks for. The
 syntax is that of Content Security Policy Level 3 (https://www.w3.org/TR/CSP3/).

@@ -1,4 +1,4 @@
-"""How an extra of chatlab is installed where this process runs, for whoever reads that it is missing.
+"""Says how an extra of chatlab is installed where this process runs, to whoever reads that it is missing.
 
 On the Python index the name `chatlab` belongs to another project: no sentence may name that.
 """

@@ -1,4 +1,4 @@
-"""How a turn tells an observer what becomes of it. Nobody observes unless `telemetry` is configured."""
+"""The interface by which a turn tells an observer what becomes of it, if `telemetry` is configured."""
 
 from __future__ import annotations
 

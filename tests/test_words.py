@@ -12,13 +12,13 @@ ROOT = Path(__file__).resolve().parent.parent
 SUBORDINATE = re.compile(r"(What|How|Who|Whose|Whom|Where|When|Which|Whether|Why|That)\b")
 
 
-def definitions() -> Iterator[tuple[str, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]]:
-    """Yield every class and function, with where it stands."""
+def definitions() -> Iterator[tuple[str, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Yield every module, class and function, with where it stands."""
     for package in ("chatlab", "backends"):
         for file in sorted((ROOT / package).rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-                if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                    yield f"{file.relative_to(ROOT)}:{node.lineno}", node
+                if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                    yield f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}", node
 
 
 def test_docstrings_begin_with_what_a_thing_is_or_does() -> None:

@@ -1,4 +1,4 @@
-"""What OpenAI's two chat protocols look like on the wire, for every backend that speaks one of them.
+"""OpenAI's two chat protocols on the wire, for every backend that speaks one of them.
 
 Pure functions over decoded JSON; nothing here imports an SDK. Event streams and errors are those of
 `chatlab.upstream`.

@@ -1,4 +1,4 @@
-"""What the two protocols' answers have in common while they are read."""
+"""The common part of the two protocols' answers while they are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who a Databricks workspace is called as: one stated way, never a fallback to another.
+"""The identity as which a Databricks workspace is called: one stated way, never a fallback to another.
 
 The Databricks SDK fills whatever it was not given from `DATABRICKS_*` variables and from
 `~/.databrickscfg`. Here every attribute of its `Config` is given, the unwanted ones blank, so that nothing

@@ -1,4 +1,4 @@
-"""What a Databricks serving endpoint is asked: its task, its state, and the request of each task.
+"""The requests to a Databricks serving endpoint: its task, its state, and the request of each task.
 
 Every task goes to one route, `POST /serving-endpoints/{name}/invocations`, which takes all of them and
 streams where the endpoint can.

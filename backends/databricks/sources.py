@@ -1,4 +1,4 @@
-"""What stands beside an answer of a Databricks endpoint: its sources, and the ids of its trace."""
+"""Reads what stands beside an answer of a Databricks endpoint: its sources, and the ids of its trace."""
 
 from __future__ import annotations
 

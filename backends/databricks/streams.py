@@ -1,4 +1,4 @@
-"""What a Databricks serving endpoint answers, as events: streamed or whole, for each task.
+"""Reads the answers of a Databricks serving endpoint as events: streamed or whole, for each task.
 
 When a stream has ended, and when it broke off:
 

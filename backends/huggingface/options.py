@@ -1,4 +1,4 @@
-"""What a Hugging Face backend is configured with: options, parameters and whom a token may be sent to."""
+"""The options and parameters of a Hugging Face backend, and whom a token may be sent to."""
 
 from __future__ import annotations
 

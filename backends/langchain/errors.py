@@ -1,4 +1,4 @@
-"""What can be raised from inside LangChain, a graph or a person's own object, as one of chatlab's errors."""
+"""Makes one of chatlab's errors of what LangChain, a graph or a person's own object raises."""
 
 from __future__ import annotations
 

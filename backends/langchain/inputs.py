@@ -1,4 +1,4 @@
-"""What a Runnable or graph is given of a conversation."""
+"""Makes the input of a Runnable or graph of a conversation."""
 
 from __future__ import annotations
 

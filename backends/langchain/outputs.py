@@ -1,4 +1,4 @@
-"""What a chain or a graph gives beside messages: structured values, its state, what its nodes write."""
+"""Reads what a chain or a graph gives beside messages: structured values, its state, what its nodes write."""
 
 from __future__ import annotations
 

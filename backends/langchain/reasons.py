@@ -1,4 +1,4 @@
-"""Why a model ended, from the many words that providers have for it."""
+"""Reads why a model ended, from the many words that providers have for it."""
 
 from __future__ import annotations
 

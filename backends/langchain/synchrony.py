@@ -1,4 +1,4 @@
-"""Whether a Runnable or graph has to run in a thread of its own, by what each of its steps can do."""
+"""Tells whether a Runnable or graph needs a thread of its own, by what each of its steps can do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a graph with a checkpointer goes on: the thread of a conversation, and the checkpoint in it.
+"""Finds where a graph with a checkpointer goes on: the thread of a conversation, and the checkpoint in it.
 
 Each conversation has one thread. What was said when a checkpoint came about is in its metadata, as a digest,
 so that the next message finds the checkpoint it follows on: the newest one, or after an edit or a retry an

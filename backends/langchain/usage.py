@@ -1,4 +1,4 @@
-"""What the models of one run used: each run of a model is heard of by LangChain's callbacks, once."""
+"""Counts what the models of one run used: each run of a model is heard of once, by LangChain's callbacks."""
 
 from __future__ import annotations
 

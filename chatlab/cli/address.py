@@ -1,4 +1,4 @@
-"""Whether a server could listen where it is told to; asked before the page is imported, which takes long."""
+"""Checks that a server can listen where it is told to, before the page is imported, which takes long."""
 
 from __future__ import annotations
 

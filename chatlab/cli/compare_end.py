@@ -1,4 +1,4 @@
-"""How `chatlab compare` ends: what it writes and prints, and with which exit code it leaves."""
+"""The end of `chatlab compare`: what it writes and prints, and its exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `chatlab compare` shows: progress while it runs, and a table at the end."""
+"""The output of `chatlab compare`: progress while it runs, and a table at the end."""
 
 from __future__ import annotations
 

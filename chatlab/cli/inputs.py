@@ -1,4 +1,4 @@
-"""What a command is given: parameters as NAME=VALUE, and standard input."""
+"""The input of commands: parameters as NAME=VALUE, and standard input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, one sentence for what went wrong, and a log without secrets."""
+"""The end of every command: its exit code, one sentence for what went wrong, and a log without secrets."""
 
 from __future__ import annotations
 

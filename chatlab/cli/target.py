@@ -1,4 +1,4 @@
-"""What the first words of a command name: a configuration file, or backends by name or address."""
+"""Reads the first words of a command: a configuration file, or backends by name or address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a configuration may say about signing in."""
+"""The configuration's models for signing in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether backends can be used: what can be said without asking anybody, and what a probe of each finds."""
+"""Checks whether backends can be used: without asking anybody, and by a probe of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pydantic found wrong, as sentences for whoever wrote the YAML. No sentence repeats a value."""
+"""Makes sentences for whoever wrote the YAML of what pydantic found wrong. None repeats a value."""
 
 from __future__ import annotations
 

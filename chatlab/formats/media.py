@@ -1,4 +1,4 @@
-"""What a file is: one answer for page, terminal, Python and imports; and files as `data:` URLs.
+"""The media types of files, alike for page, terminal, Python and imports; and files as `data:` URLs.
 
 Formats of the web are told as the WHATWG's MIME Sniffing tells them, others by `puremagic` where nothing else
 says what they are (docs/attachments.md: why not by it alone).

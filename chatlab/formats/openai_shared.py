@@ -1,4 +1,4 @@
-"""What OpenAI's two formats of a conversation have in common: who says what, and how content is read."""
+"""The common part of OpenAI's two formats of a conversation: who says what, and how content is read."""
 
 from __future__ import annotations
 

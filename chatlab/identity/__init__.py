@@ -1,1 +1,1 @@
-"""Who somebody is: signing in at a provider, and staying signed in."""
+"""The identity of people: signing in at a provider, and staying signed in."""

@@ -1,4 +1,4 @@
-"""Why somebody is not signed in: sentences that they read themselves."""
+"""The errors of signing in: sentences that the person reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the events of one answer arrived, in a few bytes an event, and the same events again.
+"""The times at which the events of an answer arrived, in a few bytes an event, and the same events again.
 
 A stored answer is its parts, which do not say how it came: this does, for a recording. The text has one
 word an event, in order: the microseconds since the event before (the first: since the turn's zero), a letter

@@ -1,1 +1,1 @@
-"""How answers and figures are shown to people, wherever they are shown."""
+"""Shows answers and figures to people, wherever they are shown."""

@@ -1,4 +1,4 @@
-"""What an answer took, in the words that every page, terminal, export and report uses.
+"""The figures of an answer in the words that every page, terminal, export and report uses.
 
 One spelling of each unit, and one rule for what is not known: it is left out of a line, and is `UNKNOWN` in a
 table. It is never zero. Scripts of pages get these words from the server.

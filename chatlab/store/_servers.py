@@ -1,4 +1,4 @@
-"""Which server runs a turn, and which of them are dead.
+"""The servers that run turns, and those of them that are dead.
 
 A server is one process with one open store. It says every `_BEAT` that it is there; one that was not heard
 of for `_SILENCE`, or whose process is gone from this machine, is dead, and its turns are interrupted.

@@ -1,4 +1,4 @@
-"""What an uploaded file is, and whether it may be attached: by its content, never by its name alone."""
+"""Checks what an uploaded file is, and whether it may be attached: by its content, never its name alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a store refuses: unknown, altered, in conflict, or not to be reached."""
+"""The errors of a store: unknown, altered, in conflict, or not to be reached."""
 
 from __future__ import annotations
 

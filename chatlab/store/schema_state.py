@@ -1,4 +1,4 @@
-"""Which version of the tables a database has, and the way to the newest."""
+"""The version of the tables that a database has, and the way to the newest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is signed in, as it is stored."""
+"""Stored sign-ins."""
 
 from __future__ import annotations
 

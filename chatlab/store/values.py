@@ -1,4 +1,4 @@
-"""What a store holds, as values: conversations, turns, comparison sessions, links."""
+"""The values that a store holds: conversations, turns, comparison sessions, links."""
 
 from __future__ import annotations
 

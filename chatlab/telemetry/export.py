@@ -1,4 +1,4 @@
-"""Where spans and measurements go: over OTLP, to Azure Monitor, and to whoever reads `/metrics`."""
+"""Sends spans and measurements: over OTLP, to Azure Monitor, and to whoever reads `/metrics`."""
 
 from __future__ import annotations
 

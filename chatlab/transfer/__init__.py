@@ -1,4 +1,4 @@
-"""What is stored, as JSONL, Markdown or one HTML file; and into the store from ours and others' files.
+"""Writes what is stored as JSONL, Markdown or one HTML file, and reads it from ours and others' files.
 
 docs/export-format.md describes the JSONL, which alone is complete and comes back without loss.
 """

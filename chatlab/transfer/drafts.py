@@ -1,4 +1,4 @@
-"""What an import read, before it is in the store: conversations, and what conversations are made of."""
+"""The drafts of an import, before it is in the store: conversations, and what they are made of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What files hold: our JSONL (docs/export-format.md), ChatGPT's data export, OpenAI message lists.
+"""Reads files: our JSONL (docs/export-format.md), ChatGPT's data export, OpenAI message lists.
 
 A conversation or comparison session is taken in whole or not at all; one that cannot be is an
 `ImportProblem`, and the others go on.

@@ -1,4 +1,4 @@
-"""What of a conversation is sent, and how it fits what a backend takes. Nothing is dropped in silence."""
+"""Fits a conversation to what a backend takes. Nothing is dropped in silence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a backend yields, checked and made whole before anybody else sees it.
+"""Checks what a backend yields, and makes it whole, before anybody else sees it.
 
 A kind of backend may be anybody's plugin. What it does against docs/adding-a-backend.md is told as its own
 mistake, with what belongs there, and never looks like an answer or like a fault of chatlab.

@@ -1,4 +1,4 @@
-"""What a backend that speaks HTTP needs besides a client: event streams, errors, the network's settings.
+"""Everything that a backend which speaks HTTP needs besides a client: event streams, errors, the network.
 
 Public, for the authors of backends; pure Python, imports no SDK and no HTTP library. The client that times a
 call is `chatlab.http.async_client`.

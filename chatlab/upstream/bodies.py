@@ -1,4 +1,4 @@
-"""What an upstream says went wrong, in a reply or in the middle of a stream, as one of chatlab's errors.
+"""Reads what an upstream says went wrong, in a reply or within a stream, as one of chatlab's errors.
 
 By HTTP status first, by the body's code and text last. Servers of one protocol write errors in many shapes,
 and their own sentence is looked for in all of them: OpenAI, FastAPI, RFC 9457 problem details, Google,

@@ -1,4 +1,4 @@
-"""What the machines around a server ask: whether it lives, whether it can take requests, and its metrics."""
+"""Answers the machines around a server: whether it lives, whether it can take requests, and its metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When each call of a run may start: the order they are given in, each lane's limits, and the budget.
+"""Starts the calls of a run: in the order they are given in, within each lane's limits and the budget.
 
 The order is kept as far as the limits allow: a lane that may not start another call now holds up no other.
 """

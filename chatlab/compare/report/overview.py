@@ -1,4 +1,4 @@
-"""What a report begins with: what was compared, who is ahead in what and how sure that is, and how each lane
+"""The beginning of a report: what was compared, who is ahead in what and how sure that is, and how each lane
 did with each prompt."""
 
 from __future__ import annotations

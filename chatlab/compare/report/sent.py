@@ -1,4 +1,4 @@
-"""What each lane was sent for a message: the hashes, each request once, and what differs between lanes."""
+"""The requests of all lanes for a message: their hashes, each request once, and what differs between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether every lane of a round was sent what it should have been, told from receipts alone."""
+"""Finds lanes of a round that were not sent what they should have been, from receipts alone."""
 
 from __future__ import annotations
 

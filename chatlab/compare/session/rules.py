@@ -1,4 +1,4 @@
-"""What may be done in a comparison session as it is, and how a refusal calls the lanes."""
+"""Says what may be done in a comparison session as it is, and calls lanes in refusals as the page does."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What can be said of results and votes: rankings, intervals, audits, spread."""
+"""Statistics of results and votes: rankings, intervals, audits, spread."""

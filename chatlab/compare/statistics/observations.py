@@ -1,4 +1,4 @@
-"""What was observed of lanes: one choice out of a set for each vote, gathered by prompt.
+"""Observations of lanes: one choice out of a set for each vote, gathered by prompt.
 
 A vote among N lanes is one observation, though it implies N - 1 judgements of two lanes.
 """

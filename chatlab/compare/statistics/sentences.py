@@ -1,4 +1,4 @@
-"""How it is said that two lanes differ, or that there is no telling: one wording everywhere."""
+"""The sentences that say that two lanes differ, or that there is no telling: one wording everywhere."""
 
 from __future__ import annotations
 

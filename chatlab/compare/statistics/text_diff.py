@@ -1,4 +1,4 @@
-"""What is different between two answers, word by word, and how far they agree."""
+"""The differences between two answers, word by word, and how far they agree."""
 
 from __future__ import annotations
 

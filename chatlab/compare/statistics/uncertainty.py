@@ -1,4 +1,4 @@
-"""How far a ranking's strengths may be off: by the model, by resampling prompts, and by an exact test.
+"""The uncertainty of a ranking's strengths: by the model, by resampling prompts, and by an exact test.
 
 docs/methodology.md says why it takes all three, and what came of it in simulations.
 """

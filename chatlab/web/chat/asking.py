@@ -1,4 +1,4 @@
-"""What a page asks: its message, checked, with the conversation it belongs to, ready to be sent."""
+"""Reads what a page asks: its message, checked, with the conversation it belongs to, ready to be sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the chat page consists of, and which event of which part asks what of the server."""
+"""The parts of the chat page, and which event of which part asks what of the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often answers are painted: by what the event loop can bear, which its own lag says."""
+"""Paces the painting of answers by what the event loop can bear, which its own lag says."""
 
 from __future__ import annotations
 

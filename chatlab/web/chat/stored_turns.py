@@ -1,4 +1,4 @@
-"""What of the chat page is in the store: turns saved as they run, and conversations opened."""
+"""The chat page's turns and the store: turns are saved as they run, and conversations are opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page shows of its conversation: a window, so that a token costs the same however long that is."""
+"""The window of a conversation that a page shows, so that a token costs the same however long that is."""
 
 from __future__ import annotations
 

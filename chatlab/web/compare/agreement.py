@@ -1,5 +1,5 @@
-"""How far a round's answers agree, and how far repeats spread. It takes time: it is made in a thread, once a
-round has ended, and asked for by the page."""
+"""The agreement of a round's answers, and the spread of repeats. It takes time: it is made in a thread, once
+a round has ended, and asked for by the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a comparison session leaves the page: its report, a lane's recording, and links for others."""
+"""The exports of a comparison session: its report, a lane's recording, and links for others."""
 
 from __future__ import annotations
 

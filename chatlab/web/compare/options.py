@@ -1,4 +1,4 @@
-"""What the comparison page is told before it has a session."""
+"""The choices that the comparison page is told before it has a session."""
 
 from __future__ import annotations
 

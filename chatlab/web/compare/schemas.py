@@ -1,4 +1,4 @@
-"""What the comparison page sends."""
+"""The requests of the comparison page."""
 
 from __future__ import annotations
 

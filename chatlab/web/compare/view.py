@@ -1,4 +1,4 @@
-"""What a browser is told of a comparison session.
+"""The view of a comparison session that a browser is told.
 
 Everything of a session that goes to a browser is made here. While names are hidden it is made from
 `chatlab.compare.session.blind` alone: letters, texts and votes, and nothing that tells one lane from another.

@@ -1,4 +1,4 @@
-"""What somebody sees who is not signed in: pages of one sentence."""
+"""The pages for somebody who is not signed in, of one sentence each."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the pages share: owners, uploads, safety headers, endpoints."""
+"""The common part of the pages: owners, uploads, safety headers, endpoints."""

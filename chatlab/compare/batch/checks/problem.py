@@ -1,4 +1,4 @@
-"""What a check that cannot be made says."""
+"""The error of a check that cannot be made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an answer is JSON that fits a schema.
+"""Checks that an answer is JSON that fits a schema.
 
 A schema and an answer are data, and there are many ways in which one makes the other take hours (patterns
 that backtrack, unique items, references that branch). So the work is done in a process of its own, which

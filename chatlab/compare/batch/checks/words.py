@@ -1,4 +1,4 @@
-"""Whether an expected answer stands in an answer: as whole words of any script, or a number by itself."""
+"""Looks for an expected answer in an answer: as whole words of any script, or a number by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is signed in."""
+"""The table of those who are signed in."""
 
 from __future__ import annotations
 

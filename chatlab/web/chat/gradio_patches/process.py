@@ -1,4 +1,4 @@
-"""What is patched once a process, for all pages."""
+"""The patches that are made once a process, for all pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Gradio holds of each open page."""
+"""The state that Gradio holds of each open page, less what nothing reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Gradio's conversation shows of a text: what was written, words in angle brackets included."""
+"""Has Gradio's conversation show a text as it was written, words in angle brackets included."""
 
 from __future__ import annotations
 
