@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -125,6 +125,8 @@ class CallContext:
     """The context of one call, which is never stored on a backend.
 
     identity: who asks (None: nobody signed in). token: that person's own credential.
+    credential: returns that person's own credential for the service at a URL, anew for each call; raises
+        AuthRequired where there is none for it. None: nobody signed in.
     conversation: an id that stays the same for all turns of one conversation, and that no other conversation
         has; None for a call that nothing follows. Whoever goes on from an earlier turn another way, by an
         edit for instance, may use the same id: the messages of the request are what counts.
@@ -147,6 +149,7 @@ class CallContext:
     conversation: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     arrived: Callable[[], None] = field(default=_not_told, repr=False)
+    credential: Callable[[str], Awaitable[SecretStr]] | None = field(default=None, repr=False)
 
 
 current_call: ContextVar[CallContext | None] = ContextVar("chatlab_current_call", default=None)
@@ -233,6 +236,13 @@ class Backend(ABC):
     def target(cls, options: Any) -> Target:
         """Return which model is called where, to say later what a call was; no network, no SDK."""
         return Target()
+
+    @classmethod
+    def as_person(cls, options: Any) -> bool:
+        """Return whether calls are made with the rights of whoever is signed in, not with those of a
+        configured credential.
+        """
+        return False
 
     @classmethod
     def not_ready(cls, options: Any) -> str | None:

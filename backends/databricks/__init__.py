@@ -6,9 +6,10 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, suppress
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
+from annotated_types import MinLen
 from pydantic import Field
 
 from backends._openai_wire import OwnOptions
@@ -16,9 +17,13 @@ from backends.databricks.auth import (
     Access,
     Auth,
     Credentials,
+    FromEnv,
     HostFromEnv,
     PatAuth,
+    UserAuth,
     bundle_problem,
+    endpoint_of,
+    endpoint_problem,
     host_of,
     host_problem,
     profile_problem,
@@ -48,6 +53,7 @@ from chatlab.errors import (
     BrokenStream,
     InvalidRequest,
     ModelNotFound,
+    NotReady,
     PermissionDenied,
 )
 from chatlab.messages import Notice, StreamEvent
@@ -80,7 +86,9 @@ class DatabricksBackend(Backend):
     class Options(NetworkOptions):
         """Options of kind `databricks`."""
 
-        endpoint: str = Field(min_length=1, description="Name of the serving endpoint.")
+        endpoint: Annotated[str, MinLen(1)] | FromEnv = Field(
+            description="Name of the serving endpoint, or {env: NAME}."
+        )
         host: str | HostFromEnv | None = Field(
             None,
             description="URL of the workspace, or {env: NAME}; if not given, the profile's host where a "
@@ -147,7 +155,12 @@ class DatabricksBackend(Backend):
     @classmethod
     def target(cls, options: Options) -> Target:
         """The endpoint's name is what it is called by; the workspace, as far as it is known by now."""
-        return Target(options.endpoint, host_of(options.host, options.auth))
+        return Target(endpoint_of(options.endpoint), host_of(options.host, options.auth))
+
+    @classmethod
+    def as_person(cls, options: Options) -> bool:
+        """Return whether it is the person's own token that is sent."""
+        return isinstance(options.auth, UserAuth)
 
     @classmethod
     def not_ready(cls, options: Options) -> str | None:
@@ -157,10 +170,18 @@ class DatabricksBackend(Backend):
             or together(
                 profile_problem(options.auth),
                 host_problem(options.host, options.auth),
+                endpoint_problem(options.endpoint),
                 bundle_problem(options.ca_bundle, options.auth),
                 super().not_ready(options),
             )
         )
+
+    @property
+    def _endpoint_name(self) -> str:
+        name = endpoint_of(self.options.endpoint)
+        if not name:
+            raise NotReady(endpoint_problem(self.options.endpoint) or "endpoint is missing")
+        return name
 
     async def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
         """Answers; says it first if the endpoint has to wake up."""
@@ -256,7 +277,7 @@ class DatabricksBackend(Backend):
             headers["x-mlflow-return-trace-id"] = "true"  # how MLflow's own agent server is asked for it
         return self._client.build_request(
             "POST",
-            f"{access.host}/serving-endpoints/{quote(self.options.endpoint, safe='')}/invocations",
+            f"{access.host}/serving-endpoints/{quote(self._endpoint_name, safe='')}/invocations",
             json={**body, "stream": True} if streaming else dict(body),
             headers=headers,
             timeout=self._httpx2.Timeout(None, connect=ctx.connect_timeout),
@@ -282,7 +303,7 @@ class DatabricksBackend(Backend):
         for event in reader.end():
             if reader.whole and not told:
                 told = True
-                yield Notice("not_streamed", f"the endpoint {self.options.endpoint} answers in one piece")
+                yield Notice("not_streamed", f"the endpoint {self._endpoint_name} answers in one piece")
             yield event
 
     async def _waited_for(self, sending: asyncio.Task[Any], access: Access, ctx: CallContext) -> str | None:
@@ -314,7 +335,7 @@ class DatabricksBackend(Backend):
             return response.json()
         except ValueError as exc:
             what = response.headers.get("content-type", "nothing that is JSON")
-            raise BrokenStream(f"the endpoint {self.options.endpoint} answered with {what}") from exc
+            raise BrokenStream(f"the endpoint {self._endpoint_name} answered with {what}") from exc
 
     async def _failure(self, response: Any, *, streaming: bool) -> BackendError:
         """Return the error of a reply. Raises _CannotStream if only the streaming was refused."""
@@ -339,8 +360,8 @@ class DatabricksBackend(Backend):
     # -- questions about the endpoint
 
     async def _endpoint(self, access: Access, ctx: CallContext) -> Endpoint:
-        path = f"/api/2.0/serving-endpoints/{quote(self.options.endpoint, safe='')}"
-        return Endpoint.of(self.options.endpoint, await self._get(path, access, ctx))
+        path = f"/api/2.0/serving-endpoints/{quote(self._endpoint_name, safe='')}"
+        return Endpoint.of(self._endpoint_name, await self._get(path, access, ctx))
 
     async def _identity(self, access: Access, ctx: CallContext) -> str | None:
         try:

@@ -48,6 +48,12 @@ class HostFromEnv(_Model):
     env: str = Field(description="Name of the variable that holds the workspace's URL.")
 
 
+class FromEnv(_Model):
+    """The name is in this variable."""
+
+    env: str = Field(description="Name of the variable that holds it.")
+
+
 class PatAuth(_Model):
     """A personal access token."""
 
@@ -95,6 +101,17 @@ class Access:
 
     def __repr__(self) -> str:
         return f"<Access to {self.host}>"
+
+
+def endpoint_of(endpoint: str | FromEnv) -> str | None:
+    """Return the name of an endpoint; None while it is not known."""
+    return (endpoint if isinstance(endpoint, str) else os.environ.get(endpoint.env, "").strip()) or None
+
+
+def endpoint_problem(endpoint: str | FromEnv) -> str | None:
+    """Return what to do before the endpoint is known, or None."""
+    missing = isinstance(endpoint, FromEnv) and endpoint_of(endpoint) is None
+    return f"set {endpoint.env}" if missing and isinstance(endpoint, FromEnv) else None
 
 
 def host_problem(host: str | HostFromEnv | None, auth: Auth) -> str | None:
@@ -161,11 +178,14 @@ class Credentials:
     async def access(self, ctx: CallContext) -> Access:
         """Raises AuthRequired when the person's own token is needed and missing, NotReady, BackendError."""
         if isinstance(self._auth, UserAuth):
-            token = ctx.token.get_secret_value().strip() if ctx.token is not None else ""
+            host = _ready(lambda: _host(self._host, self._auth))
+            given = ctx.token
+            if given is None and ctx.credential is not None:
+                given = await ctx.credential(host)
+            token = given.get_secret_value().strip() if given is not None else ""
             if not token:
                 raise AuthRequired("this backend answers as the signed-in person: sign in first")
             remember(token, source="tokens for Databricks")
-            host = _ready(lambda: _host(self._host, self._auth))
             access = Access(host, _sendable({"Authorization": f"Bearer {token}"}))
         else:
             access = await self._chosen()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -43,19 +44,12 @@ class Allowed(Model):
         return domains
 
 
-class Oidc(Model):
-    """Sign-in at any provider that speaks OpenID Connect. Needs the extra `auth`."""
+class SignIn(Model):
+    """What every way of signing in at a provider has."""
 
-    type: Literal["oidc"] = Field(description="How people sign in.")
-    discovery: str = Field(
-        description="The provider's discovery URL, which ends with `/.well-known/openid-configuration`."
-    )
     client_id: str | SecretRef = Field(description="The id that the provider gave chatlab.")
     client_secret: SecretRef | None = Field(
         None, description="The secret that the provider gave chatlab; none for a public client."
-    )
-    scopes: tuple[str, ...] = Field(
-        ("openid", "profile", "email"), description="What the provider is asked for."
     )
     public_url: str | None = Field(
         None,
@@ -67,7 +61,6 @@ class Oidc(Model):
         description="Where the provider sends people back to, below the page's address: with it, that is the "
         "redirect URI to register at the provider.",
     )
-    groups_claim: str = Field("groups", min_length=1, description="The claim that has a person's groups.")
     allowed: Allowed = Field(
         default_factory=Allowed,
         description="Whom the pages are for; everybody whom the provider signs in if nobody is named.",
@@ -85,21 +78,35 @@ class Oidc(Model):
         168, gt=0, description="Hours after which a person has to sign in again anyway."
     )
 
-    @field_validator("discovery", "public_url")
+    @field_validator("public_url")
     @classmethod
-    def _encrypted(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        try:
-            parts = urlsplit(url)
-            right = parts.hostname and parts.port != 0 and parts.username is None
-        except ValueError:
-            right = False
-        if not right or parts.query or parts.fragment:
-            raise ValueError("should be a URL such as https://example.org, without user, query and fragment")
-        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
-            raise ValueError("should begin with https://; http:// is for localhost alone")
-        return url.rstrip("/")
+    def _public(cls, url: str | None) -> str | None:
+        return None if url is None else encrypted_url(url)
+
+    @field_validator("redirect_path")
+    @classmethod
+    def _own_path(cls, path: str) -> str:
+        if _PATH.fullmatch(path) is None or f"{path}/".startswith(tuple(f"{taken}/" for taken in _TAKEN)):
+            raise ValueError("should be a path of its own, such as /auth/callback")
+        return path
+
+
+class Oidc(SignIn):
+    """Sign-in at any provider that speaks OpenID Connect. Needs the extra `auth`."""
+
+    type: Literal["oidc"] = Field(description="How people sign in.")
+    discovery: str = Field(
+        description="The provider's discovery URL, which ends with `/.well-known/openid-configuration`."
+    )
+    scopes: tuple[str, ...] = Field(
+        ("openid", "profile", "email"), description="What the provider is asked for."
+    )
+    groups_claim: str = Field("groups", min_length=1, description="The claim that has a person's groups.")
+
+    @field_validator("discovery")
+    @classmethod
+    def _discovery(cls, url: str) -> str:
+        return encrypted_url(url)
 
     @field_validator("scopes")
     @classmethod
@@ -108,9 +115,60 @@ class Oidc(Model):
             raise ValueError("scopes are words, and openid is one of them")
         return scopes
 
-    @field_validator("redirect_path")
+
+class HostVariable(Model):
+    """The workspace's URL is in this variable, with or without `https://`."""
+
+    env: str = Field(description="Name of the variable that holds the workspace's URL.")
+
+
+class Databricks(SignIn):
+    """Sign-in at a Databricks workspace (OAuth, user to machine). Backends of the kind `databricks` with
+    `auth: {type: user}` are then asked with the person's own rights. Needs the extra `auth`.
+    """
+
+    type: Literal["databricks"] = Field(description="How people sign in.")
+    host: str | HostVariable = Field(description="URL of the workspace, or {env: NAME}.")
+    scopes: tuple[str, ...] = Field(
+        ("all-apis", "offline_access"),
+        description="What the workspace is asked for; without `offline_access` a sign-in lasts an hour.",
+    )
+
+    @field_validator("host")
     @classmethod
-    def _own_path(cls, path: str) -> str:
-        if _PATH.fullmatch(path) is None or f"{path}/".startswith(tuple(f"{taken}/" for taken in _TAKEN)):
-            raise ValueError("should be a path of its own, such as /auth/callback")
-        return path
+    def _literal(cls, host: str | HostVariable) -> str | HostVariable:
+        return host if isinstance(host, HostVariable) else workspace_url(host)
+
+    def workspace(self) -> str:
+        """Return the workspace's URL without a slash at its end. Raise LookupError with what to do."""
+        if isinstance(self.host, str):
+            return self.host
+        try:
+            return workspace_url(os.environ.get(self.host.env, ""))
+        except ValueError:
+            raise LookupError(f"set {self.host.env} to the URL of a workspace") from None
+
+
+Auth: TypeAlias = Annotated[Oidc | Databricks, Field(discriminator="type")]
+
+
+def workspace_url(host: str) -> str:
+    """Return the URL of a workspace that was given with or without `https://`. Raise ValueError."""
+    url = encrypted_url(host.strip() if "://" in host else f"https://{host.strip()}")
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def encrypted_url(url: str) -> str:
+    """Return a URL without a slash at its end. Raise ValueError for one that is not encrypted, or has more
+    than a host and a path."""
+    try:
+        parts = urlsplit(url)
+        right = parts.hostname and parts.port != 0 and parts.username is None
+    except ValueError:
+        right = False
+    if not right or parts.query or parts.fragment:
+        raise ValueError("should be a URL such as https://example.org, without user, query and fragment")
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
+        raise ValueError("should begin with https://; http:// is for localhost alone")
+    return url.rstrip("/")

@@ -22,7 +22,7 @@ from pydantic import (
     field_validator,
 )
 
-from chatlab.config.auth import Oidc
+from chatlab.config.auth import Auth
 from chatlab.config.model import Model
 from chatlab.messages import Usage
 from chatlab.paths import ConfigPath, from_base, sqlite_path
@@ -439,7 +439,7 @@ class Config(Model):
         description="Where conversations are kept; `none` keeps nothing.",
     )
     auth: Annotated[
-        Oidc | None, BeforeValidator(_or_none, json_schema_input_type=Oidc | Literal["none"] | None)
+        Auth | None, BeforeValidator(_or_none, json_schema_input_type=Auth | Literal["none"] | None)
     ] = Field(
         None,
         description="How people sign in; with `none` they do not, and whoever reaches the page may chat. "

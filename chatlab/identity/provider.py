@@ -1,20 +1,23 @@
-"""A provider of OpenID Connect: where people sign in, by the authorization code flow with PKCE."""
+"""A provider: where people sign in, by the authorization code flow with PKCE."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from secrets import token_urlsafe
 from time import monotonic
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
-from chatlab.config.auth import LOOPBACK, Oidc
-from chatlab.errors import MissingExtra, NotReady
+from chatlab.config.auth import LOOPBACK, Databricks, Oidc, SignIn
+from chatlab.errors import AuthRequired, MissingExtra, NotReady
 from chatlab.identity.errors import ProviderAway, SignInRefused
 from chatlab.identity.id_token import checked_claims
+from chatlab.identity.person import Person
+from chatlab.identity.tokens import ENDED, Tokens
 from chatlab.secret import SecretRef
 
 _TIMEOUT = 10.0  # seconds of one request to the provider
@@ -48,23 +51,30 @@ class Discovered:
     issuer: str
     authorization: str
     token: str
-    keys: str
+    keys: str | None
     userinfo: str | None
     end_session: str | None
     names_issuer: bool
     takes_post: bool
 
 
-class OidcProvider:
-    """The provider of a configuration. Used in the event loop alone. Raise NotReady, MissingExtra."""
+class SignInProvider(ABC):
+    """The provider of a configuration. Used in the event loop alone. Raise NotReady, MissingExtra.
 
-    def __init__(self, config: Oidc) -> None:
+    discovery: the URL of what it says about itself. resource: the URL of the service whose tokens are kept,
+    so that it can be asked as the person; None where none are.
+    """
+
+    resource: str | None = None
+
+    def __init__(self, config: SignIn, discovery: str, scopes: Sequence[str]) -> None:
         try:
             from authlib.integrations.httpx_client import AsyncOAuth2Client
         except ModuleNotFoundError as exc:
             raise MissingExtra("auth", "auth", "authlib", what="signing in") from exc
         self._client_class = AsyncOAuth2Client
-        self._config = config
+        self._discovery = discovery
+        self._scopes = tuple(scopes)
         self.client_id = _read("client_id", config.client_id)
         secret = config.client_secret
         self._secret = None if secret is None else _read("client_secret", secret)
@@ -80,10 +90,13 @@ class OidcProvider:
             )
         return str(url)
 
-    async def claims(self, begun: BegunSignIn, answer: Mapping[str, str]) -> dict[str, Any]:
-        """Return who came back, as the provider says. answer: the parameters that it sent them back with.
+    @abstractmethod
+    async def _person(self, known: Discovered, begun: BegunSignIn, tokens: Mapping[str, Any]) -> Person:
+        """Return who signed in. Raise SignInRefused and ProviderAway."""
 
-        Raise SignInRefused and ProviderAway.
+    async def arrived(self, begun: BegunSignIn, answer: Mapping[str, str]) -> tuple[Person, Tokens | None]:
+        """Return who came back, and the tokens that are to be kept. answer: the parameters that the provider
+        sent them back with. Raise SignInRefused and ProviderAway.
         """
         known = await self._discovered()
         if not hmac.compare_digest(answer.get("state", "").encode(), begun.state.encode()):
@@ -96,16 +109,25 @@ class OidcProvider:
         if not answer.get("code"):
             raise SignInRefused("the provider sent no code: sign in again")
         tokens = await self._exchanged(known, begun, answer["code"])
-        keys = await self._json(known.keys)
-        claims = await asyncio.to_thread(
-            checked_claims,
-            str(tokens.get("id_token", "")),
-            keys,
-            issuer=known.issuer,
-            client_id=self.client_id,
-            nonce=begun.nonce,
-        )
-        return await self._completed(known, claims, tokens.get("access_token"))
+        person = await self._person(known, begun, tokens)
+        return person, Tokens.of(tokens) if self.resource is not None else None
+
+    async def renewed(self, tokens: Tokens) -> Tokens:
+        """Return new tokens for old ones. Raise AuthRequired where the provider gives none, ProviderAway."""
+        from authlib.common.errors import AuthlibBaseError
+        from httpx2 import HTTPError
+
+        if tokens.refresh is None:
+            raise AuthRequired(ENDED)
+        known = await self._discovered()
+        try:
+            async with self._client(known) as client:
+                said = await client.refresh_token(known.token, refresh_token=tokens.refresh)
+        except AuthlibBaseError:
+            raise AuthRequired(ENDED) from None
+        except (HTTPError, ValueError) as exc:
+            raise ProviderAway(_AWAY) from exc
+        return Tokens.of(said, tokens)
 
     async def sign_out_url(self, back: str) -> str | None:
         """Return where a person signs out of the provider, if it offers that. back: a whole URL."""
@@ -127,7 +149,7 @@ class OidcProvider:
         return self._client_class(
             client_id=self.client_id,
             client_secret=self._secret,
-            scope=" ".join(self._config.scopes),
+            scope=" ".join(self._scopes),
             redirect_uri=redirect_uri,
             code_challenge_method="S256",
             token_endpoint_auth_method=method,
@@ -138,7 +160,7 @@ class OidcProvider:
     async def _discovered(self) -> Discovered:
         async with self._discovering:  # whoever comes meanwhile has the same answer
             if self._known is None or monotonic() - self._known[1] > _DISCOVERED_FOR:
-                self._known = (_discovered(await self._json(self._config.discovery)), monotonic())
+                self._known = (self._read(await self._json(self._discovery)), monotonic())
             return self._known[0]
 
     async def _exchanged(self, known: Discovered, begun: BegunSignIn, code: str) -> Mapping[str, Any]:
@@ -158,23 +180,8 @@ class OidcProvider:
             raise ProviderAway(_AWAY) from exc
         return tokens
 
-    async def _completed(self, known: Discovered, claims: dict[str, Any], token: Any) -> dict[str, Any]:
-        """Return the claims with what some providers say only when they are asked for it."""
-        wanted = {"email": "email", "name": "profile"}
-        missing = [
-            name for name, scope in wanted.items() if scope in self._config.scopes and name not in claims
-        ]
-        if self._config.allowed.groups and self._config.groups_claim not in claims:
-            missing.append(self._config.groups_claim)
-        if not missing or known.userinfo is None or not isinstance(token, str):
-            return claims
-        said = await self._json(known.userinfo, {"authorization": f"Bearer {token}"})
-        if said.get("sub") != claims["sub"]:
-            raise SignInRefused("the provider gave details of somebody else")
-        whole = {**said, **claims}
-        if "email" in claims:  # what was verified is the address beside which it is said
-            whole["email_verified"] = claims.get("email_verified")
-        return whole
+    def _read(self, said: Mapping[str, Any]) -> Discovered:
+        return discovered(said)
 
     async def _json(self, url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
         from httpx2 import AsyncClient, HTTPError
@@ -193,10 +200,87 @@ class OidcProvider:
         return value
 
 
+class OidcProvider(SignInProvider):
+    """A provider of OpenID Connect, which says by an ID token who somebody is."""
+
+    def __init__(self, config: Oidc) -> None:
+        super().__init__(config, config.discovery, config.scopes)
+        self._config = config
+
+    async def _person(self, known: Discovered, begun: BegunSignIn, tokens: Mapping[str, Any]) -> Person:
+        if known.keys is None:
+            raise ProviderAway(_AWAY)
+        keys = await self._json(known.keys)
+        claims = await asyncio.to_thread(
+            checked_claims,
+            str(tokens.get("id_token", "")),
+            keys,
+            issuer=known.issuer,
+            client_id=self.client_id,
+            nonce=begun.nonce,
+        )
+        whole = await self._completed(known, claims, tokens.get("access_token"))
+        return Person.of(whole, self._config.groups_claim)
+
+    async def _completed(self, known: Discovered, claims: dict[str, Any], token: Any) -> dict[str, Any]:
+        """Return the claims with what some providers say only when they are asked for it."""
+        wanted = {"email": "email", "name": "profile"}
+        missing = [
+            name for name, scope in wanted.items() if scope in self._config.scopes and name not in claims
+        ]
+        if self._config.allowed.groups and self._config.groups_claim not in claims:
+            missing.append(self._config.groups_claim)
+        if not missing or known.userinfo is None or not isinstance(token, str):
+            return claims
+        said = await self._json(known.userinfo, {"authorization": f"Bearer {token}"})
+        if said.get("sub") != claims["sub"]:
+            raise SignInRefused("the provider gave details of somebody else")
+        whole = {**said, **claims}
+        if "email" in claims:  # what was verified is the address beside which it is said
+            whole["email_verified"] = claims.get("email_verified")
+        return whole
+
+
+class DatabricksProvider(SignInProvider):
+    """A Databricks workspace, which says who somebody is when it is asked with their token."""
+
+    def __init__(self, config: Databricks) -> None:
+        try:
+            self.resource = config.workspace()
+        except LookupError as exc:
+            raise NotReady(f"auth.host: {exc}") from exc
+        discovery = f"{self.resource}/oidc/.well-known/oauth-authorization-server"
+        super().__init__(config, discovery, config.scopes)
+
+    def _read(self, said: Mapping[str, Any]) -> Discovered:
+        return discovered({"issuer": f"{self.resource}/oidc", **said})
+
+    async def _person(self, known: Discovered, begun: BegunSignIn, tokens: Mapping[str, Any]) -> Person:
+        token = tokens.get("access_token")
+        if not isinstance(token, str) or not token:
+            raise SignInRefused("the workspace gave no token: sign in again")
+        bearer = {"authorization": f"Bearer {token}"}
+        me = await self._json(f"{self.resource}/api/2.0/preview/scim/v2/Me", bearer)
+        user, identity = me.get("userName"), me.get("id")
+        if not isinstance(user, str) or not isinstance(identity, str) or not (user and identity):
+            raise SignInRefused("the workspace does not say who you are")
+        listed = me["groups"] if isinstance(me.get("groups"), list) else []
+        groups = [one.get("display") for one in listed if isinstance(one, dict)]
+        # A user name is what the workspace knows the person by, not what they wrote about themselves.
+        claims = {
+            "iss": self.resource,
+            "sub": identity,
+            "name": me.get("displayName") or user,
+            "groups": groups,
+        }
+        email = {"email": user, "email_verified": True} if "@" in user else {}
+        return Person.of({**claims, **email}, "groups")
+
+
 _AWAY = "the provider at which people sign in does not answer as it should: try again later"
 
 
-def _discovered(said: Mapping[str, Any]) -> Discovered:
+def discovered(said: Mapping[str, Any]) -> Discovered:
     """Return what a discovery document says. Raise ProviderAway if it leaves out what is needed."""
 
     def url(name: str) -> str | None:
@@ -208,8 +292,7 @@ def _discovered(said: Mapping[str, Any]) -> Discovered:
         return value if encrypted else None
 
     issuer, authorization, token = said.get("issuer"), url("authorization_endpoint"), url("token_endpoint")
-    keys = url("jwks_uri")
-    if not (isinstance(issuer, str) and authorization and token and keys):
+    if not (isinstance(issuer, str) and authorization and token):
         raise ProviderAway(_AWAY)
     if "{" in issuer:  # Entra's common and organizations: there each tenant is an issuer of its own
         raise ProviderAway("auth.discovery is of no one tenant: whoever runs this names the tenant there")
@@ -218,7 +301,7 @@ def _discovered(said: Mapping[str, Any]) -> Discovered:
         issuer,
         authorization,
         token,
-        keys,
+        url("jwks_uri"),
         url("userinfo_endpoint"),
         url("end_session_endpoint"),
         said.get("authorization_response_iss_parameter_supported") is True,

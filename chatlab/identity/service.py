@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from urllib.parse import urlsplit
 
-from chatlab.config.auth import Oidc
+from pydantic import SecretStr
+
+from chatlab.config.auth import Auth, Oidc
+from chatlab.errors import AuthRequired
 from chatlab.identity.errors import SignInRefused
 from chatlab.identity.person import Person
-from chatlab.identity.provider import BegunSignIn, OidcProvider
+from chatlab.identity.provider import BegunSignIn, DatabricksProvider, OidcProvider, SignInProvider
 from chatlab.identity.sealing import Seal, session_keys
-from chatlab.identity.sessions import Sessions
+from chatlab.identity.sessions import Session, Sessions
+from chatlab.identity.tokens import ENDED, PersonTokens
 from chatlab.store import now
 from chatlab.store.sign_ins import SignIns
 
@@ -25,13 +30,16 @@ class SignInService:
     Raise NotReady where a secret is missing, MissingExtra where a library is.
     """
 
-    def __init__(self, config: Oidc, rows: Callable[[], Awaitable[SignIns]]) -> None:
+    def __init__(self, config: Auth, rows: Callable[[], Awaitable[SignIns]]) -> None:
         self.config = config
         self._rows = rows
-        self.provider = OidcProvider(config)
+        self.provider: SignInProvider = (
+            OidcProvider(config) if isinstance(config, Oidc) else DatabricksProvider(config)
+        )
         keys = session_keys(config.keys)
         self._began = Seal(keys, "sign-in that has begun")
         self.sessions = Sessions(config, Seal(keys, "session"), rows)
+        self._tokens = PersonTokens(Seal(keys, "tokens"), rows, self.provider.renewed)
 
     async def begin(self, redirect_uri: str, back: str) -> tuple[str, str, str]:
         """Return where to send a person, the name under which their browser has what began, and that, sealed.
@@ -58,9 +66,25 @@ class SignInService:
             spent = hashlib.sha256(begun.state.encode()).hexdigest()
             if not await (await self._rows()).spend(spent, now() + timedelta(seconds=2 * PATIENCE)):
                 raise SignInRefused("this was used already: sign in again")
-        person = Person.of(await self.provider.claims(begun, answer), self.config.groups_claim)
-        session_id = await self.sessions.begin(person, instead_of=instead_of)
+        person, tokens = await self.provider.arrived(begun, answer)
+
+        def sealed_tokens(key: str) -> str | None:
+            return None if tokens is None else self._tokens.sealed(key, tokens)
+
+        session_id = await self.sessions.begin(person, instead_of=instead_of, tokens=sealed_tokens)
         return session_id, begun.back, person
+
+    async def credential(self, session: Session, url: str) -> SecretStr:
+        """Return a person's own token for the service at a URL: for the one where they signed in alone.
+
+        Raise AuthRequired for any other, and where their sign-in has ended; ProviderAway, StoreError.
+        """
+        parts = urlsplit(url)
+        if self.provider.resource is None or f"{parts.scheme}://{parts.netloc}" != self.provider.resource:
+            raise AuthRequired("this backend answers as the signed-in person, who did not sign in there")
+        if not await self.sessions.goes_on(session):
+            raise AuthRequired(ENDED)
+        return SecretStr(await self._tokens.access(session.key))
 
 
 def short_name(state: str) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from secrets import token_urlsafe
 from time import monotonic
 
-from chatlab.config.auth import Oidc
+from chatlab.config.auth import SignIn
 from chatlab.identity.errors import SignInRefused
 from chatlab.identity.person import Person
 from chatlab.identity.sealing import Seal
@@ -43,7 +43,7 @@ class Sessions:
     rows: opens where they are stored. Every method may raise StoreError.
     """
 
-    def __init__(self, config: Oidc, seal: Seal, rows: Callable[[], Awaitable[SignIns]]) -> None:
+    def __init__(self, config: SignIn, seal: Seal, rows: Callable[[], Awaitable[SignIns]]) -> None:
         self._config = config
         self._seal = seal
         self._rows = rows
@@ -61,15 +61,24 @@ class Sessions:
         """Return the sessions that were looked up of late."""
         return tuple(self._known.values())
 
-    async def begin(self, person: Person, *, instead_of: str | None = None) -> str:
+    async def begin(
+        self,
+        person: Person,
+        *,
+        instead_of: str | None = None,
+        tokens: Callable[[str], str | None] = lambda key: None,
+    ) -> str:
         """Return the id of a new session, in place of the one that has this id. Raise SignInRefused for
-        somebody whom the pages are not for."""
+        somebody whom the pages are not for.
+
+        tokens: returns what is to be kept beside it, encrypted for its key.
+        """
         person.require_allowed(self._config.allowed)
         session_id, moment = token_urlsafe(32), now()
         key, old = key_of(session_id), None if instead_of is None else key_of(instead_of)
         ends = moment + timedelta(seconds=self.seconds)
         sealed = self._seal.sealed({"key": key, "person": person.as_dict()})
-        row = StoredSignIn(key, person.owner, person.name, sealed, moment, moment, ends)
+        row = StoredSignIn(key, person.owner, person.name, sealed, moment, moment, ends, tokens(key))
         rows = await self._rows()
         await rows.prune(ended_before=moment, unused_since=moment - self._idle)
         await rows.add(row, instead_of=old)

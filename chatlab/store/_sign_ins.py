@@ -31,6 +31,12 @@ class SqlSignIns(SignIns):
     async def use(self, key: str, moment: datetime) -> None:
         await self._database.write(_use, key, moment)
 
+    async def lease(self, key: str, moment: datetime, until: datetime) -> bool:
+        return await self._database.write(_lease, key, moment, until)
+
+    async def release(self, key: str, tokens: str | None = None) -> bool:
+        return await self._database.write(_release, key, tokens)
+
     async def end(self, key: str) -> None:
         await self._database.write(_end, key)
 
@@ -64,6 +70,18 @@ def _get(connection: Connection, key: str) -> StoredSignIn | None:
 
 def _use(connection: Connection, key: str, moment: datetime) -> None:
     connection.execute(update(sign_ins).where(sign_ins.c.key == key).values(used=moment))
+
+
+def _lease(connection: Connection, key: str, moment: datetime, until: datetime) -> bool:
+    free = or_(sign_ins.c.leased.is_(None), sign_ins.c.leased < moment)
+    leased = update(sign_ins).where(sign_ins.c.key == key, free).values(leased=until)
+    return connection.execute(leased).rowcount == 1
+
+
+def _release(connection: Connection, key: str, tokens: str | None) -> bool:
+    new = {} if tokens is None else {"tokens": tokens}
+    released = update(sign_ins).where(sign_ins.c.key == key).values(leased=None, **new)
+    return connection.execute(released).rowcount == 1
 
 
 def _end(connection: Connection, key: str) -> None:

@@ -261,6 +261,8 @@ sign_ins = Table(
     Column("begun", Moment, nullable=False),
     Column("used", Moment, nullable=False),
     Column("ends", Moment, nullable=False),
+    Column("tokens", Text),  # encrypted
+    Column("leased", Moment),  # until when one server renews them
     Index(None, "owner"),
     Index(None, "ends"),
 )

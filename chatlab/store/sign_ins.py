@@ -14,7 +14,8 @@ class StoredSignIn:
 
     key: a hash of the id that the browser has, so that who reads the database cannot pretend to be it.
     sealed: what is known of the person, encrypted. used: when something was last asked, to the minute.
-    ends: when the person has to sign in again, whatever they do.
+    ends: when the person has to sign in again, whatever they do. tokens: the person's own, encrypted; None
+    where none are kept. leased: until when one server renews them.
     """
 
     key: str
@@ -24,6 +25,8 @@ class StoredSignIn:
     begun: datetime
     used: datetime
     ends: datetime
+    tokens: str | None = None
+    leased: datetime | None = None
 
 
 class SignIns(ABC):
@@ -45,6 +48,16 @@ class SignIns(ABC):
     @abstractmethod
     async def use(self, key: str, moment: datetime) -> None:
         """Note that something was asked."""
+
+    @abstractmethod
+    async def lease(self, key: str, moment: datetime, until: datetime) -> bool:
+        """Return whether a sign-in's tokens are for the asker alone to renew until then: they are, if nobody
+        else's time for that is running."""
+
+    @abstractmethod
+    async def release(self, key: str, tokens: str | None = None) -> bool:
+        """End the time for renewing, with new tokens if there are any. Return whether the sign-in is
+        there."""
 
     @abstractmethod
     async def end(self, key: str) -> None:

@@ -10,17 +10,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import hashlib
 import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 import httpx2
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
 from tests.servers.front import Front, Seen
 
@@ -100,6 +101,13 @@ class Workspace:
         self.rotate = False  # a new token makes the ones before it worthless
         self.endpoints: dict[str, ServedEndpoint] = {}
         self._issued: dict[str, tuple[str, float]] = {}  # token -> client id, end on the monotonic clock
+        self.applications: dict[str, str] = {}  # where people sign in: client id -> secret
+        self.visitor = "ann@example.com"  # who signs in, without being asked
+        self.rotates_refresh: bool | None = True  # None: a renewal says nothing of the refresh token
+        self.renewals = 0
+        self.hold = 0.0  # seconds that a renewal takes
+        self._codes: dict[str, tuple[Mapping[str, str], str]] = {}
+        self._refresh: dict[str, str] = {}  # refresh token -> identity
         self._number = itertools.count(1)
 
     @property
@@ -111,6 +119,7 @@ class Workspace:
         on = self.front.on
         on("GET", "/.well-known/databricks-config", self._discovery)
         on("GET", "/oidc/.well-known/oauth-authorization-server", self._oauth_metadata)
+        on("GET", "/oidc/v1/authorize", self._authorize)
         on("POST", "/oidc/v1/token", self._token)
         on("GET", "/api/2.0/preview/scim/v2/Me", self._me)
         self.front.__enter__()
@@ -126,6 +135,16 @@ class Workspace:
         token = f"dapi{next(self._number):032x}"
         self.people[token] = identity
         return token
+
+    def application(self, client_id: str) -> str:
+        """The secret of an application at which people sign in."""
+        self.applications[client_id] = secret = f"dose{next(self._number):032x}"
+        return secret
+
+    def end_all(self) -> None:
+        """Makes every token of every person worthless, refresh tokens too."""
+        self._issued.clear()
+        self._refresh.clear()
 
     def principal(self, client_id: str) -> str:
         """The secret of a service principal."""
@@ -152,6 +171,10 @@ class Workspace:
         self.front.on("GET", f"/api/2.0/serving-endpoints/{name}", look)
         self.front.on("POST", f"/serving-endpoints/{name}/invocations", invoke)
         return endpoint
+
+    def identity_of(self, request: Request) -> str | None:
+        """Who asks, as the workspace knows them."""
+        return self._identity(request)
 
     def invocations(self, name: str) -> list[Seen]:
         """The requests that reached this endpoint."""
@@ -203,6 +226,8 @@ class Workspace:
         scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
         client_id, _, secret = base64.b64decode(encoded or "").decode().partition(":")
         form = {key: value[0] for key, value in parse_qs((await request.body()).decode()).items()}
+        if form.get("grant_type") in ("authorization_code", "refresh_token"):
+            return await self._persons_token(unquote(client_id), unquote(secret), form)
         if scheme != "Basic" or not secret or self.principals.get(client_id) != secret:
             return JSONResponse(
                 {"error": "invalid_client", "error_description": "Client authentication failed"}, 401
@@ -220,11 +245,47 @@ class Workspace:
             {"access_token": token, "token_type": "Bearer", "expires_in": self.lifetime, "scope": "all-apis"}
         )
 
+    async def _authorize(self, request: Request) -> Response:
+        query = dict(request.query_params)
+        assert query["client_id"] in self.applications and query["code_challenge_method"] == "S256"
+        code = f"code-{next(self._number)}"
+        self._codes[code] = (query, self.visitor)
+        return RedirectResponse(f"{query['redirect_uri']}?code={code}&state={query['state']}", 302)
+
+    async def _persons_token(self, client_id: str, secret: str, form: Mapping[str, str]) -> Response:
+        if not secret or self.applications.get(client_id) != secret:
+            return JSONResponse({"error": "invalid_client"}, 401)
+        said: dict[str, Any] = {}
+        if form["grant_type"] == "authorization_code":
+            query, identity = self._codes.pop(form.get("code", ""), ({}, ""))
+            digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
+            challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+            if query.get("code_challenge") != challenge or query["redirect_uri"] != form.get("redirect_uri"):
+                return JSONResponse({"error": "invalid_grant"}, 400)
+            scopes = query["scope"].split()
+        else:
+            self.renewals += 1
+            await asyncio.sleep(self.hold)
+            scopes = ["offline_access"] if self.rotates_refresh is not None else []
+            known = self._refresh
+            identity = (known.pop if self.rotates_refresh else known.get)(form["refresh_token"], "")
+            if not identity:
+                return JSONResponse({"error": "invalid_grant"}, 400)
+        token = f"eyJhbGciOiJSUzI1NiJ9.{base64.urlsafe_b64encode(identity.encode()).decode().rstrip('=')}"
+        said["access_token"] = token = f"{token}.of-a-person-{next(self._number):08d}"
+        self._issued[token] = (identity, time.monotonic() + self.lifetime)
+        if "offline_access" in scopes:
+            said["refresh_token"] = f"refresh-{next(self._number):08d}"
+            self._refresh[said["refresh_token"]] = identity
+        return JSONResponse({**said, "token_type": "Bearer", "expires_in": self.lifetime})
+
     async def _me(self, request: Request) -> Response:
         refused = self._refused(request)
         if refused is not None:
             return refused
-        return JSONResponse({"id": "1", "userName": self._identity(request), "active": True})
+        identity = str(self._identity(request))
+        number = hashlib.sha256(identity.encode()).hexdigest()[:12]
+        return JSONResponse({"id": number, "userName": identity, "active": True})
 
     async def _chat(self, request: Request, body: Mapping[str, Any]) -> Response:
         """A chat model: llama.cpp. Databricks counts tokens in a stream without being asked."""

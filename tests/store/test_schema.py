@@ -23,7 +23,7 @@ from tests.store.databases import Postgres
 async def test_the_migrations_make_the_tables_that_the_code_uses(store: SqlStore, url: str) -> None:
     assert await store._database.read(schema_state.differences) == []
     assert await schema_state.check(url, Path()) == "up to date"
-    assert await schema_state.current(url, Path()) == "0002"
+    assert await schema_state.current(url, Path()) == "0003"
     await schema_state.upgrade(url, Path())
     assert await schema_state.check(url, Path()) == "up to date"
 

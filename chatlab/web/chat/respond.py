@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -35,7 +36,7 @@ from chatlab.web.chat.paint import AnswerPainter
 from chatlab.web.chat.paint_messages import Painted, paint_error
 from chatlab.web.chat.window import before_answer, mark_of, shown_window
 from chatlab.web.shared.limits import Held, VisitorLimits
-from chatlab.web.shared.owner import owner_of
+from chatlab.web.shared.owner import call_context, owner_of
 from chatlab.web.shared.uploads import UploadOwners
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,8 @@ class Chat:
                 page.last, page.window_end, page.sent = question.node, None, message
                 page.change_view()
                 view, said = page.view, system if system.strip() else None
-                answer = await self._begin(page, question, entry, parameters, said, place)
+                ctx = call_context(request)
+                answer = await self._begin(page, question, entry, parameters, said, ctx, place)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the page goes on
             refused = paint_error(_sentence(exc))
             yield [refused], [*history, {"role": "user", "content": _plain(message)}, refused]
@@ -137,13 +139,15 @@ class Chat:
         entry: Entry,
         parameters: Mapping[str, Any],
         system: str | None,
+        ctx: CallContext,
         place: Held,
     ) -> RunningAnswer:
         """Have the person's message committed, and the backend called. place: released at the answer's
         end."""
         node, conversation_id = question.node, page.conversation_id
         node.settings = TurnSettings(entry.name, entry.label, system, parameters)
-        ctx = CallContext(conversation=question.conversation.thread(question.node))
+        as_person = ctx.identity if entry.cls.as_person(entry.config.options) else None
+        ctx = replace(ctx, conversation=question.conversation.thread(question.node))
         turn = run_turn(entry, question.messages, parameters=parameters, system=system, ctx=ctx)
         saved = None
         if question.storage is not None:
@@ -155,9 +159,11 @@ class Chat:
                 parameters=parameters,
                 system=system,
                 notices=question.notices,
+                asked_by=ctx.identity,
             )
             conversation_id = saved.begun.conversation
-        painter = AnswerPainter(node.id, entry.label, mark_of(question.conversation, conversation_id, node))
+        label = entry.label if as_person is None else f"{entry.label} as {as_person}"
+        painter = AnswerPainter(node.id, label, mark_of(question.conversation, conversation_id, node))
         for notice in question.notices:
             painter.add(notice)
         stays = self._orphan_seconds if saved is not None else 0.0

@@ -58,6 +58,7 @@ async def begin(
     parameters: Mapping[str, Any],
     system: str | None,
     notices: Iterable[Notice],
+    asked_by: str | None = None,
 ) -> SavedTurn:
     """Commit the person's message, before its backend is called; the first one makes the conversation.
 
@@ -76,6 +77,7 @@ async def begin(
         turn,
         parameters=parameters,
         system=system,
+        asked_by=asked_by,
     )
     saved = SavedTurn(storage, replace(begun, notices=tuple(notices)), turn)
     node.in_store = True

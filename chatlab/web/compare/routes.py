@@ -67,6 +67,7 @@ from chatlab.web.compare.view_model import (
 )
 from chatlab.web.shared.endpoint import body_of, endpoint
 from chatlab.web.shared.limits import LimitReached, limits_of
+from chatlab.web.shared.owner import call_context
 
 InSession: TypeAlias = Callable[[PageSession, str, Request], Awaitable[Any]]
 _SHARES = ("GET", "POST", "DELETE")
@@ -262,6 +263,7 @@ class CompareRoutes:
                 message,
                 lanes=_lanes(found, wanted.lanes),
                 repeats=wanted.repeats,
+                ctx=call_context(request),
                 places=self._places(request),
             )
         except BaseException:
@@ -279,14 +281,21 @@ class CompareRoutes:
         message = Message("user", (*files, TextPart(wanted.text)))
         return {
             "round": await found.session.edit(
-                wanted.round, message, lanes=_lanes(found, wanted.lanes), places=self._places(request)
+                wanted.round,
+                message,
+                lanes=_lanes(found, wanted.lanes),
+                ctx=call_context(request),
+                places=self._places(request),
             )
         }
 
     async def _retry(self, found: PageSession, _: str, request: Request) -> None:
         wanted = await body_of(request, Retry)
         await found.session.retry(
-            wanted.round, lanes=_lanes(found, wanted.lanes), places=self._places(request)
+            wanted.round,
+            lanes=_lanes(found, wanted.lanes),
+            ctx=call_context(request),
+            places=self._places(request),
         )
 
     async def _undo(self, found: PageSession, _: str, request: Request) -> UndoneView:
@@ -330,7 +339,7 @@ class CompareRoutes:
     async def _rerun(self, found: PageSession, _: str, request: Request) -> None:
         found.require_names_told()
         lane_id = lane_of(found.session.state, request.path_params["lane"])
-        await found.session.rerun(lane_id, places=self._places(request))
+        await found.session.rerun(lane_id, ctx=call_context(request), places=self._places(request))
 
     async def _chat(self, found: PageSession, _: str, request: Request) -> Continued:
         lane = lane_of(found.session.state, request.path_params["lane"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from urllib.parse import quote, urlsplit
 from weakref import WeakKeyDictionary
 
@@ -30,7 +31,7 @@ from chatlab.web.probes import PATHS
 from chatlab.web.shared.cookies import cookie_header
 from chatlab.web.shared.endpoint import refused
 from chatlab.web.shared.limits import LimitReached, VisitorLimits, limits_of
-from chatlab.web.shared.owner import PERSON
+from chatlab.web.shared.owner import CREDENTIAL, PERSON
 from chatlab.web.shared.request_guard import path_below
 from chatlab.web.shared.schemas import Me
 
@@ -127,7 +128,8 @@ class SignInGate:
                 message = {"type": "http.response.body", "body": b"", "more_body": False}
             await send(message)
 
-        await self._app({**scope, PERSON: session.person}, receive, guarded)
+        own = {PERSON: session.person, CREDENTIAL: partial(self._service.credential, session)}
+        await self._app({**scope, **own}, receive, guarded)
 
     # -- who asks
 

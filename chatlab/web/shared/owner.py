@@ -16,12 +16,16 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chatlab.backend import CallContext
 from chatlab.identity.person import Person
 from chatlab.web.shared.cookies import cookie_header
 
 COOKIE = "chatlab-browser"
 PERSON = "chatlab.person"
 """The key under which a request's scope has who is signed in. No header can set it."""
+
+CREDENTIAL = "chatlab.credential"
+"""The key under which it has what gives that person's own credential for a service; see `CallContext`."""
 
 _SHAPE = re.compile(r"[A-Za-z0-9_-]{32,64}")
 _DAYS = 400  # as long as browsers keep a cookie; each visit begins it anew
@@ -44,6 +48,15 @@ def person_of(request: Any) -> Person | None:
     asked = getattr(request, "request", None) or request  # Gradio's has Starlette's inside
     scope = getattr(asked, "scope", None)
     return scope.get(PERSON) if isinstance(scope, dict) else None
+
+
+def call_context(request: Any) -> CallContext:
+    """Return as whom backends are called for a request: as nobody, unless somebody is signed in."""
+    person = person_of(request)
+    if person is None:
+        return CallContext()
+    asked = getattr(request, "request", None) or request
+    return CallContext(identity=person.email or person.name, credential=asked.scope[CREDENTIAL])
 
 
 class BrowserCookie:

@@ -40,6 +40,10 @@ class Script(Backend):
         return Capabilities(options.takes, (Parameter("temperature", "float", maximum=2),))
 
     @classmethod
+    def as_person(cls, options: ScriptOptions) -> bool:
+        return True
+
+    @classmethod
     def target(cls, options: ScriptOptions) -> Target:
         return Target(options.model, "http://scripted.example/v1")
 

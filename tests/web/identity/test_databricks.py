@@ -1,0 +1,201 @@
+"""Signing in at a Databricks workspace, whose endpoints are then asked as the person and as nobody else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chatlab.web.identity.gate import sign_in_service
+from tests.servers.databricks import Workspace
+from tests.web.identity.people import OPENS, somebody
+from tests.web.identity.test_sign_in import ask
+from tests.web.pages import Served, chunks
+
+CONFIG = (Path(__file__).parents[3] / "configs" / "databricks_u2m.yaml").read_text("utf-8")
+CANARY = "of-a-person-"  # in every access token of a person
+
+
+@pytest.fixture
+def workspace(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """A workspace with an endpoint that says who asks it."""
+    with Workspace() as server:
+        monkeypatch.setenv("DATABRICKS_INSTANCE", server.url)
+        monkeypatch.setenv("ENDPOINT_NAME", "agent")
+        monkeypatch.setenv("CLIENT_ID", "the-application")
+        monkeypatch.setenv("CLIENT_SECRET", server.application("the-application"))
+        # What must never be used in place of the person's own.
+        monkeypatch.setenv("DATABRICKS_HOST", server.url)
+        monkeypatch.setenv("DATABRICKS_TOKEN", server.person("the-service"))
+
+        async def reply(request: Request, _: Any) -> Response:
+            who = server.identity_of(request)
+            return Response(b"".join(chunks([f"you are {who}"])), media_type="text/event-stream")
+
+        server.serve("agent", "llm/v1/chat", reply)
+        yield server
+
+
+@pytest.fixture
+def serve_file(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    running: list[Served] = []
+
+    def start(more: str = "", name: str = "config.yaml") -> Served:
+        file = tmp_path / name
+        file.write_text(CONFIG.replace("  redirect_path: /callback\n", f"  redirect_path: /callback\n{more}"))
+        running.append(Served(file))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.stop()
+
+
+@contextmanager
+def signed_in_as(url: str, workspace: Workspace, identity: str) -> Iterator[httpx2.Client]:
+    workspace.visitor = identity
+    with somebody(url) as client:
+        landed = client.get("/config", headers=OPENS, follow_redirects=True)
+        assert landed.status_code == 200 and landed.url.path == "/config", landed.text
+        yield client
+
+
+def asked_by(workspace: Workspace) -> list[str]:
+    return [seen.headers["authorization"] for seen in workspace.invocations("agent")]
+
+
+def test_the_sample_as_it_is_asks_the_endpoint_as_whoever_signed_in(
+    workspace: Workspace, serve_file: Callable[..., Served]
+) -> None:
+    url = serve_file().url
+    with somebody(url) as nobody:
+        sent_to = nobody.get("/", headers=OPENS).headers["location"]
+        assert sent_to.startswith(f"{workspace.url}/oidc/v1/authorize?")
+        assert dict(httpx2.URL(sent_to).params)["redirect_uri"] == f"{url}/callback"
+    with (
+        signed_in_as(url, workspace, "ann@example.com") as ann,
+        signed_in_as(url, workspace, "bob@example.com") as bob,
+    ):
+        said = ask(ann, "who am I?", "hash-of-ann")
+        assert "you are ann@example.com" in said and "Databricks as ann@example.com" in said
+        assert "you are bob@example.com" in ask(bob, "who am I?", "hash-of-bob")
+        assert "you are ann@example.com" in ask(ann, "and now?", "hash-of-ann")
+        assert CANARY not in said
+    assert len(asked_by(workspace)) == 3
+
+
+def test_many_at_once_are_never_taken_for_each_other(
+    workspace: Workspace, serve_file: Callable[..., Served]
+) -> None:
+    url = serve_file().url
+    with (
+        signed_in_as(url, workspace, "ann@example.com") as ann,
+        signed_in_as(url, workspace, "bob@example.com") as bob,
+        ThreadPoolExecutor(8) as threads,
+    ):
+        people = {"ann@example.com": ann, "bob@example.com": bob}
+        asked = [
+            (name, threads.submit(ask, client, "who?", f"{name}-{number}"))
+            for number in range(10)
+            for name, client in people.items()
+        ]
+        for name, said in asked:
+            other = next(one for one in people if one != name)
+            assert f"you are {name}" in said.result(60) and f"you are {other}" not in said.result()
+
+
+@pytest.mark.parametrize("rotates", [True, False, None])
+def test_a_token_that_ends_is_renewed_once_however_many_ask(
+    workspace: Workspace, serve_file: Callable[..., Served], rotates: bool | None
+) -> None:
+    """rotates: whether a renewal makes the old refresh token worthless; None: it says nothing of it."""
+    keys = "  keys: [{env: CHATLAB_TEST_KEY}]\n"
+    workspace.rotates_refresh, workspace.hold = rotates, 0.1
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CHATLAB_TEST_KEY", "a key of thirty-two characters or more")
+        one, other = serve_file(keys), serve_file(keys, "second.yaml")
+        workspace.lifetime = 30  # of less than a minute: to be renewed at the next call
+        with signed_in_as(one.url, workspace, "ann@example.com") as ann, somebody(other.url) as there:
+            there.cookies.set("chatlab-session", str(ann.cookies.get("chatlab-session")), "127.0.0.1")
+            workspace.lifetime = 3_600
+            with ThreadPoolExecutor(8) as threads:
+                asked = [
+                    threads.submit(ask, client, "who?", f"hash-{number}")
+                    for number in range(4)
+                    for client in (ann, there)
+                ]
+                assert all("you are ann@example.com" in said.result(60) for said in asked)
+            assert workspace.renewals == 1
+            workspace.lifetime = 3_600
+
+
+def test_a_sign_in_that_has_ended_at_the_workspace_ends_here_and_nobody_else_is_asked(
+    workspace: Workspace, serve_file: Callable[..., Served]
+) -> None:
+    workspace.lifetime = 30
+    url = serve_file().url
+    with signed_in_as(url, workspace, "ann@example.com") as ann:
+        workspace.end_all()
+        said = ask(ann, "who am I?", "hash-of-ann")
+        assert "your sign-in has ended" in said
+        assert workspace.invocations("agent") == []
+
+
+def test_a_persons_token_is_for_the_workspace_where_they_signed_in_alone(
+    workspace: Workspace, serve_file: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Workspace() as foreign:
+        served = serve_file()
+        with signed_in_as(served.url, workspace, "ann@example.com") as ann:
+            monkeypatch.setenv("DATABRICKS_INSTANCE", foreign.url)  # as if the backend were elsewhere
+            said = ask(ann, "who am I?", "hash-of-ann")
+        assert "did not sign in there" in said
+        assert foreign.front.requests == []
+
+
+def test_no_token_is_in_a_page_a_log_or_the_database_in_clear(
+    workspace: Workspace,
+    serve_file: Callable[..., Served],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG", "chatlab")
+    served = serve_file()
+    with signed_in_as(served.url, workspace, "ann@example.com") as ann:
+        seen = [ask(ann, "who am I?", "hash-of-ann")]
+        seen += [ann.get(path).text for path in ("/", "/config", "/compare", "/-/me", "/-/export")]
+        seen += [str(dict(ann.cookies)), caplog.text]
+        seen.append(repr(sign_in_service(served.lab).sessions.known))
+    tokens = [header.removeprefix("Bearer ") for header in asked_by(workspace)]
+    assert tokens and all(CANARY in token for token in tokens)
+    everything = "\n".join(seen)
+    assert CANARY not in everything and "refresh-0" not in everything
+    stored = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert CANARY.encode() not in stored and b"refresh-0" not in stored
+
+
+def test_a_comparison_asks_as_the_person_and_its_receipt_says_so(
+    workspace: Workspace, serve_file: Callable[..., Served]
+) -> None:
+    served = serve_file()
+    with signed_in_as(served.url, workspace, "ann@example.com") as ann:
+        lanes = {"lanes": [{"backend": "endpoint"}, {"backend": "endpoint"}]}
+        session = ann.post("/-/compare/sessions", json=lanes).json()["id"]
+        one = f"/-/compare/sessions/{session}"
+        made = ann.post(f"{one}/ask", json={"text": "who am I?"}).json()["round"]
+        finished = threading.Event()
+        with ann.stream("GET", f"{one}/events") as events:
+            for line in events.iter_lines():
+                if "you are ann@example.com" in line and '"running":[]' in line.replace(" ", ""):
+                    finished.set()
+                    break
+        assert finished.is_set()
+        assert "ann@example.com" in ann.get(f"{one}/rounds/{made}/receipts").text
