@@ -45,7 +45,7 @@ class Allowed(Model):
 
 
 class SignIn(Model):
-    """What every way of signing in at a provider has."""
+    """The options of every way of signing in at a provider."""
 
     client_id: str | SecretRef = Field(description="The id that the provider gave chatlab.")
     client_secret: SecretRef | None = Field(

@@ -27,7 +27,7 @@ ENDED = "your sign-in has ended: sign in again"
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What the provider gave for a person. ends: by the clock of `time.time`."""
+    """The tokens that the provider gave for a person. ends: by the clock of `time.time`."""
 
     access: str = field(repr=False)
     ends: float

@@ -119,7 +119,8 @@ class Stopwatch:
             self._thinking = (self._thinking[0] if self._thinking else now, now)
         elif isinstance(event, ToolCall):
             self._tool_calls[event.id] = now
-            self._bytes += len((event.name + event.arguments).encode("utf-8", "replace"))
+            # What is no text here is told as the backend's mistake by whoever looks at it next.
+            self._bytes += len(f"{event.name}{event.arguments}".encode("utf-8", "replace"))
         elif isinstance(event, ToolResult):
             called = self._tool_calls.get(event.id)
             if called is not None:

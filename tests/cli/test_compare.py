@@ -386,6 +386,7 @@ async def test_a_run_goes_on_however_it_was_ended(upstream: Upstream, how: signa
     )
     Path("p.txt").write_text("".join(f"prompt {n}\n" for n in range(10)))
     upstream.hold_after = 12
+    upstream.reason = "length"  # it heeds max_tokens, so that its calls run beside each other
     args = ("lab.yaml", "--lanes", "m1,m2", "--prompts", "p.txt", "--out", "run", "--budget", "23")
     with start(*args, "--concurrency", "2") as process:
         await upstream.front.wait_for(14, timeout=60)  # two of them are never answered

@@ -61,7 +61,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, more: str, discovery: str, beside
     assert sentence in str(caught.value) and "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["basic", "databricks", "entra"])
+@pytest.mark.parametrize("kind", ["basic", "databricks_apps", "entra"])
 def test_a_way_that_is_not_offered_is_refused(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(f"{BEFORE}auth: {{type: {kind}}}\n", "utf-8")

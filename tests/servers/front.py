@@ -168,7 +168,7 @@ class Front:
 
     def __exit__(self, *_: object) -> None:
         self._server.leave()
-        self._thread.join(10)
+        self._thread.join(60)  # on a busy machine; a socket that is closed before would be missed by it
         self._socket.close()
 
     def _run(self) -> None:

@@ -165,6 +165,7 @@ WITHOUT_OWNER = {
     "unused",
     "unwanted",
     "purge",
+    "ping",
     "aclose",
 }
 

@@ -103,7 +103,7 @@ def test_a_password_is_in_no_message() -> None:
 def test_the_migrations_are_in_the_package() -> None:
     folder = Path(schema_state.__file__).parent / "migrations"
     assert (folder / "env.py").is_file()
-    steps = ["v0001_first.py", "v0002_sign_ins.py"]
+    steps = ["v0001_first.py", "v0002_sign_ins.py", "v0003_tokens.py"]
     assert [file.name for file in sorted((folder / "versions").glob("v*.py"))] == steps
 
 

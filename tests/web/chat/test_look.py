@@ -57,7 +57,7 @@ def open_short(page: ChatPage, tmp_path: Path) -> None:
     adopt(tmp_path, [StoredConversation("short", owner, "short ones", OLD, OLD, head=last)], turns)
     follow(page, "?c=short")
     wait_said(page, *(turn.user.text for turn in turns))
-    expect(page.page.locator(".chatlab-again")).to_have_count(EXCHANGES)
+    expect(page.page.locator("button.chatlab-again")).to_have_count(EXCHANGES)
     page.page.wait_for_function(AT_END)
 
 
@@ -99,7 +99,7 @@ def test_what_can_be_done_with_a_message_is_shown_where_one_points_and_moves_not
     tab = page.page
     tab.mouse.move(5, 5)
     places = tab.evaluate(PLACES)
-    again, buttons = ".chatlab-again", "#conversation .message-buttons-left"
+    again, buttons = "button.chatlab-again", "#conversation .message-buttons-left"
     for kind in (again, buttons):
         assert tab.evaluate(SHOWN, kind) == [False] * (EXCHANGES - 1) + [True], kind
     at = EXCHANGES - 3
@@ -121,7 +121,7 @@ def test_what_can_be_done_with_a_message_is_always_shown_where_nothing_can_point
     phone: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
     page = open_page(config(upstream), **phone)
     open_short(page, tmp_path)
-    assert all(page.page.evaluate(SHOWN, ".chatlab-again, #conversation .message-buttons"))
+    assert all(page.page.evaluate(SHOWN, "button.chatlab-again, #conversation .message-buttons"))
     assert not overlapping(page.page)
 
 

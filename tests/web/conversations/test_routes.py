@@ -42,6 +42,7 @@ WITH_IDS: Mapping[tuple[str, str], Any] = {
     (GET, f"{CHAT}/shares"): None,
     (POST, f"{CHAT}/shares"): None,
     (DELETE, f"{CHAT}/shares"): None,
+    (GET, "/-/compare/chats/{id}"): None,
     (GET, "/-/files/{sha256}"): None,
     (GET, ONE): None,
     (DELETE, ONE): None,
@@ -74,6 +75,10 @@ PUBLIC = {
     (GET, "/-/code.css"),
     (GET, "/-/shared/{token}"),  # the token is the right to ask
     (GET, "/-/shared/comparison/{token}"),
+    (POST, "/-/compare/runs/{token}"),  # whoever runs the server handed its address out
+    (GET, "/healthz"),
+    (GET, "/readyz"),
+    (GET, "/metrics"),  # it looks at who asks
 }
 
 
