@@ -9,7 +9,6 @@ from contextlib import aclosing, suppress
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from annotated_types import MinLen
 from pydantic import Field
 
 from backends._openai_wire import OwnOptions
@@ -86,7 +85,7 @@ class DatabricksBackend(Backend):
     class Options(NetworkOptions):
         """Options of kind `databricks`."""
 
-        endpoint: Annotated[str, MinLen(1)] | FromEnv = Field(
+        endpoint: Annotated[str, Field(min_length=1)] | FromEnv = Field(
             description="Name of the serving endpoint, or {env: NAME}."
         )
         host: str | HostFromEnv | None = Field(
