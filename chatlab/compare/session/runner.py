@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -35,8 +36,11 @@ from chatlab.config.registry import Entry
 from chatlab.conversations.saving import Saving, stored
 from chatlab.errors import ConfigError
 from chatlab.ids import LaneId, RoundId, TurnId
+from chatlab.secret import scrubbed_traceback
 from chatlab.store import StoredTurn, new_id
 from chatlab.turns.turn import run_turn
+
+log = logging.getLogger(__name__)
 
 
 class LaneRunner:
@@ -229,7 +233,13 @@ class LaneRunner:
 
     def _settle(self, one: LaneTurn) -> None:
         """Take up how a turn has ended: it is that from now on."""
-        ended = self._record.turns[one.id] = self._saving.end(one.begun, one.turn, one.error)
+        try:
+            ended = self._saving.end(one.begun, one.turn, one.error)
+        except Exception as exc:  # noqa: BLE001 - no fault of ours may leave a lane running for ever
+            log.error("lane %s could not be saved\n%s", one.lane, scrubbed_traceback(exc))
+            said = f"this answer is not saved: unexpected {type(exc).__name__}, see the log"
+            ended = replace(one.now, status="failed", error=said)
+        self._record.turns[one.id] = ended
         del self._running[one.id]
         self._news.touch(one.lane)
         self._background.spawn(self._after_turn(one, ended), f"receipt of turn {one.id}")
@@ -241,9 +251,11 @@ class LaneRunner:
         record = self._record
         receipt = None
         try:
-            receipt = await record.receipts.take(one)
+            try:
+                receipt = await record.receipts.take(one)
+            finally:
+                self._saving.with_receipt(ended, receipt)
         finally:
-            self._saving.with_receipt(ended, receipt)
             waiting = self._unchecked[one.round]
             waiting.discard(one.id)
             if not waiting:

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -42,10 +42,12 @@ from chatlab.config.models import CompareLane
 from chatlab.config.registry import Entry
 from chatlab.conversations.saving import Saving
 from chatlab.errors import ChatlabError, StoreError
+from chatlab.ids import TurnId
 from chatlab.messages import FilePart, Message, TextPart
-from chatlab.store import Conflict, NotStored, Store
+from chatlab.store import Conflict, NotStored, Store, StoredTurn
 from chatlab.store.files import Files
 from chatlab.store.sql import open_store
+from chatlab.turns.turn import Turn
 from tests.compare.session.scripted import script, scripted
 
 
@@ -1071,3 +1073,57 @@ async def test_a_text_file_reaches_every_lane_and_its_receipt_says_how(
     # What is different between the lanes is said; and each was sent what its history comes to.
     assert [len(found.turns) for found in first] == [2] and second == ()
     await session.aclose()
+
+
+class BrokenSaving(Saving):
+    """Raises at one of its stages for the turns of one lane's backend."""
+
+    def __init__(self, store: Store, stage: str) -> None:
+        super().__init__(store)
+        self.stage = stage
+
+    def at(self, stage: str, label: str) -> None:
+        if (stage, label) == (self.stage, "b"):
+            raise ZeroDivisionError(f"a fault in {stage}")
+
+    def end(self, begun: StoredTurn, turn: Turn, error: str | None = None) -> StoredTurn:
+        self.at("end", begun.label)
+        return super().end(begun, turn, error)
+
+    def with_receipt(self, ended: StoredTurn, receipt: Mapping[str, Any] | None) -> None:
+        self.at("with_receipt", ended.label)
+        super().with_receipt(ended, receipt)
+
+    async def written(self, turn_id: TurnId) -> None:
+        if self.began:
+            self.at("written", "b")
+        await super().written(turn_id)
+
+    began = False
+
+
+@pytest.mark.parametrize("stage", ["end", "with_receipt", "written"])
+async def test_whatever_fails_in_saving_a_lane_it_ends_and_the_others_are_as_they_were(
+    store: Store, caplog: pytest.LogCaptureFixture, stage: str
+) -> None:
+    backends = scripted("a", "b")
+    saving = BrokenSaving(store, stage)
+    session = await ComparisonSession.create(backends, ["a", "b"], owner="me", store=store, saving=saving)
+    for name in "ab":
+        script(backends, name).hold = asyncio.Event()
+    await session.ask("One")
+    saving.began = True
+    for name in "ab":
+        script(backends, name).hold.set()  # type: ignore[union-attr]
+    async with asyncio.timeout(60):
+        await session.settled()
+    first, second = (session.turn(head or TurnId("")) for head in session.state.heads.values())
+    assert first.status == "finished" and not session.running()
+    if stage == "end":
+        assert second.status == "failed" and "this answer is not saved" in (second.error or "")
+    else:
+        assert second.status == "finished"
+    assert f"ZeroDivisionError: a fault in {stage}" in caplog.text
+    saving.stage = ""
+    await session.aclose()
+    await saving.aclose()
