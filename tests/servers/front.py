@@ -82,7 +82,15 @@ class Front:
         self._socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._server = AtOnce(
-            uvicorn.Config(self._app, log_config=None, log_level="error", lifespan="off", interface="asgi3")
+            uvicorn.Config(
+                self._app,
+                log_config=None,
+                log_level="error",
+                lifespan="off",
+                interface="asgi3",
+                # On a busy machine a client may take up a connection just as it is closed for being idle.
+                timeout_keep_alive=600,
+            )
         )
         self._thread = threading.Thread(target=self._run, name="front", daemon=True)
 
