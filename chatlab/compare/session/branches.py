@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chatlab.compare.model import Lane
-from chatlab.compare.session.events import CheckedOut, ReceiptsChecked, SessionError, TurnPosition
-from chatlab.compare.session.lanes import copied
+from chatlab.compare.session.events import (
+    NOTHING_TO_PICK,
+    CheckedOut,
+    Picked,
+    ReceiptsChecked,
+    SessionError,
+    TurnPosition,
+)
+from chatlab.compare.session.lanes import copied, without_answer
 from chatlab.compare.session.record import SessionRecord
 from chatlab.compare.session.reduce import reduce
 from chatlab.compare.session.rules import Rules
 from chatlab.compare.session.runner import LaneRunner
-from chatlab.ids import ConversationId, LaneId, TurnId
+from chatlab.ids import ConversationId, LaneId, RoundId, TurnId
 from chatlab.store import StoredTurn
 
 
@@ -80,3 +87,43 @@ class Branches:
             if asked.turns != before[asked.id].turns and self._runner.is_checked(asked.id)
         ]
         await self._record.append(event, *checked)
+
+    async def pick(self, turn_id: TurnId) -> None:
+        """Let all lanes go on from an answer, or one lane from one of its repeats."""
+        state = self._record.state
+        position = state.positions.get(turn_id)
+        ends = {state.positions[head].round for head in state.heads.values() if head is not None}
+        if position is None or position.round not in ends:
+            raise SessionError("only an answer to the last message can be picked")
+        self._rules.require_idle([state.lane(position.lane)])
+        if without_answer(self._record.turns[turn_id]):
+            raise SessionError(NOTHING_TO_PICK)
+        if state.mode == "shared":
+            copies, back = await self.copies_for_all(position)
+        elif turn_id in state.round(position.round).turns.get(position.lane, ()):
+            copies, back = [], {}
+        else:
+            raise SessionError("only an answer to the last message can be picked")
+        await self._record.append(Picked(turn_id, tuple(copies)), *([CheckedOut(back)] if back else []))
+
+    async def to_version(self, round_id: RoundId) -> None:
+        """Check out another version of a message, in every lane that was asked it."""
+        state = self._record.state
+        state.round(round_id)
+        back = {
+            lane_id: state.previous_head(lane_id, round_id)
+            for lane_id in state.heads
+            if not state.position_in(lane_id, round_id)
+        }
+        await self.check_out({lane_id: head for lane_id, head in back.items() if head is not None})
+
+    async def to_answer(self, round_id: RoundId, lane_id: LaneId, answer: int) -> None:
+        """Check out another of a lane's answers to a round, by its number from 0."""
+        (lane,) = self._rules.present([lane_id])
+        attempts = self._record.state.round(round_id).attempts.get(lane.id, ())
+        if not 0 <= answer < len(attempts):
+            raise SessionError("there is no such answer in this session")
+        position = self._record.state.position_in(lane.id, round_id)
+        head = self._record.state.previous_head(lane.id, round_id, attempts[answer])
+        if head is not None and (position is None or position.turn not in attempts[answer]):
+            await self.check_out({lane.id: head})

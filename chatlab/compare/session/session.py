@@ -19,42 +19,25 @@ before the vote.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
 from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from chatlab.backend import CallContext
-from chatlab.codec import message_to_json
 from chatlab.compare.model import Lane, Mode, Receipt, Vote
-from chatlab.compare.session.attachments import Attachments, asked_for
-from chatlab.compare.session.blind import draw, marks
+from chatlab.compare.session.attachments import Attachments
 from chatlab.compare.session.branches import Branches
 from chatlab.compare.session.events import (
-    NOTHING_TO_PICK,
-    Asked,
-    CheckedOut,
-    Drawn,
     LaneAdded,
-    LaneChanged,
-    LaneRemoved,
-    LaneSwapped,
     Mismatch,
     ModeSet,
     Opened,
-    Picked,
     Reordered,
-    Retried,
-    Revealed,
-    SessionError,
-    SessionEvent,
-    TurnPosition,
-    Undone,
-    Voted,
 )
-from chatlab.compare.session.from_chat import rounds_of_chat
-from chatlab.compare.session.lanes import copied, new_lane, without_answer
+from chatlab.compare.session.judging import Judging
+from chatlab.compare.session.lane_changes import LaneChanges
+from chatlab.compare.session.lanes import new_lane
+from chatlab.compare.session.questions import Questions
 from chatlab.compare.session.record import SessionRecord
 from chatlab.compare.session.reduce import reduce
 from chatlab.compare.session.rules import Rules
@@ -66,10 +49,8 @@ from chatlab.config.registry import Entry
 from chatlab.conversations.saving import Saving
 from chatlab.ids import ConversationId, LaneId, RoundId, TurnId
 from chatlab.messages import FilePart, Message
-from chatlab.store import Store, StoredTurn, new_id, now
+from chatlab.store import Store, StoredTurn, new_id
 from chatlab.store.files import Files
-
-MOST_REPEATS = 20
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -106,7 +87,6 @@ class ComparisonSession:
     ) -> None:
         self.id = session_id
         self.owner = owner
-        self._backends = backends
         self._own_saving = saving is None
         self._saving = saving or Saving(store)
         self._attachments = Attachments(files)
@@ -123,9 +103,12 @@ class ComparisonSession:
             background=self._background,
             serial=self._serial,
         )
-
-        self._rules = Rules(self._record, self._runner)
-        self._branches = Branches(self._record, self._runner, self._rules)
+        rules = Rules(self._record, self._runner)
+        self._rules = rules
+        self._branches = Branches(self._record, self._runner, rules)
+        self._lane_changes = LaneChanges(self._record, self._runner, rules, self._branches, backends)
+        self._questions = Questions(self._record, self._runner, rules, self._attachments)
+        self._judging = Judging(self._record, self._runner, rules, backends)
 
     # -- begin and end
 
@@ -156,24 +139,8 @@ class ComparisonSession:
             state = reduce(state, LaneAdded(added[-1], ConversationId("")))
         session_id = new_id() if store is None else (await store.create_comparison(owner, title=title)).id
         session = cls(backends, session_id, owner, store=store, saving=saving, files=files)
-        events: list[SessionEvent] = [opened or Opened()]
-        events += await session._begun_with(chat, added)
-        await session._record.append(*_with_letters(session.state, events))
+        await session._lane_changes.begin(opened or Opened(), added, chat)
         return session
-
-    async def _begun_with(self, chat: Sequence[StoredTurn], lanes: Sequence[Lane]) -> list[SessionEvent]:
-        """Return the events that add the first lanes, and what they have of a chat."""
-        events: list[SessionEvent] = []
-        path: list[TurnPosition] = []
-        for lane in lanes:
-            conversation = await self._record.new_conversation()
-            made = copied(path[:-1], (), self._record.turns, lane.id, conversation)
-            events.append(LaneAdded(lane, conversation, await self._record.add_copies(made)))
-            if chat and not path:
-                rounds, answers = rounds_of_chat(chat, lane.id, conversation)
-                path += await self._record.add_copies(answers)
-                events += rounds
-        return events
 
     @classmethod
     async def open(
@@ -263,14 +230,7 @@ class ComparisonSession:
 
         Without it, in own mode, it begins anew; in shared mode it goes on from what all go on from.
         """
-        self._rules.require_lanes_changeable()
-        new = new_lane(lane, self._backends, (*self.state.lanes, *self.state.removed))
-        source = self._branches.history_source(like)
-        reduce(self.state, LaneAdded(new, ConversationId("")))
-        conversation = await self._record.new_conversation()
-        history = await self._branches.copy_history(source, new, conversation)
-        await self._record.append(*_with_letters(self.state, [LaneAdded(new, conversation, history)]))
-        return new
+        return await self._lane_changes.add(lane, like=like)
 
     @carried_out_whole
     async def swap(self, old: LaneId, lane: str | CompareLane, *, keep_history: bool = False) -> Lane:
@@ -279,37 +239,17 @@ class ComparisonSession:
         In own mode it begins without history unless that of the old one is to be kept, copied; `rerun` asks
         it all that was asked so far. What runs in the old one is stopped, unless the swap is refused.
         """
-        (known,) = self._rules.present([old])
-        self._rules.require_lanes_changeable()
-        new = new_lane(lane, self._backends, (*self.state.lanes, *self.state.removed))
-        source = self._branches.history_source(known.id if keep_history else None, halting=known.id)
-        conversation = await self._record.new_conversation()
-        await self._runner.halt([known.id])
-        history = await self._branches.copy_history(source, new, conversation)
-        await self._record.append(
-            *_with_letters(self.state, [LaneSwapped(known.id, new, conversation, history)])
-        )
-        return new
+        return await self._lane_changes.swap(old, lane, keep_history=keep_history)
 
     @carried_out_whole
     async def change_lane(self, lane: CompareLane, lane_id: LaneId) -> Lane:
         """Give a lane other parameters, label or system prompt, from its next turn on; return it."""
-        (known,) = self._rules.present([lane_id])
-        self._rules.require_lanes_changeable()
-        if lane.backend != known.backend:
-            raise SessionError("another backend is another lane: swap it")
-        others = [other for other in self.state.lanes if other.id != lane_id]
-        new = replace(new_lane(lane, self._backends, others), id=known.id)
-        await self._record.append(LaneChanged(new))
-        return new
+        return await self._lane_changes.change(lane, lane_id)
 
     @carried_out_whole
     async def remove_lane(self, lane_id: LaneId) -> None:
         """Take a lane away; what it answered stays part of the session and of the store."""
-        (known,) = self._rules.present([lane_id])
-        self._rules.require_removable()
-        await self._runner.halt([known.id])
-        await self._record.append(*_with_letters(self.state, [LaneRemoved(known.id)]))
+        await self._lane_changes.remove(lane_id)
 
     @carried_out_whole
     async def reorder(self, lanes: Sequence[LaneId]) -> None:
@@ -342,13 +282,7 @@ class ComparisonSession:
 
         ctx: as whom, for this call alone. places: the room that whoever asks has; None is no limit.
         """
-        user = asked_for(message)
-        asked = self._rules.present(lanes)
-        self._rules.require_idle(asked)
-        if self.state.mode == "shared" and not self.state.common:
-            raise SessionError("pick the answer from which all lanes go on, then ask")
-        parents = {lane.id: self.state.heads[lane.id] for lane in asked}
-        return await self._ask(user, parents, to_all=lanes is None, repeats=repeats, ctx=ctx, places=places)
+        return await self._questions.ask(message, lanes=lanes, repeats=repeats, ctx=ctx, places=places)
 
     @carried_out_whole
     async def edit(
@@ -364,9 +298,7 @@ class ComparisonSession:
 
         Returns the new round's id. What followed the old one is left behind in these lanes, and stays stored.
         """
-        user = asked_for(message)
-        parents = self._rules.before(round_id, lanes)
-        return await self._ask(user, parents, to_all=lanes is None, ctx=ctx, places=places, replaces=round_id)
+        return await self._questions.edit(round_id, message, lanes=lanes, ctx=ctx, places=places)
 
     @carried_out_whole
     async def retry(
@@ -378,24 +310,12 @@ class ComparisonSession:
         places: Places | None = None,
     ) -> None:
         """Ask a round anew, in all lanes that go on from it or in these. What followed is left behind."""
-        parents = self._rules.before(round_id, lanes)
-        known = self.state.round(round_id)
-        repeats = {lane_id: len(known.turns.get(lane_id, ("",))) for lane_id in parents}
-        positions = _positions(known.id, parents, repeats)
-        await self._runner.start(Retried(known.id, positions), ctx, places=places, halting=parents)
+        await self._questions.retry(round_id, lanes=lanes, ctx=ctx, places=places)
 
     @carried_out_whole
     async def ask_others(self, *, places: Places | None = None) -> None:
         """Ask the last message of the lanes that were not asked it yet, each after what it goes on from."""
-        if not self.state.visible:
-            return
-        last = self.state.visible[-1]
-        heads = {lane.id: self.state.heads[lane.id] for lane in self.state.lanes if lane.id not in last.turns}
-        for lane in self._rules.present(list(heads)) if heads else ():
-            self._runner.entry(lane, self._rules.name(lane))
-        positions = _positions(last.id, heads, dict.fromkeys(heads, self.state.opened.repeats))
-        if positions:
-            await self._runner.start(Retried(last.id, positions), None, places=places)
+        await self._questions.ask_others(places=places)
 
     @carried_out_whole
     async def rerun(
@@ -406,24 +326,12 @@ class ComparisonSession:
         In shared mode only the last round: what was before it is the common history. Returns when it has
         begun; a failure or a stop ends it.
         """
-        (lane,) = self._rules.present([lane_id])
-        self._runner.entry(lane, self._rules.name(lane))
-        await self._runner.rerun(lane.id, ctx, places)
+        await self._questions.rerun(lane_id, ctx=ctx, places=places)
 
     @carried_out_whole
     async def undo(self, *, lanes: Sequence[LaneId] | None = None) -> Message:
         """Take back the last round of all lanes or of these; return its message, with which to begin anew."""
-        present = [lane.id for lane in self._rules.present(lanes)]
-        for last in reversed(self.state.visible):
-            back = tuple(lane_id for lane_id in sorted(present) if self.state.position_in(lane_id, last.id))
-            if back:
-                break
-        else:
-            raise SessionError("there is nothing to take back")
-        (user,) = await self._attachments.to_send([last.user])
-        await self._runner.halt(back)
-        await self._record.append(Undone(last.id, back))
-        return user
+        return await self._questions.undo(lanes=lanes)
 
     async def stop(self, lane_id: LaneId | None = None) -> None:
         """Stop a lane or all, and close their upstreams. What had arrived stays."""
@@ -437,21 +345,7 @@ class ComparisonSession:
 
         In shared mode the other lanes get what led to it, and it, as copies; their own answers stay.
         """
-        state = self.state
-        position = state.positions.get(turn_id)
-        ends = {state.positions[head].round for head in state.heads.values() if head is not None}
-        if position is None or position.round not in ends:
-            raise SessionError("only an answer to the last message can be picked")
-        self._rules.require_idle([state.lane(position.lane)])
-        if without_answer(self._record.turns[turn_id]):
-            raise SessionError(NOTHING_TO_PICK)
-        if state.mode == "shared":
-            copies, back = await self._branches.copies_for_all(position)
-        elif turn_id in state.round(position.round).turns.get(position.lane, ()):
-            copies, back = [], {}
-        else:
-            raise SessionError("only an answer to the last message can be picked")
-        await self._record.append(Picked(turn_id, tuple(copies)), *([CheckedOut(back)] if back else []))
+        await self._branches.pick(turn_id)
 
     @carried_out_whole
     async def to_version(self, round_id: RoundId) -> None:
@@ -460,14 +354,7 @@ class ComparisonSession:
         Every lane that was asked it goes on from its last head after it. Does nothing if all of them go on
         from it now.
         """
-        state = self.state
-        state.round(round_id)
-        back = {
-            lane_id: state.previous_head(lane_id, round_id)
-            for lane_id in state.heads
-            if not state.position_in(lane_id, round_id)
-        }
-        await self._branches.check_out({lane_id: head for lane_id, head in back.items() if head is not None})
+        await self._branches.to_version(round_id)
 
     @carried_out_whole
     async def to_answer(self, round_id: RoundId, lane_id: LaneId, answer: int) -> None:
@@ -475,14 +362,7 @@ class ComparisonSession:
 
         The lane goes on from its last head after it.
         """
-        (lane,) = self._rules.present([lane_id])
-        attempts = self.state.round(round_id).attempts.get(lane.id, ())
-        if not 0 <= answer < len(attempts):
-            raise SessionError("there is no such answer in this session")
-        position = self.state.position_in(lane.id, round_id)
-        head = self.state.previous_head(lane.id, round_id, attempts[answer])
-        if head is not None and (position is None or position.turn not in attempts[answer]):
-            await self._branches.check_out({lane.id: head})
+        await self._branches.to_answer(round_id, lane_id, answer)
 
     # -- judging
 
@@ -501,103 +381,16 @@ class ComparisonSession:
 
         It is changed by voting again, until the next message. Raises SessionError.
         """
-        state, known = self.state, self.state.round(round_id)
-        criteria = state.opened.criteria
-        if criterion is not None and criterion not in criteria:
-            raise SessionError(f"there is no criterion {criterion!r}: it is {', '.join(criteria)}")
-        if not state.visible or state.visible[-1].id != round_id:
-            raise SessionError("a vote can be given and changed until the next message only")
-        if self._runner.round_runs(round_id):
-            raise SessionError("wait for all answers, then vote")
-        shown = state.shown(known)
-        if best not in (*shown, "tie", "bad"):
-            raise SessionError("vote for a lane that answered, for a tie, or for none")
-        marked: tuple[str, ...] = ()
-        if state.hidden:  # in a thread, and with a copy: answers can be long
-            turns = {turn_id: self.turn(turn_id) for ids in known.turns.values() for turn_id in ids}
-            marked = await asyncio.to_thread(marks, known, state, turns, self._backends)
-        given = Vote(
-            round=known.id,
-            criterion=criterion or criteria[0],
-            best=best,
-            shown=shown,
-            voter=voter,
-            at=now(),
-            blind=state.hidden,
-            reasons=tuple(reasons),
-            note=note,
-            marked=marked,
-            answers=tuple(turn_id for lane_id in shown for turn_id in known.turns[lane_id]),
+        return await self._judging.vote(
+            round_id, best, voter=voter, criterion=criterion, reasons=reasons, note=note
         )
-        await self._record.append(Voted(given))
-        return given
 
     @carried_out_whole
     async def reveal(self) -> None:
         """Reveal the names, for good: who knows one answer's lane knows it of all that follow."""
-        if self.running():
-            raise SessionError("wait for all answers, then reveal the names")
-        if self.state.hidden:
-            await self._record.append(Revealed())
+        await self._judging.reveal()
 
     @carried_out_whole
     async def continue_in_chat(self, lane_id: LaneId) -> ConversationId:
         """Make a chat that goes on from where a lane is, and return its id. The session stays."""
-        if self.state.hidden:
-            raise SessionError("reveal the names first: a chat shows which backend answers")
-        store = self._record.store
-        if store is None:
-            raise SessionError("without storage there is no chat to go on in: configure `storage`")
-        (lane,) = self._rules.present([lane_id])
-        self._rules.require_idle([lane])
-        conversation = (await store.create(self.owner)).id
-        made = copied(self.state.history(lane.id), (), self._record.turns, lane.id, conversation)
-        if made:
-            await store.save([copy for _, copy in made])
-        return conversation
-
-    async def _ask(
-        self,
-        user: Message,
-        parents: Mapping[LaneId, TurnId | None],
-        *,
-        to_all: bool,
-        repeats: int | None = None,
-        ctx: CallContext | None = None,
-        places: Places | None = None,
-        replaces: RoundId | None = None,
-    ) -> RoundId:
-        """Begin a round in the lanes of `parents`, each after its turn there; stop those of an edit first."""
-        if repeats is not None and not 1 <= repeats <= MOST_REPEATS:
-            raise SessionError(f"a message can be asked 1 to {MOST_REPEATS} times")
-        for lane in self._rules.present(list(parents)):
-            self._runner.entry(lane, self._rules.name(lane))
-        message = message_to_json(await self._attachments.stored(user))
-        round_id = RoundId(new_id())
-        positions = _positions(
-            round_id, parents, dict.fromkeys(parents, repeats or self.state.opened.repeats)
-        )
-        event = Asked(round_id, message, positions, to_all, replaces)
-        halting = parents if replaces is not None else ()
-        await self._runner.start(event, ctx, places=places, halting=halting)
-        return round_id
-
-
-def _positions(
-    round_id: RoundId, parents: Mapping[LaneId, TurnId | None], repeats: Mapping[LaneId, int]
-) -> tuple[TurnPosition, ...]:
-    """Return the positions of new turns that answer a round, each after its lane's turn in `parents`."""
-    return tuple(
-        TurnPosition(TurnId(new_id()), lane_id, round_id, parent, number)
-        for lane_id, parent in parents.items()
-        for number in range(repeats[lane_id])
-    )
-
-
-def _with_letters(state: SessionState, events: list[SessionEvent]) -> list[SessionEvent]:
-    """Return the events; with new letters, if they change a blind session's lanes before any message."""
-    for event in events:
-        state = reduce(state, event)
-    if state.hidden and not state.rounds:
-        events.append(Drawn(draw(lane.id for lane in state.lanes)))
-    return events
+        return await self._judging.continue_in_chat(lane_id)

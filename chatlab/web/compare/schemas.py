@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from chatlab.compare.session.questions import MOST_REPEATS
 from chatlab.compare.session.reduce import MOST_LANES
-from chatlab.compare.session.session import MOST_REPEATS
 from chatlab.config.models import CompareLane
 from chatlab.ids import RoundId
 from chatlab.web.shared.endpoint import Body
