@@ -8,56 +8,16 @@ from typing import Any
 import click
 
 import chatlab
-from chatlab.cli.program import EXIT_CODES, Program, debug_option
-
-_WHERE = """\
-TARGET is a configuration file or the address of a backend. An existing file, and any name that ends in
-.yaml or .yml, is a configuration. KIND:REST, such as openai:gpt-5-mini or huggingface:org/model, is an
-address and needs no configuration; "chatlab backends" lists the kinds. Anything else is the name of a
-backend in the default configuration.
-"""
-
-_DEFAULT = """\
-The default configuration is $CHATLAB_CONFIG if that is set, else ./chatlab.yaml if it is there, else the one
-that comes with chatlab, which needs no key.
-"""
-
-_SEVERAL = """\
-TARGETS are a configuration file, if wanted, and then backends: names in that configuration (or in the
-default one) and addresses, such as openai:gpt-5-mini, which need no configuration.
-"""
-
-_CODES = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
-
-
-def _file_or_stdout(ctx: click.Context, option: click.Parameter, value: Path | None) -> Path | None:
-    return None if value == Path("-") else value
-
-
-_OUTPUT = click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    callback=_file_or_stdout,
-    metavar="FILE",
-    help="Write it to a file instead; - is standard output.",
-)
-_SYSTEM = click.option("-s", "--system", metavar="TEXT", help="System prompt, instead of the configured one.")
-_PARAMETERS = click.option(
-    "-p",
-    "--param",
-    "parameters",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Parameter, such as temperature=0.2; may be repeated.",
-)
+from chatlab.cli.options import CODES, DEFAULT, OUTPUT, PARAMETERS, SEVERAL, SYSTEM, WHERE, file_or_stdout
+from chatlab.cli.program import Program, debug_option
+from chatlab.cli.stored_commands import STORED_COMMANDS
 
 
 @click.group(
     cls=Program,
     params=[debug_option()],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=f"{_DEFAULT}\n{_CODES}",
+    epilog=f"{DEFAULT}\n{CODES}",
     no_args_is_help=True,
 )
 @click.version_option(chatlab.__version__, message="chatlab %(version)s")
@@ -73,7 +33,7 @@ def main() -> None:
     """
 
 
-@main.command(short_help="Open the chat page.", epilog=_DEFAULT)
+@main.command(short_help="Open the chat page.", epilog=DEFAULT)
 @click.argument("config", required=False)
 @click.option("--host", metavar="ADDRESS", help="Address to listen on, instead of the configured one.")
 @click.option(
@@ -122,7 +82,7 @@ def serve(config: str | None, host: str | None, port: int | None, run: Path | No
             ) from exc
 
 
-@main.command(short_help="Ask a backend, or talk to it.", epilog=f"{_WHERE}\n{_DEFAULT}")
+@main.command(short_help="Ask a backend, or talk to it.", epilog=f"{WHERE}\n{DEFAULT}")
 @click.argument("words", nargs=-1, metavar="[TARGET] [PROMPT]")
 @click.option(
     "-b",
@@ -130,8 +90,8 @@ def serve(config: str | None, host: str | None, port: int | None, run: Path | No
     metavar="NAME",
     help="A backend of the configuration, or an address, instead of the configured default.",
 )
-@_SYSTEM
-@_PARAMETERS
+@SYSTEM
+@PARAMETERS
 @click.option(
     "-f",
     "--file",
@@ -169,7 +129,7 @@ def chat(words: tuple[str, ...], **options: Any) -> None:
     raise click.exceptions.Exit(run(words, **options))
 
 
-@main.command(short_help="Check a configuration and its backends.", epilog=f"{_SEVERAL}\n{_DEFAULT}")
+@main.command(short_help="Check a configuration and its backends.", epilog=f"{SEVERAL}\n{DEFAULT}")
 @click.argument("targets", nargs=-1)
 @click.option("--probe", is_flag=True, help="Ask the upstreams too. Nothing is generated.")
 @click.option(
@@ -212,7 +172,7 @@ def backends(as_json: bool) -> None:
 
 
 @main.command(short_help="Print the JSON Schema of configurations.")
-@_OUTPUT
+@OUTPUT
 def schema(output: Path | None) -> None:
     """Print the JSON Schema of configuration files, plugins' kinds included.
 
@@ -237,7 +197,7 @@ def init(path: Path, force: bool) -> None:
     write_starter(path, force=force)
 
 
-@main.command(short_help="Record backends' answers to prompts.", epilog=f"{_SEVERAL}\n{_DEFAULT}")
+@main.command(short_help="Record backends' answers to prompts.", epilog=f"{SEVERAL}\n{DEFAULT}")
 @click.argument("targets", nargs=-1)
 @click.option(
     "-b",
@@ -253,12 +213,12 @@ def init(path: Path, force: bool) -> None:
     "--output",
     required=True,
     type=click.Path(path_type=Path),
-    callback=_file_or_stdout,
+    callback=file_or_stdout,
     metavar="FILE",
     help="Recording to write, - for standard output; of several backends the folder that gets one each.",
 )
-@_SYSTEM
-@_PARAMETERS
+@SYSTEM
+@PARAMETERS
 @click.option("--force", is_flag=True, help="Replace recordings that are there already.")
 def record(targets: tuple[str, ...], named: tuple[str, ...], **options: Any) -> None:
     """Record the answers of backends to a list of prompts, with the times at which they arrived.
@@ -276,7 +236,7 @@ def record(targets: tuple[str, ...], named: tuple[str, ...], **options: Any) -> 
     raise click.exceptions.Exit(run(targets, named, **options))
 
 
-@main.command(short_help="Compare backends on many prompts.", epilog=_DEFAULT)
+@main.command(short_help="Compare backends on many prompts.", epilog=DEFAULT)
 @click.argument("config", required=False)
 @click.option(
     "--lanes",
@@ -363,7 +323,7 @@ def compare(config: str | None, **options: Any) -> None:
     raise click.exceptions.Exit(run(config, CompareOptions(**options)))
 
 
-@main.command(short_help="Write a comparison as one file to hand on.", epilog=_DEFAULT)
+@main.command(short_help="Write a comparison as one file to hand on.", epilog=DEFAULT)
 @click.argument("what", metavar="DIR|SESSION_ID")
 @click.argument("config", required=False)
 @click.option(
@@ -392,7 +352,7 @@ def compare(config: str | None, **options: Any) -> None:
 @click.option(
     "--recording", metavar="LANE", help="Write one lane as a recording for the backend replay instead."
 )
-@_OUTPUT
+@OUTPUT
 @click.option("--force", is_flag=True, help="Replace a file that is there already.")
 def report(what: str, config: str | None, **options: Any) -> None:
     """Write a comparison as one file to hand on: the folder of a run, or a stored session of the page.
@@ -413,97 +373,5 @@ def report(what: str, config: str | None, **options: Any) -> None:
     raise click.exceptions.Exit(run(what, config, **options))
 
 
-@main.command(short_help="Write stored conversations to a file.", epilog=_DEFAULT)
-@click.argument("config", required=False)
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["jsonl", "markdown", "html"]),
-    default="jsonl",
-    show_default=True,
-    help="jsonl is complete and can be imported again; html is one file with pictures.",
-)
-@click.option("--conversation", metavar="ID", help="One conversation, instead of all the owner has.")
-@click.option("--comparison", metavar="ID", help="One comparison session, whoever's it is.")
-@click.option("--owner", metavar="OWNER", help="Whose; not needed if only one owner has conversations.")
-@_OUTPUT
-@click.option("--force", is_flag=True, help="Replace a file that is there already.")
-def export(config: str | None, **options: Any) -> None:
-    """Write an owner's stored conversations and comparison sessions to standard output or a file, as
-    docs/export-format.md says.
-
-    An owner is a person who signed in or, without sign-in, a browser; "chatlab db owners" lists them.
-
-    \b
-      chatlab export chatlab.yaml -o conversations.jsonl
-      chatlab export chatlab.yaml --format html --conversation 1f0c -o talk.html
-      chatlab export chatlab.yaml --comparison 5f0c -o run.jsonl
-
-    The last takes a comparison session out, that of a run of "chatlab compare" too, which no browser owns:
-    "Import..." on the chat page makes it the session of whoever does that, and the Compare page lists it.
-    """
-    from chatlab.cli.transfer import export as run
-
-    raise click.exceptions.Exit(run(config, **options))
-
-
-@main.command("import", short_help="Read conversations from a file.")
-@click.argument("config")
-@click.argument("file")
-@click.option("--owner", metavar="OWNER", help="Whose they become; not needed if there is only one owner.")
-def import_(config: str, file: str, owner: str | None) -> None:
-    """Read conversations from FILE into the store; - is standard input.
-
-    FILE is what "chatlab export" wrote, conversations.json of ChatGPT's data export, or OpenAI messages: a
-    JSON list of them, or lines of objects with messages. What cannot be taken is said by line or
-    conversation, and of a conversation or comparison session all is imported or nothing. One that is there
-    already stays as it is.
-
-    \b
-      chatlab import chatlab.yaml conversations.jsonl --owner ann
-    """
-    from chatlab.cli.transfer import import_ as run
-
-    raise click.exceptions.Exit(run(config, file, owner=owner))
-
-
-@main.command(short_help="Look after the database.", epilog=_DEFAULT)
-@click.argument("action", type=click.Choice(["upgrade", "current", "check", "prune", "owners"]))
-@click.argument("config", required=False)
-@click.option("--dry-run", is_flag=True, help="With prune: say how much would go, and remove nothing.")
-def db(action: Any, config: str | None, dry_run: bool) -> None:
-    """Look after the database of a configuration.
-
-    \b
-      upgrade  bring its tables to this version; "chatlab serve" does it by itself for SQLite
-      current  print the version its tables have
-      check    compare its tables with this version's; leaves with 1 if they are not the same
-      prune    remove for good what was deleted, what storage.keep_days is over for, and unused attachments
-      owners   list who has conversations or comparison sessions: how many, and when they were last written to
-
-    \b
-      chatlab db upgrade chatlab.yaml
-    """
-    from chatlab.cli.db import db as run
-
-    raise click.exceptions.Exit(run(action, config, dry_run=dry_run))
-
-
-@main.command(short_help="See who is signed in, and end that.", epilog=_DEFAULT)
-@click.argument("action", type=click.Choice(["list", "end"]))
-@click.argument("config", required=False)
-@click.option("--person", metavar="PERSON", help="With end: who, as list names them.")
-def users(action: Any, config: str | None, person: str | None) -> None:
-    """See who is signed in at the pages of a configuration, and end that.
-
-    \b
-      list  a line for each session: person, name, since when, and when they last asked for something
-      end   end all sessions of a person, who has to sign in again
-
-    \b
-      chatlab users list chatlab.yaml
-      chatlab users end chatlab.yaml --person person-0123456789abcdef0123456789abcdef
-    """
-    from chatlab.cli.users import users as run
-
-    raise click.exceptions.Exit(run(action, config, person))
+for _command in STORED_COMMANDS:
+    main.add_command(_command)
