@@ -237,6 +237,7 @@ def sdk_config() -> Any:
     """
     from databricks.sdk.config import Config
 
+    Config.attributes()  # a class remembers those that stand in itself: here, where they are, and first
     return type("Config", (Config,), {"_resolve_host_metadata": lambda self: None})
 
 

@@ -31,7 +31,7 @@ async def events(found: PageSession, voter: str) -> AsyncGenerator[str, None]:
     """Yield what a page is told, as server-sent events: the whole session when it has changed, and in between
     at most 20 times a second what the lanes that changed have come to.
     """
-    feed = _Feed(found, voter)
+    feed = Feed(found, voter)
     clock = asyncio.get_running_loop().time
     told_at = clock()
     async with aclosing(found.session.changes()) as changes:
@@ -81,7 +81,7 @@ class EventStream(StreamingResponse):
                 self._held.release()
 
 
-class _Feed:
+class Feed:
     """The stream of changes to one page, by what that page knows already."""
 
     def __init__(self, found: PageSession, voter: str) -> None:
@@ -158,7 +158,10 @@ class _Feed:
         paints: list[PaintEvent] = []
         rounds = dict.fromkeys(session.state.positions[turn_id].round for turn_id in session.running_turns())
         for asked in map(session.state.round, rounds):
-            for answer in blind_round(session.state, asked, session.turn).answers:
+            answers = blind_round(session.state, asked, session.turn).answers
+            if not any(answer.waiting for answer in answers):
+                continue  # the whole session, which is told next, says at once how each has ended
+            for answer in answers:
                 known = f"{asked.id} {answer.letter} {answer.repeat}"
                 growing = self._growing.setdefault(known, IncrementalMarkdown(view.allowed_hosts))
                 update = growing.update(answer.text)

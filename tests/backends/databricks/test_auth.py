@@ -350,6 +350,16 @@ def test_what_is_left_out_of_the_sdk_is_still_there_to_be_left_out() -> None:
     assert sdk_config().__init__ is Config.__init__
 
 
+def test_the_sdk_takes_what_it_is_given_in_a_new_process() -> None:
+    script = """
+        from backends.databricks.auth import sdk_config
+        made = sdk_config()(host="http://127.0.0.1:9", token="dapi-given", auth_type="pat")
+        print(made.host, made.authenticate())
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
+    assert done.stdout == "http://127.0.0.1:9 {'Authorization': 'Bearer dapi-given'}\n", done.stderr
+
+
 def test_authorities_of_a_backend_that_do_not_reach_its_sign_in_are_named(tmp_path: Path) -> None:
     (tmp_path / "cfg").write_text("[work]\nhost = http://127.0.0.1:1\nauth_type = azure-cli\n")
     auth = {"type": "profile", "profile": "work", "config_file": str(tmp_path / "cfg")}
