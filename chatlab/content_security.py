@@ -38,6 +38,9 @@ COMPARISON_PAGE_SIGNED_IN = COMPARISON_PAGE.replace("form-action 'none'", "form-
 SENTENCE = f"{_STYLED}; {_WITHOUT_FORMS}"
 """The policy of a page that is one sentence and a link."""
 
+SIGN_IN_PAGE = SENTENCE.replace("form-action 'none'", "form-action 'self'")
+"""The policy of the page on which people sign in with a password."""
+
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9.-]+(:\d+)?")
 
 

@@ -87,7 +87,7 @@ def db(action: Any, config: str | None, dry_run: bool) -> None:
 
 
 @click.command(cls=Command, short_help="See who is signed in, and end that.", epilog=DEFAULT)
-@click.argument("action", type=click.Choice(["list", "end"]))
+@click.argument("action", type=click.Choice(["list", "end", "hash"]))
 @click.argument("config", required=False)
 @click.option("--person", metavar="PERSON", help="With end: who, as list names them.")
 def users(action: Any, config: str | None, person: str | None) -> None:
@@ -96,6 +96,7 @@ def users(action: Any, config: str | None, person: str | None) -> None:
     \b
       list  a line for each session: person, name, since when, and when they last asked for something
       end   end all sessions of a person, who has to sign in again
+      hash  ask for a password, without showing it, and print its hash for `auth: {type: basic}`
 
     \b
       chatlab users list chatlab.yaml

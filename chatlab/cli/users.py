@@ -1,8 +1,9 @@
-"""`chatlab users`: who is signed in, and the end of that."""
+"""`chatlab users`: who is signed in, the end of that, and the hashes of passwords."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Literal, TypeAlias
 
 import click
@@ -15,15 +16,35 @@ from chatlab.config.load import load_config
 from chatlab.config.models import Config
 from chatlab.spelling import count
 
-Action: TypeAlias = Literal["list", "end"]
+Action: TypeAlias = Literal["list", "end", "hash"]
 
 
 def users(action: Action, config: str | None, person: str | None) -> int:
     """Runs `chatlab users` and returns its exit code."""
     if (person is None) == (action == "end"):
-        raise click.UsageError("end takes --person, as list names them; list takes no such option")
+        raise click.UsageError("end takes --person, as list names them; the others take no such option")
+    if action == "hash":
+        return _hash(config)
     whole = load_config(config_of(config))
     return asyncio.run(_list(whole) if person is None else _end(whole, person))
+
+
+def _hash(config: str | None) -> int:
+    """Print the hash of a password, which is asked for twice without being shown, or is the first line of
+    what is piped in."""
+    from chatlab.identity.passwords import LONGEST, SHORTEST, password_hash
+
+    if config is not None:
+        raise click.UsageError("hash takes no configuration: it asks for a password, and prints its hash")
+    if sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    if not SHORTEST <= len(password) <= LONGEST:
+        say(f"a password has {SHORTEST} to {LONGEST} characters: take another")
+        return FAILED
+    click.echo(password_hash(password))
+    return OK
 
 
 async def _list(config: Config) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -45,21 +46,12 @@ class Allowed(Model):
 
 
 class SignIn(Model):
-    """The options of every way of signing in at a provider."""
+    """The options of every way of signing in."""
 
-    client_id: str | SecretRef = Field(description="The id that the provider gave chatlab.")
-    client_secret: SecretRef | None = Field(
-        None, description="The secret that the provider gave chatlab; none for a public client."
-    )
     public_url: str | None = Field(
         None,
         description="The address of the chat page as browsers know it, such as `https://chat.example.org`. "
         "Without it, the address by which the page was asked for.",
-    )
-    redirect_path: str = Field(
-        "/auth/callback",
-        description="Where the provider sends people back to, below the page's address: with it, that is the "
-        "redirect URI to register at the provider.",
     )
     allowed: Allowed = Field(
         default_factory=Allowed,
@@ -83,6 +75,20 @@ class SignIn(Model):
     def _public(cls, url: str | None) -> str | None:
         return None if url is None else encrypted_url(url)
 
+
+class AtProvider(SignIn):
+    """The options of every way of signing in at a provider."""
+
+    client_id: str | SecretRef = Field(description="The id that the provider gave chatlab.")
+    client_secret: SecretRef | None = Field(
+        None, description="The secret that the provider gave chatlab; none for a public client."
+    )
+    redirect_path: str = Field(
+        "/auth/callback",
+        description="Where the provider sends people back to, below the page's address: with it, that is the "
+        "redirect URI to register at the provider.",
+    )
+
     @field_validator("redirect_path")
     @classmethod
     def _own_path(cls, path: str) -> str:
@@ -91,7 +97,7 @@ class SignIn(Model):
         return path
 
 
-class Oidc(SignIn):
+class Oidc(AtProvider):
     """Sign-in at any provider that speaks OpenID Connect. Needs the extra `auth`."""
 
     type: Literal["oidc"] = Field(description="How people sign in.")
@@ -122,7 +128,7 @@ class HostVariable(Model):
     env: str = Field(description="Name of the variable that holds the workspace's URL.")
 
 
-class Databricks(SignIn):
+class Databricks(AtProvider):
     """Sign-in at a Databricks workspace (OAuth, user to machine). Backends of the kind `databricks` with
     `auth: {type: user}` are then asked with the person's own rights. Needs the extra `auth`.
     """
@@ -149,7 +155,56 @@ class Databricks(SignIn):
             raise LookupError(f"set {self.host.env} to the URL of a workspace") from None
 
 
-Auth: TypeAlias = Annotated[Oidc | Databricks, Field(discriminator="type")]
+class User(Model):
+    """Somebody who signs in with a password."""
+
+    hash: SecretRef | str = Field(
+        description="What `chatlab users hash` printed, as it is or as {env: NAME} or {file: PATH}."
+    )
+    name: str | None = Field(
+        None, description="What the person is called; the name they sign in with if not given."
+    )
+    email: str | None = Field(None, description="The person's e-mail address, for `allowed`.")
+    groups: tuple[str, ...] = Field((), description="The person's groups, for `allowed`.")
+
+    @field_validator("hash")
+    @classmethod
+    def _hashed(cls, given: SecretRef | str) -> SecretRef | str:
+        if isinstance(given, str) and not is_password_hash(given):
+            raise ValueError("should be what `chatlab users hash` printed, never a password")
+        return given
+
+
+class Basic(SignIn):
+    """Sign-in with a name and a password on a page of chatlab's own, for a lab. Needs the extra `auth`."""
+
+    redirect_path: ClassVar[str] = "/-/sign-in"
+
+    type: Literal["basic"] = Field(description="How people sign in.")
+    users: Mapping[str, User] = Field(
+        min_length=1, description="Who may sign in, by the name that they sign in with."
+    )
+
+    @field_validator("users")
+    @classmethod
+    def _names(cls, users: Mapping[str, User]) -> Mapping[str, User]:
+        if any(not name.strip() or name != name.strip() or len(name) > LONGEST_NAME for name in users):
+            raise ValueError(f"names have 1 to {LONGEST_NAME} characters, without space around them")
+        return users
+
+
+LONGEST_NAME = 100  # characters
+
+Auth: TypeAlias = Annotated[Oidc | Databricks | Basic, Field(discriminator="type")]
+
+
+_PASSWORD_HASH = re.compile(r"\$scrypt\$ln=(1[4-9]),r=8,p=([1-9])\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}")
+
+
+def is_password_hash(text: str) -> bool:
+    """Return whether a text is a hash of a password as `chatlab.identity.passwords` makes them: scrypt, of
+    16 MB or more, a salt of 16 bytes and a hash of 32."""
+    return _PASSWORD_HASH.fullmatch(text) is not None
 
 
 def workspace_url(host: str) -> str:

@@ -326,6 +326,14 @@ class SignInsAMinute(Model):
     total: int | None = Field(3_000, ge=1, description=_TOTAL)
 
 
+class PasswordsAMinute(Model):
+    """Passwords that are tried, where people sign in with one."""
+
+    person: int | None = Field(10, ge=1, description="For one name; null for no limit.")
+    address: int | None = Field(30, ge=1, description=_ADDRESS)
+    total: int | None = Field(200, ge=1, description=_TOTAL)
+
+
 class Uploads(Model):
     """Files that were uploaded, by number: on the comparison page until they are sent, in the chat for a
     day."""
@@ -367,6 +375,10 @@ class Limits(Model):
     )
     sign_ins_a_minute: SignInsAMinute = Field(
         default_factory=SignInsAMinute, description="Steps of signing in, with `auth`, within a minute."
+    )
+    passwords_a_minute: PasswordsAMinute = Field(
+        default_factory=PasswordsAMinute,
+        description="Passwords that are tried within a minute, with `auth: {type: basic}`.",
     )
     uploads: Uploads = Field(default_factory=Uploads, description="Files that were uploaded, by number.")
     uploads_mb: UploadsMb = Field(

@@ -28,6 +28,7 @@ class Person:
     name: str
     email: str | None = None
     groups: tuple[str, ...] = ()
+    proof: str | None = None
 
     @classmethod
     def of(cls, claims: Mapping[str, Any], groups_claim: str) -> Self:

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
-from chatlab.config.auth import LOOPBACK, Databricks, Oidc, SignIn
+from chatlab.config.auth import LOOPBACK, AtProvider, Databricks, Oidc
 from chatlab.errors import AuthRequired, MissingExtra, NotReady
 from chatlab.identity.errors import ProviderAway, SignInRefused
 from chatlab.identity.id_token import checked_claims
@@ -43,6 +43,11 @@ class BegunSignIn:
         """Return what JSON can hold."""
         return asdict(self)
 
+    def require_state_of(self, answer: Mapping[str, str]) -> None:
+        """Raise SignInRefused for an answer to another sign-in."""
+        if not hmac.compare_digest(answer.get("state", "").encode(), self.state.encode()):
+            raise SignInRefused("this is not what this browser began: sign in again")
+
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
@@ -59,15 +64,46 @@ class Discovered:
 
 
 class SignInProvider(ABC):
-    """The provider of a configuration. Used in the event loop alone. Raise NotReady, MissingExtra.
+    """The place where the people of a configuration sign in. Used in the event loop alone. Raise NotReady,
+    MissingExtra.
 
-    discovery: the URL of what it says about itself. resource: the URL of the service whose tokens are kept,
-    so that it can be asked as the person; None where none are.
+    resource: the URL of the service whose tokens are kept, so that it can be asked as the person; None where
+    none are.
     """
 
     resource: str | None = None
 
-    def __init__(self, config: SignIn, discovery: str, scopes: Sequence[str]) -> None:
+    @abstractmethod
+    async def sign_in_url(self, begun: BegunSignIn) -> str:
+        """Return where a person is to be sent for signing in. Raise ProviderAway."""
+
+    @abstractmethod
+    async def arrived(self, begun: BegunSignIn, answer: Mapping[str, str]) -> tuple[Person, Tokens | None]:
+        """Return who came back, and the tokens that are to be kept. answer: the parameters that the provider
+        sent them back with. Raise SignInRefused and ProviderAway.
+        """
+
+    async def renewed(self, tokens: Tokens) -> Tokens:
+        """Return new tokens for old ones. Raise AuthRequired where the provider gives none, ProviderAway."""
+        raise AuthRequired(ENDED)
+
+    async def sign_out_url(self, back: str) -> str | None:
+        """Return where a person signs out of the provider, if it offers that. back: a whole URL."""
+        return None
+
+    def require_known(self, person: Person) -> None:
+        """Raise SignInRefused for somebody who could not sign in any more as they did."""
+        if person.proof is not None:
+            raise SignInRefused("passwords are not taken here any more: sign in again")
+
+
+class CodeFlowProvider(SignInProvider):
+    """A provider that people are sent to, and come back from with a code.
+
+    discovery: the URL of what it says about itself.
+    """
+
+    def __init__(self, config: AtProvider, discovery: str, scopes: Sequence[str]) -> None:
         try:
             from authlib.integrations.httpx_client import AsyncOAuth2Client
         except ModuleNotFoundError as exc:
@@ -82,7 +118,6 @@ class SignInProvider(ABC):
         self._discovering = asyncio.Lock()
 
     async def sign_in_url(self, begun: BegunSignIn) -> str:
-        """Return where a person is to be sent for signing in. Raise ProviderAway."""
         known = await self._discovered()
         async with self._client(known, begun.redirect_uri) as client:
             url, _ = client.create_authorization_url(
@@ -95,12 +130,8 @@ class SignInProvider(ABC):
         """Return who signed in. Raise SignInRefused and ProviderAway."""
 
     async def arrived(self, begun: BegunSignIn, answer: Mapping[str, str]) -> tuple[Person, Tokens | None]:
-        """Return who came back, and the tokens that are to be kept. answer: the parameters that the provider
-        sent them back with. Raise SignInRefused and ProviderAway.
-        """
         known = await self._discovered()
-        if not hmac.compare_digest(answer.get("state", "").encode(), begun.state.encode()):
-            raise SignInRefused("this is not what this browser began: sign in again")
+        begun.require_state_of(answer)
         # https://www.rfc-editor.org/rfc/rfc9207: an answer of another provider is not taken to this one.
         if answer.get("iss", None if known.names_issuer else known.issuer) != known.issuer:
             raise SignInRefused("this answer is of another provider: sign in again")
@@ -113,7 +144,6 @@ class SignInProvider(ABC):
         return person, Tokens.of(tokens) if self.resource is not None else None
 
     async def renewed(self, tokens: Tokens) -> Tokens:
-        """Return new tokens for old ones. Raise AuthRequired where the provider gives none, ProviderAway."""
         from authlib.common.errors import AuthlibBaseError
         from httpx2 import HTTPError
 
@@ -130,7 +160,6 @@ class SignInProvider(ABC):
         return Tokens.of(said, tokens)
 
     async def sign_out_url(self, back: str) -> str | None:
-        """Return where a person signs out of the provider, if it offers that. back: a whole URL."""
         try:
             known = await self._discovered()
         except ProviderAway:
@@ -200,7 +229,7 @@ class SignInProvider(ABC):
         return value
 
 
-class OidcProvider(SignInProvider):
+class OidcProvider(CodeFlowProvider):
     """A provider of OpenID Connect, which says by an ID token who somebody is."""
 
     def __init__(self, config: Oidc) -> None:
@@ -241,7 +270,7 @@ class OidcProvider(SignInProvider):
         return whole
 
 
-class DatabricksProvider(SignInProvider):
+class DatabricksProvider(CodeFlowProvider):
     """A Databricks workspace, which says who somebody is when it is asked with their token."""
 
     def __init__(self, config: Databricks) -> None:

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from chatlab.config.auth import Auth, Oidc
+from chatlab.config.auth import Auth, Basic, Databricks
 from chatlab.errors import AuthRequired
 from chatlab.identity.errors import SignInRefused
+from chatlab.identity.passwords import PasswordProvider
 from chatlab.identity.person import Person
 from chatlab.identity.provider import BegunSignIn, DatabricksProvider, OidcProvider, SignInProvider
 from chatlab.identity.sealing import Seal, session_keys
@@ -33,12 +34,10 @@ class SignInService:
     def __init__(self, config: Auth, rows: Callable[[], Awaitable[SignIns]]) -> None:
         self.config = config
         self._rows = rows
-        self.provider: SignInProvider = (
-            OidcProvider(config) if isinstance(config, Oidc) else DatabricksProvider(config)
-        )
+        self.provider = _provider(config)
         keys = session_keys(config.keys)
         self._began = Seal(keys, "sign-in that has begun")
-        self.sessions = Sessions(config, Seal(keys, "session"), rows)
+        self.sessions = Sessions(config, Seal(keys, "session"), rows, self.provider.require_known)
         self._tokens = PersonTokens(Seal(keys, "tokens"), rows, self.provider.renewed)
 
     async def begin(self, redirect_uri: str, back: str) -> tuple[str, str, str]:
@@ -49,6 +48,12 @@ class SignInService:
         begun = BegunSignIn.at(redirect_uri, back)
         url = await self.provider.sign_in_url(begun)
         return url, short_name(begun.state), self._began.sealed(begun.as_dict())
+
+    def back_of(self, sealed: str) -> str | None:
+        """Return the page that a sign-in which a browser began leads back to; None if it began none, or a
+        while ago."""
+        opened = self._began.opened(sealed, most_seconds=PATIENCE)
+        return None if opened is None else BegunSignIn(**opened).back
 
     async def finish(
         self, answer: Mapping[str, str], sealed: str, *, instead_of: str | None
@@ -90,3 +95,13 @@ class SignInService:
 def short_name(state: str) -> str:
     """Return a name for what began with a state, so that several tabs of a browser can sign in at once."""
     return hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _provider(config: Auth) -> SignInProvider:
+    match config:
+        case Basic():
+            return PasswordProvider(config)
+        case Databricks():
+            return DatabricksProvider(config)
+        case _:
+            return OidcProvider(config)

@@ -40,13 +40,21 @@ class Session:
 class Sessions:
     """The sessions of a configuration's pages. Used in the event loop alone.
 
-    rows: opens where they are stored. Every method may raise StoreError.
+    rows: opens where they are stored. require_known: raises SignInRefused for somebody who could not sign in
+    any more as they did. Every method may raise StoreError.
     """
 
-    def __init__(self, config: SignIn, seal: Seal, rows: Callable[[], Awaitable[SignIns]]) -> None:
+    def __init__(
+        self,
+        config: SignIn,
+        seal: Seal,
+        rows: Callable[[], Awaitable[SignIns]],
+        require_known: Callable[[Person], None] = lambda person: None,
+    ) -> None:
         self._config = config
         self._seal = seal
         self._rows = rows
+        self._require_known = require_known
         self._known: dict[str, Session] = {}
         self._ended: dict[str, float] = {}  # those that ended here of late, and when
         self._idle = timedelta(minutes=config.idle_minutes)
@@ -128,7 +136,8 @@ class Sessions:
             known.used, known.ends, known.looked_at = max(known.used, row.used), row.ends, monotonic()
             return known
         try:
-            person.require_allowed(self._config.allowed)  # the configuration may have changed since
+            self._require_known(person)  # the configuration may have changed since
+            person.require_allowed(self._config.allowed)
         except SignInRefused:
             return None
         session = Session(key, person, row.begun, row.used, row.ends, monotonic())

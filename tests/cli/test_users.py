@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import pty
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from chatlab.cli import main
 from chatlab.cli.program import FAILED, OK, USAGE
+from chatlab.identity.passwords import is_password
 from chatlab.store import now
 from chatlab.store.sign_ins import StoredSignIn
 from chatlab.store.sql import open_store
@@ -50,3 +55,31 @@ def test_who_is_signed_in_is_listed_and_ended() -> None:
 def test_whom_to_end_is_said() -> None:
     assert run("end", "lab.yaml").exit_code == USAGE
     assert run("list", "lab.yaml", "--person", "x").exit_code == USAGE
+
+
+def test_the_hash_of_a_password_is_printed_and_the_password_is_not() -> None:
+    hashed = CliRunner().invoke(main, ["users", "hash"], input="correct horse\n", prog_name="chatlab")
+    assert hashed.exit_code == OK and is_password("correct horse", hashed.stdout.strip())
+    assert "correct horse" not in hashed.output
+    short = CliRunner().invoke(main, ["users", "hash"], input="short\n", prog_name="chatlab")
+    assert short.exit_code == FAILED and short.stdout == ""
+    assert run("hash", "lab.yaml").exit_code == USAGE
+
+
+def test_a_password_is_typed_twice_and_never_shown(tmp_path: Path) -> None:
+    leader, follower = pty.openpty()
+    shown = b""
+    with subprocess.Popen(
+        [sys.executable, "-m", "chatlab", "users", "hash"],
+        stdin=follower, stderr=follower, stdout=subprocess.PIPE, start_new_session=True,
+    ) as running:  # fmt: skip
+        os.close(follower)
+        for prompt in (b"Password: ", b"Repeat for confirmation: "):
+            while not shown.endswith(prompt):
+                shown += os.read(leader, 1_000)
+            os.write(leader, b"correct horse\n")
+        assert running.stdout is not None
+        hashed = running.stdout.read().decode().strip()
+    os.close(leader)
+    assert running.returncode == 0 and is_password("correct horse", hashed)
+    assert b"horse" not in shown

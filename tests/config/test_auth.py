@@ -61,12 +61,43 @@ def test_what_is_wrong_is_said(tmp_path: Path, more: str, discovery: str, beside
     assert sentence in str(caught.value) and "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["basic", "databricks_apps", "entra"])
+@pytest.mark.parametrize("kind", ["databricks_apps", "entra"])
 def test_a_way_that_is_not_offered_is_refused(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(f"{BEFORE}auth: {{type: {kind}}}\n", "utf-8")
     with pytest.raises(ConfigError, match="oidc"):
         load_config(file)
+
+
+HASH = f"$scrypt$ln=15,r=8,p=3${'a' * 22}${'b' * 43}"
+
+
+@pytest.mark.parametrize(
+    ("users", "sentence"),
+    [
+        (f"{{ann: {{hash: '{HASH}', email: ann@example.org, groups: [staff]}}}}", None),
+        ("{ann: {hash: {env: HASH}}}", None),
+        ("{}", "at least 1"),
+        ("{ann: {hash: hunter2}}", "never a password"),
+        (
+            f"{{ann: {{hash: '{HASH.replace('15', '10')}'}}}}",
+            "never a password",
+        ),  # one that is cheap to guess
+        (f"{{ann: {{hash: '{HASH}', password: hunter2}}}}", "password"),
+        (f"{{' ann': {{hash: '{HASH}'}}}}", "without space around them"),
+    ],
+)
+def test_people_with_passwords_are_named_with_hashes_alone(
+    tmp_path: Path, users: str, sentence: str | None
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"{BEFORE}auth: {{type: basic, users: {users}}}\n", "utf-8")
+    if sentence is None:
+        load_config(file)
+        return
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    assert sentence in str(caught.value) and "hunter2" not in str(caught.value)
 
 
 def test_nobody_signs_in_unless_it_is_said(tmp_path: Path) -> None:

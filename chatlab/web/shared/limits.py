@@ -161,6 +161,11 @@ class VisitorLimits:
             _scopes(limits.sign_ins_a_minute),
             "{who} may take {most} steps of signing in a minute: wait a little, then open the page again",
         )
+        passwords = limits.passwords_a_minute
+        self._passwords = _Rate(
+            {**_scopes(passwords), "visitor": passwords.person},
+            "too many passwords were tried here within a minute: wait a little, then try again",
+        )
         self._uploads = _Amounts(
             _scopes(limits.uploads),
             "{who} may have {most} uploaded files: send those that wait first, or try again tomorrow",
@@ -197,6 +202,11 @@ class VisitorLimits:
         """Count a step of a sign-in. Raise LimitReached."""
         with self._lock:
             self._sign_ins.take(visitor, 1)
+
+    def charge_password(self, name: str, visitor: Visitor) -> None:
+        """Count a password that a visitor tries for somebody's name, whoever has it. Raise LimitReached."""
+        with self._lock:
+            self._passwords.take(Visitor(name, visitor.address), 1)
 
     def take_turn(self, visitor: Visitor, *, charged: bool = False) -> Held:
         """Return the place of one running turn, to be released at its end. Raise LimitReached at once.

@@ -249,7 +249,7 @@ def test_what_a_provider_says_of_an_error_is_not_shown_as_it_is(url: str, provid
         }
         answer = client.get("/auth/callback", params={**back, "iss": provider.issuer}, headers=OPENS)
         refused(answer, "did not sign you in (an unknown error)")
-        assert "script>alert" not in answer.text and "555" not in answer.text
+        assert "script>alert" not in answer.text and "call 555" not in answer.text
 
 
 def test_details_of_somebody_else_are_not_taken(url: str, provider: Oidc) -> None:
