@@ -256,6 +256,17 @@ class Backend(ABC):
         network = network_problem(getattr(options, "ca_bundle", None)) if cls.network else None
         return together(*(ref.missing() for ref in secret_refs(options)), network)
 
+    @classmethod
+    def discovers(cls, options: Any) -> bool:
+        """Return whether people may choose among the models that the server lists, which `models` returns."""
+        return False
+
+    @classmethod
+    def with_model(cls, options: Any, model: str) -> Any:
+        """Return the options of the same backend with another model of its server."""
+        assert cls.address_field is not None
+        return options.model_copy(update={cls.address_field: model})
+
     @abstractmethod
     def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
         """Answers as an async generator: deltas are not cumulative, exactly one Finish comes last, a failure
@@ -267,6 +278,13 @@ class Backend(ABC):
         Raises BackendError like `stream`.
         """
         return Probe()
+
+    async def models(self, ctx: CallContext) -> tuple[str, ...]:
+        """Return the models that the server lists, for a kind that `discovers`.
+
+        Raises BackendError like `stream`.
+        """
+        return ()
 
     async def aclose(self) -> None:
         """Releases connections. Called once, when nothing streams any more."""

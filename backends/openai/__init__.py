@@ -35,7 +35,7 @@ from chatlab.backend import (
     shown_url,
     split_query,
 )
-from chatlab.errors import ChatlabError, NotReady
+from chatlab.errors import BackendError, ChatlabError, NotReady
 from chatlab.messages import StreamEvent
 from chatlab.secret import SecretRef, remember_if_secret
 from chatlab.upstream import ChunkReader, error_from_exception, sentence_of
@@ -125,8 +125,28 @@ class OpenAIBackend(Backend):
         except Exception as exc:
             raise error_from_exception(exc) from exc
 
+    @classmethod
+    def discovers(cls, options: OpenAIOptions) -> bool:
+        return options.models == "discover"
+
+    async def models(self, ctx: CallContext) -> tuple[str, ...]:
+        return tuple(sorted(await self._listed(ctx) or ()))
+
     async def probe(self, ctx: CallContext) -> Probe:
-        """GET /models. Who is asking is not told by this API."""
+        """Ask for the list of models. Who is asking is not told by this API."""
+        try:
+            names = await self._listed(ctx)
+        except BackendError as exc:
+            if exc.status in (404, 405, 501):
+                return Probe(reachable=True, detail="the server does not list its models")
+            raise
+        if self.options.azure or names is None:  # Azure lists models, not deployments
+            return Probe(reachable=True)
+        name = self.options.model_name
+        return Probe.of_listed(f"{name}:latest" if f"{name}:latest" in names else name, names)
+
+    async def _listed(self, ctx: CallContext) -> set[str] | None:
+        """Return what GET /models lists; None where the reply is no list. Raises BackendError."""
         self._secret_headers()
         timeout = self._httpx2.Timeout(30.0, connect=ctx.connect_timeout)
         url = "/models"
@@ -140,15 +160,10 @@ class OpenAIBackend(Backend):
             )
             listed = reply.json().get("data")
         except Exception as exc:
-            error = error_from_exception(exc)
-            if error.status in (404, 405, 501):
-                return Probe(reachable=True, detail="the server does not list its models")
-            raise error from exc
-        if self.options.azure or not isinstance(listed, list):  # Azure lists models, not deployments
-            return Probe(reachable=True)
-        names = {str(item.get("id")) for item in listed if isinstance(item, dict)}
-        name = self.options.model_name
-        return Probe.of_listed(f"{name}:latest" if f"{name}:latest" in names else name, names)
+            raise error_from_exception(exc) from exc
+        if not isinstance(listed, list):
+            return None
+        return {str(item.get("id")) for item in listed if isinstance(item, dict)}
 
     async def aclose(self) -> None:
         await self._client.close()

@@ -42,6 +42,11 @@ class OpenAIOptions(NetworkOptions):
     """Options of the kind `openai`."""
 
     model: str | None = Field(None, description="The model's name; not needed with azure.")
+    models: Literal["discover"] | None = Field(
+        None,
+        description="`discover`: people may choose any model that the server lists, as `NAME:MODEL` with the "
+        "entry's name; `model` is the one that answers otherwise.",
+    )
     base_url: str | None = Field(
         None,
         description="Another server of the protocol (vLLM, llama.cpp, Ollama ...), up to and including /v1.",
@@ -121,6 +126,8 @@ class OpenAIOptions(NetworkOptions):
             raise ValueError("model is missing")
         if value is not None and info.data.get("base_url") is not None:
             raise ValueError("azure and base_url exclude each other")
+        if value is not None and info.data.get("models") is not None:
+            raise ValueError("Azure lists models, not deployments: leave out models: discover")
         return value
 
     @property

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from chatlab.backend import Backend, Capabilities
+from chatlab.backend import Backend, CallContext, Capabilities
+from chatlab.config.model_list import ModelList
 from chatlab.config.models import BackendConfig
 from chatlab.config.problems import written
 from chatlab.errors import PLACED, BackendError, ConfigError, MissingExtra, NotReady
@@ -98,6 +99,8 @@ class Entry:
         self.turns = 0
         """How many turns of it run now; counted by them, in the event loop."""
         self.observer: Observer | None = None
+        self.model_list = ModelList(name, self._models) if cls.discovers(config.options) else None
+        """What people may choose from, with `models: discover`; None without it."""
 
     @property
     def label(self) -> str:
@@ -147,6 +150,14 @@ class Entry:
                     raise MissingExtra(self.config.kind, self.cls.extra, exc.name or "its SDK") from exc
             return self._instance
 
+    async def prepared(self) -> Backend:
+        """Return the instance, made in a worker thread. Raises as `backend` does."""
+        return await asyncio.to_thread(self.backend)
+
+    async def _models(self) -> tuple[str, ...]:
+        backend = await self.prepared()
+        return await backend.models(CallContext(connect_timeout=self.config.timeouts.connect))
+
     async def warm(self) -> None:
         """Make the instance, if it is ready, before anybody waits for it: importing an SDK can take seconds.
 
@@ -154,7 +165,7 @@ class Entry:
         """
         try:
             if not self.made and self.not_ready is None:
-                await asyncio.to_thread(self.backend)
+                await self.prepared()
         except Exception as exc:  # noqa: BLE001 - whoever asks it reads the sentence; nobody did yet
             log.info("backend %s cannot be made: %s", self.name, scrub(str(exc)))
 
@@ -163,6 +174,38 @@ class Entry:
         if self._instance is not None:
             instance, self._instance = self._instance, None
             await instance.aclose()
+
+
+class ModelEntry(Entry):
+    """One of the models that the server of another entry lists, with all else as that entry has it: except
+    for the prices and the description, which are those of its own model."""
+
+    def __init__(self, base: Entry, model: str) -> None:
+        given = base.config
+        config = given.model_copy(
+            update={
+                "label": f"{base.label} · {model}",
+                "description": None,
+                "prices": None,
+                "options": base.cls.with_model(given.options, model),
+            }
+        )
+        super().__init__(f"{base.name}:{model}", config, base.cls, system=base.system)
+        self._list, self.model_list = base.model_list, None
+        self._model = model
+        self._listed = False
+
+    @property
+    def made(self) -> bool:
+        return self._listed and super().made
+
+    async def prepared(self) -> Backend:
+        """Return the instance. Raises ConfigError for a model that the server does not list: before it is
+        asked anything else."""
+        if not self._listed and self._list is not None:
+            await self._list.require(self._model)
+            self._listed = True
+        return await super().prepared()
 
 
 def from_address(address: str) -> Entry:
@@ -216,7 +259,7 @@ class Backends(Mapping[str, Entry]):
             return self._entries[name]
         known = self._by_address.pop(name, None)
         try:
-            entry = known or from_address(name)
+            entry = known or self._listed(name) or from_address(name)
         except ConfigError as exc:
             if ":" in name:  # an address; a configured name has no colon in it
                 raise
@@ -229,13 +272,22 @@ class Backends(Mapping[str, Entry]):
         return entry
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._entries or (isinstance(name, str) and self.base(name) is not None)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def base(self, name: str) -> Entry | None:
+        """Return the entry with `models: discover` that `NAME:MODEL` is a model of; None for any other."""
+        found = self._entries.get(name.partition(":")[0]) if ":" in name else None
+        return None if found is None or found.model_list is None else found
+
+    def _listed(self, name: str) -> Entry | None:
+        base, model = self.base(name), name.partition(":")[2]
+        return ModelEntry(base, model) if base is not None and model else None
 
     def observe(self, observer: Observer) -> None:
         """Have all turns that begin from now on observed."""
@@ -287,12 +339,20 @@ class ServedBackends(Mapping[str, Entry]):
 
     def __getitem__(self, name: str) -> Entry:
         if name not in self._names:
-            have = ", ".join(self._names) or "none"
-            raise ConfigError([f"{name[:80]!r} is not a backend of this server: choose one of {have}"])
+            base, model = self._backends.base(name), name.partition(":")[2]
+            if base is None or base.model_list is None or base.name not in self._names or not model:
+                have = ", ".join(self._names) or "none"
+                raise ConfigError([f"{name[:80]!r} is not a backend of this server: choose one of {have}"])
+            if base.model_list.known and model not in base.model_list.known:
+                base.model_list.refuse(model)
+        # Before the server was asked for its models, a turn does that: see `ModelEntry.prepared`.
         return self._backends[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._names
+        try:
+            return isinstance(name, str) and self[name] is not None
+        except ConfigError:
+            return False
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

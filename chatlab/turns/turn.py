@@ -305,7 +305,7 @@ class Turn:
         on, and which are no part of any figure, nor of the wait for the first token.
         """
         begun = perf_counter()
-        backend = await asyncio.to_thread(self.entry.backend)
+        backend = await self.entry.prepared()
         took = perf_counter() - begun
         self._stopwatch.set_up(took)
         limit = timer.when()

@@ -19,6 +19,7 @@ from chatlab.render.markdown import CODE_CSS
 from chatlab.web.compare.routes import CompareRoutes
 from chatlab.web.conversations.routes import conversation_routes
 from chatlab.web.probes import PATHS, probe_routes
+from chatlab.web.shared.models import models_endpoint
 from chatlab.web.shared.owner import person_of
 
 _STATIC = PACKAGE / "web" / "static"
@@ -40,6 +41,7 @@ class ApiRoutes:
             Route("/code.css", _code_style),
             Mount("/static", StaticFiles(directory=_STATIC)),
             Mount("/compare", routes=compare.routes()),
+            Route("/backends/{name}/models", models_endpoint(lab)),
             Route("/shared/comparison/{token}", compare.export.shared),
             *conversation_routes(lab),
         ]

@@ -15,6 +15,7 @@ from chatlab.web.chat.sidebar import ROOT
 
 _MENU = f"""{ROOT}
 import(root + "/-/static/chat/backends.js").then(({{ backendMenu }}) => backendMenu(element, {{
+  root,
   label: props.menu_label,
   value: () => props.value,
   changed: (redraw) => watch("value", redraw),
@@ -44,6 +45,7 @@ def menu_value(backends: ServedBackends, chosen: str) -> dict[str, Any]:
             "kind": entry.config.kind,
             "description": entry.config.description or "",
             "problem": entry.not_ready or "",
+            "discovers": entry.model_list is not None,
         }
         for name, entry in backends.items()
     ]

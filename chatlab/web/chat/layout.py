@@ -101,7 +101,14 @@ class _Choice:
         labels, first = config.ui.labels, _first(config, backends)
         label = labels.get("backend", "Backend")
         selector = gr.Dropdown(
-            _choices(backends), value=first, label=label, elem_id="backend", visible="hidden", render=False
+            _choices(backends),
+            value=first,
+            label=label,
+            elem_id="backend",
+            visible="hidden",
+            # What a server lists is not known here; `backends` refuses whatever is none of ours.
+            allow_custom_value=any(entry.model_list is not None for entry in backends.values()),
+            render=False,
         )
         settings = gr.Button(
             labels.get("parameters", "Options"), size="sm", min_width=0, elem_id="settings", render=False

@@ -31,6 +31,7 @@ def backends_of(config: Config, backends: Backends) -> BackendChoices:
                 "name": name,
                 "label": entry.label,
                 "ready": entry.not_ready,
+                "discovers": entry.model_list is not None,
                 "parameters": [
                     {
                         "name": one.name,

@@ -34,11 +34,13 @@ class ParameterView(TypedDict):
 
 
 class BackendView(TypedDict):
-    """A backend to choose. ready: why it is not, or None."""
+    """A backend to choose. ready: why it is not, or None. discovers: whether one of its server's models may
+    be chosen, as `name:model`."""
 
     name: str
     label: str
     ready: str | None
+    discovers: bool
     parameters: list[ParameterView]
 
 

@@ -27,3 +27,10 @@ class ShareLink(TypedDict):
     """A link that was made, by the last part of its address."""
 
     token: str
+
+
+class ModelsListed(TypedDict):
+    """The models that the server of a backend lists. problem: why it lists none; "" if it does."""
+
+    models: list[str]
+    problem: str

@@ -20,6 +20,12 @@ export interface ShareLink {
   token: string;
 }
 
+/** The models that the server of a backend lists. problem: why it lists none; "" if it does. */
+export interface ModelsListed {
+  models: string[];
+  problem: string;
+}
+
 /** The options of every page. No backend is in it: a page that opens a blind session is told of none. */
 export interface PageOptions {
   title: string;
@@ -38,11 +44,15 @@ export interface ParameterView {
   choices: string[];
 }
 
-/** A backend to choose. ready: why it is not, or null. */
+/**
+ * A backend to choose. ready: why it is not, or null. discovers: whether one of its server's models may
+ * be chosen, as `name:model`.
+ */
 export interface BackendView {
   name: string;
   label: string;
   ready: string | null;
+  discovers: boolean;
   parameters: ParameterView[];
 }
 

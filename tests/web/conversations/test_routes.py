@@ -63,6 +63,7 @@ OWN: Mapping[tuple[str, str], Any] = {
     (GET, "/-/conversations"): None,
     (GET, "/-/export"): None,
     (POST, "/-/import"): {"conversations": []},
+    (GET, "/-/backends/{name}/models"): None,
     (GET, "/-/compare/options"): None,
     (GET, "/-/compare/backends"): None,
     (GET, "/-/compare/sessions"): None,
@@ -173,7 +174,12 @@ class Theirs:
             )
 
     def path(self, template: str) -> str:
-        ids = {"conversation": self.conversation, "lane": self.lane, "round": self.asked_round}
+        ids = {
+            "conversation": self.conversation,
+            "lane": self.lane,
+            "round": self.asked_round,
+            "name": "echo",
+        }
         name = self.session if "/compare/" in template else self.conversation
         return template.format(id=name, sha256=self.sha256, token="wrong", **ids)
 

@@ -1,12 +1,19 @@
 // The menu of backends: which there are, of what kind, what they are for and whether they are ready. It is
 // opened in the message box, to choose who is asked, and under an answer, to have another one beside it.
-import { button, isComposing, make } from "../dom.js";
+// Of some, any model that their server lists can be chosen, as `name:model`: they are asked for theirs when the
+// menu is opened.
+/** @import { Api } from "../dom.js" */
+/** @import { ModelsListed } from "../server.d.ts" */
+import { asking, button, isComposing, make, sentence } from "../dom.js";
 
 /**
- * @typedef {{ name: string, label: string, kind: string, description: string, problem: string }} Choice
+ * @typedef {{
+ *   name: string, label: string, kind: string, description: string, problem: string, discovers: boolean,
+ * }} Choice
  *   problem: what to do before it can be used, "" if it is ready
  * @typedef {{ chosen: string, choices: Choice[] }} Backends
  * @typedef {{
+ *   root: string,
  *   label: string,
  *   value: () => Backends,
  *   changed: (redraw: () => void) => void,
@@ -20,6 +27,14 @@ const touched = matchMedia("(pointer: coarse)"); // there, focus on a text box w
 
 /** @type {Backends} */
 let backends = { chosen: "", choices: [] };
+/** @type {Api} */
+let api = asking("");
+/**
+ * What is known of the models of each backend, by its name; null while its server is asked.
+ *
+ * @type {Map<string, ModelsListed | null>}
+ */
+const listed = new Map();
 
 /**
  * The button in the message box that says who is asked, and opens the menu.
@@ -27,7 +42,8 @@ let backends = { chosen: "", choices: [] };
  * @param {HTMLElement} element
  * @param {Menu} options
  */
-export function backendMenu(element, { label, value, changed, choose }) {
+export function backendMenu(element, { root, label, value, changed, choose }) {
+  api = asking(root);
   const href = new URL("backends.css", import.meta.url).href;
   document.head.append(make("link", { rel: "stylesheet", href }));
   const name = make("span", { className: "chatlab-chosen", dir: "auto" });
@@ -44,8 +60,8 @@ export function backendMenu(element, { label, value, changed, choose }) {
     "aria-haspopup": "dialog",
   });
   const say = () => {
-    const found = backends.choices.find((one) => one.name === backends.chosen);
-    name.textContent = found?.label ?? backends.chosen;
+    const found = base(backends.chosen);
+    name.textContent = labelOf(backends.chosen);
     opener.setAttribute("aria-label", `${label}: ${name.textContent}`);
     opener.classList.toggle("chatlab-not-ready", Boolean(found?.problem));
   };
@@ -87,13 +103,24 @@ export function openMenu(opener, label, choose) {
     choose(name);
   };
   const draw = () => {
-    const found = backends.choices.filter(matching(search.value));
+    const found = backends.choices.flatMap(withModels).filter(matching(search.value));
     list.replaceChildren(...found.map((one, n) => option(one, n, () => pick(one.name))));
-    none.textContent = found.length ? "" : "No backend is called that.";
+    const said = backends.choices.map(aboutModels).filter(Boolean);
+    none.textContent = (found.length ? said : ["No backend is called that.", ...said]).join("\n");
     const chosen = found.findIndex((one) => one.name === backends.chosen);
     activate(list, search, search.value.trim() ? 0 : Math.max(0, chosen));
   };
   search.addEventListener("input", draw);
+  const arrived = () => {
+    if (!dialog.open) return;
+    const id = search.getAttribute("aria-activedescendant");
+    const name = id && document.getElementById(id)?.dataset.name;
+    draw();
+    place(dialog, opener);
+    const at = [...list.children].findIndex((one) => one instanceof HTMLElement && one.dataset.name === name);
+    if (at >= 0) activate(list, search, at); // what was reached by keys stays reached
+  };
+  for (const one of backends.choices) if (one.discovers && !one.problem) void lookUp(one.name).then(arrived);
   dialog.addEventListener("keydown", (event) => {
     if (isComposing(event)) return;
     const at = active(list);
@@ -116,6 +143,64 @@ export function openMenu(opener, label, choose) {
 }
 
 /**
+ * The configured backend that a choice is, or is a model of.
+ *
+ * @param {string} name
+ */
+const base = (name) =>
+  backends.choices.find((one) => one.name === name) ??
+  backends.choices.find((one) => one.discovers && name.startsWith(`${one.name}:`));
+
+/** @param {string} name */
+const labelOf = (name) => {
+  const found = base(name);
+  if (!found || found.name === name) return found?.label ?? name;
+  return `${found.label} · ${name.slice(found.name.length + 1)}`;
+};
+
+/** @param {string} name */
+const lookUp = async (name) => {
+  if (!listed.get(name)?.models.length) listed.set(name, null);
+  /** @type {Promise<ModelsListed>} */
+  const asked = api(`backends/${encodeURIComponent(name)}/models`);
+  listed.set(name, await asked.catch((error) => ({ models: [], problem: sentence(error) })));
+};
+
+/**
+ * A backend, and after it each of the models that its server lists.
+ *
+ * @param {Choice} choice
+ * @returns {Choice[]}
+ */
+const withModels = (choice) => {
+  const models = listed.get(choice.name)?.models ?? [];
+  return [
+    choice,
+    ...models.map((model) => ({
+      name: `${choice.name}:${model}`,
+      label: model,
+      kind: choice.label,
+      description: "",
+      problem: "",
+      discovers: false,
+    })),
+  ];
+};
+
+/**
+ * Why the models of a backend are not in the menu, if they are not.
+ *
+ * @param {Choice} choice
+ */
+const aboutModels = ({ name, label, discovers }) => {
+  if (!discovers || !listed.has(name)) return "";
+  const found = listed.get(name);
+  if (!found) return `${label}: looking for its models…`;
+  if (found.problem) return `The models of ${label} are not known: ${found.problem}`;
+  return found.models.length ? "" : `${label} lists no models.`;
+};
+
+/**
  * @param {string} words
  * @returns {(one: Choice) => boolean}
  */
@@ -127,6 +212,9 @@ const matching = (words) => {
   };
 };
 
+/** @param {string} name */
+const isModel = (name) => base(name)?.name !== name;
+
 /**
  * @param {Choice} choice
  * @param {number} number
@@ -137,13 +225,18 @@ const option = ({ name, label, kind, description, problem }, number, pick) =>
     "div",
     {
       role: "option",
+      "data-name": name,
       id: `${LIST}-${number}`,
       "aria-selected": String(name === backends.chosen),
       onclick: pick,
     },
     make("span", { className: "chatlab-option-name", dir: "auto" }, label),
     make("span", { className: "chatlab-option-kind" }, kind),
-    make("span", { className: problem ? "chatlab-error" : "chatlab-ready" }, problem || "ready"),
+    make(
+      "span",
+      { className: problem ? "chatlab-error" : "chatlab-ready" },
+      problem || (isModel(name) ? "" : "ready"),
+    ),
     description && make("span", { className: "chatlab-option-about", dir: "auto" }, description),
   );
 

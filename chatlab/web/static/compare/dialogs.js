@@ -141,7 +141,7 @@ export const changeLane = async (page, lane) => {
   const choices = await page.tried(page.backends);
   if (!choices) return;
   const { view } = page;
-  const form = laneForm(choices, lane || { backend: choices.backends[0].name });
+  const form = laneForm(choices, page.api, lane || { backend: choices.backends[0].name });
   const histories = lane
     ? [make("option", { value: lane.id }, "keeps this lane's history")]
     : view.lanes.map((one) => make("option", { value: one.id }, `goes on from ${one.name}`));

@@ -373,6 +373,7 @@ const begin = (from = null) =>
     const choices = await page.backends();
     const form = setup(
       choices,
+      api,
       async (wanted) => {
         /** @type {Begun} */
         const begun = await api("compare/sessions", "POST", chat ? { ...wanted, ...from } : wanted);

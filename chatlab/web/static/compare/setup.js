@@ -1,5 +1,6 @@
 // What a session begins with: 2 to 8 lanes, each a backend with its own parameters and system prompt.
-/** @import { BackendChoices, Begin, ChatToCompare, LaneSpec, ParameterView } from "../server.d.ts" */
+/** @import { Api } from "../dom.js" */
+/** @import { BackendChoices, Begin, ChatToCompare, LaneSpec, ModelsListed, ParameterView } from "../server.d.ts" */
 import { button, make, sentence } from "../dom.js";
 
 const MOST = 8;
@@ -27,20 +28,50 @@ const choice = (label, values, chosen, onchange) => {
 /** @typedef {{ input: HTMLInputElement | HTMLSelectElement, parameter: ParameterView }} ParameterInput */
 
 /**
+ * The model of a backend whose server lists some, for lanes that are to have another one than configured.
+ *
+ * @param {Api} api
+ * @param {string} first
+ */
+const modelField = (api, first) => {
+  const list = make("datalist", { id: `models-${crypto.randomUUID()}` });
+  const input = make("input", { type: "text", list: list.id, placeholder: "as configured", dir: "auto" });
+  input.value = first;
+  const problem = make("p", { className: "quiet", role: "status" });
+  const element = make("div", {}, field("Model", input), list, problem);
+  /** @param {string} backend */
+  const of = async (backend) => {
+    list.replaceChildren();
+    problem.textContent = "";
+    /** @type {Promise<ModelsListed>} */
+    const asked = api(`backends/${encodeURIComponent(backend)}/models`);
+    const found = await asked.catch((error) => ({ models: [], problem: sentence(error) }));
+    list.replaceChildren(...found.models.map((value) => make("option", { value })));
+    problem.textContent = found.problem && `The models are not known: ${found.problem}`;
+  };
+  return { element, input, of };
+};
+
+/**
  * A lane's settings as a form; `read()` gives the lane, or throws an Error that says what is wrong.
  *
  * @param {BackendChoices} options
+ * @param {Api} api
  * @param {Partial<LaneSpec>} given
  */
-export const laneForm = (options, given = {}) => {
+export const laneForm = (options, api, given = {}) => {
   /** @param {string | undefined} name */
   const known = (name) => options.backends.find((one) => one.name === name);
+  const [name = "", ...rest] = given.backend?.split(":") ?? [];
+  const chosenModel = known(given.backend) || !known(name)?.discovers ? "" : rest.join(":");
+  const model = modelField(api, chosenModel);
   const backend = choice(
     "Backend",
     options.backends.map((one) => [one.name, one.ready ? `${one.label} (${one.ready})` : one.label]),
-    given.backend,
+    chosenModel ? name : given.backend,
     () => {
       if (label.value === named) label.value = ""; // it was the other backend's
+      model.input.value = "";
       draw();
     },
   );
@@ -55,6 +86,8 @@ export const laneForm = (options, given = {}) => {
   const more = make("details", {}, summary);
   more.open = Boolean(given.system || Object.keys(given.parameters || {}).length);
   const draw = () => {
+    model.element.hidden = !known(backend.value)?.discovers;
+    if (!model.element.hidden) void model.of(backend.value);
     const before = new Map([...inputs].map(([name, { input }]) => [name, input.value]));
     inputs.clear();
     more.replaceChildren(summary, field("Name", label), field("System prompt", system));
@@ -67,9 +100,9 @@ export const laneForm = (options, given = {}) => {
   };
   draw();
   return {
-    element: make("div", { className: "lane-form" }, backend, more),
+    element: make("div", { className: "lane-form" }, backend, model.element, more),
     read: () => ({
-      backend: backend.value,
+      backend: [backend.value, model.input.value.trim()].filter(Boolean).join(":"),
       parameters: readParameters(inputs),
       ...(label.value.trim() ? { label: label.value.trim() } : {}),
       ...(system.value.trim() ? { system: system.value } : {}),
@@ -143,17 +176,18 @@ const parsed = (parameter, text) => {
  * The list of lanes of a session that is to begin, 2 to 8 of them.
  *
  * @param {BackendChoices} options
+ * @param {Api} api
  * @param {(text: string) => void} tell
  * @param {ChatToCompare | null} chat
  */
-const laneList = (options, tell, chat) => {
+const laneList = (options, api, tell, chat) => {
   /** @type {ReturnType<typeof laneForm>[]} */
   const lanes = [];
   const element = make("ol", { className: "lane-list" });
   /** @param {Partial<LaneSpec>} given */
   const add = (given) => {
     if (lanes.length === MOST) return tell(`A session has at most ${MOST} lanes.`);
-    const form = laneForm(options, given);
+    const form = laneForm(options, api, given);
     const remove = () => {
       if (lanes.length === FEWEST) return tell(`A comparison has at least ${FEWEST} lanes.`);
       lanes.splice(lanes.indexOf(form), 1);
@@ -187,13 +221,14 @@ const besideChat = (options, { lane }) => {
  * The form that begins a session.
  *
  * @param {BackendChoices} options
+ * @param {Api} api
  * @param {(wanted: Begin) => Promise<void>} begin
  * @param {(text: string) => void} tell
  * @param {ChatToCompare | null} chat that it begins with
  */
-export const setup = (options, begin, tell, chat = null) => {
+export const setup = (options, api, begin, tell, chat = null) => {
   const { defaults } = options;
-  const lanes = laneList(options, tell, chat);
+  const lanes = laneList(options, api, tell, chat);
   const mode = choice(
     "History",
     [
