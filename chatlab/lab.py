@@ -21,6 +21,7 @@ from chatlab.conversations.service import StorageService, storage_service
 from chatlab.errors import StoreError, UnsupportedContent
 from chatlab.formats import from_openai
 from chatlab.messages import Citation, Finish, Message, Notice, StreamEvent, Timing, Usage
+from chatlab.observation import Observer
 from chatlab.turns.turn import Turn, run_turn
 
 if TYPE_CHECKING:
@@ -99,12 +100,14 @@ class Lab:
     Wherever a backend's name is expected, an address such as "openai:gpt-5-mini" works too.
     """
 
-    def __init__(self, config: Config | None = None) -> None:
+    def __init__(self, config: Config | None = None, *, observer: Observer | None = None) -> None:
+        """observer: observes all turns, in the place of the configured telemetry."""
         self.config = config
         self.backends = Backends(config.backends if config else {}, system=config.system if config else None)
-        self.telemetry = _telemetry(config)
-        if self.telemetry is not None:
-            self.backends.observe(self.telemetry.observer)
+        self.telemetry = _telemetry(config) if observer is None else None
+        self._observer = self.telemetry.observer if self.telemetry is not None else observer
+        if self._observer is not None:
+            self.backends.observe(self._observer)
         self._opening = asyncio.Lock()
         self._starting = threading.Lock()
         self._thread: tuple[LoopThread, Lab] | None = None  # for the blocking calls, once there is one
@@ -196,7 +199,7 @@ class Lab:
         """
         with self._starting:
             if self._thread is None:
-                self._thread = (LoopThread(), Lab(self.config))
+                self._thread = (LoopThread(), Lab(self.config, observer=self._observer))
             return self._thread
 
     async def storage(self) -> StorageService | None:
@@ -234,8 +237,12 @@ class Lab:
             await self.telemetry.aclose()
 
     def close(self) -> None:
-        """Close what the blocking calls opened. `aclose` closes everything."""
+        """Close what the blocking calls opened, and send what telemetry has of them. `aclose` closes
+        everything.
+        """
         self._close_thread()
+        if self.telemetry is not None:
+            self.telemetry.flush()
 
     def _close_thread(self) -> None:
         with self._starting:

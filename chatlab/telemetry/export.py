@@ -72,13 +72,26 @@ class Exporting:
 
     def close(self) -> None:
         """Send what is still to be sent, for some seconds at most, and end."""
-        last = threading.Thread(target=self._end, name="telemetry's end", daemon=True)
-        last.start()
-        last.join(_LAST)
+        _for_a_while(self._end)
+
+    def flush(self) -> None:
+        """Send what is still to be sent, for some seconds at most, and go on."""
+        _for_a_while(self._send)
 
     def _end(self) -> None:
         self._traces.shutdown()
         self._meters.shutdown(timeout_millis=1000 * _LAST)
+
+    def _send(self) -> None:
+        self._traces.force_flush()
+        self._meters.force_flush()
+
+
+def _for_a_while(work: Callable[[], object]) -> None:
+    """Do it in a thread, and leave it to itself once it takes too long: a collector may not answer."""
+    thread = threading.Thread(target=work, name="telemetry's last", daemon=True)
+    thread.start()
+    thread.join(_LAST)
 
 
 async def _look(lag: Histogram) -> None:

@@ -166,6 +166,18 @@ async def test_turns_are_measured(tmp_path: Path, told: Collector, upstream: Fro
     assert running.as_int == 0
 
 
+def test_blocking_calls_are_told_and_measured_by_the_lab_they_belong_to(
+    tmp_path: Path, told: Collector
+) -> None:
+    with chatlab.load(configured(tmp_path, f"{{otlp: '{told.url}', prometheus: ['127.0.0.1']}}")) as lab:
+        assert lab.answer_blocking("echo", "hello").text == "hello"
+        assert lab.telemetry is not None and lab.telemetry.metrics is not None
+        assert b"gen_ai_client_operation_duration_seconds_count{" in lab.telemetry.metrics()
+    assert len(told.named("chat ")) == 1
+    (duration,) = told.metrics["gen_ai.client.operation.duration"].histogram.data_points
+    assert duration.count == 1
+
+
 async def test_a_comparison_or_whatever_else_runs_turns_is_their_parent(
     tmp_path: Path, told: Collector
 ) -> None:
