@@ -78,12 +78,14 @@ async def mark_connection(request: Any) -> None:
         ctx.sent(await request.aread())
 
 
-def async_client(ca_bundle: Path | None = None, **kwargs: Any) -> httpx2.AsyncClient:
+def async_client(
+    ca_bundle: Path | None = None, *, like: type[httpx2.AsyncClient] = httpx2.AsyncClient, **kwargs: Any
+) -> httpx2.AsyncClient:
     """Return a client that marks connections and has room for many streams at once; proxy variables hold.
 
     ca_bundle: a file of certificate authorities to trust, in place of those of the environment
     (SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE) and of the system. Raises NotReady with
-    a sentence for a proxy or authorities that cannot be used.
+    a sentence for a proxy or authorities that cannot be used. like: the class to make.
 
     Timeouts are left to `run_turn`, which holds all four of them for every backend alike; only the connect
     timeout has to be the client's: pass `timeout=httpx2.Timeout(None, connect=ctx.connect_timeout)` a call.
@@ -96,7 +98,7 @@ def async_client(ca_bundle: Path | None = None, **kwargs: Any) -> httpx2.AsyncCl
     problem = network_problem(ca_bundle)
     if problem is not None:
         raise NotReady(problem)
-    client = httpx2.AsyncClient(verify=ssl_context(ca_bundle), limits=limits, event_hooks=hooks, **kwargs)
+    client = like(verify=ssl_context(ca_bundle), limits=limits, event_hooks=hooks, **kwargs)
     _replace_network(client)
     return client
 

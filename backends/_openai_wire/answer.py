@@ -12,7 +12,9 @@ from chatlab.errors import BackendError, BrokenStream
 from chatlab.messages import Citation, Finish, FinishReason, Notice, StreamEvent, TextDelta, Usage
 from chatlab.upstream import error_from_body, sentence_of
 
+_SPOKEN = ("role", "content")  # what a message of another protocol has
 NO_REASON = Notice("other", "the upstream gave no reason for the end of its answer: it may be cut off")
+NO_ANSWER = "the upstream answered with nothing that is an answer; is its URL right?"
 CAME_WHOLE = Notice("not_streamed", "the server answered whole, not as a stream")
 
 
@@ -85,6 +87,7 @@ class AnswerStream:
 
     def _without_end(self, sentence: str) -> BackendError:
         """Return the error of an answer without an end: the upstream's own, where it said something else."""
-        if not self._said and self._odd and sentence_of(self._odd):
+        spoke = any(not mapping(held).keys().isdisjoint(_SPOKEN) for held in (self._odd or {}).values())
+        if not self._said and self._odd and not spoke and sentence_of(self._odd):
             return error_from_body(None, self._odd)
         return BrokenStream(sentence)

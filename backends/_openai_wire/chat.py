@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from backends._openai_wire.answer import NO_REASON, AnswerStream
+from backends._openai_wire.answer import NO_ANSWER, NO_REASON, AnswerStream
 from backends._openai_wire.think_tags import ThinkTags
 from backends._openai_wire.tool_calls import ToolCalls
 from backends._openai_wire.values import mapping, mappings, text, text_or_none
@@ -43,6 +43,12 @@ _THOUGHTS = (
 )
 _IN_THOUGHTS = ("summary", "thinking", "text", "content")
 _DEEP = 6  # levels of a thought that are looked into
+FAILED_REASONS = (
+    *("error", "failed", "network_error", "internal_error", "server_error", "engine_error", "error_limit"),
+    *("timeout", "insufficient_system_resource", "malformed_function_call"),
+)
+"""What servers give as the reason of an end that is a failure."""
+_WRAPPERS = ("result", "data", "response")  # Cloudflare's, and those of gateways
 _NONE = {"", "null", "none"}  # what some servers write before there is a finish reason
 # What may stand in a chunk that has no choices and yet is none to worry about.
 _BESIDE = {
@@ -71,12 +77,14 @@ def chat_body(request: ChatRequest, model: str, *, stream: bool = True) -> dict[
 class ChatStream(AnswerStream):
     """The chunks of one answer, in order, as events: streamed, or whole in one of them."""
 
-    __slots__ = ("_calls", "_heard")
+    __slots__ = ("_begun", "_calls", "_heard", "_refused")
 
     def __init__(self, think: ThinkTags | None = None, *, whole: Notice | None = None) -> None:
         super().__init__(think, whole=whole)
         self._calls = ToolCalls()
+        self._begun = False  # whether anything came that has the form of an answer
         self._heard = False  # whether anything of an answer came
+        self._refused = False
 
     def feed(self, chunk: Mapping[str, Any]) -> list[StreamEvent]:
         """Return the events of a chunk. Raises a BackendError for an error, in whatever form it comes."""
@@ -84,7 +92,9 @@ class ChatStream(AnswerStream):
             raise error_from_body(None, chunk)
         choices = mappings(chunk.get("choices"))
         if not choices:
-            return self._beside(chunk)
+            inner = _unwrapped(chunk)
+            return self._beside(chunk) if inner is chunk else self.feed(inner)
+        self._begun = True
         events: list[StreamEvent] = []
         for choice in choices:
             if choice.get("index") in _FIRST:  # of several alternatives, the first is the answer
@@ -102,13 +112,16 @@ class ChatStream(AnswerStream):
         if self._finish is not None:
             return [*self._calls.events(), *self._closing()]
         if not (marked and self._heard):
-            raise self._without_end("the stream ended without a finish reason, so the answer may be cut off")
+            cut = "the stream ended without a finish reason, so the answer may be cut off"
+            raise self._without_end(cut if self._begun else NO_ANSWER)
         calls = self._calls.events()
         self._finish = "tool_calls" if calls else "stop"
         *held, finish = self._closing()
         return [*held, *calls, NO_REASON, finish]
 
     def _choice(self, choice: Mapping[str, Any], events: list[StreamEvent]) -> None:
+        if choice.get("error"):  # OpenRouter's
+            raise error_from_body(None, choice)
         delta = choice.get("delta")
         if "message" in choice and choice["message"] and not _says(delta):
             self._message(choice, events)
@@ -155,6 +168,7 @@ class ChatStream(AnswerStream):
         refusal = text(delta.get("refusal"))
         if refusal:
             self._heard = True
+            self._refused = True
             self._text(refusal, events)
         self._called(delta)
         for note in mappings(delta.get("annotations")):
@@ -181,6 +195,7 @@ class ChatStream(AnswerStream):
                 said = part.get("text")
                 self._text(text(mapping(said).get("value")) or text(said), events)
             elif kind == "refusal":
+                self._refused = True
                 self._text(text(part.get("refusal")), events)
             elif "reasoning" in kind or "thinking" in kind:  # Databricks'; Mistral's; Anthropic's
                 events.extend(map(ReasoningDelta, _texts(part)))
@@ -188,8 +203,9 @@ class ChatStream(AnswerStream):
                 self._note(f"a {kind or 'strange'} part of the answer is not shown", events)
 
     def _ended(self, reason: str, choice: Mapping[str, Any], events: list[StreamEvent]) -> None:
-        if reason == "error":
-            raise error_from_body(None, choice.get("error") or "the upstream broke off its answer")
+        if reason.lower() in FAILED_REASONS:
+            why = "" if reason == "error" else f" with the reason {reason!r}"
+            raise error_from_body(None, f"the upstream broke off its answer{why}")
         if self._think is not None:
             events.extend(self._think.end())
         events.extend(self._calls.events())
@@ -197,6 +213,8 @@ class ChatStream(AnswerStream):
         if known is None:
             self._note(f"the upstream ended its answer for the reason {reason!r}", events)
         self._finish = "tool_calls" if len(self._calls) and known in (None, "stop") else known or "stop"
+        if self._refused and self._finish == "stop":
+            self._finish = "content_filter"
 
     def _beside(self, chunk: Mapping[str, Any]) -> list[StreamEvent]:
         if is_error(chunk):
@@ -251,10 +269,17 @@ def _says(delta: object) -> bool:
     return any(value for name, value in mapping(delta).items() if name != "role")
 
 
+def _unwrapped(chunk: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the answer that a gateway wrapped in an object, or else the object."""
+    inner = (mapping(chunk.get(name)) for name in _WRAPPERS)
+    return next((found for found in inner if mappings(found.get("choices"))), chunk)
+
+
 def whole_chat(body: Mapping[str, Any], think: ThinkTags | None = None) -> list[StreamEvent]:
     """Return the events of an answer that came whole. Raises a BackendError for an error body or none."""
     if is_error(body):
         raise error_from_body(None, body)
+    body = _unwrapped(body)
     choices = mappings(body.get("choices"))
     if not choices:
         if sentence_of(body):

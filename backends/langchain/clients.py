@@ -6,12 +6,14 @@ further than here. Each SDK takes a client of the library that it was written fo
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cached_property
 from typing import Any
 
 import httpx2
 
+from backends.langchain.openai_client import OpenAIClient
 from backends.langchain.options import LangChainOptions
 from backends.langchain.providers import BASED_ON_OPENAI
 from chatlab.backend import current_call
@@ -26,8 +28,17 @@ def give_client(arguments: dict[str, Any], options: LangChainOptions, hook: Hook
     hook: called with each request before it goes out.
     """
     provider = options.provider
-    if provider in (*BASED_ON_OPENAI, "groq") and "http_async_client" not in arguments:
-        arguments["http_async_client"] = client = _client(_library(provider), options, hook)
+    if "http_async_client" in arguments:
+        return None
+    if provider in BASED_ON_OPENAI:
+        hooks = {"request": [hook]}
+        client = async_client(options.ca_bundle, like=OpenAIClient, given=_given(options), event_hooks=hooks)
+        arguments["http_async_client"] = client
+        return client
+    if provider == "groq":
+        from groq import DefaultAsyncHttpxClient
+
+        arguments["http_async_client"] = client = _client(DefaultAsyncHttpxClient, options, hook)
         return client
     if provider == "ollama":
         ours = {"verify": ssl_context(options.ca_bundle), "event_hooks": _hooks(hook)}
@@ -61,12 +72,11 @@ def anthropic_model(arguments: dict[str, Any], options: LangChainOptions, hook: 
     return ClientChatAnthropic(model=(options.model or "").partition(":")[2], **arguments), client
 
 
-def _library(provider: str | None) -> type:
-    if provider != "groq":
-        return httpx2.AsyncClient
-    from groq import DefaultAsyncHttpxClient
-
-    return DefaultAsyncHttpxClient
+def _given(options: LangChainOptions) -> dict[str, Any]:
+    """Return what a person set of a request's JSON, under whichever argument of the model's class."""
+    arguments = options.model_options
+    inner = (arguments.get(name) or {} for name in ("model_kwargs", "extra_body"))
+    return dict(ChainMap(*({str(k): v for k, v in one.items()} for one in (arguments, *inner))))
 
 
 def _client(like: type, options: LangChainOptions, hook: Hook, **beside: Any) -> Any:

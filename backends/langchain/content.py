@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 from pydantic import BaseModel
 
+from backends.langchain.openai_client import BESIDE
 from chatlab.messages import (
     Citation,
     Notice,
@@ -41,6 +42,11 @@ def content_events(message: AIMessage) -> Iterator[StreamEvent]:
         refusal = more.get("refusal")
         if isinstance(refusal, str) and refusal:
             yield TextDelta(refusal)
+        told = more.get(BESIDE) or {}
+        if "notice" in told:
+            yield Notice(*told["notice"])
+        if "citation" in told:
+            yield Citation(*told["citation"])
     if text:
         yield TextDelta(text)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from backends._openai_wire import classify_sdk_error
+from backends._openai_wire import NO_ANSWER, classify_sdk_error
 from chatlab.errors import (
     AuthenticationFailed,
     BackendError,
@@ -83,7 +83,7 @@ def classify_langchain(exc: Exception, *, begun: bool, alone: bool = False) -> C
     if alone and _broke(exc):
         return error_before_answer(exc)
     if isinstance(exc, ValueError) and str(exc) == _NOTHING:
-        return BrokenStream("the upstream answered with nothing that is an answer; is its URL right?")
+        return BrokenStream(NO_ANSWER)
     try:
         return classify_sdk_error(exc)
     except Exception as same:

@@ -203,9 +203,6 @@ class MessageEvents:
                 message.text.append(event.text)
             yield event
         for piece in chunk.tool_call_chunks:
-            # A call is whole once the next one starts: providers send them one after the other.
-            if message.starts_another(piece):
-                yield from self._calls_of(message)
             message.add(piece)
             message.shown = True
         message.counter.add(chunk.usage_metadata)
@@ -232,8 +229,8 @@ class MessageEvents:
             self._hollow = self._hollow or message.metadata.get("model_provider") in SAYS_ITS_END
 
     def _calls_of(self, message: StreamingMessage) -> Iterator[StreamEvent]:
-        for call in message.take():
-            yield from self._call(call.id, call.name, "".join(call.arguments) or "{}")
+        for identity, call in message.take():
+            yield from self._call(identity, call.name, call.arguments)
 
     def _call(self, identity: str | None, name: str, arguments: str) -> Iterator[StreamEvent]:
         identity = identity or f"call_{len(self._calls) + 1}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from backends._openai_wire import FAILED_REASONS
 from chatlab.errors import Unavailable
 from chatlab.messages import FinishReason
 
@@ -40,18 +41,6 @@ _REASONS: Mapping[str, FinishReason] = {
     "sensitive": "content_filter",
     "error_toxic": "content_filter",
 }
-_FAILURES = (
-    "error",
-    "failed",
-    "network_error",
-    "internal_error",
-    "server_error",
-    "engine_error",
-    "error_limit",
-    "timeout",
-    "insufficient_system_resource",
-    "malformed_function_call",
-)
 # Providers whose streams always say how they ended, so that one which does not was cut off.
 SAYS_ITS_END = ("openai", "azure", "anthropic")
 
@@ -77,7 +66,7 @@ def reason_of(metadata: Mapping[str, Any]) -> tuple[FinishReason | None, str | N
 
 def _known(said: str) -> tuple[FinishReason, str | None]:
     word = _once(said.lower())
-    if word in _FAILURES:
+    if word in FAILED_REASONS:
         raise Unavailable(f"the model broke off its answer with the reason {word!r}")
     known = _REASONS.get(word)
     return (known, None) if known is not None else ("stop", said[:40])

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from backends._openai_wire import ToolCalls
 from backends.langchain.usage import Counter
+from chatlab.messages import ToolCall
 
 
 class StreamingMessage:
     """The part of a message that has arrived, from its chunks."""
 
-    __slots__ = ("_calls", "_index", "counter", "id", "metadata", "shown", "text")
+    __slots__ = ("_calls", "_ids", "counter", "id", "metadata", "shown", "text")
 
     def __init__(self, identity: str | None) -> None:
         self.id = identity
@@ -19,45 +21,20 @@ class StreamingMessage:
         self.text: list[str] = []
         self.metadata: dict[str, Any] = {}
         self.counter = Counter()
-        self._calls: dict[Any, StreamingCall] = {}
-        self._index: Any = None
-
-    def starts_another(self, piece: Mapping[str, Any]) -> bool:
-        """Return whether this piece begins another call than the one before."""
-        return bool(self._calls) and self._key(piece) not in self._calls
+        self._calls = ToolCalls()
+        self._ids: set[str] = set()
 
     def add(self, piece: Mapping[str, Any]) -> None:
         """Add a piece of a call."""
-        key = self._key(piece)
-        call = self._calls.setdefault(key, StreamingCall())
-        self._index = key
-        call.id = call.id or piece.get("id")
-        call.name += piece.get("name") or ""
-        call.arguments.append(piece.get("args") or "")
+        if piece.get("id"):
+            self._ids.add(piece["id"])
+        function = {"name": piece.get("name"), "arguments": piece.get("args")}
+        self._calls.add({"index": piece.get("index"), "id": piece.get("id"), "function": function})
 
     def calls(self, identity: str) -> bool:
         """Return whether a call of this id is arriving."""
-        return any(call.id == identity for call in self._calls.values())
+        return identity in self._ids
 
-    def take(self) -> list[StreamingCall]:
-        """Return the calls that have arrived since the last time."""
-        calls, self._calls = list(self._calls.values()), {}
-        return calls
-
-    def _key(self, piece: Mapping[str, Any]) -> Any:
-        """Return what tells calls apart: the index, else the id, else it is the one before."""
-        for key in ("index", "id"):
-            if piece.get(key) is not None:
-                return piece[key]
-        return self._index
-
-
-class StreamingCall:
-    """A call of a tool, its arguments in pieces."""
-
-    __slots__ = ("arguments", "id", "name")
-
-    def __init__(self) -> None:
-        self.id: str | None = None
-        self.name = ""
-        self.arguments: list[str] = []
+    def take(self) -> list[tuple[str | None, ToolCall]]:
+        """Return the calls that have arrived since the last time, with the ids that the model gave them."""
+        return [(call.id if call.id in self._ids else None, call) for call in self._calls.events()]

@@ -7,7 +7,6 @@ Confirmed against llama.cpp and local stand-ins; what only OpenAI's or Azure's o
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
@@ -21,6 +20,7 @@ from backends._openai_wire import (
     ResponsesStream,
     ThinkTags,
     chat_body,
+    read_answer,
     responses_body,
 )
 from backends.openai.options import OWN_URL, OpenAIOptions
@@ -38,11 +38,10 @@ from chatlab.backend import (
 from chatlab.errors import BackendError, ChatlabError, NotReady
 from chatlab.messages import StreamEvent
 from chatlab.secret import SecretRef, remember_if_secret
-from chatlab.upstream import ChunkReader, error_from_exception, sentence_of
+from chatlab.upstream import error_from_exception, sentence_of
 
 _IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 _FILES = ("application/pdf",)
-_DRAIN = 0.1  # seconds given to a server to end its body after [DONE], so that the connection can be kept
 
 
 class OpenAIBackend(Backend):
@@ -208,30 +207,9 @@ class OpenAIBackend(Backend):
         if self.options.think_tags != "text":
             think = ThinkTags(inside=self.options.think_tags == "begun")
         stream = (ResponsesStream if self.options.api == "responses" else ChatStream)(think, whole=CAME_WHOLE)
-        reader = ChunkReader()
-        pieces = response.http_response.aiter_bytes()
-        async for piece in pieces:
-            for chunk in reader.feed(piece):
-                for event in stream.feed(chunk):
-                    yield event
-            if reader.done:
-                break
-        for chunk in reader.end():
-            for event in stream.feed(chunk):
+        async with aclosing(read_answer(response.http_response.aiter_bytes(), stream)) as events:
+            async for event in events:
                 yield event
-        for event in stream.end(marked=reader.done):
-            yield event
-        if reader.done:  # after the answer's end, to whose time it does not belong
-            await self._drain(pieces)
-
-    async def _drain(self, pieces: AsyncIterator[bytes]) -> None:
-        """Reads what follows [DONE], nothing as a rule, so that the connection can serve the next turn."""
-        try:
-            async with asyncio.timeout(_DRAIN):
-                async for _ in pieces:
-                    pass
-        except (TimeoutError, self._httpx2.HTTPError):
-            return  # the answer is complete all the same
 
     def _worth_another_try(self, body: Mapping[str, Any], exc: Any) -> bool:
         """Return whether the server refused an option that is ours: from then on it is left out."""

@@ -2,7 +2,7 @@
 
 By HTTP status first, by the body's code and text last. Servers of one protocol write errors in many shapes,
 and their own sentence is looked for in all of them: OpenAI, FastAPI, RFC 9457 problem details, Google,
-Cloudflare, MiniMax, DashScope, Zhipu, Databricks, Apigee.
+Cloudflare, MiniMax, DashScope, Zhipu, Databricks, Apigee, Slack.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ _SENTENCES = (
     *("message", "msg", "errormessage", "errormsg", "errmsg", "statusmsg", "faultstring", "detail"),
     *("details", "errordescription", "description", "error", "errors", "reason", "fault", "exception"),
     *("title", "baseresp", "innererror", "statusmessage", "err", "cause", "problem", "info"),
+    "responsemetadata",  # Slack's
 )
 # Of these a single word is a code, and a sentence elsewhere says more.
 _CODES = frozenset(("error", "err", "fault", "exception", "reason", "title", "problem", "info"))

@@ -8,6 +8,7 @@ is tolerated beyond the standard is a table in docs/wire.md, made from the tests
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -21,7 +22,10 @@ _BOM = b"\xef\xbb\xbf"
 # Sent so that a connection stays open, or that its client knows that it is; as an event's name or as data.
 _KEEP_ALIVE = {"ping", "pong", "keepalive", "keep-alive", "heartbeat"}
 _ENDS = {"done", "end", "close", "complete", "completed", "finish"}
+_MARKS = "\ufeff\x1e"  # a byte order mark; what begins each record of application/json-seq
 _FIELDS = ("data", "event", "")
+_FIELD = re.compile(rb"[\s\x1e]*(?::|(?i:data|event|id|retry|error)\s*:|[\[{])")
+_SENTENCE = 2_000  # bytes of a text that may say what went wrong
 _LONG = 64 * 2**10  # bytes of JSON without a line's end after which it is taken for a document
 _LONGEST = 64 * 2**20  # bytes of one line, or of an answer that is one document
 
@@ -70,7 +74,7 @@ class SseDecoder:
 
     def line(self, line: str) -> SseEvent | None:
         """Return the event that this line completed, if it did."""
-        line = line.rstrip("\r")
+        line = line.rstrip("\r").lstrip(_MARKS)
         if not line:
             return self._complete()
         name, _, value = line.partition(":")
@@ -131,13 +135,14 @@ class ChunkReader:
     `is_error` holds. Raises BackendError for a web page, for text and for what is no JSON.
     """
 
-    __slots__ = ("_decoder", "_document", "_head", "_size", "done")
+    __slots__ = ("_decoder", "_document", "_head", "_size", "_start", "done")
 
     def __init__(self) -> None:
         self.done = False
         """Whether the upstream said that nothing more comes, with `[DONE]` or an event of such a name."""
         self._decoder = SseDecoder()
         self._head: bytes | None = b""  # what came while it was not clear what this is
+        self._start = b""  # of what looks like no stream, while no event has come
         self._size = 0
         self._document: list[bytes] | None = None  # one JSON value, or a page, that ends with the answer
 
@@ -163,6 +168,8 @@ class ChunkReader:
             self._document = [self._head]
         if self._document is None:
             yield from self._chunks(self._decoder.last_events())
+            if self._start:  # a sentence, where a stream belongs
+                raise error_from_body(None, self._start.decode("utf-8", "replace").strip())
         else:
             raw = b"".join(self._document).removeprefix(_BOM)
             yield from self._decoded("", raw.decode("utf-8", "replace").strip())
@@ -172,10 +179,13 @@ class ChunkReader:
         kind = _kind(head)
         self._head = head if kind is None else None
         self._document = [head] if kind == "document" else None
+        if kind == "stream" and not _FIELD.match(head.removeprefix(_BOM)):
+            self._start = head[:_SENTENCE]
         return head.removeprefix(_BOM).lstrip() if kind == "stream" else b""
 
     def _chunks(self, events: Iterable[SseEvent]) -> Iterator[dict[str, Any]]:
         for name, data in events:
+            self._start = b""
             if not name and data.startswith("{"):  # nearly every event
                 try:
                     value = json.loads(data)

@@ -127,6 +127,10 @@ def _framing() -> list[Case]:
         ok("field names with white space or capitals", whole.replace("data:", " Data :")),
         ok("a comment as data", delta("Hel") + "data: : PROCESSING\n\n" + delta("lo") + STOP),
         ok("`event: done` with an object", HELLO + event(piece({}, "stop")) + event({"ok": True}, "done")),
+        ok(
+            "a byte order mark, or a record separator, before each event",
+            "".join(f"\ufeff{one}\n\n" for one in HELLO.split("\n\n") if one) + "\x1e" + STOP,
+        ),
         ok("no empty line between events", whole.replace("\n\n", "\n") + "\n"),
         ok("no empty line after the last event", whole.rstrip("\n")),
         ok(
@@ -255,6 +259,7 @@ def _shapes() -> list[Case]:
             piece({"content": "Hello"}),
             choice(delta={}, finish_details={"type": "stop"}),
         ),
+        ok("an answer in a `result`", {"result": WHOLE, "success": True}, notice=WHOLE_NOTICE),
         ok("chunks in a list", [piece({"content": "Hel"}), piece({"content": "lo"})], end),
     ]
 
@@ -360,6 +365,7 @@ def _tools() -> list[Case]:
 
 
 def _ends() -> list[Case]:
+    nothing = "the upstream answered with nothing that is an answer; is its URL right?"
     cut = "the stream ended without a finish reason, so the answer may be cut off"
     return [
         Case(
@@ -369,7 +375,7 @@ def _ends() -> list[Case]:
             text="Hello",
             notice=NO_REASON,
         ),
-        Case(ENDS, "`[DONE]` and nothing else", "data: [DONE]\n\n", error=cut),
+        Case(ENDS, "`[DONE]` and nothing else", "data: [DONE]\n\n", error=nothing),
         Case(ENDS, "neither `[DONE]` nor a finish reason", HELLO, error=cut, kept="Hello"),
         Case(ENDS, "a finish reason without `[DONE]`", HELLO + event(piece({}, "stop")), text="Hello"),
         Case(
@@ -379,7 +385,14 @@ def _ends() -> list[Case]:
             text="Hello",
             notice="the upstream ended its answer for the reason 'tired'",
         ),
-        Case(ENDS, "an empty body", "", error=cut),
+        Case(ENDS, "an empty body", "", error=nothing),
+        Case(ENDS, "a role and nothing else", event(piece({"role": "assistant"})), error=cut),
+        Case(
+            ENDS,
+            "an answer of another protocol",
+            event({"message": {"role": "assistant", "content": "Hello"}, "done": True}),
+            error=nothing,
+        ),
         Case(
             ENDS,
             "a chunk that is cut",
@@ -419,6 +432,17 @@ def _errors() -> list[Case]:
         ),
         fails("code and msg", event({"code": 1301, "msg": "content is sensitive"}), "content is sensitive"),
         fails("`success: false`", event({"success": False, "errors": [{"message": "no"}]}), "no"),
+        fails(
+            "an error in a choice",
+            event({"choices": [{"index": 0, "delta": {}, "error": {"message": "it broke"}}]}) + STOP,
+            "it broke",
+        ),
+        fails(
+            "a finish reason that is a failure",
+            event(piece({}, "insufficient_system_resource")) + STOP,
+            "the upstream broke off its answer with the reason 'insufficient_system_resource'",
+        ),
+        Case(ERRORS, "a sentence where a stream belongs", "no model is loaded\n", error="no model is loaded"),
         fails(
             "an error with choices beside it",
             event({**piece({}), "error": {"message": "it broke"}}),
@@ -496,6 +520,15 @@ def _replies() -> list[Case]:
             "it broke",
         ),
         ("Apigee's fault", {"fault": {"faultstring": "it broke", "detail": {"errorcode": "x"}}}, "it broke"),
+        (
+            "Slack's",
+            {
+                "ok": False,
+                "error": "invalid_arguments",
+                "response_metadata": {"messages": ["[ERROR] it broke"]},
+            },
+            "it broke",
+        ),
         ("errorMessage", {"errorMessage": "it broke", "errorType": "X"}, "it broke"),
         ("a text", "it broke", "it broke"),
         ("nothing", "", "the upstream answered 400"),
@@ -523,7 +556,7 @@ def page() -> str:
         "",
         "Servers of OpenAI's Chat Completions protocol differ in what they really send. Every line here is a test",
         "(`tests/backends/_openai_wire/test_cases.py`) that runs against a server on loopback, for the kinds `openai`,",
-        "`huggingface` (chat) and `databricks` (chat); this page is made from them:",
+        "`huggingface` (chat), `databricks` (chat) and `langchain` (OpenAI's models by name); this page is made from them:",
         "`python -m tests.backends._openai_wire.cases > docs/wire.md`.",
         "",
         "An answer is read by what it is, not by how it is labelled. Whatever had arrived before a failure stays.",

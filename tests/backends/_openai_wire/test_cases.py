@@ -25,6 +25,7 @@ KINDS = {
         "/serving-endpoints/bot/invocations",
         lambda url: {"endpoint": "bot", "host": url, "task": "chat"},
     ),
+    "langchain": ("/v1/chat/completions", lambda url: {"model": "openai:m", "base_url": f"{url}/v1"}),
 }
 
 

@@ -113,12 +113,41 @@ async def test_a_key_among_the_secrets_is_sent(
     assert front.last.headers["authorization"] == "Bearer sk-of-this-very-server"
 
 
-@pytest.mark.parametrize("body", ["<html><title>Sign in</title></html>", "", '{"detail": "no"}'])
-async def test_an_answer_that_is_none_makes_one_ask_about_the_url(
-    by_name: Load, front: Front, body: str
+async def test_an_option_of_ours_that_a_server_refuses_is_left_out_with_a_notice(
+    by_name: Load, front: Front
+) -> None:
+    loc = ["body", "stream_options", "include_usage"]
+    front.fail(422, {"detail": [{"type": "extra_forbidden", "loc": loc, "msg": "Extra inputs"}]})
+    front.fail(400, {"error": {"message": "Unknown parameter: 'max_completion_tokens'."}})
+    backend = by_name()
+    found = await events(backend, ask("hi", max_tokens=9))
+    assert [notice.detail for notice in notices(found)] == [
+        "the server refuses stream_options, asked again without it: token counts may be missing"
+    ]
+    assert [(one.json.get("stream_options"), one.json.get("max_tokens")) for one in front.requests] == [
+        ({"include_usage": True}, None),
+        (None, None),
+        (None, 9),
+    ]
+    front.fail(400, {"error": {"message": "Unknown parameter: 'temperature'."}})
+    with pytest.raises(InvalidRequest, match="Unknown parameter: 'temperature'"):
+        await events(backend, ask("hi", temperature=1))
+    assert len(front.requests) == 4
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("<html><title>Sign in</title></html>", "the upstream answered with a web page: Sign in"),
+        ("", "nothing that is an answer; is its URL right"),
+        ('{"detail": "no"}', "no "),
+    ],
+)
+async def test_an_answer_that_is_none_says_what_it_is_or_asks_about_the_url(
+    by_name: Load, front: Front, body: str, said: str
 ) -> None:
     front.fail(200, body)
-    with pytest.raises(BrokenStream, match="nothing that is an answer; is its URL right"):
+    with pytest.raises(BrokenStream, match=said):
         await events(by_name(), ask("hi"))
 
 

@@ -854,6 +854,21 @@ async def test_a_stream_that_says_it_failed_has_failed(
     assert text(got) == ("Hel" if begun else "")
 
 
+async def test_calls_of_a_model_of_ones_own_that_all_have_the_index_0_are_several(
+    load: Load, front: Front
+) -> None:
+    calls = (("a", "weather", '{"city":"Paris"}'), ("b", "time", '{"tz":"UTC"}'))
+    pieces = [
+        {"index": 0, "id": key, "type": "function", "function": {"name": name, "arguments": said}}
+        for key, name, said in calls
+    ]
+    streamed(
+        front, *(chunk(delta={"tool_calls": [one]}) for one in pieces), chunk(finish_reason="tool_calls")
+    )
+    found = await events(load("thing = model"), ask("hi"))
+    assert [event for event in found if isinstance(event, ToolCall)] == [ToolCall(*one) for one in calls]
+
+
 async def test_a_graph_of_ones_own_whose_model_failed_has_failed(load: Load, front: Front) -> None:
     streamed(front, chunk(delta={"content": "Hel"}), chunk(finish_reason="error"))
     source = "from langchain.agents import create_agent\nthing = create_agent(model, [])"
@@ -865,7 +880,7 @@ async def test_a_reason_that_nobody_knows_is_said(by_name: Load, front: Front) -
     streamed(front, chunk(delta={"content": "Hel"}), chunk(finish_reason="lunch_break"))
     found = await events(by_name(), ask("hi"))
     assert finish(found).reason == "stop"
-    assert Notice("other", "the model ended its answer for the reason 'lunch_break'") in found
+    assert Notice("other", "the upstream ended its answer for the reason 'lunch_break'") in found
 
 
 async def test_a_refusal_over_the_wire_is_shown(by_name: Load, front: Front) -> None:
