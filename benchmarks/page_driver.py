@@ -53,12 +53,21 @@ class PageDriver:
             for d in config["dependencies"]
             if d["targets"] and d["targets"][0][1] == "submit"
         )
-        dependencies = config["dependencies"]
-        self._clear = next(d for d in dependencies if [box, "submit"] in d["targets"] and d["outputs"])
-        after = {d["trigger_after"]: d for d in reversed(dependencies) if d.get("trigger_after") is not None}
-        self._append = after[self._clear["id"]]
-        self._answer = after[self._append["id"]]
-        self._synchronize = after[self._answer["id"]]
+        dependencies = [one for one in config["dependencies"] if one["outputs"]]
+        # What a page does between a message and its answer, and what of it the server does.
+        step = next(one for one in dependencies if [box, "submit"] in one["targets"])
+        self._before: list[dict[str, Any]] = []
+        while step["queue"] is False or not step["backend_fn"]:
+            self._before += [step] if step["backend_fn"] else []
+            then = (one for one in dependencies if one.get("trigger_after") == step["id"])
+            step = next(one for one in then if one["backend_fn"])
+        self._answer = step
+        self._after = [
+            one
+            for one in dependencies
+            if one.get("trigger_after") == step["id"] and one["inputs"] == [chatbot]
+        ]
+        self._loads = [one for one in dependencies if (one["targets"] or [[None, None]])[0][1] == "load"]
         self._chatbot, self._box = chatbot, box
         self._selector = next(
             (c["id"] for c in config["components"] if c["props"].get("elem_id") == "backend"), None
@@ -91,14 +100,22 @@ class PageDriver:
         """Holds the page open as a browser does, by the connection that Gradio sees it leave with."""
         address = f"{self.url}/gradio_api/heartbeat/{session}"
         async with client.stream("GET", address, timeout=300) as reply:
-            await anext(reply.aiter_lines())
+            lines = reply.aiter_lines()  # held: the connection ends with it
+            await anext(lines)
             yield
+            await lines.aclose()
+
+    async def load(self, client: httpx2.AsyncClient, session: str) -> None:
+        """Asks what a page asks that is opened."""
+        for event in self._loads:
+            await self._call(client, event, {}, session)
 
     async def show(
         self, client: httpx2.AsyncClient, session: str, history: list[dict[str, Any]]
     ) -> list[dict[str, Any]]:
         """Has a page show this history, as one that loaded it would."""
-        await self._call(client, self._synchronize, {self._chatbot: history}, session)
+        for event in self._after:
+            await self._call(client, event, {self._chatbot: history}, session)
         return history
 
     async def ask(
@@ -114,12 +131,14 @@ class PageDriver:
         asked = time.monotonic()
         multimodal = self._components[self._box]["type"] == "multimodaltextbox"
         value: Any = {"text": text, "files": []} if multimodal else text
-        await self._call(client, self._clear, {self._box: value}, session)
-        await self._call(client, self._append, {self._chatbot: shown}, session)
+        for event in self._before:
+            await self._call(client, event, {self._box: value, self._chatbot: shown}, session)
         seen, start = Arrivals(), time.monotonic()
-        chosen = {} if backend is None or self._selector is None else {self._selector: backend}
+        given = {self._answer["inputs"][0]: value, self._chatbot: [*shown, _painted("user", text)]}
+        if backend is not None and self._selector is not None:
+            given[self._selector] = backend
         body = {
-            "data": self._data(self._answer, chosen),
+            "data": self._data(self._answer, given),
             "fn_index": self._answer["id"],
             "session_hash": session,
             "event_data": None,
@@ -148,7 +167,7 @@ class PageDriver:
                 if '"close_stream"' in line:
                     break
         seen.seconds = time.monotonic() - start
-        await self._call(client, self._synchronize, {self._chatbot: seen.shown}, session)
+        await self.show(client, session, seen.shown)
         return seen
 
 
@@ -172,14 +191,13 @@ def whole(shown: object, tokens: int) -> bool:
 def history_of(messages: int) -> list[dict[str, Any]]:
     """A painted history of so many messages, as a page holds it."""
     return [
-        {
-            "role": "user" if n % 2 == 0 else "assistant",
-            "metadata": None,
-            "content": [{"type": "text", "text": f"message {n}: " + "some words of it " * 12}],
-            "options": None,
-        }
+        _painted("assistant" if n % 2 else "user", f"message {n}: " + "some words of it " * 12)
         for n in range(messages)
     ]
+
+
+def _painted(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "metadata": None, "content": [{"type": "text", "text": text}], "options": None}
 
 
 def cpu_seconds(pid: int) -> float:

@@ -153,7 +153,7 @@ class Soak:
                     client.post("/gradio_api/run/predict", json={"data": [], "session_hash": theirs}),
                     client.post("/-/compare/sessions", json={"lanes": [{"backend": "replay:/etc/passwd"}]}),
                     client.post("/-/import", content=small, headers={"x-filename": "many.jsonl"}),
-                    *(page._call(client, page._clear, {page._box: None}, mine) for _ in range(20)),
+                    *(page._call(client, page._loads[-1], {}, mine) for _ in range(20)),
                 ]
                 done = await asyncio.gather(*tries, return_exceptions=True)
                 self.refused += sum(

@@ -29,9 +29,6 @@ _MOST = 1_000  # painted at once: beyond that, the window moves
 _FOUND = 50  # nodes before the end, from which on all is painted if a search found one of them
 _AFTER = 5  # nodes that are painted after one that a search found before those
 
-Shown = tuple[Any, Any]
-"""For the chatbot, and for the state that says what the chatbot shows."""
-
 
 class BranchNavigation:
     """Opens conversations and moves between their branches, each page for its owner alone.
@@ -47,12 +44,12 @@ class BranchNavigation:
         was last asked."""
         wanted = request.query_params.get("c")
         page = self._chat.page(request)
-        shown: Shown = (gr.skip(), gr.skip())
+        shown = gr.skip()
         if wanted and page.owner is not None:
             shown = await self._show(
                 page, ConversationId(str(wanted)), _turn_id(request.query_params.get("t"))
             )
-        return *shown, *self._chat.choices(page.settings)
+        return shown, *self._chat.choices(page.settings)
 
     async def asked(self, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Return what the page shows once the sidebar, or a control of the conversation, has asked for
@@ -61,12 +58,12 @@ class BranchNavigation:
         page, asked = self._chat.page(request), _fields(event)
         before = page.conversation_id
         if "newest" in asked and not self._chat.went_on(page):
-            return gr.skip(), gr.skip(), gr.skip(), *self._chat.choices(None)
+            return gr.skip(), gr.skip(), *self._chat.choices(None)
         shown = await self._asked(page, asked)
         opened = page.conversation_id != before
-        return *shown, self._chat.box(), *self._chat.choices(page.settings if opened else None)
+        return shown, self._chat.box(), *self._chat.choices(page.settings if opened else None)
 
-    async def _asked(self, page: OpenPage, asked: Mapping[str, str]) -> Shown:
+    async def _asked(self, page: OpenPage, asked: Mapping[str, str]) -> Any:
         conversation, turn = asked.get("conversation"), _turn_id(asked.get("turn"))
         number = int(asked.get("number", "0"))
         page.newest_request = max(page.newest_request, number)
@@ -76,11 +73,11 @@ class BranchNavigation:
             return await self._show(page, ConversationId(conversation), turn, number)
         if where := asked.get("part"):
             self._move(page, where)
-            return self._shown(page)
+            return self._chat.window(page)
         if turn:
             return await self._step(page, turn, int(asked.get("step", "1")))
         page.show(Conversation())
-        return [], []
+        return []
 
     async def again(self, event: gr.EventData, request: gr.Request) -> tuple[Any, Any, Any, Any]:
         """A message is to be answered once more, by a backend that becomes the chosen one: what the page
@@ -173,7 +170,7 @@ class BranchNavigation:
         conversation_id: ConversationId,
         turn: TurnId | None = None,
         number: int | None = None,
-    ) -> Shown:
+    ) -> Any:
         try:
             storage = await self._chat.storage(page)
             if storage is None:
@@ -184,11 +181,10 @@ class BranchNavigation:
             )
             # Meanwhile the person asked for something else.
             if number is not None and number < page.newest_request:
-                return gr.skip(), gr.skip()
+                return gr.skip()
         except StoreError as exc:
             page.show(Conversation())
-            shown = [paint_error(_said(exc))]
-            return shown, _as_state(shown)
+            return [paint_error(_said(exc))]
         page.show(conversation, conversation_id, last)
         for answer in self._chat.shared.running(page.owner, conversation_id):
             page.hold(answer)
@@ -199,7 +195,7 @@ class BranchNavigation:
             elif turn in path:
                 page.window_end = path[path.index(turn) + _AFTER]
             await self._remember(page)
-        return self._shown(page)
+        return self._chat.window(page)
 
     def _move(self, page: OpenPage, where: str) -> None:
         """Paints more of the conversation before or after what is shown of it, or turns to its end."""
@@ -219,16 +215,16 @@ class BranchNavigation:
         page.window_end = path[end] if 0 <= end < len(path) - 1 else None
         page.change_view()
 
-    async def _step(self, page: OpenPage, turn: TurnId, step: int) -> Shown:
+    async def _step(self, page: OpenPage, turn: TurnId, step: int) -> Any:
         """Shows the branch of the version before or after this one."""
         if turn not in page.conversation:
-            return gr.skip(), gr.skip()
+            return gr.skip()
         versions = page.conversation.versions(page.conversation[turn])
         at = min(max(versions.index(turn) + (1 if step > 0 else -1), 0), len(versions) - 1)
         page.last, page.window_end = page.conversation.end(versions[at]), None
         page.change_view()
         await self._remember(page)
-        return self._shown(page)
+        return self._chat.window(page)
 
     async def _remember(self, page: OpenPage) -> None:
         """The conversation opens at what the page shows now."""
@@ -240,10 +236,6 @@ class BranchNavigation:
                 await storage.store.change(page.owner, page.conversation_id, head=page.last.id)
         except StoreError as exc:
             log.warning("the branch shown is not remembered: %s", scrub(str(exc)))
-
-    def _shown(self, page: OpenPage) -> Shown:
-        shown = self._chat.window(page)
-        return shown, _as_state(shown)
 
 
 def _turn_id(sent: str | None) -> TurnId | None:

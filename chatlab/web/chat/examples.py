@@ -11,7 +11,7 @@ from gradio.components import Component
 from chatlab.backend import Parameter
 from chatlab.config.models import Example
 from chatlab.web.chat.controls import preset_values
-from chatlab.web.chat.gradio_patches import answer_function, show_examples, show_stop_button
+from chatlab.web.chat.gradio_patches import PatchedChatInterface, show_examples
 
 
 class Examples:
@@ -23,7 +23,7 @@ class Examples:
         self._offered: list[dict[str, Any]] = []
 
     def connect(
-        self, chat: gr.ChatInterface, selector: gr.Dropdown, controls: Sequence[Component], first: str
+        self, chat: PatchedChatInterface, selector: gr.Dropdown, controls: Sequence[Component], first: str
     ) -> None:
         """Offer them on the page; first: the backend that is chosen at first. To be called once."""
         if not self._examples:
@@ -33,18 +33,7 @@ class Examples:
         shown = [chat.chatbot, chat.chatbot_state, chat.saved_input]
         steps: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
         asked = chat.chatbot.example_select(self._asked, selector, [*shown, *controls], **steps)
-        answer = asked.success(
-            answer_function(chat),
-            [chat.saved_input, chat.chatbot_state, *chat.additional_inputs],
-            [chat.null_component, chat.chatbot],
-            api_visibility="private",
-            concurrency_limit=chat.concurrency_limit,
-            show_progress="hidden",
-        )
-        answer.then(
-            lambda shown: (shown, shown), chat.chatbot, [chat.chatbot_state, chat.chatbot_value], **steps
-        )
-        show_stop_button(chat, answer, asked)
+        chat.answer(asked)
         if any(example.backend for example in self._examples):
             selector.change(self._updated, selector, chat.chatbot, **steps)
 

@@ -24,7 +24,6 @@ from chatlab.web.chat.gradio_patches import (
     CONVERSATION,
     PatchedBlocks,
     PatchedChatInterface,
-    keep_typed_text,
     queue_only_answers,
     run_on_loop,
 )
@@ -60,7 +59,6 @@ def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
     choice = _Choice.made(config, backends)
     options = _Options.made(config.ui, backends, choice.first, parameters)
     page.chat = interface = _interface(config, backends, chat, navigation, choice, options)
-    keep_typed_text(page, interface.textbox)
     examples = Examples(config.ui.examples, parameters)
     examples.connect(interface, choice.selector, options.controls, choice.first)
     if config.ui.footer:
@@ -74,7 +72,7 @@ def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
         choices = (choice.selector, choice.status, options.preset, options.system, *options.controls)
         opened_by_scripts(page, scripts, interface, navigation, chat, choices)
     page.unload(chat.closed)
-    queue_only_answers(page, interface, chat.refused)
+    queue_only_answers(page)
     run_on_loop(page)
 
 
@@ -169,6 +167,7 @@ def _interface(
     return PatchedChatInterface(
         navigation,
         choice.render,
+        chat.refused,
         chat.respond,
         multimodal=True,
         chatbot=_chatbot(ui),
@@ -266,12 +265,7 @@ def _warm(page: gr.Blocks, chat: Chat, backends: ServedBackends, choice: _Choice
 
 
 def _stop_and_clear(interface: gr.ChatInterface, chat: Chat, navigation: BranchNavigation) -> None:
-    interface.textbox.stop(chat.stopped, None, interface.chatbot, **_PRIVATE).then(
-        lambda shown: (shown, shown),
-        interface.chatbot,
-        [interface.chatbot_state, interface.chatbot_value],
-        **_PRIVATE,
-    )
+    interface.textbox.stop(chat.stopped, None, interface.chatbot, **_PRIVATE)
     interface.chatbot.clear(navigation.cleared, None, None, **_PRIVATE)
 
 

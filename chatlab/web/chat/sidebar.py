@@ -12,7 +12,7 @@ import gradio as gr
 from gradio.components import Component
 
 from chatlab.web.chat.branches import BranchNavigation
-from chatlab.web.chat.gradio_patches import answer_function, show_stop_button
+from chatlab.web.chat.gradio_patches import PatchedChatInterface
 from chatlab.web.chat.respond import Chat
 
 ROOT = 'const root = new URL(window.gradio_config?.root || "/", location.href).pathname.replace(/\\/+$/, "");'
@@ -58,7 +58,7 @@ def pages_links() -> None:
 def opened_by_scripts(
     page: gr.Blocks,
     bridge: gr.HTML,
-    chat: gr.ChatInterface,
+    chat: PatchedChatInterface,
     navigation: BranchNavigation,
     answers: Chat,
     choices: Sequence[Component],
@@ -67,34 +67,22 @@ def opened_by_scripts(
     answer that runs followed. choices: what shows with what a conversation is asked, as
     `Chat.choices` has them."""
     private = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
-    shown = [chat.chatbot, chat.chatbot_state]
-    page.load(navigation.arrived, None, [*shown, *choices], **private)
+    page.load(navigation.arrived, None, [chat.chatbot, *choices], **private)
     # By default Gradio drops what is asked before the same event has been answered.
     bridge.select(
-        navigation.asked, None, [*shown, chat.textbox, *choices], trigger_mode="multiple", **private
+        navigation.asked, None, [chat.chatbot, chat.textbox, *choices], trigger_mode="multiple", **private
     )
     chat.chatbot.undo(navigation.undone, chat.chatbot, None, **private)
 
-    asked = bridge.submit(navigation.again, None, [*shown, chat.saved_input, choices[0]], **private)
-    answer = asked.success(
-        answer_function(chat),
-        [chat.saved_input, chat.chatbot_state, *chat.additional_inputs],
-        [chat.null_component, chat.chatbot],
-        api_visibility="private",
-        concurrency_limit=chat.concurrency_limit,
-        show_progress="hidden",
-        trigger_mode="multiple",
-    )
-    answer.then(
-        lambda shown: (shown, shown), chat.chatbot, [chat.chatbot_state, chat.chatbot_value], **private
-    )
-    show_stop_button(chat, answer, asked)
+    again = [chat.chatbot, chat.chatbot_state, chat.saved_input, choices[0]]
+    asked = bridge.submit(navigation.again, None, again, **private)
+    chat.answer(asked)
 
     # The scripts ask for this while an answer runs where the page is and the box offers no stop. Whatever
     # comes in whatever order, each of these ends with the box as it has to be. No `cancels`: a stop ends the
     # answer itself, and with it what shows it.
     steps = {**private, "trigger_mode": "multiple"}
-    bridge.play(answers.busy_box, None, chat.textbox, **steps).success(
+    follow = bridge.play(answers.busy_box, None, chat.textbox, **steps).success(
         answers.follow,
         None,
         [chat.null_component, chat.chatbot],
@@ -102,6 +90,6 @@ def opened_by_scripts(
         concurrency_limit=chat.concurrency_limit,
         show_progress="hidden",
         trigger_mode="multiple",
-    ).then(
-        lambda shown: (shown, shown), chat.chatbot, [chat.chatbot_state, chat.chatbot_value], **steps
-    ).then(answers.idle_box, None, chat.textbox, **steps)
+    )
+    follow.then(answers.idle_box, None, chat.textbox, **steps)
+    follow.failure(answers.idle_box, None, chat.textbox, **steps)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from starlette.requests import Request
@@ -72,6 +73,29 @@ def test_an_answer_streams_with_its_figures_and_the_upstream_gets_the_message_ex
     assert figures.endswith("5 tokens in, 3 out · cost 11")
     assert roles(upstream.last.json) == [("user", text)]
     assert page.foreign == []
+
+
+def test_the_browser_shows_a_message_itself_and_asks_for_nothing_but_the_answer(
+    upstream: Front, open_page: Open
+) -> None:
+    upstream.on("POST", CHAT, says(chunks(["fine"])))
+    page = open_page(config(upstream))
+    asked: list[str] = []
+    page.page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    held: list[Any] = []
+    page.page.route("**/queue/join*", lambda route: held.append(route))
+    page.ask("center a <div>\n\n```html\n<b>bold</b>\n```", wait=False)
+    page.page.wait_for_selector("#message .stop-button")
+    page.wait_text("center a <div>")
+    page.wait_text("<b>bold</b>")
+    assert page.page.input_value("#message textarea") == ""
+    held.pop().continue_()
+    page.wait_ended(1)
+    assert page.answers == ["fine"]
+    assert [path for path in asked if "/gradio_api/" in path] == [
+        "/gradio_api/queue/join",
+        "/gradio_api/queue/data",
+    ]
 
 
 def test_the_next_turn_is_sent_the_whole_conversation(upstream: Front, open_page: Open) -> None:

@@ -36,7 +36,7 @@ async def come_and_go(url: str, pages: int, talking: int) -> None:
                     seen = await page.ask(client, session, "a message of some length " * 10, [])
                     assert "a message of some length" in str(seen.shown[1])
                 else:
-                    await page.show(client, session, [])
+                    await page.load(client, session)
 
         await asyncio.gather(*(visit(number) for number in range(pages)))
 

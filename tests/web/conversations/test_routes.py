@@ -220,10 +220,8 @@ def theirs(owner: Browser, folder: Path) -> Theirs:
     uploaded = owner.client.post("/gradio_api/upload", files={"files": ("dot.png", PNG)}).json()[0]
     file = {"path": uploaded, "meta": {"_type": "gradio.FileData"}, "orig_name": "dot.png"}
     message = {"multimodaltextbox": {"text": f"{SECRET} of the owner", "files": [file]}}
-    owner.fire(owner.event("_clear_and_save_textbox"), message, None)
-    answer = owner.fire(owner.event("_submit_fn"), {}, None)
+    answer = owner.fire(owner.event("_submit_fn"), message, None)
     assert SECRET in answer, answer
-    owner.fire(owner.event("lambda"), {}, None)
     with closing(sqlite3.connect(folder / ".chatlab" / "chatlab.db")) as connection:
         ((turn, conversation),) = connection.execute("select id, conversation from turns").fetchall()
         ((sha256,),) = connection.execute("select sha256 from attachments").fetchall()
@@ -367,15 +365,6 @@ def test_a_page_that_claims_to_show_anothers_conversation_cannot_go_on_with_it(
     before = theirs.snapshot()
     claims = Browser(stranger.client, "claims", stranger.components, stranger.dependencies)
     shown = forged(theirs)
-    types = {component_id: one["type"] for component_id, one in claims.components.items()}
-    takes_over = next(
-        event
-        for event in claims.dependencies
-        if [types.get(component_id) for component_id in event["inputs"]] == ["chatbot"]
-        and [types.get(component_id) for component_id in event["outputs"]] == ["state", "state"]
-    )
-    claims.fire(claims.event("_clear_and_save_textbox"), shown, None)
-    claims.fire(takes_over, shown, None)
     said = claims.fire(claims.event("_submit_fn"), shown, None)
     assert "this conversation is not there any more" in said and SECRET not in said
     assert theirs.snapshot() == before
@@ -414,8 +403,8 @@ def test_a_launched_page_has_the_same_routes_and_the_same_cookie(tmp_path: Path)
         browser = Browser.at(url, "apage")
         with closing(browser.client) as client:
             assert client.get("/-/conversations").json() == {"conversations": [], "next": None}
-            browser.fire(browser.event("_clear_and_save_textbox"), {"multimodaltextbox": HELLO}, None)
-            assert "process_completed" in browser.fire(browser.event("_submit_fn"), {}, None)
+            said = browser.fire(browser.event("_submit_fn"), {"multimodaltextbox": HELLO}, None)
+            assert "process_completed" in said
             (kept,) = client.get("/-/conversations").json()["conversations"]
             assert kept["title"] == "hello"
             assert client.get("/compare").status_code == 200

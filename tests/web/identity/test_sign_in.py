@@ -120,7 +120,6 @@ def as_browser(client: httpx2.Client, session_hash: str) -> Browser:
 
 def ask(client: httpx2.Client, text: str, session_hash: str) -> str:
     browser, given = as_browser(client, session_hash), {"multimodaltextbox": {**HELLO, "text": text}}
-    browser.fire(browser.event("_clear_and_save_textbox"), given, None)
     return browser.fire(browser.event("_submit_fn"), given, None)
 
 

@@ -44,7 +44,6 @@ def forging(url: str, name: str) -> Browser:
 
 def asked(browser: Browser) -> str:
     given = {"multimodaltextbox": HELLO}
-    browser.fire(browser.event("_clear_and_save_textbox"), given, None)
     return browser.fire(browser.event("_submit_fn"), given, None)
 
 

@@ -52,7 +52,6 @@ def other(url: str) -> Iterator[Browser]:
 def begin(mine: Browser, words: int = 20) -> dict[str, Any]:
     """Begin an answer of two words in 0.1 s, and return what names it."""
     text = {"multimodaltextbox": {"text": "word " * words, "files": []}}
-    mine.fire(mine.event("_clear_and_save_textbox"), text, None)
     event = mine.event("_submit_fn")
     data = [mine.value(component, text) for component in event["inputs"]]
     body = {"data": data, "fn_index": event["id"], "session_hash": mine.hash}

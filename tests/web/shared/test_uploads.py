@@ -69,8 +69,7 @@ def ask(browser: Browser, text: str, path: str) -> str:
     """Sends a message with an uploaded file, as a page does."""
     file = {"path": path, "meta": {"_type": "gradio.FileData"}, "orig_name": Path(path).name}
     message = {"multimodaltextbox": {"text": text, "files": [file]}}
-    browser.fire(browser.event("_clear_and_save_textbox"), message, None)
-    return browser.fire(browser.event("_submit_fn"), {}, None)
+    return browser.fire(browser.event("_submit_fn"), message, None)
 
 
 def test_an_upload_is_read_by_its_uploader_alone(url: str, mine: Browser, other: Browser) -> None:
@@ -108,7 +107,6 @@ def test_what_the_page_itself_shows_is_for_everybody(mine: Browser, other: Brows
 
 def test_what_a_page_runs_is_ended_by_its_owner_alone(mine: Browser, other: Browser) -> None:
     text = {"multimodaltextbox": {"text": "word " * 20, "files": []}, "dropdown": "slow"}
-    mine.fire(mine.event("_clear_and_save_textbox"), text, None)
     event = mine.event("_submit_fn")
     body = {
         "data": [mine.value(component_id, text) for component_id in event["inputs"]],

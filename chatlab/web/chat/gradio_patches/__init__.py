@@ -12,13 +12,10 @@ from __future__ import annotations
 from chatlab.web.chat.gradio_patches.blocks import PatchedBlocks
 from chatlab.web.chat.gradio_patches.chat_interface import PatchedChatInterface
 from chatlab.web.chat.gradio_patches.events import (
-    answer_function,
     describe_once,
-    keep_typed_text,
     queue_only_answers,
     run_on_loop,
     show_examples,
-    show_stop_button,
 )
 from chatlab.web.chat.gradio_patches.process import patch_process
 from chatlab.web.chat.gradio_patches.shown_text import CONVERSATION
@@ -27,12 +24,9 @@ __all__ = [
     "CONVERSATION",
     "PatchedBlocks",
     "PatchedChatInterface",
-    "answer_function",
     "describe_once",
-    "keep_typed_text",
     "patch_process",
     "queue_only_answers",
     "run_on_loop",
     "show_examples",
-    "show_stop_button",
 ]

@@ -9,7 +9,6 @@ from typing import Any
 import gradio as gr
 import gradio.blocks
 import gradio.route_utils
-from gradio.events import Dependency
 from gradio.queueing import Event, Queue
 from gradio.routes import App
 from gradio.server_messages import ProcessGeneratingMessage
@@ -76,6 +75,20 @@ def _in_group(component: Any) -> bool:
     return around is not None and hasattr(gr.ChatInterface, "_render_chatbot_area")
 
 
+def _in_browser() -> bool:
+    with gr.Blocks() as page:
+        box = gr.Textbox()
+        box.submit(None, box, box, js="(text) => text")
+    (event,) = page.get_config_file()["dependencies"]
+    return not event["backend_fn"] and event["js"] == "(text) => text"
+
+
+def _chains() -> bool:
+    with gr.Blocks():
+        box = gr.Textbox()
+        return has(box.submit(None, box, box, js="(text) => text"), "success", "failure", "then")
+
+
 def claims() -> Iterator[tuple[str, bool]]:
     """Each thing that is relied on, as a sentence, and whether it is so."""
     built = Built()
@@ -126,37 +139,20 @@ def claims() -> Iterator[tuple[str, bool]]:
         "ChatInterface._append_message_to_history takes message, history and role",
         takes(chat._append_message_to_history, "message", "history", "role"),
     )
-    yield (
-        "ChatInterface._clear_and_save_textbox takes the message",
-        takes(chat._clear_and_save_textbox, "message"),
-    )
     yield "ChatInterface._stream_fn is an async generator", inspect.isasyncgenfunction(chat._stream_fn)
     yield "ChatInterface._api_wrapper takes fn and submit_fn", takes(chat._api_wrapper, "fn", "submit_fn")
-    yield (
-        "ChatInterface._setup_stop_events takes event_triggers, events_to_cancel and after_success",
-        takes(chat._setup_stop_events, "event_triggers", "events_to_cancel", "after_success"),
-    )
     answers = [one for one in built.events if inspect.isasyncgenfunction(one.fn)]
     yield (
         "answers are the events whose function is an async generator, and only that of /chat is public",
         len(answers) >= 4 and [one.api_visibility for one in answers].count("public") == 1,
     )
-    boxes = [
-        one
-        for one in built.events
-        if one.outputs == [chat.textbox] and not one.inputs and not inspect.iscoroutinefunction(one.fn)
-    ]
     yield (
-        "events that write into the message box after an answer take nothing and return an update",
-        len(boxes) >= 3 and all(one.fn is None or isinstance(one.fn(), dict) for one in boxes),
+        "a ChatInterface sets its events up in a method, once its message box is there",
+        "self._setup_events()" in inspect.getsource(gr.ChatInterface.__init__)
+        and has(chat, "original_stop_btn", "fake_api_btn", "api_response", "additional_inputs"),
     )
-    yield (
-        "a Dependency of an event is made of its id, and has failure()",
-        (
-            takes(Dependency.__init__, "trigger", "key_vals", "dep_index", "fn")
-            and has(Dependency(None, {}, built.events[0]._id, None), "failure")
-        ),
-    )
+    yield "an event without a function happens in the browser alone", _in_browser()
+    yield "an event can be followed by success(), failure() and then()", _chains()
     yield (
         "gradio.blocks hands work to threads by anyio.to_thread.run_sync",
         ("anyio.to_thread.run_sync(" in inspect.getsource(gradio.blocks.Blocks.postprocess_data)),

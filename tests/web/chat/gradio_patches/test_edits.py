@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,10 +82,13 @@ def test_no_event_after_an_answer_writes_into_the_message_box(serve: Callable[..
     served = serve("backends: {echo: {kind: echo}}")
     with httpx2.Client(base_url=served.url) as client:
         config = client.get("/config").json()
-        (box,) = (one["id"] for one in config["components"] if one["type"] == "multimodaltextbox")
+        (box,) = (one["id"] for one in config["components"] if one["props"].get("elem_id") == "message")
         events = [one for one in config["dependencies"] if one["outputs"] == [box] and not one["inputs"]]
         assert len(events) > 3
         for event in events:
+            if not event["backend_fn"]:  # it happens in the browser alone
+                assert not {"value", "placeholder"} & set(re.findall(r"\w+(?=:)", event["js"] or "")), event
+                continue
             body = {"data": [], "fn_index": event["id"], "session_hash": "mine", "event_data": None}
             (update,) = client.post("/gradio_api/run/predict", json=body).json()["data"]
             assert not {"value", "placeholder"} & set(update), event["api_name"]
