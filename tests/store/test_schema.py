@@ -122,7 +122,7 @@ def test_serve_refuses_a_postgres_whose_tables_are_not_its_own(
     config = tmp_path / "lab.yaml"
     config.write_text("backends: {a: {kind: echo}}\nstorage: {url: {env: CHATLAB_TEST_DATABASE}}\n")
     monkeypatch.setattr("chatlab.web.server.serve", lambda *_: pytest.fail("it serves"))
-    done = CliRunner().invoke(main, ["serve", str(config)], prog_name="chatlab")
+    done = CliRunner().invoke(main, ["serve", str(config), "--port", "0"], prog_name="chatlab")
     assert done.exit_code == 1
     assert ("chatlab db upgrade" if state == "behind" else "newer chatlab") in done.stderr
 
@@ -133,5 +133,5 @@ def test_serve_begins_while_a_postgres_is_away(tmp_path: Path, monkeypatch: pyte
     config.write_text("backends: {a: {kind: echo}}\nstorage: {url: {env: CHATLAB_TEST_DATABASE}}\n")
     served: list[object] = []
     monkeypatch.setattr("chatlab.web.server.serve", lambda *args: served.append(args))
-    done = CliRunner().invoke(main, ["serve", str(config)], prog_name="chatlab")
+    done = CliRunner().invoke(main, ["serve", str(config), "--port", "0"], prog_name="chatlab")
     assert served and done.exit_code == 0 and "nothing is kept until it is there" in done.stderr
