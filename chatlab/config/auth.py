@@ -45,8 +45,8 @@ class Allowed(Model):
         return domains
 
 
-class SignIn(Model):
-    """The options of every way of signing in."""
+class WayIn(Model):
+    """The options of every way of coming in."""
 
     public_url: str | None = Field(
         None,
@@ -57,6 +57,16 @@ class SignIn(Model):
         default_factory=Allowed,
         description="Whom the pages are for; everybody whom the provider signs in if nobody is named.",
     )
+
+    @field_validator("public_url")
+    @classmethod
+    def _public(cls, url: str | None) -> str | None:
+        return None if url is None else encrypted_url(url)
+
+
+class SignIn(WayIn):
+    """The options of every way of signing in here."""
+
     keys: tuple[SecretRef, ...] = Field(
         (),
         description="Keys that encrypt what is stored of people who are signed in, each of 32 random "
@@ -69,11 +79,6 @@ class SignIn(Model):
     session_hours: float = Field(
         168, gt=0, description="Hours after which a person has to sign in again anyway."
     )
-
-    @field_validator("public_url")
-    @classmethod
-    def _public(cls, url: str | None) -> str | None:
-        return None if url is None else encrypted_url(url)
 
 
 class AtProvider(SignIn):
@@ -195,7 +200,82 @@ class Basic(SignIn):
 
 LONGEST_NAME = 100  # characters
 
-Auth: TypeAlias = Annotated[Oidc | Databricks | Basic, Field(discriminator="type")]
+
+class HuggingFaceSpace(SignIn):
+    """Sign-in with Hugging Face in a Space that has `hf_oauth: true`: what `oidc` needs is in the variables
+    of the Space. Needs the extra `auth`.
+    """
+
+    redirect_path: ClassVar[str] = "/login/callback"
+
+    type: Literal["huggingface_space"] = Field(description="How people sign in.")
+
+    def oidc(self) -> Oidc:
+        """Return the same as `oidc`, with the variables of the Space. Raise LookupError with what to do."""
+        names = ("SPACE_HOST", "OPENID_PROVIDER_URL", "OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET")
+        missing = [name for name in names if not os.environ.get(name)]
+        if missing:
+            raise LookupError(
+                f"{missing[0]} is not set: this is for a Space with `hf_oauth: true` in its README.md"
+            )
+        host, provider, client_id, _ = (os.environ[name].strip() for name in names)
+        own = {name: getattr(self, name) for name in SignIn.model_fields}
+        local = host.rpartition(":")[0] in LOOPBACK
+        url = f"{'http' if local else 'https'}://{host.partition(',')[0]}"
+        return Oidc(
+            **{**own, "public_url": self.public_url or url},
+            type="oidc",
+            discovery=f"{provider.rstrip('/')}/.well-known/openid-configuration",
+            client_id=client_id,
+            client_secret=SecretRef(env="OAUTH_CLIENT_SECRET"),
+            redirect_path=self.redirect_path,
+            scopes=tuple(os.environ.get("OAUTH_SCOPES", "openid profile").split()),
+            groups_claim="orgs",
+        )
+
+
+class DatabricksApps(WayIn):
+    """Sign-in by Databricks Apps, whose headers say who asks; believed in an app there alone. Backends of the
+    kind `databricks` with `auth: {type: user}` are asked with the token that is forwarded.
+    """
+
+    type: Literal["databricks_apps"] = Field(description="How people sign in.")
+
+    @field_validator("allowed")
+    @classmethod
+    def _without_groups(cls, allowed: Allowed) -> Allowed:
+        if allowed.groups:
+            raise ValueError("Databricks Apps does not say who is in which group: name people or domains")
+        return allowed
+
+
+class AzureAppService(WayIn):
+    """Sign-in by the built-in authentication of Azure App Service or Container Apps, whose headers say who
+    asks; believed there alone.
+    """
+
+    type: Literal["azure_app_service"] = Field(description="How people sign in.")
+    groups_claim: str = Field("groups", min_length=1, description="The claim that has a person's groups.")
+    token_for: str | None = Field(
+        None,
+        description="URL of the Databricks workspace that the forwarded token of a person is for: backends "
+        "of the kind `databricks` with `auth: {type: user}` there are asked with it. Without it, the token "
+        "is sent nowhere.",
+    )
+
+    @field_validator("token_for")
+    @classmethod
+    def _workspace(cls, url: str | None) -> str | None:
+        return None if url is None else workspace_url(url)
+
+
+Forwarded: TypeAlias = DatabricksApps | AzureAppService
+"""The ways in which a platform signs people in, and says by headers who asks."""
+
+SignedIn: TypeAlias = Oidc | Databricks | Basic | HuggingFaceSpace
+"""The ways in which people sign in here."""
+
+Auth: TypeAlias = Annotated[SignedIn | Forwarded, Field(discriminator="type")]
 
 
 _PASSWORD_HASH = re.compile(r"\$scrypt\$ln=(1[4-9]),r=8,p=([1-9])\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}")

@@ -41,7 +41,9 @@ class Person:
         name = next(filter(None, names), "") or email or subject
         groups = claims.get(groups_claim)
         listed = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
-        own = tuple(group for group in listed if isinstance(group, str))
+        # Hugging Face has an object for each organization, of which this is its name in addresses.
+        called = (_text(one, "preferred_username") if isinstance(one, dict) else one for one in listed)
+        own = tuple(group for group in called if isinstance(group, str) and group)
         return cls(issuer, subject, name[:_LONGEST_NAME], email or None, own)
 
     @classmethod

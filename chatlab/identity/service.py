@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from chatlab.config.auth import Auth, Basic, Databricks
-from chatlab.errors import AuthRequired
+from chatlab.config.auth import Basic, Databricks, HuggingFaceSpace, Oidc, SignedIn
+from chatlab.errors import AuthRequired, NotReady
 from chatlab.identity.errors import SignInRefused
 from chatlab.identity.passwords import PasswordProvider
 from chatlab.identity.person import Person
@@ -31,8 +31,8 @@ class SignInService:
     Raise NotReady where a secret is missing, MissingExtra where a library is.
     """
 
-    def __init__(self, config: Auth, rows: Callable[[], Awaitable[SignIns]]) -> None:
-        self.config = config
+    def __init__(self, given: SignedIn, rows: Callable[[], Awaitable[SignIns]]) -> None:
+        self.config = config = _resolved(given)
         self._rows = rows
         self.provider = _provider(config)
         keys = session_keys(config.keys)
@@ -97,11 +97,20 @@ def short_name(state: str) -> str:
     return hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _provider(config: Auth) -> SignInProvider:
+def _resolved(given: SignedIn) -> Oidc | Databricks | Basic:
+    if not isinstance(given, HuggingFaceSpace):
+        return given
+    try:
+        return given.oidc()
+    except LookupError as exc:
+        raise NotReady(f"auth: {exc}") from exc
+
+
+def _provider(config: Oidc | Databricks | Basic) -> SignInProvider:
     match config:
         case Basic():
             return PasswordProvider(config)
         case Databricks():
             return DatabricksProvider(config)
-        case _:
+        case Oidc():
             return OidcProvider(config)

@@ -24,7 +24,7 @@ from chatlab.lab import Lab, load
 from chatlab.secret import ScrubbingFormatter, scrubbed_traceback
 from chatlab.web.chat.page import Page
 from chatlab.web.compare.shown_runs import runs_of
-from chatlab.web.identity.gate import sign_in_service
+from chatlab.web.identity.gate import sign_in_gate
 from chatlab.web.middleware import page_middleware, wrapped
 from chatlab.web.shared.limits import limits_of
 
@@ -75,7 +75,7 @@ def mount(app: FastAPI, lab: Lab, path: str = "/", *, host: str | None = None) -
 def _require_sign_in(lab: Lab) -> None:
     """Raise ConfigError where people are to sign in and cannot: now, not in the thread that serves."""
     if lab.config is not None and lab.config.auth is not None:
-        sign_in_service(lab)
+        sign_in_gate(lab, "/")
 
 
 def create_app(lab: Lab, *, host: str | None = None) -> FastAPI:

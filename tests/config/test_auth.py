@@ -61,11 +61,18 @@ def test_what_is_wrong_is_said(tmp_path: Path, more: str, discovery: str, beside
     assert sentence in str(caught.value) and "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["databricks_apps", "entra"])
+@pytest.mark.parametrize("kind", ["entra", "forwarded"])
 def test_a_way_that_is_not_offered_is_refused(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(f"{BEFORE}auth: {{type: {kind}}}\n", "utf-8")
     with pytest.raises(ConfigError, match="oidc"):
+        load_config(file)
+
+
+def test_groups_that_databricks_apps_does_not_forward_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"{BEFORE}auth: {{type: databricks_apps, allowed: {{groups: [staff]}}}}\n", "utf-8")
+    with pytest.raises(ConfigError, match="name people or domains"):
         load_config(file)
 
 

@@ -30,11 +30,19 @@ p::first-letter { text-transform: uppercase; }
 
 
 def sentence_page(
-    title: str, sentence: str, link: tuple[str, str], *, status: int = 200, onward: str | None = None
+    title: str,
+    sentence: str,
+    link: tuple[str, str],
+    *,
+    status: int = 200,
+    onward: str | None = None,
+    new_tab: bool = False,
 ) -> HTMLResponse:
-    """Return a page. link: its address and its words. onward: where the browser goes on to by itself."""
+    """Return a page. link: its address and its words. onward: where the browser goes on to by itself.
+    new_tab: whether the link opens one."""
+    target = ' target="_blank"' if new_tab else ""
     body = f"""<p>{html.escape(sentence)}</p>
-      <p><a href="{html.escape(link[0])}">{html.escape(link[1])}</a></p>"""
+      <p><a href="{html.escape(link[0])}"{target}>{html.escape(link[1])}</a></p>"""
     return _page(title, body, content_security.SENTENCE, status, onward)
 
 

@@ -2,39 +2,54 @@
 
 from __future__ import annotations
 
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from starlette.middleware import Middleware
 
-from chatlab.config.auth import Basic
+from chatlab.config.auth import AzureAppService, Basic, DatabricksApps
 from chatlab.errors import ConfigError, MissingExtra, NotReady, StoreError
+from chatlab.identity.forwarded import platform_of
 from chatlab.identity.service import SignInService
 from chatlab.lab import Lab
 from chatlab.store.sign_ins import SignIns
+from chatlab.web.identity.gates.forwarded import ForwardedGate
 from chatlab.web.identity.gates.passwords import PasswordGate
 from chatlab.web.identity.gates.sessions import SessionGate
 from chatlab.web.shared.limits import limits_of
 
 
 def sign_in_gate(lab: Lab, path: str) -> Middleware:
-    """Return the gate of a lab's pages below a path. Raise ConfigError as `sign_in_service` does."""
+    """Return the gate of a lab's pages below a path.
+
+    Raise ConfigError where a secret, a library or the platform is missing: a page that nobody could sign in
+    at, or anybody could by a header, is not served.
+    """
     assert lab.config is not None
-    root_path = lab.config.server.root_path
-    service, limits = sign_in_service(lab), limits_of(lab)
-    gate = PasswordGate if isinstance(lab.config.auth, Basic) else SessionGate
-    return Middleware(gate, service=service, limits=limits, path=path, root_path=root_path)
+    config = lab.config.auth
+    around: dict[str, Any] = {
+        "limits": limits_of(lab),
+        "path": path,
+        "root_path": lab.config.server.root_path,
+    }
+    if isinstance(config, DatabricksApps | AzureAppService):
+        try:
+            platform = platform_of(config)
+        except NotReady as exc:
+            raise ConfigError([str(exc)]) from None
+        return Middleware(ForwardedGate, config=config, platform=platform, **around)
+    gate = PasswordGate if isinstance(config, Basic) else SessionGate
+    return Middleware(gate, service=sign_in_service(lab), **around)
 
 
 _services: WeakKeyDictionary[Lab, SignInService] = WeakKeyDictionary()
 
 
 def sign_in_service(lab: Lab) -> SignInService:
-    """Return what signs people in at a lab's pages: the same for all of them.
-
-    Raise ConfigError where a secret or a library is missing: a page that nobody could sign in at is not
-    served.
-    """
+    """Return what signs people in at a lab's pages: the same for all of them. Raise ConfigError as
+    `sign_in_gate` does."""
     assert lab.config is not None and lab.config.auth is not None
+    assert not isinstance(lab.config.auth, DatabricksApps | AzureAppService)
     if lab in _services:
         return _services[lab]
 

@@ -14,7 +14,7 @@ import pytest
 
 from chatlab.errors import ConfigError
 from chatlab.web.identity.gate import sign_in_service
-from tests.servers.oidc import SECRET, Oidc
+from tests.servers.oidc import CLIENT, SECRET, Oidc
 from tests.web.conversations.test_routes import HELLO, Browser
 from tests.web.identity.conftest import CONFIG
 from tests.web.identity.people import OPENS, began, comes_back, session_of, sign_in, signed_in, somebody
@@ -359,6 +359,35 @@ def test_a_provider_of_somebody_elses_making_works_too(
                 assert f"{issuer}/oauth2/end_session" in out.text
         finally:
             served.stop()
+
+
+def test_in_a_space_people_sign_in_with_what_the_space_has_and_in_a_tab_of_its_own(
+    provider: Oidc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENID_PROVIDER_URL", provider.issuer)
+    monkeypatch.setenv("OAUTH_CLIENT_ID", CLIENT)
+    monkeypatch.setenv("OAUTH_CLIENT_SECRET", SECRET)
+    monkeypatch.setenv("SPACE_HOST", "ann-chat.hf.space")
+    monkeypatch.setenv("SYSTEM", "spaces")
+    file = tmp_path / "space.yaml"
+    file.write_text(CONFIG + "auth: {type: huggingface_space, allowed: {groups: [team]}}\n", "utf-8")
+    served, there = Served(file), {**OPENS, "host": "ann-chat.hf.space"}
+    with somebody(served.url) as ann:
+        framed = ann.get("/compare?x=1", headers={**there, "sec-fetch-dest": "iframe"})
+        assert 'href="https://ann-chat.hf.space/compare?x=1" target="_blank"' in framed.text
+        sent_to = ann.get("/compare", headers=there)
+        query = dict(httpx2.URL(sent_to.headers["location"]).params)
+        assert query["redirect_uri"] == "https://ann-chat.hf.space/login/callback"
+        provider.person = {"sub": "1", "name": "Ann"}
+        provider.userinfo = {"orgs": [{"sub": "2", "preferred_username": "team"}]}
+        given = {"code": provider.code(query), "state": query["state"], "iss": provider.issuer}
+        began = sent_to.headers["set-cookie"].partition(";")[0]
+        back = ann.get("/login/callback", params=given, headers={**there, "cookie": began})
+        assert back.headers["location"] == "https://ann-chat.hf.space/compare"
+        own = next(one for one in back.headers.get_list("set-cookie") if "chatlab-session" in one)
+        for word in ("SameSite=None", "Secure", "Partitioned", "HttpOnly"):
+            assert word in own
+    served.stop()
 
 
 def test_a_page_that_gradio_launches_is_behind_sign_in_too(

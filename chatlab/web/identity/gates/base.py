@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatlab.config.auth import Auth
 from chatlab.errors import ChatlabError, StoreError
+from chatlab.identity.errors import SignInRefused
 from chatlab.identity.person import Person
 from chatlab.secret import scrub, scrubbed_traceback
 from chatlab.web.identity.documents import sentence_page
@@ -77,11 +78,12 @@ class Gate(ABC):
 
     @abstractmethod
     async def _visit(self, request: Request) -> Visit | None:
-        """Return who asks; None for somebody who may not. Raise StoreError."""
+        """Return who asks; None for somebody who has to sign in. Raise SignInRefused for somebody who may
+        not, StoreError."""
 
-    @abstractmethod
     async def _asked_in(self, request: Request, below: str) -> Response:
-        """Return what somebody is told who opens a page and may not, so that they come in."""
+        """Return what somebody is told who opens a page and has to sign in."""
+        return self._failed(request, SignInRefused(ENDED))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         below = path_below(scope, self._path or "/")
@@ -108,6 +110,10 @@ class Gate(ABC):
             if visit is None:
                 await (await self._refused(request, below))(scope, receive, send)
                 return
+        except SignInRefused as exc:
+            answer = self._failed(request, exc) if _opens(request) else refused(exc.sentence, exc.http_status)
+            await answer(scope, receive, send)
+            return
         except StoreError as exc:
             incident = secrets.token_hex(4)
             log.error("incident %s: %s\n%s", incident, scrub(str(exc)), scrubbed_traceback(exc))
@@ -144,9 +150,7 @@ class Gate(ABC):
 
     async def _refused(self, request: Request, below: str) -> Response:
         """Return a way in for whoever opens a page, and a sentence for every script."""
-        mode = request.headers.get("sec-fetch-mode")
-        opens = mode == "navigate" or (mode is None and "text/html" in request.headers.get("accept", ""))
-        if request.method != "GET" or not opens:
+        if not _opens(request):
             return refused(ENDED, 401)
         return await self._asked_in(request, below)
 
@@ -179,3 +183,10 @@ class Gate(ABC):
         """Return the page for a tab that was opened to sign in again beside one that goes on."""
         sentence = f"You are signed in as {visit.person.name}. Close this tab and go on in the other one."
         return sentence_page("Signed in", sentence, (f"{self._base(request)}/", "Open the chat here"))
+
+
+def _opens(request: Request) -> bool:
+    """Return whether a person opens a page, rather than a script something."""
+    mode = request.headers.get("sec-fetch-mode")
+    opens = mode == "navigate" or (mode is None and "text/html" in request.headers.get("accept", ""))
+    return request.method == "GET" and opens

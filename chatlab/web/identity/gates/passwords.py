@@ -27,6 +27,8 @@ class PasswordGate(SessionGate):
     and each state is taken once.
     """
 
+    _needs_a_tab = False
+
     def _own(self) -> Mapping[Route, Callable[[Request], Awaitable[Response]]]:
         path = self._service.config.redirect_path
         return {**super()._own(), ("GET", path): self._form, ("POST", path): self._come_back}

@@ -24,10 +24,14 @@ log = logging.getLogger(__name__)
 _SESSION = "chatlab-session"
 _BEGUN = "chatlab-sign-in-"
 _SIGNED_OUT = "You are signed out here."
+_FRAMED = "This page is inside another one, and a provider signs nobody in there."
 
 
 class SessionGate(Gate):
     """A gate that lets people in whom the provider signed in."""
+
+    _needs_a_tab = True
+    """Whether nobody can sign in inside a frame: providers let no other site show their pages."""
 
     def __init__(
         self,
@@ -83,6 +87,9 @@ class SessionGate(Gate):
     async def _asked_in(self, request: Request, below: str) -> Response:
         query = request.scope.get("query_string", b"").decode("latin-1")
         back = quote(below or "/") + (f"?{quote(query, safe='=&%+/:,;@~')}" if query else "")
+        if self._needs_a_tab and request.headers.get("sec-fetch-dest") in ("iframe", "frame"):
+            link = (self._base(request) + back, "Sign in in a tab of its own")
+            return sentence_page("Sign in", _FRAMED, link, new_tab=True)
         try:
             url, cookie = await self._begin(request, back)
         except (ChatlabError, LimitReached) as exc:

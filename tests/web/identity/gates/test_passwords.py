@@ -14,6 +14,7 @@ from chatlab.identity.passwords import password_hash
 from tests.web.identity.conftest import CONFIG
 from tests.web.identity.people import OPENS, session_of, somebody
 from tests.web.pages import Served, expect
+from tests.web.shared.test_forwarded import FORWARDED
 
 PASSWORD = "correct horse 4711"
 HASH = password_hash(PASSWORD)
@@ -136,8 +137,9 @@ def test_passwords_are_tried_a_few_times_a_minute_for_a_name_whoever_has_it(tmp_
 def test_nothing_is_answered_to_somebody_who_is_not_signed_in(served: Served) -> None:
     with somebody(served.url) as client:
         for method, path in (("POST", "/gradio_api/queue/join"), ("GET", "/config"), ("HEAD", "/-/sign-in")):
-            answer = client.request(method, path, headers={"origin": served.url})
-            assert answer.status_code == 401
+            for headers in ({}, FORWARDED):
+                answer = client.request(method, path, headers={"origin": served.url, **headers})
+                assert answer.status_code == 401
         large = client.post("/-/sign-in", content=b"x" * 30_000, headers={"origin": served.url})
         assert large.status_code == 413
 
