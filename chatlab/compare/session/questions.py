@@ -129,14 +129,16 @@ class Questions:
             raise SessionError(f"a message can be asked 1 to {MOST_REPEATS} times")
         for lane in self._rules.present(list(parents)):
             self._runner.entry(lane, self._rules.name(lane))
-        message = message_to_json(await self._attachments.stored(user))
         round_id = RoundId(new_id())
         positions = _positions(
             round_id, parents, dict.fromkeys(parents, repeats or self._record.state.opened.repeats)
         )
+        if places is not None:  # before anything is stored of what may be refused
+            places.charge(len(positions))
+        message = message_to_json(await self._attachments.stored(user))
         event = Asked(round_id, message, positions, to_all, replaces)
         halting = parents if replaces is not None else ()
-        await self._runner.start(event, ctx, places=places, halting=halting)
+        await self._runner.start(event, ctx, places=places, charged=True, halting=halting)
         return round_id
 
 

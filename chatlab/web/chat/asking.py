@@ -90,15 +90,16 @@ class Asking:
         user = await self._user(page, asked)
         # What follows on something that is not in the store cannot be there either.
         storage = asked.storage if parent is None or conversation[parent].in_store else None
-        if storage is not None:
+        node = TurnNode(parent, user, asked.entry.label)
+        messages, left_out = conversation.messages(node)
+        earlier = await _sendable(asked.storage, messages[:-1])
+        if storage is not None:  # nothing is left that could refuse it
             try:
-                user = await storage.files.taken(user)
+                node.user = await storage.files.taken(user)
             except StoreError as exc:
                 storage = None
                 notices.append(not_saved(exc))
-        node = TurnNode(parent, user, asked.entry.label)
-        messages, left_out = conversation.messages(node)
-        messages = await _sendable(asked.storage, messages)
+        messages = (*earlier, *await _sendable(asked.storage, [node.user]))
         return Question(node, conversation, messages, storage, [*notices, *adopted, *left_out])
 
     async def _user(self, page: OpenPage, asked: BrowserMessage) -> Message:

@@ -899,6 +899,21 @@ class Full:
         raise AssertionError("nothing was charged")
 
 
+async def test_a_question_that_is_refused_leaves_no_file(
+    store: Store, saving: Saving, tmp_path: Path
+) -> None:
+    files = Files("files", tmp_path)
+    backends = scripted("sees")
+    session = await ComparisonSession.create(
+        backends, list(backends), owner="me", store=store, saving=saving, files=files
+    )
+    picture = FilePart("image/png", "sky.png", data=b"not really a picture")
+    with pytest.raises(ChatlabError, match="no room"):
+        await session.ask(Message("user", (picture, TextPart("What is it?"))), places=Full())
+    assert await files.stored() == [] and not session.state.visible
+    await session.aclose()
+
+
 async def test_a_lane_or_session_that_is_refused_leaves_nothing_in_the_store(
     store: Store, saving: Saving
 ) -> None:
