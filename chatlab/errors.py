@@ -30,9 +30,12 @@ from chatlab.secret import scrub
 
 
 class ChatlabError(Exception):
-    """Base of all. http_status: what a page or an API of chatlab answers with; not what an upstream said."""
+    """Base of all. http_status: what a page or an API of chatlab answers with; not what an upstream said.
+    trace_id: the trace of the turn that it ended, where `telemetry` is on.
+    """
 
     http_status: int = 500
+    trace_id: str | None = None
 
     @property
     def sentence(self) -> str:

@@ -40,6 +40,10 @@ class Observation(Protocol):
     """One turn, observed. No method raises."""
 
     @property
+    def trace_id(self) -> str | None:
+        """Return the id of its trace, 32 hex digits, by which the log names it; None if it has none."""
+
+    @property
     def headers(self) -> Mapping[str, str]:
         """Return what goes to the upstream with the call, so that it can tell which turn it works for."""
 
@@ -63,6 +67,7 @@ class Observer(Protocol):
 class Unobserved:
     """The observation of a turn that nobody observes."""
 
+    trace_id: str | None = None
     headers: Mapping[str, str] = {}
 
     def attempt(self) -> AbstractContextManager[object]:

@@ -68,9 +68,10 @@ def serve(config: str | None, host: str | None, port: int | None, run: Path | No
 
     refuse_other_tables(wanted.storage)
     refuse_taken_address(host or wanted.server.host, wanted.server.port if port is None else port)
-    from chatlab.cli.program import starting
+    if wanted.server.log == "text":
+        from chatlab.cli.program import starting
 
-    starting(wanted.ui.title)
+        starting(wanted.ui.title)
     from chatlab.web.server import serve as serve_page
 
     try:

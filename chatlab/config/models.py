@@ -175,6 +175,10 @@ class Server(Model):
         description="How long answers that run may still end after SIGTERM, in which none begins and "
         "`/readyz` says so. What still runs then is stored as far as it came.",
     )
+    log: Literal["text", "json"] = Field(
+        "text",
+        description="Log of `chatlab serve`, on standard error: text to read, or one JSON object a line.",
+    )
     root_path: str | None = Field(None, description="Prefix behind a reverse proxy, such as /chat.")
     allowed_hosts: tuple[str, ...] = Field(
         (),

@@ -10,7 +10,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from opentelemetry.metrics import Meter
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
+from opentelemetry.trace import (
+    Span,
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+    format_trace_id,
+    set_span_in_context,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from chatlab.backend import CallContext, Target
@@ -101,6 +109,10 @@ class _ObservedTurn:
         self._headers = observer.headers(self._span)
         self._counted = {names.BACKEND: backend}
         observer.running.add(1, self._counted)
+
+    @property
+    def trace_id(self) -> str:
+        return format_trace_id(self._span.get_span_context().trace_id)
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -21,6 +21,7 @@ from chatlab.backend import Backend, CallContext, ChatRequest, current_call
 from chatlab.config.models import cost
 from chatlab.config.registry import Entry
 from chatlab.errors import BackendError, BrokenStream, ChatlabError, Unavailable
+from chatlab.log import current_trace
 from chatlab.messages import (
     Accumulator,
     Message,
@@ -194,6 +195,7 @@ class Turn:
                     yield event
 
     async def _run(self) -> None:
+        current_trace.set(self._observation.trace_id)
         try:
             await self._attempts()
             self._end("finished")
@@ -203,14 +205,17 @@ class Turn:
         except ChatlabError as exc:
             if isinstance(exc, BackendError):
                 self.entry.failed(exc)
-            self.error = exc
-            self._end("failed")
+            self._fail(exc)
         except Exception as exc:  # noqa: BLE001 - a bug in a backend must not look like an answer, nor end the page
             log.error("unexpected error in backend %s\n%s", self.entry.name, scrubbed_traceback(exc))
             failure = BackendError(f"unexpected {type(exc).__name__} in the backend", backend=self.entry.name)
             failure.__cause__ = exc
-            self.error = failure
-            self._end("failed")
+            self._fail(failure)
+
+    def _fail(self, error: ChatlabError) -> None:
+        error.trace_id = self._observation.trace_id
+        self.error = error
+        self._end("failed")
 
     def _ended(self, _: asyncio.Task[None]) -> None:
         Turn._running -= 1

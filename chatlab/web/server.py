@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before Gradio is imported
 
@@ -21,6 +21,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from chatlab.lab import Lab, load
+from chatlab.log import JsonFormatter
 from chatlab.secret import ScrubbingFormatter, scrubbed_traceback
 from chatlab.web.chat.page import Page
 from chatlab.web.compare.shown_runs import runs_of
@@ -121,7 +122,7 @@ def serve(
     lab = load(Path(config))
     assert lab.config is not None
     server = lab.config.server
-    _log_without_secrets()
+    _log_without_secrets(server.log)
     host = host or server.host
     uvicorn_config = uvicorn.Config(
         create_app(lab, host=host),
@@ -156,6 +157,7 @@ class _Server(uvicorn.Server):
         self._lab = lab
         self._title = lab.config.ui.title
         self._shown = shown
+        self._log = lab.config.server.log
         self._drain_seconds = lab.config.server.drain_seconds
         self._loop: asyncio.AbstractEventLoop | None = None  # once it listens
         self._draining: asyncio.Task[None] | None = None
@@ -188,15 +190,26 @@ class _Server(uvicorn.Server):
             everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to be said, not to be listened on
             host = everywhere.get(name[0], name[0])
             address = f"http://{f'[{host}]' if ':' in host else host}:{name[1]}"
-            sys.stderr.write(f"{self._title}: {address}\n")
+            self._say(f"{self._title}: {address}")
             if self._shown is not None:
-                sys.stderr.write(f"the run: {address}{self._shown}\n")
-            sys.stderr.flush()
+                self._say(f"the run: {address}{self._shown}")
+
+    def _say(self, line: str) -> None:
+        """Say a line on standard error: as it is, unless programs read there."""
+        if self._log == "json":
+            log.info("%s", line)
+        else:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _log_without_secrets() -> None:
+def _log_without_secrets(form: Literal["text", "json"] = "text") -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(ScrubbingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.basicConfig(level=logging.INFO, handlers=[handler])  # the command has made one like it already
+    if form == "json":
+        logging.captureWarnings(True)
+        for one in logging.getLogger().handlers:
+            if isinstance(one.formatter, ScrubbingFormatter):
+                one.setFormatter(JsonFormatter())
     for client in ("httpx", "httpx2"):  # each names every URL it asks, and at INFO for every turn
         logging.getLogger(client).setLevel(logging.WARNING)

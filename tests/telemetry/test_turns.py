@@ -113,9 +113,10 @@ async def test_a_turn_that_fails_says_how_and_each_of_its_attempts_too(
     upstream.fail(503, {"error": {"message": f"overloaded by {SECRET}"}}, times=2)
     file = configured(tmp_path, f"{{otlp: '{told.url}'}}", upstream.url)
     async with chatlab.load(file) as lab:
-        with pytest.raises(ChatlabError):
+        with pytest.raises(ChatlabError) as raised:
             await lab.answer("tiny", "hello")
     (span,) = told.named("chat ")
+    assert raised.value.trace_id == span.trace_id.hex()  # by which the log tells of it
     assert attributes(span)["error.type"] == "503"
     assert attributes(span)["chatlab.outcome"] == "failed" and span.status.code == 2
     attempts = told.named("attempt ")

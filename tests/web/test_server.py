@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -45,3 +50,24 @@ async def test_addresses_of_upstreams_are_not_in_the_log(
     finally:
         logger.setLevel(before)
     assert "inner-host" not in caplog.text
+
+
+def test_a_log_for_programs_has_nothing_but_json_lines(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("backends: {echo: {kind: echo}}\nserver: {log: json, drain_seconds: 0}\nstorage: none\n")
+    command = [sys.executable, "-m", "chatlab", "serve", str(file), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        try:
+            address = json.loads(server.stderr.readline())
+            port = int(address["message"].rpartition(":")[2])
+            with socket.create_connection(("127.0.0.1", port), 10) as client:
+                client.sendall(b"this is no HTTP\r\n\r\n")
+                client.recv(100)
+        finally:
+            server.send_signal(signal.SIGTERM)
+        lines = [address, *map(json.loads, server.stderr)]
+    assert (address["level"], address["logger"]) == ("INFO", "chatlab.web.server")
+    assert [line["message"] for line in lines if line["logger"] == "uvicorn.error"] == [
+        "Invalid HTTP request received."
+    ]

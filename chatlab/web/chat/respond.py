@@ -8,7 +8,6 @@ is sent never depends on what became of it on its way through the browser.
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
@@ -22,8 +21,8 @@ from chatlab.config.registry import Entry, ServedBackends
 from chatlab.conversations.service import StorageService
 from chatlab.conversations.tree import TurnNode, TurnSettings
 from chatlab.errors import BackendError, ChatlabError, StoreError
+from chatlab.log import incident
 from chatlab.messages import Notice
-from chatlab.secret import scrub, scrubbed_traceback
 from chatlab.store.check import FileLimits
 from chatlab.turns.turn import run_turn
 from chatlab.web.chat import stored_turns
@@ -325,8 +324,7 @@ def _plain(message: str | dict[str, Any]) -> list[dict[str, str]]:
 
 def _sentence(error: Exception) -> str:
     """Return what the person reads; what only the log has can be found by the incident's id."""
-    incident = secrets.token_hex(4)
-    log.error("incident %s: %s\n%s", incident, scrub(str(error)), scrubbed_traceback(error))
+    number = incident(log, error)
     if not isinstance(error, ChatlabError):
-        return f"something went wrong here ({type(error).__name__}), incident {incident}: try again"
-    return f"{error.sentence}, incident {incident}" if isinstance(error, BackendError) else error.sentence
+        return f"something went wrong here ({type(error).__name__}), incident {number}: try again"
+    return f"{error.sentence}, incident {number}" if isinstance(error, BackendError) else error.sentence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from secrets import token_hex
 from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from chatlab.errors import AuthRequired, ChatlabError, ConfigError, InvalidRequest, StoreError
-from chatlab.secret import scrub, scrubbed_traceback
+from chatlab.log import incident
 from chatlab.store import Conflict, NotStored, Unreachable
 from chatlab.web.shared.owner import owner_of
 from chatlab.web.shared.schemas import Refusal
@@ -55,10 +54,8 @@ def endpoint(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         except InvalidRequest as exc:  # of the page's own: what an upstream refuses is part of its answer
             return refused(str(exc), 400)
         except StoreError as exc:
-            incident = token_hex(4)
-            log.error("incident %s: %s\n%s", incident, scrub(str(exc)), scrubbed_traceback(exc))
             status = 503 if isinstance(exc, Unreachable) else exc.http_status
-            return refused(f"{exc.sentence}, incident {incident}", status)
+            return refused(f"{exc.sentence}, incident {incident(log, exc)}", status)
         except ChatlabError as exc:
             return refused(exc.sentence, getattr(exc, "http_status", 400))
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import logging
 import re
-import secrets
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chatlab.secret import scrubbed_traceback
+from chatlab.log import incident
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +59,8 @@ class RequestGuard:
             if not began:
                 await PlainTextResponse(str(exc), exc.status)(scope, receive, send)
         except Exception as exc:  # noqa: BLE001 - whoever asked reads a sentence, and the log has the rest
-            incident = secrets.token_hex(4)
-            log.error("incident %s\n%s", incident, scrubbed_traceback(exc))
+            sentence = f"something went wrong here, incident {incident(log, exc)}"
             if not began:
-                sentence = f"something went wrong here, incident {incident}"
                 await PlainTextResponse(sentence, 500)(scope, receive, send)
 
     def _check(self, scope: Scope, below: str) -> None:

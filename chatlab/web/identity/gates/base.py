@@ -8,7 +8,6 @@ Who somebody is, it writes into the request's scope, which nothing that a client
 from __future__ import annotations
 
 import logging
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -25,7 +24,8 @@ from chatlab.config.auth import Auth
 from chatlab.errors import ChatlabError, StoreError
 from chatlab.identity.errors import SignInRefused
 from chatlab.identity.person import Person
-from chatlab.secret import scrub, scrubbed_traceback
+from chatlab.log import incident
+from chatlab.secret import scrub
 from chatlab.web.identity.documents import sentence_page
 from chatlab.web.probes import PATHS
 from chatlab.web.shared.endpoint import refused
@@ -115,11 +115,8 @@ class Gate(ABC):
             await answer(scope, receive, send)
             return
         except StoreError as exc:
-            incident = secrets.token_hex(4)
-            log.error("incident %s: %s\n%s", incident, scrub(str(exc)), scrubbed_traceback(exc))
-            sentence = (
-                f"it cannot be looked up just now who is signed in: try again soon, incident {incident}"
-            )
+            number = incident(log, exc)
+            sentence = f"it cannot be looked up just now who is signed in: try again soon, incident {number}"
             await refused(sentence, 503)(scope, receive, send)
             return
         told = self._told.get(asked)
