@@ -25,7 +25,9 @@ from chatlab.cli.program import Command
 @click.option("--owner", metavar="OWNER", help="Whose; not needed if only one owner has conversations.")
 @OUTPUT
 @click.option("--force", is_flag=True, help="Replace a file that is there already.")
-def export(config: str | None, **options: Any) -> None:
+@click.option("--parquet", metavar="URL", help="Add what is new of everybody to Parquet files below URL.")
+@click.option("--no-content", is_flag=True, help="With --parquet: without what people and models wrote.")
+def export(config: str | None, parquet: str | None, no_content: bool, **options: Any) -> None:
     """Write an owner's stored conversations and comparison sessions to standard output or a file, as
     docs/export-format.md says.
 
@@ -35,10 +37,20 @@ def export(config: str | None, **options: Any) -> None:
       chatlab export chatlab.yaml -o conversations.jsonl
       chatlab export chatlab.yaml --format html --conversation 1f0c -o talk.html
       chatlab export chatlab.yaml --comparison 5f0c -o run.jsonl
+      chatlab export chatlab.yaml --parquet s3://bucket/chatlab --no-content
 
-    The last takes a comparison session out, that of a run of "chatlab compare" too, which no browser owns:
-    "Import..." on the chat page makes it the session of whoever does that, and the Compare page lists it.
+    The third takes a comparison session out, that of a run of "chatlab compare" too, which no browser owns:
+    "Import..." on the chat page makes it the session of whoever does that, and the Compare page lists it. The
+    last writes tables for analysis, as docs/analytics.md says; no other option goes with it.
     """
+    if parquet is not None:
+        if others := [name for name, value in options.items() if value and name != "output_format"]:
+            raise click.UsageError(f"--parquet takes everything of everybody: not --{others[0]}")
+        from chatlab.cli.parquet import export_parquet
+
+        raise click.exceptions.Exit(export_parquet(config, parquet, content=not no_content))
+    if no_content:
+        raise click.UsageError("--no-content goes with --parquet")
     from chatlab.cli.transfer import export as run
 
     raise click.exceptions.Exit(run(config, **options))

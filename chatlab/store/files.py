@@ -53,7 +53,7 @@ class Files:
         self._cache: tempfile.TemporaryDirectory[str] | None = None
         self._checked: dict[Path, tuple[int, ...]] = {}  # as each was when its hash was right
         if remote and scheme not in ("file", "local"):
-            self._fs, self._base = _filesystem(scheme, url)
+            self._fs, self._base = filesystem(url)
             self._cache = tempfile.TemporaryDirectory(prefix="chatlab-files-")
             self._folder = Path(self._cache.name)
         else:
@@ -312,18 +312,20 @@ async def sweep(store: Store, files: Files, *, put_before: datetime | None = Non
     return count
 
 
-def _filesystem(scheme: str, url: str) -> tuple[Any, str]:
-    """Return the filesystem of a URL and the path in it. A URL may hold a secret: no error repeats it."""
+def filesystem(url: str, what: str = "storage.files") -> tuple[Any, str]:
+    """Return the filesystem of a URL, of fsspec, and the path in it. Raise StoreError, which begins with what
+    the URL is for and never repeats it: it may hold a secret."""
     from fsspec.core import url_to_fs
 
+    scheme = url.partition("://")[0]
     try:
         fs, base = url_to_fs(url)
     except ImportError as exc:
         extra = _EXTRAS.get(scheme)
         install = how_to_install(extra) if extra else "install the fsspec package for it"
-        raise StoreError(f"storage.files: {scheme}:// needs a package that is missing: {install}") from exc
+        raise StoreError(f"{what}: {scheme}:// needs a package that is missing: {install}") from exc
     except ValueError as exc:
-        raise StoreError(f"storage.files: {scheme}:// is not a kind of place that fsspec knows") from exc
+        raise StoreError(f"{what}: {scheme}:// is not a kind of place that fsspec knows") from exc
     return fs, str(base).rstrip("/")
 
 

@@ -19,6 +19,7 @@ from chatlab.transfer import comparison_text as session_text
 from chatlab.transfer.comparisons import session_lines
 from chatlab.transfer.html import CSS, pieces, shared_html
 from chatlab.transfer.jsonl import FORMAT, VERSION, conversation_to_json, to_line, turn_lines
+from chatlab.transfer.listing import all_comparisons, all_conversations
 from chatlab.transfer.markdown import conversation_markdown
 from chatlab.transfer.read import ImportProblem, ImportResult, import_file
 
@@ -47,7 +48,7 @@ async def export(
     elif comparison is not None:
         chosen = _Chosen([], [await store.comparison(owner, comparison)])
     else:
-        chosen = _Chosen(await _conversations(store, owner), await _comparisons(store, owner))
+        chosen = _Chosen(await all_conversations(store, owner), await all_comparisons(store, owner))
     match output_format:
         case "jsonl":
             written = _jsonl(store, files, chosen, hidden)
@@ -105,27 +106,6 @@ class _Chosen:
     def title(self) -> str:
         """Of the one thing that it is."""
         return [*(one.title for one in self.conversations), *(one.title for one in self.comparisons)][0]
-
-
-async def _conversations(store: Store, owner: str) -> list[StoredConversation]:
-    found: list[StoredConversation] = []
-    after: str | None = None
-    while True:
-        page = await store.recent(owner, after=after, limit=200)
-        found += page.conversations
-        after = page.next
-        if after is None:
-            return list({one.id: one for one in found}.values())  # one may move while the list is read
-
-
-async def _comparisons(store: Store, owner: str) -> list[StoredComparison]:
-    found: list[StoredComparison] = []
-    after: str | None = None
-    while True:
-        page, after = await store.comparisons(owner, after=after, limit=200)
-        found += page
-        if after is None:
-            return found
 
 
 async def _each(
