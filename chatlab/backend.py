@@ -206,6 +206,19 @@ def split_query(url: str) -> tuple[str, str]:
     return urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")), parts.query
 
 
+def without_route(url: str) -> str:
+    """Return a server's URL without the route of a call of OpenAI's protocols, which is put behind it anyway.
+
+    The examples of many a server show the whole address of a call.
+    """
+    parts = urlsplit(url)
+    path = parts.path.rstrip("/")
+    for route in ("/chat/completions", "/responses"):
+        if path.endswith(route):
+            return urlunsplit(parts._replace(path=path.removesuffix(route)))
+    return url
+
+
 def joined_query(url: str, query: str) -> str:
     """Return a URL with a further query."""
     return f"{url}{'&' if '?' in url else '?'}{query}" if query else url

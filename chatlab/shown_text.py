@@ -1,8 +1,9 @@
 """Text as a reader sees it, once Markdown, HTML, JSON, URLs, mail and style sheets have taken their escapes
 and marks away, and where each character of it stands in what was written.
 
-`jane.roe&#64;example.org`, `sk\\_live`, `<b>jane</b>.roe` and a word with a soft hyphen in it read as what
-they stand for. Whoever looks for something in a text that people will see looks in all of these.
+`jane.roe&#64;example.org`, `sk\\_live`, `<b>jane</b>.roe`, a word with a soft hyphen in it, and a key with a
+letter of another alphabet that looks alike read as what they stand for. Whoever looks for something in a text
+that people will see looks in all of these.
 """
 
 from __future__ import annotations
@@ -45,22 +46,51 @@ _BREAKS = re.compile(r"</?(?:br|p|div|li|ul|ol|tr|td|th|table|h[1-6]|hr|pre|bloc
 _FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
 _TIMES = 3  # an escape may be escaped again
 
+# Letters of the Greek and Cyrillic alphabets that look like one of the Latin alphabet.
+_ALIKE = str.maketrans(
+    "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧονιυАВЕЅІЈКМНОРСТХУҮԚԜаеѕіјорсхуһԁԛԝӏ",
+    "ABEZHIKMNOPTYXoviuABESIJKMHOPCTXYYQWaesijopcxyhdqwl",
+)
+_LOOKS_LATIN = re.compile("[Α-ҼԀ-ԯӀӏ]")
+
 Span = tuple[int, int]
 
 
 @dataclass(slots=True)
 class _Layer:
     """The replacements that one pass made in a text: where what it replaced begins and ends, as seen and as
-    written."""
+    written. Worked out when it is asked for: most texts hold nothing that is looked for."""
 
-    seen: list[int] = field(default_factory=lambda: [0])
-    seen_end: list[int] = field(default_factory=lambda: [0])
-    written: list[int] = field(default_factory=lambda: [0])
-    written_end: list[int] = field(default_factory=lambda: [0])
+    text: str
+    pattern: re.Pattern[str]
+    seen_of: Callable[[str], str]
+    seen: list[int] = field(default_factory=list)
+    seen_end: list[int] = field(default_factory=list)
+    written: list[int] = field(default_factory=list)
+    written_end: list[int] = field(default_factory=list)
 
     def span(self, start: int, end: int) -> Span:
         """Return where what is seen from start to end (more than nothing) is written."""
+        if not self.seen:
+            self._work_out()
         return self._at(start)[0], self._at(end - 1)[1]
+
+    def _work_out(self) -> None:
+        self._add(0, 0, 0, 0)
+        at = length = 0
+        for match in self.pattern.finditer(self.text):
+            seen = self.seen_of(match[0])
+            if seen != match[0]:
+                start, end = match.span()
+                length += start - at
+                self._add(length, length + len(seen), start, end)
+                length, at = length + len(seen), end
+
+    def _add(self, seen: int, seen_end: int, written: int, written_end: int) -> None:
+        self.seen.append(seen)
+        self.seen_end.append(seen_end)
+        self.written.append(written)
+        self.written_end.append(written_end)
 
     def _at(self, place: int) -> Span:
         unit = bisect_right(self.seen, place) - 1
@@ -130,6 +160,8 @@ def ways_to_see(text: str) -> Sequence[Shown]:
         if layer is not None:
             rest = unmarked(untagged(look(decoded)))
             ways.append(Shown(rest.text, (layer, *rest.layers)))
+    latin = (Shown(way.text.translate(_ALIKE), way.layers) for way in ways if _LOOKS_LATIN.search(way.text))
+    ways += list(latin)
     return tuple({way.text: way for way in reversed(ways)}.values())[::-1]
 
 
@@ -168,24 +200,23 @@ def replaced(text: str, spans: Sequence[Span], mark: str) -> str:
 def _pass(
     text: str, pattern: re.Pattern[str], seen_of: Callable[[str], str], end: int | None = None
 ) -> tuple[str, _Layer | None]:
-    pieces: list[str] = []
-    layer = _Layer()
-    at = length = 0
-    for match in pattern.finditer(text, 0, len(text) if end is None else end):
-        seen = seen_of(match[0])
-        if seen == match[0]:
-            continue
-        pieces += text[at : match.start()], seen
-        length += match.start() - at
-        layer.seen.append(length)
-        length += len(seen)
-        layer.seen_end.append(length)
-        layer.written.append(match.start())
-        layer.written_end.append(match.end())
-        at = match.end()
-    if not pieces:
+    """Return what is seen of a text once what matches is replaced, and where; None where that is nowhere.
+
+    end: where in the text to stop looking.
+    """
+    known: dict[str, str] = {}
+
+    def seen(match: re.Match[str]) -> str:
+        written = match[0]
+        if (found := known.get(written)) is None:
+            found = known[written] = seen_of(written)
+        return found
+
+    looked_at = text if end is None else text[:end]
+    replaced_in = pattern.sub(seen, looked_at) + text[len(looked_at) :]
+    if replaced_in == text:
         return text, None
-    return "".join((*pieces, text[at:])), layer
+    return replaced_in, _Layer(looked_at, pattern, lambda written: known[written])
 
 
 def _nothing(_: str) -> str:

@@ -11,7 +11,7 @@ from backends.langchain.clients import anthropic_model, give_client, mistral_cli
 from backends.langchain.keys import hold_back, request_hook
 from backends.langchain.options import LangChainOptions
 from backends.langchain.providers import BASED_ON_OPENAI, OPENAI, OUR_CLIENT, PROVIDERS, RETRYING
-from chatlab.backend import split_query
+from chatlab.backend import split_query, without_route
 from chatlab.errors import NotReady
 from chatlab.spelling import or_which
 
@@ -58,7 +58,7 @@ def _arguments(options: LangChainOptions) -> dict[str, Any]:
     if options.base_url is not None:
         # Azure's class refuses the name that all others have.
         name = "azure_endpoint" if options.provider == "azure_openai" else "base_url"
-        arguments[name] = options.base_url
+        arguments[name] = without_route(options.base_url)
     arguments |= {name: ref.resolve() for name, ref in options.secrets.items()}
     if options.api_key is not None:
         arguments["api_key"] = options.api_key.resolve()

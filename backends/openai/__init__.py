@@ -34,6 +34,7 @@ from chatlab.backend import (
     Target,
     shown_url,
     split_query,
+    without_route,
 )
 from chatlab.errors import BackendError, ChatlabError, NotReady
 from chatlab.messages import StreamEvent
@@ -248,7 +249,7 @@ def _address(options: OpenAIOptions) -> tuple[str, dict[str, object] | None]:
     """
     azure = options.azure
     if azure is None:
-        url, query = split_query(options.base_url or OWN_URL)
+        url, query = split_query(without_route(options.base_url or OWN_URL))
         return url, dict(parse_qsl(query, keep_blank_values=True)) or None
     root = f"{azure.endpoint.rstrip('/')}/openai"
     if azure.api_version is None:

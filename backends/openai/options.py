@@ -49,7 +49,8 @@ class OpenAIOptions(NetworkOptions):
     )
     base_url: str | None = Field(
         None,
-        description="Another server of the protocol (vLLM, llama.cpp, Ollama ...), up to and including /v1.",
+        description="Another server of the protocol (vLLM, llama.cpp, Ollama ...), up to and including /v1; "
+        "a route such as /chat/completions behind it is left out.",
     )
     api_key: SecretRef | None = Field(
         None,

@@ -14,6 +14,15 @@ _AT = r"(?:@|[ \t]?[\[({][ \t]?(?i:at)[ \t]?[\])}][ \t]?)"
 _DOT = r"(?:\.|[ \t]?[\[({][ \t]?(?i:dot)[ \t]?[\])}][ \t]?)"
 _FOLD = r"(?:[ \t]*\r?\n[ \t]*)?"
 
+# An address as one says it. It ends with a domain that many have and that is no word: others would find "look
+# at this dot product".
+_SAID_AT = r"[ \t]+(?i:at)[ \t]+(?!(?i:an?|the|this|that|every|each|any|one|its|my|our|your)[ \t])"
+_SAID_DOT = r"[ \t]+(?i:dot)[ \t]+"
+_SAID_END = (
+    r"(?i:com|org|net|edu|gov|mil|int|info|biz|dev|app|example"
+    r"|de|fr|uk|eu|ch|nl|jp|cn|kr|au|ca|ru|pl|se|dk|fi|cz|br|nz|za|io)(?!\w)"
+)
+
 # How many letters and digits stand behind the check digits of an IBAN (the register of SWIFT).
 _IBAN_COUNTRIES = {
     11: "NO",
@@ -48,7 +57,9 @@ _SAID = r"(?:(?<=[^\W\d_][ \t])|(?<=[^\W\d_]:[ \t]))"  # what stands in a senten
 BUILT_IN: Mapping[str, str] = {
     # The last label has a letter first and two of them: `left@right.T`, `react@18.2.0` and `x@y` are none.
     "email": rf"(?<![\w.+-])[\w.+-]{{1,64}}+{_AT}(?!\d++\.\d){_FOLD}"
-    rf"(?:[\w-]{{1,63}}+{_DOT}){{1,8}}[^\W\d_](?:[\w-]{{0,61}}[^\W_])",
+    rf"(?:[\w-]{{1,63}}+{_DOT}){{1,8}}[^\W\d_](?:[\w-]{{0,61}}[^\W_])"
+    rf"|(?<![\w.+-])[\w.+-]{{1,64}}+(?:{_SAID_DOT}[\w+-]{{1,64}}+){{0,3}}{_SAID_AT}"
+    rf"(?:[\w-]{{1,63}}+(?:{_SAID_DOT}|\.)){{1,8}}?(?<=[ \t]){_SAID_END}",
     "iban": rf"(?<!\w)(?=[A-Za-z]{{2}}\d{{2}})(?:{_IBAN}"
     r"|[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?)(?!\w)",
     "ipv4": r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?!\.?\w)",

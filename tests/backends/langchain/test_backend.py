@@ -104,6 +104,11 @@ async def test_the_key_for_openai_never_goes_to_another_host(
     assert "authorization" not in front.last.headers, "no key is sent where none was given"
 
 
+async def test_a_route_at_the_end_of_the_base_url_is_not_doubled(by_name: Load, front: Front) -> None:
+    await events(by_name(base_url=f"{front.url}/v1/chat/completions"), ask("hi"))
+    assert front.last.path == "/v1/chat/completions"
+
+
 @pytest.mark.parametrize("name", ["api_key", "openai_api_key"])
 async def test_a_key_among_the_secrets_is_sent(
     name: str, by_name: Load, front: Front, monkeypatch: pytest.MonkeyPatch

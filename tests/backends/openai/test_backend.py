@@ -583,6 +583,16 @@ class TestTraps:
         await backend.probe(CallContext())
         assert (front.last.path, front.last.query) == ("/v1/models", "api-version=2024-10-21&x=ab")
 
+    @pytest.mark.parametrize("route", ["/chat/completions", "/responses/", "/chat/completions?x=ab"])
+    async def test_a_route_at_the_end_of_the_base_url_is_not_doubled(
+        self, front: Front, make: Make, route: str
+    ) -> None:
+        backend = make(base_url=f"{front.url}/v1{route}")
+        await answer(backend, ask("hello"))
+        assert (front.last.path, front.last.query) == ("/v1/chat/completions", route.partition("?")[2])
+        await backend.probe(CallContext())
+        assert front.last.path == "/v1/models"
+
     async def test_nothing_is_tried_twice(self, front: Front, make: Make) -> None:
         front.fail(503, {"error": {"message": "later"}}, {"retry-after": "0.01"}, times=3)
         error = await failure(make(base_url=f"{front.url}/v1"))

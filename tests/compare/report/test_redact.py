@@ -35,6 +35,9 @@ from tests.compare.report.samples import LANES, WHEN, comparison, result
         ("url-userinfo", "postgres://me:pw@host/db", "postgres://[redacted: url-userinfo]@host/db"),
         ("api-key", "AKIAABCDEFGHIJKLMNOP", "[redacted: api-key]"),
         ("api-key", "ghp_" + "a" * 36, "[redacted: api-key]"),
+        ("api-key", "AKI\u0410ABCDEFGHIJKLMNOP", "[redacted: api-key]"),
+        ("iban", "\u0412E71 0961 2345 6769", "[redacted: iban]"),
+        ("email", "jane dot roe at mail dot host dot com.", "[redacted: email]."),
     ],
 )
 def test_the_patterns_with_a_name_find_what_they_are_for(name: str, text: str, left: str) -> None:
@@ -170,6 +173,9 @@ def test_the_patterns_with_a_name_are_quick_on_texts_made_to_be_slow() -> None:
         "[" * 60_000,
         r"\100=40" * 10_000,
         "a(at)" * 20_000,
+        "a at b dot " * 10_000,
+        "a dot " * 15_000,
+        "\u0430" * 60_000,
         "%ef%bc" * 10_000,
     ]
     whole = comparison(1, notes=tuple(texts), created=WHEN)
@@ -185,6 +191,7 @@ def test_the_patterns_with_a_name_are_quick_on_texts_made_to_be_slow() -> None:
         "handler = first\n@app.get.cached\ndef f(): ...",
         "a@b",
         "left @ right.T and W@x.T",
+        "look at this dot product, at the dot in the middle, and at a dot com bubble",
         "x = 40",
         "x=400.5 and page=40&size=20.5",
         "lodash@4.17.21, react@18.2.0-rc.1",
@@ -307,6 +314,9 @@ HIDDEN = (
     "jane.roe[@](https://a.example/b(c))mail.example",
     "jane.roe![](x)@mail.example",
     "jane.roe [at] mail [dot] example",
+    "jane.roe at mail dot example",
+    "jane.roe AT mail dot example",
+    "jаne.roe@mаil.example".replace("а", "\u0430"),
     "jane.roe(at)mail.example",
 )
 
