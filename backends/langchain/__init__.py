@@ -19,7 +19,7 @@ from typing import Any
 from backends.langchain.keys import is_elsewhere, keyless
 from backends.langchain.objects import Shape, load_object, missing, shape_of
 from backends.langchain.options import COMMON, OPENAI_ALONE, LangChainOptions
-from backends.langchain.providers import BASED_ON_OPENAI, OPENAI, OUR_CLIENT, PROVIDERS
+from backends.langchain.providers import BASED_ON_OPENAI, OLD_CLIENT, OPENAI, OUR_CLIENT, PROVIDERS
 from backends.langchain.sockets import CallSockets, in_loop, in_thread, watch
 from chatlab.backend import (
     Backend,
@@ -32,6 +32,7 @@ from chatlab.backend import (
     shown_url,
 )
 from chatlab.messages import StreamEvent
+from chatlab.upstream.network import exempt_problem
 
 
 class LangChainBackend(Backend):
@@ -103,6 +104,8 @@ class LangChainBackend(Backend):
         if options.ca_bundle is not None and options.provider not in OUR_CLIENT:
             whose = "an object" if options.object is not None else f"the package of {options.provider}"
             return f"set SSL_CERT_FILE instead of ca_bundle: {whose} makes its own connections"
+        if options.provider in OLD_CLIENT and (reason := exempt_problem()) is not None:
+            return reason
         if options.object is not None:
             return missing(options.object, options.python_path)
         provider = PROVIDERS.get(options.provider or "")

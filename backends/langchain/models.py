@@ -38,6 +38,8 @@ def chat_model(options: LangChainOptions) -> tuple[Any, Any]:
             from backends.langchain.chat_openai import WireAzureChatOpenAI, WireChatOpenAI
 
             cls = WireChatOpenAI if provider == "openai" else WireAzureChatOpenAI
+            if "http_socket_options" in cls.model_fields:  # without, it warns of a proxy that is taken
+                arguments.setdefault("http_socket_options", ())
             return cls(model=(options.model or "").partition(":")[2], **arguments), client
         if provider == "anthropic":
             return anthropic_model(arguments, options, hook)

@@ -79,3 +79,6 @@ RETRYING = (*BASED_ON_OPENAI, "anthropic", "groq", "mistralai", "together")
 
 OUR_CLIENT = (*BASED_ON_OPENAI, "anthropic", "groq", "mistralai", "ollama")
 """Those that call over an HTTP client of chatlab's making (`clients.py`)."""
+
+OLD_CLIENT = ("groq", "mistralai", "ollama")
+"""Those of them whose SDK brings httpx, not httpx2, which reads NO_PROXY by itself."""

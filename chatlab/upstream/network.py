@@ -6,6 +6,7 @@ What is wrong with them is said in a sentence that names the variable, before an
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Iterator
 from functools import lru_cache
@@ -14,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_PORT = re.compile(r"^[^:]*(?::\d*)?$|^[0-9a-fA-F:.]*$")  # a host with or without a port, or an IPv6 address
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 # Read in this order: httpx's own variables, then those of requests and curl, so that one setting is enough.
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -77,19 +79,30 @@ def authorities(ca_bundle: Path | None = None) -> tuple[str, Path | None]:
     return "", None
 
 
+def exempt_problem() -> str | None:
+    """Return what the older httpx, which some SDKs bring, cannot read of the hosts without a proxy."""
+    name = "no_proxy" if "no_proxy" in os.environ else "NO_PROXY"
+    for host in map(str.strip, os.environ.get(name, "").split(",")):
+        if host.startswith("[") or not _PORT.search(host.partition("://")[2] or host):
+            return f"{name}: httpx cannot read {host}: write the host's name, or its address without brackets"
+    return None
+
+
 def _proxies() -> Iterator[tuple[str, str]]:
     exempt = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
     if "*" in (host.strip() for host in exempt.split(",")):
         return
     for name in _PROXIES:
         for written in (name.lower(), name):  # as everywhere, the lower case wins
-            if value := os.environ.get(written, "").strip():
+            if value := os.environ.get(written, ""):
                 yield written, value
                 break
 
 
 def _proxy_problem(value: str) -> str | None:
     """Return what is wrong with a proxy's URL. It may hold a password, so that it is not repeated."""
+    if any(letter.isspace() for letter in value):
+        return "there is white space in it: write the URL of the proxy alone, or unset it"
     try:
         parts = urlsplit(value if "://" in value else f"http://{value}")
         host, _ = parts.hostname, parts.port

@@ -10,13 +10,14 @@ from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+import httpx
 import pytest
 import trustme
 
 from backends.databricks import DatabricksBackend
 from backends.huggingface import HuggingFaceBackend
 from backends.langchain import LangChainBackend
-from backends.langchain.providers import OUR_CLIENT, PROVIDERS
+from backends.langchain.providers import OLD_CLIENT, OUR_CLIENT, PROVIDERS
 from backends.openai import OpenAIBackend
 from chatlab.backend import Backend, CallContext, ChatRequest, current_call
 from chatlab.config.registry import backend_class
@@ -24,6 +25,7 @@ from chatlab.errors import BackendError, NotReady
 from chatlab.http import async_client
 from chatlab.messages import Message
 from chatlab.upstream import network_problem
+from chatlab.upstream.network import exempt_problem
 from tests.folded import accumulate
 
 TGI = (
@@ -58,6 +60,10 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
             "HTTPS_PROXY: this is not the URL of a proxy, such as http://proxy.example.org:3128",
         ),
         ({"HTTP_PROXY": "127.0.0.1:3128"}, None),
+        (
+            {"HTTP_PROXY": "http://127.0.0.1:3128\n"},
+            "HTTP_PROXY: there is white space in it: write the URL of the proxy alone, or unset it",
+        ),
         ({"ALL_PROXY": "socks://127.0.0.1:9", "NO_PROXY": "*"}, None),
         (
             {"SSL_CERT_FILE": "/nonexistent/ca.pem"},
@@ -108,6 +114,24 @@ def test_a_backend_that_cannot_call_anybody_is_not_ready(kind: str, monkeypatch:
     cls = backend_class(kind)
     reason = cls.not_ready(cls.Options.model_validate(options))
     assert reason == "SSL_CERT_FILE: there is no such file as /nonexistent/ca.pem"
+
+
+@pytest.mark.parametrize("exempt", ["localhost,[::1]", "http://x:y", "localhost, ::1,10.0.0.0/8,.x.org:80,*"])
+@pytest.mark.parametrize("provider", OLD_CLIENT)
+def test_hosts_without_a_proxy_that_httpx_cannot_read_are_named(
+    exempt: str, provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", exempt)
+    reason = exempt_problem()
+    try:
+        httpx.AsyncClient()
+    except httpx.InvalidURL:
+        assert reason is not None and reason.startswith("NO_PROXY: httpx cannot read ")
+        options = {"model": f"{provider}:m", "api_key": {"env": "HOME"}}
+        if find_spec(PROVIDERS[provider].module) is not None:
+            assert LangChainBackend.not_ready(LangChainBackend.Options.model_validate(options)) == reason
+    else:
+        assert reason is None
 
 
 def test_a_kind_that_calls_nobody_does_not_care(monkeypatch: pytest.MonkeyPatch) -> None:
