@@ -124,7 +124,8 @@ def _not_told() -> None:
 class CallContext:
     """The context of one call, which is never stored on a backend.
 
-    identity: who asks (None: nobody signed in). token: that person's own credential.
+    identity: who asks (None: nobody signed in). owner: whose what is asked is, in the store; None where that
+        is not known. token: that person's own credential.
     credential: returns that person's own credential for the service at a URL, anew for each call; raises
         AuthRequired where there is none for it. None: nobody signed in.
     conversation: an id that stays the same for all turns of one conversation, and that no other conversation
@@ -150,6 +151,7 @@ class CallContext:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     arrived: Callable[[], None] = field(default=_not_told, repr=False)
     credential: Callable[[str], Awaitable[SecretStr]] | None = field(default=None, repr=False)
+    owner: str | None = None
 
 
 current_call: ContextVar[CallContext | None] = ContextVar("chatlab_current_call", default=None)

@@ -99,16 +99,17 @@ def db(action: Any, config: str | None, dry_run: bool) -> None:
 
 
 @click.command(cls=Command, short_help="See who is signed in, and end that.", epilog=DEFAULT)
-@click.argument("action", type=click.Choice(["list", "end", "hash"]))
+@click.argument("action", type=click.Choice(["list", "end", "hash", "audit"]))
 @click.argument("config", required=False)
-@click.option("--person", metavar="PERSON", help="With end: who, as list names them.")
+@click.option("--person", metavar="PERSON", help="With end and audit: who, as list names them.")
 def users(action: Any, config: str | None, person: str | None) -> None:
     """See who is signed in at the pages of a configuration, and end that.
 
     \b
-      list  a line for each session: person, name, since when, and when they last asked for something
-      end   end all sessions of a person, who has to sign in again
-      hash  ask for a password, without showing it, and print its hash for `auth: {type: basic}`
+      list   a line for each session: person, name, since when, and when they last asked for something
+      end    end all sessions of a person, who has to sign in again
+      audit  what `auth.audit` says: sign-ins, sign-outs, refusals, and who asked which backend as whom
+      hash   ask for a password, without showing it, and print its hash for `auth: {type: basic}`
 
     \b
       chatlab users list chatlab.yaml

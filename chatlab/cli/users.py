@@ -1,4 +1,4 @@
-"""`chatlab users`: who is signed in, the end of that, and the hashes of passwords."""
+"""`chatlab users`: who is signed in, the end of that, the audit log, and the hashes of passwords."""
 
 from __future__ import annotations
 
@@ -14,18 +14,23 @@ from chatlab.cli.terminal_text import one_line
 from chatlab.cli.transfer import nothing_yet, opened
 from chatlab.config.load import load_config
 from chatlab.config.models import Config
+from chatlab.identity.audit import audited
 from chatlab.spelling import count
 
-Action: TypeAlias = Literal["list", "end", "hash"]
+Action: TypeAlias = Literal["list", "end", "hash", "audit"]
+
+_SHOWN = ("name", "backend", "as", "address", "why")
 
 
 def users(action: Action, config: str | None, person: str | None) -> int:
     """Runs `chatlab users` and returns its exit code."""
-    if (person is None) == (action == "end"):
-        raise click.UsageError("end takes --person, as list names them; the others take no such option")
+    if (person is None) if action == "end" else (person is not None and action != "audit"):
+        raise click.UsageError("end takes --person, as list names them, and audit may; the others do not")
     if action == "hash":
         return _hash(config)
     whole = load_config(config_of(config))
+    if action == "audit":
+        return _audit(whole, person)
     return asyncio.run(_list(whole) if person is None else _end(whole, person))
 
 
@@ -44,6 +49,23 @@ def _hash(config: str | None) -> int:
         say(f"a password has {SHORTEST} to {LONGEST} characters: take another")
         return FAILED
     click.echo(password_hash(password))
+    return OK
+
+
+def _audit(config: Config, person: str | None) -> int:
+    path = config.auth.audit if config.auth is not None else None
+    if path is None:
+        say("no audit log is written: auth.audit says where to")
+        return FAILED
+    try:
+        for said in audited(path):
+            if person in (None, said.get("person")):
+                shown = (f"{name}: {said[name]}" for name in _SHOWN if name in said)
+                first = (said.get("at", ""), said.get("event", ""), said.get("person", "-"))
+                click.echo("\t".join(one_line(one) for one in (*first, *shown)))
+    except OSError as exc:
+        say(f"{path} cannot be read ({exc.strerror}): it is there once somebody signed in")
+        return FAILED
     return OK
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 
 from chatlab.config.model import Model
+from chatlab.paths import ConfigPath
 from chatlab.secret import SecretRef
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -56,6 +57,13 @@ class WayIn(Model):
     allowed: Allowed = Field(
         default_factory=Allowed,
         description="Whom the pages are for; everybody whom the provider signs in if nobody is named.",
+    )
+
+    audit: ConfigPath | None = Field(
+        None,
+        description="A file to which it is written who signed in and out, who was refused, and who asked "
+        "which backend as whom, a JSON object a line; the server's log says the same. No content, no token. "
+        "`chatlab users audit` reads it.",
     )
 
     @field_validator("public_url")

@@ -370,6 +370,21 @@ class StoredMb(Model):
     total: float | None = Field(20_000, gt=0, description=_TOTAL)
 
 
+class TokensADay(Model):
+    """Tokens that answers take within 24 hours, input and output, as upstreams count them, where they are
+    asked with configured credentials. Each server counts for itself, since its start."""
+
+    visitor: int | None = Field(None, ge=1, description=_VISITOR)
+    total: int | None = Field(None, ge=1, description=_TOTAL)
+
+
+class CostADay(Model):
+    """The same in money, in the currency of the prices; of a backend without `prices` nothing is counted."""
+
+    visitor: float | None = Field(None, gt=0, description=_VISITOR)
+    total: float | None = Field(None, gt=0, description=_TOTAL)
+
+
 class Limits(Model):
     """Limits on the visitors of the pages: one of them, all of one network address, and everybody."""
 
@@ -383,6 +398,12 @@ class Limits(Model):
     passwords_a_minute: PasswordsAMinute = Field(
         default_factory=PasswordsAMinute,
         description="Passwords that are tried within a minute, with `auth: {type: basic}`.",
+    )
+    tokens_a_day: TokensADay = Field(
+        default_factory=TokensADay, description="Tokens that answers take within a day."
+    )
+    cost_a_day: CostADay = Field(
+        default_factory=CostADay, description="Money that answers cost within a day."
     )
     uploads: Uploads = Field(default_factory=Uploads, description="Files that were uploaded, by number.")
     uploads_mb: UploadsMb = Field(

@@ -289,6 +289,11 @@ class Backends(Mapping[str, Entry]):
         base, model = self.base(name), name.partition(":")[2]
         return ModelEntry(base, model) if base is not None and model else None
 
+    @property
+    def observer(self) -> Observer | None:
+        """Return who observes all turns."""
+        return self._observer
+
     def observe(self, observer: Observer) -> None:
         """Have all turns that begin from now on observed."""
         self._observer = observer

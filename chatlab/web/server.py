@@ -27,6 +27,7 @@ from chatlab.web.chat.page import Page
 from chatlab.web.compare.shown_runs import runs_of
 from chatlab.web.identity.gate import sign_in_gate
 from chatlab.web.middleware import page_middleware, wrapped
+from chatlab.web.shared.asked import observe_turns
 from chatlab.web.shared.limits import limits_of
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class LaunchedPage(Page):
 
     def __init__(self, lab: Lab) -> None:
         _require_sign_in(lab)
+        observe_turns(lab)
         super().__init__(lab)
         self._lab = lab
 
@@ -65,6 +67,7 @@ def mount(app: FastAPI, lab: Lab, path: str = "/", *, host: str | None = None) -
     "has launched"), so that any client could read any file of the server; this switches them on.
     """
     _require_sign_in(lab)
+    observe_turns(lab)
     page = Page(lab)
     app = gr.mount_gradio_app(app, page, path=path, **page.settings(gr.mount_gradio_app))
     page.has_launched = True

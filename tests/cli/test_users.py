@@ -57,6 +57,14 @@ def test_whom_to_end_is_said() -> None:
     assert run("list", "lab.yaml", "--person", "x").exit_code == USAGE
 
 
+def test_where_no_audit_log_is_it_is_said_what_to_do() -> None:
+    assert "auth.audit says where to" in run("audit", "lab.yaml").stderr
+    auth = "auth: {type: databricks_apps, audit: audit.jsonl}\n"
+    Path("lab.yaml").write_text("backends: {a: {kind: echo}}\n" + auth)
+    missing = run("audit", "lab.yaml")
+    assert missing.exit_code == FAILED and "it is there once somebody signed in" in missing.stderr
+
+
 def test_the_hash_of_a_password_is_printed_and_the_password_is_not() -> None:
     hashed = CliRunner().invoke(main, ["users", "hash"], input="correct horse\n", prog_name="chatlab")
     assert hashed.exit_code == OK and is_password("correct horse", hashed.stdout.strip())

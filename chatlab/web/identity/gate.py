@@ -16,6 +16,7 @@ from chatlab.store.sign_ins import SignIns
 from chatlab.web.identity.gates.forwarded import ForwardedGate
 from chatlab.web.identity.gates.passwords import PasswordGate
 from chatlab.web.identity.gates.sessions import SessionGate
+from chatlab.web.shared.asked import audit_of
 from chatlab.web.shared.limits import limits_of
 
 
@@ -28,6 +29,7 @@ def sign_in_gate(lab: Lab, path: str) -> Middleware:
     assert lab.config is not None
     config = lab.config.auth
     around: dict[str, Any] = {
+        "audit": audit_of(lab),
         "limits": limits_of(lab),
         "path": path,
         "root_path": lab.config.server.root_path,

@@ -38,6 +38,7 @@ _SUBJECT: dict[Scope, str] = {
     "address": "all visitors of your network address together",
     "total": "all visitors together",
 }
+_DAY_HOURS = 24
 _BUCKETS = 50_000  # keys of a rate, of which the full ones are forgotten first
 
 
@@ -144,6 +145,34 @@ class _Rate:
             self._left = {key: one for key, one in self._left.items() if moment - one[1] < 60}
 
 
+class _Spent:
+    """The amounts that each visitor and everybody spent within the last day, by the hour."""
+
+    def __init__(self, most: dict[Scope, float | None], refusal: str) -> None:
+        self._most = {scope: amount for scope, amount in most.items() if amount is not None}
+        self._refusal = refusal
+        self._hours: dict[tuple[Scope, str], dict[int, float]] = {}
+
+    def check(self, visitor: Visitor) -> None:
+        """Raise LimitReached for a visitor who, or everybody if they together, spent all."""
+        for key in visitor.counts_in():
+            most = self._most.get(key[0])
+            if most is not None and sum(self._recent(key).values()) >= most:
+                raise LimitReached(self._refusal.format(who=_SUBJECT[key[0]], most=f"{most:g}"))
+
+    def add(self, visitor: Visitor, amount: float) -> None:
+        """Count what somebody spent."""
+        hour = int(monotonic() // 3_600)
+        for key in visitor.counts_in():
+            if key[0] in self._most:
+                spent = self._hours[key] = self._recent(key)
+                spent[hour] = spent.get(hour, 0) + amount
+
+    def _recent(self, key: tuple[Scope, str]) -> dict[int, float]:
+        first = int(monotonic() // 3_600) - _DAY_HOURS
+        return {hour: spent for hour, spent in self._hours.get(key, {}).items() if hour > first}
+
+
 class VisitorLimits:
     """The limits of one app. Any thread may ask; who waits does so in the app's event loop."""
 
@@ -166,6 +195,10 @@ class VisitorLimits:
             {**_scopes(passwords), "visitor": passwords.person},
             "too many passwords were tried here within a minute: wait a little, then try again",
         )
+        refusal = "{who} may take {most} tokens a day, and these are used up: go on tomorrow"
+        self._tokens = _Spent(_scopes(limits.tokens_a_day), refusal)
+        refusal = "{who} may spend {most} a day, and that is spent: go on tomorrow"
+        self._cost = _Spent(_scopes(limits.cost_a_day), refusal)
         self._uploads = _Amounts(
             _scopes(limits.uploads),
             "{who} may have {most} uploaded files: send those that wait first, or try again tomorrow",
@@ -196,6 +229,7 @@ class VisitorLimits:
         all."""
         self._check_open()
         with self._lock:
+            self._check_spent(visitor)
             self._turns.take(visitor, turns)
 
     def charge_sign_in(self, visitor: Visitor) -> None:
@@ -217,6 +251,7 @@ class VisitorLimits:
         with self._lock:
             self._running.check(visitor, 1)
             if not charged:
+                self._check_spent(visitor)
                 self._turns.take(visitor, 1)
             self._running.add(visitor, 1)
         return Held(lambda: self._turn_ended(visitor))
@@ -232,6 +267,17 @@ class VisitorLimits:
             yield
         finally:
             place.release()
+
+    def spend(self, owner: str, tokens: int, cost: float) -> None:
+        """Count what one visitor's answer took. cost: in the currency of the prices."""
+        visitor = Visitor(owner, "")
+        with self._lock:
+            self._tokens.add(visitor, tokens)
+            self._cost.add(visitor, cost)
+
+    def _check_spent(self, visitor: Visitor) -> None:
+        self._tokens.check(visitor)
+        self._cost.check(visitor)
 
     def _check_open(self) -> None:
         if self.draining:
@@ -316,7 +362,11 @@ def limits_of(lab: Lab) -> VisitorLimits:
 
 
 def _scopes(most: Any) -> dict[Scope, float | None]:
-    return {"visitor": getattr(most, "visitor", None), "address": most.address, "total": most.total}
+    return {
+        "visitor": getattr(most, "visitor", None),
+        "address": getattr(most, "address", None),
+        "total": most.total,
+    }
 
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network

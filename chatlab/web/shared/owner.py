@@ -52,11 +52,12 @@ def person_of(request: Any) -> Person | None:
 
 def call_context(request: Any) -> CallContext:
     """Return as whom backends are called for a request: as nobody, unless somebody is signed in."""
-    person = person_of(request)
+    person, owner = person_of(request), owner_of(request)
     if person is None:
-        return CallContext()
+        return CallContext(owner=owner)
     asked = getattr(request, "request", None) or request
-    return CallContext(identity=person.email or person.name, credential=asked.scope[CREDENTIAL])
+    identity = person.email or person.name
+    return CallContext(identity=identity, credential=asked.scope[CREDENTIAL], owner=owner)
 
 
 class BrowserCookie:

@@ -185,3 +185,25 @@ def test_an_address_is_that_which_no_trusted_proxy_has(
 ) -> None:
     mine = limits(server={"trusted_proxies": ["127.0.0.1", "10.0.0.0/8"]})
     assert mine.visitor(asked(peer, forwarded)).address == address
+
+
+def test_what_a_visitor_spent_counts_for_a_day_and_holds_for_chats_and_comparisons_alike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hours = 100.0
+    monkeypatch.setattr("chatlab.web.shared.limits.monotonic", lambda: hours * 3_600)
+    mine = limits(tokens_a_day={"visitor": 10}, cost_a_day={"total": 2})
+    mine.spend("ann", 9, 0.5)
+    mine.charge(ANN)
+    mine.spend("ann", 1, 0.5)
+    for begin in (mine.charge, mine.take_turn):
+        with pytest.raises(LimitReached, match="one visitor may take 10 tokens a day"):
+            begin(ANN)
+    mine.charge(BOB)
+    hours += 12
+    mine.spend("bob", 1, 1.0)
+    with pytest.raises(LimitReached, match="all visitors together may spend 2 a day"):
+        mine.charge(BOB)
+    hours += 12  # what was spent first is over for a day now
+    mine.charge(ANN)
+    mine.charge(BOB)

@@ -22,10 +22,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatlab.config.auth import Auth
 from chatlab.errors import ChatlabError, StoreError
+from chatlab.identity.audit import AuditLog
 from chatlab.identity.errors import SignInRefused
 from chatlab.identity.person import Person
 from chatlab.log import incident
-from chatlab.secret import scrub
 from chatlab.web.identity.documents import sentence_page
 from chatlab.web.probes import PATHS
 from chatlab.web.shared.endpoint import refused
@@ -60,11 +60,18 @@ class Gate(ABC):
     """ASGI middleware that lets people in. root_path: as configured."""
 
     def __init__(
-        self, app: ASGIApp, config: Auth, limits: VisitorLimits, path: str = "/", root_path: str | None = None
+        self,
+        app: ASGIApp,
+        config: Auth,
+        limits: VisitorLimits,
+        audit: AuditLog,
+        path: str = "/",
+        root_path: str | None = None,
     ) -> None:
         self._app = app
         self._config = config
         self._limits = limits
+        self._audit = audit
         self._path = path.rstrip("/")
         self._root_path = root_path
         self._told: Mapping[Route, Callable[[Request, Visit], Response]] = {
@@ -152,9 +159,14 @@ class Gate(ABC):
         return await self._asked_in(request, below)
 
     def _failed(self, request: Request, exc: ChatlabError) -> Response:
-        log.warning("a sign-in failed: %s", scrub(str(exc)))
+        self._note_refused(request, exc)
         link = (self._base(request) + "/", "Sign in again")
         return sentence_page("You are not signed in", exc.sentence, link, status=exc.http_status)
+
+    def _note_refused(self, request: Request, exc: ChatlabError, name: str | None = None) -> None:
+        self._audit.write(
+            "refused", None, why=exc.sentence, address=self._limits.visitor(request).address, name=name
+        )
 
     # -- where the pages are
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.requests import Request
@@ -10,12 +9,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from chatlab.config.auth import Forwarded
+from chatlab.identity.audit import AuditLog
 from chatlab.identity.forwarded import Platform
 from chatlab.web.identity.documents import sentence_page
 from chatlab.web.identity.gates.base import Gate, Route, Visit
 from chatlab.web.shared.limits import VisitorLimits
-
-log = logging.getLogger(__name__)
 
 
 class ForwardedGate(Gate):
@@ -27,10 +25,11 @@ class ForwardedGate(Gate):
         config: Forwarded,
         platform: Platform,
         limits: VisitorLimits,
+        audit: AuditLog,
         path: str = "/",
         root_path: str | None = None,
     ) -> None:
-        super().__init__(app, config, limits, path, root_path)
+        super().__init__(app, config, limits, audit, path, root_path)
         self._platform = platform
 
     def _own(self) -> Mapping[Route, Callable[[Request], Awaitable[Response]]]:

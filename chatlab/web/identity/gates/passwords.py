@@ -48,6 +48,7 @@ class PasswordGate(SessionGate):
             self._limits.charge_password(name, self._limits.visitor(request))
             answer = await self._finished(request, form)
         except (SignInRefused, LimitReached) as exc:
+            self._note_refused(request, exc, name)
             back = self._service.back_of(self._begun(request, form)) or "/"
             answer = await self._anew(request, back, name, exc)
         return self._without_begun(request, form, answer)

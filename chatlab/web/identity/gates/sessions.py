@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from urllib.parse import quote, urlsplit
@@ -12,14 +11,13 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp
 
 from chatlab.errors import ChatlabError
+from chatlab.identity.audit import AuditLog
 from chatlab.identity.errors import ProviderAway, SignInRefused
 from chatlab.identity.service import PATIENCE, SignInService, short_name
 from chatlab.web.identity.documents import sentence_page
 from chatlab.web.identity.gates.base import Gate, Route, Visit
 from chatlab.web.shared.cookies import cookie_header
 from chatlab.web.shared.limits import LimitReached, VisitorLimits
-
-log = logging.getLogger(__name__)
 
 _SESSION = "chatlab-session"
 _BEGUN = "chatlab-sign-in-"
@@ -38,10 +36,11 @@ class SessionGate(Gate):
         app: ASGIApp,
         service: SignInService,
         limits: VisitorLimits,
+        audit: AuditLog,
         path: str = "/",
         root_path: str | None = None,
     ) -> None:
-        super().__init__(app, service.config, limits, path, root_path)
+        super().__init__(app, service.config, limits, audit, path, root_path)
         self._service = service
 
     def _own(self) -> Mapping[Route, Callable[[Request], Awaitable[Response]]]:
@@ -122,7 +121,8 @@ class SessionGate(Gate):
         session_id, back, person = await self._service.finish(
             answer, self._begun(request, answer), instead_of=before
         )
-        log.info("%s signed in", person.owner)
+        name, address = person.email or person.name, self._limits.visitor(request).address
+        self._audit.write("signed in", person.owner, name=name, address=address)
         # Below our own address, whatever it begins with: `//host` alone would lead elsewhere.
         response = RedirectResponse(self._base(request) + back, 303, headers={"cache-control": "no-store"})
         seconds = self._service.sessions.seconds
@@ -139,7 +139,8 @@ class SessionGate(Gate):
         session_id = request.cookies.get(name)
         session = None if not session_id else await self._service.sessions.end(session_id)
         if session is not None:
-            log.info("%s signed out", session.person.owner)
+            person = session.person
+            self._audit.write("signed out", person.owner, name=person.email or person.name)
         onward = await self._service.provider.sign_out_url(f"{base}/-/signed-out") if session else None
         answer = sentence_page("Signed out", _SIGNED_OUT, (f"{base}/", "Sign in again"), onward=onward)
         answer.headers.append("set-cookie", self._cookie(request, name, "", 0))

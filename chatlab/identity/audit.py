@@ -1,0 +1,62 @@
+"""The audit log: who signed in and out, who was refused, and who asked which backend as whom.
+
+One JSON object a line, and a line in the server's log. It has nothing of what was asked or answered, and no
+token.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from chatlab.secret import scrub
+from chatlab.store import now
+
+log = logging.getLogger(__name__)
+
+Event: TypeAlias = Literal["signed in", "signed out", "refused", "asked"]
+
+
+class AuditLog:
+    """The audit log of a server. Its file is opened for each line, so that it may be moved away at any time.
+
+    path: where it is; None for the server's log alone. Any thread may write.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    def write(self, event: Event, person: str | None, **details: str | None) -> None:
+        """Write that something happened. person: whose conversations are affected, as `chatlab users list`
+        names them; None where that is not known. A file that cannot be written is said in the server's log.
+        """
+        said = {name: scrub(value) for name, value in details.items() if value is not None}
+        log.info("%s %s%s", person or "somebody", event, f" {json.dumps(said)}" if said else "")
+        if self._path is None:
+            return
+        moment = f"{now():%Y-%m-%dT%H:%M:%S}Z"
+        line = json.dumps({"at": moment, "event": event, "person": person, **said}) + "\n"
+        try:
+            file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                os.write(file, line.encode())
+            finally:
+                os.close(file)
+        except OSError as exc:
+            log.error("the audit log cannot be written: %s", exc)
+
+
+def audited(path: Path) -> Iterator[dict[str, str]]:
+    """Yield what an audit log says, line by line; what is no line of one is passed over."""
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                said = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(said, dict):
+                yield {str(name): str(value) for name, value in said.items() if value is not None}

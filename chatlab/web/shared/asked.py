@@ -1,0 +1,75 @@
+"""The notes of every turn that the pages ask for: who asked which backend as whom, and what it took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from weakref import WeakKeyDictionary
+
+from chatlab.backend import CallContext, Target
+from chatlab.identity.audit import AuditLog
+from chatlab.lab import Lab
+from chatlab.observation import UNOBSERVED, Observation, ObservedTurn
+from chatlab.web.shared.limits import VisitorLimits, limits_of
+
+
+class _Asked:
+    """One turn, which whoever else observes turns observes too."""
+
+    def __init__(self, inner: Observation, limits: VisitorLimits, owner: str | None) -> None:
+        self._inner = inner
+        self._limits = limits
+        self._owner = owner
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return what the other observer sends along."""
+        return self._inner.headers
+
+    def attempt(self) -> AbstractContextManager[object]:
+        """Return what the other observer makes a call in."""
+        return self._inner.attempt()
+
+    def ended(self, turn: ObservedTurn) -> None:
+        """Count what the turn took."""
+        self._inner.ended(turn)
+        if self._owner is not None and turn.answer.finish is not None:
+            usage = turn.answer.finish.usage
+            self._limits.spend(self._owner, (usage.input or 0) + (usage.output or 0), turn.cost or 0)
+
+
+class AskedTurns:
+    """Observes the turns of a lab's pages, and tells the lab's own observer of them."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._inner = lab.backends.observer
+        self._limits = limits_of(lab)
+        self._audit = audit_of(lab)
+
+    def began(self, backend: str, kind: str, target: Target, ctx: CallContext) -> Observation:
+        """Return the observation of a turn that begins now."""
+        inner = UNOBSERVED if self._inner is None else self._inner.began(backend, kind, target, ctx)
+        entry = self._lab.backends[backend]
+        own = entry.cls.as_person(entry.config.options)
+        if self._audit is not None and ctx.identity is not None:
+            who = ctx.identity if own else "the service"
+            self._audit.write("asked", ctx.owner, name=ctx.identity, backend=backend, **{"as": who})
+        return _Asked(inner, self._limits, None if own else ctx.owner)
+
+
+_audits: WeakKeyDictionary[Lab, AuditLog] = WeakKeyDictionary()
+
+
+def audit_of(lab: Lab) -> AuditLog | None:
+    """Return the audit log of a lab's pages: the same for all of them. None where nobody signs in."""
+    assert lab.config is not None
+    if lab.config.auth is None:
+        return None
+    return _audits.setdefault(lab, AuditLog(lab.config.auth.audit))
+
+
+def observe_turns(lab: Lab) -> None:
+    """Have the turns that a lab's pages ask for noted, however many pages there are."""
+    if not isinstance(lab.backends.observer, AskedTurns):
+        lab.backends.observe(AskedTurns(lab))
