@@ -125,7 +125,7 @@ class CallContext:
     """The context of one call, which is never stored on a backend.
 
     identity: who asks (None: nobody signed in). owner: whose what is asked is, in the store; None where that
-        is not known. token: that person's own credential.
+        is not known.
     credential: returns that person's own credential for the service at a URL, anew for each call; raises
         AuthRequired where there is none for it. None: nobody signed in.
     conversation: an id that stays the same for all turns of one conversation, and that no other conversation
@@ -142,7 +142,7 @@ class CallContext:
     """
 
     identity: str | None = None
-    token: SecretStr | None = None
+    credential: Callable[[str], Awaitable[SecretStr]] | None = field(default=None, repr=False)
     connect_timeout: float = 10.0
     mark: Callable[[Mark], None] = field(default=_no_mark, repr=False)
     sent: Callable[[bytes], None] | None = field(default=None, repr=False)
@@ -150,8 +150,17 @@ class CallContext:
     conversation: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     arrived: Callable[[], None] = field(default=_not_told, repr=False)
-    credential: Callable[[str], Awaitable[SecretStr]] | None = field(default=None, repr=False)
     owner: str | None = None
+
+
+def one_token(token: SecretStr) -> Callable[[str], Awaitable[SecretStr]]:
+    """Return a credential for `CallContext` that is this token, whatever service it is asked for: for
+    programs that call backends of one service alone."""
+
+    async def credential(_: str) -> SecretStr:
+        return token
+
+    return credential
 
 
 current_call: ContextVar[CallContext | None] = ContextVar("chatlab_current_call", default=None)

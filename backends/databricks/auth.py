@@ -179,9 +179,7 @@ class Credentials:
         """Raises AuthRequired when the person's own token is needed and missing, NotReady, BackendError."""
         if isinstance(self._auth, UserAuth):
             host = _ready(lambda: _host(self._host, self._auth))
-            given = ctx.token
-            if given is None and ctx.credential is not None:
-                given = await ctx.credential(host)
+            given = None if ctx.credential is None else await ctx.credential(host)
             token = given.get_secret_value().strip() if given is not None else ""
             if not token:
                 raise AuthRequired("this backend answers as the signed-in person: sign in first")

@@ -44,12 +44,12 @@ class Receipt:
 
     messages: every message, the system prompt first if one was sent, as the backend was given them.
     parameters: those sent. model: what was asked for; model_answered: what the upstream says answered.
-    endpoint: the base URL or workspace host. identity: as whom; None is "nobody signed in".
-    dropped: the notices about what was left out. sha256: of the canonical JSON (RFC 8785 in spirit: sorted
-    keys, no spaces, UTF-8) of `messages` and `parameters` alone, so that two lanes which should be sent the
-    same have the same one. wire_sha256: of the body of the HTTP request, where chatlab's own client sent it.
-    arrivals: when the events of the answer arrived, as `chatlab.recording.arrivals` writes it; here because
-    it is written once, with the receipt, and is no part of what was sent.
+    endpoint: the base URL or workspace host. identity: as whom, a person or "the service"; None is "nobody
+    signed in". dropped: the notices about what was left out. sha256: of the canonical JSON (RFC 8785 in
+    spirit: sorted keys, no spaces, UTF-8) of `messages` and `parameters` alone, so that two lanes which
+    should be sent the same have the same one. wire_sha256: of the body of the HTTP request, where chatlab's
+    own client sent it. arrivals: when the events of the answer arrived, as `chatlab.recording.arrivals`
+    writes it; here because it is written once, with the receipt, and is no part of what was sent.
     """
 
     backend: str

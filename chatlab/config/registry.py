@@ -84,6 +84,10 @@ def _same_origin(backends_file: Path) -> None:
         )
 
 
+SERVICE = "the service"
+"""As whom a backend is asked with a configured credential, where people sign in."""
+
+
 class Entry:
     """One configured backend: its settings, whether it is ready, and the instance, made when first needed."""
 
@@ -121,6 +125,13 @@ class Entry:
     def capabilities(self) -> Capabilities:
         """Return what it takes; asks neither SDK nor network."""
         return self.cls.capabilities(self.config.options)
+
+    def asked_as(self, ctx: CallContext) -> str | None:
+        """Return as whom a call is made, in words: the person, where it is made with their own credential, or
+        the service. None where nobody signs in."""
+        if ctx.identity is None:
+            return None
+        return ctx.identity if self.cls.as_person(self.config.options) else SERVICE
 
     @property
     def not_ready(self) -> str | None:

@@ -17,6 +17,7 @@ from datetime import datetime
 from time import monotonic
 from typing import Any, assert_never
 
+from chatlab.backend import CallContext
 from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import FilePart, Message, Part, ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.secret import scrub, scrubbed_traceback
@@ -45,7 +46,7 @@ def stored(
     system: str | None = None,
     created: datetime | None = None,
     error: str | None = None,
-    asked_by: str | None = None,
+    ctx: CallContext | None = None,
     copied_from: TurnId | None = None,
 ) -> StoredTurn:
     """Return a turn as it is now, to be stored; it need not have begun. parameters and system: as asked
@@ -62,7 +63,8 @@ def stored(
         turn.entry.label,
         parameters=dict(parameters or {}),
         system=system,
-        asked_by=asked_by,
+        asked_by=None if ctx is None else ctx.identity,
+        asked_as=None if ctx is None else turn.entry.asked_as(ctx),
         copied_from=copied_from,
     )
     return as_it_is(begun, turn, error)

@@ -34,6 +34,7 @@ def to_row(turn: StoredTurn) -> dict[str, Any]:
             parameters=turn.parameters,
             system=turn.system,
             asked_by=turn.asked_by,
+            asked_as=turn.asked_as,
             copied_from=turn.copied_from,
         ),
         "answered": _text(
@@ -80,6 +81,7 @@ def from_row(row: Row[Any]) -> StoredTurn:
         cost=answered.get("cost"),
         error=answered.get("error"),
         asked_by=asked.get("asked_by"),
+        asked_as=asked.get("asked_as"),
         copied_from=asked.get("copied_from"),
     )
 

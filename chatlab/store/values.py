@@ -50,7 +50,8 @@ class StoredTurn:
     backend was given after what it cannot take was left out; None until the turn has run.
     answer: what arrived, to the last checkpoint if the turn is "running" or "interrupted".
     cost: in the currency of the prices. error: the sentence the person read.
-    asked_by: who was signed in. copied_from: the turn of another lane that this one repeats.
+    asked_by: who was signed in. asked_as: as whom the backend was asked, that person or "the service"; both
+    None where nobody was. copied_from: the turn of another lane that this one repeats.
     """
 
     id: TurnId
@@ -76,6 +77,7 @@ class StoredTurn:
     cost: float | None = None
     error: str | None = None
     asked_by: str | None = None
+    asked_as: str | None = None
     copied_from: TurnId | None = None
 
 

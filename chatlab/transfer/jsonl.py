@@ -164,6 +164,7 @@ def turn_to_json(turn: StoredTurn) -> dict[str, Any]:
         "cost": turn.cost,
         "error": turn.error,
         "asked_by": turn.asked_by,
+        "asked_as": turn.asked_as,
         "copied_from": turn.copied_from,
     }
 
@@ -202,6 +203,7 @@ def turn_from_json(value: Mapping[str, Any], owner: str, conversation: Conversat
         cost=cost,
         error=_optional(value, "error", str),
         asked_by=_optional(value, "asked_by", str),
+        asked_as=_optional(value, "asked_as", str),
         copied_from=_optional_turn_id(value, "copied_from"),
     )
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import pytest
 from pydantic import SecretStr
 
-from chatlab.backend import CallContext, ChatRequest
+from chatlab.backend import CallContext, ChatRequest, one_token
 from chatlab.errors import BrokenStream, Unavailable
 from chatlab.messages import Message
 from tests.backends.rig import HEADERS, STATUS, Call, Fault, FrontRig
@@ -180,7 +180,7 @@ class DatabricksUserRig(DatabricksChatRig):
             (mine,) = [sent for sent in self.sent() if word in str(sent.json)]
             assert mine.headers["authorization"] == f"Bearer {token}"
 
-        return Call(made.request, CallContext(identity, SecretStr(token)), text, check)
+        return Call(made.request, CallContext(identity, one_token(SecretStr(token))), text, check)
 
 
 class DatabricksAgentRig(DatabricksChatRig):

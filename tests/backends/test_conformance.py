@@ -148,7 +148,7 @@ async def test_credentials_and_connection_are_marked_before_the_first_event(
 ) -> None:
     marks: list[Mark] = []
     given = rig.context()
-    ctx = CallContext(given.identity, given.token, given.connect_timeout, marks.append)
+    ctx = CallContext(given.identity, given.credential, given.connect_timeout, marks.append)
     token = current_call.set(ctx)
     try:
         async for _ in backend.stream(rig.request(), ctx):

@@ -100,6 +100,7 @@ turns: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "cost": st.none() | st.floats(allow_nan=False),
         "error": st.none() | texts,
         "asked_by": st.none() | texts,
+        "asked_as": st.none() | texts,
         "copied_from": st.none() | texts,
     }
 )

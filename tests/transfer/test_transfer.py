@@ -104,6 +104,7 @@ async def everything(storage: OpenStorage) -> None:
         tool_seconds={"k": 0.1},
         cost=0.0125,
         asked_by="ann@example.org",
+        asked_as="the service",
         copied_from="t0",
     )
     failed = turn("t3", "t1", answer=(), status="failed", error="the endpoint is busy: try again")

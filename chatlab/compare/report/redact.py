@@ -40,7 +40,9 @@ _LEFT = frozenset(
     )
 )
 # Names by which things are told apart: two that become the same get numbers.
-_NAMES = frozenset(("item", "round", "voter", "judge", "criterion", "label", "owner", "asked_by", "identity"))
+_NAMES = frozenset(
+    ("item", "round", "voter", "judge", "criterion", "label", "owner", "asked_by", "asked_as", "identity")
+)
 
 
 class WrongPattern(ChatlabError):

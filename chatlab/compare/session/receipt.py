@@ -53,7 +53,7 @@ def receipt_of(
         model=target.model,
         model_answered=finish.model if finish else None,
         endpoint=target.endpoint,
-        identity=ctx.identity if ctx and entry.cls.as_person(entry.config.options) else None,
+        identity=None if ctx is None else entry.asked_as(ctx),
         dropped=tuple(notice.detail for notice in turn.answer.notices if notice.kind in _DROPPED),
         wire_sha256=wire_sha256,
         arrivals=str(turn.arrivals) or None,

@@ -227,7 +227,7 @@ class LaneRunner:
             turn,
             parameters=lane.parameters,
             system=lane.system,
-            asked_by=ctx.identity,
+            ctx=ctx,
         )
         return LaneTurn(begun, lane.id, position.round, turn, ctx, wire, places)
 

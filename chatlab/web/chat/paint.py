@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, assert_never
 
+from chatlab.config.registry import SERVICE
 from chatlab.formats import fenced
 from chatlab.ids import TurnId
 from chatlab.messages import (
@@ -83,11 +84,13 @@ class _Run:
 class AnswerPainter:
     """Takes the events of one turn and says how the answer looks at any moment."""
 
-    def __init__(self, turn_id: TurnId, label: str, mark: str = "") -> None:
+    def __init__(self, turn_id: TurnId, label: str, mark: str = "", *, asked_as: str | None = None) -> None:
+        """label: who answers. asked_as: as whom it is asked, if somebody is signed in."""
         self.mark = mark
         """What page scripts are told of the turn."""
         self._turn_id = turn_id
-        self._label = label
+        self._asked_as = asked_as
+        self._label = label if asked_as in (None, SERVICE) else f"{label} as {asked_as}"
         self._blocks: list[_Run | ToolCall | ToolResult] = []
         self._notices: list[Notice] = []
         self._citations: list[Citation] = []
@@ -183,7 +186,9 @@ class AnswerPainter:
         usage = standing.finish.usage if standing.finish else None
         outcome = () if standing.outcome == "finished" else (standing.outcome,)
         said = figures_line(one_line(self._label), standing.timing, usage, standing.cost, *outcome)
-        return self._thought("", self._marked(said), _details(standing, self._notices, self._traces))
+        return self._thought(
+            "", self._marked(said), _details(standing, self._asked_as, self._notices, self._traces)
+        )
 
     def _marked(self, line: str, state: str = "") -> str:
         """Return a line with what page scripts read beside it.
@@ -218,7 +223,7 @@ class AnswerPainter:
 
 def paint_stored(turn: StoredTurn, mark: str = "") -> list[Painted]:
     """Return an answer from the store, as the page showed it when it ended."""
-    painter = AnswerPainter(turn.id, turn.label, mark)
+    painter = AnswerPainter(turn.id, turn.label, mark, asked_as=turn.asked_as)
     events = [event for part in turn.answer if (event := _event(part)) is not None]
     for event in (*turn.notices, *events, *turn.citations, *turn.traces):
         painter.add(event)
@@ -237,12 +242,13 @@ def _event(part: Part) -> StreamEvent | None:
     assert_never(part)
 
 
-def _details(standing: TurnStatus, notices: list[Notice], traces: list[Trace]) -> str:
+def _details(standing: TurnStatus, asked_as: str | None, notices: list[Notice], traces: list[Trace]) -> str:
     """Return a table of all that is known of a turn."""
     timing, finish = standing.timing, standing.finish
     usage = Usage() if finish is None else finish.usage
     known: list[tuple[str, str]] = [
         ("model", (finish and finish.model) or UNKNOWN),
+        ("asked as", asked_as or UNKNOWN),
         ("finish reason", finish.reason if finish else UNKNOWN),
         ("input tokens", count(usage.input)),
         ("cached input tokens", count(usage.cached)),

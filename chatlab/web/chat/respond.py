@@ -145,7 +145,6 @@ class Chat:
         end."""
         node, conversation_id = question.node, page.conversation_id
         node.settings = TurnSettings(entry.name, entry.label, system, parameters)
-        as_person = ctx.identity if entry.cls.as_person(entry.config.options) else None
         ctx = replace(ctx, conversation=question.conversation.thread(question.node))
         turn = run_turn(entry, question.messages, parameters=parameters, system=system, ctx=ctx)
         saved = None
@@ -158,11 +157,11 @@ class Chat:
                 parameters=parameters,
                 system=system,
                 notices=question.notices,
-                asked_by=ctx.identity,
+                ctx=ctx,
             )
             conversation_id = saved.begun.conversation
-        label = entry.label if as_person is None else f"{entry.label} as {as_person}"
-        painter = AnswerPainter(node.id, label, mark_of(question.conversation, conversation_id, node))
+        mark = mark_of(question.conversation, conversation_id, node)
+        painter = AnswerPainter(node.id, entry.label, mark, asked_as=entry.asked_as(ctx))
         for notice in question.notices:
             painter.add(notice)
         stays = self._orphan_seconds if saved is not None else 0.0

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from chatlab.backend import CallContext
 from chatlab.conversations.saving import NewConversation, stored
 from chatlab.conversations.service import StorageService
 from chatlab.conversations.tree import Conversation, TurnNode
@@ -58,7 +59,7 @@ async def begin(
     parameters: Mapping[str, Any],
     system: str | None,
     notices: Iterable[Notice],
-    asked_by: str | None = None,
+    ctx: CallContext,
 ) -> SavedTurn:
     """Commit the person's message, before its backend is called; the first one makes the conversation.
 
@@ -77,7 +78,7 @@ async def begin(
         turn,
         parameters=parameters,
         system=system,
-        asked_by=asked_by,
+        ctx=ctx,
     )
     saved = SavedTurn(storage, replace(begun, notices=tuple(notices)), turn)
     node.in_store = True

@@ -113,6 +113,7 @@ class View:
             "backend": lane.backend,
             "parameters": dict(lane.parameters),
             "system": lane.system,
+            "asked_as": self._asked_as(lane.id),
         }
         try:
             entry = self._backends[lane.backend]
@@ -120,6 +121,13 @@ class View:
             return {**shown, "ready": str(exc)}
         model = entry.cls.target(entry.config.options).model
         return {**shown, "ready": entry.not_ready, "model": model}
+
+    def _asked_as(self, lane: LaneId) -> str | None:
+        """Return as whom a lane was asked last; None where it was not yet, or nobody signs in."""
+        for asked in reversed(self._session.state.visible):
+            for turn_id in reversed(asked.turns.get(lane, ())):
+                return self._session.turn(turn_id).asked_as
+        return None
 
     def _round(self, state: SessionState, asked: Round, voter: str) -> RoundView:
         shown = state.shown(asked)
@@ -221,8 +229,9 @@ class View:
         receipt = self._session.receipts(position.round).get(turn_id)
         model = self._lane(self._session.state.lane(position.lane)).get("model")
         rest = (f"finish: {turn.finish.reason}", _other(turn.finish.model, model)) if turn.finish else ()
+        whom = f"as {turn.asked_as}" if turn.asked_as else ""
         return {
-            "line": figures(turn, *rest, label="", stall=True),
+            "line": figures(turn, *rest, whom, label="", stall=True),
             "first_token": turn.timing.first_token,
             "total": turn.timing.total,
             "tokens_per_second": turn.timing.tokens_per_second,

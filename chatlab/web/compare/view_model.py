@@ -88,7 +88,8 @@ class SessionList(TypedDict):
 
 
 class LaneView(TypedDict):
-    """A lane. While names are hidden it has a letter for an id and a name, and nothing else."""
+    """A lane. While names are hidden it has a letter for an id and a name, and nothing else. asked_as: as
+    whom it was asked last."""
 
     id: str
     name: str
@@ -96,6 +97,7 @@ class LaneView(TypedDict):
     backend: NotRequired[str]
     parameters: NotRequired[dict[str, Any]]
     system: NotRequired[str | None]
+    asked_as: NotRequired[str | None]
     ready: NotRequired[str | None]
     model: NotRequired[str | None]
 

@@ -26,6 +26,11 @@ class _Asked:
         """Return what the other observer sends along."""
         return self._inner.headers
 
+    @property
+    def trace_id(self) -> str | None:
+        """Return the trace that the other observer tells of."""
+        return self._inner.trace_id
+
     def attempt(self) -> AbstractContextManager[object]:
         """Return what the other observer makes a call in."""
         return self._inner.attempt()
@@ -53,8 +58,8 @@ class AskedTurns:
         entry = self._lab.backends[backend]
         own = entry.cls.as_person(entry.config.options)
         if self._audit is not None and ctx.identity is not None:
-            who = ctx.identity if own else "the service"
-            self._audit.write("asked", ctx.owner, name=ctx.identity, backend=backend, **{"as": who})
+            whom = {"as": entry.asked_as(ctx)}
+            self._audit.write("asked", ctx.owner, name=ctx.identity, backend=backend, **whom)
         return _Asked(inner, self._limits, None if own else ctx.owner)
 
 

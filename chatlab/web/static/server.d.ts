@@ -94,7 +94,10 @@ export interface SessionList {
   next: string | null;
 }
 
-/** A lane. While names are hidden it has a letter for an id and a name, and nothing else. */
+/**
+ * A lane. While names are hidden it has a letter for an id and a name, and nothing else. asked_as: as
+ * whom it was asked last.
+ */
 export interface LaneView {
   id: string;
   name: string;
@@ -102,6 +105,7 @@ export interface LaneView {
   backend?: string;
   parameters?: Record<string, unknown>;
   system?: string | null;
+  asked_as?: string | null;
   ready?: string | null;
   model?: string | null;
 }

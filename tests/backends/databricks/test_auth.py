@@ -31,7 +31,7 @@ from backends.databricks.auth import (
     sdk_config,
     sdk_error,
 )
-from chatlab.backend import CallContext, ChatRequest
+from chatlab.backend import CallContext, ChatRequest, one_token
 from chatlab.config.registry import from_address
 from chatlab.errors import (
     AuthenticationFailed,
@@ -390,7 +390,7 @@ async def test_what_cannot_be_a_token_is_refused_without_repeating_it(
 ) -> None:
     (tmp_path / "token").write_text(token)
     pat = {"type": "pat", "token": {"file": str(tmp_path / "token")}}
-    for auth, context in ((pat, {}), ({"type": "user"}, {"token": SecretStr(token)})):
+    for auth, context in ((pat, {}), ({"type": "user"}, {"credential": one_token(SecretStr(token))})):
         refused = (AuthenticationFailed, NotReady)
         with pytest.raises(refused, match=r"characters that no (token|key) has") as caught:
             await ask(backend(workspace, auth), **context)
@@ -478,7 +478,9 @@ async def test_the_persons_own_token_is_needed_before_anything_else_happens(
     )
     for token in (None, SecretStr(""), SecretStr("  ")):
         with pytest.raises(AuthRequired):
-            await ask(backend(workspace, {"type": "user"}), token=token)
+            await ask(
+                backend(workspace, {"type": "user"}), credential=None if token is None else one_token(token)
+            )
     assert workspace.paths() == []
 
 
@@ -495,7 +497,7 @@ async def test_two_people_at_once_are_never_mixed_and_leave_nothing_behind(works
             both[name].set()
 
         for _ in range(5):
-            context = CallContext(name, SecretStr(tokens[name]), mark=mark)
+            context = CallContext(name, one_token(SecretStr(tokens[name])), mark=mark)
             async for _event in made.stream(HELLO, context):
                 await both[other].wait()
 

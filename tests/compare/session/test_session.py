@@ -234,9 +234,11 @@ async def test_the_identity_goes_with_the_call_and_is_stored_nowhere_but_with_th
     assert script(backends, "a").contexts[-1].identity == "ada@example.com"
     (receipt,) = session.receipts(round_id).values()
     assert receipt.identity == head(session, "a").asked_by == "ada@example.com"
+    assert head(session, "a").asked_as == "ada@example.com"
     await session.ask("Hello")
     await session.settled()
     assert script(backends, "a").contexts[-1].identity is None
+    assert head(session, "a").asked_as is None
     await session.aclose()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import chatlab
+from chatlab.backend import CallContext
 from chatlab.conversations.saving import as_it_is, stored
 from chatlab.conversations.tree import Conversation, TurnNode
 from chatlab.errors import ChatlabError
@@ -45,8 +46,9 @@ async def test_a_turn_from_the_store_is_painted_like_one_that_just_ended(
     async with chatlab.load(file) as lab:
         turn = lab.turn(name, [HI])
         notice = Notice("history_truncated", "1 messages were not sent")
-        begun = replace(stored("t", "o", "c", None, HI, turn), notices=(notice,))
-        painter = AnswerPainter("t", turn.entry.label, "chatlab-at")
+        ctx = CallContext(identity="ann@example.org")
+        begun = replace(stored("t", "o", "c", None, HI, turn, ctx=ctx), notices=(notice,))
+        painter = AnswerPainter("t", turn.entry.label, "chatlab-at", asked_as=turn.entry.asked_as(ctx))
         painter.add(notice)
         try:
             async with turn:
@@ -57,6 +59,7 @@ async def test_a_turn_from_the_store_is_painted_like_one_that_just_ended(
         painted = painter.messages(turn, error)
         assert (error is None) == (name == "full")
         assert paint_stored(as_it_is(begun, turn, error), "chatlab-at") == painted
+        assert "| asked as | the service |" in str(painted[-1])
         assert 'class="chatlab-at"' in painted[-1]["metadata"]["title"]
 
 

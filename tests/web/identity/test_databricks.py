@@ -48,9 +48,10 @@ def workspace(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
 def serve_file(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     running: list[Served] = []
 
-    def start(more: str = "", name: str = "config.yaml") -> Served:
+    def start(more: str = "", name: str = "config.yaml", backends: str = "") -> Served:
         file = tmp_path / name
-        file.write_text(CONFIG.replace("  redirect_path: /callback\n", f"  redirect_path: /callback\n{more}"))
+        text = CONFIG.replace("backends:\n", f"backends:\n{backends}")
+        file.write_text(text.replace("  redirect_path: /callback\n", f"  redirect_path: /callback\n{more}"))
         running.append(Served(file))
         return running[-1]
 
@@ -182,16 +183,36 @@ def test_no_token_is_in_a_page_a_log_or_the_database_in_clear(
     assert CANARY.encode() not in stored and b"refresh-0" not in stored
 
 
-def test_a_comparison_asks_as_the_person_and_its_receipt_says_so(
+def test_each_lane_and_answer_and_receipt_says_as_whom_it_was_asked(
     workspace: Workspace, serve_file: Callable[..., Served]
 ) -> None:
-    served = serve_file()
+    served = serve_file(backends="  echo: {kind: echo, label: Echo}\n")
     with signed_in_as(served.url, workspace, "ann@example.com") as ann:
-        lanes = {"lanes": [{"backend": "endpoint"}, {"backend": "endpoint"}]}
+        lanes = {"lanes": [{"backend": "endpoint"}, {"backend": "endpoint"}, {"backend": "echo"}]}
         session = ann.post("/-/compare/sessions", json=lanes).json()["id"]
         one = f"/-/compare/sessions/{session}"
         made = ann.post(f"{one}/ask", json={"text": "who am I?"}).json()["round"]
         while (view := ann.get(one).json())["running"]:
             time.sleep(0.05)
         assert str(view).count("you are ann@example.com") >= 2
-        assert "ann@example.com" in ann.get(f"{one}/rounds/{made}/receipts").text
+        whom = ["ann@example.com", "ann@example.com", "the service"]
+        assert [lane["asked_as"] for lane in view["lanes"]] == whom
+        answers = [view["rounds"][0]["answers"][lane["id"]][0] for lane in view["lanes"]]
+        for answer, name in zip(answers, whom, strict=True):
+            assert f" · as {name}" in answer["figures"]["line"]
+        receipts = ann.get(f"{one}/rounds/{made}/receipts").json()["receipts"]
+        assert sorted(found["receipt"]["identity"] for found in receipts) == sorted(whom)
+        formats = ("html", "markdown", "jsonl")
+        reports = [ann.get(f"{one}/report?format={name}") for name in formats]
+        assert all(report.is_success and "the service" in report.text for report in reports)
+        recording = ann.get(f"{one}/lanes/{view['lanes'][0]['id']}/recording")
+        exported = ann.get("/-/export?format=jsonl").text
+        assert recording.is_success and "you are ann@example.com" in exported
+        told = [report.text for report in reports] + [recording.text, exported, str(view), str(receipts)]
+        assert CANARY not in "".join(told)
+        made_blind = ann.post("/-/compare/sessions", json={**lanes, "blind": True}).json()["id"]
+        blind = f"/-/compare/sessions/{made_blind}"
+        ann.post(f"{blind}/ask", json={"text": "who am I?"})
+        while (hidden := ann.get(blind).json())["running"]:
+            time.sleep(0.05)
+        assert "asked_as" not in str(hidden) and "the service" not in str(hidden)

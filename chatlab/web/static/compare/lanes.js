@@ -36,6 +36,7 @@ const laneHead = (page, lane) =>
     lane.backend && lane.backend !== lane.name
       ? make("span", { className: "quiet", title: lane.model || null }, lane.backend)
       : null,
+    lane.asked_as ? make("span", { className: "quiet", title: "Asked as" }, `as ${lane.asked_as}`) : null,
     lane.ready ? make("span", { className: "error" }, `not ready: ${lane.ready}`) : null,
     isFolded(lane.id)
       ? button("Expand", () => page.fold(lane.id), {
