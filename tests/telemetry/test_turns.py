@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
+from starlette.responses import PlainTextResponse
 
 import chatlab
+from chatlab.backend import CallContext, one_token
 from chatlab.errors import ChatlabError
+from tests.servers.databricks import Workspace
 from tests.servers.front import Front
 from tests.telemetry.collector import Collector, attributes, collector
 
@@ -225,3 +229,30 @@ def test_off_nothing_of_it_is_imported(tmp_path: Path, told_of: str) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True
     )
     assert ran.stdout.split() == [str(bool(told_of))]
+
+
+async def test_no_trace_has_the_token_or_the_name_of_whoever_asks(tmp_path: Path, told: Collector) -> None:
+    with Workspace() as workspace:
+
+        async def reply(*_: Any) -> PlainTextResponse:
+            return PlainTextResponse("no", 500)
+
+        workspace.serve("agent", "llm/v1/chat", reply)
+        token = workspace.person("ann@example.com")
+        file = tmp_path / "chatlab.yaml"
+        file.write_text(
+            f"backends: {{agent: {{kind: databricks, host: '{workspace.url}', endpoint: agent, task: chat, "
+            f"auth: {{type: user}}, retries: 0}}}}\nstorage: none\ntelemetry: {{otlp: '{told.url}'}}\n"
+        )
+        ctx = CallContext(identity="ann@example.com", credential=one_token(SecretStr(token)))
+        async with chatlab.load(file) as lab:
+            with pytest.raises(ChatlabError):
+                async with lab.turn("agent", "hello", ctx=ctx) as turn:
+                    async for _ in turn:
+                        pass
+        assert [seen.headers["authorization"] for seen in workspace.invocations("agent")] == [
+            f"Bearer {token}"
+        ]
+    assert told.named("chat ")
+    for secret in (token, "ann@example.com"):
+        assert all(secret.encode() not in body for body in told.bodies)
