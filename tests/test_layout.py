@@ -20,6 +20,7 @@ WITHOUT_TESTS = {
 OF_THE_WHOLE = {
     "test_app.py": "app.py",
     "test_configs.py": "configs/",
+    "test_deploy.py": "deploy/",
     "test_imports.py": "what importing chatlab imports",
     "test_layout.py": "the folders of tests/",
     "test_readme.py": "README.md",
