@@ -170,4 +170,5 @@ class Dataset:
         except Exception as exc:
             # Each cloud has exceptions of its own, whose text may hold the URL's secret.
             said = exc.strerror if isinstance(exc, OSError) and exc.strerror else scrub(str(exc))
+            said = said.partition("\n")[0]
             raise StoreError(f"--parquet: that place cannot be used: {type(exc).__name__}: {said}") from exc
