@@ -406,7 +406,7 @@ def test_a_long_list_loads_more_as_one_scrolls(upstream: Front, open_page: Open,
     expect(page.page.locator(".chatlab-title")).to_have_count(40)
     for _ in range(2):
         before = page.page.locator(".chatlab-title").count()
-        page.page.locator(".chatlab-list").hover()
+        page.page.locator(".chatlab-list:visible").hover()
         page.page.mouse.wheel(0, 5000)
         page.page.wait_for_function("n => document.querySelectorAll('.chatlab-title').length > n", arg=before)
     page.page.wait_for_function("document.querySelectorAll('.chatlab-title').length === 101")

@@ -396,7 +396,7 @@ def test_a_file_is_attached_by_choosing_pasting_and_dropping(open_compare: Open)
     page = open_compare()
     page.begin("quick", "other")
     page.page.set_input_files(
-        "input[type=file]", {"name": "a.txt", "mimeType": "text/plain", "buffer": b"text"}
+        "#composer input[type=file]", {"name": "a.txt", "mimeType": "text/plain", "buffer": b"text"}
     )
     page.page.get_by_role("button", name="Remove a.txt").wait_for()
     for event in ("paste", "drop"):
@@ -479,11 +479,25 @@ def test_what_is_refused_is_said_on_the_page_and_nothing_is_lost(open_compare: O
     page.page.unroute("**/ask")
     page.page.press("#composer textarea", "Enter")
     page.wait_rounds(3)
-    page.tool("Sessions")
-    page.wait_dialog().get_by_role("button", name="Delete word0").first.click()
+    elsewhere = """async ([path, method]) => {
+      const id = new URL(location.href).searchParams.get("s") ?? window.wasOpen;
+      window.wasOpen = id;
+      const headers = { "x-chatlab": "1", "content-type": "application/json" };
+      const body = method === "POST" ? "{}" : undefined;
+      return (await fetch(`/-/compare/sessions/${id}${path}`, { method, headers, body })).ok;
+    }"""
+    assert page.page.evaluate(elsewhere, ["", "DELETE"])
     page.told("no such comparison")
-    page.page.locator("dialog").get_by_role("button", name="Undo").click()
-    page.page.locator("dialog").get_by_role("button", name="word0").first.click()
+    assert page.page.evaluate(elsewhere, ["/restore", "POST"])
+    sidebar = page.page.locator("#conversations")
+    sidebar.get_by_role("button", name="word0").first.click()
+    page.wait_rounds(3)
+    sidebar.locator("[aria-current] summary").click()
+    sidebar.locator("[aria-current]").get_by_role("button", name="Delete").click()
+    expect(page.page.locator(".setup")).to_be_visible()
+    expect(sidebar.locator("[role=status]")).to_contain_text("Deleted “word0")
+    sidebar.get_by_role("button", name="Undo").click()
+    sidebar.get_by_role("button", name="word0").first.click()
     page.wait_rounds(3)
     assert page.texts(0)[0] == LONG
 

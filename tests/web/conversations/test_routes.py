@@ -408,7 +408,7 @@ def test_a_launched_page_has_the_same_routes_and_the_same_cookie(tmp_path: Path)
             (kept,) = client.get("/-/conversations").json()["conversations"]
             assert kept["title"] == "hello"
             assert client.get("/compare").status_code == 200
-            assert client.get("/-/static/chat/sidebar.js").status_code == 200
+            assert client.get("/-/static/sidebar/sidebar.js").status_code == 200
 
 
 # -- shares and the cookie

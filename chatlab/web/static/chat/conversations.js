@@ -3,7 +3,7 @@ import { button, make } from "../dom.js";
 import { openMenu } from "./backends.js";
 import { person } from "./person.js";
 import { OtherTabs } from "./other_tabs.js";
-import { sidebar } from "./sidebar.js";
+import { sidebar } from "../sidebar/sidebar.js";
 
 const NARROW = 768; // pixels of width below which the sidebar is folded away
 const AGAIN = 1000; // milliseconds after which an answer that runs may be asked for once more
@@ -126,7 +126,12 @@ class Conversations {
         this.show({ conversation, turn });
         this.foldWhenNarrow();
       },
-    });
+      openComparison: (session) => {
+        const query = session ? `?${new URLSearchParams({ s: session })}` : "";
+        location.assign(`${root}/compare${query}`);
+      },
+      first: "chats",
+    }).chats;
     if (signedIn) list.append(person(root));
     this.lastTurn = "";
     this.tabs = new OtherTabs(root, {
@@ -348,8 +353,10 @@ class Conversations {
  */
 export function conversations(element, { root, sharing, signedIn, ask }) {
   if (!document.querySelector("link[data-chatlab]")) {
-    const href = `${root}/-/static/chat/sidebar.css`;
-    document.head.append(make("link", { rel: "stylesheet", href, "data-chatlab": "" }));
+    for (const file of ["sidebar/sidebar.css", "chat/branches.css"]) {
+      const href = `${root}/-/static/${file}`;
+      document.head.append(make("link", { rel: "stylesheet", href, "data-chatlab": "" }));
+    }
   }
   const page = new Conversations(element, root, sharing, signedIn, ask);
   let waiting = false;

@@ -1,7 +1,7 @@
-// What opens above the page: the ranking, the list of sessions, the report, and forms.
+// What opens above the page: the ranking, the report, and forms.
 /**
  * @import {
- *   Links, RankedCriterion, RankedRow, RankingView, RoundView, SessionList, SessionListed, ShareLink,
+ *   Links, RankedCriterion, RankedRow, RankingView, RoundView, ShareLink,
  *   LaneView,
  * } from "../server.d.ts"
  */
@@ -71,66 +71,6 @@ const rankedRow = ({ rank, lane, score, low, high, count }) => {
     {},
     cells.map((text) => make("td", {}, text)),
   );
-};
-
-/** @param {Page} page */
-export const sessions = async (page) => {
-  const list = make("ul", { className: "sessions" });
-  /** @param {string} [after] */
-  const load = async (after) => {
-    const query = after ? `?after=${encodeURIComponent(after)}` : "";
-    /** @type {SessionList | null} */
-    const found = await page.tried(() => page.api(`compare/sessions${query}`));
-    if (!found) return;
-    list.append(...found.sessions.map((one) => listed(page, one, reload)));
-    const { next } = found;
-    if (next) {
-      const item = make("li", {});
-      const loadMore = () => {
-        item.remove();
-        load(next);
-      };
-      item.append(button("More", loadMore));
-      list.append(item);
-    }
-    if (!list.children.length) list.append(make("li", { className: "quiet" }, "No comparisons yet."));
-  };
-  const reload = () => {
-    list.replaceChildren();
-    load();
-  };
-  show("Your comparisons", list);
-  await load();
-};
-
-/**
- * @param {Page} page
- * @param {SessionListed} session
- * @param {() => void} reload
- */
-const listed = (page, session, reload) => {
-  const title = session.title || "Untitled";
-  const open = () => {
-    close();
-    page.open(session.id);
-  };
-  const restore = async () => {
-    if (await page.tried(() => page.api(`compare/sessions/${session.id}/restore`, "POST", {}))) reload();
-  };
-  const remove = async () => {
-    if (!(await page.tried(() => page.api(`compare/sessions/${session.id}`, "DELETE")))) return;
-    const undo = button("Undo", restore);
-    item.replaceChildren(`Deleted “${title}”. `, undo);
-    undo.focus();
-  };
-  const item = make(
-    "li",
-    {},
-    button(title, open, { className: "plain" }),
-    make("span", { className: "quiet" }, new Date(session.updated).toLocaleString()),
-    button("Delete", remove, { "aria-label": `Delete ${title}` }),
-  );
-  return item;
 };
 
 /**

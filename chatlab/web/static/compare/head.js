@@ -4,7 +4,7 @@
 import { button, make, menu } from "../dom.js";
 import { titleInput } from "../title.js";
 import { close, show } from "./dialog.js";
-import { ranking, report, sessions, share } from "./dialogs.js";
+import { ranking, report, share } from "./dialogs.js";
 
 const LONGEST_TITLE = 80; // characters
 
@@ -41,8 +41,7 @@ const sessionTools = (page) => {
     named ? button("Ranking", () => ranking(page)) : null,
     named ? button("Report", () => report(page)) : null,
     page.options.sharing && !hidden ? button("Share", () => share(page)) : null,
-    page.options.storage ? button("Sessions", () => sessions(page)) : null,
-    button("New comparison", page.begin),
+    page.options.storage ? null : button("New comparison", page.begin), // the sidebar has it
   ];
 };
 
@@ -56,6 +55,7 @@ const title = (page) => {
       if (!(await page.session("/title", "POST", { title: wanted }))) return;
       page.view.title = wanted;
       page.drawHead();
+      page.retitle(wanted);
     });
     shown.replaceWith(input);
     input.focus();

@@ -10,13 +10,13 @@ import { forget, paint, pending, restart, settle } from "./answers.js";
 import { timings } from "./chart.js";
 import { composer } from "./composer.js";
 import { inFront } from "./dialog.js";
-import { sessions } from "./dialogs.js";
 import { following, keepingFocus, position } from "./drawing.js";
 import { fold, isFolded, layOut } from "./folded.js";
 import { headTools, narrow } from "./head.js";
 import { lanesBar } from "./lanes.js";
 import { drawRound } from "./round.js";
 import { setup } from "./setup.js";
+import { beside } from "./beside.js";
 
 /** @param {string} id */
 const part = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -38,6 +38,8 @@ let current = null;
 let options;
 /** @type {Promise<BackendChoices> | null} */
 let known = null;
+/** @type {ReturnType<typeof beside> | null} */
+let side = null;
 
 let silence = 0;
 /** @param {string} text */
@@ -145,6 +147,9 @@ class ComparePage {
   open = (id) => open(id);
 
   drawHead = () => drawHead();
+
+  /** @param {string} title */
+  retitle = (title) => side?.retitle(this.view.id, title);
 
   /** Leaves the session that is open for the form of a new one. */
   begin = () => {
@@ -280,6 +285,8 @@ narrow.addEventListener("change", () => page.isOpen() && drawHead());
 const open = (id) => {
   close();
   history.replaceState(null, "", `${root}/compare?s=${encodeURIComponent(id)}`);
+  side?.mark(id);
+  side?.refresh();
   listen(id);
 };
 
@@ -294,7 +301,9 @@ const listen = (id) => {
   events = source;
   source.addEventListener("open", () => sayAway(false));
   source.addEventListener("view", (event) => {
-    current = JSON.parse(event.data);
+    const view = /** @type {SessionView} */ (JSON.parse(event.data));
+    current = view;
+    side?.retitle(view.id, view.title);
     draw(true);
   });
   source.addEventListener("paint", (event) => following(() => JSON.parse(event.data).forEach(paint)));
@@ -369,7 +378,8 @@ const begin = (from = null) =>
     const chat = from ? await tried(() => api(chatPath(from))) : null;
     if (!chat) history.replaceState(null, "", `${root}/compare`);
     document.title = `Compare · ${options.title}`;
-    head.replaceChildren(options.storage ? button("Sessions", () => sessions(page)) : "");
+    head.replaceChildren();
+    side?.mark("");
     const choices = await page.backends();
     const form = setup(
       choices,
@@ -412,6 +422,7 @@ const start = async () => {
   }
   sayAway(false);
   part("title").textContent = options.title;
+  if (options.storage) side = beside(page);
   const query = new URLSearchParams(location.search);
   const wanted = query.get("s");
   const conversation = query.get("c");

@@ -1,0 +1,74 @@
+// The sidebar of the comparison page: open beside it where there is room, over it where there is none.
+/** @import { Page } from "./page.js" */
+import { sidebar } from "../sidebar/sidebar.js";
+
+const KEY = "chatlab-sidebar-closed";
+const wide = matchMedia("(min-width: 1100px)");
+
+const isClosed = () => {
+  try {
+    return localStorage.getItem(KEY) !== null;
+  } catch {
+    return false; // a browser that stores nothing
+  }
+};
+/** @param {boolean} closed */
+const store = (closed) => {
+  try {
+    if (closed) localStorage.setItem(KEY, "1");
+    else localStorage.removeItem(KEY);
+  } catch {
+    // it is open again on the next page
+  }
+};
+
+/**
+ * Puts the sidebar beside the page, and returns its list of sessions.
+ *
+ * @param {Page} page
+ */
+export const beside = (page) => {
+  const panel = /** @type {HTMLElement} */ (document.getElementById("conversations"));
+  const fold = /** @type {HTMLButtonElement} */ (document.getElementById("fold"));
+  /** @param {boolean} open */
+  const show = (open) => {
+    panel.hidden = !open;
+    document.body.classList.toggle("beside", open && wide.matches);
+    fold.setAttribute("aria-expanded", String(open));
+    fold.title = open ? "Hide the conversations" : "Show the conversations";
+    fold.setAttribute("aria-label", fold.title);
+  };
+  const leave = () => !wide.matches && show(false);
+  fold.textContent = "☰";
+  fold.hidden = false;
+  fold.addEventListener("click", () => {
+    const open = Boolean(panel.hidden);
+    show(open);
+    if (wide.matches) store(!open);
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || wide.matches || panel.hidden || event.defaultPrevented) return;
+    show(false);
+    fold.focus();
+  });
+  const arrange = () => show(wide.matches && !isClosed());
+  wide.addEventListener("change", arrange);
+  arrange();
+  return sidebar(/** @type {HTMLElement} */ (panel.firstElementChild), {
+    root: page.root,
+    sharing: page.options.sharing,
+    open: (conversation, turn) => {
+      const query = new URLSearchParams({
+        ...(conversation && { c: conversation }),
+        ...(turn && { t: turn }),
+      });
+      location.assign(`${page.root}/?${query}`);
+    },
+    openComparison: (session) => {
+      if (session) page.open(session);
+      else page.begin();
+      leave();
+    },
+    first: "comparisons",
+  }).comparisons;
+};

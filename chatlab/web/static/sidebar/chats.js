@@ -1,0 +1,174 @@
+// The stored conversations in the sidebar.
+/** @import { ConversationChange, ConversationList, ConversationListed, ShareLink } from "../server.d.ts" */
+/** @import { Sidebar } from "./sidebar.js" */
+import { button, make, menu } from "../dom.js";
+import { titleInput } from "../title.js";
+import { dayOf, pagedList } from "./list.js";
+
+const LONGEST_TITLE = 200; // characters
+/** @type {[format: string, text: string][]} */
+export const FORMATS = [
+  ["jsonl", "JSONL"],
+  ["markdown", "Markdown"],
+  ["html", "HTML"],
+];
+
+/** @param {Pick<ConversationListed, "title">} conversation */
+const titleOf = (conversation) => conversation.title || "Untitled";
+
+// What was found stands between two characters of Unicode's private use.
+/** @param {string} text */
+const snippet = (text) => {
+  const pieces = text.split(/(\uE000[^\uE001]*\uE001)/);
+  const shown = pieces.map((piece) =>
+    piece.startsWith("\uE000") ? make("mark", {}, piece.slice(1, -1)) : piece,
+  );
+  return make("span", { className: "chatlab-snippet", dir: "auto" }, shown);
+};
+
+/**
+ * @param {HTMLElement} list
+ * @param {HTMLInputElement} search what is looked for
+ * @param {Sidebar} sidebar
+ */
+export const chats = (list, search, { root, api, sharing, tell, failed, download, open }) => {
+  /** @type {Map<string, string>} */
+  const titles = new Map();
+  const isSearched = () => search.value.trim() !== "";
+
+  /** @param {ConversationListed} conversation */
+  const row = (conversation) => {
+    const made = make("div", { className: "chatlab-row", role: "listitem", "data-id": conversation.id });
+    const name = titleOf(conversation);
+    const show = () => choose(conversation.id, conversation.turn ?? "");
+    const title = button(name, show, {
+      className: "chatlab-title",
+      "aria-label": name,
+      title: name,
+      dir: "auto",
+    });
+    if (conversation.snippet) title.append(snippet(conversation.snippet));
+    titles.set(conversation.id, conversation.title);
+    made.append(title, menu(`More about ${name}`, "⋯", ...actions(conversation, title)));
+    return made;
+  };
+
+  /**
+   * @param {ConversationListed} conversation
+   * @param {HTMLElement} title
+   */
+  const actions = (conversation, title) => {
+    const { id, pinned } = conversation;
+    return [
+      button("Rename", () => rename(conversation, title)),
+      button(pinned ? "Unpin" : "Pin", () => change(conversation, { pinned: !pinned })),
+      ...FORMATS.map(([format, text]) =>
+        button(`Export as ${text}`, () => download(`conversations/${id}/export?format=${format}`)),
+      ),
+      sharing && button("Copy a link for others", () => share(conversation)),
+      sharing && button("End all links", () => endLinks(conversation)),
+      button("Delete", () => remove(conversation)),
+    ];
+  };
+
+  /**
+   * @param {ConversationListed} conversation
+   * @param {ConversationChange} what
+   */
+  const change = (conversation, what) =>
+    api(`conversations/${conversation.id}`, "PATCH", what).then(() => listed.refresh(), failed);
+
+  /** @param {ConversationListed} conversation */
+  const share = async (conversation) => {
+    try {
+      /** @type {ShareLink} */
+      const { token } = await api(`conversations/${conversation.id}/shares`, "POST");
+      const link = new URL(`${root}/-/shared/${token}`, location.href).href;
+      const copied = await navigator.clipboard?.writeText(link).then(
+        () => true,
+        () => false,
+      );
+      tell(`${copied ? "Copied. " : ""}Anybody with this link can read it: ${link}`);
+    } catch (error) {
+      failed(error);
+    }
+  };
+
+  /** @param {ConversationListed} conversation */
+  const endLinks = (conversation) =>
+    api(`conversations/${conversation.id}/shares`, "DELETE").then(
+      () => tell("Nobody can read it by a link any more."),
+      failed,
+    );
+
+  /** @param {Pick<ConversationListed, "id" | "title">} conversation */
+  const remove = async (conversation) => {
+    try {
+      await api(`conversations/${conversation.id}`, "DELETE");
+    } catch (error) {
+      return failed(error);
+    }
+    if (conversation.id === listed.chosen()) choose("");
+    listed.refresh();
+    const restore = () =>
+      api(`conversations/${conversation.id}/restore`, "POST").then(() => {
+        tell("");
+        listed.refresh();
+      }, failed);
+    tell(`Deleted “${titleOf(conversation)}”.`, restore);
+  };
+
+  /**
+   * @param {ConversationListed} conversation
+   * @param {HTMLElement} title
+   */
+  const rename = (conversation, title) => {
+    const input = titleInput(conversation.title, "chatlab-rename", LONGEST_TITLE, (wanted) => {
+      input.replaceWith(title);
+      if (wanted && wanted !== conversation.title) change(conversation, { title: wanted });
+    });
+    title.replaceWith(input);
+    input.focus();
+    input.select();
+  };
+
+  const listed = pagedList(
+    list,
+    {
+      ask: async (after) => {
+        const words = search.value.trim();
+        const query = new URLSearchParams(words ? { q: words } : after ? { after } : {});
+        /** @type {ConversationList} */
+        const found = await api(`conversations?${query}`);
+        return { items: found.conversations, next: found.next };
+      },
+      row,
+      group: ({ pinned, updated }) => (isSearched() ? "Found" : pinned ? "Pinned" : dayOf(updated)),
+      none: () => (isSearched() ? "Nothing found." : "No conversations yet."),
+    },
+    tell,
+  );
+
+  /**
+   * @param {string} id
+   * @param {string} turn
+   */
+  const choose = (id, turn = "") => {
+    listed.mark(id);
+    open(id, turn);
+  };
+  // Gradio's own button, with the sign of a waste basket, would only empty the page.
+  document.addEventListener(
+    "click",
+    (event) => {
+      const chosen = listed.chosen();
+      if (!chosen || !(event.target instanceof Element && event.target.closest(CLEAR))) return;
+      event.preventDefault();
+      event.stopPropagation();
+      remove({ id: chosen, title: titles.get(chosen) ?? "" });
+    },
+    true,
+  );
+  return { ...listed, choose };
+};
+const CLEAR = "#conversation .top-panel button:first-child";

@@ -1,0 +1,123 @@
+// A list that is asked for page by page as one scrolls, and drawn anew when something in it has changed.
+import { make, sentence } from "../dom.js";
+
+const DAY = 86_400_000; // milliseconds
+const AGAIN = 1000; // milliseconds after which a list that is in somebody's hand is looked at again
+
+/**
+ * The heading under which something stands that was changed then.
+ *
+ * @param {string} updated by ISO 8601
+ */
+export const dayOf = (updated) => {
+  const today = new Date().setHours(0, 0, 0, 0);
+  const then = new Date(updated);
+  const days = Math.ceil((today - then.getTime()) / DAY);
+  if (days <= 0) return "Today";
+  if (days === 1) return "Yesterday";
+  if (days <= 7) return "Last 7 days";
+  if (days <= 30) return "Last 30 days";
+  return then.toLocaleDateString(undefined, { month: "long", year: "numeric" });
+};
+
+/**
+ * What is listed. ask: returns a page of items, and what the next one is asked for by; group: the heading that
+ * an item stands under; none: what is said where there is nothing.
+ *
+ * @template T
+ * @typedef {{
+ *   ask: (after: string | null) => Promise<{ items: T[], next: string | null }>,
+ *   row: (item: T) => HTMLElement,
+ *   group: (item: T) => string,
+ *   none: () => string,
+ * }} Source
+ */
+
+/**
+ * @template T
+ * @param {HTMLElement} list
+ * @param {Source<T>} source
+ * @param {(text: string) => void} tell
+ */
+export const pagedList = (list, source, tell) => {
+  const end = make("div", { className: "chatlab-end" });
+  /** @type {string | null} */
+  let next = null;
+  let asked = 0; // what is asked first may be answered last: the numbers say what was asked last
+  let loading = false;
+  let later = 0;
+  let chosen = "";
+  const isInUse = () => list.querySelector(".chatlab-rename, details[open]"); // not under somebody's hand
+
+  /**
+   * @param {T[]} found
+   * @param {boolean} more
+   */
+  const show = (found, more) => {
+    if (!more) list.replaceChildren();
+    end.remove();
+    for (const item of found) {
+      const name = source.group(item);
+      if (list.dataset.last !== name || !list.children.length) {
+        list.append(make("div", { className: "chatlab-day" }, name));
+      }
+      list.dataset.last = name;
+      list.append(source.row(item));
+    }
+    if (!list.children.length) {
+      list.append(make("div", { className: "chatlab-none", role: "listitem" }, source.none()));
+    }
+    if (next) list.append(end);
+    mark(chosen);
+  };
+
+  /** @param {boolean} more */
+  const load = async (more) => {
+    if (more && (loading || !next)) return;
+    loading = true;
+    asked += 1;
+    const mine = asked;
+    try {
+      const found = await source.ask(more ? next : null);
+      if (mine !== asked) return; // a later question has been asked
+      if (!more && isInUse()) {
+        later = setTimeout(refresh, AGAIN);
+        return;
+      }
+      next = found.next;
+      show(found.items, more);
+    } catch (error) {
+      tell(sentence(error));
+    } finally {
+      loading = false;
+    }
+  };
+  const refresh = () => {
+    clearTimeout(later);
+    if (isInUse()) later = setTimeout(refresh, AGAIN);
+    else load(false);
+  };
+
+  /**
+   * Marks what is open on the page.
+   *
+   * @param {string} id
+   */
+  const mark = (id) => {
+    chosen = id;
+    /** @type {HTMLElement[]} */
+    const rows = [...list.querySelectorAll(/** @type {"div"} */ (".chatlab-row"))];
+    for (const row of rows) {
+      if (row.dataset.id === id) row.setAttribute("aria-current", "true");
+      else row.removeAttribute("aria-current");
+    }
+  };
+  const seen = new IntersectionObserver(
+    (entries) => {
+      if (entries.some((one) => one.isIntersecting)) load(true);
+    },
+    { rootMargin: "200px" },
+  );
+  seen.observe(end);
+  return { refresh, mark, chosen: () => chosen };
+};

@@ -1,0 +1,148 @@
+// The sidebar of both pages: the stored conversations and the comparison sessions. Everything here is asked of
+// this page's own server, and text is only ever set as text.
+/** @import { Imported } from "../server.d.ts" */
+/** @import { Api } from "../dom.js" */
+import { asking, button, make, menu, sentence } from "../dom.js";
+import { chats, FORMATS } from "./chats.js";
+import { comparisons } from "./comparisons.js";
+
+/**
+ * What the lists of the sidebar may ask of it. open: shows a conversation at a turn, "" a new one;
+ * openComparison: shows a session, "" a new one.
+ *
+ * @typedef {{
+ *   root: string,
+ *   sharing: boolean,
+ *   open: (conversation: string, turn: string) => void,
+ *   openComparison: (session: string) => void,
+ *   api: Api,
+ *   tell: (text: string, undo?: () => void) => void,
+ *   failed: (error: unknown) => void,
+ *   download: (path: string) => void,
+ * }} Sidebar
+ */
+
+/** @typedef {"chats" | "comparisons"} Shown */
+
+/**
+ * @param {number} count
+ * @param {string} one
+ * @param {string} many
+ */
+const counted = (count, one, many) => (count === 1 ? `1 ${one}` : `${count} ${many}`);
+
+/**
+ * @param {HTMLElement} element
+ * @param {Pick<Sidebar, "root" | "sharing" | "open" | "openComparison"> & { first: Shown }} options root: where
+ *   the app is mounted; first: which list the page begins with
+ */
+export function sidebar(element, { first, ...given }) {
+  const { root } = given;
+  const api = asking(root);
+  const told = make("div", { className: "chatlab-told", role: "status" });
+
+  /**
+   * @param {string} text
+   * @param {() => void} [undo]
+   */
+  const tell = (text, undo) => {
+    told.replaceChildren(text);
+    if (undo) told.append(" ", button("Undo", undo, { className: "chatlab-undo" }));
+  };
+  /** @param {unknown} error */
+  const failed = (error) => tell(sentence(error));
+  /** @param {string} path */
+  const download = (path) => {
+    const link = make("a", { href: `${root}/-/${path}`, download: true });
+    document.body.append(link);
+    link.click();
+    link.remove();
+  };
+  /** @type {Sidebar} */
+  const own = { ...given, api, tell, failed, download };
+
+  const search = make("input", {
+    className: "chatlab-search",
+    type: "search",
+    placeholder: "Search",
+    dir: "auto",
+    "aria-label": "Search conversations",
+  });
+  const places = {
+    chats: make("div", { className: "chatlab-list", role: "list", "aria-label": "Chats" }),
+    comparisons: make("div", { className: "chatlab-list", role: "list", "aria-label": "Comparisons" }),
+  };
+  const lists = {
+    chats: chats(places.chats, search, own),
+    comparisons: comparisons(places.comparisons, own),
+  };
+
+  /** @param {Shown} wanted */
+  const turn = (wanted) => {
+    for (const [name, tab] of Object.entries(tabs)) {
+      tab.setAttribute("aria-pressed", String(name === wanted));
+    }
+    places.chats.hidden = search.hidden = wanted !== "chats";
+    places.comparisons.hidden = wanted !== "comparisons";
+    tell("");
+    lists[wanted].refresh();
+  };
+  const tabs = {
+    chats: button("Chats", () => turn("chats")),
+    comparisons: button("Comparisons", () => turn("comparisons")),
+  };
+
+  const chosenFile = make("input", {
+    type: "file",
+    hidden: true,
+    accept: ".json,.jsonl",
+    "aria-label": "Conversations to import",
+    onchange: () => {
+      for (const file of chosenFile.files ?? []) importFile(file);
+      chosenFile.value = "";
+    },
+  });
+  /** @param {File} file */
+  const importFile = async (file) => {
+    tell(`Reading ${file.name}…`);
+    try {
+      /** @type {Imported} */
+      const { conversations, comparisons, problems } = await api("import", "POST", file);
+      const chats = counted(conversations, "conversation", "conversations");
+      const sessions = counted(comparisons, "comparison session", "comparison sessions");
+      const count = comparisons ? `${chats} and ${sessions}` : chats;
+      if (comparisons && !conversations) turn("comparisons");
+      tell([`Imported ${count} of ${file.name}.`, ...problems].join(" "));
+      lists.chats.refresh();
+      lists.comparisons.refresh();
+    } catch (error) {
+      failed(error);
+    }
+  };
+
+  const exports = FORMATS.map(([format, text]) => button(text, () => download(`export?format=${format}`)));
+  const foot = make(
+    "div",
+    { className: "chatlab-foot" },
+    button("Import…", () => chosenFile.click()),
+    menu("Export all conversations", "Export all…", ...exports),
+    chosenFile,
+  );
+  const begin = make(
+    "div",
+    { className: "chatlab-begin" },
+    button("New chat", () => lists.chats.choose(""), { className: "chatlab-new" }),
+    button("New comparison", () => given.openComparison("")),
+  );
+  const choice = make("div", { className: "chatlab-tabs", role: "group", "aria-label": "What is listed" });
+  choice.append(tabs.chats, tabs.comparisons);
+  element.replaceChildren(begin, choice, search, places.chats, places.comparisons, told, foot);
+
+  let typing = 0;
+  search.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(lists.chats.refresh, 150);
+  });
+  turn(first);
+  return lists;
+}
