@@ -115,6 +115,10 @@ class ChatPage:
 
     def open(self) -> None:
         self.page.goto(self.served.url)
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Waits until the message box takes a message."""
         self.page.wait_for_selector("#message textarea")
         self.page.wait_for_function("document.querySelector('#message textarea').placeholder !== ''")
 

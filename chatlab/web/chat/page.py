@@ -46,7 +46,7 @@ _OWN_LOOK = {
 _STATIC = PACKAGE / "web" / "static"
 _SCRIPTS = "".join(
     f"<script>(() => {{{(_STATIC / 'chat' / name).read_text('utf-8')}}})();</script>"
-    for name in ("attach.js", "text.js", "names.js", "keys.js", "scroll.js", "away.js")
+    for name in ("attach.js", "text.js", "names.js", "keys.js", "scroll.js", "away.js", "draft.js")
 )
 _STYLES = "".join(
     (_STATIC / "chat" / name).read_text("utf-8") for name in ("page.css", "composer.css", "keys.css")

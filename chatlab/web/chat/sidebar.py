@@ -1,7 +1,7 @@
 """The sidebar of conversations on the chat page, and what its scripts ask of Gradio.
 
-The list itself is asked of our own routes by `static/sidebar/sidebar.js`. What concerns the chat comes here as
-an event of the sidebar's element, with the ids that the page's scripts know.
+The list itself is asked of our own routes by `static/sidebar/sidebar.js`. What concerns the chat comes here
+as an event of the sidebar's element, with the ids that the page's scripts know.
 """
 
 from __future__ import annotations

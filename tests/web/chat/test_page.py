@@ -372,7 +372,7 @@ def test_a_message_can_be_written_sent_and_answered_by_keyboard_alone(
     upstream.on("POST", CHAT, says(chunks(["fine"])))
     page = open_page(config(upstream))
     keyboard = page.page.keyboard
-    for _ in range(15):
+    for _ in range(20):
         keyboard.press("Tab")
         if page.page.evaluate("document.activeElement.closest('#message textarea') !== null"):
             break

@@ -54,11 +54,16 @@ def test_a_sign_in_that_ends_in_the_middle_is_said_and_what_was_typed_can_be_sen
     )
     chat.ask("what was typed", wait=False)
     expect(chat.page.locator("#chatlab-signed-out")).to_contain_text("Your sign-in has ended")
-    assert chat.page.input_value("#message textarea") == "what was typed"
-    with chat.page.context.expect_page() as opened:
-        chat.page.click("#chatlab-signed-out a")
-    expect(opened.value.locator("main")).to_contain_text("You are signed in as Ann")
-    opened.value.close()
+    expect(chat.page.locator("#message textarea")).to_have_value("what was typed")
+    assert chat.answers == ["before"]
+    with chat.page.expect_navigation():  # Gradio loads the page anew
+        with chat.page.context.expect_page() as opened:
+            chat.page.click("#chatlab-signed-out a")
+        expect(opened.value.locator("main")).to_contain_text("You are signed in as Ann")
+        opened.value.close()
+    chat.wait_ready()
+    expect(chat.page.locator(".chatlab-row").first).to_be_visible()
+    expect(chat.page.locator("#message textarea")).to_have_value("what was typed")
     chat.page.press("#message textarea", "Enter")
     chat.wait_ended(2)
     assert chat.answers == ["before", "what was typed"]

@@ -14,6 +14,9 @@ from chatlab.paths import PACKAGE
 from chatlab.render.angle_brackets import REFERENCE, tags_as_written
 
 _SEND = (PACKAGE / "web" / "static" / "chat" / "send.js").read_text("utf-8").rstrip().removesuffix(";")
+_TAKE_BACK = (
+    (PACKAGE / "web" / "static" / "chat" / "take_back.js").read_text("utf-8").rstrip().removesuffix(";")
+)
 _BOX = "() => ({{__type__: 'update', submit_btn: {submit}, stop_btn: {stop}}})"
 _STEP: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 
@@ -114,7 +117,10 @@ class PatchedChatInterface(gr.ChatInterface):  # type: ignore[misc]
             show_progress="hidden",
             trigger_mode="multiple",
         )
-        answer.failure(self._not_answered, message, [self.textbox, self.chatbot], **_STEP)
+        box = [self.textbox, self.chatbot]
+        refused = answer.failure(self._not_answered, message, box, **_STEP)
+        # The server that could say what became of the message is away, or asks for a new sign-in.
+        refused.failure(None, [*message, self.textbox], box, js=_TAKE_BACK, api_visibility="private")
         answer.then(
             None, None, self.textbox, js=_BOX.format(submit=submit, stop="false"), api_visibility="private"
         )
