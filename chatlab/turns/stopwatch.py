@@ -98,7 +98,8 @@ class Stopwatch:
             self._first_token = now
         self._last_event = now
         if isinstance(event, TextDelta | ReasoningDelta | ToolCall):
-            if isinstance(event, TextDelta) and event.text:
+            # What is no text here, or no id, is told as the backend's mistake by whoever looks at it next.
+            if isinstance(event, TextDelta) and event.text and isinstance(event.text, str):
                 size = len(event.text) if event.text.isascii() else len(event.text.encode("utf-8", "replace"))
                 if self._together == self._texts and (
                     not self._texts or self._last_delta is None or now - self._last_delta < _TOGETHER
@@ -118,11 +119,10 @@ class Stopwatch:
         if isinstance(event, ReasoningDelta):
             self._thinking = (self._thinking[0] if self._thinking else now, now)
         elif isinstance(event, ToolCall):
-            self._tool_calls[event.id] = now
-            # What is no text here is told as the backend's mistake by whoever looks at it next.
+            self._tool_calls[str(event.id)] = now
             self._bytes += len(f"{event.name}{event.arguments}".encode("utf-8", "replace"))
         elif isinstance(event, ToolResult):
-            called = self._tool_calls.get(event.id)
+            called = self._tool_calls.get(str(event.id))
             if called is not None:
                 self.tool_seconds[event.id] = now - called
         elif isinstance(event, Finish):

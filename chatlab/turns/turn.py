@@ -199,18 +199,29 @@ class Turn:
         try:
             await self._attempts()
             self._end("finished")
-        except asyncio.CancelledError:
-            self._end("stopped")
-            raise
+        except asyncio.CancelledError as exc:
+            if self._cancelled():
+                self._end("stopped")
+                raise
+            self._unexpected(exc)
         except ChatlabError as exc:
             if isinstance(exc, BackendError):
                 self.entry.failed(exc)
             self._fail(exc)
-        except Exception as exc:  # noqa: BLE001 - a bug in a backend must not look like an answer, nor end the page
-            log.error("unexpected error in backend %s\n%s", self.entry.name, scrubbed_traceback(exc))
-            failure = BackendError(f"unexpected {type(exc).__name__} in the backend", backend=self.entry.name)
-            failure.__cause__ = exc
-            self._fail(failure)
+        except (Exception, SystemExit) as exc:  # noqa: BLE001 - a bug in a backend must not look like an answer, nor end the page
+            self._unexpected(exc)
+
+    @staticmethod
+    def _cancelled() -> bool:
+        """Return whether somebody ended the turn, rather than the backend something of its own."""
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+
+    def _unexpected(self, exc: BaseException) -> None:
+        log.error("unexpected error in backend %s\n%s", self.entry.name, scrubbed_traceback(exc))
+        failure = BackendError(f"unexpected {type(exc).__name__} in the backend", backend=self.entry.name)
+        failure.__cause__ = exc
+        self._fail(failure)
 
     def _fail(self, error: ChatlabError) -> None:
         error.trace_id = self._observation.trace_id
@@ -260,7 +271,9 @@ class Turn:
                         await self._attempt(timer, deadline)
                 return
             except TimeoutError as exc:
-                raise Unavailable(self._too_late(clock() >= deadline)) from exc
+                own = "a call of the backend's own took longer than that allows"
+                late = timer.expired()
+                raise Unavailable(self._too_late(clock() >= deadline) if late else own) from exc
             except BackendError as exc:
                 done = self._stopwatch.attempts
                 wait = exc.retry_after

@@ -13,7 +13,7 @@ import pytest
 from chatlab.backend import Backend, CallContext, ChatRequest
 from chatlab.config.models import BackendConfig
 from chatlab.config.registry import Entry
-from chatlab.errors import BackendMistake, Unavailable
+from chatlab.errors import BackendError, BackendMistake, Unavailable
 from chatlab.lab import Lab
 from chatlab.messages import (
     Citation,
@@ -79,6 +79,35 @@ async def test_what_is_no_event_is_told_as_the_backends_mistake(event: Any, said
     assert f"the backend of kind shout {said}" in str(caught.value)
     assert "docs/adding-a-backend.md" in str(caught.value)
     assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("event", [TextDelta(5), ToolCall(["1"], "look", "{}")])  # type: ignore[arg-type]
+async def test_what_comes_first_and_is_no_event_is_told_as_well(event: Any) -> None:
+    with pytest.raises(BackendMistake, match="the backend of kind shout yielded a"):
+        await read(entry_of(event, Finish("stop")))
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (TimeoutError(), "a call of the backend's own took longer than that allows"),
+        (asyncio.CancelledError(), "unexpected CancelledError in the backend"),
+        (SystemExit(3), "unexpected SystemExit in the backend"),
+    ],
+)
+async def test_what_a_backend_raises_is_its_failure_and_nobody_elses(
+    raised: BaseException, said: str
+) -> None:
+    async def stream(self: Backend, request: ChatRequest, ctx: CallContext) -> AsyncIterator[Any]:
+        yield TextDelta("Some")
+        raise raised
+
+    turn = run_turn(entry_for(stream), ASK)
+    with pytest.raises(BackendError, match=said):
+        async with turn:
+            async for _ in turn:
+                pass
+    assert (turn.outcome, turn.answer.message.text) == ("failed", "Some")
 
 
 async def test_what_arrived_before_a_mistake_stays() -> None:
