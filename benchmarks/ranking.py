@@ -167,7 +167,11 @@ def table(
     for scenario in SCENARIOS:
         for number in lanes:
             for count in prompts:
-                if scenario is not SCENARIOS[0] and count not in (prompts[0], prompts[2], prompts[-1]):
+                if scenario is not SCENARIOS[0] and count not in (
+                    prompts[0],
+                    prompts[len(prompts) // 2],
+                    prompts[-1],
+                ):
                     continue
                 null, other = (
                     simulate(
