@@ -14,6 +14,7 @@ from gradio.state_holder import StateHolder
 from gradio.utils import diff
 
 from chatlab.render.angle_brackets import tags_as_text
+from chatlab.web.chat.gradio_patches.closed_pages import ClosedPages
 from chatlab.web.chat.gradio_patches.process import inline
 from chatlab.web.chat.gradio_patches.sessions import LeanStateHolder
 
@@ -82,19 +83,33 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
 
     async def process_api(self, *args: Any, **call: Any) -> Any:
         """As Gradio's own for whom `admit` lets in, but a streamed answer is sent from here until it ends."""
-        request = call.get("request")
-        if isinstance(request, gr.Request):
-            self.admit(call.get("session_hash"), request)
-            inline.set(_length(request) <= _SMALL)
+        request, session_hash = call.get("request"), call.get("session_hash")
+        if not isinstance(request, gr.Request):
+            return await self._processed(*args, **call)
+        self.admit(session_hash, request)
+        inline.set(_length(request) <= _SMALL)
+        if session_hash is not None and call["block_fn"] in self._unloading:
+            self.closed_pages.closed(session_hash)
+        try:
+            return await self._processed(*args, **call)
+        finally:
+            if session_hash is not None:
+                self.closed_pages.ended(session_hash, request)
+
+    async def _processed(self, *args: Any, **call: Any) -> Any:
         event = self._queue.event_ids_to_events.get(call.get("event_id"))
         if event is None or self.chat is None or call.get("simple_format"):
-            output = await super().process_api(*args, **call)
-            if call["block_fn"] in self._unloading:
-                self._page_closed(call["session_hash"])
-            return output
+            return await super().process_api(*args, **call)
         if call["block_fn"].outputs != [self.chat.null_component, self.chat.chatbot]:
             return await super().process_api(*args, **call)
         call["session_hash"] = None  # for this call it only says where to keep values for comparison
+        try:
+            return await self._answered(event, *args, **call)
+        finally:
+            call["state"].discard(self.chat.null_component._id)
+
+    async def _answered(self, event: Any, *args: Any, **call: Any) -> Any:
+        assert self.chat is not None
         output = await super().process_api(*args, **call)
         if not output["is_generating"]:
             return output
@@ -108,12 +123,21 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
     def _unloading(self) -> set[Any]:
         return {one for one in self.fns.values() if any(event == "unload" for _, event in one.targets)}
 
-    def _page_closed(self, session_hash: str) -> None:
-        """Forget what Gradio and its queue hold of a page that was closed, unless it is on its way out."""
+    @functools.cached_property
+    def closed_pages(self) -> ClosedPages:
+        """Return the pages that were closed, as far as something may still come of them."""
+        return ClosedPages(self._forget)
+
+    async def _forget(self, session_hash: str, request: gr.Request) -> bool:
+        """Forget what Gradio, its queue and whoever listens to `unload` hold of a closed page."""
+        if any(event.session_hash == session_hash for event in self._queue.event_ids_to_events.values()):
+            return False
+        for one in self._unloading:
+            await one.fn(request)
         self._state_holder.close(session_hash)
-        if not self._queue.pending_event_ids_session.get(session_hash):
-            self._queue.pending_event_ids_session.pop(session_hash, None)
-            self._queue.pending_messages_per_session.pop(session_hash, None)
+        self._queue.pending_event_ids_session.pop(session_hash, None)
+        self._queue.pending_messages_per_session.pop(session_hash, None)
+        return True
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> Any:
         """As Gradio's own, but what only changes how the message box looks makes no new one: 1 ms each."""

@@ -74,6 +74,10 @@ class _State(SessionState):  # type: ignore[misc]
         else:
             known[key] = value
 
+    def discard(self, key: int) -> None:
+        """Forget the value of a State component."""
+        self.state_data.pop(key, None)
+
     def _update_config(self, key: int) -> None:
         pass
 

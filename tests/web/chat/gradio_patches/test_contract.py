@@ -63,6 +63,7 @@ def _routes(app: App) -> bool:
         "/gradio_api/run/{api_name}": ["api_name", "body", "request", "username"],
         "/gradio_api/queue/join": ["body", "request", "username"],
         "/gradio_api/queue/data": ["request", "session_hash"],
+        "/gradio_api/heartbeat/{session_hash}": ["session_hash", "request", "background_tasks", "username"],
     }
     known = dict(endpoints(app.router))
     return all(list(inspect.signature(known[path]).parameters) == names for path, names in wanted.items())
@@ -168,7 +169,10 @@ def claims() -> Iterator[tuple[str, bool]]:
         "an App has state_holder, auth and auth_dependency",
         has(blocks.app, "state_holder", "auth", "auth_dependency"),
     )
-    yield "the routes of a turn have these addresses, and functions that take these", _routes(blocks.app)
+    yield (
+        "the routes of a turn and of an open page have these addresses, and functions that take these",
+        _routes(blocks.app),
+    )
     yield (
         "a SessionState has these attributes, and a StateHolder these",
         (set(vars(SessionState(blocks))) == SESSION and set(vars(StateHolder())) >= HOLDER),
@@ -184,6 +188,11 @@ def claims() -> Iterator[tuple[str, bool]]:
     yield (
         "Blocks.postprocess_data takes block_fn, predictions and state",
         takes(blocks.postprocess_data, "block_fn", "predictions", "state"),
+    )
+    yield (
+        "an event of the queue has its page's hash while it waits or runs",
+        "self.session_hash" in inspect.getsource(Event)
+        and "event_ids_to_events.pop(event._id" in inspect.getsource(Queue.process_events),
     )
     yield "Blocks.temp_file_sets is a list of sets of paths", isinstance(blocks.temp_file_sets, list)
     yield "a Chatbot has keep_in_cache, a set of paths", isinstance(chat.chatbot.keep_in_cache, set)

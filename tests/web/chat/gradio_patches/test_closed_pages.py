@@ -1,0 +1,95 @@
+"""A page that was closed is forgotten, and again after each event that comes only then."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+
+from benchmarks.page_driver import PageDriver
+from chatlab.web.chat.gradio_patches import closed_pages
+from chatlab.web.chat.gradio_patches.closed_pages import ClosedPages
+from chatlab.web.chat.gradio_patches.sessions import LeanStateHolder
+from tests.web.pages import Served
+
+
+class Forgetting:
+    """Notes what is to be forgotten, of which some still runs when first asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.running = 1
+        self.forgot = asyncio.Event()
+
+    async def __call__(self, session_hash: str, request: Any) -> bool:
+        self.asked.append(session_hash)
+        self.running -= 1
+        if self.running < 0:
+            self.forgot.set()
+        return self.running < 0
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closed_pages, "LATER", 0.0)
+
+
+async def test_what_comes_after_a_page_was_closed_is_forgotten_once_nothing_runs() -> None:
+    forgetting = Forgetting()
+    pages, request = ClosedPages(forgetting), object()
+    pages.opened("page")
+    pages.ended("page", request)  # type: ignore[arg-type]
+    pages.closed("page")
+    for _ in range(3):
+        pages.ended("page", request)  # type: ignore[arg-type]
+    await asyncio.wait_for(forgetting.forgot.wait(), 10)
+    assert forgetting.asked == ["page", "page"]
+    forgetting.forgot.clear()
+    pages.ended("page", request)  # type: ignore[arg-type]
+    await asyncio.wait_for(forgetting.forgot.wait(), 10)
+
+
+async def test_a_page_that_is_open_or_came_back_or_was_never_seen_is_not_forgotten() -> None:
+    forgetting = Forgetting()
+    pages, request = ClosedPages(forgetting), object()
+    for _ in range(2):
+        pages.opened("reconnected")
+    pages.closed("reconnected")
+    pages.opened("back")
+    pages.closed("back")
+    for page in ("reconnected", "back", "a client without a connection"):
+        pages.ended(page, request)  # type: ignore[arg-type]
+    pages.opened("back")
+    pages.opened("last")
+    pages.closed("last")
+    pages.ended("last", request)  # type: ignore[arg-type]
+    await asyncio.wait_for(forgetting.forgot.wait(), 10)
+    assert set(forgetting.asked) == {"last"}
+
+
+async def test_an_event_that_comes_after_a_page_was_closed_leaves_nothing_of_it(
+    serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten = threading.Semaphore(0)
+    left: list[int] = []
+    close = LeanStateHolder.close
+
+    def noted(holder: LeanStateHolder, session_hash: str) -> None:
+        close(holder, session_hash)
+        left.append(len(holder.session_data))
+        forgotten.release()
+
+    monkeypatch.setattr(LeanStateHolder, "close", noted)
+    served = serve("backends: {echo: {kind: echo}}\nstorage: none")
+    async with httpx2.AsyncClient(timeout=60) as client:
+        page = await PageDriver.of(served.url, client)
+        async with page.present(client, "mine"):
+            assert (await page.ask(client, "mine", "go", [])).shown
+        assert await asyncio.to_thread(forgotten.acquire, timeout=20)
+        await page.load(client, "mine")
+        assert await asyncio.to_thread(forgotten.acquire, timeout=20)
+    assert left == [0, 0]
