@@ -63,7 +63,7 @@ def add_unless_there(connection: Connection, new: BegunConversation) -> bool:
         "pinned": False,
         "comparison": new.comparison,
     }
-    return connection.execute(insert_unless_there(connection, conversations).values(row)).rowcount == 1
+    return connection.execute(insert_unless_there(connection, conversations), row).rowcount == 1
 
 
 def get(connection: Connection, owner: str, conversation_id: ConversationId) -> StoredConversation:

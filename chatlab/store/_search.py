@@ -87,16 +87,10 @@ def turn_document(turn: StoredTurn) -> str:
 
 def set_title(connection: Connection, owner: str, conversation: ConversationId, title: str) -> None:
     """Make a conversation found by this title, and by no other."""
-    connection.execute(
-        delete(documents).where(
-            documents.c.owner == owner,
-            documents.c.conversation == conversation,
-            documents.c.turn.is_(None),
-        )
-    )
+    connection.execute(_NO_TITLE, {"of": owner, "which": conversation})
     if title:
         words = title_document(owner, title)
-        connection.execute(insert(documents).values(owner=owner, conversation=conversation, words=words))
+        connection.execute(_TITLE, {"owner": owner, "conversation": conversation, "words": words})
 
 
 def set_turn(connection: Connection, owner: str, turn: TurnId, words: str) -> None:
@@ -104,6 +98,12 @@ def set_turn(connection: Connection, owner: str, turn: TurnId, words: str) -> No
     connection.execute(_SET_TURN, {"of": owner, "which": turn, "words": words})
 
 
+_NO_TITLE = delete(documents).where(
+    documents.c.owner == bindparam("of"),
+    documents.c.conversation == bindparam("which"),
+    documents.c.turn.is_(None),
+)
+_TITLE = insert(documents)
 _SET_TURN = (
     update(documents)
     .where(documents.c.owner == bindparam("of"), documents.c.turn == bindparam("which"))

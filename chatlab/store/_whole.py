@@ -60,7 +60,7 @@ def save(
         if one.comparison is not None:
             _comparisons.get(connection, one.owner, one.comparison)
     for one in new:
-        if _conversations.add_unless_there(connection, one) and one.comparison is None:
+        if _conversations.add_unless_there(connection, one) and one.title and one.comparison is None:
             _search.set_title(connection, one.owner, one.id, one.title)
     _turns.save(connection, batch, server)
     _turns.add_receipts(connection, batch, receipts)
