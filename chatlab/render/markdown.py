@@ -8,9 +8,11 @@ can have meant.
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from typing import Any
 from xml.etree import ElementTree
@@ -33,6 +35,8 @@ LONGEST_FORMULA = 4_000
 LONGEST_CODE = 20_000
 """Characters of a code block that is still highlighted; the time of some lexers grows with the square."""
 LONGEST_TEXT = 400_000
+_LONG = 20_000  # characters: more of them take the event loop for longer than anybody should wait
+_BESIDE = ThreadPoolExecutor(1, "rendering")
 """Characters that are still read as Markdown; a longer text is shown as it is."""
 
 
@@ -85,13 +89,30 @@ def render(text: str, *, allowed_hosts: Sequence[str] = ()) -> str:
     from `allowed_hosts` (`example.org`, `example.org:8080` or `*.example.org`), and links lead there or to a
     mail address; of all others the address is shown as text.
     """
+    made = _rendered_once if len(text) > _LONG else _rendered
+    return made(text, tuple(allowed_hosts))
+
+
+async def render_ahead(texts: Iterable[str], *, allowed_hosts: Sequence[str] = ()) -> None:
+    """Render the long ones of these texts beside the event loop, one after the other whoever asks, so that
+    `render` has them at hand."""
+    loop = asyncio.get_running_loop()
+    for text in texts:
+        if len(text) > _LONG:
+            await loop.run_in_executor(_BESIDE, _rendered_once, text, tuple(allowed_hosts))
+
+
+def _rendered(text: str, allowed_hosts: tuple[str, ...]) -> str:
     # Halves of surrogate pairs, which a stream may be cut between, are no characters and no UTF-8.
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if len(text) > LONGEST_TEXT:
         made = f'<pre class="code"><code>{html.escape(text)}</code></pre>'
     else:
         made = _markdown().render(text, {"allowed_hosts": allowed_hosts})
-    return _cleaner(tuple(allowed_hosts)).clean(made)
+    return _cleaner(allowed_hosts).clean(made)
+
+
+_rendered_once = lru_cache(maxsize=32)(_rendered)
 
 
 def may_lead_to(address: str, allowed_hosts: Sequence[str]) -> bool:

@@ -24,7 +24,7 @@ from chatlab.messages import (
 from chatlab.render.document import document
 from chatlab.render.figures import figures, outcome
 from chatlab.render.html_templates import environment
-from chatlab.render.markdown import render
+from chatlab.render.markdown import render, render_ahead
 from chatlab.store import FILE_SCHEME, NotStored, Store, StoredConversation, StoredTurn
 from chatlab.store.files import Files
 
@@ -184,6 +184,8 @@ def written(macro: str, *values: object) -> str:
 
 
 async def _part(files: Files, part: Part) -> _Part:
+    if isinstance(part, TextPart | ReasoningPart):
+        await render_ahead((part.text,))
     if isinstance(part, TextPart):
         return _Part("text", html=_safe(part.text))
     if isinstance(part, ReasoningPart):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import threading
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from chatlab.render import markdown as markup
 from chatlab.render.markdown import (
@@ -17,6 +20,7 @@ from chatlab.render.markdown import (
     LONGEST_TEXT,
     may_lead_to,
     render,
+    render_ahead,
 )
 
 ALLOWED = ("ok.example", "*.sub.example", "port.example:8443")
@@ -313,6 +317,23 @@ def test_a_very_long_text_is_shown_as_it_is() -> None:
     text = "*a* <b>\n" * (LONGEST_TEXT // 8 + 1)
     seen = safe(render(text))
     assert seen.text == text and set(seen.tags) == {"pre", "code"}
+
+
+async def test_a_long_text_is_rendered_once_and_beside_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: list[str] = []
+    parse = MarkdownIt.render
+
+    def noted(*args: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return parse(*args)
+
+    monkeypatch.setattr(MarkdownIt, "render", noted)
+    text = "*a* <b> of its own\n" * 2_000
+    await render_ahead(["short", text, text])
+    assert render(text) == render(text)
+    assert [name.partition("_")[0] for name in threads] == ["rendering"]
 
 
 def test_halves_of_a_character_that_a_stream_was_cut_between_are_shown_as_such() -> None:

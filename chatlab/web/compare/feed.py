@@ -45,6 +45,7 @@ async def events(found: PageSession, voter: str) -> AsyncGenerator[str, None]:
                     if changed is None:
                         return
                     news = asyncio.ensure_future(anext(changes, None))
+                    await found.view.make_ready()
                     told = feed.told(changed.state)
                 if not told and clock() - told_at >= HEARTBEAT:
                     told = [": all is well\n\n"]

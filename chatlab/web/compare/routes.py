@@ -220,6 +220,7 @@ class CompareRoutes:
         return EventStream(events(found, owner), held)
 
     async def _whole(self, found: PageSession, owner: str, _: Request) -> SessionView:
+        await found.view.make_ready()
         return found.view.whole(owner, found.title)
 
     async def _title(self, found: PageSession, owner: str, request: Request) -> None:

@@ -25,7 +25,7 @@ from chatlab.messages import (
     ToolResult,
 )
 from chatlab.render.figures import Measured, figures, seconds
-from chatlab.render.markdown import render
+from chatlab.render.markdown import render, render_ahead
 from chatlab.store import StoredTurn
 from chatlab.turns.fit import reaches
 from chatlab.web.compare.view_model import (
@@ -76,6 +76,13 @@ class View:
             "rounds": rounds,
             "timings": timings,
         }
+
+    async def make_ready(self) -> None:
+        """Have the long texts of the session rendered beside the event loop, before they are shown."""
+        for asked in rounds_shown(self._session.state):
+            turns = [self._session.turn(one) for ids in asked.turns.values() for one in ids]
+            texts = (text_of(turn) for turn in turns if turn.status != "running")
+            await render_ahead((asked.user.text, *texts), allowed_hosts=self.allowed_hosts)
 
     def not_for(self, part: FilePart) -> str | None:
         """Return which lanes would be asked without this file, as a sentence; None if all take it."""
