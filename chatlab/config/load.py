@@ -258,7 +258,17 @@ class _Loader:
             if isinstance(example, dict)
             for index, file in _items(example.get("files"))
         ]
-        files += [(("ui", "avatars", number), file) for number, file in _items(ui.get("avatars"))]
+        files += [
+            (("ui", "examples", number, "icon"), example.get("icon"))
+            for number, example in _items(ui.get("examples"))
+            if isinstance(example, dict)
+        ]
+        files += [
+            (("ui", "avatars", number), file)
+            for number, file in _items(ui.get("avatars"))
+            if not str(file).startswith(("http://", "https://"))
+        ]
+        files += [(("ui", key), ui.get(key)) for key in ("css", "head", "favicon")]
         for path, file in files:
             if isinstance(file, str) and not self._exists(file):
                 self._say(path, "there is no such file")

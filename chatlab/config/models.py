@@ -24,8 +24,9 @@ from pydantic import (
 
 from chatlab.config.auth import Auth
 from chatlab.config.model import Model
+from chatlab.config.ui import HOST, Ui
 from chatlab.messages import Usage
-from chatlab.paths import ConfigPath, from_base, sqlite_path
+from chatlab.paths import from_base, sqlite_path
 from chatlab.secret import SecretRef
 
 
@@ -78,83 +79,6 @@ class BackendConfig(Model):
     )
 
 
-class Example(Model):
-    """An example message offered on the empty page."""
-
-    text: str = Field(description="The message.")
-    files: tuple[ConfigPath, ...] = Field((), description="Attachments, relative to the configuration file.")
-    label: str | None = Field(None, description="Shown instead of the text.")
-    backend: str | None = Field(None, description="Offered only while this backend is chosen.")
-    parameters: Mapping[str, Any] = Field(
-        default_factory=dict, description="Put into the options when it is chosen, in place of what is there."
-    )
-
-
-class Preset(Model):
-    """A named set of parameters, offered on the page."""
-
-    parameters: Mapping[str, Any] = Field(description="Values by parameter name.")
-    system: str | None = Field(None, description="A system prompt that goes with it.")
-
-
-_HOST = re.compile(r"(\*\.)?[A-Za-z0-9.-]+(:\d+)?")
-
-
-class Ui(Model):
-    """The chat page. Names follow `gr.ChatInterface` and `gr.Chatbot`."""
-
-    title: str = Field("chatlab", description="Heading and tab title.")
-    description: str | None = Field(None, description="Markdown under the heading.")
-    examples: tuple[Example, ...] = Field((), description="Offered while the conversation is empty.")
-    theme: Literal["default", "soft", "monochrome", "glass", "ocean", "citrus", "origin"] = Field(
-        "default", description="A Gradio theme."
-    )
-    placeholder: str | None = Field(None, description="Text in the empty message box.")
-    welcome: str | None = Field(None, description="Markdown shown in the empty conversation.")
-    avatars: tuple[ConfigPath | None, ConfigPath | None] | None = Field(
-        None, description="Pictures of the person and of the backend, relative to the configuration file."
-    )
-    height: int | str | None = Field(None, description="Height of the conversation: pixels or a CSS length.")
-    editable: bool = Field(True, description="Sent messages can be edited, which answers them anew.")
-    flagging: Literal["never", "manual"] = Field("never", description="Like and dislike buttons on answers.")
-    flagging_options: tuple[str, ...] = Field(
-        ("Like", "Dislike"), description="What may be said of an answer."
-    )
-    flagging_dir: ConfigPath = Field(
-        Path(".gradio/flagged"),
-        description="Where flags are written, as CSV. The default is in the folder chatlab was started in.",
-    )
-    labels: Mapping[Literal["submit", "stop", "backend", "system", "parameters", "preset"], str] = Field(
-        default_factory=dict, description="Other words for the page's labels and buttons."
-    )
-    footer: str | None = Field(None, description="Markdown under the conversation.")
-    presets: Mapping[str, Preset] = Field(default_factory=dict, description="Named parameter sets.")
-    allowed_hosts: tuple[str, ...] = Field(
-        (), description="Foreign hosts that images in answers may load from, and links may lead to."
-    )
-
-    framed_by: tuple[str, ...] = Field(
-        (),
-        description="Other sites whose pages may show this one in a frame, such as `intranet.example.org`; "
-        "in a Hugging Face Space, Hugging Face may anyway.",
-    )
-
-    @field_validator("allowed_hosts", "framed_by")
-    @classmethod
-    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        if any(_HOST.fullmatch(host) is None for host in hosts):
-            raise ValueError("hosts are names, such as example.org, example.org:8080 or *.example.org")
-        return hosts
-
-    window: int = Field(
-        30,
-        ge=2,
-        le=500,
-        description="Messages painted; the backend gets the whole conversation all the same.",
-    )
-    max_file_mb: float = Field(20, gt=0, description="Largest upload, in megabytes.")
-
-
 class Server(Model):
     """Settings of the server of the page."""
 
@@ -194,7 +118,7 @@ class Server(Model):
     @field_validator("allowed_hosts")
     @classmethod
     def _names(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        if any(_HOST.fullmatch(host) is None or ":" in host for host in hosts):
+        if any(HOST.fullmatch(host) is None or ":" in host for host in hosts):
             raise ValueError("hosts are names without a port, such as example.org or *.example.org")
         return hosts
 

@@ -411,7 +411,8 @@ def test_relative_paths_start_at_the_file_wherever_the_program_runs(
     (there / "cat.png").write_bytes(b"")
     (there / "c.yaml").write_text(
         "backends: {a: {kind: sample, model: m, recording: r/one.jsonl, api_key: {file: key.txt}}}\n"
-        "ui: {examples: [{text: hi, files: [cat.png]}], avatars: [cat.png, null]}\n"
+        "ui: {examples: [{text: hi, files: [cat.png], icon: cat.png}], avatars: [cat.png, null],"
+        " css: cat.png}\n"
     )
     monkeypatch.chdir(tmp_path)
     config = load_config("there/c.yaml")
@@ -421,7 +422,24 @@ def test_relative_paths_start_at_the_file_wherever_the_program_runs(
     assert options.folder == there
     assert options.api_key.file == there / "key.txt"
     assert config.ui.examples[0].files == (there / "cat.png",)
+    assert config.ui.examples[0].icon == config.ui.css == there / "cat.png"
     assert config.ui.avatars == (there / "cat.png", None)
+
+
+def test_an_avatar_of_the_web_is_at_a_host_that_is_allowed(load: Load, problems: Problems) -> None:
+    text = "backends: {{a: {{kind: echo}}}}\nui: {{avatars: [null, 'https://{}/a.png'], allowed_hosts: {}}}"
+    for host, allowed in (("cdn.example.org", "['*.example.org']"), ("a.example:81", "['a.example:81']")):
+        assert load(text.format(host, allowed)).ui.avatars == (None, f"https://{host}/a.png")
+    (problem,) = problems(text.format("evil.example", "[example.org]"))
+    assert problem.endswith("an avatar's address is at one of ui.allowed_hosts: add its host there")
+
+
+@pytest.mark.parametrize(
+    "where", ["css: no.css", "head: no.html", "favicon: no.ico", "avatars: [no.png, null]"]
+)
+def test_a_file_of_the_page_that_is_not_there_is_said(problems: Problems, where: str) -> None:
+    (problem,) = problems(f"backends: {{a: {{kind: echo}}}}\nui: {{{where}}}")
+    assert problem.endswith("there is no such file")
 
 
 def test_a_tilde_is_the_home_folder(load: Load, problems: Problems, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,16 +9,19 @@ import gradio as gr
 from gradio.components import Component
 
 from chatlab.backend import Parameter
-from chatlab.config.models import Example
+from chatlab.config.ui import Example, Ui
 from chatlab.web.chat.controls import preset_values
 from chatlab.web.chat.gradio_patches import PatchedChatInterface, show_examples
+
+_STEPS: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 
 
 class Examples:
     """The examples that the empty page offers for the chosen backend, and what a click on one does."""
 
-    def __init__(self, examples: Sequence[Example], parameters: Sequence[Parameter]) -> None:
-        self._examples = examples
+    def __init__(self, ui: Ui, parameters: Sequence[Parameter]) -> None:
+        self._examples = ui.examples
+        self._sent = ui.run_examples_on_click
         self._parameters = parameters
         self._offered: list[dict[str, Any]] = []
 
@@ -30,12 +33,15 @@ class Examples:
             return
         self._offered = show_examples(chat, [_as_gradio_does(example) for example in self._examples])
         chat.chatbot.examples = self.offered(first)
-        shown = [chat.chatbot, chat.chatbot_state, chat.saved_input]
-        steps: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
-        asked = chat.chatbot.example_select(self._asked, selector, [*shown, *controls], **steps)
-        chat.answer(asked)
         if any(example.backend for example in self._examples):
-            selector.change(self._updated, selector, chat.chatbot, **steps)
+            selector.change(self._updated, selector, chat.chatbot, **_STEPS)
+        if not self._sent:
+            chosen = [chat.textbox, *controls]
+            chat.chatbot.example_select(self._written, selector, chosen, **_STEPS)
+            return
+        shown = [chat.chatbot, chat.chatbot_state, chat.saved_input]
+        asked = chat.chatbot.example_select(self._asked, selector, [*shown, *controls], **_STEPS)
+        chat.answer(asked)
 
     def offered(self, backend: str) -> list[dict[str, Any]]:
         """Return the examples that fit a backend, as Gradio shows them."""
@@ -50,16 +56,26 @@ class Examples:
 
     def _asked(self, event: gr.SelectData, backend: str) -> list[Any]:
         """Return the conversation, what it is saved as, the message, and what each control shows."""
+        message, values = self._chosen(event, backend)
+        content = [{"path": path} for path in message["files"]] + [{"type": "text", "text": message["text"]}]
+        return [[{"role": "user", "content": content}], [], message, *values]
+
+    def _written(self, event: gr.SelectData, backend: str) -> list[Any]:
+        """Return what the message box and each control show."""
+        message, values = self._chosen(event, backend)
+        return [message, *values]
+
+    def _chosen(self, event: gr.SelectData, backend: str) -> tuple[dict[str, Any], list[Any]]:
         number = self._fitting(backend)[int(event.index)]
         example, offered = self._examples[number], self._offered[number]
-        message = {"text": example.text, "files": [file["path"] for file in offered["files"]]}
-        content = [{"path": path} for path in message["files"]] + [{"type": "text", "text": example.text}]
         values: list[Any] = [gr.skip()] * len(self._parameters)
         if example.parameters:
             values = preset_values(self._parameters, example.parameters)
-        return [[{"role": "user", "content": content}], [], message, *values]
+        return {"text": example.text, "files": [file["path"] for file in offered["files"]]}, values
 
 
 def _as_gradio_does(example: Example) -> dict[str, Any]:
-    shown = {"text": example.text, "files": [str(file) for file in example.files]}
+    shown: dict[str, Any] = {"text": example.text, "files": [str(file) for file in example.files]}
+    if example.icon is not None:
+        shown["icon"] = str(example.icon)
     return {**shown, "display_text": example.label} if example.label else shown

@@ -9,8 +9,9 @@ from typing import Any
 
 import gradio as gr
 
-from chatlab.config.models import Config, Ui
+from chatlab.config.models import Config
 from chatlab.config.registry import ServedBackends
+from chatlab.config.ui import LatexDelimiters, Ui
 from chatlab.formats.media import media_type_of_path
 from chatlab.formats.suffixes import suffixes_of
 from chatlab.lab import Lab
@@ -32,11 +33,11 @@ from chatlab.web.chat.sidebar import opened_by_scripts, pages_links, sidebar
 from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.uploads import UploadOwners
 
-_LATEX = [
-    {"left": "$$", "right": "$$", "display": True},
-    {"left": "\\[", "right": "\\]", "display": True},
-    {"left": "\\(", "right": "\\)", "display": False},
-]
+_LATEX = (
+    LatexDelimiters(left="$$", right="$$", display=True),
+    LatexDelimiters(left="\\[", right="\\]", display=True),
+    LatexDelimiters(left="\\(", right="\\)"),
+)
 _LONGEST_TEXT = 2**31 - 1  # characters that are text when they are pasted: a file, few backends would take
 _WELCOME = "Chat with any of the backends below: each answer says who gave it and how long it took."
 _PRIVATE = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
@@ -59,7 +60,7 @@ def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
     choice = _Choice.made(config, backends)
     options = _Options.made(config.ui, backends, choice.first, parameters)
     page.chat = interface = _interface(config, backends, chat, navigation, choice, options)
-    examples = Examples(config.ui.examples, parameters)
+    examples = Examples(config.ui, parameters)
     examples.connect(interface, choice.selector, options.controls, choice.first)
     if config.ui.footer:
         gr.Markdown(config.ui.footer)
@@ -182,24 +183,38 @@ def _interface(
         show_progress="hidden",
         autoscroll=False,  # static/chat/scroll.js does
         fill_height=True,
+        fill_width=ui.full_width,
         api_name="chat",
     )
 
 
 def _chatbot(ui: Ui) -> gr.Chatbot:
-    classes = {"chatlab-fill": ui.height is None, "chatlab-editable": ui.editable}  # page.css, keys.js
+    fills = ui.height is None and ui.max_height is None
+    classes = {  # for page.css, keys.js, scroll.js
+        "chatlab-fill": fills,
+        "chatlab-editable": ui.editable,
+        "chatlab-copied": "copy" in ui.buttons,
+        "chatlab-panel": ui.layout == "panel",
+        "chatlab-not-followed": not ui.autoscroll,
+    }
     return gr.Chatbot(
+        label=ui.labels.get("conversation"),
         show_label=False,
         elem_id="conversation",
         elem_classes=[CONVERSATION, *(name for name, holds in classes.items() if holds)],
         height=ui.height,
+        min_height=ui.min_height,
+        max_height=ui.max_height,
         avatar_images=_avatars(ui),
         placeholder=f"{ui.welcome or _WELCOME}\n\n[Compare backends side by side](compare)",
-        autoscroll=False,
-        latex_delimiters=_LATEX,
-        buttons=["copy", "copy_all"],
-        layout="bubble",
-        scale=1 if ui.height is None else None,
+        autoscroll=False,  # static/chat/scroll.js does
+        latex_delimiters=[one.model_dump() for one in (_LATEX if ui.latex is None else ui.latex)],
+        buttons=[*ui.buttons],
+        layout=ui.layout,
+        rtl=ui.rtl,
+        watermark=ui.watermark,
+        like_user_message=ui.flag_own_messages,
+        scale=1 if fills else None,
     )
 
 
@@ -210,7 +225,7 @@ def _textbox(ui: Ui, backends: ServedBackends, first: str) -> gr.MultimodalTextb
         stop_btn=ui.labels.get("stop", True),
         file_count="multiple",
         max_plain_text_length=_LONGEST_TEXT,
-        autofocus=True,
+        autofocus=ui.autofocus,
         show_label=False,
         elem_id="message",
         **_files(backends, first),

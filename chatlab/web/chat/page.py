@@ -10,11 +10,13 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from chatlab.config.models import Config, Ui
+from chatlab.config.models import Config
+from chatlab.config.ui import Ui
+from chatlab.errors import ConfigError
 from chatlab.lab import Lab
 from chatlab.paths import PACKAGE
 from chatlab.render.styles import tokens
-from chatlab.web.chat.gradio_patches import PatchedBlocks, describe_once, patch_process
+from chatlab.web.chat.gradio_patches import PatchedBlocks, describe_once, named_buttons, patch_process
 from chatlab.web.chat.layout import fill
 from chatlab.web.shared.owner import owner_of
 from chatlab.web.shared.safety import link_guard
@@ -53,6 +55,12 @@ _STYLES = "".join(
 )
 
 
+_WIDE = """
+.gradio-container { --cl-column: 100%; }
+.chatlab-conversation:has(.top-panel) .bubble-wrap { margin-top: calc(var(--cl-target) + 6px); }
+"""
+
+
 class Page(PatchedBlocks):
     """The page. `chatlab.web.server` launches it or mounts it, with the protections that it needs."""
 
@@ -89,8 +97,10 @@ class Page(PatchedBlocks):
         server, ui = self.lab_config.server, self.lab_config.ui
         settings = {
             "theme": _theme(ui),
-            "css": tokens() + _STYLES,
-            "head": link_guard(ui.allowed_hosts) + _SCRIPTS,
+            "css": tokens() + _STYLES + _layout(ui) + _read(ui.css),
+            "head": link_guard(ui.allowed_hosts) + _SCRIPTS + _read(ui.head),
+            "favicon_path": ui.favicon,
+            "i18n": named_buttons(ui.labels),
             "show_error": False,  # the text of an exception is for the log
             "ssr_mode": False,
             "run_history": False,
@@ -101,6 +111,21 @@ class Page(PatchedBlocks):
         }
         known = inspect.signature(serve).parameters
         return {name: value for name, value in settings.items() if name in known}
+
+
+def _layout(ui: Ui) -> str:
+    """Return the styles of a layout that is not the usual one."""
+    wide = _WIDE if ui.full_width else ""
+    panel = (_STATIC / "chat" / "panel.css").read_text("utf-8") if ui.layout == "panel" else ""
+    return wide + panel
+
+
+def _read(file: Path | None) -> str:
+    """Return the text of a file of the configuration's. Raises ConfigError if it cannot be read."""
+    try:
+        return "" if file is None else file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError([f"{file}: cannot be read as text: {exc}"]) from exc
 
 
 def _theme(ui: Ui) -> Any:

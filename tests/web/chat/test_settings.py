@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.servers.front import Front
-from tests.web.pages import ChatPage, chunks, says
+from tests.web.pages import ChatPage, chunks, expect, says
 
 pytestmark = pytest.mark.browser
 
@@ -82,6 +82,64 @@ def test_avatars_are_shown_beside_what_each_said(upstream: Front, open_page: Ope
     page.ask("go")
     assert loaded(page, "#conversation .user-row .avatar-container img") == [(8, 8)]
     assert set(loaded(page, "#conversation .bot-row .avatar-container img")) == {(8, 8)}
+
+
+def test_the_page_looks_and_is_named_as_the_configuration_says(
+    upstream: Front, open_page: Open, tmp_path: Path
+) -> None:
+    square(tmp_path / "icon.png", (200, 0, 0))
+    (tmp_path / "own.css").write_text("#conversation { outline: 3px dashed rgb(1, 2, 3) }", "utf-8")
+    (tmp_path / "head.html").write_text("<script>window.ours = 'ours';</script>", "utf-8")
+    ui = (
+        "css: own.css, head: head.html, favicon: icon.png, layout: panel, full_width: true, autofocus: false,"
+        " min_height: 300, max_height: 420, watermark: By a model, buttons: [copy], flagging: manual,"
+        " flag_own_messages: true, run_examples_on_click: false, rtl: true,"
+        " latex: [{left: $, right: $}], examples: [{text: Tell me one, label: A joke, icon: icon.png}],"
+        " labels: {retry: Nochmal, undo: Zurueck, edit: Aendern, copy: Kopieren, clear: Leeren}"
+    )
+    page = open_page(config(upstream, ui))
+    tab = page.page
+    assert loaded(page, "#conversation .example img") == [(8, 8)]
+    assert tab.evaluate("document.activeElement === document.body")
+    tab.click("#conversation .example")
+    expect(tab.locator("#message textarea")).to_have_value("Tell me one")
+    assert upstream.requests == [], "it waits for the person"
+    upstream.on("POST", CHAT, says(chunks(["$x^2$"])))
+    page.ask("Tell me one")
+    expect(tab.locator("#conversation .katex")).to_be_visible()
+    style = "e => [getComputedStyle(e).outlineColor, e.clientHeight >= 300, getComputedStyle(e).maxHeight]"
+    assert tab.eval_on_selector("#conversation", style) == ["rgb(1, 2, 3)", True, "420px"]
+    assert tab.evaluate("window.ours") == "ours"
+    names = tab.eval_on_selector_all("#conversation button", "all => all.map(e => e.title)")
+    assert {"Nochmal", "Zurueck", "Aendern", "Kopieren", "Leeren", "Like", "Dislike"} <= set(names)
+    widths = "all => all.map(e => Math.round(e.getBoundingClientRect().width))"
+    mine, answer = tab.eval_on_selector_all("#conversation .message-row", widths)
+    assert mine == answer >= tab.eval_on_selector("#conversation", "e => e.clientWidth") - 40
+    assert tab.evaluate("fetch('favicon.ico').then(r => r.headers.get('content-type'))") == "image/png"
+    tab.press("#message textarea", "ArrowUp")
+    expect(tab.locator("#conversation textarea")).to_be_focused()
+    tab.keyboard.press("Escape")
+    expect(tab.locator("#conversation textarea")).to_have_count(0)
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.locator("#conversation .bot-row button[title=Kopieren]").last.click()
+    tab.wait_for_function("navigator.clipboard.readText().then(t => t.endsWith('By a model'))")
+    assert page.foreign == []
+
+
+def test_an_answer_that_grows_is_not_followed_where_that_is_switched_off(
+    upstream: Front, open_page: Open
+) -> None:
+    go_on = threading.Event()
+    upstream.on("POST", CHAT, says(chunks(["one\n\n" * 40, "two\n\n" * 40]), go_on, after=1))
+    page = open_page(config(upstream, "autoscroll: false"))
+    page.ask("go", wait=False)
+    page.wait_text("one")
+    log = "document.querySelector('#conversation [role=log]')"
+    page.page.wait_for_function(f"{log}.scrollHeight > 2 * {log}.clientHeight")
+    before = page.page.evaluate(f"{log}.scrollTop")
+    go_on.set()
+    page.wait_ended(1)
+    assert page.page.evaluate(f"{log}.scrollTop") == before
 
 
 def flags(folder: Path) -> list[list[str]]:

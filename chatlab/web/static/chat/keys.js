@@ -68,22 +68,28 @@ const focusEdit = () => {
   edited?.setSelectionRange(edited.value.length, edited.value.length);
 };
 
-// Gradio's page says by nothing but a translated label what a button does. Of a person's message the last one
-// edits it; of one that is edited, the first sends it and the second leaves it.
+// Gradio's page says by nothing but a translated label what a button does. Of a person's message the one after
+// copying edits it; of one that is edited, the first sends it and the second leaves it.
 
 /** @returns {HTMLElement | undefined} */
 const editButton = () => {
-  /** @type {NodeListOf<HTMLElement>} */
-  const buttons = document.querySelectorAll("#conversation.chatlab-editable .message-buttons-right button");
-  return [...buttons].at(-1);
+  const conversation = document.querySelector("#conversation.chatlab-editable");
+  const own = [...(conversation?.querySelectorAll(".message-buttons-right") ?? [])].at(-1);
+  /** @type {NodeListOf<HTMLElement> | undefined} */
+  const buttons = own?.querySelectorAll("button");
+  return buttons?.[conversation?.classList.contains("chatlab-copied") ? 1 : 0];
 };
 
 /**
  * @param {Element} edited
  * @returns {NodeListOf<HTMLElement> | never[]}
  */
-const editButtons = (edited) =>
-  edited.closest(".message-row")?.nextElementSibling?.querySelectorAll("button") ?? [];
+const editButtons = (edited) => {
+  const row = edited.closest(".message-row"); // in panels they are in it, otherwise they follow it
+  return (
+    (row?.querySelector(".message-buttons") ?? row?.nextElementSibling)?.querySelectorAll("button") ?? []
+  );
+};
 
 /**
  * @param {KeyboardEvent} event

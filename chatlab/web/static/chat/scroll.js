@@ -25,7 +25,7 @@ const remember = (log) => {
 // What is scrolled up is seen before its event is told, and what merely became shorter is not scrolled.
 /** @param {HTMLElement} log */
 const see = (log) => {
-  if (fromEnd(log) <= NEAR) atEnd = true;
+  if (fromEnd(log) <= NEAR) atEnd = !log.closest(".chatlab-not-followed");
   else if (log.scrollTop < top && log.scrollHeight >= height) atEnd = false;
 };
 
@@ -39,6 +39,7 @@ const keepUp = (log) => {
   } else see(log);
   newest = last;
   if (atEnd) log.scrollTop = log.scrollHeight;
+  if (log.closest(".chatlab-not-followed")) atEnd = false; // a message that was sent is gone to, once
   remember(log);
 };
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -16,6 +18,7 @@ from gradio.state_holder import SessionState, StateHolder
 from gradio.utils import diff
 from gradio_client.utils import apply_diff
 
+from chatlab.web.chat.gradio_patches.named_buttons import LOCALES
 from chatlab.web.chat.gradio_patches.routes import endpoints
 
 SESSION = {
@@ -202,3 +205,13 @@ async def test_gradio_is_what_the_patches_were_written_for() -> None:
     changed = [sentence for sentence, holds in claims() if not holds]
     relying = f"Gradio {gr.__version__} changed what chatlab/web/chat/gradio_patches relies on"
     assert not changed, f"{relying}: {'; '.join(changed)}"
+
+
+def test_a_label_is_put_into_every_language_that_gradios_page_has() -> None:
+    assets = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
+    known = {
+        name
+        for file in assets.glob("*.js")
+        for name in re.findall(r"/lang/([a-z]{2,3}(?:-[A-Z]{2})?)\.json", file.read_text("utf-8"))
+    }
+    assert known and known <= set(LOCALES), f"new in Gradio {gr.__version__}: {known - set(LOCALES)}"
