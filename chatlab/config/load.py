@@ -21,6 +21,7 @@ from chatlab.errors import ConfigError
 from chatlab.paths import BASE, ConfigPath
 from chatlab.secret import is_credential
 from chatlab.spelling import closest, or_which
+from chatlab.words import SHIPPED, words_of
 
 __all__ = ["json_schema", "load_config"]
 
@@ -104,6 +105,8 @@ class _Loader:
         ui = data.get("ui")
         if isinstance(ui, dict):
             self._files(ui)
+            if config is not None and isinstance(config.ui.language, Path) and config.ui.language.is_file():
+                self._words(config.ui.language)
             if isinstance(written, dict):
                 self._example_backends(ui.get("examples"), written)
             if found and len(self.accepted) == len(found):  # an entry not understood might take anything
@@ -269,9 +272,19 @@ class _Loader:
             if not str(file).startswith(("http://", "https://"))
         ]
         files += [(("ui", key), ui.get(key)) for key in ("css", "head", "favicon")]
+        if ui.get("language") not in SHIPPED:
+            files.append((("ui", "language"), ui.get("language")))
         for path, file in files:
             if isinstance(file, str) and not self._exists(file):
                 self._say(path, "there is no such file")
+
+    def _words(self, language: Path) -> None:
+        """Says what is wrong with a file of words."""
+        try:
+            words_of(language)
+        except ConfigError as exc:
+            for problem in exc.problems:
+                self._say(("ui", "language"), problem)
 
     def _exists(self, file: str) -> bool:
         try:

@@ -71,6 +71,11 @@ Picture: TypeAlias = Annotated[str | Path, AfterValidator(_picture)]
 class Ui(Model):
     """The chat page. Names follow `gr.ChatInterface` and `gr.Chatbot`."""
 
+    language: Literal["en", "de"] | ConfigPath = Field(
+        "en",
+        description="Language of the pages' own words: `en`, `de`, or a file of words in JSON with the keys "
+        "of chatlab/words/en.json, relative to the configuration file; what it leaves out is in English.",
+    )
     title: str = Field("chatlab", description="Heading and tab title.")
     description: str | None = Field(None, description="Markdown under the heading.")
     examples: tuple[Example, ...] = Field((), description="Offered while the conversation is empty.")

@@ -12,6 +12,7 @@ from statistics import median
 from typing import TYPE_CHECKING, assert_never
 
 from chatlab.messages import Timing, Usage
+from chatlab.words import ENGLISH, Words
 
 if TYPE_CHECKING:  # the terminal needs no database
     from chatlab.store import StoredTurn
@@ -22,41 +23,47 @@ UNKNOWN = "–"
 _FASTEST = 100_000  # tokens a second; above it the clock is what was measured
 
 
-def seconds(value: float | None) -> str:
+def seconds(value: float | None, words: Words = ENGLISH) -> str:
     """Return a duration, given in seconds, with its unit: milliseconds below one second."""
     if value is None:
         return UNKNOWN
     if value < 0.0005:
-        return "under 1 ms"
-    return f"{value * 1000:.0f} ms" if value < 0.9995 else f"{value:,.2f} s"
+        return words("figures.under")
+    return words.number(f"{value * 1000:.0f} ms" if value < 0.9995 else f"{value:,.2f} s")
 
 
-def count(value: int | None) -> str:
+def count(value: int | None, words: Words = ENGLISH) -> str:
     """Return a number of tokens."""
-    return UNKNOWN if value is None else f"{value:,}"
+    return UNKNOWN if value is None else words.number(f"{value:,}")
 
 
-def speed(value: float | None) -> str:
+def speed(value: float | None, words: Words = ENGLISH) -> str:
     """Return tokens a second with their unit."""
     if value is None:
         return UNKNOWN
     if value > _FASTEST:
-        return f"over {_FASTEST:,} tokens/s"
-    return f"{value:{'.3g' if value < 99.95 else ',.0f'}} tokens/s"
+        return words("figures.over", rate=words.number(f"{_FASTEST:,}"))
+    return words("figures.speed", rate=words.number(f"{value:{'.3g' if value < 99.95 else ',.0f'}}"))
 
 
-def money(value: float | None) -> str:
+def money(value: float | None, words: Words = ENGLISH) -> str:
     """Return a cost in the currency of the configured prices: to the cent, below one to three digits."""
     if value is None:
         return UNKNOWN
     if value >= 1:
-        return f"{value:,.2f}".removesuffix(".00")
+        return words.number(f"{value:,.2f}".removesuffix(".00"))
     digits = f"{value:.3g}"
-    return f"{value:.14f}".rstrip("0") if "e" in digits else digits
+    return words.number(f"{value:.14f}".rstrip("0") if "e" in digits else digits)
 
 
 def figures_line(
-    label: str, timing: Timing, usage: Usage | None, cost: float | None, *rest: str, stall: bool = False
+    label: str,
+    timing: Timing,
+    usage: Usage | None,
+    cost: float | None,
+    *rest: str,
+    stall: bool = False,
+    words: Words = ENGLISH,
 ) -> str:
     """Return the line of figures under an answer; what is not known is left out of it.
 
@@ -66,26 +73,32 @@ def figures_line(
     longest = timing.longest_stall if stall else None
     said = (
         label,
-        "" if timing.first_token is None else f"first token {seconds(timing.first_token)}",
-        "" if timing.total is None else f"total {seconds(timing.total)}",
-        "" if timing.tokens_per_second is None else speed(timing.tokens_per_second),
-        "" if longest is None else f"longest stall {seconds(longest)}",
-        _tokens(usage or Usage()),
-        "" if cost is None else f"cost {money(cost)}",
+        _timed("first-token", timing.first_token, words),
+        _timed("total", timing.total, words),
+        "" if timing.tokens_per_second is None else speed(timing.tokens_per_second, words),
+        _timed("longest-stall", longest, words),
+        _tokens(usage or Usage(), words),
+        "" if cost is None else words("figures.cost", money=money(cost, words)),
         *rest,
     )
     return " · ".join(filter(None, said))
 
 
-def _tokens(usage: Usage) -> str:
+def _timed(figure: str, value: float | None, words: Words) -> str:
+    return "" if value is None else words(f"figures.{figure}", time=seconds(value, words))
+
+
+def _tokens(usage: Usage, words: Words) -> str:
     if usage.input is None:
-        return "" if usage.output is None else f"{_noun(usage.output)} out"
-    said = f"{_noun(usage.input)} in"
-    return said if usage.output is None else f"{said}, {count(usage.output)} out"
+        return "" if usage.output is None else words("figures.out", tokens=_noun(usage.output, words))
+    tokens = _noun(usage.input, words)
+    if usage.output is None:
+        return words("figures.in", tokens=tokens)
+    return words("figures.in-out", tokens=tokens, out=count(usage.output, words))
 
 
-def _noun(number: int) -> str:
-    return f"{count(number)} {'token' if number == 1 else 'tokens'}"
+def _noun(number: int, words: Words) -> str:
+    return words("figures.token" if number == 1 else "figures.tokens", count=count(number, words))
 
 
 def figures(turn: StoredTurn, *rest: str, label: str | None = None, stall: bool = False) -> str:

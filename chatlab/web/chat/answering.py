@@ -21,6 +21,7 @@ from chatlab.store import StoredTurn
 from chatlab.turns.turn import Turn
 from chatlab.web.chat.pacing import Pacing
 from chatlab.web.chat.paint_messages import paint_plainly
+from chatlab.words import ENGLISH, Words
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,9 @@ class RunningAnswer:
         saved: SavesTurn | None,
         worded: Callable[[Exception], str],
         orphan_seconds: float = 0.0,
+        words: Words = ENGLISH,
     ) -> None:
+        self._words = words
         self.node = node
         self.conversation = conversation
         self.conversation_id = conversation_id
@@ -242,7 +245,7 @@ class RunningAnswer:
             self._paint_for_good()
 
     def _not_saved(self, exc: Exception) -> None:
-        self._unsaved = f"this answer is not saved: {self._worded(exc)}"
+        self._unsaved = self._words("chat.not-saved", reason=self._worded(exc))
 
     def _paint_for_good(self) -> None:
         painted: list[Any] | None = None

@@ -14,23 +14,17 @@ from pydantic import BaseModel
 from chatlab.config.registry import Entry
 from chatlab.conversations.service import StorageService
 from chatlab.conversations.tree import Conversation, TurnNode
-from chatlab.errors import ChatlabError, StoreError, UnsupportedContent
+from chatlab.errors import StoreError
 from chatlab.formats import from_gradio
 from chatlab.ids import TurnId
 from chatlab.messages import FilePart, Message, Notice, Part, TextPart
 from chatlab.secret import scrub
-from chatlab.store import NotStored
 from chatlab.store.check import FileLimits, check
 from chatlab.web.chat import stored_turns
 from chatlab.web.chat.pages import OpenPage, SharedConversations
 from chatlab.web.chat.paint_messages import NO_TURN, paint_message, settled, turn_of
 from chatlab.web.shared.uploads import UploadOwners
-
-_FORK = Notice(
-    "other",
-    "this conversation went on in another tab meanwhile: your message begins a branch beside what was "
-    "written there",
-)
+from chatlab.words import ENGLISH, WordedError, Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +63,10 @@ class Asking:
     owner's other pages do.
     """
 
-    def __init__(self, uploads: UploadOwners, limits: FileLimits, shared: SharedConversations) -> None:
+    def __init__(
+        self, uploads: UploadOwners, limits: FileLimits, shared: SharedConversations, words: Words = ENGLISH
+    ) -> None:
+        self._words = words
         self._uploads = uploads
         self._limits = limits
         self._shared = shared
@@ -81,11 +78,11 @@ class Asking:
         parent, adopted = await self._parent(page, asked)
         notices = []
         if elsewhere not in (None, parent) and not again and asked.storage is not None:
-            notices.append(_FORK)
+            notices.append(Notice("other", self._words("chat.forked")))
             if parent is not None:  # with what the other tab wrote
                 await stored_turns.found(asked.storage, page, parent, self._shared)
         if parent in page.running:
-            raise ChatlabError("the answer before this message still runs: wait for it, or stop it")
+            raise WordedError("chat.still-runs")
         conversation = page.conversation
         user = await self._user(page, asked)
         # What follows on something that is not in the store cannot be there either.
@@ -98,7 +95,7 @@ class Asking:
                 node.user = await storage.files.taken(user)
             except StoreError as exc:
                 storage = None
-                notices.append(not_saved(exc))
+                notices.append(not_saved(exc, self._words))
         messages = (*earlier, *await _sendable(asked.storage, [node.user]))
         return Question(node, conversation, messages, storage, [*notices, *adopted, *left_out])
 
@@ -135,7 +132,7 @@ class Asking:
             if asked.storage is not None:
                 if await stored_turns.found(asked.storage, page, named, self._shared):
                     return named, ()
-                raise NotStored("this conversation is not there any more: begin a new chat")
+                raise WordedError("chat.not-there")
         return self._adopt(page.conversation, asked)
 
     def _adopt(
@@ -156,9 +153,9 @@ class Asking:
         return (last.id if last else None), notices
 
 
-def not_saved(error: StoreError) -> Notice:
+def not_saved(error: StoreError, words: Words) -> Notice:
     """Return the notice of an answer that is not stored."""
-    return Notice("other", f"this answer is not saved: {scrub(str(error))}")
+    return Notice("other", words("chat.not-saved", reason=scrub(str(error))))
 
 
 def named_turns(shown: Sequence[Any]) -> list[TurnId]:
@@ -210,13 +207,14 @@ async def _checked_part(part: Part, limits: FileLimits) -> Part:
 async def _sendable(storage: StorageService | None, messages: Sequence[Message]) -> tuple[Message, ...]:
     """Return the messages as a backend takes them.
 
-    Raises UnsupportedContent for an attachment that is gone.
+    Raises WordedError for an attachment that is gone.
     """
     if storage is None:
         for part in (part for message in messages for part in message.parts):
             if isinstance(part, FilePart) and part.path is not None and not part.path.exists():
-                name = part.name or "an attachment"
-                raise UnsupportedContent(f"{name} is not here any more: begin a new chat and attach it again")
+                if part.name:
+                    raise WordedError("chat.attachment-gone", name=part.name)
+                raise WordedError("chat.some-attachment-gone")
         return tuple(messages)
     return tuple(
         [

@@ -15,12 +15,13 @@ from chatlab.conversations.tree import Conversation
 from chatlab.errors import ChatlabError, StoreError
 from chatlab.ids import ConversationId, TurnId
 from chatlab.secret import scrub
-from chatlab.store import NotStored, Unreachable
+from chatlab.store import Unreachable
 from chatlab.web.chat import stored_turns
 from chatlab.web.chat.asking import edited, named_turns
 from chatlab.web.chat.pages import OpenPage
 from chatlab.web.chat.paint_messages import paint_attachments, paint_error, paint_message
 from chatlab.web.chat.respond import Chat, browser_of
+from chatlab.words import WordedError
 
 log = logging.getLogger(__name__)
 
@@ -89,9 +90,9 @@ class BranchNavigation:
             if turn not in page.conversation:
                 storage = await self._chat.storage(page)
                 if storage is None or not await stored_turns.found(storage, page, turn, self._chat.shared):
-                    raise NotStored("this conversation is not there any more: begin a new chat")
-        except StoreError as exc:
-            shown = [*self._chat.window(page), paint_error(_said(exc))]
+                    raise WordedError("chat.not-there")
+        except (StoreError, WordedError) as exc:
+            shown = [*self._chat.window(page), paint_error(self._said(exc))]
             return shown, _as_state(shown), gr.skip(), gr.skip()
         page.change_view()
         node = page.conversation[turn]
@@ -174,7 +175,7 @@ class BranchNavigation:
         try:
             storage = await self._chat.storage(page)
             if storage is None:
-                raise NotStored("conversations are not stored here")
+                raise WordedError("chat.not-stored")
             assert page.owner is not None
             conversation, last = await stored_turns.opened(
                 storage, page.owner, conversation_id, turn, shared=self._chat.shared
@@ -182,9 +183,9 @@ class BranchNavigation:
             # Meanwhile the person asked for something else.
             if number is not None and number < page.newest_request:
                 return gr.skip()
-        except StoreError as exc:
+        except (StoreError, WordedError) as exc:
             page.show(Conversation())
-            return [paint_error(_said(exc))]
+            return [paint_error(self._said(exc))]
         page.show(conversation, conversation_id, last)
         for answer in self._chat.shared.running(page.owner, conversation_id):
             page.hold(answer)
@@ -237,6 +238,14 @@ class BranchNavigation:
         except StoreError as exc:
             log.warning("the branch shown is not remembered: %s", scrub(str(exc)))
 
+    def _said(self, error: StoreError | WordedError) -> str:
+        words = self._chat.words
+        if isinstance(error, WordedError):
+            return error.said(words)
+        if isinstance(error, Unreachable):
+            return words("chat.try-again-soon", reason=scrub(str(error)))
+        return scrub(str(error))
+
 
 def _turn_id(sent: str | None) -> TurnId | None:
     return None if sent is None else TurnId(sent)
@@ -252,9 +261,3 @@ def _fields(event: gr.EventData) -> dict[str, str]:
 
 def _as_state(shown: Sequence[Any]) -> list[Any]:
     return [one.model_dump() if isinstance(one, ShownMessage) else one for one in shown]
-
-
-def _said(error: StoreError) -> str:
-    if isinstance(error, Unreachable):
-        return f"{scrub(str(error))}: try again soon"
-    return scrub(str(error))

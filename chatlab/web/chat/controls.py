@@ -14,9 +14,11 @@ import gradio as gr
 from chatlab.backend import Parameter
 from chatlab.config.registry import ServedBackends
 from chatlab.errors import InvalidRequest
+from chatlab.words import ENGLISH, Words
 
 _UNSET = "default"
 NO_PRESET = "none"
+"""What the choice among presets is while none is chosen; the page has a word for it."""
 
 
 def parameters_of(backends: ServedBackends) -> dict[str, Parameter]:
@@ -29,7 +31,7 @@ def parameters_of(backends: ServedBackends) -> dict[str, Parameter]:
     return dict(sorted(found.items(), key=lambda item: item[1].advanced))
 
 
-def control(parameter: Parameter, visible: bool) -> Any:
+def control(parameter: Parameter, visible: bool, words: Words = ENGLISH) -> Any:
     """Return the component for a parameter, empty."""
     label = parameter.name.replace("_", " ")
     common: dict[str, Any] = {
@@ -38,17 +40,19 @@ def control(parameter: Parameter, visible: bool) -> Any:
         "visible": visible,
         "elem_id": f"parameter-{parameter.name}",
     }
+    unset = (words("chat.default"), _UNSET)
     if parameter.choices:
-        return gr.Dropdown([_UNSET, *parameter.choices], value=_UNSET, **common)
+        return gr.Dropdown([unset, *parameter.choices], value=_UNSET, **common)
     if parameter.type == "bool":
-        return gr.Dropdown([_UNSET, "yes", "no"], value=_UNSET, **common)
+        choices = [unset, (words("chat.yes"), "yes"), (words("chat.no"), "no")]
+        return gr.Dropdown(choices, value=_UNSET, **common)
     if parameter.type == "strings":
-        return gr.Textbox("", lines=1, max_lines=4, placeholder="one a line", **common)
+        return gr.Textbox("", lines=1, max_lines=4, placeholder=words("chat.one-a-line"), **common)
     # Not gr.Number: left empty it says 0, and out of range it raises before anyone can answer for it.
-    return gr.Textbox("", lines=1, max_lines=6, placeholder=_hint(parameter), **common)
+    return gr.Textbox("", lines=1, max_lines=6, placeholder=_hint(parameter, words), **common)
 
 
-def values(parameters: Sequence[Parameter], shown: Sequence[Any]) -> dict[str, Any]:
+def values(parameters: Sequence[Parameter], shown: Sequence[Any], words: Words = ENGLISH) -> dict[str, Any]:
     """Return what the controls say, without those left empty.
 
     Raises InvalidRequest for what is out of range.
@@ -57,7 +61,7 @@ def values(parameters: Sequence[Parameter], shown: Sequence[Any]) -> dict[str, A
     for parameter, value in zip(parameters, shown, strict=True):
         if value is None or value == "" or value == _UNSET:
             continue
-        said[parameter.name] = _value(parameter, value)
+        said[parameter.name] = _value(parameter, value, words)
     return said
 
 
@@ -79,7 +83,7 @@ def preset_values(parameters: Sequence[Parameter], preset: Mapping[str, Any]) ->
     return [shown_value(parameter, preset.get(parameter.name)) for parameter in parameters]
 
 
-def _value(parameter: Parameter, value: Any) -> Any:
+def _value(parameter: Parameter, value: Any, words: Words) -> Any:
     if parameter.type == "bool":
         return value in (True, "yes")
     if parameter.type == "strings":
@@ -88,19 +92,20 @@ def _value(parameter: Parameter, value: Any) -> Any:
         try:
             value = json.loads(value)
         except ValueError as exc:
-            wanted = {"float": "a number", "int": "a whole number", "json": "JSON"}[parameter.type]
-            raise InvalidRequest(f"{parameter.name} should be {wanted}, or empty for the default") from exc
+            raise InvalidRequest(words(f"chat.wanted-{parameter.type}", name=parameter.name)) from exc
     problem = parameter.problem(value)
     if problem is not None:
         raise InvalidRequest(f"{parameter.name} {problem}")
     return value
 
 
-def _hint(parameter: Parameter) -> str:
+def _hint(parameter: Parameter, words: Words) -> str:
     if parameter.type == "json":
         return "JSON"
     if parameter.minimum is None and parameter.maximum is None:
-        return _UNSET
+        return words("chat.default")
     low = "" if parameter.minimum is None else f"{parameter.minimum:g}"
     high = "" if parameter.maximum is None else f"{parameter.maximum:g}"
-    return f"{_UNSET} ({low} to {high})" if low and high else f"{_UNSET} (from {low})" if low else _UNSET
+    if low and high:
+        return words("chat.range", low=words.number(low), high=words.number(high))
+    return words("chat.range-from", low=words.number(low)) if low else words("chat.default")

@@ -32,6 +32,7 @@ from chatlab.web.chat.respond import Chat
 from chatlab.web.chat.sidebar import opened_by_scripts, pages_links, sidebar
 from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.uploads import UploadOwners
+from chatlab.words import Words
 
 _LATEX = (
     LatexDelimiters(left="$$", right="$$", display=True),
@@ -39,7 +40,6 @@ _LATEX = (
     LatexDelimiters(left="\\(", right="\\)"),
 )
 _LONGEST_TEXT = 2**31 - 1  # characters that are text when they are pasted: a file, few backends would take
-_WELCOME = "Chat with any of the backends below: each answer says who gave it and how long it took."
 _PRIVATE = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 """How events are set up that are the page's own business and answered at once."""
 
@@ -56,9 +56,9 @@ def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
     scripts = None
     if config.storage is not None:
         scripts = sidebar(sharing=config.storage.sharing, signed_in=config.auth is not None)
-    _head(config.ui)
-    choice = _Choice.made(config, backends)
-    options = _Options.made(config.ui, backends, choice.first, parameters)
+    _head(config.ui, chat.words)
+    choice = _Choice.made(config, backends, chat.words)
+    options = _Options.made(config.ui, backends, choice.first, parameters, chat.words)
     page.chat = interface = _interface(config, backends, chat, navigation, choice, options)
     examples = Examples(config.ui, parameters)
     examples.connect(interface, choice.selector, options.controls, choice.first)
@@ -66,7 +66,7 @@ def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
         gr.Markdown(config.ui.footer)
 
     choice.settings.click(lambda: gr.update(open=True), None, options.panel, **_PRIVATE)
-    _follow_choices(backends, config.ui, parameters, choice, options, interface.textbox)
+    _follow_choices(backends, chat.words, config.ui, parameters, choice, options, interface.textbox)
     _warm(page, chat, backends, choice)
     _stop_and_clear(interface, chat, navigation)
     if scripts is not None:
@@ -77,11 +77,11 @@ def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
     run_on_loop(page)
 
 
-def _head(ui: Ui) -> None:
+def _head(ui: Ui, words: Words) -> None:
     """The line above the conversation."""
     with gr.Row(elem_classes="chatlab-head"):
         gr.Markdown(f"# {ui.title}" + (f"\n{ui.description}" if ui.description else ""), min_width=80)
-        pages_links()
+        pages_links(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +96,8 @@ class _Choice:
     status: gr.Markdown
 
     @classmethod
-    def made(cls, config: Config, backends: ServedBackends) -> _Choice:
-        labels, first = config.ui.labels, _first(config, backends)
-        label = labels.get("backend", "Backend")
+    def made(cls, config: Config, backends: ServedBackends, words: Words) -> _Choice:
+        first, label = _first(config, backends), words("chat.backend")
         selector = gr.Dropdown(
             _choices(backends),
             value=first,
@@ -109,10 +108,8 @@ class _Choice:
             allow_custom_value=any(entry.model_list is not None for entry in backends.values()),
             render=False,
         )
-        settings = gr.Button(
-            labels.get("parameters", "Options"), size="sm", min_width=0, elem_id="settings", render=False
-        )
-        status = gr.Markdown(_status(backends, first), elem_classes="chatlab-status", render=False)
+        settings = gr.Button(words("chat.options"), size="sm", min_width=0, elem_id="settings", render=False)
+        status = gr.Markdown(_status(backends, words, first), elem_classes="chatlab-status", render=False)
         return cls(first, selector, backend_menu(backends, first, label), settings, status)
 
     def render(self) -> None:
@@ -132,27 +129,28 @@ class _Options:
     controls: Sequence[Any]
 
     @classmethod
-    def made(cls, ui: Ui, backends: ServedBackends, first: str, parameters: Sequence[Any]) -> _Options:
-        labels = ui.labels
+    def made(
+        cls, ui: Ui, backends: ServedBackends, first: str, parameters: Sequence[Any], words: Words
+    ) -> _Options:
         with gr.Sidebar(position="right", open=False, width=320, elem_id="settings-panel") as panel:
-            gr.Markdown(f"## {labels.get('parameters', 'Options')}")
+            gr.Markdown(f"## {words('chat.options')}")
             preset = gr.Dropdown(
-                [NO_PRESET, *ui.presets],
+                [(words("chat.none"), NO_PRESET), *ui.presets],
                 value=NO_PRESET,
-                label=labels.get("preset", "Preset"),
+                label=words("chat.preset"),
                 visible=bool(ui.presets),
                 elem_id="preset",
             )
             system = gr.Textbox(
                 "",
-                label=labels.get("system", "System prompt"),
-                placeholder=backends[first].system or "none",
+                label=words("chat.system"),
+                placeholder=backends[first].system or words("chat.no-system"),
                 lines=2,
                 max_lines=8,
                 elem_id="system",
             )
             accepted = {parameter.name for parameter in backends[first].capabilities.parameters}
-            controls = [control(parameter, parameter.name in accepted) for parameter in parameters]
+            controls = [control(parameter, parameter.name in accepted, words) for parameter in parameters]
         return cls(panel, preset, system, controls)
 
 
@@ -171,8 +169,8 @@ def _interface(
         chat.refused,
         chat.respond,
         multimodal=True,
-        chatbot=_chatbot(ui),
-        textbox=_textbox(ui, backends, choice.first),
+        chatbot=_chatbot(ui, chat.words),
+        textbox=_textbox(ui, backends, choice.first, chat.words),
         additional_inputs=[choice.selector, options.system, *options.controls],
         cache_examples=False,
         editable=ui.editable,
@@ -188,7 +186,7 @@ def _interface(
     )
 
 
-def _chatbot(ui: Ui) -> gr.Chatbot:
+def _chatbot(ui: Ui, words: Words) -> gr.Chatbot:
     fills = ui.height is None and ui.max_height is None
     classes = {  # for page.css, keys.js, scroll.js
         "chatlab-fill": fills,
@@ -198,7 +196,7 @@ def _chatbot(ui: Ui) -> gr.Chatbot:
         "chatlab-not-followed": not ui.autoscroll,
     }
     return gr.Chatbot(
-        label=ui.labels.get("conversation"),
+        label=words("name.conversation"),
         show_label=False,
         elem_id="conversation",
         elem_classes=[CONVERSATION, *(name for name, holds in classes.items() if holds)],
@@ -206,7 +204,7 @@ def _chatbot(ui: Ui) -> gr.Chatbot:
         min_height=ui.min_height,
         max_height=ui.max_height,
         avatar_images=_avatars(ui),
-        placeholder=f"{ui.welcome or _WELCOME}\n\n[Compare backends side by side](compare)",
+        placeholder=f"{ui.welcome or words('chat.welcome')}\n\n[{words('chat.compare')}](compare)",
         autoscroll=False,  # static/chat/scroll.js does
         latex_delimiters=[one.model_dump() for one in (_LATEX if ui.latex is None else ui.latex)],
         buttons=[*ui.buttons],
@@ -218,9 +216,10 @@ def _chatbot(ui: Ui) -> gr.Chatbot:
     )
 
 
-def _textbox(ui: Ui, backends: ServedBackends, first: str) -> gr.MultimodalTextbox:
+def _textbox(ui: Ui, backends: ServedBackends, first: str, words: Words) -> gr.MultimodalTextbox:
     return gr.MultimodalTextbox(
-        placeholder=ui.placeholder or "Message",
+        label=words("chat.message"),
+        placeholder=ui.placeholder or words("chat.message"),
         submit_btn=ui.labels.get("submit", True),
         stop_btn=ui.labels.get("stop", True),
         file_count="multiple",
@@ -234,6 +233,7 @@ def _textbox(ui: Ui, backends: ServedBackends, first: str) -> gr.MultimodalTextb
 
 def _follow_choices(
     backends: ServedBackends,
+    words: Words,
     ui: Ui,
     parameters: Sequence[Any],
     choice: _Choice,
@@ -247,8 +247,8 @@ def _follow_choices(
         names = {parameter.name for parameter in backends[name].capabilities.parameters}
         return [
             menu_value(backends, name),
-            _status(backends, name, message["files"] if message else ()),
-            gr.update(placeholder=backends[name].system or "none"),
+            _status(backends, words, name, message["files"] if message else ()),
+            gr.update(placeholder=backends[name].system or words("chat.no-system")),
             gr.update(**_files(backends, name)),
             *(gr.update(visible=parameter.name in names) for parameter in parameters),
         ]
@@ -297,18 +297,18 @@ def _choices(backends: ServedBackends) -> list[tuple[str, str]]:
     ]
 
 
-def _status(backends: ServedBackends, name: str, attached: Sequence[str] = ()) -> str:
+def _status(backends: ServedBackends, words: Words, name: str, attached: Sequence[str] = ()) -> str:
     entry = backends[name]
     if entry.not_ready is not None:
-        return f"**{entry.label} is not ready:** {entry.not_ready}"
+        return words("chat.not-ready", label=entry.label, reason=entry.not_ready)
     taken = entry.capabilities.files
     types = {file.name: media_type_of_path(file) for file in map(Path, attached)}
     left = [name for name, media_type in types.items() if not reaches(taken, media_type)]
     if left:
-        return f"**{entry.label} does not take {_names(left)}:** it will not be sent"
+        return words("chat.not-taken", label=entry.label, files=_names(left))
     as_text = [name for name, media_type in types.items() if not accepts(taken, media_type)]
     if as_text:
-        return f"**{entry.label} does not take {_names(as_text)} as a file:** it will be sent as text"
+        return words("chat.taken-as-text", label=entry.label, files=_names(as_text))
     return entry.config.description or ""
 
 

@@ -19,9 +19,11 @@ from chatlab.render.styles import tokens
 from chatlab.web.chat.gradio_patches import PatchedBlocks, describe_once, named_buttons, patch_process
 from chatlab.web.chat.layout import fill
 from chatlab.web.shared.owner import owner_of
+from chatlab.web.shared.page_words import page_words, told_words
 from chatlab.web.shared.safety import link_guard
 from chatlab.web.shared.tabs import is_scoped
 from chatlab.web.shared.uploads import UPLOAD_LIFETIME, UploadOwners
+from chatlab.words import Words
 
 _READABLE = {  # Gradio's own have a contrast of 1.9:1
     f"{name}{theme}": "var(--cl-text-muted)"
@@ -68,6 +70,7 @@ class Page(PatchedBlocks):
         assert lab.config is not None
         patch_process()
         self.lab_config: Config = lab.config
+        self._words = page_words(lab.config.ui)
         self.uploads = UploadOwners(Path(get_upload_folder()))
         super().__init__(
             title=lab.config.ui.title,
@@ -88,7 +91,7 @@ class Page(PatchedBlocks):
     def admit(self, session_hash: str | None, request: gr.Request) -> None:
         """Raise gr.Error for an event of a page that is not this browser's, as `TabGuard` names it."""
         if session_hash and not is_scoped(session_hash, owner_of(request)):
-            raise gr.Error("this page is somebody else's: open one of your own", print_exception=False)
+            raise gr.Error(self._words("chat.somebody-elses"), print_exception=False)
 
     def settings(self, serve: Callable[..., Any]) -> dict[str, Any]:
         """Return what `gr.Blocks.launch` or `gr.mount_gradio_app` is to be called with, for this page's look
@@ -98,9 +101,9 @@ class Page(PatchedBlocks):
         settings = {
             "theme": _theme(ui),
             "css": tokens() + _STYLES + _layout(ui) + _read(ui.css),
-            "head": link_guard(ui.allowed_hosts) + _SCRIPTS + _read(ui.head),
+            "head": _told(self._words) + link_guard(ui.allowed_hosts) + _SCRIPTS + _read(ui.head),
             "favicon_path": ui.favicon,
-            "i18n": named_buttons(ui.labels),
+            "i18n": named_buttons(self._words),
             "show_error": False,  # the text of an exception is for the log
             "ssr_mode": False,
             "run_history": False,
@@ -111,6 +114,12 @@ class Page(PatchedBlocks):
         }
         known = inspect.signature(serve).parameters
         return {name: value for name, value in settings.items() if name in known}
+
+
+def _told(words: Words) -> str:
+    """Return a script by which the page's other scripts have its words."""
+    told = told_words(words, "chat.", "name.", "button.", "keys.", "menu.", "sidebar.", "person.")
+    return f"<script>window.chatlabWords = {told};</script>"
 
 
 def _layout(ui: Ui) -> str:

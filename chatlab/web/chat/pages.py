@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chatlab.conversations.tree import Conversation, TurnNode, TurnSettings
-from chatlab.errors import ChatlabError
 from chatlab.ids import ConversationId, TurnId
 from chatlab.web.chat.answering import RunningAnswer
+from chatlab.words import WordedError
 
 
 @dataclass(slots=True, eq=False)
@@ -63,10 +63,10 @@ class OpenPage:
 
     @contextmanager
     def place(self, most: int) -> Iterator[None]:
-        """Take one of `most` places for running answers, until the answer is among them. Raise ChatlabError
+        """Take one of `most` places for running answers, until the answer is among them. Raise WordedError
         if there is none; nothing is awaited between seeing that and taking it."""
         if len(self.running) + self.starting >= most:
-            raise ChatlabError(f"{most} answers of this page still run: wait for one, or stop one")
+            raise WordedError("chat.too-many", most=most)
         self.starting += 1
         try:
             yield

@@ -6,7 +6,7 @@ A turn from the store is painted by the same code as one that runs, so the two c
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, assert_never
 
@@ -43,6 +43,7 @@ from chatlab.web.chat.paint_messages import (
     painted_text,
     settled,
 )
+from chatlab.words import ENGLISH, Words
 
 # Shown only with the details: they say how chatting works, not that something went wrong.
 _QUIET = frozenset({"thoughts_dropped"})
@@ -84,13 +85,24 @@ class _Run:
 class AnswerPainter:
     """Takes the events of one turn and says how the answer looks at any moment."""
 
-    def __init__(self, turn_id: TurnId, label: str, mark: str = "", *, asked_as: str | None = None) -> None:
+    def __init__(
+        self,
+        turn_id: TurnId,
+        label: str,
+        mark: str = "",
+        *,
+        asked_as: str | None = None,
+        words: Words = ENGLISH,
+    ) -> None:
         """label: who answers. asked_as: as whom it is asked, if somebody is signed in."""
         self.mark = mark
         """What page scripts are told of the turn."""
+        self._words = words
         self._turn_id = turn_id
         self._asked_as = asked_as
-        self._label = label if asked_as in (None, SERVICE) else f"{label} as {asked_as}"
+        self._label = label
+        if asked_as not in (None, SERVICE):
+            self._label = words("chat.as-person", label=label, person=asked_as)
         self._blocks: list[_Run | ToolCall | ToolResult] = []
         self._notices: list[Notice] = []
         self._citations: list[Citation] = []
@@ -129,11 +141,11 @@ class AnswerPainter:
 
         error, unsaved: the sentences for a turn that failed, or is not saved.
         """
-        standing = TurnStatus.of(turn)
+        words, standing = self._words, TurnStatus.of(turn)
         running = standing.running
         results = {block.id: block for block in self._blocks if isinstance(block, ToolResult)}
         painted = [
-            self._thought(f"n{n}", f"Note: {one_line(notice.detail)}")
+            self._thought(f"n{n}", words("answer.note", detail=one_line(notice.detail)))
             for n, notice in enumerate(self._notices)
             if notice.kind not in _QUIET
         ]
@@ -141,18 +153,19 @@ class AnswerPainter:
             if isinstance(block, ToolCall):
                 pending = running and block.id not in results
                 failed = block.id in results and results[block.id].is_error
-                title = f"Tool: {one_line(block.name)}"
+                title = words("answer.tool", name=one_line(block.name))
                 painted.append(
                     self._thought(
                         f"t{block.id}",
-                        alarm(f"Tool: {block.name} (failed)") if failed else title,
+                        alarm(words("answer.tool-failed", name=block.name)) if failed else title,
                         fenced(block.arguments, "json"),
                         duration=standing.tool_seconds.get(block.id),
                         pending=pending,
                     )
                 )
             elif isinstance(block, ToolResult):
-                title = f"{'Error' if block.is_error else 'Result'} of {one_line(block.name or 'the tool')}"
+                name = one_line(block.name or words("answer.the-tool"))
+                title = words("answer.error" if block.is_error else "answer.result", name=name)
                 painted.append(self._thought(f"r{n}", title, fenced(block.content), below=f"t{block.id}"))
             elif block.kind == "text":
                 painted.append(painted_text("assistant", block.text()))
@@ -161,14 +174,18 @@ class AnswerPainter:
                 painted.append(
                     self._thought(
                         f"k{n}",
-                        "Thinking" if thinking else "Thought",
+                        words("answer.thinking" if thinking else "answer.thought"),
                         block.text(),
                         duration=None if thinking else standing.timing.reasoning,
                         pending=thinking,
                     )
                 )
         if self._citations:
-            painted.append(self._thought("c", f"Sources ({len(self._citations)})", _sources(self._citations)))
+            painted.append(
+                self._thought(
+                    "c", words("answer.sources", count=len(self._citations)), _sources(self._citations)
+                )
+            )
         if error is not None:
             painted.append(self._thought("e", alarm(error)))
         if unsaved is not None:
@@ -184,11 +201,12 @@ class AnswerPainter:
         if standing.running:
             return self._thought("", self._marked(one_line(self._label), "chatlab-pending"), pending=True)
         usage = standing.finish.usage if standing.finish else None
-        outcome = () if standing.outcome == "finished" else (standing.outcome,)
-        said = figures_line(one_line(self._label), standing.timing, usage, standing.cost, *outcome)
-        return self._thought(
-            "", self._marked(said), _details(standing, self._asked_as, self._notices, self._traces)
-        )
+        words, outcome = self._words, standing.outcome
+        ended = () if outcome == "finished" else (words(f"answer.{outcome}"),)
+        label = one_line(self._label)
+        said = figures_line(label, standing.timing, usage, standing.cost, *ended, words=words)
+        details = _details(standing, self._asked_as, self._notices, self._traces, words)
+        return self._thought("", self._marked(said), details)
 
     def _marked(self, line: str, state: str = "") -> str:
         """Return a line with what page scripts read beside it.
@@ -221,9 +239,9 @@ class AnswerPainter:
         return {**painted_text("assistant", content), "metadata": metadata}
 
 
-def paint_stored(turn: StoredTurn, mark: str = "") -> list[Painted]:
+def paint_stored(turn: StoredTurn, mark: str = "", words: Words = ENGLISH) -> list[Painted]:
     """Return an answer from the store, as the page showed it when it ended."""
-    painter = AnswerPainter(turn.id, turn.label, mark, asked_as=turn.asked_as)
+    painter = AnswerPainter(turn.id, turn.label, mark, asked_as=turn.asked_as, words=words)
     events = [event for part in turn.answer if (event := _event(part)) is not None]
     for event in (*turn.notices, *events, *turn.citations, *turn.traces):
         painter.add(event)
@@ -242,28 +260,34 @@ def _event(part: Part) -> StreamEvent | None:
     assert_never(part)
 
 
-def _details(standing: TurnStatus, asked_as: str | None, notices: list[Notice], traces: list[Trace]) -> str:
+def _details(
+    standing: TurnStatus,
+    asked_as: str | None,
+    notices: Sequence[Notice],
+    traces: Sequence[Trace],
+    words: Words,
+) -> str:
     """Return a table of all that is known of a turn."""
     timing, finish = standing.timing, standing.finish
     usage = Usage() if finish is None else finish.usage
     known: list[tuple[str, str]] = [
         ("model", (finish and finish.model) or UNKNOWN),
-        ("asked as", asked_as or UNKNOWN),
-        ("finish reason", finish.reason if finish else UNKNOWN),
-        ("input tokens", count(usage.input)),
-        ("cached input tokens", count(usage.cached)),
-        ("output tokens", count(usage.output)),
-        ("reasoning tokens", count(usage.reasoning)),
-        ("cost", money(standing.cost)),
-        ("credentials", seconds(timing.credentials)),
-        ("connected", seconds(timing.connected)),
-        ("first event", seconds(timing.first_event)),
-        ("first token", seconds(timing.first_token)),
-        ("total", seconds(timing.total)),
-        ("speed", speed(timing.tokens_per_second)),
-        ("longest stall", seconds(timing.longest_stall)),
-        ("chatlab's own part", seconds(timing.overhead)),
-        ("before, once", seconds(timing.setup)),
+        ("asked-as", asked_as or UNKNOWN),
+        ("finish-reason", finish.reason if finish else UNKNOWN),
+        ("input-tokens", count(usage.input, words)),
+        ("cached-input-tokens", count(usage.cached, words)),
+        ("output-tokens", count(usage.output, words)),
+        ("reasoning-tokens", count(usage.reasoning, words)),
+        ("cost", money(standing.cost, words)),
+        ("credentials", seconds(timing.credentials, words)),
+        ("connected", seconds(timing.connected, words)),
+        ("first-event", seconds(timing.first_event, words)),
+        ("first-token", seconds(timing.first_token, words)),
+        ("total", seconds(timing.total, words)),
+        ("speed", speed(timing.tokens_per_second, words)),
+        ("longest-stall", seconds(timing.longest_stall, words)),
+        ("own-part", seconds(timing.overhead, words)),
+        ("before-once", seconds(timing.setup, words)),
     ]
     rows = [(name, value) for name, value in known if value != UNKNOWN]
     if timing.attempts > 1:
@@ -271,9 +295,9 @@ def _details(standing: TurnStatus, asked_as: str | None, notices: list[Notice], 
     rows += [("trace", f"{trace.id} {trace.url or ''}".strip()) for trace in traces]
     rows += [("note", notice.detail) for notice in notices if notice.kind in _QUIET]
     lines = [
-        "| Figure | Value |",
+        f"| {words('answer.figure')} | {words('answer.value')} |",
         "| --- | --- |",
-        *(f"| {name} | {one_line(value)} |" for name, value in rows),
+        *(f"| {words(f'detail.{name}')} | {one_line(value)} |" for name, value in rows),
     ]
     return "\n".join(lines)
 

@@ -15,6 +15,7 @@ from chatlab.formats import OWN_IDS
 from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import FilePart, Message, TextPart
 from chatlab.store import FILE_SCHEME
+from chatlab.words import ENGLISH, Words
 
 Painted: TypeAlias = dict[str, Any]
 TURN, WINDOW = OWN_IDS
@@ -79,12 +80,12 @@ def settled(painted: Painted) -> Painted | ShownMessage:
     )
 
 
-def paint_earlier(count: int, first_shown: str, *, more: bool = False) -> Painted:
+def paint_earlier(count: int, first_shown: str, *, more: bool = False, words: Words = ENGLISH) -> Painted:
     """Return the line above a window: earlier turns that are sent, though not shown.
 
     more: page scripts may offer to show more of them.
     """
-    title = f"{count} earlier messages are part of this conversation and are sent, though not shown here"
+    title = words("answer.earlier", count=count)
     if more:
         title += ' <span class="chatlab-more"></span>'
     return {
@@ -93,9 +94,9 @@ def paint_earlier(count: int, first_shown: str, *, more: bool = False) -> Painte
     }
 
 
-def paint_later(count: int, last_shown: str) -> Painted:
+def paint_later(count: int, last_shown: str, words: Words = ENGLISH) -> Painted:
     """Return the line below a window that ends before the conversation does."""
-    title = f"{count} later messages of this conversation are not shown here"
+    title = words("answer.later", count=count)
     return {
         **painted_text("assistant", ""),
         "metadata": {

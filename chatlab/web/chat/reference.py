@@ -107,7 +107,14 @@ _HEAD = """\
 The chat page is a `gr.ChatInterface`. This is by which key of the configuration each parameter of it and of
 its `gr.Chatbot` is set; where there is none, why. [The configuration](configuration.md) describes the keys.
 More of the page that is set there: `ui.theme`, `ui.css`, `ui.head`, `ui.favicon`, `ui.footer`, `ui.presets`,
-`ui.labels`.
+`ui.labels`, `ui.language`.
+
+## The page's own words
+
+`ui.language: de` has the page speak German. Another language is a file of JSON: copy `chatlab/words/en.json`,
+translate the texts, leave keys and what stands in curly brackets, and name it in `ui.language`. What it
+leaves out is in English, and `chatlab check` says which key is none. `ui.labels` goes before both.
+Descriptions of parameters and errors of backends, of the configuration and of the storage are in English.
 """
 
 

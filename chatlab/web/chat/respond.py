@@ -36,7 +36,9 @@ from chatlab.web.chat.paint_messages import Painted, paint_error
 from chatlab.web.chat.window import before_answer, mark_of, shown_window
 from chatlab.web.shared.limits import Held, VisitorLimits
 from chatlab.web.shared.owner import call_context, owner_of
+from chatlab.web.shared.page_words import page_words
 from chatlab.web.shared.uploads import UploadOwners
+from chatlab.words import ENGLISH, WordedError, Words
 
 log = logging.getLogger(__name__)
 
@@ -62,13 +64,15 @@ class Chat:
     ) -> None:
         self._backends = backends
         self._ui = ui = config.ui
+        self.words = page_words(ui)
         self._orphan_seconds = config.server.orphan_seconds
         self._limits = limits
         self.shared = SharedConversations()
         self._parameters = parameters
         self.uploads = uploads
         self._open_storage = storage
-        self._asking = Asking(uploads, FileLimits(max_bytes=int(ui.max_file_mb * 1_000_000)), self.shared)
+        file_limits = FileLimits(max_bytes=int(ui.max_file_mb * 1_000_000))
+        self._asking = Asking(uploads, file_limits, self.shared, self.words)
         self._pages = OpenPages()
         self._pacing = Pacing()
         self.window_size = ui.window
@@ -101,7 +105,7 @@ class Chat:
         try:
             with page.place(_AT_ONCE), self._counted(request) as place:
                 entry = self._backends[backend]
-                parameters = values(self._parameters, controls)
+                parameters = values(self._parameters, controls, self.words)
                 question = await self._question(page, message, history, browser_of(request), entry)
                 question.conversation.add(question.node)
                 page.last, page.window_end, page.sent = question.node, None, message
@@ -110,7 +114,7 @@ class Chat:
                 ctx = call_context(request)
                 answer = await self._begin(page, question, entry, parameters, said, ctx, place)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the page goes on
-            refused = paint_error(_sentence(exc))
+            refused = paint_error(self._sentence(exc))
             yield [refused], [*history, {"role": "user", "content": _plain(message)}, refused]
             return
         # What is stored has an address, which the page is told before the first token: a reload comes back.
@@ -126,7 +130,7 @@ class Chat:
         try:
             storage = await self.storage(page)
         except StoreError as exc:
-            notices.append(not_saved(exc))
+            notices.append(not_saved(exc, self.words))
         question = await self._asking.question(page, BrowserMessage(message, history, sender, entry, storage))
         question.notices[:0] = notices
         return question
@@ -160,13 +164,14 @@ class Chat:
                 ctx=ctx,
             )
             conversation_id = saved.begun.conversation
-        mark = mark_of(question.conversation, conversation_id, node)
-        painter = AnswerPainter(node.id, entry.label, mark, asked_as=entry.asked_as(ctx))
+        mark, asked_as = mark_of(question.conversation, conversation_id, node), entry.asked_as(ctx)
+        painter = AnswerPainter(node.id, entry.label, mark, asked_as=asked_as, words=self.words)
         for notice in question.notices:
             painter.add(notice)
         stays = self._orphan_seconds if saved is not None else 0.0
         answer = RunningAnswer(
-            node, question.conversation, conversation_id, turn, painter, saved, _sentence, stays
+            *(node, question.conversation, conversation_id, turn, painter, saved),
+            *(self._sentence, stays, self.words),
         )
 
         def over() -> None:
@@ -251,11 +256,11 @@ class Chat:
 
     def window(self, page: OpenPage) -> list[Any]:
         """Return what the page shows of its conversation."""
-        return shown_window(page, self.window_size)
+        return shown_window(page, self.window_size, self.words)
 
     def before(self, page: OpenPage, node: TurnNode) -> list[Any]:
         """Return what is before the answer of this turn, its own message included."""
-        return before_answer(page, node, self.window_size)
+        return before_answer(page, node, self.window_size, self.words)
 
     def choices(self, asked: TurnSettings | None) -> list[Any]:
         """Return what the page's choices show for a conversation that was last asked with this: the backend,
@@ -265,8 +270,7 @@ class Chat:
         if asked.backend in self._backends:
             chosen, said = gr.update(value=asked.backend), gr.skip()
         else:
-            gone = f"**{asked.label}, which answered here last, is not configured any more:**"
-            chosen, said = gr.skip(), f"{gone} choose another backend"
+            chosen, said = gr.skip(), self.words("chat.gone", label=asked.label)
         given = (asked.system or "", dict(asked.parameters))
         presets = {name: (one.system or "", dict(one.parameters)) for name, one in self._ui.presets.items()}
         preset = next((name for name, one in presets.items() if one == given), NO_PRESET)
@@ -305,6 +309,9 @@ class Chat:
         began = page.last is not None and message == page.sent
         return (self.box(), gr.skip()) if began else ({**self.box(), "value": message}, shown)
 
+    def _sentence(self, error: Exception) -> str:
+        return _sentence(error, self.words)
+
     def closed(self, request: gr.Request) -> None:
         """The tab was closed: end what runs for it, and forget it."""
         self._pages.close(request.session_hash, self._owner(request))
@@ -321,9 +328,13 @@ def _plain(message: str | dict[str, Any]) -> list[dict[str, str]]:
     return [{"type": "text", "text": text}]
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, words: Words = ENGLISH) -> str:
     """Return what the person reads; what only the log has can be found by the incident's id."""
     number = incident(log, error)
+    if isinstance(error, WordedError):
+        return error.said(words)
     if not isinstance(error, ChatlabError):
-        return f"something went wrong here ({type(error).__name__}), incident {number}: try again"
-    return f"{error.sentence}, incident {number}" if isinstance(error, BackendError) else error.sentence
+        return words("chat.wrong", type=type(error).__name__, incident=number)
+    if isinstance(error, BackendError):
+        return words("chat.incident", sentence=error.sentence, incident=number)
+    return error.sentence

@@ -6,6 +6,7 @@ as an event of the sidebar's element, with the ids that the page's scripts know.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 
 import gradio as gr
@@ -14,6 +15,7 @@ from gradio.components import Component
 from chatlab.web.chat.branches import BranchNavigation
 from chatlab.web.chat.gradio_patches import PatchedChatInterface
 from chatlab.web.chat.respond import Chat
+from chatlab.words import Words
 
 ROOT = 'const root = new URL(window.gradio_config?.root || "/", location.href).pathname.replace(/\\/+$/, "");'
 
@@ -44,11 +46,12 @@ def sidebar(*, sharing: bool, signed_in: bool) -> gr.HTML:
         )
 
 
-def pages_links() -> None:
+def pages_links(words: Words) -> None:
     """The way to the comparison page and back, below whatever prefix this page is."""
+    pages, chat, compare = (html.escape(words(f"both.{name}")) for name in ("pages", "chat", "compare"))
     gr.HTML(
-        '<nav aria-label="Pages"><a class="chatlab-chat" href="." aria-current="page">Chat</a>'
-        '<a class="chatlab-compare" href="compare">Compare</a></nav>',
+        f'<nav aria-label="{pages}"><a class="chatlab-chat" href="." aria-current="page">{chat}</a>'
+        f'<a class="chatlab-compare" href="compare">{compare}</a></nav>',
         js_on_load=_PAGES,
         apply_default_css=False,
         elem_classes="chatlab-pages",

@@ -72,6 +72,25 @@ export const safe = (html, className = "text") => {
  */
 export const isComposing = (event) => event.isComposing || event.keyCode === 229;
 
+/**
+ * The words of the page's language, by key: the server writes them into the page.
+ *
+ * @type {Record<string, string>}
+ */
+const words =
+  window.chatlabWords ?? JSON.parse(document.getElementById("chatlab-words")?.textContent || "{}");
+
+/**
+ * A text of the page's language, with what it has places for.
+ *
+ * @param {string} key
+ * @param {Record<string, string | number>} [values]
+ */
+export const say = (key, values = {}) =>
+  (words[key] ?? key).replace(/\{([\w-]+)\}/g, (/** @type {string} */ place, /** @type {string} */ name) =>
+    String(values[name] ?? place),
+  );
+
 /** @param {unknown} error */
 export const sentence = (error) => (error instanceof Error ? error.message : String(error));
 
@@ -102,12 +121,12 @@ export const asking =
     if (answer.ok) return said;
     const { error } = /** @type {Partial<Refusal>} */ (said);
     const isAway = !error && answer.status >= 502 && answer.status <= 504; // a proxy says so
-    throw new (isAway ? Away : Error)(error || `the server answered ${answer.status}`);
+    throw new (isAway ? Away : Error)(error || say("both.refused", { status: answer.status }));
   };
 
 /** @returns {never} */
 const notAnswered = () => {
-  throw new Away("The server does not answer: it may be starting again. Try again in a moment.");
+  throw new Away(say("both.away"));
 };
 
 /**

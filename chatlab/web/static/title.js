@@ -1,5 +1,5 @@
 // A title that is edited where it stands.
-import { isComposing, make } from "./dom.js";
+import { isComposing, make, say } from "./dom.js";
 
 /**
  * An input in place of a title. Enter and a click elsewhere save, Escape does not; while an input method
@@ -11,7 +11,12 @@ import { isComposing, make } from "./dom.js";
  * @param {(wanted: string | null) => void} done gets what was typed, or null
  */
 export const titleInput = (title, className, longest, done) => {
-  const input = make("input", { className, "aria-label": "New title", maxlength: longest, dir: "auto" });
+  const input = make("input", {
+    className,
+    "aria-label": say("both.new-title"),
+    maxlength: longest,
+    dir: "auto",
+  });
   input.value = title;
   let over = false;
   /** @param {boolean} save */

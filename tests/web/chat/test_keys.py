@@ -86,10 +86,13 @@ def test_a_conversation_by_keyboard_alone(upstream: Front, open_page: Open) -> N
 
 def test_the_keys_work_in_a_browser_of_another_language(upstream: Front, open_page: Open) -> None:
     upstream.on("POST", CHAT, says(chunks(["fine"])))
-    page = open_page(config(upstream), locale="de-DE")
-    page.ask("one")
+    page = open_page(config(upstream, ui="ui: {language: de}"), locale="de-DE")
+    page.page.fill("#message textarea", "one")
+    page.page.press("#message textarea", "Enter")
     tab, box, edited = page.page, page.page.locator("#message textarea"), page.page.locator(f"{LOG} textarea")
-    expect(tab.get_by_role("button", name="Bearbeiten")).to_have_count(1)  # Gradio's own words, in German
+    ended = tab.locator("#conversation .title", has_text="insgesamt")
+    expect(ended).to_have_count(1)
+    expect(tab.get_by_role("button", name="Bearbeiten")).to_have_count(1)  # Gradio's buttons, in German
     box.press("ArrowUp")
     expect(edited).to_have_value("one")
     edited.press("Escape")
@@ -98,7 +101,7 @@ def test_the_keys_work_in_a_browser_of_another_language(upstream: Front, open_pa
     edited.fill("better")
     edited.press("Enter")
     page.wait_text("better")
-    page.wait_ended(1)
+    expect(ended).to_have_count(1)
     assert page.said == ["better"]
 
 

@@ -34,11 +34,18 @@ const refused = (box, files) => {
   const wrong = input ? files.filter((file) => !taken(input.accept)(file)) : files;
   if (!wrong.length) return false;
   const backend = document.querySelector(".chatlab-chosen");
-  const what = input ? `does not take ${wrong.map((file) => file.name).join(", ")}` : "takes no files";
+  const text = chatlabWords[input ? "chat.refused-files" : "chat.refused-all"] ?? "";
+  const places = {
+    backend: backend?.textContent || chatlabWords["chat.this-backend"],
+    files: wrong.map((file) => file.name).join(", "),
+  };
   const told = document.createElement("div");
   told.className = "chatlab-refused";
   told.role = "alert";
-  told.textContent = `${backend?.textContent || "This backend"} ${what}: nothing was attached.`;
+  told.textContent = text.replace(
+    /\{(backend|files)\}/g,
+    (_, /** @type {keyof typeof places} */ name) => places[name] ?? "",
+  );
   forget();
   box.after(told);
   return true;

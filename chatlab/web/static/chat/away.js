@@ -20,7 +20,7 @@ const sayAway = (heartbeat) => {
   const said = document.createElement("p");
   said.id = "chatlab-away";
   said.setAttribute("role", "status");
-  said.textContent = "The server is away. What you write stays here; the page goes on when it is back.";
+  said.textContent = chatlabWords["chat.away"] ?? "";
   const composer = messageBox()?.closest(".gr-group:has(> .gr-group)");
   if (composer) composer.before(said);
   else document.body.append(said);

@@ -4,7 +4,7 @@
 // menu is opened.
 /** @import { Api } from "../dom.js" */
 /** @import { ModelsListed } from "../server.d.ts" */
-import { asking, button, isComposing, make, sentence } from "../dom.js";
+import { asking, button, isComposing, make, say, sentence } from "../dom.js";
 
 /**
  * @typedef {{
@@ -49,7 +49,7 @@ export function backendMenu(element, { root, label, value, changed, choose }) {
   const name = make("span", { className: "chatlab-chosen", dir: "auto" });
   const chosen = (/** @type {string} */ to) => {
     backends = { ...backends, chosen: to };
-    say();
+    sayChosen();
     choose(to);
     /** @type {HTMLElement | null} */
     const box = document.querySelector("#message textarea");
@@ -59,16 +59,16 @@ export function backendMenu(element, { root, label, value, changed, choose }) {
     className: "chatlab-backend",
     "aria-haspopup": "dialog",
   });
-  const say = () => {
+  const sayChosen = () => {
     const found = base(backends.chosen);
     name.textContent = labelOf(backends.chosen);
-    opener.setAttribute("aria-label", `${label}: ${name.textContent}`);
+    opener.setAttribute("aria-label", say("menu.chosen", { label, backend: name.textContent }));
     opener.classList.toggle("chatlab-not-ready", Boolean(found?.problem));
   };
   const redraw = () => {
     backends = value();
     if (!opener.isConnected) element.replaceChildren(opener);
-    say();
+    sayChosen();
   };
   changed(redraw);
   redraw();
@@ -85,7 +85,7 @@ export function openMenu(opener, label, choose) {
   const search = make("input", {
     type: "search",
     role: "combobox",
-    placeholder: "Find a backend",
+    placeholder: say("menu.find"),
     autocomplete: "off",
     dir: "auto",
     "aria-label": label,
@@ -106,7 +106,7 @@ export function openMenu(opener, label, choose) {
     const found = backends.choices.flatMap(withModels).filter(matching(search.value));
     list.replaceChildren(...found.map((one, n) => option(one, n, () => pick(one.name))));
     const said = backends.choices.map(aboutModels).filter(Boolean);
-    none.textContent = (found.length ? said : ["No backend is called that.", ...said]).join("\n");
+    none.textContent = (found.length ? said : [say("menu.nothing"), ...said]).join("\n");
     const chosen = found.findIndex((one) => one.name === backends.chosen);
     activate(list, search, search.value.trim() ? 0 : Math.max(0, chosen));
   };
@@ -195,9 +195,9 @@ const withModels = (choice) => {
 const aboutModels = ({ name, label, discovers }) => {
   if (!discovers || !listed.has(name)) return "";
   const found = listed.get(name);
-  if (!found) return `${label}: looking for its models…`;
-  if (found.problem) return `The models of ${label} are not known: ${found.problem}`;
-  return found.models.length ? "" : `${label} lists no models.`;
+  if (!found) return say("menu.looking", { backend: label });
+  if (found.problem) return say("menu.unknown", { backend: label, problem: found.problem });
+  return found.models.length ? "" : say("menu.no-models", { backend: label });
 };
 
 /**
@@ -235,7 +235,7 @@ const option = ({ name, label, kind, description, problem }, number, pick) =>
     make(
       "span",
       { className: problem ? "chatlab-error" : "chatlab-ready" },
-      problem || (isModel(name) ? "" : "ready"),
+      problem || (isModel(name) ? "" : say("menu.ready")),
     ),
     description && make("span", { className: "chatlab-option-about", dir: "auto" }, description),
   );

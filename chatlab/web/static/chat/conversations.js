@@ -1,5 +1,5 @@
 // Stored conversations on the chat page: the sidebar, the page's address, and the controls under an answer.
-import { button, make } from "../dom.js";
+import { button, make, say } from "../dom.js";
 import { openMenu } from "./backends.js";
 import { person } from "./person.js";
 import { OtherTabs } from "./other_tabs.js";
@@ -9,7 +9,6 @@ const NARROW = 768; // pixels of width below which the sidebar is folded away
 const AGAIN = 1000; // milliseconds after which an answer that runs may be asked for once more
 const POLL = 2000; // milliseconds between two looks at an answer that runs in another tab
 const AWAITED = 5000; // milliseconds in which a conversation that was asked for should be painted
-const COMPARE = "Compare with…";
 const SETTLED = 100; // milliseconds in which changes of the page are looked at together
 
 /**
@@ -173,22 +172,30 @@ class Conversations {
     const of = Number(valueOf(mark, "of"));
     /** @param {number} by */
     const step = (by) => () => this.show({ turn, step: String(by) });
-    const title = "Answer this message with another backend, beside this answer";
+    const title = say("chat.answer-with-title");
     /** @param {string} backend */
     const answer = (backend) => this.ask("submit", { turn, backend });
-    const again = button("Answer with…", () => openMenu(again, "Answer with", answer), {
-      className: "chatlab-again",
-      title,
-      "aria-haspopup": "dialog",
-    });
+    const again = button(
+      say("chat.answer-with"),
+      () => openMenu(again, say("chat.answer-with-label"), answer),
+      {
+        className: "chatlab-again",
+        title,
+        "aria-haspopup": "dialog",
+      },
+    );
     const where = new URLSearchParams({ c: valueOf(mark, "in"), t: turn });
-    const compare = make("a", { href: `${this.root}/compare?${where}`, className: "chatlab-again" }, COMPARE);
-    compare.title = "Compare this answer with another backend's, side by side";
+    const compare = make(
+      "a",
+      { href: `${this.root}/compare?${where}`, className: "chatlab-again" },
+      say("chat.compare-with"),
+    );
+    compare.title = say("chat.compare-with-title");
     if (of <= 1) return [again, compare];
     return [
-      icon("‹", "Previous version", step(-1), at === 1),
+      icon("‹", say("chat.previous-version"), step(-1), at === 1),
       make("span", { className: "chatlab-of" }, `${at}/${of}`),
-      icon("›", "Next version", step(1), at === of),
+      icon("›", say("chat.next-version"), step(1), at === of),
       again,
       compare,
     ];
@@ -262,10 +269,10 @@ class Conversations {
         this.show({ part });
       });
     const more = [...page.querySelectorAll(".chatlab-more")].filter(isOurs);
-    more.forEach((mark) => put(mark, () => [to("Show earlier messages", "earlier")]));
+    more.forEach((mark) => put(mark, () => [to(say("chat.show-earlier"), "earlier")]));
     const later = [...page.querySelectorAll(".chatlab-later")].filter(isOurs);
     later.forEach((mark) =>
-      put(mark, () => [to("Show later messages", "later"), to("Go to the newest", "newest")]),
+      put(mark, () => [to(say("chat.show-later"), "later"), to(say("chat.newest"), "newest")]),
     );
     document.body.classList.toggle("chatlab-part", later.length > 0);
   }

@@ -2,3 +2,9 @@
 
 /** The hosts that links of the conversation may lead to. */
 declare const allowed: string[];
+
+interface Window {
+  /** The words of the page's language, by key. */
+  chatlabWords?: Record<string, string>;
+}
+declare const chatlabWords: Record<string, string>;

@@ -2,13 +2,12 @@
 // message box takes text while an answer runs, and has the focus again once it has ended. Runs in the page's
 // head. docs/shortcuts.md lists them.
 
-/** @type {[keys: string, does: string][]} */
 const SHORTCUTS = [
-  ["Enter", "Send the message, or the edit"],
-  ["Shift + Enter", "Break the line"],
-  ["Esc", "Stop the answer, or leave the edit"],
-  ["↑ in an empty message box", "Edit the last message"],
-  ["?", "Show these shortcuts"],
+  [chatlabWords["keys.enter"], chatlabWords["keys.send"]],
+  [chatlabWords["keys.shift-enter"], chatlabWords["keys.break"]],
+  [chatlabWords["keys.esc"], chatlabWords["keys.stop"]],
+  [chatlabWords["keys.up"], chatlabWords["keys.edit-last"]],
+  ["?", chatlabWords["keys.show"]],
 ];
 
 /** @returns {HTMLTextAreaElement | null} */
@@ -23,17 +22,17 @@ const showShortcuts = () => {
   dialog.setAttribute("aria-labelledby", "chatlab-shortcuts-title");
   const title = document.createElement("h2");
   title.id = "chatlab-shortcuts-title";
-  title.textContent = "Keyboard shortcuts";
+  title.textContent = chatlabWords["keys.title"] ?? "";
   const list = document.createElement("dl");
   for (const [keys, does] of SHORTCUTS) {
     const term = document.createElement("dt");
     const said = document.createElement("dd");
-    term.textContent = keys;
-    said.textContent = does;
+    term.textContent = keys ?? "";
+    said.textContent = does ?? "";
     list.append(term, said);
   }
   const close = document.createElement("button");
-  close.textContent = "Close";
+  close.textContent = chatlabWords["keys.close"] ?? "";
   close.addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => dialog.remove());
   dialog.append(title, list, close);

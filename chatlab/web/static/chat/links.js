@@ -28,7 +28,10 @@ const guard = (anchor) => {
   if (!anchor.closest(".chatlab-conversation") || target === null || permitted(anchor)) return;
   anchor.removeAttribute("href");
   anchor.classList.add("chatlab-held-link");
-  anchor.setAttribute("title", `This page does not open links to other hosts: ${target}`);
+  anchor.setAttribute(
+    "title",
+    (chatlabWords["chat.held-link"] ?? "").replace("{link}", () => target),
+  );
 };
 
 /** @param {Node} node */

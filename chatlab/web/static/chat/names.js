@@ -2,20 +2,33 @@
 // scroll. Gradio's own say too little: both arrows are called alike, and an arrow is a button inside of a
 // button. Runs in the page's head.
 
-/** @type {[selector: string, name: string][]} */
+/** @type {[selector: string, key: string][]} */
 const NAMES = [
-  ["#conversations-panel > .toggle-button", "Show or hide the conversations"],
-  ["#settings-panel > .toggle-button", "Close the options"],
-  ["#conversation button[aria-label=Clear]", "Delete this conversation"],
-  ["#message textarea", "Message"],
-  ["#conversation .user-row textarea", "Your message"],
-  ["#conversation .examples", "Examples"],
+  ["#conversations-panel > .toggle-button", "name.conversations-panel"],
+  ["#settings-panel > .toggle-button", "name.close-options"],
+  ["#conversation > .top-panel button:first-child", "button.clear"],
+  ["#conversation [role=log]", "name.conversation"],
+  ["#conversation .scroll-down-button-container button", "name.to-end"],
+  ["#message textarea", "chat.message"],
+  ["#message [role=group]", "chat.message"],
+  [
+    "#message :is(.upload-button, input[type=file], [aria-label='Click to upload or drop files'])",
+    "name.upload",
+  ],
+  ["#conversation button[aria-label='Copy conversation']", "name.copy-all"],
+  ["#message .submit-button", "name.send"],
+  ["#message .stop-button", "name.stop"],
+  ["#conversation .user-row textarea", "name.your-message"],
+  ["#conversation .examples", "name.examples"],
 ];
 const SCROLLED = "#conversation .md :is(pre, table), #conversation .content-preview";
 
+document.documentElement.lang = chatlabWords.language ?? "en";
+
 /** @param {Element} around */
 const nameAll = (around) => {
-  for (const [selector, name] of NAMES) {
+  for (const [selector, key] of NAMES) {
+    const name = chatlabWords[key] ?? key;
     for (const one of around.querySelectorAll(selector)) {
       one.setAttribute("aria-label", name);
       if (one.matches("button")) one.setAttribute("title", name);

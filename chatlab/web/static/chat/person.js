@@ -1,5 +1,5 @@
 // Who is signed in, the way to sign out, and what to do once the sign-in has ended.
-import { make } from "../dom.js";
+import { make, say } from "../dom.js";
 /** @import { Me } from "../server.d.ts" */
 
 const ID = "chatlab-signed-out";
@@ -8,8 +8,8 @@ const ID = "chatlab-signed-out";
 const sayEnded = (root) => {
   if (document.getElementById(ID)) return;
   // In another tab, so that what was typed stays in this one, which then goes on.
-  const link = make("a", { href: `${root}/-/signed-in`, target: "_blank" }, "Sign in again");
-  const words = ["Your sign-in has ended. What you typed is kept: ", link, ", then send it from here."];
+  const link = make("a", { href: `${root}/-/signed-in`, target: "_blank" }, say("person.again"));
+  const words = [say("person.ended-before"), link, say("person.ended-after")];
   document.body.append(make("div", { id: ID, className: ID, role: "alert" }, ...words));
 };
 
@@ -42,7 +42,7 @@ export const person = (root) => {
     "form",
     { className: "chatlab-person", method: "post", action: `${root}/-/sign-out` },
     name,
-    make("button", { type: "submit" }, "Sign out"),
+    make("button", { type: "submit" }, say("both.sign-out")),
   );
   void fetch(`${root}/-/me`).then(async (answer) => {
     if (!answer.ok) return;
