@@ -101,13 +101,19 @@ def _noun(number: int, words: Words) -> str:
     return words("figures.token" if number == 1 else "figures.tokens", count=count(number, words))
 
 
-def figures(turn: StoredTurn, *rest: str, label: str | None = None, stall: bool = False) -> str:
+def figures(
+    turn: StoredTurn,
+    *rest: str,
+    label: str | None = None,
+    stall: bool = False,
+    words: Words = ENGLISH,
+) -> str:
     """Return the line of figures of a stored turn. label: who answered, by default the upstream's model."""
     finish = turn.finish
     usage = finish.usage if finish is not None else None
     if label is None:
         label = (finish.model if finish is not None else None) or ""
-    return figures_line(label, turn.timing, usage, turn.cost, *rest, stall=stall)
+    return figures_line(label, turn.timing, usage, turn.cost, *rest, stall=stall, words=words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +126,17 @@ class Measured:
     spoken: str
 
     @classmethod
-    def of(cls, turns: Sequence[StoredTurn]) -> Measured:
+    def of(cls, turns: Sequence[StoredTurn], words: Words = ENGLISH) -> Measured:
         """Return the medians of what is known of these turns."""
         first = _median([turn.timing.first_token for turn in turns])
         total = _median([turn.timing.total for turn in turns])
         rate = _median([turn.timing.tokens_per_second for turn in turns])
         said = (
-            f"{seconds(first)} / {seconds(total)}",
-            "" if rate is None else speed(rate),
-            f"median of {len(turns)}" if len(turns) > 1 else "",
+            f"{seconds(first, words)} / {seconds(total, words)}",
+            "" if rate is None else speed(rate, words),
+            words("figures.median", count=len(turns)) if len(turns) > 1 else "",
         )
-        spoken = f"first token {seconds(first)}, total {seconds(total)}"
+        spoken = words("figures.spoken", first=seconds(first, words), total=seconds(total, words))
         return cls(first, total, " · ".join(filter(None, said)), spoken)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
@@ -21,12 +22,14 @@ from chatlab.web.conversations.routes import conversation_routes
 from chatlab.web.probes import PATHS, probe_routes
 from chatlab.web.shared.models import models_endpoint
 from chatlab.web.shared.owner import person_of
+from chatlab.web.shared.page_words import page_words, told_words
 
 _STATIC = PACKAGE / "web" / "static"
 
 
+_WORD = re.compile(r"\{\{([\w.-]+)\}\}")  # the key of a text of the comparison page
 _SIGNED_IN = """<form class="person" method="post" action="{root}/-/sign-out">
-        <span>{name}</span> <button>Sign out</button>
+        <span>{name}</span> <button>{sign_out}</button>
       </form>"""
 
 
@@ -63,14 +66,19 @@ async def _code_style(_: Request) -> Response:
 
 
 def _compare_page(lab: Lab) -> Callable[[Request], Awaitable[HTMLResponse]]:
-    text = (_STATIC / "compare" / "index.html").read_text("utf-8")
+    assert lab.config is not None
+    words = page_words(lab.config.ui)
+    written = (_STATIC / "compare" / "index.html").read_text("utf-8")
+    text = _WORD.sub(lambda found: html.escape(words(found[1])), written)
+    text = text.replace("$words", told_words(words, "compare.", "sidebar."))
 
     async def page(request: Request) -> HTMLResponse:
         root, person = html.escape(root_of(lab, request)), person_of(request)
         policy, shown = content_security.COMPARISON_PAGE, text.replace("$root", root)
         if person is not None:
             policy = content_security.COMPARISON_PAGE_SIGNED_IN
-            said = _SIGNED_IN.format(root=root, name=html.escape(person.name))
+            sign_out = html.escape(words("both.sign-out"))
+            said = _SIGNED_IN.format(root=root, name=html.escape(person.name), sign_out=sign_out)
             shown = shown.replace("<!-- person -->", said)
         headers = {content_security.HEADER: policy, "referrer-policy": "no-referrer"}
         return HTMLResponse(shown, headers=headers)

@@ -119,7 +119,8 @@ class Page(PatchedBlocks):
 def _told(words: Words) -> str:
     """Return a script by which the page's other scripts have its words."""
     told = told_words(words, "chat.", "name.", "button.", "keys.", "menu.", "sidebar.", "person.")
-    return f"<script>window.chatlabWords = {told};</script>"
+    fields = "((one) => [one.slice(0, one.indexOf(' ')), one.slice(one.indexOf(' ') + 1)])"
+    return f"<script>window.chatlabWords = Object.fromEntries({told}.map{fields});</script>"
 
 
 def _layout(ui: Ui) -> str:

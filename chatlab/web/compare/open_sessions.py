@@ -14,6 +14,7 @@ from chatlab.lab import Lab
 from chatlab.store import StoredTurn
 from chatlab.web.compare.agreement import RoundAgreement
 from chatlab.web.compare.view import View
+from chatlab.web.shared.page_words import page_words
 
 
 @dataclass(slots=True)
@@ -38,6 +39,7 @@ class PageSessions:
         self._lab = lab
         assert lab.config is not None
         lanes = (lane if isinstance(lane, str) else lane.backend for lane in lab.config.compare.lanes)
+        self._words = page_words(lab.config.ui)
         self.backends = lab.backends.served(lanes)
         """What a visitor may ask here."""
         self._sessions: OpenSessions | None = None
@@ -80,7 +82,7 @@ class PageSessions:
         self._open = {
             session_id: one for session_id, one in self._open.items() if one.session in self._sessions
         }
-        view = View(session, self.backends, self._lab.config.ui.allowed_hosts)
+        view = View(session, self.backends, self._lab.config.ui.allowed_hosts, self._words)
         found = self._open[session.id] = PageSession(session, view, RoundAgreement(session), title)
         return found
 

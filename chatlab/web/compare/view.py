@@ -40,6 +40,7 @@ from chatlab.web.compare.view_model import (
     ToolView,
     VoteView,
 )
+from chatlab.words import ENGLISH, Words
 
 _Parts: TypeAlias = tuple[list[LaneView], list[RoundView], list[TimingView]]
 
@@ -48,8 +49,13 @@ class View:
     """Makes what the pages of one session are told; what has ended is made once. On the event loop only."""
 
     def __init__(
-        self, session: ComparisonSession, backends: Mapping[str, Entry], allowed_hosts: Sequence[str]
+        self,
+        session: ComparisonSession,
+        backends: Mapping[str, Entry],
+        allowed_hosts: Sequence[str],
+        words: Words = ENGLISH,
     ) -> None:
+        self._words = words
         self._session = session
         self._backends = backends
         self.allowed_hosts = allowed_hosts
@@ -201,13 +207,17 @@ class View:
             self._html[turn_id] = render(text_of(turn), allowed_hosts=self.allowed_hosts)
         shown["html"] = self._html[turn_id]
         shown["thoughts"] = [
-            {"title": "Thought", "html": render(part.text, allowed_hosts=self.allowed_hosts), "took": None}
+            {
+                "title": self._words("answer.thought"),
+                "html": render(part.text, allowed_hosts=self.allowed_hosts),
+                "took": None,
+            }
             for part in turn.answer
             if isinstance(part, ReasoningPart)
         ]
         if len(shown["thoughts"]) == 1:
-            shown["thoughts"][0]["took"] = _took(turn.timing.reasoning)
-        shown["tools"] = _tools(turn)
+            shown["thoughts"][0]["took"] = _took(turn.timing.reasoning, self._words)
+        shown["tools"] = _tools(turn, self._words)
         shown["figures"] = self._figures(turn_id, turn)
         if self._session.state.opened.blind:
             shown["names"] = self._names_a_lane(turn_id, text_of(turn))
@@ -235,10 +245,13 @@ class View:
         position = self._session.state.positions[turn_id]
         receipt = self._session.receipts(position.round).get(turn_id)
         model = self._lane(self._session.state.lane(position.lane)).get("model")
-        rest = (f"finish: {turn.finish.reason}", _other(turn.finish.model, model)) if turn.finish else ()
-        whom = f"as {turn.asked_as}" if turn.asked_as else ""
+        rest = [self._words("compare.finish", reason=turn.finish.reason)] if turn.finish else []
+        if turn.finish and turn.finish.model not in (None, model):
+            rest.append(self._words("compare.other-model", model=turn.finish.model))
+        if turn.asked_as:
+            rest.append(self._words("compare.as-person", person=turn.asked_as))
         return {
-            "line": figures(turn, *rest, whom, label="", stall=True),
+            "line": figures(turn, *rest, label="", stall=True, words=self._words),
             "first_token": turn.timing.first_token,
             "total": turn.timing.total,
             "tokens_per_second": turn.timing.tokens_per_second,
@@ -259,7 +272,7 @@ class View:
             ids = [one for asked in rounds if lane.id in state.shown(asked) for one in asked.turns[lane.id]]
             ended = [turn for turn in map(self._session.turn, ids) if turn.status != "running"]
             if ids:
-                took = Measured.of(ended)
+                took = Measured.of(ended, self._words)
                 found.append(
                     {
                         "name": lane.label,
@@ -338,22 +351,18 @@ def text_of(turn: StoredTurn) -> str:
     return "".join(part.text for part in turn.answer if isinstance(part, TextPart))
 
 
-def _took(value: float | None) -> str | None:
-    return None if value is None else seconds(value)
+def _took(value: float | None, words: Words) -> str | None:
+    return None if value is None else seconds(value, words)
 
 
-def _other(model: str | None, meant: str | None) -> str:
-    return "" if model is None or model == meant else f"model: {model}"
-
-
-def _tools(turn: StoredTurn) -> list[ToolView]:
+def _tools(turn: StoredTurn, words: Words) -> list[ToolView]:
     results = {part.id: part for part in turn.answer if isinstance(part, ToolResult)}
     return [
         {
             "name": part.name,
             "arguments": part.arguments,
             "result": results[part.id].content if part.id in results else None,
-            "took": _took(turn.tool_seconds.get(part.id)),
+            "took": _took(turn.tool_seconds.get(part.id), words),
         }
         for part in turn.answer
         if isinstance(part, ToolCall)

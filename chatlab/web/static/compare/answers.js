@@ -2,7 +2,7 @@
 /** @import { AnswerView, LaneView, PaintEvent, RoundView } from "../server.d.ts" */
 /** @import { Child } from "../dom.js" */
 /** @import { Page } from "./page.js" */
-import { button, make, safe } from "../dom.js";
+import { button, make, safe, say } from "../dom.js";
 import { receipts } from "./receipts.js";
 
 const NEAR = 40; // pixels from the end of a column within which its reader follows what is written
@@ -40,18 +40,19 @@ const body = (answer) => [
   ...(answer.thoughts ?? []).map((one) => folded(timed(one.title, one.took), safe(one.html))),
   ...(answer.tools ?? []).map((tool) =>
     folded(
-      timed(`Tool: ${tool.name}`, tool.took),
+      timed(say("compare.tool", { name: tool.name }), tool.took),
       make("pre", { tabindex: "0" }, tool.arguments),
       tool.result === null ? null : make("pre", { tabindex: "0" }, tool.result),
     ),
   ),
   safe(answer.html),
-  ...(answer.notices ?? []).map((notice) => make("p", { className: "notice" }, `Note: ${notice}`)),
+  ...(answer.notices ?? []).map((notice) =>
+    make("p", { className: "notice" }, say("compare.note", { text: notice })),
+  ),
   answer.error ? make("p", { className: "error" }, answer.error) : null,
-  answer.names ? make("p", { className: "notice names" }, NAMES) : null,
+  answer.names ? make("p", { className: "notice names" }, say("compare.names-model")) : null,
   answer.figures ? make("p", { className: "figures" }, answer.figures.line) : null,
 ];
-const NAMES = "This answer names a model: a vote on it may be marked.";
 
 /**
  * Arrows to the one before or after, as far as there is one: ‹ 2/3 ›
@@ -61,11 +62,12 @@ const NAMES = "This answer names a model: a vote on it may be marked.";
  * @param {string} what
  * @param {(() => unknown) | null} previous
  * @param {(() => unknown) | null} next
+ * @param {string} lane the name of the lane whose answer it is, if it is one
  */
-export const steps = (at, of, what, previous, next) => [
-  step("‹", `Previous ${what}`, previous),
+export const steps = (at, of, what, previous, next, lane = "") => [
+  step("‹", say(`compare.previous-${what}`, { lane }), previous),
   make("span", { className: "quiet count" }, `${at}/${of}`),
-  step("›", `Next ${what}`, next),
+  step("›", say(`compare.next-${what}`, { lane }), next),
 ];
 
 /**
@@ -93,7 +95,11 @@ export const answerCard = (page, round, lane, answer, repeat) => {
   const isRunning = pending(answer);
   const settled = make("div", { className: "settled" });
   const tail = make("div", { className: "tail" });
-  const status = make("span", { className: "status" }, answer.status === "finished" ? "" : answer.status);
+  const status = make(
+    "span",
+    { className: "status" },
+    answer.status === "finished" ? "" : say(`compare.status-${answer.status}`),
+  );
   const model = lane.model && lane.model !== lane.name ? lane.model : null;
   const card = make(
     "article",
@@ -101,7 +107,7 @@ export const answerCard = (page, round, lane, answer, repeat) => {
       className: `answer ${answer.status}`,
       "data-lane": lane.id,
       "aria-busy": isRunning ? "true" : null,
-      "aria-label": `${lane.name}${many ? `, repeat ${repeat + 1}` : ""}`,
+      "aria-label": many ? say("compare.repeat", { lane: lane.name, number: repeat + 1 }) : lane.name,
     },
     make(
       "header",
@@ -125,7 +131,7 @@ export const answerCard = (page, round, lane, answer, repeat) => {
 const stop = (page, lane) => {
   if (page.view.hidden && page.view.reveal !== "as they come") return null;
   const act = () => page.session("/stop", "POST", { lane: lane.id });
-  return button("Stop", act, { "aria-label": `Stop ${lane.name}` });
+  return button(say("compare.stop"), act, { "aria-label": say("compare.stop-one", { lane: lane.name }) });
 };
 
 /**
@@ -142,8 +148,8 @@ const tools = (page, round, lane, repeat) => {
   const retry = () => page.session("/retry", "POST", { round: round.id, lanes: [lane.id] });
   return [
     ...(repeat === 0 ? otherAnswers(page, round, lane) : []),
-    view.hidden ? null : button("Receipt", () => receipts(page, round.id, lane.id)),
-    alone ? button("Retry", retry) : null,
+    view.hidden ? null : button(say("compare.receipt"), () => receipts(page, round.id, lane.id)),
+    alone ? button(say("compare.retry"), retry) : null,
     continueFrom(page, round, lane, repeat),
   ];
 };
@@ -160,7 +166,7 @@ const otherAnswers = (page, round, lane) => {
   /** @param {number} number */
   const to = (number) => () =>
     page.session("/checkout", "POST", { round: round.id, lane: lane.id, answer: number - 1 });
-  return steps(at, of, `answer of ${lane.name}`, at > 1 ? to(at - 1) : null, at < of ? to(at + 1) : null);
+  return steps(at, of, "answer", at > 1 ? to(at - 1) : null, at < of ? to(at + 1) : null, lane.name);
 };
 
 /**
@@ -175,9 +181,9 @@ const continueFrom = (page, round, lane, repeat) => {
   const many = round.answers[lane.id].length > 1;
   if (!shared && (!many || view.hidden)) return null;
   const on = shared ? round.picked === lane.id : round.chosen?.[lane.id] === repeat;
-  const text = shared ? "Picked" : "Continues from this";
+  const text = say(shared ? "compare.picked" : "compare.continues");
   const pick = () => page.session("/pick", "POST", { round: round.id, lane: lane.id, repeat });
-  return button(on ? text : "Continue from this", pick, { "aria-pressed": String(on) });
+  return button(on ? text : say("compare.continue"), pick, { "aria-pressed": String(on) });
 };
 
 /**

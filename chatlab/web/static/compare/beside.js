@@ -1,5 +1,6 @@
 // The sidebar of the comparison page: open beside it where there is room, over it where there is none.
 /** @import { Page } from "./page.js" */
+import { say } from "../dom.js";
 import { sidebar } from "../sidebar/sidebar.js";
 
 const KEY = "chatlab-sidebar-closed";
@@ -35,7 +36,7 @@ export const beside = (page) => {
     panel.hidden = !open;
     document.body.classList.toggle("beside", open && wide.matches);
     fold.setAttribute("aria-expanded", String(open));
-    fold.title = open ? "Hide the conversations" : "Show the conversations";
+    fold.title = say(open ? "sidebar.hide" : "sidebar.show");
     fold.setAttribute("aria-label", fold.title);
   };
   const leave = () => !wide.matches && show(false);

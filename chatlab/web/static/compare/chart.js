@@ -1,6 +1,6 @@
 // Bars of timings, one row a lane: time to the first token, and from there to the end.
 /** @import { TimingView } from "../server.d.ts" */
-import { make } from "../dom.js";
+import { make, say } from "../dom.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -64,5 +64,5 @@ export const timings = (lanes, caption) => {
     "aria-label": `${caption}: ${lanes.map((lane) => `${lane.name} ${lane.spoken}`).join("; ")}`,
   });
   lanes.forEach((lane, n) => drawing.append(...row(lane, n * at.row + 4, at.width / longest, at)));
-  return make("figure", {}, drawing, make("figcaption", {}, `${caption}: time to the first token / total`));
+  return make("figure", {}, drawing, make("figcaption", {}, say("compare.first-and-total", { caption })));
 };

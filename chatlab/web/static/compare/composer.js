@@ -1,7 +1,7 @@
 // Where a message is written: to all lanes or to some, with files.
 /** @import { RoundAsked, LaneView, Uploaded } from "../server.d.ts" */
 /** @import { Page } from "./page.js" */
-import { button, isComposing, make } from "../dom.js";
+import { button, isComposing, make, say } from "../dom.js";
 
 /**
  * The composer of a page, in `element`, as what the rest of the page asks of it.
@@ -19,7 +19,7 @@ export const composer = (element, page) => {
   const box = make("textarea", {
     rows: "2",
     dir: "auto",
-    "aria-label": "Message",
+    "aria-label": say("compare.message"),
     onkeydown: (event) => {
       if (event.key !== "Enter" || event.shiftKey || isComposing(event)) return;
       event.preventDefault();
@@ -41,10 +41,12 @@ export const composer = (element, page) => {
       upload.value = "";
     },
   });
-  const to = make("div", { className: "chips", role: "group", "aria-label": "Send to" });
+  const to = make("div", { className: "chips", role: "group", "aria-label": say("compare.send-to") });
   const attached = make("div", { className: "files" });
   const go = make("span", {});
-  const pick = button("Attach", () => upload.click(), { "aria-label": "Attach files" });
+  const pick = button(say("compare.attach"), () => upload.click(), {
+    "aria-label": say("compare.attach-files"),
+  });
   element.append(to, attached, make("div", { className: "write" }, pick, upload, box, go));
 
   document.addEventListener("dragover", (event) => {
@@ -69,8 +71,8 @@ export const composer = (element, page) => {
   const send = async () => {
     const text = box.value;
     if (!text.trim() && !files.length) return;
-    if (sending) return page.tell("The last message is still being sent: wait a moment.");
-    if (page.view.running) return page.tell("The lanes are still answering: wait, or stop them.");
+    if (sending) return page.tell(say("compare.still-sending"));
+    if (page.view.running) return page.tell(say("compare.still-answering"));
     const lanes = chosen();
     const taken = files;
     sending = true;
@@ -118,12 +120,14 @@ export const composer = (element, page) => {
     const lanes = chosen();
     const mayChoose = !view.hidden || view.reveal === "as they come";
     const names = view.lanes.filter((lane) => lanes.includes(lane.id)).map((lane) => lane.name);
-    box.placeholder = lanes.length ? `Message to ${names.join(", ")} only` : "Message to all lanes";
+    box.placeholder = lanes.length
+      ? say("compare.to-some", { lanes: names.join(", ") })
+      : say("compare.to-all");
     const focused = to.contains(document.activeElement) ? document.activeElement?.textContent : null;
     const chips =
       mayChoose && view.lanes.length > 1
         ? [
-            button("All lanes", toAll, { "aria-pressed": String(!lanes.length) }),
+            button(say("compare.all-lanes"), toAll, { "aria-pressed": String(!lanes.length) }),
             ...view.lanes.map((lane) => chip(lane, lanes.includes(lane.id))),
           ]
         : [];
@@ -138,7 +142,7 @@ export const composer = (element, page) => {
   const chip = (lane, pressed) =>
     button(lane.name, () => toggle(lane.id), {
       "aria-pressed": String(pressed),
-      title: `Only to ${lane.name}`,
+      title: say("compare.only-to", { lane: lane.name }),
     });
 
   /** @param {Uploaded} file */
@@ -149,14 +153,14 @@ export const composer = (element, page) => {
       draw();
     };
     return [
-      button(`${name} ×`, remove, { "aria-label": `Remove ${name}` }),
+      button(`${name} ×`, remove, { "aria-label": say("compare.remove-file", { name }) }),
       file.not_for ? make("span", { className: "notice", role: "status" }, file.not_for) : "",
     ];
   };
 
   const drawAction = () => {
     const { running } = page.view;
-    const wanted = running ? "Stop all" : "Send";
+    const wanted = say(running ? "compare.stop-all" : "compare.send");
     if (go.textContent === wanted) return;
     const had = go.contains(document.activeElement);
     const made = running

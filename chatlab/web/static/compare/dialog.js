@@ -1,6 +1,6 @@
 // The one dialog of the comparison page.
 /** @import { Child } from "../dom.js" */
-import { button, make } from "../dom.js";
+import { button, make, say } from "../dom.js";
 
 const dialog = /** @type {HTMLDialogElement} */ (document.getElementById("dialog"));
 dialog.addEventListener("click", (event) => {
@@ -13,7 +13,12 @@ dialog.addEventListener("click", (event) => {
  */
 export const show = (title, ...content) => {
   dialog.setAttribute("aria-label", title);
-  const head = make("header", {}, make("h2", {}, title), button("Close", close, { className: "plain" }));
+  const head = make(
+    "header",
+    {},
+    make("h2", {}, title),
+    button(say("compare.close"), close, { className: "plain" }),
+  );
   dialog.replaceChildren(head, make("div", {}, content));
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;

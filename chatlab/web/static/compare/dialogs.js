@@ -6,7 +6,7 @@
  * } from "../server.d.ts"
  */
 /** @import { Page } from "./page.js" */
-import { button, make } from "../dom.js";
+import { button, make, say } from "../dom.js";
 import { close, show } from "./dialog.js";
 import { laneForm } from "./setup.js";
 
@@ -15,16 +15,21 @@ import { laneForm } from "./setup.js";
  * @param {RoundView} round
  */
 export const edit = (page, round) => {
-  const box = make("textarea", { rows: "5", dir: "auto", "aria-label": "Message" });
+  const box = make("textarea", { rows: "5", dir: "auto", "aria-label": say("compare.message") });
   box.value = round.text;
   const askAgain = async () => {
     const body = { round: round.id, text: box.value, ...(round.only ? { lanes: round.only } : {}) };
     if (await page.session("/edit", "POST", body)) close();
   };
   const files = round.files.length
-    ? make("p", { className: "quiet" }, `Sent again with it: ${round.files.join(", ")}`)
+    ? make("p", { className: "quiet" }, say("compare.sent-again", { files: round.files.join(", ") }))
     : null;
-  show("Edit the message", box, files, button("Ask again", askAgain, { className: "primary" }));
+  show(
+    say("compare.edit-message"),
+    box,
+    files,
+    button(say("compare.ask-again"), askAgain, { className: "primary" }),
+  );
   box.focus();
 };
 
@@ -34,10 +39,12 @@ export const ranking = async (page) => {
   const found = await page.session("/ranking", "GET");
   if (!found) return;
   const said = found.sentence ? make("p", {}, found.sentence) : null;
-  show("Ranking by the votes", said, ...found.criteria.map(rankedCriterion));
+  show(say("compare.ranking-title"), said, ...found.criteria.map(rankedCriterion));
 };
 
-const COLUMNS = ["Rank", "Lane", "Score", "95 % interval", "Votes"];
+const COLUMNS = ["compare.rank", "compare.lane", "compare.score", "compare.interval", "compare.votes"].map(
+  (key) => say(key),
+);
 
 /** @param {RankedCriterion} found */
 const rankedCriterion = ({ criterion, rows, notes }) =>
@@ -64,7 +71,10 @@ const rankedCriterion = ({ criterion, rows, notes }) =>
 
 /** @param {RankedRow} row */
 const rankedRow = ({ rank, lane, score, low, high, count }) => {
-  const interval = low === null || high === null ? "unknown" : `${low.toFixed(0)} to ${high.toFixed(0)}`;
+  const interval =
+    low === null || high === null
+      ? say("compare.unknown")
+      : say("compare.from-to", { low: low.toFixed(0), high: high.toFixed(0) });
   const cells = [rank, lane, score.toFixed(0), interval, count];
   return make(
     "tr",
@@ -83,10 +93,12 @@ export const changeLane = async (page, lane) => {
   const { view } = page;
   const form = laneForm(choices, page.api, lane || { backend: choices.backends[0].name });
   const histories = lane
-    ? [make("option", { value: lane.id }, "keeps this lane's history")]
-    : view.lanes.map((one) => make("option", { value: one.id }, `goes on from ${one.name}`));
-  const from = make("select", {}, make("option", { value: "" }, "begins anew"), histories);
-  const label = make("span", {}, lane ? "With another backend" : "History");
+    ? [make("option", { value: lane.id }, say("compare.keeps-history"))]
+    : view.lanes.map((one) =>
+        make("option", { value: one.id }, say("compare.goes-on-from", { lane: one.name })),
+      );
+  const from = make("select", {}, make("option", { value: "" }, say("compare.begins-anew")), histories);
+  const label = make("span", {}, say(lane ? "compare.with-another" : "compare.history"));
   const history = view.mode === "own" ? make("label", { className: "field" }, label, from) : null;
   const save = () =>
     page.tried(async () => {
@@ -95,14 +107,19 @@ export const changeLane = async (page, lane) => {
       await page.api(page.below(path), lane ? "PATCH" : "POST", wanted);
       close();
     });
-  const done = button(lane ? "Change" : "Add", save, { className: "primary" });
-  show(lane ? `Change ${lane.name}` : "Add a lane", form.element, history, done);
+  const done = button(say(lane ? "compare.change" : "compare.add"), save, { className: "primary" });
+  show(
+    lane ? say("compare.change-one", { lane: lane.name }) : say("compare.add-lane"),
+    form.element,
+    history,
+    done,
+  );
 };
 
 /** @param {number} links */
 const countOf = (links) => {
-  if (links === 0) return "There is no link yet.";
-  return links === 1 ? "There is one link." : `There are ${links} links.`;
+  if (links === 0) return say("compare.no-link");
+  return links === 1 ? say("compare.one-link") : say("compare.links", { count: links });
 };
 
 /** @param {Page} page */
@@ -128,7 +145,7 @@ export const share = async (page) => {
     draw(links + 1);
     try {
       await navigator.clipboard.writeText(address);
-      page.tell("The link is copied.");
+      page.tell(say("compare.copied"));
     } catch {
       // it stands on the page
     }
@@ -138,14 +155,13 @@ export const share = async (page) => {
     link.replaceChildren();
     draw(0);
   };
-  const about =
-    "Whoever has a link can read the report of this comparison, without signing in, until you end it.";
+  const about = say("compare.about-links");
   const tools = [
-    button("Make a link", makeLink, { className: "primary" }),
-    button("End all links", endLinks),
+    button(say("compare.make-link"), makeLink, { className: "primary" }),
+    button(say("compare.end-links"), endLinks),
   ];
   show(
-    "Share this comparison",
+    say("compare.share-title"),
     make("p", {}, about),
     count,
     link,
@@ -154,10 +170,10 @@ export const share = async (page) => {
 };
 
 const FORMATS = [
-  ["html", "HTML, to read and to print"],
+  ["html", say("compare.as-html")],
   ["markdown", "Markdown"],
-  ["jsonl", "JSON lines, with everything"],
-  ["votes", "CSV of the votes"],
+  ["jsonl", say("compare.as-jsonl")],
+  ["votes", say("compare.as-csv")],
 ];
 
 /** @param {Page} page */
@@ -166,10 +182,10 @@ export const report = (page) => {
   const format = make("select", { onchange: () => draw() }, options);
   const without = make("textarea", {
     rows: "2",
-    placeholder: "one a line: email, phone, iban, ipv4, api-key, or a regular expression",
+    placeholder: say("compare.take-out-hint"),
     oninput: () => draw(),
   });
-  const link = make("a", { target: "_blank", rel: "noopener", className: "go" }, "Open the report");
+  const link = make("a", { target: "_blank", rel: "noopener", className: "go" }, say("compare.open-report"));
   const draw = () => {
     const lines = without.value.split("\n").map((line) => line.trim());
     const redact = lines.filter(Boolean).map((line) => `&redact=${encodeURIComponent(line)}`);
@@ -177,9 +193,9 @@ export const report = (page) => {
   };
   draw();
   show(
-    "Report",
-    make("label", { className: "field" }, make("span", {}, "As"), format),
-    make("label", { className: "field" }, make("span", {}, "Take out"), without),
+    say("compare.report"),
+    make("label", { className: "field" }, make("span", {}, say("compare.as")), format),
+    make("label", { className: "field" }, make("span", {}, say("compare.take-out")), without),
     link,
   );
 };

@@ -1,7 +1,7 @@
 // The head of an open session: its title, what it is like, and what may be done with all of it.
 /** @import { UndoneView } from "../server.d.ts" */
 /** @import { Page } from "./page.js" */
-import { button, make, menu } from "../dom.js";
+import { button, make, menu, say } from "../dom.js";
 import { titleInput } from "../title.js";
 import { close, show } from "./dialog.js";
 import { ranking, report, share } from "./dialogs.js";
@@ -18,13 +18,13 @@ export const headTools = (page) => {
   return [
     title(page),
     view.blind && !narrow.matches
-      ? make("span", { className: "quiet" }, view.hidden ? "blind" : "was blind")
+      ? make("span", { className: "quiet" }, say(view.hidden ? "compare.blind" : "compare.was-blind"))
       : null,
     narrow.matches ? null : history(page),
-    view.hidden && asked ? button("Reveal names…", () => reveal(page)) : null,
-    asked ? button("Undo", () => undo(page)) : null,
+    view.hidden && asked ? button(say("compare.reveal-names-asks"), () => reveal(page)) : null,
+    asked ? button(say("both.undo"), () => undo(page)) : null,
     narrow.matches
-      ? menu("Session", "Session ▾", history(page), ...sessionTools(page))
+      ? menu(say("compare.session"), say("compare.session-menu"), history(page), ...sessionTools(page))
       : make("span", { className: "tools" }, sessionTools(page)),
   ].filter((one) => one !== null);
 };
@@ -38,16 +38,16 @@ const sessionTools = (page) => {
   const { rounds, hidden } = page.view;
   const named = rounds.length > 0 && !hidden;
   return [
-    named ? button("Ranking", () => ranking(page)) : null,
-    named ? button("Report", () => report(page)) : null,
-    page.options.sharing && !hidden ? button("Share", () => share(page)) : null,
-    page.options.storage ? null : button("New comparison", page.begin), // the sidebar has it
+    named ? button(say("compare.ranking"), () => ranking(page)) : null,
+    named ? button(say("compare.report"), () => report(page)) : null,
+    page.options.sharing && !hidden ? button(say("compare.share"), () => share(page)) : null,
+    page.options.storage ? null : button(say("compare.new"), page.begin), // the sidebar has it
   ];
 };
 
 /** @param {Page} page */
 const title = (page) => {
-  const text = page.view.title || "New comparison";
+  const text = page.view.title || say("compare.new");
   const edit = () => {
     const input = titleInput(page.view.title, "title", LONGEST_TITLE, async (wanted) => {
       input.replaceWith(shown);
@@ -61,7 +61,11 @@ const title = (page) => {
     input.focus();
     input.select();
   };
-  const shown = button(text, edit, { className: "plain title", title: "Edit the title", dir: "auto" });
+  const shown = button(text, edit, {
+    className: "plain title",
+    title: say("compare.edit-title"),
+    dir: "auto",
+  });
   return shown;
 };
 
@@ -70,9 +74,9 @@ const history = (page) => {
   const chosen = () => void page.session("/mode", "POST", { mode: mode.value });
   const mode = make(
     "select",
-    { "aria-label": "History", onchange: chosen },
-    make("option", { value: "own" }, "own history"),
-    make("option", { value: "shared" }, "shared history"),
+    { "aria-label": say("compare.history"), onchange: chosen },
+    make("option", { value: "own" }, say("compare.own-history")),
+    make("option", { value: "shared" }, say("compare.shared-history")),
   );
   mode.value = page.view.mode;
   return mode;
@@ -95,11 +99,11 @@ export const reveal = (page) => {
     close();
     await page.session("/reveal");
   };
-  const sure = button("Reveal names", yes, { className: "primary" });
+  const sure = button(say("compare.reveal-names"), yes, { className: "primary" });
   show(
-    "Reveal the names?",
-    make("p", {}, "The page then says which backend each letter is. The session cannot be made blind again."),
-    make("div", { className: "tools" }, sure, button("Keep them hidden", close)),
+    say("compare.reveal-title"),
+    make("p", {}, say("compare.reveal-about")),
+    make("div", { className: "tools" }, sure, button(say("compare.keep-hidden"), close)),
   );
   sure.focus();
 };

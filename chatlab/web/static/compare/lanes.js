@@ -1,7 +1,7 @@
 // The lanes above the answers, each with a menu of what may be done to it.
 /** @import { Continued, LaneView } from "../server.d.ts" */
 /** @import { Page } from "./page.js" */
-import { button, make, menu } from "../dom.js";
+import { button, make, menu, say } from "../dom.js";
 import { changeLane } from "./dialogs.js";
 import { isFolded } from "./folded.js";
 import { narrow } from "./head.js";
@@ -19,7 +19,9 @@ export const lanesBar = (page) => {
     "div",
     { id: "lanes" },
     view.lanes.map((lane) => laneHead(page, lane)),
-    mayAdd ? button("Add a lane…", () => changeLane(page, null), { className: "plain add" }) : null,
+    mayAdd
+      ? button(say("compare.add-lane-asks"), () => changeLane(page, null), { className: "plain add" })
+      : null,
   );
 };
 
@@ -36,15 +38,21 @@ const laneHead = (page, lane) =>
     lane.backend && lane.backend !== lane.name
       ? make("span", { className: "quiet", title: lane.model || null }, lane.backend)
       : null,
-    lane.asked_as ? make("span", { className: "quiet", title: "Asked as" }, `as ${lane.asked_as}`) : null,
+    lane.asked_as
+      ? make(
+          "span",
+          { className: "quiet", title: say("compare.asked-as") },
+          say("compare.as-person", { person: lane.asked_as }),
+        )
+      : null,
     lane.ready ? make("span", { className: "error" }, `not ready: ${lane.ready}`) : null,
     isFolded(lane.id)
-      ? button("Expand", () => page.fold(lane.id), {
+      ? button(say("compare.expand"), () => page.fold(lane.id), {
           className: "plain expand",
-          "aria-label": `Expand ${lane.name}`,
+          "aria-label": say("compare.expand-one", { lane: lane.name }),
         })
       : null,
-    menu(`Lane ${lane.name}`, dots(), ...actions(page, lane)),
+    menu(say("compare.lane-menu", { lane: lane.name }), dots(), ...actions(page, lane)),
   );
 
 /**
@@ -60,19 +68,26 @@ const actions = (page, lane) => {
   const asked = view.rounds.length > 0;
   const rerun = () => page.session(`/lanes/${lane.id}/rerun`);
   const recording = () =>
-    make("a", { href: page.path(`/lanes/${lane.id}/recording`), download: "" }, "Save as a recording");
+    make(
+      "a",
+      { href: page.path(`/lanes/${lane.id}/recording`), download: "" },
+      say("compare.save-recording"),
+    );
   return [
-    named && button("Change…", () => changeLane(page, lane)),
-    alone && button("Send only to this lane", () => page.composer.only(lane.id)),
-    alone && button("Stop this lane", () => page.session("/stop", "POST", { lane: lane.id })),
-    asked && alone && button("Ask the last message again", () => askAgain(page, lane)),
-    asked && named && button("Ask everything again", rerun),
-    !narrow.matches && !isFolded(lane.id) && button("Collapse", () => page.fold(lane.id)),
-    named && button("Move left", () => move(page, lane, -1)),
-    named && button("Move right", () => move(page, lane, 1)),
-    page.options.storage && asked && named && button("Continue in Chat", () => continueInChat(page, lane)),
+    named && button(say("compare.change-asks"), () => changeLane(page, lane)),
+    alone && button(say("compare.send-only"), () => page.composer.only(lane.id)),
+    alone && button(say("compare.stop-lane"), () => page.session("/stop", "POST", { lane: lane.id })),
+    asked && alone && button(say("compare.ask-last"), () => askAgain(page, lane)),
+    asked && named && button(say("compare.ask-all"), rerun),
+    !narrow.matches && !isFolded(lane.id) && button(say("compare.collapse"), () => page.fold(lane.id)),
+    named && button(say("compare.move-left"), () => move(page, lane, -1)),
+    named && button(say("compare.move-right"), () => move(page, lane, 1)),
+    page.options.storage &&
+      asked &&
+      named &&
+      button(say("compare.continue-in-chat"), () => continueInChat(page, lane)),
     asked && named && recording(),
-    view.lanes.length > 2 && button("Remove", () => page.session(`/lanes/${lane.id}`, "DELETE")),
+    view.lanes.length > 2 && button(say("compare.remove"), () => page.session(`/lanes/${lane.id}`, "DELETE")),
   ];
 };
 

@@ -5,7 +5,7 @@
  * } from "../server.d.ts"
  */
 /** @import { Api } from "../dom.js" */
-import { asking, Away, button, make, sentence } from "../dom.js";
+import { asking, Away, button, make, say, sentence } from "../dom.js";
 import { forget, paint, pending, restart, settle } from "./answers.js";
 import { timings } from "./chart.js";
 import { composer } from "./composer.js";
@@ -82,7 +82,7 @@ class ComparePage {
 
   /** The session that is open. */
   get view() {
-    if (!current) throw new Error("No comparison is open.");
+    if (!current) throw new Error(say("compare.none-open"));
     return current;
   }
 
@@ -95,7 +95,7 @@ class ComparePage {
    *
    * @param {string} lane
    */
-  nameOf = (lane) => this.view.lanes.find((one) => one.id === lane)?.name ?? "a removed lane";
+  nameOf = (lane) => this.view.lanes.find((one) => one.id === lane)?.name ?? say("compare.removed-lane");
 
   /** @param {string} path */
   below = (path) => `compare/sessions/${encodeURIComponent(this.view.id)}${path}`;
@@ -231,7 +231,7 @@ const draw = (fresh) => {
     ...view.unsaved.map((why) => make("p", { className: "error", role: "alert" }, why)),
     ...rounds,
     view.rounds.length ? null : unlessSame("empty", view.lanes.length, empty),
-    view.rounds.length > 1 ? timings(view.timings, "All rounds") : null,
+    view.rounds.length > 1 ? timings(view.timings, say("compare.all-rounds")) : null,
   ].filter((one) => one !== null);
   layOut(
     main,
@@ -252,14 +252,14 @@ const empty = () =>
   make(
     "div",
     { className: "empty" },
-    make("p", { className: "quiet" }, "Write a message: it goes to all lanes at once."),
+    make("p", { className: "quiet" }, say("compare.empty")),
     options.examples.map((text) =>
       button(text, () => page.session("/ask", "POST", { text }), { dir: "auto" }),
     ),
   );
 
 const drawHead = () => {
-  const title = page.view.title || "New comparison";
+  const title = page.view.title || say("compare.new");
   document.title = `${title} · ${options.title}`;
   const active = document.activeElement;
   const had = active && head.contains(active) ? position(active) : null;
@@ -377,7 +377,7 @@ const begin = (from = null) =>
     /** @type {ChatToCompare | null} */
     const chat = from ? await tried(() => api(chatPath(from))) : null;
     if (!chat) history.replaceState(null, "", `${root}/compare`);
-    document.title = `Compare · ${options.title}`;
+    document.title = `${say("compare.title")} · ${options.title}`;
     head.replaceChildren();
     side?.mark("");
     const choices = await page.backends();

@@ -1,10 +1,8 @@
 // What the lanes of a round were sent, and how two of their answers differ.
 /** @import { DifferenceView, Receipts, SentDifferenceView, SentReceipt } from "../server.d.ts" */
 /** @import { Page } from "./page.js" */
-import { make } from "../dom.js";
+import { make, say } from "../dom.js";
 import { show } from "./dialog.js";
-
-const NONE = "There is no receipt: it failed or was stopped before it was sent, or a chat gave this answer.";
 
 /** @typedef {{ role: string, parts: { type: string, text?: string }[] }} SentMessage */
 
@@ -20,9 +18,9 @@ export const receipts = async (page, round, lane) => {
   const mine = found.receipts.filter((one) => one.lane === lane);
   const others = found.differences.filter((one) => one.a === lane || one.b === lane);
   show(
-    `What ${page.nameOf(lane)} was sent`,
+    say("compare.was-sent", { lane: page.nameOf(lane) }),
     ...found.mismatches.map((one) => make("p", { className: "error" }, one)),
-    mine.length ? null : make("p", {}, NONE),
+    mine.length ? null : make("p", {}, say("compare.no-receipt")),
     ...mine.map((one) => receipt(one, mine.length > 1)),
     ...others.map((one) => comparedTo(page, lane, one)),
   );
@@ -40,7 +38,7 @@ const receipt = ({ receipt, repeat }, many) => {
   return make(
     "section",
     { className: "receipt" },
-    many ? make("h3", {}, `Repeat ${repeat + 1}`) : null,
+    many ? make("h3", {}, say("compare.repeat-number", { number: repeat + 1 })) : null,
     make(
       "dl",
       {},
@@ -79,12 +77,12 @@ const sentMessage = ({ role, parts }) =>
  */
 const comparedTo = (page, lane, { a, b, lines }) => {
   const other = page.nameOf(a === lane ? b : a);
-  if (!lines.length) return make("p", { className: "quiet" }, `The same as ${other} was sent.`);
+  if (!lines.length) return make("p", { className: "quiet" }, say("compare.the-same", { lane: other }));
   const told = `${page.nameOf(a)} | ${page.nameOf(b)}\n\n${lines.join("\n")}`;
   return make(
     "details",
     { open: lines.length < 12 },
-    make("summary", {}, `Differs from what ${other} was sent`),
+    make("summary", {}, say("compare.differs", { lane: other })),
     make("pre", { tabindex: "0" }, told),
   );
 };
@@ -104,14 +102,14 @@ export const difference = async (page, round, a, b) => {
     kind === "same" ? text : make(kind === "only_a" ? "del" : "ins", {}, text),
   );
   show(
-    `${nameA} and ${nameB}`,
+    say("compare.a-and-b", { a: nameA, b: nameB }),
     make(
       "p",
       { className: "quiet" },
-      `${Math.round(found.agreement * 100)} % of the words agree. `,
-      make("del", {}, `only ${nameA}`),
+      say("compare.agree", { percent: Math.round(found.agreement * 100) }),
+      make("del", {}, say("compare.only", { lane: nameA })),
       " ",
-      make("ins", {}, `only ${nameB}`),
+      make("ins", {}, say("compare.only", { lane: nameB })),
     ),
     make("div", { className: "difference", dir: "auto" }, spans),
   );

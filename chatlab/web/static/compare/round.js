@@ -1,7 +1,7 @@
 // One round: the message, every lane's answer side by side, the timings, and what was voted.
 /** @import { AgreementView, LaneView, RoundView } from "../server.d.ts" */
 /** @import { Page } from "./page.js" */
-import { button, make, safe } from "../dom.js";
+import { button, make, safe, say } from "../dom.js";
 import { answerCard, folded, pending, steps } from "./answers.js";
 import { timings } from "./chart.js";
 import { edit } from "./dialogs.js";
@@ -24,7 +24,7 @@ export const drawRound = (page, round, newest) => {
       className: done ? "round" : "round streaming",
       "data-round": round.id,
       "data-message": round.message,
-      "aria-label": "Round",
+      "aria-label": say("compare.round"),
     },
     question(page, round),
     make(
@@ -49,16 +49,18 @@ const question = (page, round) => {
     "div",
     { className: "question" },
     safe(round.text_html),
-    round.files.length ? make("p", { className: "quiet" }, `With ${round.files.join(", ")}`) : null,
+    round.files.length
+      ? make("p", { className: "quiet" }, say("compare.with-files", { files: round.files.join(", ") }))
+      : null,
     make(
       "span",
       { className: "tools" },
-      only ? make("span", { className: "quiet" }, `only to ${only}`) : null,
+      only ? make("span", { className: "quiet" }, say("compare.only-to-some", { lanes: only })) : null,
       round.versions > 1
         ? steps(round.version, round.versions, "version", to(round.previous), to(round.next))
         : null,
-      button("Edit", () => edit(page, round)),
-      button("Retry all", () => page.session("/retry", "POST", { round: round.id })),
+      button(say("compare.edit"), () => edit(page, round)),
+      button(say("compare.retry-all"), () => page.session("/retry", "POST", { round: round.id })),
     ),
   );
 };
@@ -71,7 +73,7 @@ const question = (page, round) => {
 const column = (page, round, lane) => {
   const answers = round.answers[lane.id];
   const copied = round.copied?.[lane.id];
-  const absent = copied ? `goes on from ${copied}'s answer` : "not asked";
+  const absent = copied ? say("compare.goes-on-from-answer", { lane: copied }) : say("compare.not-asked");
   return make(
     "div",
     { className: "column", "data-lane": lane.id },
@@ -95,7 +97,7 @@ const below = (page, round, lanes, newest) => {
     "div",
     { className: "below" },
     many ? agreement(page, round, lanes) : null,
-    timings(round.timings, "This round"),
+    timings(round.timings, say("compare.this-round")),
     newest && many ? votes(page, round, lanes) : votesGiven(page, round),
   );
 };
@@ -142,24 +144,31 @@ const drawAgreement = (page, round, lanes, element, found) => {
    */
   const pair = (a, b) => {
     const value = found.agreement[`${a.id}|${b.id}`] ?? found.agreement[`${b.id}|${a.id}`];
-    const told = value === undefined ? "" : `: ${Math.round(value * 100)} %`;
-    return button(`${a.name} and ${b.name}${told}`, () => difference(page, round.id, a.id, b.id), {
-      title: "Words that agree; shows the difference",
+    const names = { a: a.name, b: b.name };
+    const told =
+      value === undefined
+        ? say("compare.a-and-b", names)
+        : say("compare.agreement-pair", { ...names, percent: Math.round(value * 100) });
+    return button(told, () => difference(page, round.id, a.id, b.id), {
+      title: say("compare.agreement-title"),
     });
   };
   const pairs = lanes.flatMap((a, at) => lanes.slice(at + 1).map((b) => pair(a, b)));
   const values = Object.values(found.agreement).map((value) => Math.round(value * 100));
-  const range = values.length ? `: ${Math.min(...values)} to ${Math.max(...values)} %` : "";
+  const count = pairs.length;
+  const range = values.length
+    ? say("compare.agreement-range", { count, low: Math.min(...values), high: Math.max(...values) })
+    : say("compare.agreement-pairs", { count });
   const few = pairs.length <= FEW;
-  const label = make("span", { className: "quiet" }, "Agreement");
+  const label = make("span", { className: "quiet" }, say("compare.agreement"));
   const drawn = make("div", { className: "agreement" }, few ? label : null, pairs);
   element.replaceChildren(
-    few ? drawn : folded(`Agreement of ${pairs.length} pairs${range}`, drawn),
+    few ? drawn : folded(range, drawn),
     ...found.spread.map((one) =>
       make(
         "div",
         { className: "spread" },
-        make("strong", {}, `Spread: ${one.measure}`),
+        make("strong", {}, say("compare.spread", { measure: one.measure })),
         make(
           "ul",
           {},

@@ -1,7 +1,7 @@
 // What a session begins with: 2 to 8 lanes, each a backend with its own parameters and system prompt.
 /** @import { Api } from "../dom.js" */
 /** @import { BackendChoices, Begin, ChatToCompare, LaneSpec, ModelsListed, ParameterView } from "../server.d.ts" */
-import { button, make, sentence } from "../dom.js";
+import { button, make, say, sentence } from "../dom.js";
 
 const MOST = 8;
 const FEWEST = 2;
@@ -35,10 +35,15 @@ const choice = (label, values, chosen, onchange) => {
  */
 const modelField = (api, first) => {
   const list = make("datalist", { id: `models-${crypto.randomUUID()}` });
-  const input = make("input", { type: "text", list: list.id, placeholder: "as configured", dir: "auto" });
+  const input = make("input", {
+    type: "text",
+    list: list.id,
+    placeholder: say("compare.as-configured"),
+    dir: "auto",
+  });
   input.value = first;
   const problem = make("p", { className: "quiet", role: "status" });
-  const element = make("div", {}, field("Model", input), list, problem);
+  const element = make("div", {}, field(say("compare.model"), input), list, problem);
   /** @param {string} backend */
   const of = async (backend) => {
     list.replaceChildren();
@@ -47,7 +52,7 @@ const modelField = (api, first) => {
     const asked = api(`backends/${encodeURIComponent(backend)}/models`);
     const found = await asked.catch((error) => ({ models: [], problem: sentence(error) }));
     list.replaceChildren(...found.models.map((value) => make("option", { value })));
-    problem.textContent = found.problem && `The models are not known: ${found.problem}`;
+    problem.textContent = found.problem && say("compare.models-unknown", { problem: found.problem });
   };
   return { element, input, of };
 };
@@ -66,7 +71,7 @@ export const laneForm = (options, api, given = {}) => {
   const chosenModel = known(given.backend) || !known(name)?.discovers ? "" : rest.join(":");
   const model = modelField(api, chosenModel);
   const backend = choice(
-    "Backend",
+    say("compare.backend"),
     options.backends.map((one) => [one.name, one.ready ? `${one.label} (${one.ready})` : one.label]),
     chosenModel ? name : given.backend,
     () => {
@@ -75,14 +80,14 @@ export const laneForm = (options, api, given = {}) => {
       draw();
     },
   );
-  const label = make("input", { type: "text", maxlength: "60", placeholder: "the backend's name" });
+  const label = make("input", { type: "text", maxlength: "60", placeholder: say("compare.backends-name") });
   const named = given.label && given.label !== known(given.backend)?.label ? given.label : "";
   label.value = named;
-  const system = make("textarea", { rows: "2", dir: "auto", placeholder: "as configured" });
+  const system = make("textarea", { rows: "2", dir: "auto", placeholder: say("compare.as-configured") });
   system.value = given.system || "";
   /** @type {Map<string, ParameterInput>} */
   const inputs = new Map();
-  const summary = make("summary", {}, "Parameters and system prompt");
+  const summary = make("summary", {}, say("compare.more-settings"));
   const more = make("details", {}, summary);
   more.open = Boolean(given.system || Object.keys(given.parameters || {}).length);
   const draw = () => {
@@ -90,7 +95,7 @@ export const laneForm = (options, api, given = {}) => {
     if (!model.element.hidden) void model.of(backend.value);
     const before = new Map([...inputs].map(([name, { input }]) => [name, input.value]));
     inputs.clear();
-    more.replaceChildren(summary, field("Name", label), field("System prompt", system));
+    more.replaceChildren(summary, field(say("compare.name"), label), field(say("compare.system"), system));
     for (const parameter of known(backend.value)?.parameters ?? []) {
       const was = before.get(parameter.name) ?? shown(given.parameters?.[parameter.name]);
       const input = parameterInput(parameter, was);
@@ -117,7 +122,7 @@ export const laneForm = (options, api, given = {}) => {
 const parameterInput = (parameter, value) => {
   const values = parameter.type === "bool" ? ["true", "false"] : parameter.choices;
   if (values.length) {
-    return choice(parameter.name, [["", "default"], ...pairs(values)], value);
+    return choice(parameter.name, [["", say("compare.default")], ...pairs(values)], value);
   }
   const input = make("input", { type: "text", placeholder: range(parameter) });
   input.value = value;
@@ -153,8 +158,10 @@ const shown = (value) => {
 
 /** @param {ParameterView} parameter */
 const range = ({ minimum, maximum }) => {
-  if (minimum === null && maximum === null) return "default";
-  return `default, ${minimum === null ? "up" : minimum} to ${maximum === null ? "any" : maximum}`;
+  if (minimum === null && maximum === null) return say("compare.default");
+  if (minimum === null) return say("compare.range-to", { high: maximum ?? "" });
+  if (maximum === null) return say("compare.range-from", { low: minimum });
+  return say("compare.range-from-to", { low: minimum, high: maximum });
 };
 
 /**
@@ -168,7 +175,7 @@ const parsed = (parameter, text) => {
   try {
     return JSON.parse(text);
   } catch {
-    throw new Error(`${parameter.name}: “${text}” is not what this parameter takes (${parameter.type})`);
+    throw new Error(say("compare.not-taken", { name: parameter.name, text, type: parameter.type }));
   }
 };
 
@@ -186,14 +193,14 @@ const laneList = (options, api, tell, chat) => {
   const element = make("ol", { className: "lane-list" });
   /** @param {Partial<LaneSpec>} given */
   const add = (given) => {
-    if (lanes.length === MOST) return tell(`A session has at most ${MOST} lanes.`);
+    if (lanes.length === MOST) return tell(say("compare.at-most", { most: MOST }));
     const form = laneForm(options, api, given);
     const remove = () => {
-      if (lanes.length === FEWEST) return tell(`A comparison has at least ${FEWEST} lanes.`);
+      if (lanes.length === FEWEST) return tell(say("compare.at-least", { fewest: FEWEST }));
       lanes.splice(lanes.indexOf(form), 1);
       item.remove();
     };
-    const item = make("li", {}, form.element, button("Remove", remove, { className: "plain" }));
+    const item = make("li", {}, form.element, button(say("compare.remove"), remove, { className: "plain" }));
     lanes.push(form);
     element.append(item);
   };
@@ -230,21 +237,21 @@ export const setup = (options, api, begin, tell, chat = null) => {
   const { defaults } = options;
   const lanes = laneList(options, api, tell, chat);
   const mode = choice(
-    "History",
+    say("compare.history"),
     [
-      ["own", "own history: each lane continues with its own answers"],
-      ["shared", "shared history: all continue from the answer you pick"],
+      ["own", say("compare.own-about")],
+      ["shared", say("compare.shared-about")],
     ],
     defaults.mode,
   );
   const blind = make("input", { type: "checkbox" });
   blind.checked = defaults.blind;
   const reveal = choice(
-    "Answers appear",
+    say("compare.appear"),
     [
-      ["together", "together, when all are complete"],
-      ["paced", "all at the same pace"],
-      ["as they come", "as they come"],
+      ["together", say("compare.together")],
+      ["paced", say("compare.paced")],
+      ["as they come", say("compare.as-they-come")],
     ],
     defaults.reveal,
   );
@@ -252,7 +259,7 @@ export const setup = (options, api, begin, tell, chat = null) => {
     type: "number",
     min: "1",
     max: "20",
-    title: "How often each lane answers the same message",
+    title: say("compare.repeats-about"),
   });
   repeats.value = String(defaults.repeats);
   /** @param {SubmitEvent} event */
@@ -270,27 +277,27 @@ export const setup = (options, api, begin, tell, chat = null) => {
       tell(sentence(error));
     }
   };
-  const blindLabel = make("span", {}, "Blind: names are hidden until you reveal them");
-  const about = chat
-    ? "The first lane has this chat so far. The others are asked its last message, after the same messages " +
-      "before it, and from then on one message goes to all."
-    : "One message goes to all lanes. Each lane has its own conversation, its own task and a receipt of " +
-      "what it was sent.";
+  const blindLabel = make("span", {}, say("compare.blind-about"));
+  const about = chat ? say("compare.about-chat") : say("compare.about");
   return make(
     "form",
     { className: "setup", onsubmit },
-    make("h2", { dir: "auto" }, chat ? `Compare “${chat.title || "Untitled"}” with…` : "New comparison"),
+    make(
+      "h2",
+      { dir: "auto" },
+      chat ? say("compare.compare-chat", { title: chat.title || say("both.untitled") }) : say("compare.new"),
+    ),
     make("p", { className: "quiet" }, about),
     lanes.element,
-    button("Add a lane", () => lanes.add({ backend: options.backends[0].name })),
+    button(say("compare.add-lane"), () => lanes.add({ backend: options.backends[0].name })),
     make(
       "div",
       { className: "choices" },
-      field("History", mode),
+      field(say("compare.history"), mode),
       chat ? null : make("label", { className: "field check" }, blind, blindLabel),
-      chat ? null : field("Blind answers appear", reveal),
-      field("Repeats", repeats),
+      chat ? null : field(say("compare.blind-appear"), reveal),
+      field(say("compare.repeats"), repeats),
     ),
-    make("button", { type: "submit", className: "primary" }, "Start"),
+    make("button", { type: "submit", className: "primary" }, say("compare.start")),
   );
 };

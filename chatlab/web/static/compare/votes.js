@@ -1,7 +1,7 @@
 // What a person judges a round's answers to be, by criterion, with reasons and a note.
 /** @import { LaneView, RoundView, VoteView } from "../server.d.ts" */
 /** @import { Page } from "./page.js" */
-import { button, make } from "../dom.js";
+import { button, make, say } from "../dom.js";
 import { reveal } from "./head.js";
 
 /**
@@ -9,8 +9,8 @@ import { reveal } from "./head.js";
  * @param {string} best
  */
 const bestName = (page, best) => {
-  if (best === "tie") return "Tie";
-  return best === "bad" ? "All bad" : page.nameOf(best);
+  if (best === "tie") return say("compare.tie");
+  return best === "bad" ? say("compare.all-bad") : page.nameOf(best);
 };
 
 /**
@@ -36,7 +36,9 @@ const inWords = (page, criterion, { best, reasons, note, marked }) => {
  */
 export const votesGiven = (page, round) => {
   const given = Object.entries(round.votes).map(([criterion, vote]) => inWords(page, criterion, vote));
-  return given.length ? make("p", { className: "quiet" }, `Votes: ${given.join(" · ")}`) : null;
+  return given.length
+    ? make("p", { className: "quiet" }, say("compare.votes-given", { votes: given.join(" · ") }))
+    : null;
 };
 
 /** @typedef {{ reasons: string[], note: string, open: boolean }} Draft */
@@ -65,14 +67,14 @@ const draftOf = (round, criterion) => {
 export const votes = (page, round, lanes) =>
   make(
     "div",
-    { className: "votes", role: "group", "aria-label": "Votes" },
+    { className: "votes", role: "group", "aria-label": say("compare.votes") },
     page.view.criteria.map((criterion) => ballot(page, round, lanes, criterion)),
     page.view.hidden && page.view.criteria.every((criterion) => round.votes[criterion])
       ? make(
           "p",
           {},
-          "You have voted. ",
-          button("Reveal names…", () => reveal(page)),
+          say("compare.voted"),
+          button(say("compare.reveal-names-asks"), () => reveal(page)),
         )
       : null,
   );
@@ -102,13 +104,17 @@ const ballot = (page, round, lanes, criterion) => {
   return make(
     "div",
     { className: "vote", "data-criterion": criterion },
-    make("span", { className: "criterion" }, alone ? "Best" : criterion),
+    make("span", { className: "criterion" }, alone ? say("compare.best") : criterion),
     lanes.map((lane) => option(lane.id, lane.name)),
-    option("tie", "Tie"),
-    option("bad", "All bad"),
+    option("tie", say("compare.tie")),
+    option("bad", say("compare.all-bad")),
     reasonsAndNote(page, criterion, draft, () => given && vote(given.best)),
-    given?.changes ? make("span", { className: "quiet" }, `changed ${given.changes}×`) : null,
-    given?.marked.length ? make("span", { className: "notice" }, `marked: ${given.marked.join("; ")}`) : null,
+    given?.changes
+      ? make("span", { className: "quiet" }, say("compare.changed", { count: given.changes }))
+      : null,
+    given?.marked.length
+      ? make("span", { className: "notice" }, say("compare.marked", { marks: given.marked.join("; ") }))
+      : null,
   );
 };
 
@@ -131,9 +137,9 @@ const reasonsAndNote = (page, criterion, draft, changed) => {
   });
   const note = make("input", {
     type: "text",
-    placeholder: "note",
+    placeholder: say("compare.note-placeholder"),
     dir: "auto",
-    "aria-label": `Note on ${criterion}`,
+    "aria-label": say("compare.note-on", { criterion }),
     maxlength: "2000",
     oninput: () => {
       draft.note = note.value;
@@ -147,7 +153,7 @@ const reasonsAndNote = (page, criterion, draft, changed) => {
   const more = make(
     "details",
     { open: draft.open, ontoggle },
-    make("summary", {}, "Reasons, note"),
+    make("summary", {}, say("compare.reasons")),
     make("span", { className: "reasons" }, reasons),
     note,
   );

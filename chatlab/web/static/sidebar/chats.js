@@ -1,7 +1,7 @@
 // The stored conversations in the sidebar.
 /** @import { ConversationChange, ConversationList, ConversationListed, ShareLink } from "../server.d.ts" */
 /** @import { Sidebar } from "./sidebar.js" */
-import { button, make, menu } from "../dom.js";
+import { button, make, menu, say } from "../dom.js";
 import { titleInput } from "../title.js";
 import { dayOf, pagedList } from "./list.js";
 
@@ -14,7 +14,7 @@ export const FORMATS = [
 ];
 
 /** @param {Pick<ConversationListed, "title">} conversation */
-const titleOf = (conversation) => conversation.title || "Untitled";
+const titleOf = (conversation) => conversation.title || say("both.untitled");
 
 // What was found stands between two characters of Unicode's private use.
 /** @param {string} text */
@@ -49,7 +49,7 @@ export const chats = (list, search, { root, api, sharing, tell, failed, download
     });
     if (conversation.snippet) title.append(snippet(conversation.snippet));
     titles.set(conversation.id, conversation.title);
-    made.append(title, menu(`More about ${name}`, "⋯", ...actions(conversation, title)));
+    made.append(title, menu(say("sidebar.more", { title: name }), "⋯", ...actions(conversation, title)));
     return made;
   };
 
@@ -60,14 +60,16 @@ export const chats = (list, search, { root, api, sharing, tell, failed, download
   const actions = (conversation, title) => {
     const { id, pinned } = conversation;
     return [
-      button("Rename", () => rename(conversation, title)),
-      button(pinned ? "Unpin" : "Pin", () => change(conversation, { pinned: !pinned })),
+      button(say("sidebar.rename"), () => rename(conversation, title)),
+      button(say(pinned ? "sidebar.unpin" : "sidebar.pin"), () => change(conversation, { pinned: !pinned })),
       ...FORMATS.map(([format, text]) =>
-        button(`Export as ${text}`, () => download(`conversations/${id}/export?format=${format}`)),
+        button(say("sidebar.export", { format: text }), () =>
+          download(`conversations/${id}/export?format=${format}`),
+        ),
       ),
-      sharing && button("Copy a link for others", () => share(conversation)),
-      sharing && button("End all links", () => endLinks(conversation)),
-      button("Delete", () => remove(conversation)),
+      sharing && button(say("sidebar.share"), () => share(conversation)),
+      sharing && button(say("sidebar.end-links"), () => endLinks(conversation)),
+      button(say("both.delete"), () => remove(conversation)),
     ];
   };
 
@@ -88,7 +90,7 @@ export const chats = (list, search, { root, api, sharing, tell, failed, download
         () => true,
         () => false,
       );
-      tell(`${copied ? "Copied. " : ""}Anybody with this link can read it: ${link}`);
+      tell(say(copied ? "sidebar.copied" : "sidebar.link", { link }));
     } catch (error) {
       failed(error);
     }
@@ -97,7 +99,7 @@ export const chats = (list, search, { root, api, sharing, tell, failed, download
   /** @param {ConversationListed} conversation */
   const endLinks = (conversation) =>
     api(`conversations/${conversation.id}/shares`, "DELETE").then(
-      () => tell("Nobody can read it by a link any more."),
+      () => tell(say("sidebar.links-ended")),
       failed,
     );
 
@@ -115,7 +117,7 @@ export const chats = (list, search, { root, api, sharing, tell, failed, download
         tell("");
         listed.refresh();
       }, failed);
-    tell(`Deleted “${titleOf(conversation)}”.`, restore);
+    tell(say("sidebar.deleted", { title: titleOf(conversation) }), restore);
   };
 
   /**
@@ -143,8 +145,9 @@ export const chats = (list, search, { root, api, sharing, tell, failed, download
         return { items: found.conversations, next: found.next };
       },
       row,
-      group: ({ pinned, updated }) => (isSearched() ? "Found" : pinned ? "Pinned" : dayOf(updated)),
-      none: () => (isSearched() ? "Nothing found." : "No conversations yet."),
+      group: ({ pinned, updated }) =>
+        isSearched() ? say("sidebar.found") : pinned ? say("sidebar.pinned") : dayOf(updated),
+      none: () => say(isSearched() ? "sidebar.nothing-found" : "sidebar.none-yet"),
     },
     tell,
   );

@@ -1,7 +1,7 @@
 // The comparison sessions in the sidebar.
 /** @import { SessionList, SessionListed } from "../server.d.ts" */
 /** @import { Sidebar } from "./sidebar.js" */
-import { button, make, menu } from "../dom.js";
+import { button, make, menu, say } from "../dom.js";
 import { titleInput } from "../title.js";
 import { dayOf, pagedList } from "./list.js";
 
@@ -15,11 +15,14 @@ export const comparisons = (list, { api, tell, failed, openComparison }) => {
   /** @param {SessionListed} session */
   const row = (session) => {
     const made = make("div", { className: "chatlab-row", role: "listitem", "data-id": session.id });
-    const name = session.title || "Untitled";
+    const name = session.title || say("both.untitled");
     const open = () => openComparison(session.id);
     const title = button(name, open, { className: "chatlab-title", title: name, dir: "auto" });
-    const items = [button("Rename", () => rename(session, title)), button("Delete", () => remove(session))];
-    made.append(title, menu(`More about ${name}`, "⋯", ...items));
+    const items = [
+      button(say("sidebar.rename"), () => rename(session, title)),
+      button(say("both.delete"), () => remove(session)),
+    ];
+    made.append(title, menu(say("sidebar.more", { title: name }), "⋯", ...items));
     return made;
   };
 
@@ -48,7 +51,7 @@ export const comparisons = (list, { api, tell, failed, openComparison }) => {
     }
     if (session.id === listed.chosen()) openComparison("");
     listed.refresh();
-    tell(`Deleted “${session.title || "Untitled"}”.`, () =>
+    tell(say("sidebar.deleted", { title: session.title || say("both.untitled") }), () =>
       api(`${path}/restore`, "POST", {}).then(() => {
         tell("");
         listed.refresh();
@@ -66,7 +69,7 @@ export const comparisons = (list, { api, tell, failed, openComparison }) => {
       },
       row,
       group: (session) => dayOf(session.updated),
-      none: () => "No comparisons yet.",
+      none: () => say("sidebar.no-comparisons"),
     },
     tell,
   );
@@ -78,7 +81,7 @@ export const comparisons = (list, { api, tell, failed, openComparison }) => {
    */
   const retitle = (id, title) => {
     const shown = list.querySelector(`.chatlab-row[data-id="${CSS.escape(id)}"] .chatlab-title`);
-    if (shown) shown.textContent = title || "Untitled";
+    if (shown) shown.textContent = title || say("both.untitled");
   };
   return { ...listed, retitle };
 };

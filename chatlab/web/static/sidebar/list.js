@@ -1,5 +1,5 @@
 // A list that is asked for page by page as one scrolls, and drawn anew when something in it has changed.
-import { make, sentence } from "../dom.js";
+import { make, say, sentence } from "../dom.js";
 
 const DAY = 86_400_000; // milliseconds
 const AGAIN = 1000; // milliseconds after which a list that is in somebody's hand is looked at again
@@ -13,11 +13,11 @@ export const dayOf = (updated) => {
   const today = new Date().setHours(0, 0, 0, 0);
   const then = new Date(updated);
   const days = Math.ceil((today - then.getTime()) / DAY);
-  if (days <= 0) return "Today";
-  if (days === 1) return "Yesterday";
-  if (days <= 7) return "Last 7 days";
-  if (days <= 30) return "Last 30 days";
-  return then.toLocaleDateString(undefined, { month: "long", year: "numeric" });
+  if (days <= 0) return say("sidebar.today");
+  if (days === 1) return say("sidebar.yesterday");
+  if (days <= 7) return say("sidebar.last-7");
+  if (days <= 30) return say("sidebar.last-30");
+  return then.toLocaleDateString(document.documentElement.lang, { month: "long", year: "numeric" });
 };
 
 /**

@@ -2,7 +2,7 @@
 // this page's own server, and text is only ever set as text.
 /** @import { Imported } from "../server.d.ts" */
 /** @import { Api } from "../dom.js" */
-import { asking, button, make, menu, sentence } from "../dom.js";
+import { asking, button, make, menu, say, sentence } from "../dom.js";
 import { chats, FORMATS } from "./chats.js";
 import { comparisons } from "./comparisons.js";
 
@@ -26,10 +26,9 @@ import { comparisons } from "./comparisons.js";
 
 /**
  * @param {number} count
- * @param {string} one
- * @param {string} many
+ * @param {string} one the key of the words for one
  */
-const counted = (count, one, many) => (count === 1 ? `1 ${one}` : `${count} ${many}`);
+const counted = (count, one) => say(count === 1 ? one : `${one}s`, { count });
 
 /**
  * @param {HTMLElement} element
@@ -47,7 +46,7 @@ export function sidebar(element, { first, ...given }) {
    */
   const tell = (text, undo) => {
     told.replaceChildren(text);
-    if (undo) told.append(" ", button("Undo", undo, { className: "chatlab-undo" }));
+    if (undo) told.append(" ", button(say("both.undo"), undo, { className: "chatlab-undo" }));
   };
   /** @param {unknown} error */
   const failed = (error) => tell(sentence(error));
@@ -64,13 +63,17 @@ export function sidebar(element, { first, ...given }) {
   const search = make("input", {
     className: "chatlab-search",
     type: "search",
-    placeholder: "Search",
+    placeholder: say("sidebar.search"),
     dir: "auto",
-    "aria-label": "Search conversations",
+    "aria-label": say("sidebar.search-label"),
   });
   const places = {
-    chats: make("div", { className: "chatlab-list", role: "list", "aria-label": "Chats" }),
-    comparisons: make("div", { className: "chatlab-list", role: "list", "aria-label": "Comparisons" }),
+    chats: make("div", { className: "chatlab-list", role: "list", "aria-label": say("sidebar.chats") }),
+    comparisons: make("div", {
+      className: "chatlab-list",
+      role: "list",
+      "aria-label": say("sidebar.comparisons-list"),
+    }),
   };
   const lists = {
     chats: chats(places.chats, search, own),
@@ -88,15 +91,15 @@ export function sidebar(element, { first, ...given }) {
     lists[wanted].refresh();
   };
   const tabs = {
-    chats: button("Chats", () => turn("chats")),
-    comparisons: button("Comparisons", () => turn("comparisons")),
+    chats: button(say("sidebar.chats"), () => turn("chats")),
+    comparisons: button(say("sidebar.comparisons-list"), () => turn("comparisons")),
   };
 
   const chosenFile = make("input", {
     type: "file",
     hidden: true,
     accept: ".json,.jsonl",
-    "aria-label": "Conversations to import",
+    "aria-label": say("sidebar.to-import"),
     onchange: () => {
       for (const file of chosenFile.files ?? []) importFile(file);
       chosenFile.value = "";
@@ -104,15 +107,15 @@ export function sidebar(element, { first, ...given }) {
   });
   /** @param {File} file */
   const importFile = async (file) => {
-    tell(`Reading ${file.name}…`);
+    tell(say("sidebar.reading", { file: file.name }));
     try {
       /** @type {Imported} */
       const { conversations, comparisons, problems } = await api("import", "POST", file);
-      const chats = counted(conversations, "conversation", "conversations");
-      const sessions = counted(comparisons, "comparison session", "comparison sessions");
-      const count = comparisons ? `${chats} and ${sessions}` : chats;
+      const chats = counted(conversations, "sidebar.conversation");
+      const sessions = counted(comparisons, "sidebar.comparison");
+      const count = comparisons ? say("sidebar.and", { a: chats, b: sessions }) : chats;
       if (comparisons && !conversations) turn("comparisons");
-      tell([`Imported ${count} of ${file.name}.`, ...problems].join(" "));
+      tell([say("sidebar.imported", { count, file: file.name }), ...problems].join(" "));
       lists.chats.refresh();
       lists.comparisons.refresh();
     } catch (error) {
@@ -124,17 +127,21 @@ export function sidebar(element, { first, ...given }) {
   const foot = make(
     "div",
     { className: "chatlab-foot" },
-    button("Import…", () => chosenFile.click()),
-    menu("Export all conversations", "Export all…", ...exports),
+    button(say("sidebar.import"), () => chosenFile.click()),
+    menu(say("sidebar.export-all-label"), say("sidebar.export-all"), ...exports),
     chosenFile,
   );
   const begin = make(
     "div",
     { className: "chatlab-begin" },
-    button("New chat", () => lists.chats.choose(""), { className: "chatlab-new" }),
-    button("New comparison", () => given.openComparison("")),
+    button(say("sidebar.new"), () => lists.chats.choose(""), { className: "chatlab-new" }),
+    button(say("sidebar.new-comparison"), () => given.openComparison("")),
   );
-  const choice = make("div", { className: "chatlab-tabs", role: "group", "aria-label": "What is listed" });
+  const choice = make("div", {
+    className: "chatlab-tabs",
+    role: "group",
+    "aria-label": say("sidebar.listed"),
+  });
   choice.append(tabs.chats, tabs.comparisons);
   element.replaceChildren(begin, choice, search, places.chats, places.comparisons, told, foot);
 

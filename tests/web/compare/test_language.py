@@ -1,0 +1,45 @@
+"""The comparison page in another language: nothing of its own is said in English any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.web.chat.test_language import SHOWN, english
+from tests.web.pages import Served, expect
+
+pytestmark = pytest.mark.browser
+
+CONFIG = """\
+version: 1
+backends: {one: {kind: echo, label: Eins}, two: {kind: echo, label: Zwei}}
+storage: {sharing: true}
+ui: {language: de}
+"""
+
+
+def test_the_comparison_page_speaks_german(warm: Any, serve: Callable[..., Served]) -> None:
+    tab = warm.new_page()
+    tab.goto(f"{serve(CONFIG).url}/compare")
+    expect(tab.locator("h2")).to_have_text("Neuer Vergleich")
+    tab.locator(".setup summary").first.click()
+    shown = set(tab.evaluate(SHOWN))
+    tab.click(".setup button[type=submit]")
+    tab.fill("#composer textarea", "Was ist der Mond?")
+    tab.press("#composer textarea", "Enter")
+    expect(tab.locator(".figures")).to_have_count(2)
+    expect(tab.locator(".figures").first).to_contain_text("erstes Token")
+    expect(tab.locator(".vote")).to_contain_text("Unentschieden")
+    shown |= set(tab.evaluate(SHOWN))
+    for name in ("Rangliste", "Bericht", "Teilen"):
+        tab.get_by_role("button", name=name, exact=True).first.click()
+        expect(tab.locator("#dialog")).to_be_visible()
+        expect(tab.locator("#dialog h2")).not_to_be_empty()
+        shown |= set(tab.evaluate(SHOWN))
+        tab.get_by_role("button", name="Schließen").click()
+    tab.get_by_role("button", name="Beleg", exact=True).first.click()  # its fields are called as they are
+    expect(tab.locator("#dialog h2")).to_have_text("Was an Eins gesendet wurde")
+    assert shown & english() == set()
+    assert {"Alle Spuren", "Diese Runde: Zeit bis zum ersten Token / insgesamt"} <= shown
