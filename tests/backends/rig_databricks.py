@@ -163,7 +163,7 @@ class DatabricksUserRig(DatabricksChatRig):
         return {"type": "user"}
 
     def context(self) -> CallContext:
-        return CallContext("ada", SecretStr(self.secrets[0]))
+        return CallContext("ada", one_token(SecretStr(self.secrets[0])))
 
     def calls(self) -> list[Call]:
         return [
