@@ -13,9 +13,9 @@ from gradio.events import Dependency
 from chatlab.paths import PACKAGE
 from chatlab.render.angle_brackets import REFERENCE, tags_as_written
 
-_SEND = (PACKAGE / "web" / "static" / "chat" / "send.js").read_text("utf-8").rstrip().removesuffix(";")
-_TAKE_BACK = (
-    (PACKAGE / "web" / "static" / "chat" / "take_back.js").read_text("utf-8").rstrip().removesuffix(";")
+_SEND, _TAKE_BACK = (
+    (PACKAGE / "web" / "static" / "chat" / name).read_text("utf-8").rstrip().removesuffix(";")
+    for name in ("send.js", "take_back.js")
 )
 _BOX = "() => ({{__type__: 'update', submit_btn: {submit}, stop_btn: {stop}}})"
 _STEP: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}

@@ -1,7 +1,7 @@
 // The menu of backends: which there are, of what kind, what they are for and whether they are ready. It is
 // opened in the message box, to choose who is asked, and under an answer, to have another one beside it.
-// Of some, any model that their server lists can be chosen, as `name:model`: they are asked for theirs when the
-// menu is opened.
+// Of some, any model that their server lists can be chosen, as `name:model`: they are asked for theirs when
+// the menu is opened.
 /** @import { Api } from "../dom.js" */
 /** @import { ModelsListed } from "../server.d.ts" */
 import { asking, button, isComposing, make, say, sentence } from "../dom.js";

@@ -1,5 +1,5 @@
-// What was typed and not sent outlives a reload, be it the person's or Gradio's own: once it has lost its server
-// and found it again, it loads the page anew. Runs in the page's head.
+// What was typed and not sent outlives a reload, be it the person's or Gradio's own: once it has lost its
+// server and found it again, it loads the page anew. Runs in the page's head.
 
 const KEY = "chatlab-draft";
 /** The conversation that is shown: a draft belongs to one. */

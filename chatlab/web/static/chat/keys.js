@@ -67,8 +67,8 @@ const focusEdit = () => {
   edited?.setSelectionRange(edited.value.length, edited.value.length);
 };
 
-// Gradio's page says by nothing but a translated label what a button does. Of a person's message the one after
-// copying edits it; of one that is edited, the first sends it and the second leaves it.
+// Gradio's page says by nothing but a translated label what a button does. Of a person's message the one
+// after copying edits it; of one that is edited, the first sends it and the second leaves it.
 
 /** @returns {HTMLElement | undefined} */
 const editButton = () => {

@@ -1,7 +1,7 @@
 /**
  * What the browser does itself when a message is sent: empties the box, shows the message, and hands it on to
- * the event that asks for its answer. The text is shown as it was written (chatlab.render.angle_brackets) as far
- * as a moment needs it: the answer comes with the message as the server paints it.
+ * the event that asks for its answer. The text is shown as it was written (chatlab.render.angle_brackets) as
+ * far as a moment needs it: the answer comes with the message as the server paints it.
  *
  * @param {string} reference stands for "<" where that is no code
  * @param {{ text: string, files: object[] }} message

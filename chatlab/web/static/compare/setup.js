@@ -1,6 +1,10 @@
 // What a session begins with: 2 to 8 lanes, each a backend with its own parameters and system prompt.
 /** @import { Api } from "../dom.js" */
-/** @import { BackendChoices, Begin, ChatToCompare, LaneSpec, ModelsListed, ParameterView } from "../server.d.ts" */
+/**
+ * @import {
+ *   BackendChoices, Begin, ChatToCompare, LaneSpec, ModelsListed, ParameterView,
+ * } from "../server.d.ts"
+ */
 import { button, make, say, sentence } from "../dom.js";
 
 const MOST = 8;

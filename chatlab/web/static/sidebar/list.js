@@ -21,8 +21,8 @@ export const dayOf = (updated) => {
 };
 
 /**
- * What is listed. ask: returns a page of items, and what the next one is asked for by; group: the heading that
- * an item stands under; none: what is said where there is nothing.
+ * What is listed. ask: returns a page of items, and what the next one is asked for by; group: the heading
+ * that an item stands under; none: what is said where there is nothing.
  *
  * @template T
  * @typedef {{

@@ -1,5 +1,5 @@
-// The sidebar of both pages: the stored conversations and the comparison sessions. Everything here is asked of
-// this page's own server, and text is only ever set as text.
+// The sidebar of both pages: the stored conversations and the comparison sessions. Everything here is asked
+// of this page's own server, and text is only ever set as text.
 /** @import { Imported } from "../server.d.ts" */
 /** @import { Api } from "../dom.js" */
 import { asking, button, make, menu, say, sentence } from "../dom.js";
@@ -32,8 +32,8 @@ const counted = (count, one) => say(count === 1 ? one : `${one}s`, { count });
 
 /**
  * @param {HTMLElement} element
- * @param {Pick<Sidebar, "root" | "sharing" | "open" | "openComparison"> & { first: Shown }} options root: where
- *   the app is mounted; first: which list the page begins with
+ * @param {Pick<Sidebar, "root" | "sharing" | "open" | "openComparison"> & { first: Shown }} options root:
+ *   where the app is mounted; first: which list the page begins with
  */
 export function sidebar(element, { first, ...given }) {
   const { root } = given;
