@@ -124,7 +124,7 @@ class Ui(Model):
     head: ConfigPath | None = Field(
         None,
         description="A file of HTML for the head of this page. Whatever it loads comes from this server: the "
-        "page's Content-Security-Policy allows nothing else.",
+        "page's policy of content allows nothing else.",
     )
     favicon: ConfigPath | None = Field(
         None, description="The page's icon, a .png, .gif, .ico or .svg file, where the app is at `/`."

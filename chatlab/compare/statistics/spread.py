@@ -182,7 +182,8 @@ def _difference(
     )
     if draws is None:
         there = f"{count(len(shared), 'shared prompt')} and {count(units, 'repeat')}"
-        reason = f"there are only {there}, and it takes {FEWEST} of either"
+        verb = "is" if len(shared) == 1 else "are"
+        reason = f"there {verb} only {there}, and it takes {FEWEST} of either"
         return Difference(measure, a, b, difference, None, None, None, unit, units, reason)
     if seen := _unanimous(draws, measure):
         reach = seen[1] - seen[0]

@@ -275,7 +275,7 @@ def test_the_messages_of_one_conversation_are_one_observation() -> None:
     whole = comparison(8)
     steps = tuple(replace(one, item="r1", step=int(one.item[1:]) - 1) for one in whole.results)
     (said,) = (found for name, found in differences(replace(whole, results=steps)) if name == "total")
-    assert "there are only 1 shared prompt and 1 repeat, and it takes 6 of either" in str(said[0])
+    assert "there is only 1 shared prompt and 1 repeat, and it takes 6 of either" in str(said[0])
     assert "7 prompts" in str(dict(differences(whole))["total"][0])
 
 

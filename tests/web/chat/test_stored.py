@@ -317,7 +317,9 @@ def test_an_unknown_conversation_and_somebody_elses_are_one_sentence(
         assert other.said == [] and listed(other) == []
         assert "for my eyes" not in other.page.content()
     other.ask("mine")
-    assert other.said == ["mine"] and link(other) != address
+    assert other.said == ["mine"]
+    other.page.wait_for_function("new URLSearchParams(location.search).get('c') !== 'nosuch'")
+    assert link(other) != address
     other.page.reload()
     other.wait_ended(1)
     assert other.said == ["mine"]
