@@ -55,7 +55,8 @@ class PageDriver:
         )
         dependencies = [one for one in config["dependencies"] if one["outputs"]]
         # What a page does between a message and its answer, and what of it the server does.
-        step = next(one for one in dependencies if [box, "submit"] in one["targets"])
+        sent = [one for one in dependencies if [box, "submit"] in one["targets"]]
+        step = next((one for one in sent if one["backend_fn"] and one["queue"] is not False), sent[0])
         self._before: list[dict[str, Any]] = []
         while step["queue"] is False or not step["backend_fn"]:
             self._before += [step] if step["backend_fn"] else []

@@ -41,7 +41,7 @@ class Examples:
             return
         shown = [chat.chatbot, chat.chatbot_state, chat.saved_input]
         asked = chat.chatbot.example_select(self._asked, selector, [*shown, *controls], **_STEPS)
-        chat.answer(asked)
+        chat.answer(asked.success)
 
     def offered(self, backend: str) -> list[dict[str, Any]]:
         """Return the examples that fit a backend, as Gradio shows them."""

@@ -79,7 +79,7 @@ def opened_by_scripts(
 
     again = [chat.chatbot, chat.chatbot_state, chat.saved_input, choices[0]]
     asked = bridge.submit(navigation.again, None, again, **private)
-    chat.answer(asked)
+    chat.answer(asked.success)
 
     # The scripts ask for this while an answer runs where the page is and the box offers no stop. Whatever
     # comes in whatever order, each of these ends with the box as it has to be. No `cancels`: a stop ends the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -128,10 +128,20 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
         """Return the pages that were closed, as far as something may still come of them."""
         return ClosedPages(self._forget)
 
+    def _unfinished(self) -> Iterator[Any]:
+        """Yield the events that run, and those that wait."""
+        for job in self._queue.active_jobs:
+            yield from job or ()
+        for waiting in self._queue.event_queue_per_concurrency_id.values():
+            yield from waiting.queue
+
     async def _forget(self, session_hash: str, request: gr.Request) -> bool:
         """Forget what Gradio, its queue and whoever listens to `unload` hold of a closed page."""
-        if any(event.session_hash == session_hash for event in self._queue.event_ids_to_events.values()):
+        if any(event.session_hash == session_hash for event in self._unfinished()):
             return False
+        known = self._queue.event_ids_to_events  # where older Gradio leaves those that have ended
+        for number in [number for number, event in known.items() if event.session_hash == session_hash]:
+            known.pop(number, None)
         for one in self._unloading:
             await one.fn(request)
         self._state_holder.close(session_hash)

@@ -68,14 +68,16 @@ class PatchedChatInterface(gr.ChatInterface):  # type: ignore[misc]
 
     def _setup_events(self) -> None:
         sent = gr.MultimodalTextbox(visible=False)
-        submitted = self.textbox.submit(
+        self.textbox.submit(
             None,
             [self.textbox, self.chatbot],
             [self.textbox, self.chatbot, sent],
             js=f"(...values) => ({_SEND})({json.dumps(REFERENCE)}, ...values)",
             api_visibility="private",
         )
-        self.answer(submitted, [sent, self.chatbot])
+        # At the same event, whose listeners run one after the other: in older Gradio nothing follows one
+        # that runs in the browser alone.
+        self.answer(self.textbox.submit, [sent, self.chatbot])
 
         self.fake_api_btn.click(
             self._answering("chat"),
@@ -88,9 +90,9 @@ class PatchedChatInterface(gr.ChatInterface):  # type: ignore[misc]
             postprocess=False,
         )
         again = [self.chatbot, self.chatbot_state, self.saved_input]
-        self.answer(self.chatbot.retry(self._asked_again, self.chatbot, again, **_STEP), again[:0:-1])
+        self.answer(self.chatbot.retry(self._asked_again, self.chatbot, again, **_STEP).success, again[:0:-1])
         if self.editable:
-            self.answer(self.chatbot.edit(self._edited, self.chatbot, again, **_STEP), again[:0:-1])
+            self.answer(self.chatbot.edit(self._edited, self.chatbot, again, **_STEP).success, again[:0:-1])
         self.chatbot.undo(self._pop_last_user_message, self.chatbot, [self.chatbot, self.textbox], **_STEP)
         if self.flagging_mode != "never":
             flagged = gr.chat_interface.ChatCSVLogger()
@@ -98,17 +100,15 @@ class PatchedChatInterface(gr.ChatInterface):  # type: ignore[misc]
             self.chatbot.feedback_options = self.flagging_options
             self.chatbot.like(flagged.flag, self.chatbot)
 
-    def answer(self, asked: Dependency, inputs: Sequence[Any] | None = None) -> None:
-        """Answer once an event succeeded, with the stop button beside it.
+    def answer(self, at: Callable[..., Dependency], inputs: Sequence[Any] | None = None) -> None:
+        """Answer at an event, with the stop button beside it. at: its listener, such as `asked.success`.
 
         inputs: the message, and the conversation before it; by default what was saved of both.
         """
         message = list(inputs or (self.saved_input, self.chatbot_state))
         stop, submit = json.dumps(self.original_stop_btn), json.dumps(self.textbox.submit_btn)
-        asked.success(
-            None, None, self.textbox, js=_BOX.format(submit="false", stop=stop), api_visibility="private"
-        )
-        answer = asked.success(
+        at(None, None, self.textbox, js=_BOX.format(submit="false", stop=stop), api_visibility="private")
+        answer = at(
             self._answering("_submit_fn"),
             [*message, *self.additional_inputs],
             [self.null_component, self.chatbot],

@@ -193,9 +193,11 @@ def claims() -> Iterator[tuple[str, bool]]:
         takes(blocks.postprocess_data, "block_fn", "predictions", "state"),
     )
     yield (
-        "an event of the queue has its page's hash while it waits or runs",
+        "the queue has the events that wait and those that run, each with its page's hash",
         "self.session_hash" in inspect.getsource(Event)
-        and "event_ids_to_events.pop(event._id" in inspect.getsource(Queue.process_events),
+        and isinstance(blocks._queue.active_jobs, list)
+        and all(hasattr(one, "queue") for one in blocks._queue.event_queue_per_concurrency_id.values())
+        and isinstance(blocks._queue.event_ids_to_events, dict),
     )
     yield "Blocks.temp_file_sets is a list of sets of paths", isinstance(blocks.temp_file_sets, list)
     yield "a Chatbot has keep_in_cache, a set of paths", isinstance(chat.chatbot.keep_in_cache, set)
