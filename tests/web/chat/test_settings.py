@@ -198,7 +198,7 @@ def test_labels_footer_and_words_are_the_configured_ones(upstream: Front, open_p
     shown = page.page.inner_text("body")
     for words in ("Our bench", "Try them", "Made here", "Hello there", "Optionen"):
         assert words in shown
-    assert page.page.get_by_role("button", name="Modell: ").is_visible()
+    expect(page.page.get_by_role("button", name="Modell: ")).to_be_visible()
     assert page.page.get_attribute("#message textarea", "placeholder") == "Say it"
     assert page.page.inner_text("#message .submit-button") == "Senden"
     page.settings()

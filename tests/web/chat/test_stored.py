@@ -486,6 +486,7 @@ def test_an_attachment_is_kept_shown_to_its_owner_alone_and_sent_again(
     attach(page, picture)
     page.ask("what is it?")
     assert sent_picture(upstream)
+    link(page)
     page.page.reload()
     page.wait_ended(1)
     image = page.page.locator("#conversation [data-testid=user] img")
