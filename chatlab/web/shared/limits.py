@@ -152,6 +152,7 @@ class _Spent:
         self._most = {scope: amount for scope, amount in most.items() if amount is not None}
         self._refusal = refusal
         self._hours: dict[tuple[Scope, str], dict[int, float]] = {}
+        self._swept = 0  # the hour in which those were last forgotten who spent nothing within a day
 
     def check(self, visitor: Visitor) -> None:
         """Raise LimitReached for a visitor who, or everybody if they together, spent all."""
@@ -163,6 +164,9 @@ class _Spent:
     def add(self, visitor: Visitor, amount: float) -> None:
         """Count what somebody spent."""
         hour = int(monotonic() // 3_600)
+        if hour != self._swept:
+            self._hours = {key: recent for key in self._hours if (recent := self._recent(key))}
+            self._swept = hour
         for key in visitor.counts_in():
             if key[0] in self._most:
                 spent = self._hours[key] = self._recent(key)

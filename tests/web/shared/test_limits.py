@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import tracemalloc
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
@@ -207,3 +208,26 @@ def test_what_a_visitor_spent_counts_for_a_day_and_holds_for_chats_and_compariso
     hours += 12  # what was spent first is over for a day now
     mine.charge(ANN)
     mine.charge(BOB)
+
+
+def test_what_was_spent_is_forgotten_once_it_counts_no_more_and_not_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hours = 100.0
+    monkeypatch.setattr("chatlab.web.shared.limits.monotonic", lambda: hours * 3_600)
+    mine = limits(tokens_a_day={"visitor": 10})
+    mine.spend("ann", 10, 0)
+    tracemalloc.start()
+    try:
+        for number in range(2_000):
+            mine.spend(f"somebody {number}", 1, 0)
+        taken = tracemalloc.get_traced_memory()[0]
+        hours += 23
+        mine.spend("bob", 1, 0)
+        with pytest.raises(LimitReached, match="one visitor may take 10 tokens a day"):
+            mine.charge(ANN)
+        hours += 2
+        mine.spend("bob", 1, 0)
+        assert tracemalloc.get_traced_memory()[0] < taken / 2
+    finally:
+        tracemalloc.stop()
