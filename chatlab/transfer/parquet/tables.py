@@ -169,15 +169,8 @@ TABLES: Mapping[TableName, TableColumns] = {
 
 def conversation_row(one: StoredConversation) -> Row:
     """Return the row of a conversation."""
-    return {
-        "id": one.id,
-        "owner": one.owner,
-        "comparison": one.comparison,
-        "created": one.created,
-        "updated": one.updated,
-        "pinned": one.pinned,
-        "title": one.title,
-    }
+    names = ("id", "owner", "comparison", "created", "updated", "pinned", "title")
+    return {name: getattr(one, name) for name in names}
 
 
 def comparison_row(one: StoredComparison) -> Row:
