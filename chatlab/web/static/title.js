@@ -2,15 +2,18 @@
 import { isComposing, make, say } from "./dom.js";
 
 /**
- * An input in place of a title. Enter and a click elsewhere save, Escape does not; while an input method
- * composes, both keys are its own.
+ * Puts an input in place of a title until it was edited. Enter and a click elsewhere save, Escape does not;
+ * while an input method composes, both keys are its own.
  *
- * @param {string} title
- * @param {string} className
- * @param {number} longest characters
- * @param {(wanted: string | null) => void} done gets what was typed, or null
+ * @param {HTMLElement} shown the element that shows the title
+ * @param {{
+ *   title: string,
+ *   className: string,
+ *   longest: number,
+ *   save: (wanted: string) => unknown,
+ * }} options longest: characters; save: gets what was typed, if that is another title
  */
-export const titleInput = (title, className, longest, done) => {
+export const editTitle = (shown, { title, className, longest, save }) => {
   const input = make("input", {
     className,
     "aria-label": say("both.new-title"),
@@ -19,11 +22,13 @@ export const titleInput = (title, className, longest, done) => {
   });
   input.value = title;
   let over = false;
-  /** @param {boolean} save */
-  const end = (save) => {
+  /** @param {boolean} taken */
+  const end = (taken) => {
     if (over) return;
     over = true;
-    done(save ? input.value.trim() : null);
+    const wanted = taken ? input.value.trim() : "";
+    input.replaceWith(shown);
+    if (wanted && wanted !== title) save(wanted);
   };
   input.addEventListener("keydown", (event) => {
     event.stopPropagation();
@@ -32,5 +37,7 @@ export const titleInput = (title, className, longest, done) => {
     if (event.key === "Escape") end(false);
   });
   input.addEventListener("blur", () => end(true));
-  return input;
+  shown.replaceWith(input);
+  input.focus();
+  input.select();
 };

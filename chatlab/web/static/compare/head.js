@@ -2,7 +2,7 @@
 /** @import { UndoneView } from "../server.d.ts" */
 /** @import { Page } from "./page.js" */
 import { button, make, menu, say } from "../dom.js";
-import { titleInput } from "../title.js";
+import { editTitle } from "../title.js";
 import { close, show } from "./dialog.js";
 import { ranking, report, share } from "./dialogs.js";
 
@@ -48,19 +48,15 @@ const sessionTools = (page) => {
 /** @param {Page} page */
 const title = (page) => {
   const text = page.view.title || say("compare.new");
-  const edit = () => {
-    const input = titleInput(page.view.title, "title", LONGEST_TITLE, async (wanted) => {
-      input.replaceWith(shown);
-      if (!wanted || wanted === page.view.title) return;
-      if (!(await page.session("/title", "POST", { title: wanted }))) return;
-      page.view.title = wanted;
-      page.drawHead();
-      page.retitle(wanted);
-    });
-    shown.replaceWith(input);
-    input.focus();
-    input.select();
+  /** @param {string} wanted */
+  const save = async (wanted) => {
+    if (!(await page.session("/title", "POST", { title: wanted }))) return;
+    page.view.title = wanted;
+    page.drawHead();
+    page.retitle(wanted);
   };
+  const edit = () =>
+    editTitle(shown, { title: page.view.title, className: "title", longest: LONGEST_TITLE, save });
   const shown = button(text, edit, {
     className: "plain title",
     title: say("compare.edit-title"),

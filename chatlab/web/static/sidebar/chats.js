@@ -1,9 +1,9 @@
 // The stored conversations in the sidebar.
 /** @import { ConversationChange, ConversationList, ConversationListed, ShareLink } from "../server.d.ts" */
 /** @import { Sidebar } from "./sidebar.js" */
-import { button, make, menu, say } from "../dom.js";
-import { titleInput } from "../title.js";
-import { dayOf, pagedList } from "./list.js";
+import { button, make, say } from "../dom.js";
+import { editTitle } from "../title.js";
+import { dayOf, listRow, pagedList } from "./list.js";
 
 const LONGEST_TITLE = 200; // characters
 /** @type {[format: string, text: string][]} */
@@ -31,26 +31,24 @@ const snippet = (text) => {
  * @param {HTMLInputElement} search what is looked for
  * @param {Sidebar} sidebar
  */
-export const chats = (list, search, { root, api, sharing, tell, failed, download, open }) => {
+export const chats = (list, search, { root, api, sharing, tell, failed, removed, download, open }) => {
   /** @type {Map<string, string>} */
   const titles = new Map();
   const isSearched = () => search.value.trim() !== "";
 
-  /** @param {ConversationListed} conversation */
+  /**
+   * @param {ConversationListed} conversation
+   * @returns {HTMLElement}
+   */
   const row = (conversation) => {
-    const made = make("div", { className: "chatlab-row", role: "listitem", "data-id": conversation.id });
-    const name = titleOf(conversation);
-    const show = () => choose(conversation.id, conversation.turn ?? "");
-    const title = button(name, show, {
-      className: "chatlab-title",
-      "aria-label": name,
-      title: name,
-      dir: "auto",
-    });
-    if (conversation.snippet) title.append(snippet(conversation.snippet));
     titles.set(conversation.id, conversation.title);
-    made.append(title, menu(say("sidebar.more", { title: name }), "⋯", ...actions(conversation, title)));
-    return made;
+    return listRow({
+      id: conversation.id,
+      name: titleOf(conversation),
+      open: () => choose(conversation.id, conversation.turn ?? ""),
+      actions: (title) => actions(conversation, title),
+      found: conversation.snippet ? snippet(conversation.snippet) : null,
+    });
   };
 
   /**
@@ -104,35 +102,22 @@ export const chats = (list, search, { root, api, sharing, tell, failed, download
     );
 
   /** @param {Pick<ConversationListed, "id" | "title">} conversation */
-  const remove = async (conversation) => {
-    try {
-      await api(`conversations/${conversation.id}`, "DELETE");
-    } catch (error) {
-      return failed(error);
-    }
-    if (conversation.id === listed.chosen()) choose("");
-    listed.refresh();
-    const restore = () =>
-      api(`conversations/${conversation.id}/restore`, "POST").then(() => {
-        tell("");
-        listed.refresh();
-      }, failed);
-    tell(say("sidebar.deleted", { title: titleOf(conversation) }), restore);
-  };
+  const remove = (conversation) =>
+    removed(`conversations/${conversation.id}`, titleOf(conversation), listed.refresh, () => {
+      if (conversation.id === listed.chosen()) choose("");
+    });
 
   /**
    * @param {ConversationListed} conversation
-   * @param {HTMLElement} title
+   * @param {HTMLElement} shown
    */
-  const rename = (conversation, title) => {
-    const input = titleInput(conversation.title, "chatlab-rename", LONGEST_TITLE, (wanted) => {
-      input.replaceWith(title);
-      if (wanted && wanted !== conversation.title) change(conversation, { title: wanted });
+  const rename = (conversation, shown) =>
+    editTitle(shown, {
+      title: conversation.title,
+      className: "chatlab-rename",
+      longest: LONGEST_TITLE,
+      save: (title) => change(conversation, { title }),
     });
-    title.replaceWith(input);
-    input.focus();
-    input.select();
-  };
 
   const listed = pagedList(
     list,

@@ -1,9 +1,9 @@
 // The comparison sessions in the sidebar.
 /** @import { SessionList, SessionListed } from "../server.d.ts" */
 /** @import { Sidebar } from "./sidebar.js" */
-import { button, make, menu, say } from "../dom.js";
-import { titleInput } from "../title.js";
-import { dayOf, pagedList } from "./list.js";
+import { button, say } from "../dom.js";
+import { editTitle } from "../title.js";
+import { dayOf, listRow, pagedList } from "./list.js";
 
 const LONGEST_TITLE = 80; // characters
 
@@ -11,53 +11,47 @@ const LONGEST_TITLE = 80; // characters
  * @param {HTMLElement} list
  * @param {Sidebar} sidebar
  */
-export const comparisons = (list, { api, tell, failed, openComparison }) => {
+export const comparisons = (list, { api, tell, failed, removed, openComparison }) => {
+  /** @type {Map<string, SessionListed>} */
+  const known = new Map();
   /** @param {SessionListed} session */
+  const titleOf = (session) => session.title || say("both.untitled");
+
+  /**
+   * @param {SessionListed} session
+   * @returns {HTMLElement}
+   */
   const row = (session) => {
-    const made = make("div", { className: "chatlab-row", role: "listitem", "data-id": session.id });
-    const name = session.title || say("both.untitled");
-    const open = () => openComparison(session.id);
-    const title = button(name, open, { className: "chatlab-title", title: name, dir: "auto" });
-    const items = [
-      button(say("sidebar.rename"), () => rename(session, title)),
-      button(say("both.delete"), () => remove(session)),
-    ];
-    made.append(title, menu(say("sidebar.more", { title: name }), "⋯", ...items));
-    return made;
+    known.set(session.id, session);
+    return listRow({
+      id: session.id,
+      name: titleOf(session),
+      open: () => openComparison(session.id),
+      actions: (title) => [
+        button(say("sidebar.rename"), () => rename(session, title)),
+        button(say("both.delete"), () => remove(session)),
+      ],
+    });
   };
 
   /**
    * @param {SessionListed} session
-   * @param {HTMLElement} title
+   * @param {HTMLElement} shown
    */
-  const rename = (session, title) => {
-    const input = titleInput(session.title, "chatlab-rename", LONGEST_TITLE, (wanted) => {
-      input.replaceWith(title);
-      if (!wanted || wanted === session.title) return;
-      api(`compare/sessions/${session.id}/title`, "POST", { title: wanted }).then(listed.refresh, failed);
+  const rename = (session, shown) =>
+    editTitle(shown, {
+      title: session.title,
+      className: "chatlab-rename",
+      longest: LONGEST_TITLE,
+      save: (title) =>
+        api(`compare/sessions/${session.id}/title`, "POST", { title }).then(listed.refresh, failed),
     });
-    title.replaceWith(input);
-    input.focus();
-    input.select();
-  };
 
   /** @param {SessionListed} session */
-  const remove = async (session) => {
-    const path = `compare/sessions/${session.id}`;
-    try {
-      await api(path, "DELETE");
-    } catch (error) {
-      return failed(error);
-    }
-    if (session.id === listed.chosen()) openComparison("");
-    listed.refresh();
-    tell(say("sidebar.deleted", { title: session.title || say("both.untitled") }), () =>
-      api(`${path}/restore`, "POST", {}).then(() => {
-        tell("");
-        listed.refresh();
-      }, failed),
-    );
-  };
+  const remove = (session) =>
+    removed(`compare/sessions/${session.id}`, titleOf(session), listed.refresh, () => {
+      if (session.id === listed.chosen()) openComparison("");
+    });
 
   const listed = pagedList(
     list,
@@ -80,8 +74,11 @@ export const comparisons = (list, { api, tell, failed, openComparison }) => {
    * @param {string} title
    */
   const retitle = (id, title) => {
-    const shown = list.querySelector(`.chatlab-row[data-id="${CSS.escape(id)}"] .chatlab-title`);
-    if (shown) shown.textContent = title || say("both.untitled");
+    const session = known.get(id);
+    if (!session || session.title === title) return;
+    session.title = title;
+    list.querySelector(`.chatlab-row[data-id="${CSS.escape(id)}"]`)?.replaceWith(row(session));
+    listed.mark(listed.chosen());
   };
   return { ...listed, retitle };
 };

@@ -1,5 +1,6 @@
 // A list that is asked for page by page as one scrolls, and drawn anew when something in it has changed.
-import { make, say, sentence } from "../dom.js";
+/** @import { Child } from "../dom.js" */
+import { button, make, menu, say, sentence } from "../dom.js";
 
 const DAY = 86_400_000; // milliseconds
 const AGAIN = 1000; // milliseconds after which a list that is in somebody's hand is looked at again
@@ -18,6 +19,25 @@ export const dayOf = (updated) => {
   if (days <= 7) return say("sidebar.last-7");
   if (days <= 30) return say("sidebar.last-30");
   return then.toLocaleDateString(document.documentElement.lang, { month: "long", year: "numeric" });
+};
+
+/**
+ * A row of a list: its title, which opens what it stands for, and a menu.
+ *
+ * @param {{
+ *   id: string,
+ *   name: string,
+ *   open: () => void,
+ *   actions: (title: HTMLElement) => Child[],
+ *   found?: Node | null,
+ * }} options actions: the buttons of the menu; found: what is shown below the name
+ */
+export const listRow = ({ id, name, open, actions, found = null }) => {
+  const attributes = { className: "chatlab-title", "aria-label": name, title: name, dir: "auto" };
+  const title = button(name, open, attributes);
+  if (found) title.append(found);
+  const more = menu(say("sidebar.more", { title: name }), "⋯", ...actions(title));
+  return make("div", { className: "chatlab-row", role: "listitem", "data-id": id }, title, more);
 };
 
 /**

@@ -8,7 +8,8 @@ import { comparisons } from "./comparisons.js";
 
 /**
  * What the lists of the sidebar may ask of it. open: shows a conversation at a turn, "" a new one;
- * openComparison: shows a session, "" a new one.
+ * openComparison: shows a session, "" a new one; removed: deletes what is at a path, leaves it where it is
+ * open, and offers to undo that.
  *
  * @typedef {{
  *   root: string,
@@ -18,6 +19,7 @@ import { comparisons } from "./comparisons.js";
  *   api: Api,
  *   tell: (text: string, undo?: () => void) => void,
  *   failed: (error: unknown) => void,
+ *   removed: (path: string, title: string, refresh: () => void, leave: () => void) => Promise<void>,
  *   download: (path: string) => void,
  * }} Sidebar
  */
@@ -50,6 +52,26 @@ export function sidebar(element, { first, ...given }) {
   };
   /** @param {unknown} error */
   const failed = (error) => tell(sentence(error));
+  /** @type {Sidebar["removed"]} */
+  const removed = async (path, title, refresh, leave) => {
+    try {
+      await api(path, "DELETE");
+    } catch (error) {
+      return failed(error);
+    }
+    leave();
+    refresh();
+    const restore = async () => {
+      try {
+        await api(`${path}/restore`, "POST", {});
+      } catch (error) {
+        return failed(error);
+      }
+      tell("");
+      refresh();
+    };
+    tell(say("sidebar.deleted", { title }), restore);
+  };
   /** @param {string} path */
   const download = (path) => {
     const link = make("a", { href: `${root}/-/${path}`, download: true });
@@ -58,7 +80,7 @@ export function sidebar(element, { first, ...given }) {
     link.remove();
   };
   /** @type {Sidebar} */
-  const own = { ...given, api, tell, failed, download };
+  const own = { ...given, api, tell, failed, removed, download };
 
   const search = make("input", {
     className: "chatlab-search",
