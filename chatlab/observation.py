@@ -54,6 +54,17 @@ class Observation(Protocol):
         """Take up how the turn has ended. Called once."""
 
 
+class Together(Protocol):
+    """Turns that belong together, observed: those of one run, or of one round of a session. No method
+    raises."""
+
+    def within(self) -> AbstractContextManager[object]:
+        """Return what its turns, and the tasks that begin them, are begun in."""
+
+    def end(self) -> None:
+        """Take up that the last of its turns has ended. Called once."""
+
+
 class Observer(Protocol):
     """Observes turns. No method raises."""
 
@@ -63,9 +74,15 @@ class Observer(Protocol):
         backend: its name in the configuration. target: where it calls.
         """
 
+    def together(self, name: str, about: Mapping[str, str | int]) -> Together:
+        """Return the observation of turns that belong together, which begins now.
+
+        name: of what they are, such as "compare run". about: its ids and counts, by names of chatlab's own.
+        """
+
 
 class Unobserved:
-    """The observation of a turn that nobody observes."""
+    """The observation of a turn, or of several, that nobody observes."""
 
     trace_id: str | None = None
     headers: Mapping[str, str] = {}
@@ -77,5 +94,17 @@ class Unobserved:
     def ended(self, turn: ObservedTurn) -> None:
         """Do nothing."""
 
+    def within(self) -> AbstractContextManager[object]:
+        """Return what does nothing."""
+        return nullcontext()
+
+    def end(self) -> None:
+        """Do nothing."""
+
 
 UNOBSERVED = Unobserved()
+
+
+def together(observer: Observer | None, name: str, about: Mapping[str, str | int]) -> Together:
+    """Return the observation of turns that belong together, by whoever observes them, if anybody does."""
+    return UNOBSERVED if observer is None else observer.together(name, about)

@@ -6,6 +6,8 @@ All of them are still "development" there, and some changed in 2026: a name is c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 CHAT = "chat"
 EXECUTE_TOOL = "execute_tool"
 
@@ -54,6 +56,8 @@ ATTEMPTS = "chatlab.attempts"
 OUTCOME = "chatlab.outcome"
 COST = "chatlab.cost"
 RUNNING = "chatlab.turns.running"
+WAITING = "chatlab.turns.waiting"
+PAGE = "chatlab.page"
 LOOP_LAG = "chatlab.event_loop.lag"
 
 PROVIDERS = {
@@ -69,3 +73,8 @@ PROVIDERS = {
     "generativelanguage.googleapis.com": "gcp.gemini",
 }
 """The conventions' names of providers by the end of a host's name. Any other goes by its kind of backend."""
+
+
+def own(about: Mapping[str, str | int]) -> dict[str, str | int]:
+    """Return attributes of chatlab's own, under its prefix."""
+    return {f"chatlab.{name}": value for name, value in about.items()}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from time import monotonic
 
-from opentelemetry.metrics import Histogram
+from opentelemetry.metrics import CallbackOptions, Histogram, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
@@ -56,7 +56,22 @@ class Exporting:
         self._lag = meter.create_histogram(
             names.LOOP_LAG, unit="s", description="How late the event loop came to what was due."
         )
+        self._waiting: dict[str, Callable[[], int]] = {}
+        meter.create_observable_gauge(
+            names.WAITING, [self._waits], unit="{turn}", description="Turns that wait for their place."
+        )
         self._looking: asyncio.Task[None] | None = None
+
+    def measure_waiting(self, page: str, count: Callable[[], int]) -> None:
+        """Measure how many turns of a page wait for their place from now on.
+
+        page: "chat" or "compare". count: returns how many do now; a thread calls it.
+        """
+        self._waiting[page] = count
+
+    def _waits(self, _: CallbackOptions) -> Iterator[Observation]:
+        for page, count in self._waiting.items():
+            yield Observation(count(), {names.PAGE: page})
 
     def start(self) -> None:
         """Begin to measure the running event loop."""

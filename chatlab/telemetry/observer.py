@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from time import time_ns
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,13 +18,14 @@ from opentelemetry.trace import (
     Tracer,
     format_trace_id,
     set_span_in_context,
+    use_span,
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from chatlab.backend import CallContext, Target
 from chatlab.errors import BackendError, ChatlabError
 from chatlab.messages import ToolCall
-from chatlab.observation import UNOBSERVED, Observation, ObservedTurn
+from chatlab.observation import UNOBSERVED, Observation, ObservedTurn, Together
 from chatlab.secret import scrubbed_traceback
 from chatlab.telemetry import conventions as names
 
@@ -72,12 +73,33 @@ class TurnObserver:
             log.error("a turn is not observed\n%s", scrubbed_traceback(exc))
             return UNOBSERVED
 
+    def together(self, name: str, about: Mapping[str, str | int]) -> Together:
+        """Return the observation of turns that belong together: one trace, whose root is a span `name`."""
+        try:
+            return _ObservedTogether(self.tracer.start_span(name, attributes=names.own(about)))
+        except Exception as exc:  # noqa: BLE001
+            log.error("a run is not observed\n%s", scrubbed_traceback(exc))
+            return UNOBSERVED
+
     def headers(self, span: Span) -> Mapping[str, str]:
         """Return what tells an upstream that it works for this span."""
         carrier: dict[str, str] = {}
         if self._propagator is not None:
             self._propagator.inject(carrier, set_span_in_context(span))
         return carrier
+
+
+class _ObservedTogether:
+    """The span that the spans of several turns are within."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def within(self) -> AbstractContextManager[object]:
+        return use_span(self._span, record_exception=False, set_status_on_exception=False)
+
+    def end(self) -> None:
+        self._span.end()
 
 
 class _ObservedTurn:

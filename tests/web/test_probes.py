@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import shutil
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +15,9 @@ import httpx2
 import chatlab
 from chatlab.lab import Lab
 from chatlab.web.server import create_app
+from chatlab.web.shared.limits import Visitor, limits_of
+from tests.web.pages import Served
+from tests.web.shared.test_tabs import begin, browser
 
 
 @asynccontextmanager
@@ -82,3 +88,45 @@ async def test_metrics_are_for_those_who_are_named(tmp_path: Path) -> None:
         assert (await client.get("/metrics", headers=visitor)).status_code == 404
         inner = {"x-forwarded-for": "10.2.3.4"}
         assert (await client.get("/metrics", headers=inner)).status_code == 200
+
+
+async def test_turns_that_wait_for_their_place_are_measured(tmp_path: Path) -> None:
+    more = "telemetry: {prometheus: [127.0.0.1]}\nlimits: {running_turns: {total: 1}}"
+    async with served(tmp_path, more) as (lab, client):
+        limits = limits_of(lab)
+        ann, bob = Visitor("ann", "192.0.2.1"), Visitor("bob", "192.0.2.2")
+
+        async def wait() -> None:
+            async with limits.turn(bob, wait=True):
+                pass
+
+        async with limits.turn(ann):
+            waiting = asyncio.create_task(wait())
+            await asyncio.sleep(0)
+            assert _waiting((await client.get("/metrics")).text) == {"chat": 0, "compare": 1}
+        await waiting
+        assert _waiting((await client.get("/metrics")).text) == {"chat": 0, "compare": 0}
+
+
+def test_answers_that_wait_in_the_queue_are_measured(tmp_path: Path) -> None:
+    file = tmp_path / "chatlab.yaml"
+    file.write_text(
+        "backends: {slow: {kind: echo, rate: 2}}\nstorage: none\nserver: {concurrency: 1}\n"
+        "telemetry: {prometheus: [127.0.0.1]}\n"
+    )
+    page = Served(file)
+    try:
+        asking = [browser(page.url, name) for name in ("one", "two", "three")]
+        for one in asking:
+            begin(one)
+        limit = time.monotonic() + 30
+        while (waiting := _waiting(asking[0].client.get("/metrics").text)["chat"]) != 2:
+            assert time.monotonic() < limit, waiting
+            time.sleep(0.05)
+    finally:
+        page.stop()
+
+
+def _waiting(metrics: str) -> dict[str, int]:
+    found = re.findall(r'chatlab_turns_waiting\{chatlab_page="(\w+)"[^}]*\} ([\d.]+)', metrics)
+    return {page: int(float(count)) for page, count in found}

@@ -29,6 +29,7 @@ from chatlab.config.registry import Entry
 from chatlab.conversations.saving import stored
 from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import Message, TextPart
+from chatlab.observation import together
 from chatlab.store import new_id, now
 from chatlab.turns.turn import Turn
 
@@ -93,6 +94,20 @@ class Batch:
 
         When cancelled, what runs is stopped; it is asked again in the next sitting.
         """
+        observer = next((entry.observer for entry in self._entries.values()), None)
+        about = {
+            "items": len(self._plan.items),
+            "lanes": len(self._plan.lanes),
+            "repeats": self._plan.repeats,
+        }
+        one = together(observer, "compare run", about)
+        try:
+            with one.within():
+                return await self._run()
+        finally:
+            one.end()
+
+    async def _run(self) -> bool:
         calls = [call for one in self._conversations() if (call := self._next(*one)) is not None]
         if self._store is not None:
             await self._store.begin(self._plan, self._results)

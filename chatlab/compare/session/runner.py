@@ -36,6 +36,7 @@ from chatlab.config.registry import Entry
 from chatlab.conversations.saving import Saving, stored
 from chatlab.errors import ConfigError
 from chatlab.ids import LaneId, RoundId, TurnId
+from chatlab.observation import Together, together
 from chatlab.secret import scrubbed_traceback
 from chatlab.store import StoredTurn, new_id
 from chatlab.turns.turn import run_turn
@@ -177,13 +178,18 @@ class LaneRunner:
         for one in prepared:
             self._running[one.id] = one
             self._unchecked.setdefault(one.round, set()).add(one.id)
+        observer = prepared[0].turn.entry.observer if prepared else None
+        observed = together(observer, "compare round", {"round": event.round, "turns": len(prepared)})
         try:
-            await start_together(prepared, self._news.touch, self._settle)
+            with observed.within():
+                await start_together(prepared, self._news.touch, self._settle)
         except BaseException:
             for one in prepared:
                 if one.task is None:  # it was never started, and nothing else would end it
                     self._settle(one)
             raise
+        finally:
+            self._background.spawn(_end_with(prepared, observed), f"the trace of round {event.round}")
         return prepared
 
     async def halt(self, lanes: Collection[LaneId]) -> None:
@@ -330,6 +336,13 @@ class LaneRunner:
             for number in range(_repeats(asked))
         )
         return await self.start(Retried(asked.id, positions, rerun=True), ctx, places=places, charged=True)
+
+
+async def _end_with(lane_turns: Sequence[LaneTurn], observed: Together) -> None:
+    """End the observation of turns with the last of them."""
+    if tasks := [one.task for one in lane_turns if one.task is not None]:
+        await asyncio.wait(tasks)
+    observed.end()
 
 
 def _repeats(asked: Round) -> int:

@@ -18,6 +18,7 @@ from chatlab.paths import PACKAGE
 from chatlab.render.styles import tokens
 from chatlab.web.chat.gradio_patches import PatchedBlocks, describe_once, named_buttons, patch_process
 from chatlab.web.chat.layout import fill
+from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.owner import owner_of
 from chatlab.web.shared.page_words import page_words, told_words
 from chatlab.web.shared.safety import link_guard
@@ -87,6 +88,9 @@ class Page(PatchedBlocks):
         self.queue(
             default_concurrency_limit=lab.config.server.concurrency, max_size=lab.config.server.queue_size
         )
+        if lab.telemetry is not None:
+            lab.telemetry.measure_waiting("chat", self.waiting)
+            lab.telemetry.measure_waiting("compare", limits_of(lab).waiting)
 
     def admit(self, session_hash: str | None, request: gr.Request) -> None:
         """Raise gr.Error for an event of a page that is not this browser's, as `TabGuard` names it."""

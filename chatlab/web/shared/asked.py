@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from chatlab.backend import CallContext, Target
 from chatlab.identity.audit import AuditLog
 from chatlab.lab import Lab
-from chatlab.observation import UNOBSERVED, Observation, ObservedTurn
+from chatlab.observation import UNOBSERVED, Observation, ObservedTurn, Together, together
 from chatlab.web.shared.limits import VisitorLimits, limits_of
 
 
@@ -61,6 +61,10 @@ class AskedTurns:
             whom = {"as": entry.asked_as(ctx)}
             self._audit.write("asked", ctx.owner, name=ctx.identity, backend=backend, **whom)
         return _Asked(inner, self._limits, None if own else ctx.owner)
+
+    def together(self, name: str, about: Mapping[str, str | int]) -> Together:
+        """Return what the other observer makes of turns that belong together."""
+        return together(self._inner, name, about)
 
 
 _audits: WeakKeyDictionary[Lab, AuditLog] = WeakKeyDictionary()

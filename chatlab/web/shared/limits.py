@@ -221,6 +221,10 @@ class VisitorLimits:
         self.draining = False
         """Whether turns may end and none may begin."""
 
+    def waiting(self) -> int:
+        """Return how many turns wait for their place."""
+        return len(self._waiting)
+
     def visitor(self, request: Any) -> Visitor:
         """Return who sends a request, of Starlette's or of Gradio's."""
         client = getattr(request, "client", None)

@@ -128,6 +128,10 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
         """Return the pages that were closed, as far as something may still come of them."""
         return ClosedPages(self._forget)
 
+    def waiting(self) -> int:
+        """Return how many events wait in the queue."""
+        return sum(len(waiting.queue) for waiting in self._queue.event_queue_per_concurrency_id.values())
+
     def _unfinished(self) -> Iterator[Any]:
         """Yield the events that run, and those that wait."""
         for job in self._queue.active_jobs:
