@@ -13,29 +13,26 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, assert_never
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from backends.databricks.tokens import PrincipalTokens
 from chatlab.backend import CallContext
+from chatlab.databricks_sdk import blank_settings, sdk_config, sdk_error, sentence_of, workspace_url
 from chatlab.errors import (
     AuthenticationFailed,
     AuthRequired,
     BackendError,
     NotReady,
     Unavailable,
-    classify,
 )
 from chatlab.paths import ConfigPath
 from chatlab.secret import SecretRef, remember
 
 T = TypeVar("T")
 SDK_TIMEOUT = 5  # seconds; without it, an unreachable workspace blocks the SDK for up to 300
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 class _Model(BaseModel):
@@ -226,19 +223,6 @@ class Credentials:
         return Access(str(self._config.host), _sendable(headers))
 
 
-@cache
-def sdk_config() -> Any:
-    """Return the SDK's `Config` without its look at the workspace's metadata.
-
-    That look is a guess at what a profile leaves out. Where the route hangs it costs six seconds a backend,
-    and where it fails the SDK writes a sentence of its own to the log. There is no setting for it.
-    """
-    from databricks.sdk.config import Config
-
-    Config.attributes()  # a class remembers those that stand in itself: here, where they are, and first
-    return type("Config", (Config,), {"_resolve_host_metadata": lambda self: None})
-
-
 def _sendable(headers: dict[str, str]) -> dict[str, str]:
     """Return the headers as they are. HTTP libraries repeat a header that they refuse: none gets so far."""
     if not all(value.isascii() and value.isprintable() for value in headers.values()):
@@ -251,12 +235,6 @@ def _ready(found: Callable[[], T]) -> T:
         return found()
     except LookupError as exc:
         raise NotReady(str(exc.args[0])) from exc
-
-
-def blank_settings(config: Any) -> dict[str, Any]:
-    """Return a blank value for each setting that the SDK would otherwise read from the environment."""
-    blanks: dict[Any, Any] = {bool: False, int: 0, float: 0.0}
-    return {a.name: blanks.get(a.transform, "") for a in config.attributes() if a.env}
 
 
 def config_arguments(host: str | HostFromEnv | None, auth: Auth) -> dict[str, Any]:
@@ -321,54 +299,11 @@ def _host(host: str | HostFromEnv | None, auth: Auth) -> str:
     else:
         where = host.env if host is not None else "DATABRICKS_HOST"
         value = os.environ.get(where, "")
-    value = value.strip()
-    if not value:
-        raise LookupError(f"set {where}")
-    parts = urlsplit(value if "://" in value else f"https://{value}")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise LookupError(
-            f"set {where} to the URL of a workspace, such as https://dbc-1234.cloud.databricks.com"
-        )
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        raise LookupError(f"set {where} to an https URL: the token would travel unencrypted")
-    return f"{parts.scheme}://{parts.netloc}"
+    return workspace_url(value, where)
 
 
-# Status of each public exception of databricks.sdk.errors, by class name; the closest base decides.
-_SDK_STATUS: dict[str, int] = {
-    "BadRequest": 400,
-    "Unauthenticated": 401,
-    "PermissionDenied": 403,
-    "NotFound": 404,
-    "ResourceConflict": 409,
-    "TooManyRequests": 429,
-    "Cancelled": 499,
-    "InternalError": 500,
-    "NotImplemented": 501,
-    "TemporarilyUnavailable": 503,
-    "DeadlineExceeded": 504,
-}
-_SDK_UNAVAILABLE = {"OperationFailed", "OperationTimeout", "DatabricksError"}
 _UNREACHABLE = {"ConnectionError", "Timeout", "TimeoutError", "MissingSchema", "ChunkedEncodingError"}
 _TOKEN_SERVER_DOWN = ("temporarily_unavailable", "server_error", "unknown: unknown")
-
-
-def sdk_error(exc: BaseException) -> BackendError | None:
-    """Return the error for an exception of databricks.sdk.errors; None for any other."""
-    for base in type(exc).__mro__:
-        if not base.__module__.startswith("databricks.sdk.errors"):
-            continue
-        if base.__name__ in _SDK_STATUS:
-            retry_after = getattr(exc, "retry_after_secs", None)
-            return classify(
-                _SDK_STATUS[base.__name__],
-                _sentence(exc),
-                code=getattr(exc, "error_code", None),
-                retry_after=float(retry_after) if retry_after is not None else None,
-            )
-        if base.__name__ in _SDK_UNAVAILABLE:
-            return Unavailable(_sentence(exc))
-    return None
 
 
 def auth_error(exc: BaseException) -> BackendError:
@@ -383,7 +318,7 @@ def auth_error(exc: BaseException) -> BackendError:
             return found
         if {base.__name__ for base in type(cause).__mro__} & _UNREACHABLE:
             return Unavailable("the workspace's sign-in service could not be reached", retryable=True)
-    text = _sentence(exc)
+    text = sentence_of(exc)
     # The token server's status is lost in the SDK; a body that is not JSON is a proxy or an outage.
     if any(cause.args and isinstance(cause.args[0], bytes) for cause in chain) or any(
         mark in text for mark in _TOKEN_SERVER_DOWN
@@ -398,8 +333,3 @@ def _causes(exc: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(exc))
         yield exc
         exc = exc.__cause__ or exc.__context__
-
-
-def _sentence(exc: BaseException) -> str:
-    """Return what happened, without the SDK's listing of its whole configuration and of the environment."""
-    return str(exc).split(". Config:")[0].split(". Env:")[0] or type(exc).__name__

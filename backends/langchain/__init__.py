@@ -31,6 +31,7 @@ from chatlab.backend import (
     Target,
     shown_url,
 )
+from chatlab.errors import AuthRequired
 from chatlab.messages import StreamEvent
 from chatlab.upstream.network import exempt_problem
 
@@ -96,6 +97,11 @@ class LangChainBackend(Backend):
         return Target(options.model.partition(":")[2], None if url is None else shown_url(url))
 
     @classmethod
+    def as_person(cls, options: LangChainOptions) -> bool:
+        """Return whether the object uses the rights of whoever is signed in."""
+        return options.auth is not None
+
+    @classmethod
     def not_ready(cls, options: LangChainOptions) -> str | None:
         """Return what is missing, a package, a key or the object's module, or None. Imports nothing."""
         reason = super().not_ready(options)
@@ -125,6 +131,8 @@ class LangChainBackend(Backend):
 
     async def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
         """Yield the events of one run. Closing it closes what the run's threads, if any, wait for."""
+        if self.options.auth is not None and ctx.credential is None:
+            raise AuthRequired("this backend answers as the signed-in person: sign in first")
         if self.options.model is not None:
             ctx.mark("credentials")
         run = self._run(self._made, self._threads, request, ctx)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from chatlab.backend import NetworkOptions, Parameter
+from chatlab.backend import NetworkOptions, Options, Parameter
 from chatlab.paths import ConfigPath
 from chatlab.secret import SecretRef
 
@@ -33,6 +33,12 @@ OPENAI_ALONE = (
 )
 SECRET = re.compile(r"(^|_)(key|secret|password|token)$", re.I)
 """How the names of arguments end that are secrets."""
+
+
+class AsPerson(Options):
+    """The rights of the signed-in person."""
+
+    type: Literal["user"] = Field(description="As the signed-in person.")
 
 
 class LangChainOptions(NetworkOptions):
@@ -83,6 +89,12 @@ class LangChainOptions(NetworkOptions):
     files: tuple[str, ...] | None = Field(
         None, description="Media types it takes; images for a `model`, none for an `object` if not given."
     )
+    auth: AsPerson | None = Field(
+        None,
+        description="`{type: user}` for an `object` that uses the credential of whoever is signed in, which "
+        "it finds in `chatlab.backend.current_call`: it is asked by nobody else then, and lanes and receipts "
+        "say as whom.",
+    )
     recursion_limit: int = Field(50, ge=1, description="Steps after which a graph is given up.")
 
     # Each field is judged by itself and by those before it, so that all mistakes are told at once. A field
@@ -107,6 +119,13 @@ class LangChainOptions(NetworkOptions):
     def _of_a_model(cls, value: Any, info: ValidationInfo) -> Any:
         if value and info.data.get("object") is not None:
             raise ValueError("it goes with model, not with object")
+        return value
+
+    @field_validator("auth")
+    @classmethod
+    def _of_an_object(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None and info.data.get("model") is not None:
+            raise ValueError("it goes with object, not with model")
         return value
 
     @field_validator("model_options")

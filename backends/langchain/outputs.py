@@ -112,7 +112,9 @@ class Output:
         piece = (
             next((data[key] for key in _PIECES if key in data), None) if isinstance(data, Mapping) else data
         )
-        if isinstance(piece, BaseMessage) or (
+        if isinstance(data, Mapping) and data.keys() == {"notice"} and isinstance(data["notice"], str):
+            yield Notice("other", data["notice"])
+        elif isinstance(piece, BaseMessage) or (
             isinstance(data, Mapping) and len(data) == 1 and isinstance(piece, str)
         ):
             yield from self._events.feed(piece)

@@ -39,6 +39,7 @@ class Run:
         self._runs = ModelRuns()
         self._thread = threads.take(ctx.conversation)
         configurable: dict[str, Any] = {"thread_id": self._thread.id, **session, **configured}
+        configurable["chatlab_auth"] = made.options.auth.type if made.options.auth else "service"
         self._config: dict[str, Any] = {
             "configurable": configurable,
             "recursion_limit": made.options.recursion_limit,

@@ -39,17 +39,21 @@ def load_config(path: Path | str) -> Config:
     Raises ConfigError with every problem of the file.
     """
     file = Path(path)
+    document = read_document(file)
+    loader = _Loader(document, file.absolute().parent)
+    config = loader.load()
+    if config is not None and not loader.problems:
+        return config
+    found = sorted(dict.fromkeys(loader.problems), key=lambda problem: problem.position)
+    raise ConfigError([render(str(path), problem) for problem in found])
+
+
+def read_document(file: Path) -> Document:
+    """Return the YAML document of a file, with what is wrong with it as YAML. Raises ConfigError."""
     try:
-        document = Document(_read(file))
+        return Document(_read(file))
     except Unreadable as exc:
-        raised = ConfigError([render(str(path), exc.problem)])
-    else:
-        loader = _Loader(document, file.absolute().parent)
-        config = loader.load()
-        if config is not None and not loader.problems:
-            return config
-        found = sorted(dict.fromkeys(loader.problems), key=lambda problem: problem.position)
-        raised = ConfigError([render(str(path), problem) for problem in found])
+        raised = ConfigError([render(str(file), exc.problem)])
     # Raised out here so that no cause hangs on it: causes know the values that were written.
     raise raised
 

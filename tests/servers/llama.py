@@ -83,6 +83,7 @@ _TEMPLATE = """\
 {%- if message.role == 'user' -%}{%- set last.text = part.text -%}{%- endif -%}
 {%- endfor -%}
 {%- endif -%}
+{%- if message.role == 'tool' -%}{%- set last.text = '' -%}{%- endif -%}
 {%- if message.tool_calls -%}
 {%- for call in message.tool_calls -%}
 <tool_call>
@@ -210,7 +211,7 @@ class LlamaServer:
 
     text: what the model answers; drawn anew if not given. Which answer comes is chosen by the last user
     message: one with `ENDLESS` in it is answered for ever, `THINKING` with a thought first, `SECOND` with
-    `.second`, `TOOL` with a tool call if the request has tools.
+    `.second`, `TOOL` with a tool call if the request has tools. A tool's result is answered with `text`.
     slots, slot_context: conversations at once, and tokens (about one a byte of prompt) each may hold.
     """
 

@@ -10,7 +10,7 @@ import pytest
 
 from backends.langchain import LangChainBackend
 from chatlab.backend import CallContext, ChatRequest
-from chatlab.errors import ChatlabError, ConfigError
+from chatlab.errors import AuthRequired, ChatlabError, ConfigError
 from chatlab.messages import (
     Message,
     Notice,
@@ -924,3 +924,25 @@ thing = compiled(answer)
     )
     said = notices(await events(load(source), ask("hi")))
     assert said[0].detail == "the graph stopped to ask: Which year?; without a checkpointer it cannot go on"
+
+
+async def test_what_a_node_writes_as_a_notice_is_one(load: Load) -> None:
+    source = (
+        GRAPH
+        + """
+def answer(state):
+    get_stream_writer()({"notice": "one tool is left out"})
+    return {"messages": [AIMessage("done")]}
+
+thing = compiled(answer)
+"""
+    )
+    found = await events(load(source), ask("hi"))
+    assert Notice("other", "one tool is left out") in notices(found) and text(found) == "done"
+
+
+async def test_an_object_that_asks_as_the_person_is_run_for_nobody_else(load: Load) -> None:
+    made = load("thing = lambda said: 1 / 0", auth={"type": "user"})
+    assert LangChainBackend.as_person(made.options)
+    with pytest.raises(AuthRequired, match="sign in first"):
+        await events(made, ask("hi"))

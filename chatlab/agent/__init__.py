@@ -1,0 +1,21 @@
+"""An agent that answers with the rights of whoever asks: tried here, compared, logged, deployed.
+
+    object: chatlab.agent:graph       # in a configuration, kind `langchain`: the agent of ./agent.yaml
+
+Nothing is imported here but what a configuration needs; LangChain, the Databricks SDK and MLflow are imported
+when an agent is made, asked or logged. It runs in Model Serving and in Databricks Apps as it does here.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from chatlab.agent.agent import Agent
+
+__all__ = ["Agent", "graph"]
+
+
+def graph() -> Any:
+    """Return the graph of the agent whose file CHATLAB_AGENT names, or of ./agent.yaml."""
+    return Agent.load(os.environ.get("CHATLAB_AGENT") or "agent.yaml").graph()
