@@ -21,6 +21,7 @@ OF_THE_WHOLE = {
     "test_app.py": "app.py",
     "test_configs.py": "configs/",
     "test_deploy.py": "deploy/",
+    "test_deploy_azure.py": "deploy/azure/",
     "test_imports.py": "what importing chatlab imports",
     "test_layout.py": "the folders of tests/",
     "test_readme.py": "README.md",
