@@ -11,6 +11,7 @@ from sqlalchemy import Connection, FromClause, Row, Select, bindparam, insert, s
 
 from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import FilePart, Message
+from chatlab.slices import Slices
 from chatlab.store import NotStored, StoredTurn, now
 from chatlab.store._conversations import get as found
 from chatlab.store._insert import insert_unless_there
@@ -33,9 +34,14 @@ def of_conversation(connection: Connection, owner: str, conversation: Conversati
     return connection.execute(query).all()
 
 
-def decoded(rows: Sequence[Row[Any]]) -> list[StoredTurn]:
-    """Return the turns of some rows. Takes its time if there are many."""
-    return [from_row(row) for row in rows]
+async def decoded(rows: Sequence[Row[Any]]) -> list[StoredTurn]:
+    """Return the turns of some rows."""
+    found = []
+    with Slices() as slices:
+        for row in rows:
+            found.append(from_row(row))
+            await slices.rest()
+    return found
 
 
 def get(connection: Connection, owner: str, turn_id: TurnId) -> StoredTurn:

@@ -25,6 +25,7 @@ from chatlab.render.document import document
 from chatlab.render.figures import figures, outcome
 from chatlab.render.html_templates import environment
 from chatlab.render.markdown import render, render_ahead
+from chatlab.slices import Slices
 from chatlab.store import FILE_SCHEME, NotStored, Store, StoredConversation, StoredTurn
 from chatlab.store.files import Files
 
@@ -127,7 +128,11 @@ async def shared_html(store: Store, files: Files, token: str) -> str:
         raise NotStored("this link does not lead to a conversation")
     conversation = await store.get(owner, ConversationId(target))
     turns = await store.turns(owner, conversation.id)
-    body = [piece async for piece in pieces(files, conversation, turns, branches=False)]
+    body = []
+    with Slices() as slices:
+        async for piece in pieces(files, conversation, turns, branches=False):
+            body.append(piece)
+            await slices.rest()
     return document(conversation.title or "Conversation", "".join(body), css=CSS)
 
 

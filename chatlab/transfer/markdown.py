@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import assert_never
 
 from chatlab.formats import fenced
@@ -12,17 +12,17 @@ from chatlab.store import FILE_SCHEME, StoredConversation, StoredTurn
 from chatlab.transfer.html import Tree
 
 
-def conversation_markdown(conversation: StoredConversation, turns: Sequence[StoredTurn]) -> list[str]:
-    """Return a conversation as Markdown, in pieces: the branch shown last."""
+def conversation_markdown(conversation: StoredConversation, turns: Sequence[StoredTurn]) -> Iterator[str]:
+    """Yield a conversation as Markdown, in pieces: the branch shown last."""
     branch = Tree.of(conversation, turns).branch()
-    made = [f"# {conversation.title or 'Conversation'}\n\n{conversation.created:%Y-%m-%d %H:%M} UTC\n\n"]
+    yield f"# {conversation.title or 'Conversation'}\n\n{conversation.created:%Y-%m-%d %H:%M} UTC\n\n"
     for turn in branch:
-        made += [f"## You\n\n{parts(turn.user.parts)}## {turn.label}\n\n", *answered(turn)]
+        yield f"## You\n\n{parts(turn.user.parts)}## {turn.label}\n\n"
+        yield from answered(turn)
     left = len(turns) - len(branch)
     if left:
         what = "turn of another version is" if left == 1 else "turns of other versions are"
-        made.append(f"> {left} {what} not shown here.\n\n")
-    return made
+        yield f"> {left} {what} not shown here.\n\n"
 
 
 def answered(turn: StoredTurn) -> list[str]:

@@ -7,7 +7,9 @@ A conversation or comparison session is taken in whole or not at all; one that c
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
@@ -59,6 +61,8 @@ class ImportResult:
 
 _Draft: TypeAlias = ConversationDraft | SessionDraft
 
+_MOST_PROBLEMS = 1_000  # after so many a file is no export of anything
+
 
 async def import_file(
     store: Store,
@@ -68,46 +72,59 @@ async def import_file(
     name: str,
     *,
     unused_since: datetime | None = None,
+    progress: Callable[[ImportResult], object] = lambda _: None,
 ) -> ImportResult:
     """Takes in what a file holds as this owner's; the format is told by the content. Ids are kept; where one
     is taken by somebody else, the whole of it gets new ones. Raises StoreError where the store fails.
 
-    name: what the file is called in problems. unused_since: counts what retention would remove.
+    name: what the file is called in problems. unused_since: counts what retention would remove. progress:
+    told what it came to so far, each time that something was taken in.
     """
     result = ImportResult()
-    async for read in _read(files, owner, source, name):
-        if isinstance(read, ImportProblem):
-            result.problems.append(read)
-            continue
-        try:
-            read.check()
-            if not await read.take_in(store, files):
-                result.already += 1
+    async with aclosing(_read(files, owner, source, name)) as found:
+        async for read in found:
+            if len(result.problems) >= _MOST_PROBLEMS:
+                sentence = f"has {_MOST_PROBLEMS:,} problems, so the rest of it was not read"
+                result.problems.append(ImportProblem(name, sentence))
+                break
+            if isinstance(read, ImportProblem):
+                result.problems.append(read)
                 continue
-        except (ValueError, UnsupportedContent) as exc:
-            title = f" ({read.title[:60]})" if isinstance(read, SessionDraft) and read.title else ""
-            result.problems.append(ImportProblem(read.where + title, str(exc)))
-            continue
-        if isinstance(read, SessionDraft):
-            result.comparisons += 1
-        else:
-            result.conversations += 1
-        result.turns += len(read.turns)
-        result.unused += unused_since is not None and read.unused_since(unused_since)
-        result.noticed += sum(1 for turn in read.turns if turn.notices)
+            try:
+                read.check()
+                if not await read.take_in(store, files):
+                    result.already += 1
+                    continue
+            except (ValueError, UnsupportedContent) as exc:
+                title = f" ({read.title[:60]})" if isinstance(read, SessionDraft) and read.title else ""
+                result.problems.append(ImportProblem(read.where + title, str(exc)))
+                continue
+            _count(result, read, unused_since)
+            progress(result)
     return result
+
+
+def _count(result: ImportResult, taken: _Draft, unused_since: datetime | None) -> None:
+    """Add what was taken in to the outcome."""
+    if isinstance(taken, SessionDraft):
+        result.comparisons += 1
+    else:
+        result.conversations += 1
+    result.turns += len(taken.turns)
+    result.unused += unused_since is not None and taken.unused_since(unused_since)
+    result.noticed += sum(1 for turn in taken.turns if turn.notices)
 
 
 async def _read(
     files: Files, owner: str, source: BinaryIO, name: str
-) -> AsyncIterator[_Draft | ImportProblem]:
+) -> AsyncGenerator[_Draft | ImportProblem, None]:
     number, first = _first_line(source)
     if not first:
         yield ImportProblem(name, "is empty")
     elif first.startswith(b"PK"):
         yield ImportProblem(name, "is a ZIP archive: unpack it and import the conversations.json in it")
     else:
-        opening = _json(first)
+        opening = _json(first) if first.lstrip().startswith(b"{") else None  # a list may be the whole file
         if isinstance(opening, dict) and "format" in opening:
             if (opening["format"], opening.get("version")) == (FORMAT, VERSION):
                 async for read in _ours(files, owner, source, name, number):
@@ -160,20 +177,44 @@ def _from_lines(
 def _from_whole(data: bytes, owner: str, name: str, line: int) -> Iterator[_Draft | ImportProblem]:
     """Yield a file that is one JSON value, which begins on this line: one conversation, or a list of them."""
     try:
-        whole = json.loads(data)
+        text = data.decode(json.detect_encoding(data), "surrogatepass")
+        if not text.lstrip(_SPACE).startswith("["):
+            yield _from_value(json.loads(text), owner, name)
+            return
+        for at, value in enumerate(_values(text), 1):
+            if at == 1 and isinstance(value, dict) and "role" in value:
+                yield _from_value({"messages": json.loads(text)}, owner, name)
+                return
+            yield _from_value(value, owner, f"{name}, conversation {at}")
     except (ValueError, RecursionError) as exc:
         place = f":{line - 1 + exc.lineno}" if isinstance(exc, json.JSONDecodeError) else ""
         yield ImportProblem(f"{name}{place}", "is not JSON: the file may have been cut short or changed")
-        return
-    if isinstance(whole, list) and whole and all(isinstance(one, dict) and "role" in one for one in whole):
-        whole = {"messages": whole}
-    if isinstance(whole, dict):
-        yield _from_value(whole, owner, name)
-    elif isinstance(whole, list):
-        for at, value in enumerate(whole, 1):
-            yield _from_value(value, owner, f"{name}, conversation {at}")
-    else:
-        yield ImportProblem(name, _UNKNOWN)
+
+
+_SPACE = " \t\n\r"
+_NOTHING = re.compile(f"[{_SPACE}]*")
+
+
+def _values(text: str) -> Iterator[Any]:
+    """Yield the values of the list that a text is, each read when it is asked for, so that only one of them
+    takes memory. Raise ValueError where it is no such list."""
+
+    def after(at: int) -> int:
+        found = _NOTHING.match(text, at)
+        assert found is not None  # nothing is found everywhere
+        return found.end()
+
+    decoder = json.JSONDecoder()
+    at = after(text.index("[") + 1)
+    more = not text.startswith("]", at)
+    while more:
+        value, at = decoder.raw_decode(text, at)
+        yield value
+        at = after(at)
+        more = text.startswith(",", at)
+        at = after(at + 1) if more else at
+    if not text.startswith("]", at) or after(at + 1) != len(text):
+        raise json.JSONDecodeError("the list does not end here", text, at)
 
 
 _UNKNOWN = "is no conversation of ours, of ChatGPT's export, or of OpenAI messages (objects with a role)"

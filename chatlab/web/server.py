@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -53,7 +54,7 @@ class LaunchedPage(Page):
             around = page_middleware(self._lab, self, host=host)
             assert app.middleware_stack is not None  # it serves this very lifespan
             app.middleware_stack = wrapped(app.middleware_stack, around)
-            async with _running(self._lab):
+            async with _running(self._lab, alone=True):
                 yield
 
         settings = {**self.settings(launch), "app_kwargs": {"lifespan": lifespan}}
@@ -82,21 +83,27 @@ def _require_sign_in(lab: Lab) -> None:
         sign_in_gate(lab, "/")
 
 
-def create_app(lab: Lab, *, host: str | None = None) -> FastAPI:
-    """Return the page as an ASGI app; its backends are closed when it ends. host: as for `mount`."""
+def create_app(lab: Lab, *, host: str | None = None, alone: bool = False) -> FastAPI:
+    """Return the page as an ASGI app; its backends are closed when it ends. host: as for `mount`. alone: this
+    process serves nothing else.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with _running(lab):
+        async with _running(lab, alone=alone):
             yield
 
     return mount(FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None), lab, host=host)
 
 
 @asynccontextmanager
-async def _running(lab: Lab) -> AsyncIterator[None]:
+async def _running(lab: Lab, *, alone: bool) -> AsyncIterator[None]:
     """Warm a lab up while its page is there already, and close it at the end, whatever became of that."""
     warming = asyncio.create_task(_warm(lab), name="warm up")
+    if alone:
+        # What a server holds for good, some 300,000 objects: to look through all of them for garbage takes
+        # 0.2 to 0.5 s, for which everybody waits.
+        warming.add_done_callback(lambda _: gc.freeze())
     try:
         yield
     finally:
@@ -128,7 +135,7 @@ def serve(
     _log_without_secrets(server.log)
     host = host or server.host
     uvicorn_config = uvicorn.Config(
-        create_app(lab, host=host),
+        create_app(lab, host=host, alone=True),
         host=host,
         port=server.port if port is None else port,
         log_level="warning",  # of its start one line says enough

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import logging
 import signal
@@ -16,7 +18,8 @@ import httpx
 import httpx2
 import pytest
 
-from chatlab.web.server import _log_without_secrets
+import chatlab
+from chatlab.web.server import _log_without_secrets, create_app
 from tests.web.pages import Served
 
 
@@ -33,6 +36,25 @@ def test_storage_and_backends_are_ready_before_anybody_asks(tmp_path: Path) -> N
         assert (tmp_path / ".chatlab" / "chatlab.db").exists()
     finally:
         served.stop()
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_a_server_of_its_own_does_not_look_for_garbage_in_what_it_holds_for_good(
+    tmp_path: Path, alone: bool
+) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("backends: {a: {kind: echo}}")
+    lab = chatlab.load(file)
+    app = create_app(lab, alone=alone)
+    gc.unfreeze()
+    try:
+        async with app.router.lifespan_context(app):
+            while not lab.backends["a"].made:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)
+            assert (gc.get_freeze_count() > 100_000) == alone
+    finally:
+        gc.unfreeze()
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])

@@ -1,10 +1,10 @@
-"""Imports a file in a process of its own, so that nobody else waits for it.
+"""Imports a file in a process of its own, so that nobody else waits for it, within limits.
 
 Reading 60 MB of small JSON objects holds Python for seconds, in whichever thread it happens.
 
     python -m chatlab.web.conversations.import_process < task.json
 
-The task and the result are JSON; the storage's secrets are named in it, and read there.
+The task and what is told are JSON; the storage's secrets are named in it, and read there.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
+from chatlab.config.limits import ImportLimits
 from chatlab.config.models import Storage
 from chatlab.conversations.storage import open_storage
 from chatlab.errors import StoreError
@@ -28,14 +30,24 @@ from chatlab.secret import scrub
 from chatlab.transfer import ImportProblem, ImportResult, import_file
 
 _KINDNESS = 10  # the nice value: whoever chats goes first
+_TOLD_EVERY = 0.2  # seconds
+_LONGEST_LINE = 10_000_000  # bytes: more than all problems of a file take
 
 
 async def import_apart(
-    wanted: Storage, owner: str, file: Path, name: str, unused_since: datetime | None
+    wanted: Storage,
+    owner: str,
+    file: Path,
+    name: str,
+    unused_since: datetime | None,
+    *,
+    limits: ImportLimits,
+    progress: Callable[[ImportResult], object],
 ) -> ImportResult:
-    """Return what an import came to that runs in another process. It is ended where this is cancelled.
+    """Return what an import came to that runs in another process. It is ended where this is cancelled, and
+    where it reaches a limit: what was taken in until then stays, and a problem says which limit it was.
 
-    Raise StoreError where the store fails there.
+    progress: told what it came to so far. Raise StoreError where the store fails there.
     """
     task = {
         "storage": wanted.model_dump(mode="json"),
@@ -43,6 +55,7 @@ async def import_apart(
         "file": str(file),
         "name": name,
         "unused_since": None if unused_since is None else unused_since.isoformat(),
+        "memory_mb": limits.memory_mb,
     }
     paths = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
     process = await asyncio.create_subprocess_exec(
@@ -51,25 +64,46 @@ async def import_apart(
         "chatlab.web.conversations.import_process",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        limit=_LONGEST_LINE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
     )
+    result = ImportResult()
     try:
-        said, _ = await process.communicate(json.dumps(task).encode())
+        async with asyncio.timeout(limits.seconds):
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write(json.dumps(task).encode() + b"\n")
+            process.stdin.close()
+            async for line in process.stdout:
+                result = _told(line)
+                progress(result)
+            await process.wait()
+    except TimeoutError:
+        sentence = f"took more than {limits.seconds:g} s (limits.imports.seconds), and its import was ended"
+        return _ended_early(result, name, sentence)
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-    try:
-        result = json.loads(said)
-    except ValueError as exc:
-        raise StoreError(f"an import ended with {process.returncode} before it was done") from exc
-    if "error" in result:
-        raise StoreError(result["error"])
-    return ImportResult(**{**result, "problems": [ImportProblem(**one) for one in result["problems"]]})
+    if process.returncode:
+        raise StoreError(f"an import ended with {process.returncode} before it was done")
+    return result
 
 
-async def _imported(task: Mapping[str, Any]) -> ImportResult:
+def _told(line: bytes) -> ImportResult:
+    said = json.loads(line)
+    if "error" in said:
+        raise StoreError(said["error"])
+    return ImportResult(**{**said, "problems": [ImportProblem(**one) for one in said["problems"]]})
+
+
+def _ended_early(so_far: ImportResult, name: str, sentence: str) -> ImportResult:
+    return replace(
+        so_far, problems=[*so_far.problems, ImportProblem(name, f"{sentence}: import less at once")]
+    )
+
+
+async def _imported(task: Mapping[str, Any], progress: Callable[[ImportResult], object]) -> ImportResult:
     since = task["unused_since"]
     async with open_storage(Storage.model_validate(task["storage"])) as storage:
         assert storage is not None
@@ -81,17 +115,52 @@ async def _imported(task: Mapping[str, Any]) -> ImportResult:
                 file,
                 task["name"],
                 unused_since=None if since is None else datetime.fromisoformat(since),
+                progress=progress,
             )
+
+
+class _Progress:
+    """Tells whoever began the process how far it is: not of each problem, and not all the time."""
+
+    def __init__(self) -> None:
+        self.newest = ImportResult()
+        self._at = monotonic()
+
+    def __call__(self, result: ImportResult) -> None:
+        self.newest = result
+        if monotonic() - self._at > _TOLD_EVERY:
+            self._at = monotonic()
+            _say(asdict(replace(result, problems=[])))
+
+
+def _say(said: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(said) + "\n")
+    sys.stdout.flush()
+
+
+def _limit_memory(megabytes: float) -> None:
+    """Have whatever wants more fail with MemoryError, where the system can do that."""
+    with contextlib.suppress(ImportError):
+        import resource
+
+        most = int(megabytes * 1_000_000)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def _main() -> None:
     if hasattr(os, "nice"):
         os.nice(_KINDNESS)
+    task = json.loads(sys.stdin.readline())
+    _limit_memory(task["memory_mb"])
+    progress = _Progress()
     try:
-        said = asdict(asyncio.run(_imported(json.load(sys.stdin))))
+        _say(asdict(asyncio.run(_imported(task, progress))))
     except StoreError as exc:
-        said = {"error": scrub(str(exc))}
-    sys.stdout.write(json.dumps(said))
+        _say({"error": scrub(str(exc))})
+    except MemoryError:
+        most = f"{task['memory_mb']:g} MB of memory (limits.imports.memory_mb)"
+        sentence = f"takes more than {most} to be read, and its import was ended"
+        _say(asdict(_ended_early(progress.newest, task["name"], sentence)))
 
 
 if __name__ == "__main__":

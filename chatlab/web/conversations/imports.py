@@ -12,43 +12,95 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from chatlab import transfer
+from chatlab.config.limits import ImportLimits
 from chatlab.config.models import Storage
 from chatlab.conversations.service import StorageService
-from chatlab.errors import InvalidRequest
 from chatlab.secret import scrub
 from chatlab.store import unused_since
 from chatlab.web.conversations.import_process import import_apart
-from chatlab.web.conversations.schemas import Imported
-from chatlab.web.shared.limits import LimitReached
+from chatlab.web.conversations.schemas import Imported, ImportProgress
+from chatlab.web.shared.limits import LimitReached, VisitorLimits
 
-_LARGEST_IMPORT = 1_000_000_000  # bytes
 _IMPORTED_APART = 100_000  # bytes: smaller ones hold nobody up
 _IMPORTS_AT_ONCE = 2  # that run; others wait
-_IMPORTS_IN_ALL = 10
+_IMPORTS_OF_ADDRESS, _IMPORTS_IN_ALL = 5, 10
+_SILENCE = 30.0  # seconds in which nothing of a file arrives
+
+
+class TooSlow(LimitReached):
+    """Nothing arrives any more of a file."""
+
+    http_status = 408
+
+    def __init__(self) -> None:
+        super().__init__(f"nothing more of the file arrived within {_SILENCE:g} s: import it again")
+
+
+class TooLarge(LimitReached):
+    """A file has more bytes than one that is imported may have."""
+
+    http_status = 413
 
 
 class Imports:
     """Takes in files: one at a time of a visitor, a few of all, and large ones in a process of their own."""
 
-    def __init__(self, wanted: Storage) -> None:
+    def __init__(self, wanted: Storage, limits: ImportLimits, visitors: VisitorLimits) -> None:
         self._wanted = wanted
-        self._owners: set[str] = set()
+        self._limits = limits
+        self._visitors = visitors
+        self._running: dict[str, tuple[str, transfer.ImportResult]] = {}  # by owner: the address, and how far
         self._room = asyncio.Semaphore(_IMPORTS_AT_ONCE)
+
+    async def progress(self, storage: StorageService, owner: str, request: Request) -> Response:
+        """Return how far the import is that this visitor has running, and what a file may have."""
+        running = self._running.get(owner)
+        turns = None if running is None else running[1].turns
+        return JSONResponse(ImportProgress(turns=turns, most_mb=self._limits.mb))
 
     async def take(self, storage: StorageService, owner: str, request: Request) -> Response:
         """Take in the file that a request brings."""
-        if owner in self._owners:
+        address = self._visitors.visitor(request).address
+        if owner in self._running:
             raise LimitReached("one visitor may have one import running: wait for it to end")
-        if len(self._owners) >= _IMPORTS_IN_ALL:
+        here = sum(one == address for one, _ in self._running.values())
+        if here >= _IMPORTS_OF_ADDRESS or len(self._running) >= _IMPORTS_IN_ALL:
             raise LimitReached("too many files are being imported here: try again in a minute")
-        self._owners.add(owner)
+        self._running[owner] = address, transfer.ImportResult()
         try:
             with tempfile.NamedTemporaryFile() as file:
-                size = await _receive(request, file)
+                size = await self._receive(request, file)
                 async with self._room:
                     return await self._imported(storage, owner, request, Path(file.name), size)
         finally:
-            self._owners.discard(owner)
+            del self._running[owner]
+
+    async def _receive(self, request: Request, file: IO[bytes]) -> int:
+        """Return how many bytes came, which are in the file then. Raise TooLarge, as early as it is known."""
+        self._require_room(
+            int(length) if (length := request.headers.get("content-length", "")).isdecimal() else 0
+        )
+        size = 0
+        pieces = request.stream()
+        try:
+            while True:
+                async with asyncio.timeout(_SILENCE):
+                    piece = await anext(pieces, None)
+                if piece is None:
+                    break
+                size += len(piece)
+                self._require_room(size)
+                await asyncio.to_thread(file.write, piece)
+        except TimeoutError:
+            raise TooSlow from None
+        await asyncio.to_thread(file.flush)
+        return size
+
+    def _require_room(self, size: int) -> None:
+        if size > self._limits.mb * 1_000_000:
+            raise TooLarge(
+                f"a file to import may have {self._limits.mb:g} MB (limits.imports.mb): import less at once"
+            )
 
     async def _imported(
         self, storage: StorageService, owner: str, request: Request, file: Path, size: int
@@ -57,24 +109,20 @@ class Imports:
         name = name.replace("\\", "/").rpartition("/")[2][:200]
         old = unused_since(storage.keep_days)
         if size > _IMPORTED_APART:
-            result = await import_apart(self._wanted, owner, file, name, old)
+            address, _ = self._running[owner]
+
+            def progress(so_far: transfer.ImportResult) -> None:
+                self._running[owner] = address, so_far
+
+            result = await import_apart(
+                self._wanted, owner, file, name, old, limits=self._limits, progress=progress
+            )
         else:
             with file.open("rb") as opened:
                 result = await transfer.import_file(
                     storage.store, storage.files, owner, opened, name, unused_since=old
                 )
         return _import_said(storage, result)
-
-
-async def _receive(request: Request, file: IO[bytes]) -> int:
-    size = 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > _LARGEST_IMPORT:
-            raise InvalidRequest(f"a file to import has at most {_LARGEST_IMPORT // 1_000_000} MB")
-        await asyncio.to_thread(file.write, piece)
-    await asyncio.to_thread(file.flush)
-    return size
 
 
 def _import_said(storage: StorageService, result: transfer.ImportResult) -> Response:

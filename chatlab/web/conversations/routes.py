@@ -20,6 +20,7 @@ from chatlab.errors import InvalidRequest, StoreError
 from chatlab.ids import ConversationId
 from chatlab.lab import Lab
 from chatlab.render.document import sentence_document
+from chatlab.slices import Slices
 from chatlab.store import Hit, NotStored, StoredConversation
 from chatlab.text import well_formed
 from chatlab.transfer import Format, export, shared_html
@@ -30,6 +31,7 @@ from chatlab.web.conversations.schemas import (
     ConversationListed,
 )
 from chatlab.web.shared.endpoint import body_of, endpoint
+from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.schemas import Links, ShareLink
 
 Handler: TypeAlias = Callable[[StorageService, str, Request], Awaitable[Response]]
@@ -45,6 +47,8 @@ _INERT = {
     "referrer-policy": "no-referrer",
     "cache-control": "private, no-store",
 }
+
+_SENT_AT_ONCE = 60_000  # bytes of an export, at least
 
 # What a browser may show in place; anything else is downloaded, so that no upload becomes a page of ours.
 _SHOWN = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "audio/", "application/pdf")
@@ -63,7 +67,7 @@ def conversation_routes(lab: Lab) -> list[Route]:
 
         return Route(path, endpoint(with_storage), methods=[method])
 
-    imports = Imports(lab.config.storage)
+    imports = Imports(lab.config.storage, lab.config.limits.imports, limits_of(lab))
     sharing = lab.config.storage.sharing
     return [
         route("/conversations", _list, "GET"),
@@ -72,6 +76,7 @@ def conversation_routes(lab: Lab) -> list[Route]:
         route("/conversations/{id}/restore", _restore, "POST"),
         route("/conversations/{id}/export", _export, "GET"),
         route("/export", _export, "GET"),
+        route("/import", imports.progress, "GET"),
         route("/import", imports.take, "POST"),
         route("/files/{sha256}", _file, "GET"),
         *(
@@ -135,8 +140,16 @@ async def _export(storage: StorageService, owner: str, request: Request) -> Resp
 
 
 async def _encoded(pieces: AsyncIterator[str]) -> AsyncIterator[bytes]:
-    async for piece in pieces:
-        yield piece.encode("utf-8", "replace")
+    """Yield an export in pieces that are worth sending each."""
+    made = bytearray()
+    with Slices() as slices:
+        async for piece in pieces:
+            made += piece.encode("utf-8", "replace")
+            if len(made) > _SENT_AT_ONCE:
+                yield bytes(made)
+                made.clear()
+            await slices.rest()
+    yield bytes(made)
 
 
 def _shared(lab: Lab) -> Callable[[Request], Awaitable[Response]]:

@@ -44,3 +44,11 @@ class Imported(TypedDict):
     comparisons: int
     turns: int
     problems: list[str]
+
+
+class ImportProgress(TypedDict):
+    """The state of a visitor's import. turns: taken in so far, None while nothing is imported. most_mb: of
+    a file, at most."""
+
+    turns: int | None
+    most_mb: float

@@ -401,6 +401,15 @@ export interface Imported {
   problems: string[];
 }
 
+/**
+ * The state of a visitor's import. turns: taken in so far, null while nothing is imported. most_mb: of
+ * a file, at most.
+ */
+export interface ImportProgress {
+  turns: number | null;
+  most_mb: number;
+}
+
 /** conversation, turn: the chat that it begins with, up to which of its answers. */
 export interface Begin {
   lanes: CompareLane[];

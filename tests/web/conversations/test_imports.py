@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import time
 from collections.abc import AsyncIterator
@@ -24,9 +25,9 @@ HEADERS = {"accept": "text/html", "x-chatlab": "1"}
 
 
 @asynccontextmanager
-async def client(folder: Path) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(folder: Path, limits: str = "{}") -> AsyncIterator[httpx2.AsyncClient]:
     file = folder / "config.yaml"
-    file.write_text("version: 1\nbackends: {echo: {kind: echo}}\n", "utf-8")
+    file.write_text(f"version: 1\nbackends: {{echo: {{kind: echo}}}}\nlimits: {limits}\n", "utf-8")
     async with chatlab.load(file) as lab:
         transport = httpx2.ASGITransport(create_app(lab))
         async with httpx2.AsyncClient(
@@ -38,8 +39,10 @@ async def client(folder: Path) -> AsyncIterator[httpx2.AsyncClient]:
 
 @asynccontextmanager
 async def busiest_slot() -> AsyncIterator[list[float]]:
-    """Collect the seconds of processor time that this loop's thread takes between two looks."""
+    """Collect the seconds of processor time that this loop's thread takes between two looks, with what was
+    there before out of sight of the collector of garbage, as a server has it."""
     slots: list[float] = []
+    gc.freeze()
 
     async def look() -> None:
         while True:
@@ -52,6 +55,7 @@ async def busiest_slot() -> AsyncIterator[list[float]]:
         yield slots
     finally:
         looking.cancel()
+        gc.unfreeze()
 
 
 def conversation_of(turns: int) -> bytes:
@@ -73,6 +77,64 @@ async def test_while_a_large_file_is_imported_the_loop_is_free(tmp_path: Path, c
             assert len(listed) == 1
         else:
             assert answered.json()["problems"]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "html", "markdown"])
+async def test_while_a_long_conversation_is_exported_the_loop_is_free(tmp_path: Path, form: str) -> None:
+    async with client(tmp_path) as browser:
+        await browser.post("/-/import", content=conversation_of(4_000))
+        async with busiest_slot() as slots:
+            exported = await browser.get("/-/export", params={"format": form})
+        assert exported.text.count("yo") >= 4_000
+        assert max(slots) < 0.1
+
+
+def _list_of(things: int) -> bytes:
+    return b'{"messages": [' + b'{"role": "user", "content": [{"a": [1]}]},' * things + b"{}]}"
+
+
+@pytest.mark.parametrize(
+    ("limits", "content", "status", "says"),
+    [
+        ("{mb: 0.5}", b" " * 600_000, 413, "a file to import may have 0.5 MB (limits.imports.mb)"),
+        ("{memory_mb: 300}", _list_of(700_000), 200, "300 MB of memory (limits.imports.memory_mb)"),
+        ("{seconds: 0.2}", conversation_of(5_000), 200, "took more than 0.2 s (limits.imports.seconds)"),
+    ],
+)
+async def test_a_file_that_takes_more_than_it_may_is_refused_by_the_limits_name(
+    tmp_path: Path, limits: str, content: bytes, status: int, says: str
+) -> None:
+    async with client(tmp_path, f"{{imports: {limits}}}") as browser:
+        answered = await browser.post("/-/import", content=content)
+        assert answered.status_code == status
+        said = answered.json()
+        assert says in (said["error"] if status != 200 else said["problems"][0])
+        assert (await browser.get("/-/conversations")).json()["conversations"] == []
+        assert (await browser.post("/-/import", content=conversation_of(1))).json()["turns"] == 1
+
+
+async def test_a_file_that_is_too_large_is_refused_before_it_arrives(tmp_path: Path) -> None:
+    async def content() -> AsyncIterator[bytes]:
+        raise AssertionError("it is read")
+        yield b""
+
+    async with client(tmp_path) as browser:
+        headers = {"content-length": "600000000"}
+        assert (await browser.post("/-/import", content=content(), headers=headers)).status_code == 413
+
+
+async def test_who_imports_is_told_how_far_it_is(tmp_path: Path) -> None:
+    one = json.loads(conversation_of(40))
+    async with client(tmp_path) as browser:
+        assert (await browser.get("/-/import")).json() == {"turns": None, "most_mb": 500}
+        sent = browser.post("/-/import", content=json.dumps([one] * 60).encode())
+        importing = asyncio.create_task(sent)
+        seen = set()
+        while not importing.done():
+            seen.add((await browser.get("/-/import")).json()["turns"])
+            await asyncio.sleep(0.02)
+        assert (await importing).json()["turns"] == 2_400
+        assert any(turns for turns in seen)
 
 
 async def test_a_second_import_of_the_same_visitor_is_refused_with_a_sentence(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ WITH_IDS: Mapping[tuple[str, str], Any] = {
 OWN: Mapping[tuple[str, str], Any] = {
     (GET, "/-/conversations"): None,
     (GET, "/-/export"): None,
+    (GET, "/-/import"): None,
     (POST, "/-/import"): {"conversations": []},
     (GET, "/-/backends/{name}/models"): None,
     (GET, "/-/compare/options"): None,

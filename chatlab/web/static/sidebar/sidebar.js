@@ -1,6 +1,6 @@
 // The sidebar of both pages: the stored conversations and the comparison sessions. Everything here is asked
 // of this page's own server, and text is only ever set as text.
-/** @import { Imported } from "../server.d.ts" */
+/** @import { Imported, ImportProgress } from "../server.d.ts" */
 /** @import { Api } from "../dom.js" */
 import { asking, button, make, menu, say, sentence } from "../dom.js";
 import { chats, FORMATS } from "./chats.js";
@@ -130,7 +130,15 @@ export function sidebar(element, { first, ...given }) {
   /** @param {File} file */
   const importFile = async (file) => {
     tell(say("sidebar.reading", { file: file.name }));
+    /** @returns {Promise<ImportProgress>} */
+    const progress = () => api("import");
+    const telling = setInterval(async () => {
+      const { turns } = await progress().catch(() => ({ turns: null }));
+      if (turns) tell(say("sidebar.importing", { file: file.name, turns }));
+    }, 2000);
     try {
+      const { most_mb } = await progress();
+      if (file.size > most_mb * 1e6) throw new Error(say("sidebar.too-large", { most: most_mb }));
       /** @type {Imported} */
       const { conversations, comparisons, problems } = await api("import", "POST", file);
       const chats = counted(conversations, "sidebar.conversation");
@@ -142,6 +150,8 @@ export function sidebar(element, { first, ...given }) {
       lists.comparisons.refresh();
     } catch (error) {
       failed(error);
+    } finally {
+      clearInterval(telling);
     }
   };
 
