@@ -35,7 +35,8 @@ import streaming  # beside this file
 from backends.echo import EchoBackend
 from chatlab.config.models import BackendConfig
 from chatlab.config.registry import Entry
-from chatlab.conversations.saving import NewConversation, Saving, stored
+from chatlab.conversations.saving import NewConversation, Saving
+from chatlab.conversations.turn_state import stored
 from chatlab.messages import Message, TextDelta, TextPart
 from chatlab.store import Store, StoredTurn, new_id, now
 from chatlab.store.schema_state import upgrade

@@ -9,9 +9,10 @@ import click
 
 from chatlab.cli.program import say
 from chatlab.cli.transfer import NOBODY, chosen_owner, nothing_yet
-from chatlab.conversations.saving import NewConversation, stored
+from chatlab.conversations.saving import NewConversation
 from chatlab.conversations.service import StorageService
 from chatlab.conversations.tree import Conversation, TurnNode
+from chatlab.conversations.turn_state import stored
 from chatlab.ids import ConversationId
 from chatlab.lab import Lab
 from chatlab.messages import Message

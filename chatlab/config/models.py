@@ -182,6 +182,11 @@ class Storage(Model):
     keep_days: int | None = Field(
         None, ge=1, description="Conversations not written to for so many days are removed, unless pinned."
     )
+    notify: bool = Field(
+        True,
+        description="Whether several servers of one PostgreSQL tell each other what is new (LISTEN), by one "
+        "connection each. false where a pooler in transaction mode is between: they look every second then.",
+    )
     sharing: bool = Field(False, description="People may make read-only links to their conversations.")
 
 

@@ -13,15 +13,15 @@ import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from time import monotonic
 from typing import Any, assert_never
 
-from chatlab.backend import CallContext
+from chatlab.conversations.turn_state import as_it_is
 from chatlab.ids import ConversationId, TurnId
-from chatlab.messages import FilePart, Message, Part, ReasoningPart, TextPart, ToolCall, ToolResult
+from chatlab.messages import FilePart, Part, ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.secret import scrub, scrubbed_traceback
-from chatlab.store import BegunConversation, NotStored, Store, StoredTurn, Unreachable, now
+from chatlab.store import BegunConversation, NotStored, Store, StoredTurn, Unreachable
+from chatlab.store.replicas import LOOKS_ON, Wish
 from chatlab.turns.turn import Turn
 
 log = logging.getLogger(__name__)
@@ -29,69 +29,11 @@ log = logging.getLogger(__name__)
 _AT_ONCE = 200  # turns in one transaction, when many have waited
 _REMEMBERED = 1_000  # turns that were given up, of which it can still be said why
 
+_LOOKED_ON = 0.25  # seconds between two checkpoints of a turn that a page of another server shows
+
 _LAST = 10.0  # seconds in which a server that stops ends its turns, and again in which it saves them
 
 _LATER = "this answer is not saved: the database does not answer; it will be saved when it does"
-
-
-def stored(
-    turn_id: TurnId,
-    owner: str,
-    conversation: ConversationId,
-    parent: TurnId | None,
-    user: Message,
-    turn: Turn,
-    *,
-    parameters: Mapping[str, Any] | None = None,
-    system: str | None = None,
-    created: datetime | None = None,
-    error: str | None = None,
-    ctx: CallContext | None = None,
-    copied_from: TurnId | None = None,
-) -> StoredTurn:
-    """Return a turn as it is now, to be stored; it need not have begun. parameters and system: as asked
-    for."""
-    begun = StoredTurn(
-        turn_id,
-        owner,
-        conversation,
-        parent,
-        created or now(),
-        user,
-        turn.entry.name,
-        turn.entry.config.kind,
-        turn.entry.label,
-        parameters=dict(parameters or {}),
-        system=system,
-        asked_by=None if ctx is None else ctx.identity,
-        asked_as=None if ctx is None else turn.entry.asked_as(ctx),
-        copied_from=copied_from,
-    )
-    return as_it_is(begun, turn, error)
-
-
-def as_it_is(begun: StoredTurn, turn: Turn, error: str | None = None) -> StoredTurn:
-    """Return what was asked, with what came of it so far. Costs the same however long the conversation is.
-
-    Notices that `begun` has already, from whoever shows the turn, stay before the turn's own.
-    """
-    answer = turn.answer
-    if error is None and turn.error is not None:
-        error = scrub(turn.error.sentence)
-    return replace(
-        begun,
-        sent=None if turn.request is None else dict(turn.request.parameters),
-        status=turn.outcome,
-        answer=answer.parts,
-        notices=tuple(dict.fromkeys((*begun.notices, *answer.notices))),
-        citations=tuple(answer.citations),
-        traces=tuple(answer.traces),
-        finish=answer.finish,
-        timing=turn.timing,
-        tool_seconds=dict(turn.tool_seconds),
-        cost=turn.cost,
-        error=error,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +103,7 @@ class Saving:
         self._waiting: dict[str, _Waiting] = {}
         self._new: dict[str, NewConversation] = {}
         self._refused: dict[str, str] = {}
+        self._looked_on: dict[str, float] = {}  # turns, and until when another server looks on
         self._task: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._round = asyncio.Event()  # set when the write that goes on or comes next is over
@@ -228,6 +171,20 @@ class Saving:
         ]
         await asyncio.gather(*(one.turn.aclose() for one in running))
 
+    def wished(self, wish: Wish) -> None:
+        """Do what another server wishes of a turn that runs here."""
+        running = self._running.get(wish.turn)
+        if running is None:
+            return
+        if wish.stop:
+            running.turn.stop()
+        else:
+            self._looked_on[wish.turn] = monotonic() + LOOKS_ON
+
+    def looked_on(self, turn_id: TurnId) -> bool:
+        """Return whether a page of another server shows a turn that runs here."""
+        return self._looked_on.get(turn_id, 0.0) > monotonic()
+
     async def written(self, turn_id: TurnId) -> None:
         """Wait until what is known of a turn is committed, or the database does not answer."""
         with contextlib.suppress(TimeoutError):
@@ -279,12 +236,13 @@ class Saving:
 
     async def _work(self) -> None:
         """Write until nothing runs and nothing waits."""
-        checkpoint = monotonic() + self._every
+        whole = checkpoint = monotonic() + self._every  # of all turns, and of those that are looked on
         while self._running or self._waiting:
             moment = monotonic()
             if moment >= checkpoint:
-                checkpoint = moment + self._every
-                self._look()
+                self._look(only=self._looked_on if moment < whole else self._running)
+                whole = whole if moment < whole else moment + self._every
+                checkpoint = min(whole, moment + _LOOKED_ON) if self._looked_on else whole
             if self._waiting and moment >= self._retry_at:
                 await self._write()
                 if self._closed and self._away_since is not None:
@@ -296,9 +254,16 @@ class Saving:
                         await self._news.wait()
             self._news.clear()
 
-    def _look(self) -> None:
-        """Put what changed since the last checkpoint among what waits."""
-        for one in tuple(self._running.values()):
+    def _look(self, only: Mapping[str, object]) -> None:
+        """Put what changed of these turns since their last checkpoint among what waits."""
+        if self._looked_on:
+            moment = monotonic()
+            self._looked_on = {
+                turn: until
+                for turn, until in self._looked_on.items()
+                if until > moment and turn in self._running
+            }
+        for one in [self._running[turn] for turn in tuple(only) if turn in self._running]:
             state = as_it_is(one.begun, one.turn)
             if state.status != "running" and one.receipt_follows:
                 continue

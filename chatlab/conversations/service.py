@@ -40,6 +40,7 @@ async def storage_service(wanted: config.Storage) -> AsyncIterator[StorageServic
         assert storage is not None
         await storage.store.recover()
         saving = Saving(storage.store)
+        storage.store.replicas.take_wishes(saving.wished)
         purging = asyncio.create_task(_purge_regularly(storage, wanted.keep_days), name="purging")
         try:
             yield StorageService(storage.store, storage.files, saving, wanted.keep_days)

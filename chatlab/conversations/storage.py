@@ -38,7 +38,7 @@ async def open_storage(wanted: config.Storage | None) -> AsyncIterator[OpenStora
     try:
         # Half a second of imports, in which a page that is served already has other things to do.
         open_store = (await asyncio.to_thread(import_module, "chatlab.store.sql")).open_store
-        store: Store = await open_store(wanted.url, Path())
+        store: Store = await open_store(wanted.url, Path(), notify=wanted.notify)
         try:
             yield OpenStorage(store, files)
         finally:

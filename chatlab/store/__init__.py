@@ -22,6 +22,7 @@ from chatlab.store.errors import Altered as Altered
 from chatlab.store.errors import Conflict as Conflict
 from chatlab.store.errors import NotStored as NotStored
 from chatlab.store.errors import Unreachable as Unreachable
+from chatlab.store.replicas import Replicas
 from chatlab.store.sign_ins import SignIns
 from chatlab.store.values import BegunConversation as BegunConversation
 from chatlab.store.values import Hit as Hit
@@ -62,6 +63,9 @@ class Store(ABC):
 
     sign_ins: SignIns
     """Who is signed in, in the same database."""
+
+    replicas: Replicas
+    """The other servers of the same database."""
 
     # conversations
 

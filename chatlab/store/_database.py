@@ -104,6 +104,25 @@ class Database:
         async with self._engine.begin() as connection:
             return await connection.run_sync(work)
 
+    async def notifications(self, channel: str) -> AsyncGenerator[str, None]:
+        """Yield what is notified on a channel of PostgreSQL's, by a connection of its own; at first, once it
+        listens, an empty text. Raise Unreachable when the connection ends."""
+        assert not isinstance(self._engine, _SqliteThreads)
+        import psycopg
+
+        async with _explained(self.url), self._engine.connect() as connection:
+            listening: Any = (await connection.get_raw_connection()).driver_connection
+            try:
+                await listening.set_autocommit(True)
+                await listening.execute(f'LISTEN "{channel}"')
+                yield ""
+                async for told in listening.notifies():
+                    yield told.payload
+            except psycopg.Error as error:
+                raise Unreachable(f"the connection that listens to the database ended: {error}") from error
+            finally:
+                await connection.invalidate()  # nobody else gets one that listens
+
     async def aclose(self) -> None:
         """Close the connections, once what goes on is over."""
         if isinstance(self._engine, _SqliteThreads):

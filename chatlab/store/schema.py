@@ -250,6 +250,23 @@ servers = Table(
     Column("seen", Moment, nullable=False),
 )
 
+# What servers wish of turns that others of them run: that they are stopped, or only looked on at. See
+# `_servers.py`.
+onlookers = Table(
+    "onlookers",
+    metadata,
+    Column("turn", Id, primary_key=True),
+    Column("owner", Id, nullable=False),
+    Column("until", Moment, nullable=False),  # until when somebody looks on
+    Column("stop", Boolean, nullable=False),
+    ForeignKeyConstraint(["owner", "turn"], ["turns.owner", "turns.id"], ondelete="CASCADE"),
+    Index(None, "until"),
+)
+
+# The oldest version of the tables whose chatlab may use this database: one row. A newer chatlab's migration
+# changes it if its tables are none that an older one could use. See `schema_state.py`.
+served_since = Table("served_since", metadata, Column("version", Text, primary_key=True))
+
 # Who is signed in: `key` is a hash of the id that the browser has, `sealed` is encrypted.
 sign_ins = Table(
     "sign_ins",

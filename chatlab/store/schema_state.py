@@ -11,12 +11,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, select
 
 from chatlab.errors import StoreError
 from chatlab.secret import SecretRef
 from chatlab.store._database import Database, address
-from chatlab.store.schema import metadata
+from chatlab.store.schema import metadata, served_since
 
 State: TypeAlias = Literal["up to date", "behind", "ahead", "differs"]
 """ahead: of a newer chatlab. differs: of this version by its own account, but somebody changed the tables."""
@@ -61,9 +61,10 @@ async def upgrade_database(database: Database) -> None:
 
 
 async def require_newest(database: Database) -> None:
-    """Raises StoreError, with what to do, unless the database has the newest version."""
+    """Raises StoreError, with what to do, unless the database has the newest version, or one of a newer
+    chatlab that this one can still use: so an update may bring the tables first, and then the servers."""
     state = await database.read(_by_revision)
-    if state == "ahead":
+    if state == "ahead" and not await database.read(_serves_this):
         raise StoreError(_AHEAD)
     if state == "behind":
         raise StoreError(
@@ -98,9 +99,19 @@ def _revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
+def _serves_this(connection: Connection) -> bool:
+    """Return whether a database of a newer chatlab says that this version of the tables is enough for it."""
+    if not inspect(connection).has_table(served_since.name):
+        return False
+    return connection.execute(select(served_since.c.version)).scalar() in _known()
+
+
+def _known() -> list[str]:
+    return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
+
+
 def _by_revision(connection: Connection) -> State:
-    revision = _revision(connection)
-    known = [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
+    revision, known = _revision(connection), _known()
     if revision is not None and revision not in known:
         return "ahead"
     return "up to date" if revision == known[0] else "behind"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -43,17 +42,15 @@ from chatlab.store import (
     new_id,
 )
 from chatlab.store._database import Database
-from chatlab.store._servers import BEAT, DatabaseServer
+from chatlab.store._replicas import SqlReplicas
 from chatlab.store._sign_ins import SqlSignIns
 from chatlab.store.schema_state import opened, require_newest, upgrade_database
 
-log = logging.getLogger(__name__)
 
-
-async def open_store(url: str | SecretRef, root: Path = Path()) -> SqlStore:
+async def open_store(url: str | SecretRef, root: Path = Path(), *, notify: bool = True) -> SqlStore:
     """Return the store that `storage.url` names, a relative path being below `root`. SQLite's tables are
-    brought to the newest version; PostgreSQL's are its administrator's business. Raises StoreError, saying
-    what to do.
+    brought to the newest version; PostgreSQL's are its administrator's business. notify: whether servers tell
+    each other of news by PostgreSQL's LISTEN. Raises StoreError, saying what to do.
     """
     database = await opened(url, root)
     try:
@@ -64,7 +61,7 @@ async def open_store(url: str | SecretRef, root: Path = Path()) -> SqlStore:
     except BaseException:
         await database.aclose()
         raise
-    return SqlStore(database)
+    return SqlStore(database, notify=notify)
 
 
 _ADOPTED_AT_ONCE = 50  # turns in one transaction: some 10 ms
@@ -74,11 +71,10 @@ _BETWEEN = 0.005  # seconds, in which another process may write: one that waits 
 class SqlStore(Store):
     """See `Store`. Use it in one event loop, and close it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, notify: bool = True) -> None:
         self._database = database
         self.sign_ins = SqlSignIns(database)
-        self._server = DatabaseServer()
-        self._beating: asyncio.Task[None] | None = None
+        self.replicas: SqlReplicas = SqlReplicas(database, notify=notify)
 
     # conversations
 
@@ -154,16 +150,21 @@ class SqlStore(Store):
         receipts: Mapping[TurnId, Mapping[str, Any]] = MappingProxyType({}),
     ) -> None:
         if any(turn.status == "running" for turn in turns):
-            await self._keep_alive()
-        await self._write_turns(
-            turns, partial(_whole.save, new, receipts) if new or receipts else _turns.save
-        )
+            await self.replicas.keep_alive()
+        work = partial(_whole.save, new, receipts) if new or receipts else _turns.save
+        told = self.replicas.looked_on(turns)
+
+        def saved(connection: Connection, batch: Sequence[_turns.Encoded], server: str) -> None:
+            work(connection, batch, server)
+            self.replicas.tell(connection, told)
+
+        await self._write_turns(turns, saved if told else work)
 
     async def _write_turns(
         self, turns: Sequence[StoredTurn], work: Callable[[Connection, Sequence[_turns.Encoded], str], None]
     ) -> None:
         """Long answers take too long to encode for the event loop, in which PostgreSQL's work is done."""
-        server = self._server.token
+        server = self.replicas.server.token
         with _a_row_is_missing():
             if self._database.sqlite:
                 await self._database.write(lambda connection: work(connection, _turns.encoded(turns), server))
@@ -172,26 +173,8 @@ class SqlStore(Store):
                 await self._database.write(work, batch, server)
 
     async def recover(self) -> int:
-        await self._keep_alive()
-        return await self._database.write(self._server.recover)
-
-    async def _keep_alive(self) -> None:
-        """Announce this process in the database from now on, and watch for servers that died."""
-        if self._beating is None:
-            await self._database.write(self._server.beat)
-            if self._beating is None:  # meanwhile another turn may have begun
-                self._beating = asyncio.create_task(self._beat(), name="store heartbeat")
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(BEAT.total_seconds())
-            try:
-                await self._database.write(self._server.beat)
-                lost = await self._database.write(self._server.recover)
-                if lost:
-                    log.warning("%d turns of a server that died were interrupted", lost)
-            except StoreError as error:
-                log.warning("%s", error)
+        await self.replicas.keep_alive()
+        return await self._database.write(self.replicas.server.recover)
 
     # comparison sessions
 
@@ -227,7 +210,12 @@ class SqlStore(Store):
     async def append(
         self, owner: str, comparison: str, after: int, entries: Sequence[Mapping[str, Any]]
     ) -> Sequence[LogEntry]:
-        return await self._database.write(_comparisons.append, owner, comparison, after, entries)
+        def work(connection: Connection) -> Sequence[LogEntry]:
+            written = _comparisons.append(connection, owner, comparison, after, entries)
+            self.replicas.tell(connection, [comparison])
+            return written
+
+        return await self._database.write(work)
 
     async def save_receipt(self, owner: str, turn: TurnId, receipt: Mapping[str, Any]) -> None:
         if not await self._database.write(_turns.save_receipt, owner, turn, receipt):
@@ -287,13 +275,8 @@ class SqlStore(Store):
         await self._database.read(lambda connection: connection.execute(select(1)).scalar_one())
 
     async def aclose(self) -> None:
-        beating, self._beating = self._beating, None
         try:
-            if beating is not None:
-                beating.cancel()
-                await asyncio.wait([beating])  # however it ends, or ended: the store is closed
-                with suppress(StoreError):  # then its silence will tell
-                    await self._database.write(self._server.leave)
+            await self.replicas.aclose()
         finally:
             await self._database.aclose()
 

@@ -17,7 +17,8 @@ import pytest
 from backends.echo import EchoBackend
 from chatlab.config.models import BackendConfig
 from chatlab.config.registry import Entry
-from chatlab.conversations.saving import NewConversation, Saving, as_it_is, stored
+from chatlab.conversations.saving import NewConversation, Saving
+from chatlab.conversations.turn_state import as_it_is, stored
 from chatlab.errors import BackendError
 from chatlab.messages import Message, TextDelta, TextPart
 from chatlab.store import (

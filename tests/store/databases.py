@@ -12,11 +12,13 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
 
 from chatlab.store import schema_state
+from chatlab.store._servers import DatabaseServer
 from chatlab.store.sql import SqlStore, open_store
 
 
@@ -99,6 +101,16 @@ def postgres_of_this_version(postgres: Postgres) -> Postgres:
     postgres.execute("CREATE DATABASE newest")
     asyncio.run(schema_state.upgrade(postgres.url("newest"), Path()))
     return postgres
+
+
+def on_machines_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has each store of this process be a server of another machine: two of one process would be taken for
+    one that died and one that got its number."""
+
+    def server(**fields: Any) -> DatabaseServer:
+        return DatabaseServer(host=token_hex(4), **fields)
+
+    monkeypatch.setattr("chatlab.store._replicas.DatabaseServer", server)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

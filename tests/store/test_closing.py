@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chatlab.messages import TextPart
-from chatlab.store import sql
+from chatlab.store import _replicas, _servers
 from chatlab.store.sql import SqlStore, open_store
 from tests.store.values import turn_in
 
@@ -23,7 +23,8 @@ def writers() -> int:
 async def test_stores_are_opened_and_closed_beside_a_busy_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sql, "BEAT", timedelta(milliseconds=2))  # so that a close meets a beat
+    soon = replace(_servers.SQLITE_BEATS, every=timedelta(milliseconds=2))
+    monkeypatch.setattr(_replicas, "SQLITE_BEATS", soon)  # so that a close meets a beat
     url = f"sqlite:{tmp_path}/chatlab.db"
     before = writers()
     busy = await open_store(url)
@@ -63,10 +64,10 @@ async def test_a_store_whose_heartbeat_failed_is_closed_all_the_same(
     before = writers()
     other = await open_store(url)
     await other.recover()
-    assert other._beating is not None
+    (beating,) = (task for task in asyncio.all_tasks() if task.get_name() == "store heartbeat")
     failed = asyncio.create_task(_fail(), name="store heartbeat")
-    other._beating.cancel()
-    other._beating = failed
+    beating.cancel()
+    other.replicas._tasks = [failed]
     await asyncio.wait([failed])
     await other.aclose()
     assert writers() == before

@@ -6,11 +6,14 @@ import asyncio
 import sqlite3
 import stat
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from alembic import command
+from alembic.script import ScriptDirectory
 from click.testing import CliRunner
-from sqlalchemy import Connection
+from sqlalchemy import Connection, create_engine, inspect
 
 from chatlab.cli import main
 from chatlab.errors import StoreError
@@ -19,11 +22,13 @@ from chatlab.store._database import address
 from chatlab.store.sql import SqlStore, open_store
 from tests.store.databases import Postgres
 
+NEWER = "UPDATE alembic_version SET version_num = '9999'"
+
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(store: SqlStore, url: str) -> None:
     assert await store._database.read(schema_state.differences) == []
     assert await schema_state.check(url, Path()) == "up to date"
-    assert await schema_state.current(url, Path()) == "0003"
+    assert await schema_state.current(url, Path()) == "0004"
     await schema_state.upgrade(url, Path())
     assert await schema_state.check(url, Path()) == "up to date"
 
@@ -44,11 +49,54 @@ async def test_tables_that_somebody_changed_are_said_to_differ(
 
 
 async def test_a_database_of_a_newer_chatlab_is_left_alone(store: SqlStore, url: str) -> None:
-    await store._database.write(Connection.exec_driver_sql, "UPDATE alembic_version SET version_num = '9999'")
+    await store._database.write(Connection.exec_driver_sql, NEWER)
+    await store._database.write(Connection.exec_driver_sql, "UPDATE served_since SET version = '9999'")
     assert await schema_state.check(url, Path()) == "ahead"
     for attempt in (open_store(url), schema_state.upgrade(url, Path())):
         with pytest.raises(StoreError, match="newer chatlab"):
             await attempt
+
+
+async def test_a_server_goes_on_with_tables_of_a_newer_chatlab_that_still_serve_it(
+    postgres_of_this_version: Postgres,
+) -> None:
+    url = postgres_of_this_version.new()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(NEWER)
+    store = await open_store(url)
+    await store.create("owner")
+    await store.aclose()
+    assert await schema_state.check(url, Path()) == "ahead"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP TABLE served_since")
+    with pytest.raises(StoreError, match="newer chatlab"):
+        await open_store(url)
+    postgres_of_this_version.drop(url)
+
+
+def test_each_step_leaves_the_tables_such_that_the_chatlab_before_it_goes_on(postgres: Postgres) -> None:
+    """Or says otherwise in `served_since`: while servers are replaced one by one, both use them."""
+    url = postgres.new(template="template0")
+    engine = create_engine(address(url, Path()))
+    before: dict[str, dict[str, Any]] = {}
+    for script in reversed(list(ScriptDirectory.from_config(schema_state._config()).walk_revisions())):
+        with engine.begin() as connection:
+            config = schema_state._config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, script.revision)
+            seen = inspect(connection)
+            tables = {
+                name: {column["name"]: column for column in seen.get_columns(name)}
+                for name in seen.get_table_names()
+            }
+        for table, columns in before.items():
+            assert columns.keys() <= tables[table].keys(), f"{script.revision} takes something from {table}"
+            for name in tables[table].keys() - columns.keys():
+                added = tables[table][name]
+                assert added["nullable"] or added["default"], f"{script.revision}: {table}.{name} is demanded"
+        before = tables
+    engine.dispose()
+    postgres.drop(url)
 
 
 async def test_postgres_is_not_migrated_by_opening_it(postgres: Postgres) -> None:
@@ -103,7 +151,7 @@ def test_a_password_is_in_no_message() -> None:
 def test_the_migrations_are_in_the_package() -> None:
     folder = Path(schema_state.__file__).parent / "migrations"
     assert (folder / "env.py").is_file()
-    steps = ["v0001_first.py", "v0002_sign_ins.py", "v0003_tokens.py"]
+    steps = ["v0001_first.py", "v0002_sign_ins.py", "v0003_tokens.py", "v0004_replicas.py"]
     assert [file.name for file in sorted((folder / "versions").glob("v*.py"))] == steps
 
 
@@ -118,6 +166,7 @@ def test_serve_refuses_a_postgres_whose_tables_are_not_its_own(
         url = postgres_of_this_version.new()
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("UPDATE alembic_version SET version_num = 'future'")
+            connection.execute("UPDATE served_since SET version = 'future'")
     monkeypatch.setenv("CHATLAB_TEST_DATABASE", url)
     config = tmp_path / "lab.yaml"
     config.write_text("backends: {a: {kind: echo}}\nstorage: {url: {env: CHATLAB_TEST_DATABASE}}\n")

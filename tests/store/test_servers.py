@@ -9,22 +9,25 @@ import sys
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql.base import PGDialect as PostgreSQL
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect as SQLite
 
 from chatlab.messages import TextPart
-from chatlab.store import _servers
+from chatlab.store import _replicas, _servers
+from chatlab.store._servers import Beats
 from chatlab.store.sql import SqlStore, open_store
 from tests.store.values import turn_in
 
 ME = "owner-1"
+SOON = timedelta(milliseconds=20)
 
 
 async def pretend(store: SqlStore, assignment: str, **values: object) -> None:
     """Changes how this store's server looks to others."""
     change = text(f"UPDATE servers SET {assignment} WHERE token = :token")
-    await store._database.write(Connection.execute, change, {"token": store._server.token, **values})
+    await store._database.write(Connection.execute, change, {"token": store.replicas.server.token, **values})
 
 
 async def running(store: SqlStore) -> str:
@@ -52,7 +55,7 @@ async def test_turns_that_begin_at_once_say_together_that_their_server_is_there(
         chats = [await store.create(ME) for _ in range(8)]
         await asyncio.gather(*(store.save([turn_in(chat)]) for chat in chats))
         query = text("SELECT count(*) FROM servers WHERE token = :token")
-        asked = {"token": store._server.token}
+        asked = {"token": store.replicas.server.token}
         assert await store._database.read(Connection.scalar, query, asked) == 1
         await store.aclose()
 
@@ -74,7 +77,7 @@ async def test_a_server_whose_process_is_gone_is_dead(store: SqlStore, url: str)
 async def test_a_process_that_got_the_number_of_a_dead_one_is_another(store: SqlStore, url: str) -> None:
     turn = await running(store)
     other = await open_store(url)
-    assert store._server.pid == other._server.pid == os.getpid()
+    assert store.replicas.server.pid == other.replicas.server.pid == os.getpid()
     assert await other.recover() == 1
     assert (await other.turn(ME, turn)).status == "interrupted"
     await other.aclose()
@@ -119,18 +122,16 @@ async def test_a_server_that_closes_leaves_nothing_running(store: SqlStore, url:
     assert (await store.turn(ME, turn)).status == "interrupted"
 
 
-async def test_a_server_goes_on_saying_that_it_is_there(store: SqlStore, monkeypatch: object) -> None:
-    import chatlab.store.sql as sql
-
-    before, sql.BEAT = sql.BEAT, timedelta(milliseconds=20)
-    try:
-        await running(store)
-        await pretend(store, "seen = :seen", seen=_stored(store, _servers.now() - timedelta(hours=1)))
-        async with asyncio.timeout(10):
-            while True:
-                since = _stored(store, _servers.now() - timedelta(minutes=1))
-                query = text("SELECT count(*) FROM servers WHERE seen > :since")
-                if await store._database.read(Connection.scalar, query, {"since": since}):
-                    break
-    finally:
-        sql.BEAT = before
+async def test_a_server_goes_on_saying_that_it_is_there(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_replicas, "SQLITE_BEATS", Beats(SOON, timedelta(minutes=1)))
+    monkeypatch.setattr(_replicas, "POSTGRES_BEATS", Beats(SOON, timedelta(minutes=1)))
+    store = await open_store(url)
+    await running(store)
+    await pretend(store, "seen = :seen", seen=_stored(store, _servers.now() - timedelta(hours=1)))
+    async with asyncio.timeout(10):
+        while True:
+            since = _stored(store, _servers.now() - timedelta(minutes=1))
+            query = text("SELECT count(*) FROM servers WHERE seen > :since")
+            if await store._database.read(Connection.scalar, query, {"since": since}):
+                break
+    await store.aclose()

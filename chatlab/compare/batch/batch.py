@@ -26,7 +26,7 @@ from chatlab.compare.model import UNCLEAR, Check, Lane, Result, Verdict
 from chatlab.compare.model_json import result_to_json, verdict_to_json
 from chatlab.compare.session.receipt import receipt_of
 from chatlab.config.registry import Entry
-from chatlab.conversations.saving import stored
+from chatlab.conversations.turn_state import stored
 from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import Message, TextPart
 from chatlab.observation import together

@@ -33,7 +33,8 @@ from chatlab.compare.session.running import (
 )
 from chatlab.compare.session.state import Round, SessionState, prompt, to_rerun
 from chatlab.config.registry import Entry
-from chatlab.conversations.saving import Saving, stored
+from chatlab.conversations.saving import Saving
+from chatlab.conversations.turn_state import stored
 from chatlab.errors import ConfigError
 from chatlab.ids import LaneId, RoundId, TurnId
 from chatlab.observation import Together, together

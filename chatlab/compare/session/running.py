@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import Any, Protocol, TypeVar
 
 from chatlab.backend import CallContext
-from chatlab.conversations.saving import as_it_is
+from chatlab.conversations.turn_state import as_it_is
 from chatlab.errors import ChatlabError
 from chatlab.ids import LaneId, RoundId, TurnId
 from chatlab.secret import scrubbed_traceback

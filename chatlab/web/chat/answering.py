@@ -1,4 +1,4 @@
-"""An answer that runs, whether its page shows it or another conversation.
+"""An answer that runs here, whether its page shows it or another conversation.
 
 It has a task of its own, which reads the turn, has it painted, and has it saved at its end. Whoever shows it
 looks on; nothing of it is lost while nobody does. Once no page is open any more that could come back to it,
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from chatlab.store import StoredTurn
 from chatlab.turns.turn import Turn
 from chatlab.web.chat.pacing import Pacing
 from chatlab.web.chat.paint_messages import paint_plainly
+from chatlab.web.chat.shown_answer import Holder, ShownAnswer
 from chatlab.words import ENGLISH, Words
 
 log = logging.getLogger(__name__)
@@ -40,13 +41,6 @@ class Painting(Protocol):
     def settled(self, turn: Turn, error: str | None, unsaved: str | None) -> list[Any]: ...
 
 
-class Holder(Protocol):
-    """A page that shows an answer, or may come back to it."""
-
-    def ended(self, answer: RunningAnswer) -> None:
-        """The answer runs no more."""
-
-
 class SavesTurn(Protocol):
     """Has a turn saved while it runs."""
 
@@ -54,8 +48,10 @@ class SavesTurn(Protocol):
 
     async def unsaved(self) -> str | None: ...
 
+    def looked_on(self) -> bool: ...
 
-class RunningAnswer:
+
+class RunningAnswer(ShownAnswer):
     """One turn of a conversation whose answer runs.
 
     conversation: the one it is part of, and conversation_id: that one's id in the store, whatever the page
@@ -78,11 +74,8 @@ class RunningAnswer:
         orphan_seconds: float = 0.0,
         words: Words = ENGLISH,
     ) -> None:
+        super().__init__(node, conversation, conversation_id)
         self._words = words
-        self.node = node
-        self.conversation = conversation
-        self.conversation_id = conversation_id
-        self.over = False
         self._turn = turn
         self._painting = painting
         self._saved = saved
@@ -91,14 +84,9 @@ class RunningAnswer:
         self._plain: str | None = None
         """The sentence that says why it is no longer painted as it should be."""
         self._unsaved: str | None = None
-        self._news = asyncio.Event()
-        self._changes = 0
         self._painted: tuple[tuple[int, str] | None, list[dict[str, Any]]] = None, []
-        self._ended = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._orphan_seconds = orphan_seconds
-        self._known_to: set[Holder] = set()
-        self._held_by: set[Holder] = set()
         self._stopping: asyncio.TimerHandle | None = None
 
     async def start(self, pacing: Pacing, over: Callable[[], object]) -> None:
@@ -117,52 +105,32 @@ class RunningAnswer:
         self._turn.stop()
 
     def hold(self, page: Holder) -> None:
-        """An open page shows it, or may come back to it; it is told of the end."""
-        self._known_to.add(page)
-        self._held_by.add(page)
+        super().hold(page)
         if self._stopping is not None:
             self._stopping.cancel()
             self._stopping = None
 
-    def release(self, page: Holder) -> None:
-        """A page that held it is gone. After the last one, it is stopped unless one comes in time."""
-        self._held_by.discard(page)
-        if self._held_by or self.over or self._stopping is not None:
+    def _nobody_looks(self) -> None:
+        """Stop it, unless somebody comes in time."""
+        if self._stopping is not None:
             return
         if self._orphan_seconds:
-            self._stopping = asyncio.get_running_loop().call_later(self._orphan_seconds, self.stop)
+            loop = asyncio.get_running_loop()
+            self._stopping = loop.call_later(self._orphan_seconds, self._stop_unless_seen)
         else:
             self.stop()
 
-    async def stopped(self) -> None:
-        """End the turn and wait until what had arrived is part of the conversation."""
-        self.stop()
-        await self._ended.wait()
+    def _stop_unless_seen(self) -> None:
+        self._stopping = None
+        if self._saved is not None and self._saved.looked_on():
+            self._nobody_looks()  # on this server: a page of another one shows it
+        else:
+            self.stop()
 
     def painted(self, mark: str) -> list[dict[str, Any]]:
         """Return how it looks now. mark: what page scripts are told of it, from now on."""
         self._painting.mark = mark
         return self._messages()
-
-    async def paints(
-        self, shown: Callable[[], bool], *, at_once: bool = False
-    ) -> AsyncGenerator[list[dict[str, Any]], None]:
-        """Yield how it looks: at the first token, then as often as the pace allows, and at its end, as long
-        as it is shown. at_once: as it is now, too."""
-        seen = -1 if at_once else 0
-        while shown():
-            if self._changes != seen:
-                seen = self._changes
-                yield self._messages()
-            elif self.over:
-                return
-            else:
-                await self._news.wait()
-
-    def wake(self) -> None:
-        """Have whoever looks on see whether it is still shown."""
-        self._news.set()
-        self._news = asyncio.Event()
 
     def _messages(self) -> list[dict[str, Any]]:
         now = self._changes, self._painting.mark
@@ -191,15 +159,9 @@ class RunningAnswer:
                 self._settle()
                 await self._see_whether_saved()
             finally:
-                self.over = True
                 if self._stopping is not None:
                     self._stopping.cancel()
-                for page in self._known_to:
-                    page.ended(self)
-                self._known_to.clear()
-                self._held_by.clear()
-                self._ended.set()
-                self.wake()
+                self._finish()
 
     async def _read(self, pacing: Pacing) -> None:
         try:
@@ -260,7 +222,3 @@ class RunningAnswer:
         self.node.painted = painted
         self.node.mark = self._painting.mark
         self._changed()
-
-    def _changed(self) -> None:
-        self._changes += 1
-        self.wake()

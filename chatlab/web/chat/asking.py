@@ -73,7 +73,7 @@ class Asking:
 
     async def question(self, page: OpenPage, asked: BrowserMessage) -> Question:
         """Return what is to be answered. Raise ChatlabError with the sentence that says why it cannot be."""
-        elsewhere = page.went_on(self._shared)
+        elsewhere = await stored_turns.went_on(asked.storage, page, self._shared)
         again = any(_asked_before(page.conversation, asked.message))  # it is another version anyway
         parent, adopted = await self._parent(page, asked)
         notices = []

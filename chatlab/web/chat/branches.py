@@ -58,7 +58,7 @@ class BranchNavigation:
         """
         page, asked = self._chat.page(request), _fields(event)
         before = page.conversation_id
-        if "newest" in asked and not self._chat.went_on(page):
+        if "newest" in asked and not await self._chat.went_on(page):
             return gr.skip(), gr.skip(), *self._chat.choices(None)
         shown = await self._asked(page, asked)
         opened = page.conversation_id != before
@@ -187,8 +187,7 @@ class BranchNavigation:
             page.show(Conversation())
             return [paint_error(self._said(exc))]
         page.show(conversation, conversation_id, last)
-        for answer in self._chat.shared.running(page.owner, conversation_id):
-            page.hold(answer)
+        stored_turns.hold_running(storage, page, self._chat.shared)
         if turn is not None and last is not None:
             path = [one.id for one in conversation.path(last.id)]
             if turn in path[-_FOUND:]:

@@ -15,8 +15,10 @@ from typing import Any
 
 from chatlab.conversations.tree import Conversation, TurnNode, TurnSettings
 from chatlab.ids import ConversationId, TurnId
-from chatlab.web.chat.answering import RunningAnswer
-from chatlab.words import WordedError
+from chatlab.store import Store
+from chatlab.web.chat.elsewhere import AnswerElsewhere
+from chatlab.web.chat.shown_answer import ShownAnswer
+from chatlab.words import ENGLISH, WordedError, Words
 
 
 @dataclass(slots=True, eq=False)
@@ -38,7 +40,7 @@ class OpenPage:
     conversation: Conversation = field(default_factory=Conversation)
     conversation_id: ConversationId | None = None
     last: TurnNode | None = None
-    running: dict[TurnId, RunningAnswer] = field(default_factory=dict)
+    running: dict[TurnId, ShownAnswer] = field(default_factory=dict)
     view: int = 0
     window: int | None = None
     window_end: TurnId | None = None
@@ -48,7 +50,7 @@ class OpenPage:
     sent: Any = None
     starting: int = 0
 
-    def hold(self, answer: RunningAnswer) -> None:
+    def hold(self, answer: ShownAnswer) -> None:
         """Have an answer run for this page: it goes on at least as long as the page is open."""
         if answer.over:
             return
@@ -57,7 +59,7 @@ class OpenPage:
         if self.closed:
             answer.release(self)
 
-    def ended(self, answer: RunningAnswer) -> None:
+    def ended(self, answer: ShownAnswer) -> None:
         """One of its answers runs no more."""
         self.running.pop(answer.node.id, None)
 
@@ -91,7 +93,7 @@ class OpenPage:
             answer.wake()
 
     @property
-    def shown_answer(self) -> RunningAnswer | None:
+    def shown_answer(self) -> ShownAnswer | None:
         """Return the answer that runs where the page is."""
         return None if self.last is None else self.running.get(self.last.id)
 
@@ -178,12 +180,13 @@ class SharedConversations:
     most: conversations that are remembered, those first forgotten in which nobody asked for longest.
     """
 
-    def __init__(self, most: int = 10_000) -> None:
-        self._running: dict[tuple[str, ConversationId], dict[TurnId, RunningAnswer]] = {}
+    def __init__(self, most: int = 10_000, words: Words = ENGLISH) -> None:
+        self._words = words
+        self._running: dict[tuple[str, ConversationId], dict[TurnId, ShownAnswer]] = {}
         self._newest: OrderedDict[tuple[str, ConversationId], TurnId] = OrderedDict()
         self._most = most
 
-    def began(self, owner: str, conversation_id: ConversationId, answer: RunningAnswer) -> None:
+    def began(self, owner: str, conversation_id: ConversationId, answer: ShownAnswer) -> None:
         """Note that an answer begins to run, to be told by `ended` when it does no more."""
         where = (owner, conversation_id)
         self._running.setdefault(where, {})[answer.node.id] = answer
@@ -192,14 +195,28 @@ class SharedConversations:
         if len(self._newest) > self._most:
             self._newest.popitem(last=False)
 
-    def ended(self, owner: str, conversation_id: ConversationId, answer: RunningAnswer) -> None:
+    def look_on(
+        self, store: Store, owner: str, conversation_id: ConversationId, conversation: Conversation
+    ) -> None:
+        """Note what the store says that it runs, and does not run here: another server has it."""
+        where = (owner, conversation_id)
+        for node in conversation:
+            known = node.id in self._running.get(where, {})
+            if not known and node.stored is not None and node.stored.status == "running":
+                self._running.setdefault(where, {})[node.id] = AnswerElsewhere(
+                    *(store, node, conversation, conversation_id, self._words),
+                    lambda answer: self.ended(owner, conversation_id, answer),
+                )
+
+    def ended(self, owner: str, conversation_id: ConversationId, answer: ShownAnswer) -> None:
         """Forget an answer that ran."""
         running = self._running.get((owner, conversation_id), {})
-        running.pop(answer.node.id, None)
+        if running.get(answer.node.id) is answer:
+            del running[answer.node.id]
         if not running:
             self._running.pop((owner, conversation_id), None)
 
-    def running(self, owner: str, conversation_id: ConversationId) -> tuple[RunningAnswer, ...]:
+    def running(self, owner: str, conversation_id: ConversationId) -> tuple[ShownAnswer, ...]:
         """Return the answers that run in a conversation of an owner."""
         return tuple(self._running.get((owner, conversation_id), {}).values())
 

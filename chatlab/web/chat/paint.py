@@ -62,11 +62,12 @@ class TurnStatus:
 
     @classmethod
     def of(cls, turn: Turn | StoredTurn) -> TurnStatus:
-        """Return a stored turn that runs does so for another page, or for one that was just closed."""
+        """Return the state of either. A stored turn that runs does so on another server."""
         if isinstance(turn, StoredTurn):
-            return cls(turn.status, False, turn.timing, turn.tool_seconds, turn.finish, turn.cost)
-        running = turn.outcome == "running"
-        return cls(turn.outcome, running, turn.timing, turn.tool_seconds, turn.answer.finish, turn.cost)
+            outcome, finish = turn.status, turn.finish
+        else:
+            outcome, finish = turn.outcome, turn.answer.finish
+        return cls(outcome, outcome == "running", turn.timing, turn.tool_seconds, finish, turn.cost)
 
 
 @dataclass(slots=True)

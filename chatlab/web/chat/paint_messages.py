@@ -23,15 +23,13 @@ NO_TURN = "none"
 """What `turn_of` says of a sentence in place of an answer."""
 
 
-def branch_mark(
-    turn: TurnId, conversation: ConversationId, number: int, of: int, *, running: bool = False
-) -> str:
+def branch_mark(turn: TurnId, conversation: ConversationId, number: int, of: int) -> str:
     """Return what page scripts are told of a turn, as classes: its id, its conversation, which of how many
-    versions of its message it is. running: for another page, so that there will be more of it.
+    versions of its message it is.
     """
-    state = " chatlab-running" if running else ""
-    told = f"chatlab-turn-{turn} chatlab-in-{conversation} chatlab-version-{number} chatlab-of-{of}"
-    return f"chatlab-at {told}{state}"
+    return (
+        f"chatlab-at chatlab-turn-{turn} chatlab-in-{conversation} chatlab-version-{number} chatlab-of-{of}"
+    )
 
 
 def paint_message(message: Message) -> Painted:

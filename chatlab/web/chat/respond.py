@@ -33,6 +33,7 @@ from chatlab.web.chat.pacing import Pacing
 from chatlab.web.chat.pages import OpenPage, OpenPages, SharedConversations
 from chatlab.web.chat.paint import AnswerPainter
 from chatlab.web.chat.paint_messages import Painted, paint_error
+from chatlab.web.chat.shown_answer import ShownAnswer
 from chatlab.web.chat.window import before_answer, mark_of, shown_window
 from chatlab.web.shared.limits import Held, VisitorLimits
 from chatlab.web.shared.owner import call_context, owner_of
@@ -67,7 +68,7 @@ class Chat:
         self.words = page_words(ui)
         self._orphan_seconds = config.server.orphan_seconds
         self._limits = limits
-        self.shared = SharedConversations()
+        self.shared = SharedConversations(words=self.words)
         self._parameters = parameters
         self.uploads = uploads
         self._open_storage = storage
@@ -210,7 +211,7 @@ class Chat:
                     yield paint
 
     async def _watch(
-        self, page: OpenPage, answer: RunningAnswer, view: int, *, at_once: bool = False
+        self, page: OpenPage, answer: ShownAnswer, view: int, *, at_once: bool = False
     ) -> AsyncGenerator[tuple[list[Painted], list[Any]], None]:
         """Yield what the page shows while an answer grows, until it ends or the page turns to something else.
 
@@ -240,9 +241,13 @@ class Chat:
         else:
             yield [], self.window(page)
 
-    def went_on(self, page: OpenPage) -> bool:
+    async def went_on(self, page: OpenPage) -> bool:
         """Return whether somebody asked, in the conversation of a page, what that page does not know of."""
-        return page.went_on(self.shared) is not None
+        try:
+            storage = await self.storage(page)
+        except StoreError:
+            return False
+        return await stored_turns.went_on(storage, page, self.shared) is not None
 
     async def warm(self, backend: str) -> None:
         """Make a chosen backend before its first message."""

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from chatlab.backend import CallContext
-from chatlab.conversations.saving import NewConversation, stored
+from chatlab.conversations.saving import NewConversation
 from chatlab.conversations.service import StorageService
 from chatlab.conversations.tree import Conversation, TurnNode
+from chatlab.conversations.turn_state import stored
+from chatlab.errors import StoreError
 from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import FilePart, Message, Notice
 from chatlab.store import NotStored, StoredTurn, new_id
@@ -48,6 +50,10 @@ class SavedTurn:
         """Return why it is not saved, as a sentence for the page, once that is known."""
         await self.storage.saving.written(self.begun.id)
         return self.storage.saving.unsaved(self.begun.id)
+
+    def looked_on(self) -> bool:
+        """Return whether a page of another server shows it."""
+        return self.storage.saving.looked_on(self.begun.id)
 
 
 async def begin(
@@ -126,6 +132,30 @@ async def found(storage: StorageService, page: OpenPage, turn: TurnId, shared: S
     except NotStored:
         return False
     page.show(conversation, conversation_id)
-    for answer in shared.running(page.owner, conversation_id):
-        page.hold(answer)
+    hold_running(storage, page, shared)
     return True
+
+
+def hold_running(storage: StorageService, page: OpenPage, shared: SharedConversations) -> None:
+    """Have a page hold all answers that run in the stored conversation which it shows, wherever they run."""
+    assert page.owner is not None and page.conversation_id is not None
+    shared.look_on(storage.store, page.owner, page.conversation_id, page.conversation)
+    for answer in shared.running(page.owner, page.conversation_id):
+        page.hold(answer)
+
+
+async def went_on(
+    storage: StorageService | None, page: OpenPage, shared: SharedConversations
+) -> TurnId | None:
+    """Return the turn that was asked last in a page's conversation, here or on another server, if the page
+    does not know of it."""
+    newest = page.went_on(shared)
+    if newest is not None or storage is None or not storage.store.replicas.several:
+        return newest
+    if page.owner is None or page.conversation_id is None:
+        return None
+    try:
+        head = (await storage.store.get(page.owner, page.conversation_id)).head
+    except StoreError:
+        return None  # whoever goes on there is told
+    return None if head in page.conversation else head

@@ -54,6 +54,5 @@ def mark_of(conversation: Conversation, conversation_id: ConversationId | None, 
     if not node.in_store or conversation_id is None:
         return ""
     versions = conversation.versions(node)
-    elsewhere = node.stored is not None and node.stored.status == "running"
     number = versions.index(node.id) + 1
-    return branch_mark(node.id, conversation_id, number, len(versions), running=elsewhere)
+    return branch_mark(node.id, conversation_id, number, len(versions))

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import chatlab
-from chatlab.conversations.saving import as_it_is, stored
 from chatlab.conversations.tree import Conversation, TurnNode
+from chatlab.conversations.turn_state import as_it_is, stored
 from chatlab.messages import Message, StreamEvent
 from chatlab.store import StoredTurn
 from chatlab.turns.turn import Turn

@@ -10,8 +10,8 @@ import pytest
 
 import chatlab
 from chatlab.backend import CallContext
-from chatlab.conversations.saving import as_it_is, stored
 from chatlab.conversations.tree import Conversation, TurnNode
+from chatlab.conversations.turn_state import as_it_is, stored
 from chatlab.errors import ChatlabError
 from chatlab.messages import FilePart, Message, Notice, TextPart
 from chatlab.store import StoredTurn, now

@@ -7,7 +7,6 @@ import { sidebar } from "../sidebar/sidebar.js";
 
 const NARROW = 768; // pixels of width below which the sidebar is folded away
 const AGAIN = 1000; // milliseconds after which an answer that runs may be asked for once more
-const POLL = 2000; // milliseconds between two looks at an answer that runs in another tab
 const AWAITED = 5000; // milliseconds in which a conversation that was asked for should be painted
 const SETTLED = 100; // milliseconds in which changes of the page are looked at together
 
@@ -112,7 +111,6 @@ class Conversations {
     this.awaited = null; // a conversation that was asked for and is not painted yet
     this.filled = false;
     this.known = "";
-    this.again = 0;
     this.patience = 0;
     this.followed = 0;
     const list = /** @type {HTMLElement} */ (element.querySelector(".chatlab-conversations"));
@@ -250,7 +248,6 @@ class Conversations {
     if (now === this.known) return;
     this.known = now;
     this.list.refresh();
-    this.pollWhile(marks.at(-1));
   }
 
   /**
@@ -318,22 +315,6 @@ class Conversations {
     if (turn && turn !== this.lastTurn) this.tabs.tell(this.shown);
     this.lastTurn = turn;
     this.tabs.look();
-  }
-
-  /**
-   * An answer that runs in another tab, or whose tab was just closed: what there is of it is asked for again.
-   *
-   * @param {Element | undefined} last
-   */
-  pollWhile(last) {
-    clearTimeout(this.again);
-    if (!last?.classList.contains("chatlab-running")) return;
-    const poll = () => {
-      if (valueOf(last, "in") !== this.shown) return;
-      this.show({ conversation: this.shown });
-      this.again = setTimeout(poll, POLL);
-    };
-    this.again = setTimeout(poll, POLL);
   }
 
   /**
