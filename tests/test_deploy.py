@@ -20,7 +20,7 @@ import yaml
 
 from chatlab.cli import main
 from chatlab.config.load import load_config
-from chatlab.config.models import Telemetry
+from chatlab.config.telemetry import Telemetry
 from chatlab.secret import is_credential
 from chatlab.telemetry.export import Exporting
 from chatlab.web.probes import PATHS

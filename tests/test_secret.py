@@ -14,11 +14,12 @@ from urllib.parse import quote
 import pytest
 from pydantic import ValidationError
 
-from chatlab.compare.report.redact import parse_patterns, redacted
+from chatlab.compare.report.redact import redacted
 from chatlab.config.load import load_config
 from chatlab.errors import AuthenticationFailed, ConfigError, classify
 from chatlab.known_secrets import KnownSecrets, WithoutSecrets
 from chatlab.paths import BASE
+from chatlab.redaction.texts import parse_patterns
 from chatlab.secret import ScrubbingFormatter, SecretRef, remember, scrub
 from tests.compare.report.samples import comparison
 

@@ -19,10 +19,10 @@ from chatlab.compare.report import Format, report
 from chatlab.compare.report.from_session import comparison_of, with_pictures
 from chatlab.compare.report.judged import agreement
 from chatlab.compare.report.recording import NoSuchLane, lane_recording
-from chatlab.compare.report.redact import Pattern, WrongPattern, parse_patterns
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.statistics.votes_csv import read, votes_on
 from chatlab.lab import load as load_lab
+from chatlab.redaction.texts import Pattern, WrongPattern, parse_patterns
 from chatlab.store import NotStored
 
 if TYPE_CHECKING:

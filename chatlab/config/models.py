@@ -5,7 +5,6 @@ Every field's description is the text of `docs/configuration.md` and of the JSON
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +23,8 @@ from pydantic import (
 
 from chatlab.config.auth import Auth
 from chatlab.config.limits import Limits
-from chatlab.config.model import Model
+from chatlab.config.model import Model, networks
+from chatlab.config.telemetry import Telemetry
 from chatlab.config.ui import HOST, Ui
 from chatlab.messages import Usage
 from chatlab.paths import from_base, sqlite_path
@@ -126,16 +126,7 @@ class Server(Model):
     @field_validator("trusted_proxies")
     @classmethod
     def _proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
-        return _networks(proxies, "proxies")
-
-
-def _networks(given: tuple[str, ...], what: str) -> tuple[str, ...]:
-    for one in given:
-        try:
-            ipaddress.ip_network(one, strict=False)
-        except ValueError:
-            raise ValueError(f"{what} are addresses or networks, such as 10.0.0.0/8") from None
-    return given
+        return networks(proxies, "proxies")
 
 
 _PASSWORD = re.compile(r"://[^/@]*:[^/@]+@|[?&](?:ssl)?password=", re.I)
@@ -230,46 +221,6 @@ class Compare(Model):
         description="Reasons a voter can tick.",
     )
     repeats: int = Field(1, ge=1, le=20, description="How often each prompt is asked a lane.")
-
-
-class Telemetry(Model):
-    """The receiver of traces and metrics of turns, by OpenTelemetry (extra `otel`). No message is part of
-    it."""
-
-    otlp: str | None = Field(
-        None,
-        description="Base URL of a collector that takes OTLP over HTTP, such as `http://localhost:4318`.",
-    )
-    headers: Mapping[str, SecretRef] = Field(
-        default_factory=dict, description="Headers for the collector, each as {env: NAME} or {file: PATH}."
-    )
-    azure_monitor: SecretRef | None = Field(
-        None,
-        description="Connection string of Application Insights, as {env: NAME} or {file: PATH} (extra "
-        "`azure-monitor`).",
-    )
-    prometheus: tuple[str, ...] = Field(
-        (),
-        description="Addresses or networks that may read the metrics at `/metrics`, such as 127.0.0.1 or "
-        "10.0.0.0/8; nobody if none is given.",
-    )
-    service_name: str = Field("chatlab", description="`service.name` of all that is told.")
-    sample: float = Field(1.0, ge=0, le=1, description="Share of turns whose traces are told.")
-    propagate: bool = Field(
-        True, description="Whether upstreams are told the trace they work for, by the header `traceparent`."
-    )
-
-    @field_validator("otlp")
-    @classmethod
-    def _base(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
-            raise ValueError("should be an http:// or https:// URL")
-        return url
-
-    @field_validator("prometheus")
-    @classmethod
-    def _readers(cls, readers: tuple[str, ...]) -> tuple[str, ...]:
-        return _networks(readers, "readers")
 
 
 class Config(Model):

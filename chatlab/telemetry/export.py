@@ -16,11 +16,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
-from chatlab.config.models import Telemetry
+from chatlab.config.telemetry import Telemetry
 from chatlab.errors import ConfigError
 from chatlab.installing import how_to_install
+from chatlab.redaction.texts import parse_patterns
 from chatlab.secret import SecretRef
 from chatlab.telemetry import conventions as names
+from chatlab.telemetry.content import ContentTeller
 from chatlab.telemetry.observer import TurnObserver
 
 _LAST = 5.0  # seconds that the end of a server waits for what is still to be sent
@@ -52,7 +54,12 @@ class Exporting:
             readers.append(reader)
         self._meters = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
         meter = self._meters.get_meter("chatlab")
-        self.observer = TurnObserver(self._traces.get_tracer("chatlab"), meter, propagate=config.propagate)
+        self._content = (
+            None if config.content is None else ContentTeller(parse_patterns(config.content.redact))
+        )
+        self.observer = TurnObserver(
+            self._traces.get_tracer("chatlab"), meter, propagate=config.propagate, content=self._content
+        )
         self._lag = meter.create_histogram(
             names.LOOP_LAG, unit="s", description="How late the event loop came to what was due."
         )
@@ -94,6 +101,8 @@ class Exporting:
         _for_a_while(self._send)
 
     def _end(self) -> None:
+        if self._content is not None:
+            self._content.close()
         self._traces.shutdown()
         self._meters.shutdown(timeout_millis=1000 * _LAST)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from time import time_ns
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +29,7 @@ from chatlab.messages import ToolCall
 from chatlab.observation import UNOBSERVED, Observation, ObservedTurn, Together
 from chatlab.secret import scrubbed_traceback
 from chatlab.telemetry import conventions as names
+from chatlab.telemetry.content import ContentTeller
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +39,20 @@ _NANO = 1_000_000_000
 class TurnObserver:
     """Makes the spans and measurements of turns. The running OpenTelemetry context is their parent.
 
-    propagate: whether an upstream is told the trace (`traceparent`).
+    propagate: whether an upstream is told the trace (`traceparent`). content: tells what was written; None
+    if nobody is told that.
     """
 
-    def __init__(self, tracer: Tracer, meter: Meter, *, propagate: bool = True) -> None:
+    def __init__(
+        self,
+        tracer: Tracer,
+        meter: Meter,
+        *,
+        propagate: bool = True,
+        content: ContentTeller | None = None,
+    ) -> None:
         self.tracer = tracer
+        self.content = content
         self._propagator = TraceContextTextMapPropagator() if propagate else None
         self.running = meter.create_up_down_counter(
             names.RUNNING, unit="{turn}", description="Turns that run now."
@@ -159,12 +170,21 @@ class _ObservedTurn:
 
     def ended(self, turn: ObservedTurn) -> None:
         self._observer.running.add(-1, self._counted)
+        ended = time_ns()
         try:
             self._tell(turn)
         except Exception as exc:  # noqa: BLE001
             log.error("a turn was not observed to its end\n%s", scrubbed_traceback(exc))
-        finally:
-            self._span.end()
+        if self._observer.content is None:
+            self._span.end(ended)
+            return
+        finish = turn.answer.finish
+        reason = finish.reason if finish is not None else {"failed": "error"}.get(turn.outcome, turn.outcome)
+        self._observer.content.tell(turn.request, turn.answer.message, reason, partial(self._end, ended))
+
+    def _end(self, ended: int, content: Mapping[str, str]) -> None:
+        self._span.set_attributes(content)
+        self._span.end(ended)
 
     def _tell(self, turn: ObservedTurn) -> None:
         span, timing, finish = self._span, turn.timing, turn.answer.finish

@@ -17,8 +17,9 @@ from chatlab.compare.report.from_session import comparison_of, with_pictures
 from chatlab.compare.report.html import report_html
 from chatlab.compare.report.jsonl import report_jsonl, report_votes
 from chatlab.compare.report.markdown import report_markdown
-from chatlab.compare.report.redact import Pattern, parse_patterns, redacted
+from chatlab.compare.report.redact import redacted
 from chatlab.compare.session.session import ComparisonSession
+from chatlab.redaction.texts import Pattern, parse_patterns
 from chatlab.store.files import Files
 
 __all__ = ["Format", "report", "session_report"]

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from chatlab import errors
 from chatlab.compare.model import Comparison, Lane, Result
 from chatlab.compare.model_json import to_line
-from chatlab.compare.report.redact import Pattern, redacted
+from chatlab.compare.report.redact import redacted
 from chatlab.errors import BackendError, ChatlabError
 from chatlab.messages import (
     FilePart,
@@ -31,6 +31,7 @@ from chatlab.messages import (
 )
 from chatlab.recording.arrivals import events_of
 from chatlab.recording.format import Exchange, Failure, Header, Recording, Timed, Writer
+from chatlab.redaction.texts import Pattern
 from chatlab.secret import scrubbed_value
 from chatlab.store import StoredTurn
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import chatlab
 from chatlab.compare.report.from_session import comparison_of
 from chatlab.compare.report.recording import NoSuchLane, exchange_of, recording_of, recording_text
-from chatlab.compare.report.redact import parse_patterns, redacted
+from chatlab.compare.report.redact import redacted
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.errors import (
     AuthRequired,
@@ -39,6 +39,7 @@ from chatlab.messages import (
 )
 from chatlab.recording.arrivals import Arrivals, events_of
 from chatlab.recording.format import Reader, Recording, Timed
+from chatlab.redaction.texts import parse_patterns
 from chatlab.text import well_formed
 from chatlab.turns.turn import run_turn
 from tests.compare.report.samples import comparison

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from chatlab.compare.model import Comparison
 from chatlab.compare.report import Format, report
 from chatlab.compare.report.recording import lane_recording
-from chatlab.compare.report.redact import BUILT_IN, WrongPattern, parse_patterns, redacted
+from chatlab.compare.report.redact import redacted
 from chatlab.messages import FilePart, Message, TextPart, ToolCall, ToolResult
+from chatlab.redaction.patterns import BUILT_IN
+from chatlab.redaction.texts import WrongPattern, parse_patterns
 from chatlab.secret import remember
 from chatlab.shown_text import replaced, spans_of, ways_to_see
 from tests.compare.report.samples import LANES, WHEN, comparison, result
@@ -150,7 +152,7 @@ def test_a_pattern_that_cannot_be_used_is_refused(pattern: str, problem: str) ->
 
 
 def test_a_pattern_that_takes_forever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatlab.compare.report.redact._LONGEST", 0.3)
+    monkeypatch.setattr("chatlab.redaction.texts._LONGEST", 0.3)
     began = time.monotonic()
     with pytest.raises(WrongPattern, match="takes too long"):
         redacted(comparison(1, title="x" * 3_000), parse_patterns(["(x+x+)+y"]))
