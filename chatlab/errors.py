@@ -102,6 +102,7 @@ class BackendError(ChatlabError):
     status: the upstream's HTTP status, None where there was none.
     retry_after: seconds the upstream asked to wait, None if it did not say.
     retryable: whether the same request may be sent again, provided nothing was received yet.
+    words: all that the upstream said, uncut, and the names it points at: for backends, never shown.
     """
 
     http_status = 502
@@ -125,6 +126,7 @@ class BackendError(ChatlabError):
         self.status = status
         self.retry_after = retry_after
         self.retryable = retryable
+        self.words = detail
 
     def __str__(self) -> str:
         return self._said(" at ".join(filter(None, (self.backend, self.where))))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from backends._openai_wire.answer import CAME_WHOLE, NO_ANSWER
 from backends._openai_wire.chat import FAILED_REASONS, ChatStream, chat_body, whole_chat
-from backends._openai_wire.own_options import OwnOptions
+from backends._openai_wire.own_options import OwnOptions, refuses_stream
 from backends._openai_wire.reading import read_answer
 from backends._openai_wire.responses import ResponsesStream, responses_body, whole_responses
 from backends._openai_wire.think_tags import ThinkTags
@@ -48,6 +48,7 @@ __all__ = [
     "error_from_body",
     "is_error",
     "read_answer",
+    "refuses_stream",
     "responses_body",
     "retry_after",
     "sse",

@@ -25,7 +25,7 @@ class AnswerStream:
     whole: said once where the answer comes whole although a stream was asked for; None: not said.
     """
 
-    __slots__ = ("_cited", "_finish", "_model", "_odd", "_said", "_think", "_usage", "_whole")
+    __slots__ = ("_cited", "_finish", "_model", "_odd", "_odd_at", "_said", "_think", "_usage", "_whole")
 
     def __init__(self, think: ThinkTags | None = None, *, whole: Notice | None = None) -> None:
         self._think = think
@@ -35,7 +35,8 @@ class AnswerStream:
         self._usage = Usage()
         self._model: str | None = None
         self._cited: set[str] = set()
-        self._odd: Mapping[str, Any] | None = None  # the first thing that was not understood
+        self._odd: Mapping[str, Any] | None = None  # the last thing that was not understood
+        self._odd_at = 0  # how many pieces of text came before it
 
     @property
     def finished(self) -> bool:
@@ -71,8 +72,8 @@ class AnswerStream:
 
     def _note(self, text: str, events: list[StreamEvent], odd: Mapping[str, Any] | None = None) -> None:
         if self._odd is None:  # once is enough
-            self._odd = odd or {}
             events.append(Notice("other", text))
+        self._odd, self._odd_at = odd or {}, len(self._said)
 
     def _counted(self, holder: Mapping[str, Any]) -> None:
         usage = mapping(holder.get("usage"))
@@ -88,6 +89,6 @@ class AnswerStream:
     def _without_end(self, sentence: str) -> BackendError:
         """Return the error of an answer without an end: the upstream's own, where it said something else."""
         spoke = any(not mapping(held).keys().isdisjoint(_SPOKEN) for held in (self._odd or {}).values())
-        if not self._said and self._odd and not spoke and sentence_of(self._odd):
+        if self._odd_at == len(self._said) and self._odd and not spoke and sentence_of(self._odd):
             return error_from_body(None, self._odd)
         return BrokenStream(sentence)

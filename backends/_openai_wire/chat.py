@@ -63,6 +63,7 @@ _BESIDE = {
     "x_groq",
 }
 
+_KEEP_ALIVE = {"ping", "pong", "keepalive", "keep-alive", "keep_alive", "heartbeat"}
 _AROUND = ("usage", "x_groq", "citations", "search_results")  # what may stand beside choices and is read
 
 
@@ -77,13 +78,14 @@ def chat_body(request: ChatRequest, model: str, *, stream: bool = True) -> dict[
 class ChatStream(AnswerStream):
     """The chunks of one answer, in order, as events: streamed, or whole in one of them."""
 
-    __slots__ = ("_begun", "_calls", "_heard", "_refused")
+    __slots__ = ("_begun", "_calls", "_heard", "_one_message", "_refused")
 
     def __init__(self, think: ThinkTags | None = None, *, whole: Notice | None = None) -> None:
         super().__init__(think, whole=whole)
         self._calls = ToolCalls()
         self._begun = False  # whether anything came that has the form of an answer
         self._heard = False  # whether anything of an answer came
+        self._one_message = False  # whether all that came is one message where deltas belong
         self._refused = False
 
     def feed(self, chunk: Mapping[str, Any]) -> list[StreamEvent]:
@@ -107,22 +109,26 @@ class ChatStream(AnswerStream):
         """Return the last events. Raises BrokenStream if the upstream never said that its answer ended.
 
         marked: it closed the stream with `[DONE]`. An answer that ends so without a reason is given, and
-        noticed.
+        noticed; one that came whole needs none.
         """
         if self._finish is not None:
             return [*self._calls.events(), *self._closing()]
-        if not (marked and self._heard):
+        if not ((marked or self._one_message) and self._heard):
             cut = "the stream ended without a finish reason, so the answer may be cut off"
             raise self._without_end(cut if self._begun else NO_ANSWER)
         calls = self._calls.events()
         self._finish = "tool_calls" if calls else "stop"
         *held, finish = self._closing()
-        return [*held, *calls, NO_REASON, finish]
+        noticed: list[StreamEvent] = []
+        if self._one_message:
+            self._came_whole(noticed)
+        return [*held, *calls, *(noticed or [NO_REASON]), finish]
 
     def _choice(self, choice: Mapping[str, Any], events: list[StreamEvent]) -> None:
         if choice.get("error"):  # OpenRouter's
             raise error_from_body(None, choice)
         delta = choice.get("delta")
+        self._one_message = not self._heard and bool(choice.get("message"))
         if "message" in choice and choice["message"] and not _says(delta):
             self._message(choice, events)
         elif delta:
@@ -220,7 +226,8 @@ class ChatStream(AnswerStream):
         if is_error(chunk):
             raise error_from_body(None, chunk)
         events: list[StreamEvent] = []
-        known = "choices" in chunk or chunk.get("type") == "ping" or not chunk
+        alive = not _KEEP_ALIVE.isdisjoint((text(chunk.get("type")), *chunk))
+        known = "choices" in chunk or not chunk or alive
         if not known and _BESIDE.isdisjoint(chunk):
             self._note(f"something not understood in the answer: {', '.join(chunk)[:80]}", events, chunk)
         self._around(chunk, events)

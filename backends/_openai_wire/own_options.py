@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from chatlab.errors import BackendError
 from chatlab.messages import Notice
 
 _RENAMED = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 # How a server says that it does not know a name, rather than that its value is wrong.
 _UNKNOWN_NAME = re.compile(
-    r"un(supported|known|recogni[sz]ed|expected)|not (be )?(supported|permitted|recogni[sz]ed|known|defined)"
+    r"un(supported|known|recogni[sz]ed|expected)"
+    r"|not (be )?(supported|permitted|allowed|recogni[sz]ed|known|defined|implemented)"
     r"|(extra|additional) (inputs?|fields?|propert)|forbidden|deprecated|no longer|does ?n.t exist|instead",
     re.I,
 )
@@ -47,6 +49,15 @@ class OwnOptions:
         found = {self._renamed.get(name, name): value for name, value in body.items()}
         return {name: value for name, value in found.items() if name not in self._left_out}
 
+    def refused_by(
+        self, error: BackendError, body: Mapping[str, Any], given: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Take note of what an upstream's error says of the JSON that was sent, as `refused` does."""
+        refusal = error.status in (400, 422)
+        if error.status in (500, 501):  # servers that trip over a name that they do not know
+            refusal = _UNKNOWN_NAME.search(error.words) is not None
+        return refusal and self.refused(body, error.words, given)
+
     def refused(self, body: Mapping[str, Any], sentence: str, given: Mapping[str, Any] | None = None) -> bool:
         """Take note of a refusal, and return whether it is worth asking again without what was refused.
 
@@ -79,7 +90,15 @@ class OwnOptions:
         return False
 
 
+def refuses_stream(sentence: str) -> bool:
+    """Return whether an error says that the request must not ask for a stream.
+
+    The word is one of any sentence, and the beginning of other names.
+    """
+    return bool(re.search(r"\bstream(ing)?\b(?!_)", sentence, re.I) and _UNKNOWN_NAME.search(sentence))
+
+
 def _named(name: str, sentence: str) -> bool:
-    if name == "stream":  # a word of any sentence, and the beginning of other names
-        return bool(re.search(r"\bstream(ing)?\b(?!_)", sentence, re.I) and _UNKNOWN_NAME.search(sentence))
+    if name == "stream":
+        return refuses_stream(sentence)
     return re.search(rf"(?<![a-z0-9_]){name}(?![a-z0-9_])", sentence, re.I) is not None

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from backends._openai_wire import OwnOptions
+from backends._openai_wire import OwnOptions, refuses_stream
 from backends.databricks.auth import (
     Access,
     Auth,
@@ -50,7 +50,6 @@ from chatlab.errors import (
     AuthenticationFailed,
     BackendError,
     BrokenStream,
-    InvalidRequest,
     ModelNotFound,
     NotReady,
     PermissionDenied,
@@ -208,8 +207,8 @@ class DatabricksBackend(Backend):
                 return
             except _CannotStream:
                 self._streams = False
-            except InvalidRequest as exc:
-                if not self._own_options.refused(sent, exc.detail, self.options.extra_body):
+            except BackendError as exc:
+                if not self._own_options.refused_by(exc, sent, self.options.extra_body):
                     raise
 
     async def probe(self, ctx: CallContext) -> Probe:
@@ -352,7 +351,8 @@ class DatabricksBackend(Backend):
         error = error_from_body(status, bytes(raw), retry_after(response.headers))
         if status == 403 and "invalid access token" in error.detail.lower():
             return AuthenticationFailed(error.detail, status=status)  # a dead token is a 403 here
-        if streaming and status in (400, 422, 500, 501) and _NO_STREAM.search(error.detail):
+        whole = _NO_STREAM.search(error.detail) or refuses_stream(error.words)
+        if streaming and status in (400, 422, 500, 501) and whole:
             raise _CannotStream
         return error
 

@@ -40,7 +40,7 @@ from chatlab.backend import (
     shown_url,
     split_query,
 )
-from chatlab.errors import AuthenticationFailed, InvalidRequest, MissingExtra, NotReady, UnsupportedContent
+from chatlab.errors import AuthenticationFailed, BackendError, MissingExtra, NotReady, UnsupportedContent
 from chatlab.formats import PromptTemplate, to_openai, without_tools
 from chatlab.messages import Finish, Message, Notice, StreamEvent, TextDelta
 from chatlab.upstream import ChunkReader
@@ -186,8 +186,8 @@ class HuggingFaceBackend(Backend):
                     async for event in events:
                         yield event
                 return
-            except InvalidRequest as exc:
-                if not self._own_options.refused(asked.body, exc.detail, options.extra_body):
+            except BackendError as exc:
+                if not self._own_options.refused_by(exc, asked.body, options.extra_body):
                     raise
 
     async def _chat_answer(

@@ -27,14 +27,13 @@ from chatlab.messages import (
     Trace,
     Usage,
 )
-from chatlab.upstream import sentence_of
+from chatlab.upstream import error_from_body
 
 BESIDE = "chatlab"
 """The name in a delta of what LangChain has no place for: notices and sources, as `Notice` and `Citation`
 have them. `chat_openai.py` takes it out."""
 
 _ROUTE = "/chat/completions"
-_REFUSALS = (400, 422)
 _REWRITTEN = ("content-type", "content-encoding", "content-length", "transfer-encoding")
 
 
@@ -59,10 +58,8 @@ class OpenAIClient(httpx2.AsyncClient):
             response = await super().send(_with_body(request, wanted), **kwargs)
             if response.status_code == 200:
                 return _rewritten(response, request, self._own_options.notices())
-            if response.status_code not in _REFUSALS:
-                return response
-            said = sentence_of(await response.aread(), failed=True)
-            if not self._own_options.refused(wanted, said, self._given):
+            error = error_from_body(response.status_code, await response.aread())
+            if not self._own_options.refused_by(error, wanted, self._given):
                 return response
 
 

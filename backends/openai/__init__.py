@@ -8,7 +8,7 @@ Confirmed against llama.cpp and local stand-ins; what only OpenAI's or Azure's o
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
@@ -39,7 +39,7 @@ from chatlab.backend import (
 from chatlab.errors import BackendError, ChatlabError, NotReady
 from chatlab.messages import StreamEvent
 from chatlab.secret import SecretRef, remember_if_secret
-from chatlab.upstream import error_from_exception, sentence_of
+from chatlab.upstream import error_from_exception
 
 _IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 _FILES = ("application/pdf",)
@@ -77,7 +77,7 @@ class OpenAIBackend(Backend):
         # Explicit or absent: what the environment names was meant for OpenAI, whoever is called here.
         self._client.organization = options.organization
         self._client.project = options.project
-        self._refusal = (openai.BadRequestError, openai.UnprocessableEntityError)
+        self._refusal = openai.APIStatusError
         self._own_options = OwnOptions("stream_options", "store", "stream")
 
     @classmethod
@@ -118,8 +118,9 @@ class OpenAIBackend(Backend):
                             yield event
                     return
                 except self._refusal as exc:
-                    if not self._worth_another_try(body, exc):
-                        raise
+                    error = error_from_exception(exc)
+                    if not self._own_options.refused_by(error, body, self.options.extra_body):
+                        raise error from exc
         except ChatlabError:
             raise
         except Exception as exc:
@@ -211,14 +212,6 @@ class OpenAIBackend(Backend):
         async with aclosing(read_answer(response.http_response.aiter_bytes(), stream)) as events:
             async for event in events:
                 yield event
-
-    def _worth_another_try(self, body: Mapping[str, Any], exc: Any) -> bool:
-        """Return whether the server refused an option that is ours: from then on it is left out."""
-        try:
-            said = sentence_of(exc.response.content, failed=True) or sentence_of(exc.body, failed=True)
-        except RuntimeError:  # a reply whose body was not read
-            said = sentence_of(exc.body, failed=True)
-        return self._own_options.refused(body, said, self.options.extra_body)
 
     async def _authorize(self, request: Any) -> None:
         for name, value in self._secret_headers().items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import time
@@ -84,6 +84,8 @@ _FINE = {"", "0", "ok", "success", "true", "none"}
 _FAILED = {"error", "failed", "failure", "fail"}
 _DEEP = 6  # levels of an error body that are looked into
 _SEVERAL = 4  # errors of a list that are told
+_LOOKED_AT = 50  # values of one object or list whose names are looked for
+_ECHOES = ("input", "body", "request")  # where some errors repeat what was sent
 
 
 def error_from_body(status: int | None, body: object, retry_after: float | None = None) -> BackendError:
@@ -99,6 +101,7 @@ def error_from_body(status: int | None, body: object, retry_after: float | None 
         status = _status_of(code, body)
     hint = code if code is None or code not in detail else None
     error = classify(status, detail, code=hint, retry_after=retry_after)
+    error.words = " ".join((detail, *_names(body)))
     if code == "insufficient_quota":
         error.retryable = False  # the account is empty: waiting does not fill it
     return error
@@ -267,8 +270,9 @@ def _status_of(code: str | None, body: object) -> int | None:
             if found is not None:
                 return found
         base = place.get("base_resp")
-        if isinstance(base, Mapping) and base.get("status_code") in _BASE_RESP:
-            return _BASE_RESP[base["status_code"]]
+        code_there = base.get("status_code") if isinstance(base, Mapping) else None
+        if isinstance(code_there, int) and code_there in _BASE_RESP:
+            return _BASE_RESP[code_there]
     words = [code, *(place.get("status") for place in _places(body))]
     known = (_STATUS_OF.get(word.lower()) for word in words if isinstance(word, str))
     return next(filter(None, known), None)
@@ -285,6 +289,17 @@ def _fine(code: object) -> bool:
     if isinstance(code, int | float) and 200 <= code < 300:
         return True
     return str(code).lower() in _FINE | {"200"}
+
+
+def _names(body: object, depth: int = 0) -> Iterator[str]:
+    """Yield the single words of a body: names of fields among them. What repeats the request is left out."""
+    if isinstance(body, str):
+        if _WORD.fullmatch(body):
+            yield body
+    elif depth < _DEEP and isinstance(body, Mapping | list):
+        inner = body if isinstance(body, list) else [v for k, v in body.items() if k not in _ECHOES]
+        for value in inner[:_LOOKED_AT]:
+            yield from _names(value, depth + 1)
 
 
 def _shape(body: object) -> str:

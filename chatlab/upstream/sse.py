@@ -25,6 +25,7 @@ _ENDS = {"done", "end", "close", "complete", "completed", "finish"}
 _MARKS = "\ufeff\x1e"  # a byte order mark; what begins each record of application/json-seq
 _FIELDS = ("data", "event", "")
 _FIELD = re.compile(rb"[\s\x1e]*(?::|(?i:data|event|id|retry|error)\s*:|[\[{])")
+_LOOKS_LIKE_JSON = re.compile(r"\{|\[\s*(?:[\[{\"\d-]|$)")  # not `[ERROR] what happened`
 _SENTENCE = 2_000  # bytes of a text that may say what went wrong
 _LONG = 64 * 2**10  # bytes of JSON without a line's end after which it is taken for a document
 _LONGEST = 64 * 2**20  # bytes of one line, or of an answer that is one document
@@ -200,10 +201,18 @@ class ChunkReader:
                 continue
             if text.startswith(":"):  # a comment that became data
                 continue
+            if text.startswith(("data:", "event:")):  # an event that was put into another
+                yield from self._chunks(self._inner(text))
+                continue
             if text.strip('"').upper() in (DONE, "DONE") or (name in _ENDS and not _holds_answer(text)):
                 self.done = True
                 break
             yield from self._decoded(name, text)
+
+    @staticmethod
+    def _inner(text: str) -> list[SseEvent]:
+        decoder = SseDecoder()
+        return [*decoder.events(text.encode()), *decoder.last_events()]
 
     def _decoded(self, name: str, text: str) -> Iterable[dict[str, Any]]:
         try:
@@ -211,18 +220,33 @@ class ChunkReader:
         except RecursionError as exc:
             raise BrokenStream("the upstream sent a chunk that is not JSON") from exc
         except ValueError as exc:
-            if "\n" in text and text[:1] in ("{", "["):
-                lines = [line for line in text.split("\n") if line.strip()]
-                if len(lines) > 1 and all(map(_is_object, lines)):
-                    return self._chunks([SseEvent(name, line) for line in lines])
+            if values := _values(text):
+                return self._chunks([SseEvent(name, json.dumps(value)) for value in values])
             if name == "error":
                 return [{"error": text}]
-            if text[:1] in ("{", "["):
+            if _LOOKS_LIKE_JSON.match(text):
                 raise BrokenStream("the upstream sent a chunk that is not JSON") from exc
             raise error_from_body(None, text) from exc  # a sentence, or a web page
         if name == "error" and not (isinstance(value, dict) and is_error(value)):
             return [{"error": value}]
         return (_chunk(item, name) for item in (value if isinstance(value, list) else [value]) if item)
+
+
+def _values(text: str) -> list[Any]:
+    """Return the objects of a text that is several of them, one behind the other; none if it is not."""
+    decoder, found, at = json.JSONDecoder(), list[Any](), 0
+    while at < len(text):
+        if text[at].isspace():
+            at += 1
+            continue
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            return []
+        if not isinstance(value, dict):
+            return []
+        found.append(value)
+    return found
 
 
 def _holds_answer(text: str) -> bool:

@@ -118,6 +118,19 @@ def _framing() -> list[Case]:
         ok("`event: ping` with any data", delta("Hel") + "event: ping\ndata: ping\n\n" + delta("lo") + STOP),
         ok("`event: keepalive` without data", delta("Hel") + "event: keepalive\n\n" + delta("lo") + STOP),
         ok("data that is a keep-alive word", delta("Hel") + "data: heartbeat\n\n" + delta("lo") + STOP),
+        ok(
+            "a keep-alive as an object",
+            delta("Hel") + event({"type": "keepalive"}) + event({"heartbeat": True}) + delta("lo") + STOP,
+        ),
+        ok(
+            "chunks without anything between them",
+            "data: "
+            + json.dumps(piece({"content": "Hel"}))
+            + json.dumps(piece({"content": "lo"}))
+            + "\n\n"
+            + STOP,
+        ),
+        ok("an event within an event", whole.replace("data: ", "data: data: ")),
         ok("comments, `id:`, `retry:` and unknown fields", ": x\n\nid: 1\nretry: 5\nfoo: bar\n\n" + whole),
         ok("a byte order mark", b"\xef\xbb\xbf" + whole.encode()),
         ok("lines that end with CR", whole.replace("\n", "\r")),
@@ -385,6 +398,14 @@ def _ends() -> list[Case]:
             text="Hello",
             notice="the upstream ended its answer for the reason 'tired'",
         ),
+        Case(
+            ENDS,
+            "a whole answer without a finish reason",
+            json.dumps({"choices": [{"message": {"content": "Hello"}}]}),
+            "application/json",
+            text="Hello",
+            notice=WHOLE_NOTICE,
+        ),
         Case(ENDS, "an empty body", "", error=nothing),
         Case(ENDS, "a role and nothing else", event(piece({"role": "assistant"})), error=cut),
         Case(
@@ -430,6 +451,8 @@ def _errors() -> list[Case]:
             "data: Number of choices must be greater than 0.\n\n",
             "Number of choices must be greater than 0.",
         ),
+        fails("a marked sentence", "data: [ERROR] it broke\n\n", "[ERROR] it broke"),
+        fails("an exception's name", event({"exception": "ValueError", "message": "it broke"}), "it broke"),
         fails("code and msg", event({"code": 1301, "msg": "content is sensitive"}), "content is sensitive"),
         fails("`success: false`", event({"success": False, "errors": [{"message": "no"}]}), "no"),
         fails(

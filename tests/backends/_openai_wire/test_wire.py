@@ -675,6 +675,32 @@ class TestOwnOptions:
         assert set(options.apply(self.body)) == left
 
     @pytest.mark.parametrize(
+        ("status", "body"),
+        [
+            (422, {"message": "must NOT have additional properties", "params": {"extra": "stream_options"}}),
+            (400, {"error": {"message": "Invalid body", "details": [{"field": "stream_options"}]}}),
+            (400, {"error": {"message": "what is wrong: " + 400 * "x", "param": "stream_options"}}),
+            (500, {"detail": "create() got an unexpected keyword argument 'stream_options'"}),
+            (501, {"error": "stream_options is not implemented"}),
+        ],
+    )
+    def test_a_name_is_found_wherever_an_error_points_at_it(self, status: int, body: object) -> None:
+        options = OwnOptions("stream_options", "stream")
+        assert options.refused_by(error_from_body(status, body), self.body)
+        assert set(options.apply(self.body)) == {"stream", "max_tokens"}
+
+    @pytest.mark.parametrize(
+        ("status", "body"),
+        [
+            (500, {"error": "the worker that handles stream_options is down"}),
+            (429, {"error": "stream_options is not supported"}),
+            (422, {"detail": [{"loc": ["body", "n"], "msg": "is wrong", "input": ["stream_options"]}]}),
+        ],
+    )
+    def test_an_outage_and_a_repeated_request_refuse_no_name(self, status: int, body: object) -> None:
+        assert not OwnOptions("stream_options").refused_by(error_from_body(status, body), self.body)
+
+    @pytest.mark.parametrize(
         "sentence",
         [
             "max_tokens is too large: 9. This model takes at most 4 completion tokens",
