@@ -19,6 +19,10 @@ NO_SPACES = (
 LETTER = rf"[\w--_--{NO_SPACES}]"
 """A letter, digit or mark of any other script: for `regex`, version 1."""
 
+_GROUPED = regex.compile(  # by an apostrophe, a space that does not break, or full stops
+    r"(?<![\d.,])\d{1,3}(?:(?:[\xa0\u2009\u202f\u2007'\u2019]\d{3})+|(?:\.\d{3}){2,})(?!\d)"
+)
+_DECIMAL_COMMA = regex.compile(r"(?<![\d.,])[-+]?\d+,\d+(?![\d,])")
 _LONGEST = 2_000  # digits; a longer number is none that anybody means
 _NUMBER = regex.compile(
     rf"(?V1)(?<!{LETTER}_*|\d\.)"
@@ -29,7 +33,9 @@ _NUMBER = regex.compile(
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number as it is written. alone: whether no letter follows, as in 42nd or 42km."""
+    """A number as it is written. alone: whether no letter follows, as in 42nd or 42km, and it is no part of a
+    number with a decimal comma, such as 42,5.
+    """
 
     text: str
     value: Decimal
@@ -39,7 +45,8 @@ class Number:
 def numbers_in(text: str) -> Iterator[Number]:
     """Yield the numbers as they are written in English: 1,234.5 is one number; a hyphen in front is a minus
     unless it stands between two numbers or behind a letter."""
-    text = unicodedata.normalize("NFKC", text)
+    text = unicodedata.normalize("NFKC", grouped(text))
+    commas = {match.span() for match in _DECIMAL_COMMA.finditer(text)}
     for match in _NUMBER.finditer(text):
         said = match["number"]
         digits = said.replace(",", "").replace("\u2212", "-")
@@ -49,7 +56,13 @@ def numbers_in(text: str) -> Iterator[Number]:
             value = Decimal(digits)
         except InvalidOperation:  # an exponent beyond all bounds
             continue
-        yield Number(said, value, not match["more"])
+        within = any(start <= match.start("number") < end for start, end in commas - {match.span("number")})
+        yield Number(said, value, not match["more"] and not within)
+
+
+def grouped(text: str) -> str:
+    """Return a text whose long numbers have commas where narrow spaces, apostrophes or full stops were."""
+    return _GROUPED.sub(lambda match: regex.sub(r"[^\d]", ",", match[0]), text)
 
 
 def last_number(text: str) -> Number | None:

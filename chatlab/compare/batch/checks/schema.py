@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -27,18 +28,21 @@ _LONGEST = 10.0  # seconds a check may take
 _OFTEN = 3  # times that a schema may take longer
 _LONGEST_START = 60.0  # and the start of the process, on a machine that is busy
 _WORKER = Path(__file__).with_name("schema_worker.py")
-_FENCED = regex.compile(
-    r"(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[\w+.-]*)[^\n`]*\n(?P<body>.*?)"
-    r"(?:(?<=\n)[ \t]*(?P=fence)[`~]*|(?P=fence)|\Z)",
-    regex.DOTALL,
+_OPENED = r"(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[\w+.-]*)[^\n`]*\n(?P<body>.*?)"
+_FENCED = (  # the end on a line of its own, or else where it stands
+    regex.compile(_OPENED + r"(?<=\n)[ \t]*(?P=fence)[`~]*[ \t]*(?=\n|\Z)", regex.DOTALL),
+    regex.compile(_OPENED + r"(?:(?P=fence)|\Z)", regex.DOTALL),
+    regex.compile(r"(?P<fence>`{3,})(?P<language>[\w+.-]*)[ \t]+(?P<body>[^\n]*?)(?P=fence)"),
+    regex.compile(r"\A(?P<language>)(?P<fence>`{1,2})(?P<body>[^`\n]+)(?P=fence)\Z"),
 )
-_FENCED_IN_A_LINE = regex.compile(r"(?P<fence>`{3,})(?P<language>[\w+.-]*)[ \t]+(?P<body>[^\n]*?)(?P=fence)")
+_UNSEEN = regex.compile(r"\A[\s\p{Cf}]+|[\s\p{Cf}]+\Z")
+_QUOTED = regex.compile(r"^(?:[ \t]*>[ ]?)+", regex.MULTILINE)
 
 
 def problem_of(answer: str, schema: Any) -> str:
     """Return why an answer, or its one code block, is no JSON that fits the schema; "" if it is."""
     try:
-        value = load_json(_json_text(answer))
+        value = _json_of(answer)
     except ValueError as exc:
         return f"the answer is not JSON: {exc}"
     wanted = json.dumps(schema)
@@ -61,16 +65,29 @@ def problem_of_schema(schema: Any) -> str:
         return f"the JSON schema is wrong: {exc}"
 
 
-def _json_text(answer: str) -> str:
-    """Return the only code block, or the only one that says it is JSON; the whole answer if there is none."""
-    text = answer.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    for pattern in (_FENCED, _FENCED_IN_A_LINE):
+def _json_of(answer: str) -> Any:
+    """Return the value that an answer is, or else its only code block, or the only one that says it is JSON.
+
+    Raises ValueError.
+    """
+    text = _UNSEEN.sub("", answer.replace("\r\n", "\n").replace("\r", "\n"))
+    problems: list[ValueError] = []
+    for said in (text, *_blocks(text), *_blocks(_QUOTED.sub("", text))):
+        try:
+            return load_json(said)
+        except ValueError as exc:
+            problems.append(exc)
+    raise problems[:2][-1]
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """Yield the one code block of a text, in each way in which its end can be read."""
+    for pattern in _FENCED:
         blocks = list(pattern.finditer(text, timeout=_LONGEST))
         if len(blocks) > 1:
             blocks = [one for one in blocks if one["language"].lower().startswith("json")]
         if len(blocks) == 1:
-            return str(blocks[0]["body"])
-    return text
+            yield blocks[0]["body"]
 
 
 class _Worker:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import regex
 
-from chatlab.compare.batch.checks.numbers import LETTER, NO_SPACES, numbers_in
+from chatlab.compare.batch.checks.numbers import LETTER, NO_SPACES, grouped, numbers_in
 from chatlab.shown_text import shown
 
 LONGEST = 1.0  # seconds a search may take
@@ -24,7 +24,7 @@ _EDGE = regex.compile(rf"(?V1){NO_SPACES}")
 def plain(text: str) -> str:
     """Return a text to compare: without regard to case, width (NFKC), white space, the form of apostrophes,
     quotes and dashes, and characters that are not seen."""
-    text = unicodedata.normalize("NFKC", text.translate(_MARKS)).translate(_MARKS).casefold()
+    text = unicodedata.normalize("NFKC", grouped(text).translate(_MARKS)).translate(_MARKS).casefold()
     seen = text if text.isascii() else "".join(c for c in text if unicodedata.category(c) != "Cf")
     return " ".join(seen.split())
 
@@ -59,6 +59,7 @@ def _as_written_and_shown(answer: str) -> Iterator[str]:
     """Yield an answer as it is, and without the marks of Markdown and the escapes that a reader
     does not see.
     """
+    answer = grouped(answer)
     yield plain(answer)
     yield plain(shown(answer, emphasis=True))
 
