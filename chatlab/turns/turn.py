@@ -46,6 +46,7 @@ _MAX_UNREAD = 10_000  # events; a reader that far behind makes the upstream wait
 _CROWD = 20  # turns up to which every turn is read whenever something has arrived
 _READS = 1000  # a second, for all turns of a crowd together
 _LONGEST_REST = 0.08  # seconds
+_LONGEST_END = 2.0  # seconds from the Finish to the end of the stream
 _LONGEST_WAIT = 30.0  # seconds a retry may wait, whatever Retry-After says
 
 
@@ -208,8 +209,17 @@ class Turn:
             if isinstance(exc, BackendError):
                 self.entry.failed(exc)
             self._fail(exc)
-        except (Exception, SystemExit) as exc:  # noqa: BLE001 - a bug in a backend must not look like an answer, nor end the page
+        except BaseException as exc:  # a bug in a backend is no answer and no stop, and ends no page
+            if not self._alive():  # the loop is gone, and nobody reads
+                raise
             self._unexpected(exc)
+
+    def _alive(self) -> bool:
+        """Return whether it is the turn's task that runs, and not the end of its loop that closes it."""
+        try:
+            return asyncio.current_task() is self._task
+        except RuntimeError:
+            return False
 
     @staticmethod
     def _cancelled() -> bool:
@@ -271,6 +281,9 @@ class Turn:
                         await self._attempt(timer, deadline)
                 return
             except TimeoutError as exc:
+                if timer.expired() and self.answer.finish is not None:
+                    log.warning("the backend %s did not end its stream after its Finish", self.entry.name)
+                    return
                 own = "a call of the backend's own took longer than that allows"
                 late = timer.expired()
                 raise Unavailable(self._too_late(clock() >= deadline) if late else own) from exc
@@ -310,6 +323,9 @@ class Turn:
                         self._deliver(made, arrived)
                     self._arrived()
                     watch.handled(arrived)
+                    if self.answer.finish is not None and not timer.expired():
+                        self._silence = None  # the answer is there: nothing is waited for but its end
+                        timer.reschedule(min(deadline, asyncio.get_running_loop().time() + _LONGEST_END))
                     if len(self._unread) >= _MAX_UNREAD:
                         await self._wait_for_reader(timer, deadline)
         finally:

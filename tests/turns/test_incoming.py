@@ -93,6 +93,9 @@ async def test_what_comes_first_and_is_no_event_is_told_as_well(event: Any) -> N
         (TimeoutError(), "a call of the backend's own took longer than that allows"),
         (asyncio.CancelledError(), "unexpected CancelledError in the backend"),
         (SystemExit(3), "unexpected SystemExit in the backend"),
+        (GeneratorExit(), "unexpected GeneratorExit in the backend"),
+        (KeyboardInterrupt(), "unexpected KeyboardInterrupt in the backend"),
+        (BaseExceptionGroup("two", [GeneratorExit()]), "unexpected BaseExceptionGroup in the backend"),
     ],
 )
 async def test_what_a_backend_raises_is_its_failure_and_nobody_elses(
@@ -108,6 +111,25 @@ async def test_what_a_backend_raises_is_its_failure_and_nobody_elses(
             async for _ in turn:
                 pass
     assert (turn.outcome, turn.answer.message.text) == ("failed", "Some")
+
+
+async def test_a_stream_that_does_not_end_after_its_finish_keeps_nobody_waiting(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    closed = asyncio.Event()
+
+    async def stream(self: Backend, request: ChatRequest, ctx: CallContext) -> AsyncIterator[Any]:
+        yield TextDelta("Some")
+        yield Finish("stop")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    turn = await read(entry_for(stream))
+    assert (turn.outcome, turn.answer.message.text) == ("finished", "Some")
+    assert closed.is_set()
+    assert "the backend mine did not end its stream after its Finish" in caplog.text
 
 
 async def test_what_arrived_before_a_mistake_stays() -> None:
