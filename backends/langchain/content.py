@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
@@ -21,7 +22,7 @@ from chatlab.messages import (
 )
 
 _FILES = ("image", "image_url", "audio", "video", "file", "image_generation_call")
-_ROLES = ("user", "human", "assistant", "ai", "system", "developer", "tool")
+_ROLES = ("user", "human", "assistant", "ai", "system", "developer", "tool", "model")
 
 
 def content_events(message: AIMessage) -> Iterator[StreamEvent]:
@@ -118,16 +119,21 @@ def tool_text(content: str | list[Any]) -> str:
 
 
 def as_message(item: Any) -> BaseMessage | None:
-    """Return the message that an item of a list is: one itself, `{"role", "content"}`, or `("ai", text)`."""
+    """Return the message that an item of a list is: one itself, `{"role", "content"}`, `("ai", text)`, or as
+    LangChain stores one, `{"type", "data"}`.
+    """
     if isinstance(item, BaseMessage):
         return item
     if isinstance(item, Mapping):
+        if isinstance(item.get("data"), Mapping):
+            item = {**item["data"], "type": item.get("type")}
         role, content = item.get("role") or item.get("type"), item.get("content")
         if role not in _ROLES or not ("content" in item or "tool_calls" in item):
             return None
         if isinstance(content, Mapping) or content is None:
             content = "" if content is None else as_json(content)
-        item = {**item, "role": role, "content": content}
+        rest = {name: value for name, value in item.items() if name != "type"}
+        item = {**rest, "role": "assistant" if role == "model" else role, "content": content}
     elif not (isinstance(item, tuple) and len(item) == 2 and item[0] in _ROLES):
         return None
     try:
@@ -144,6 +150,8 @@ def as_json(value: Any) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain({one.name: getattr(value, one.name) for one in fields(value)})
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

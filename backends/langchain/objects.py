@@ -161,6 +161,15 @@ def is_graph(runnable: Any) -> bool:
     return pregel is not None and isinstance(unbound(runnable), pregel.Pregel)
 
 
+def breakpoints(graph: Any) -> tuple[str, ...]:
+    """Return where a graph is told to stop: LangGraph's `interrupt_before` and `interrupt_after`."""
+    found: list[str] = []
+    for when in ("before", "after"):
+        nodes = getattr(unbound(graph), f"interrupt_{when}_nodes", ())
+        found += [f"{when} {node}" for node in (["every node"] if isinstance(nodes, str) else nodes or ())]
+    return tuple(found)
+
+
 def is_chat_model(runnable: Any) -> bool:
     """Return whether it is a chat model or another language model, with arguments bound to it or not."""
     from langchain_core.language_models import BaseLanguageModel

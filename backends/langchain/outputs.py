@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from typing import Any
 
 from langchain_core.documents import Document
@@ -45,7 +46,7 @@ class Output:
         self._first: Mapping[str, Any] | None = None
         self._state: Any = _NOTHING
         self._asked: list[Any] = []  # parallel nodes ask one after the other
-        self._known = 0  # messages of the state that are no answer: they were there before
+        self._listed: list[Any] = []  # the messages of the state so far
         self.given: list[str] = []
 
     # -- a Runnable that is no graph
@@ -97,15 +98,17 @@ class Output:
         messages = messages if isinstance(messages, list | tuple) else ()
         if self._first is None:
             self._first = data if isinstance(data, Mapping) else {}
-            self._known = len(messages)
+            self._listed = list(messages)
             self._events.known(getattr(message, "id", None) for message in messages)
             return
-        for place, message in enumerate(messages):
+        before, self._listed = self._listed, list(messages)
+        # Without LangGraph's reducer a node's messages may stand in the place of all others.
+        more = self._listed[: len(before)] == before
+        new = self._listed[len(before) :] if more else [one for one in messages if one not in before]
+        for message in messages:
             if isinstance(message, BaseMessage):
                 yield from self._events.whole(message)
-            elif place >= self._known:
-                yield from self._events.feed([message])
-        self._known = max(self._known, len(messages))
+        yield from self._events.feed([one for one in new if not isinstance(one, BaseMessage)])
 
     def custom(self, data: Any) -> Iterator[StreamEvent]:
         """Yield what a node wrote with LangGraph's stream writer: pieces of the answer, or how far it is."""
@@ -211,6 +214,8 @@ def _gives_snapshots(runnable: Any) -> bool:
 def _is_structured(item: Any) -> bool:
     if isinstance(item, list | tuple):
         return bool(item) and not any(isinstance(one, Document) or as_message(one) for one in item)
+    if isinstance(item, int | float) or (is_dataclass(item) and not isinstance(item, type)):
+        return True
     return isinstance(item, BaseModel | Mapping) and not isinstance(item, BaseMessage | Document)
 
 

@@ -12,7 +12,7 @@ from backends.langchain import interrupts
 from backends.langchain.events import MessageEvents
 from backends.langchain.histories import history_of, session_of, to_write, with_history
 from backends.langchain.inputs import Input, Made
-from backends.langchain.objects import is_chat_model, is_graph
+from backends.langchain.objects import breakpoints, is_chat_model, is_graph
 from backends.langchain.outputs import Output
 from backends.langchain.threads import SAID, Found, Threads
 from backends.langchain.usage import ModelRuns
@@ -103,7 +103,11 @@ class Run:
     def end(self) -> Iterator[StreamEvent]:
         """Yield what is left at the end of the stream. Raises BrokenStream if there was no answer at all."""
         yield from self._output.end()
-        if not self._events.answered:
+        stops = breakpoints(self._runnable) if self._graph else ()
+        if not self._events.answered and stops:
+            where = f"the graph stopped {', '.join(stops)}, as it is told to"
+            yield Notice("other", f"{where}: the next message goes on")
+        elif not self._events.answered:
             raise BrokenStream("the object gave nothing that is text, a message, or a dict with an answer")
         yield from self._events.end()
 

@@ -104,9 +104,11 @@ class Incoming:
     def _delta(self, event: TextDelta | ReasoningDelta) -> Iterator[StreamEvent]:
         kind = type(event)
         if type(event.text) is not str:
-            raise self._mistake(
-                f"yielded a {kind.__name__} of {_named(event.text)}: its text is a str, never cumulative"
-            )
+            if not isinstance(event.text, str):
+                raise self._mistake(
+                    f"yielded a {kind.__name__} of {_named(event.text)}: its text is a str, never cumulative"
+                )
+            event = kind(str.__str__(event.text))  # of LangChain's own class of texts, say
         if self._open is not kind:
             yield from self.end()
             self._open = kind

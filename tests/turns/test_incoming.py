@@ -22,6 +22,7 @@ from chatlab.messages import (
     Notice,
     ReasoningDelta,
     TextDelta,
+    TextPart,
     ToolCall,
     Usage,
 )
@@ -111,6 +112,15 @@ async def test_what_a_backend_raises_is_its_failure_and_nobody_elses(
             async for _ in turn:
                 pass
     assert (turn.outcome, turn.answer.message.text) == ("failed", "Some")
+
+
+async def test_text_of_a_class_of_its_own_is_text() -> None:
+    class Text(str):
+        pass
+
+    turn = await read(entry_of(TextDelta(Text("Some")), Finish("stop")))
+    (part,) = turn.answer.message.parts
+    assert isinstance(part, TextPart) and type(part.text) is str and part.text == "Some"
 
 
 async def test_a_stream_that_does_not_end_after_its_finish_keeps_nobody_waiting(

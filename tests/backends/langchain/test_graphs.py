@@ -185,6 +185,30 @@ thing = compiled(node, state=Own)
         assert text(await events(load(source), asked)) == "Hello"
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "{'role': 'assistant', 'content': 'Hello'}",
+        "{'type': 'ai', 'content': 'Hello'}",
+        "{'type': 'ai', 'data': {'content': 'Hello'}}",
+        "{'role': 'model', 'content': 'Hello'}",
+        "('ai', 'Hello')",
+    ],
+)
+async def test_messages_in_the_place_of_all_others_are_read(load: Load, message: str) -> None:
+    source = (
+        GRAPH
+        + f"""
+class Own(TypedDict):
+    messages: list
+def node(state: Own): return {{"messages": [{message}]}}
+thing = compiled(node, state=Own)
+"""
+    )
+    for asked in (ask("hi"), ask("one", "two", "three")):
+        assert text(await events(load(source), asked)) == "Hello"
+
+
 async def test_tool_results_that_are_dictionaries_are_shown(load: Load) -> None:
     source = (
         GRAPH
@@ -330,12 +354,16 @@ PARSED = (
     + """
 from pydantic import BaseModel
 from langchain_core.language_models import GenericFakeChatModel
+from dataclasses import dataclass
 from langchain_core.output_parsers import (
     CommaSeparatedListOutputParser, JsonOutputParser, PydanticOutputParser, StrOutputParser
 )
 class City(BaseModel):
     answer: str
     people: int | None = None
+@dataclass
+class Town:
+    name: str
 fake = GenericFakeChatModel(messages=iter([AIMessage(WORDS)] * 9))
 """
 )
@@ -353,6 +381,9 @@ fake = GenericFakeChatModel(messages=iter([AIMessage(WORDS)] * 9))
         ("fake | CommaSeparatedListOutputParser()", "red, green, blue", ["red", "green", "blue"]),
         ("fake | (lambda m: City(answer=m.text))", "Bern", {"answer": "Bern", "people": None}),
         ("fake | (lambda m: {'city': {'name': m.text}})", "Bern", {"city": {"name": "Bern"}}),
+        ("fake | (lambda m: len(m.text))", "Bern", 4),
+        ("fake | (lambda m: m.text == 'Bern')", "Bern", True),
+        ("fake | (lambda m: Town(m.text))", "Bern", {"name": "Bern"}),
     ],
 )
 async def test_a_structured_answer_is_its_json(load: Load, thing: str, words: str, expected: Any) -> None:
@@ -595,6 +626,24 @@ thing = compiled(plan, act, checkpointer=InMemorySaver(), interrupt_before=["act
     )
     chat = Conversation(load(source))
     assert await chat.ask("hi") == "A plan."
+    assert await chat.ask("do it") == "Acted on do it"
+
+
+async def test_a_graph_that_stops_before_its_first_words_says_so_and_goes_on(load: Load) -> None:
+    source = (
+        GRAPH
+        + """
+def act(state: State): return {"messages": [AIMessage("Acted on " + said(state)[-1])]}
+thing = compiled(act, checkpointer=InMemorySaver(), interrupt_before=["act"])
+"""
+    )
+    backend = load(source)
+    found = await events(backend, ask("hi"), "one")
+    assert [note.detail for note in notices(found)] == [
+        "the graph stopped before act, as it is told to: the next message goes on"
+    ]
+    chat = Conversation(load(source))
+    await chat.ask("hi")
     assert await chat.ask("do it") == "Acted on do it"
 
 
