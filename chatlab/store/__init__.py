@@ -28,6 +28,7 @@ from chatlab.store.values import BegunConversation as BegunConversation
 from chatlab.store.values import Hit as Hit
 from chatlab.store.values import Listed as Listed
 from chatlab.store.values import LogEntry as LogEntry
+from chatlab.store.values import Movable as Movable
 from chatlab.store.values import OwnerSummary as OwnerSummary
 from chatlab.store.values import Share as Share
 from chatlab.store.values import Status as Status
@@ -246,6 +247,19 @@ class Store(ABC):
     @abstractmethod
     async def unused(self, sha256s: Sequence[str]) -> Sequence[str]:
         """Return those hashes that no stored turn of anybody names."""
+
+    # whose things are
+
+    @abstractmethod
+    async def movable(self, owner: str) -> Movable:
+        """Return the number of an owner's chats and sessions that are not deleted and in which nothing
+        runs."""
+
+    @abstractmethod
+    async def move(self, owner: str, to: str) -> Movable:
+        """Hand these over to another owner, and return how many that were: each with its turns, lanes, files,
+        receipts, log and links at once. Between many, others write. However often and by whom it is called
+        at a time, each goes to one owner."""
 
     # removing what is no longer wanted
 

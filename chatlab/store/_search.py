@@ -111,6 +111,13 @@ _SET_TURN = (
 )
 
 
+def moved_words(words: ColumnElement[str], owner: str, to: str) -> ColumnElement[str]:
+    """Return the words of a document that another owner is to find, and this one no more."""
+    for kind in _KINDS:
+        words = func.replace(words, _scope(kind, owner), _scope(kind, to))
+    return words
+
+
 def search(connection: Connection, owner: str, wanted: str, limit: int) -> Sequence[Hit]:
     """See `Store.search`."""
     words = list(dict.fromkeys(word for word, _, _ in islice(words_of(wanted), _MOST_WORDS)))

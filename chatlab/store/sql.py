@@ -23,6 +23,7 @@ from chatlab.store import (
     Hit,
     Listed,
     LogEntry,
+    Movable,
     NotStored,
     OwnerSummary,
     Share,
@@ -34,6 +35,7 @@ from chatlab.store import (
     WholeComparison,
     _comparisons,
     _conversations,
+    _moving,
     _purge,
     _search,
     _shares,
@@ -251,6 +253,18 @@ class SqlStore(Store):
 
     async def unused(self, sha256s: Sequence[str]) -> Sequence[str]:
         return await self._database.read(_turns.unused, sha256s)
+
+    # whose things are
+
+    async def movable(self, owner: str) -> Movable:
+        return await self._database.read(_moving.movable, owner)
+
+    async def move(self, owner: str, to: str) -> Movable:
+        conversations = comparisons = 0
+        while (moved := await self._database.write(_moving.some, owner, to)) != Movable(0, 0):
+            conversations += moved.conversations
+            comparisons += moved.comparisons
+        return Movable(conversations, comparisons)
 
     # removing what is no longer wanted
 

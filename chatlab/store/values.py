@@ -158,3 +158,11 @@ class Unwanted:
 
     conversations: int
     comparisons: int
+
+
+@dataclass(frozen=True, slots=True)
+class Movable:
+    """The number of chats and comparison sessions that `Store.move` hands over, or did."""
+
+    conversations: int
+    comparisons: int

@@ -156,6 +156,8 @@ TRIES: dict[str, list[tuple[Try, Any]]] = {
         (lambda s, m, owner: s.revoke(owner, comparison=m.session), NotStored),
     ],
     "may_read": [(lambda s, m, owner: s.may_read(owner, SHA), "nothing")],
+    "movable": [(lambda s, m, owner: s.movable(owner), "nothing")],
+    "move": [(lambda s, m, owner: s.move(owner, "owner-3"), "nothing")],
 }
 WITHOUT_OWNER = {
     "recover",
