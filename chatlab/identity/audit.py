@@ -18,7 +18,7 @@ from chatlab.store import now
 
 log = logging.getLogger(__name__)
 
-Event: TypeAlias = Literal["signed in", "signed out", "refused", "asked"]
+Event: TypeAlias = Literal["signed in", "signed out", "refused", "asked", "took along"]
 
 
 class AuditLog:

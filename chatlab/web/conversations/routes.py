@@ -24,6 +24,7 @@ from chatlab.slices import Slices
 from chatlab.store import Hit, NotStored, StoredConversation
 from chatlab.text import well_formed
 from chatlab.transfer import Format, export, shared_html
+from chatlab.web.conversations.along import TakenAlong
 from chatlab.web.conversations.imports import Imports
 from chatlab.web.conversations.schemas import (
     ConversationChange,
@@ -68,6 +69,7 @@ def conversation_routes(lab: Lab) -> list[Route]:
         return Route(path, endpoint(with_storage), methods=[method])
 
     imports = Imports(lab.config.storage, lab.config.limits.imports, limits_of(lab))
+    along = TakenAlong(lab)
     sharing = lab.config.storage.sharing
     return [
         route("/conversations", _list, "GET"),
@@ -78,6 +80,9 @@ def conversation_routes(lab: Lab) -> list[Route]:
         route("/export", _export, "GET"),
         route("/import", imports.progress, "GET"),
         route("/import", imports.take, "POST"),
+        route("/along", along.told, "GET"),
+        route("/along", along.take, "POST"),
+        route("/along", along.leave, "DELETE"),
         route("/files/{sha256}", _file, "GET"),
         *(
             [

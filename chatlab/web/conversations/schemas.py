@@ -37,6 +37,13 @@ class ConversationList(TypedDict):
     next: str | None
 
 
+class Along(TypedDict):
+    """What this browser had before its person signed in, and may be taken along, or was."""
+
+    conversations: int
+    comparisons: int
+
+
 class Imported(TypedDict):
     """The outcome of an import. problems: a sentence for each piece that was not."""
 

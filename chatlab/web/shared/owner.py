@@ -28,15 +28,18 @@ CREDENTIAL = "chatlab.credential"
 """The key under which it has what gives that person's own credential for a service; see `CallContext`."""
 
 _SHAPE = re.compile(r"[A-Za-z0-9_-]{32,64}")
-_DAYS = 400  # as long as browsers keep a cookie; each visit begins it anew
+COOKIE_DAYS = 400  # as long as browsers keep a cookie; each visit begins it anew
 
 
 def owner_of(request: Any) -> str | None:
     """Return whose a request is, of Starlette's or of Gradio's: the person's who is signed in, or else the
     browser's; None for a client without a cookie."""
     person = person_of(request)
-    if person is not None:
-        return person.owner
+    return browser_of(request) if person is None else person.owner
+
+
+def browser_of(request: Any) -> str | None:
+    """Return whose things a browser has where nobody signs in; None for a client without a cookie."""
     token = getattr(request, "cookies", {}).get(COOKIE, "")
     if not _SHAPE.fullmatch(token):
         return None
@@ -79,7 +82,7 @@ class BrowserCookie:
         token = known if _SHAPE.fullmatch(known) else secrets.token_urlsafe(32)
         path = scope.get("root_path", "") + self._path
         secure = connection.url.scheme == "https"
-        cookie = cookie_header(COOKIE, token, seconds=_DAYS * 86_400, secure=secure, path=path)
+        cookie = cookie_header(COOKIE, token, seconds=COOKIE_DAYS * 86_400, secure=secure, path=path)
 
         async def given(message: Message) -> None:
             if message["type"] == "http.response.start":

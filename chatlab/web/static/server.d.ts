@@ -393,6 +393,12 @@ export interface ConversationList {
   next: string | null;
 }
 
+/** What this browser had before its person signed in, and may be taken along, or was. */
+export interface Along {
+  conversations: number;
+  comparisons: number;
+}
+
 /** The outcome of an import. problems: a sentence for each piece that was not. */
 export interface Imported {
   conversations: number;

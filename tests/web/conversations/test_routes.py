@@ -64,6 +64,7 @@ OWN: Mapping[tuple[str, str], Any] = {
     (GET, "/-/export"): None,
     (GET, "/-/import"): None,
     (POST, "/-/import"): {"conversations": []},
+    **{(method, "/-/along"): None for method in (GET, POST, DELETE)},
     (GET, "/-/backends/{name}/models"): None,
     (GET, "/-/compare/options"): None,
     (GET, "/-/compare/backends"): None,

@@ -117,6 +117,7 @@ class Conversations {
     this.list = sidebar(list, {
       root,
       sharing,
+      signedIn,
       open: (conversation, turn) => {
         this.sought = turn;
         this.turnTo(conversation);

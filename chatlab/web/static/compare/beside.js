@@ -58,6 +58,7 @@ export const beside = (page) => {
   return sidebar(/** @type {HTMLElement} */ (panel.firstElementChild), {
     root: page.root,
     sharing: page.options.sharing,
+    signedIn: document.querySelector("form.person") !== null,
     open: (conversation, turn) => {
       const query = new URLSearchParams({
         ...(conversation && { c: conversation }),

@@ -3,6 +3,7 @@
 /** @import { Imported, ImportProgress } from "../server.d.ts" */
 /** @import { Api } from "../dom.js" */
 import { asking, button, make, menu, say, sentence } from "../dom.js";
+import { along, amount } from "./along.js";
 import { chats, FORMATS } from "./chats.js";
 import { comparisons } from "./comparisons.js";
 
@@ -27,17 +28,12 @@ import { comparisons } from "./comparisons.js";
 /** @typedef {"chats" | "comparisons"} Shown */
 
 /**
- * @param {number} count
- * @param {string} one the key of the words for one
- */
-const counted = (count, one) => say(count === 1 ? one : `${one}s`, { count });
-
-/**
  * @param {HTMLElement} element
- * @param {Pick<Sidebar, "root" | "sharing" | "open" | "openComparison"> & { first: Shown }} options root:
- *   where the app is mounted; first: which list the page begins with
+ * @param {Pick<Sidebar, "root" | "sharing" | "open" | "openComparison"> &
+ *   { first: Shown, signedIn: boolean }} options root: where the app is mounted; first: which list the page
+ *   begins with; signedIn: whether people sign in
  */
-export function sidebar(element, { first, ...given }) {
+export function sidebar(element, { first, signedIn, ...given }) {
   const { root } = given;
   const api = asking(root);
   const told = make("div", { className: "chatlab-told", role: "status" });
@@ -140,19 +136,21 @@ export function sidebar(element, { first, ...given }) {
       const { most_mb } = await progress();
       if (file.size > most_mb * 1e6) throw new Error(say("sidebar.too-large", { most: most_mb }));
       /** @type {Imported} */
-      const { conversations, comparisons, problems } = await api("import", "POST", file);
-      const chats = counted(conversations, "sidebar.conversation");
-      const sessions = counted(comparisons, "sidebar.comparison");
-      const count = comparisons ? say("sidebar.and", { a: chats, b: sessions }) : chats;
-      if (comparisons && !conversations) turn("comparisons");
-      tell([say("sidebar.imported", { count, file: file.name }), ...problems].join(" "));
-      lists.chats.refresh();
-      lists.comparisons.refresh();
+      const found = await api("import", "POST", file);
+      if (found.comparisons && !found.conversations) turn("comparisons");
+      const said = say("sidebar.imported", { count: amount(found), file: file.name });
+      tell([said, ...found.problems].join(" "));
+      refresh();
     } catch (error) {
       failed(error);
     } finally {
       clearInterval(telling);
     }
+  };
+
+  const refresh = () => {
+    lists.chats.refresh();
+    lists.comparisons.refresh();
   };
 
   const exports = FORMATS.map(([format, text]) => button(text, () => download(`export?format=${format}`)));
@@ -176,6 +174,7 @@ export function sidebar(element, { first, ...given }) {
   });
   choice.append(tabs.chats, tabs.comparisons);
   element.replaceChildren(begin, choice, search, places.chats, places.comparisons, told, foot);
+  if (signedIn) told.before(along(api, tell, failed, refresh));
 
   let typing = 0;
   search.addEventListener("input", () => {
