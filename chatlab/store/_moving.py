@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
     Table,
     Update,
     and_,
@@ -37,7 +36,11 @@ _AT_ONCE = 50  # conversations and sessions with all that belongs to them, so th
 
 def movable(connection: Connection, owner: str) -> Movable:
     """See `Store.movable`."""
-    return Movable(*(connection.execute(_counted(table, owner)).scalar_one() for table in _RUNNING))
+    chats, sessions = (
+        connection.execute(select(func.count()).where(_movable(table, owner))).scalar_one()
+        for table in _RUNNING
+    )
+    return Movable(chats, sessions)
 
 
 def some(connection: Connection, owner: str, to: str) -> Movable:
@@ -45,7 +48,7 @@ def some(connection: Connection, owner: str, to: str) -> Movable:
     chats, sessions = (_held(connection, table, owner) for table in _RUNNING)
     lanes = select(conversations.c.id).where(conversations.c.comparison.in_(sessions))
     whole = [*chats, *connection.execute(lanes).scalars()]
-    steps = [step.where(step.table.c.owner == owner) for step in _steps(whole, sessions, owner, to)]
+    steps = _steps(whole, sessions, owner, to)
     # A row names what it belongs to together with its owner: all change before any is checked. SQLite then
     # checks at the end of the transaction, PostgreSQL at the end of the one statement that all are part of.
     if connection.dialect.name == "sqlite":
@@ -54,7 +57,7 @@ def some(connection: Connection, owner: str, to: str) -> Movable:
             connection.execute(step)
     else:
         last, *others = steps
-        connection.execute(last.add_cte(*(step.cte(f"moved_{step.table.name}") for step in others)))
+        connection.execute(last.add_cte(*(step.cte(f"moved_{number}") for number, step in enumerate(others))))
     return Movable(len(chats), len(sessions))
 
 
@@ -69,10 +72,10 @@ def _steps(whole: Sequence[str], sessions: Sequence[str], owner: str, to: str) -
         receipts: receipts.c.turn.in_(asked),
         shares: or_(shares.c.conversation.in_(whole), shares.c.comparison.in_(sessions)),
     }
-    changed = [update(table).where(condition).values(owner=to) for table, condition in belongs.items()]
-    logged = update(log_entries).where(log_entries.c.comparison.in_(sessions))
+    changed = [_own(table, owner).where(those).values(owner=to) for table, those in belongs.items()]
+    logged = _own(log_entries, owner).where(log_entries.c.comparison.in_(sessions))
     voted = func.replace(log_entries.c.data, *(f'"voter":{to_text(voter)}' for voter in (owner, to)))
-    found = update(documents).where(documents.c.conversation.in_(whole))
+    found = _own(documents, owner).where(documents.c.conversation.in_(whole))
     return [
         *changed,
         logged.values(owner=to, data=voted),  # their votes are theirs
@@ -88,8 +91,8 @@ def _held(connection: Connection, table: Table, owner: str) -> Sequence[str]:
     return connection.execute(query.where(table.c.id.in_(held))).scalars().all()
 
 
-def _counted(table: Table, owner: str) -> Select[tuple[int]]:
-    return select(func.count()).select_from(table).where(_movable(table, owner))
+def _own(table: Table, owner: str) -> Update:
+    return update(table).where(table.c.owner == owner)
 
 
 def _movable(table: Table, owner: str) -> ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""What a browser had before its person signed in: it may be taken along, by their choice.
+"""The offer to take along what a browser had before its person signed in.
 
 The right to it is the browser's own cookie, which only that browser has and no script reads; what is a
 person's cannot be named by one.

@@ -38,7 +38,7 @@ class ConversationList(TypedDict):
 
 
 class Along(TypedDict):
-    """What this browser had before its person signed in, and may be taken along, or was."""
+    """The number of things that this browser had before its person signed in, to be taken along, or taken."""
 
     conversations: int
     comparisons: int

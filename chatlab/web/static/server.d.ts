@@ -393,7 +393,7 @@ export interface ConversationList {
   next: string | null;
 }
 
-/** What this browser had before its person signed in, and may be taken along, or was. */
+/** The number of things that this browser had before its person signed in, to be taken along, or taken. */
 export interface Along {
   conversations: number;
   comparisons: number;
