@@ -37,7 +37,7 @@ def test_every_language_has_the_same_keys_and_says_the_same_things(language: str
 
 def test_every_text_is_said_somewhere() -> None:
     static = PACKAGE / "web" / "static"
-    sources = [*PACKAGE.rglob("*.py"), *static.rglob("*.js"), *static.rglob("*.html")]
+    sources = [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.j2"), *static.rglob("*.js"), *static.rglob("*.html")]
     code = "\n".join(source.read_text("utf-8") for source in sources)
     unsaid = [key for key in TEXTS["en"] if not said(key, code) and MADE.match(key) is None]
     assert unsaid == []

@@ -13,11 +13,13 @@ from chatlab.identity.forwarded import platform_of
 from chatlab.identity.service import SignInService
 from chatlab.lab import Lab
 from chatlab.store.sign_ins import SignIns
+from chatlab.web.identity.documents import SignInPages
 from chatlab.web.identity.gates.forwarded import ForwardedGate
 from chatlab.web.identity.gates.passwords import PasswordGate
 from chatlab.web.identity.gates.sessions import SessionGate
 from chatlab.web.shared.asked import audit_of
 from chatlab.web.shared.limits import limits_of
+from chatlab.web.shared.page_words import page_words
 
 
 def sign_in_gate(lab: Lab, path: str) -> Middleware:
@@ -31,6 +33,7 @@ def sign_in_gate(lab: Lab, path: str) -> Middleware:
     around: dict[str, Any] = {
         "audit": audit_of(lab),
         "limits": limits_of(lab),
+        "pages": SignInPages(page_words(lab.config.ui)),
         "path": path,
         "root_path": lab.config.server.root_path,
     }

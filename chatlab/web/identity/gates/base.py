@@ -26,7 +26,7 @@ from chatlab.identity.audit import AuditLog
 from chatlab.identity.errors import SignInRefused
 from chatlab.identity.person import Person
 from chatlab.log import incident
-from chatlab.web.identity.documents import sentence_page
+from chatlab.web.identity.documents import Link, SignInPages
 from chatlab.web.probes import PATHS
 from chatlab.web.shared.endpoint import refused
 from chatlab.web.shared.limits import VisitorLimits
@@ -57,7 +57,7 @@ class Visit:
 
 
 class Gate(ABC):
-    """ASGI middleware that lets people in. root_path: as configured."""
+    """ASGI middleware that lets people in. pages: what it says to those outside. root_path: as configured."""
 
     def __init__(
         self,
@@ -65,6 +65,7 @@ class Gate(ABC):
         config: Auth,
         limits: VisitorLimits,
         audit: AuditLog,
+        pages: SignInPages,
         path: str = "/",
         root_path: str | None = None,
     ) -> None:
@@ -72,6 +73,7 @@ class Gate(ABC):
         self._config = config
         self._limits = limits
         self._audit = audit
+        self._pages = pages
         self._path = path.rstrip("/")
         self._root_path = root_path
         self._told: Mapping[Route, Callable[[Request, Visit], Response]] = {
@@ -160,8 +162,8 @@ class Gate(ABC):
 
     def _failed(self, request: Request, exc: ChatlabError) -> Response:
         self._note_refused(request, exc)
-        link = (self._base(request) + "/", "Sign in again")
-        return sentence_page("You are not signed in", exc.sentence, link, status=exc.http_status)
+        link = Link(self._base(request) + "/", "sign-in.again")
+        return self._pages.failed("sign-in.refused", exc, link)
 
     def _note_refused(self, request: Request, exc: ChatlabError, name: str | None = None) -> None:
         self._audit.write(
@@ -190,8 +192,8 @@ class Gate(ABC):
 
     def _signed_in(self, request: Request, visit: Visit) -> Response:
         """Return the page for a tab that was opened to sign in again beside one that goes on."""
-        sentence = f"You are signed in as {visit.person.name}. Close this tab and go on in the other one."
-        return sentence_page("Signed in", sentence, (f"{self._base(request)}/", "Open the chat here"))
+        link = Link(f"{self._base(request)}/", "sign-in.open-chat")
+        return self._pages.sentence("sign-in.signed-in", "sign-in.signed-in-as", link, name=visit.person.name)
 
 
 def _opens(request: Request) -> bool:

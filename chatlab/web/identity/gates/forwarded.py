@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from chatlab.config.auth import Forwarded
 from chatlab.identity.audit import AuditLog
 from chatlab.identity.forwarded import Platform
-from chatlab.web.identity.documents import sentence_page
+from chatlab.web.identity.documents import Link, SignInPages
 from chatlab.web.identity.gates.base import Gate, Route, Visit
 from chatlab.web.shared.limits import VisitorLimits
 
@@ -26,10 +26,11 @@ class ForwardedGate(Gate):
         platform: Platform,
         limits: VisitorLimits,
         audit: AuditLog,
+        pages: SignInPages,
         path: str = "/",
         root_path: str | None = None,
     ) -> None:
-        super().__init__(app, config, limits, audit, path, root_path)
+        super().__init__(app, config, limits, audit, pages, path, root_path)
         self._platform = platform
 
     def _own(self) -> Mapping[Route, Callable[[Request], Awaitable[Response]]]:
@@ -43,11 +44,14 @@ class ForwardedGate(Gate):
     async def _sign_out(self, request: Request) -> Response:
         platform, base = self._platform, self._base(request)
         if platform.sign_out is None:
-            sentence = f"{platform.name} signed you in, and signs you out."
-            return sentence_page("You are signed in", sentence, (f"{base}/", "Back to the chat"))
-        link = (platform.sign_out, "Sign out")
-        sentence = f"{platform.name} signs you out."
-        return sentence_page("Signing out", sentence, link, onward=platform.sign_out)
+            link = Link(f"{base}/", "sign-in.back")
+            return self._pages.sentence(
+                "sign-in.stays", "sign-in.sign-out-there", link, platform=platform.name
+            )
+        onward = platform.sign_out
+        link = Link(onward, "both.sign-out")
+        said = ("sign-in.signing-out", "sign-in.signed-out-there")
+        return self._pages.sentence(*said, link, onward, platform=platform.name)
 
 
 async def _goes_on() -> bool:

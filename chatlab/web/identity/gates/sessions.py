@@ -14,15 +14,13 @@ from chatlab.errors import ChatlabError
 from chatlab.identity.audit import AuditLog
 from chatlab.identity.errors import ProviderAway, SignInRefused
 from chatlab.identity.service import PATIENCE, SignInService, short_name
-from chatlab.web.identity.documents import sentence_page
+from chatlab.web.identity.documents import Link, SignInPages
 from chatlab.web.identity.gates.base import Gate, Route, Visit
 from chatlab.web.shared.cookies import cookie_header
 from chatlab.web.shared.limits import LimitReached, VisitorLimits
 
 _SESSION = "chatlab-session"
 _BEGUN = "chatlab-sign-in-"
-_SIGNED_OUT = "You are signed out here."
-_FRAMED = "This page is inside another one, and a provider signs nobody in there."
 
 
 class SessionGate(Gate):
@@ -37,10 +35,11 @@ class SessionGate(Gate):
         service: SignInService,
         limits: VisitorLimits,
         audit: AuditLog,
+        pages: SignInPages,
         path: str = "/",
         root_path: str | None = None,
     ) -> None:
-        super().__init__(app, service.config, limits, audit, path, root_path)
+        super().__init__(app, service.config, limits, audit, pages, path, root_path)
         self._service = service
 
     def _own(self) -> Mapping[Route, Callable[[Request], Awaitable[Response]]]:
@@ -87,8 +86,8 @@ class SessionGate(Gate):
         query = request.scope.get("query_string", b"").decode("latin-1")
         back = quote(below or "/") + (f"?{quote(query, safe='=&%+/:,;@~')}" if query else "")
         if self._needs_a_tab and request.headers.get("sec-fetch-dest") in ("iframe", "frame"):
-            link = (self._base(request) + back, "Sign in in a tab of its own")
-            return sentence_page("Sign in", _FRAMED, link, new_tab=True)
+            link = Link(self._base(request) + back, "sign-in.own-tab", new_tab=True)
+            return self._pages.sentence("sign-in.sign-in", "sign-in.framed", link)
         try:
             url, cookie = await self._begin(request, back)
         except (ChatlabError, LimitReached) as exc:
@@ -142,12 +141,16 @@ class SessionGate(Gate):
             person = session.person
             self._audit.write("signed out", person.owner, name=person.email or person.name)
         onward = await self._service.provider.sign_out_url(f"{base}/-/signed-out") if session else None
-        answer = sentence_page("Signed out", _SIGNED_OUT, (f"{base}/", "Sign in again"), onward=onward)
+        answer = self._goodbye(request, onward)
         answer.headers.append("set-cookie", self._cookie(request, name, "", 0))
         return answer
 
     async def _signed_out(self, request: Request) -> Response:
-        return sentence_page("Signed out", _SIGNED_OUT, (f"{self._base(request)}/", "Sign in again"))
+        return self._goodbye(request)
+
+    def _goodbye(self, request: Request, onward: str | None = None) -> Response:
+        link = Link(f"{self._base(request)}/", "sign-in.again")
+        return self._pages.sentence("sign-in.signed-out", "sign-in.signed-out-here", link, onward)
 
 
 def _begun_cookie(answer: Mapping[str, str]) -> str:

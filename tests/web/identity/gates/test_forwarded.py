@@ -79,7 +79,10 @@ def test_each_person_is_answered_with_their_own_rights_and_has_what_is_theirs(
         assert ann.get("/-/me").json() == {"name": "ann@example.com"}
         assert "who am I?" in ann.get("/-/conversations").text
         assert "you are ann" not in bob.get("/-/export").text
-        assert "signs you out" in ann.post("/-/sign-out", headers={"origin": served.url}).text
+        assert (
+            "sign out there, and you are signed out here"
+            in ann.post("/-/sign-out", headers={"origin": served.url}).text
+        )
         tokens = [client.headers["x-forwarded-access-token"] for client in (ann, bob)]
     assert served.lab.config is not None and served.lab.config.storage is not None
     folder = Path(str(served.lab.config.storage.url).removeprefix("sqlite:")).parent
