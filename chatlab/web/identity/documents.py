@@ -23,7 +23,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class PasswordForm:
     """The form of a name and a password. action: the address that takes it. state: of the sign-in that it is
     for. name: what was tried before."""
 
@@ -51,7 +51,7 @@ class SignInPages:
         policy, status = content_security.SENTENCE, error.http_status
         return self._page(title, error.sentence, policy, status, link=link)
 
-    def form(self, form: Form, failed: ChatlabError | None = None) -> HTMLResponse:
+    def form(self, form: PasswordForm, failed: ChatlabError | None = None) -> HTMLResponse:
         """Return the page on which people sign in with a password. failed: what became of the last try."""
         said, status = ("", 200) if failed is None else (failed.sentence, failed.http_status)
         return self._page("sign-in.sign-in", said, content_security.SIGN_IN_PAGE, status, form=form)
@@ -64,7 +64,7 @@ class SignInPages:
         status: int = 200,
         *,
         link: Link | None = None,
-        form: Form | None = None,
+        form: PasswordForm | None = None,
         onward: str | None = None,
     ) -> HTMLResponse:
         template = environment("chatlab.web.identity").get_template("signing_in.html.j2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chatlab.identity.errors import SignInRefused
-from chatlab.web.identity.documents import Form, Link, SignInPages
+from chatlab.web.identity.documents import Link, PasswordForm, SignInPages
 from chatlab.words import ENGLISH, words_of
 
 EVIL = "\"><script>'&\ud800"
@@ -16,7 +16,7 @@ ESCAPED = "&#34;&gt;&lt;script&gt;&#39;&amp;�"
 def test_nothing_that_somebody_wrote_becomes_part_of_a_page(language: str) -> None:
     pages = SignInPages(words_of(language))
     made = [
-        pages.form(Form(EVIL, EVIL, EVIL), SignInRefused(EVIL)),
+        pages.form(PasswordForm(EVIL, EVIL, EVIL), SignInRefused(EVIL)),
         pages.failed("sign-in.refused", SignInRefused(EVIL), Link(EVIL, "sign-in.again")),
         pages.sentence(
             "sign-in.signed-in", "sign-in.signed-in-as", Link(EVIL, "sign-in.back"), EVIL, name=EVIL
@@ -31,8 +31,8 @@ def test_nothing_that_somebody_wrote_becomes_part_of_a_page(language: str) -> No
 
 
 def test_the_form_says_why_it_is_there_again_and_waits_for_the_password() -> None:
-    form = Form("/auth/callback", "state-1", "ann")
-    first = SignInPages(ENGLISH).form(Form("/auth/callback", "state-1"))
+    form = PasswordForm("/auth/callback", "state-1", "ann")
+    first = SignInPages(ENGLISH).form(PasswordForm("/auth/callback", "state-1"))
     again = SignInPages(words_of("de")).form(form, SignInRefused("that was wrong"))
     assert (first.status_code, again.status_code) == (200, 403)
     said = bytes(again.body).decode()

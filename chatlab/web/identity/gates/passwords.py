@@ -11,7 +11,7 @@ from starlette.responses import Response
 from chatlab.config.auth import LONGEST_NAME
 from chatlab.errors import ChatlabError
 from chatlab.identity.errors import SignInRefused
-from chatlab.web.identity.documents import Form
+from chatlab.web.identity.documents import PasswordForm
 from chatlab.web.identity.gates.base import Route
 from chatlab.web.identity.gates.sessions import SessionGate
 from chatlab.web.shared.limits import LimitReached
@@ -36,7 +36,9 @@ class PasswordGate(SessionGate):
     async def _form(self, request: Request) -> Response:
         """Answer the address that people are sent to; opened anew, it begins anew."""
         if self._service.back_of(self._begun(request, request.query_params)) is not None:
-            return self._pages.form(Form(self._action(request), request.query_params.get("state", "")))
+            return self._pages.form(
+                PasswordForm(self._action(request), request.query_params.get("state", ""))
+            )
         return await self._anew(request, "/")
 
     async def _come_back(self, request: Request) -> Response:
@@ -61,7 +63,7 @@ class PasswordGate(SessionGate):
         except LimitReached as exc:
             return self._failed(request, exc)
         state = url.rpartition("=")[2]
-        answer = self._pages.form(Form(self._action(request), state, name), failed)
+        answer = self._pages.form(PasswordForm(self._action(request), state, name), failed)
         answer.headers.append("set-cookie", cookie)
         return answer
 
