@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from chatlab.identity.audit import AuditLog, audited
 from chatlab.secret import remember
 
 
-def test_what_happened_is_a_line_without_secrets_that_nobody_else_reads(
+async def test_what_happened_is_a_line_without_secrets_that_nobody_else_reads(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -21,6 +23,7 @@ def test_what_happened_is_a_line_without_secrets_that_nobody_else_reads(
     log = AuditLog(file)
     log.write("signed in", "person-1", name="Ann\nforged", address=None)
     log.write("refused", None, why=f"not with {token}")
+    await log.flush()
     first, second = (json.loads(line) for line in file.read_text("utf-8").splitlines())
     assert (first["event"], first["person"], first["name"]) == ("signed in", "person-1", "Ann\nforged")
     assert second["person"] is None and "address" not in first
@@ -30,14 +33,43 @@ def test_what_happened_is_a_line_without_secrets_that_nobody_else_reads(
     assert [one["event"] for one in audited(file)] == ["signed in", "refused"]
 
 
-def test_a_log_that_was_moved_away_begins_anew_and_one_that_cannot_be_written_is_said(
+async def test_a_log_that_was_moved_away_begins_anew_and_one_that_cannot_be_written_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "audit.jsonl"
     log = AuditLog(file)
     log.write("asked", "person-1")
+    await log.flush()
     file.rename(tmp_path / "old.jsonl")
     log.write("asked", "person-1")
+    await log.flush()
     assert len(file.read_text("utf-8").splitlines()) == 1
-    AuditLog(tmp_path / "missing" / "audit.jsonl").write("asked", "person-1")
-    assert "cannot be written" in caplog.text
+    folder = tmp_path / "missing"
+    log = AuditLog(folder / "audit.jsonl")
+    for _ in range(3):
+        log.write("asked", "person-1")
+    await log.flush()
+    assert caplog.text.count("cannot be written") == 1
+    folder.mkdir()
+    log.write("asked", "person-1")
+    await log.flush()
+    assert "can be written again, and 3 lines of it are missing" in caplog.text
+    assert len(list(audited(folder / "audit.jsonl"))) == 1
+
+
+async def test_nobody_waits_for_the_disk_and_the_lines_stay_in_their_order(tmp_path: Path) -> None:
+    pipe = tmp_path / "audit.jsonl"
+    os.mkfifo(pipe)  # opening it waits for a reader, as a disk may that does not answer
+    log = AuditLog(pipe)
+    for number in range(200):
+        log.write("asked", f"person-{number}")
+
+    def read() -> list[str]:
+        found: list[str] = []
+        while len(found) < 200:
+            found += pipe.read_text("utf-8").splitlines()
+        return found
+
+    lines = await asyncio.to_thread(read)
+    await log.flush()
+    assert [json.loads(line)["person"] for line in lines] == [f"person-{number}" for number in range(200)]

@@ -75,7 +75,10 @@ def audit_of(lab: Lab) -> AuditLog | None:
     assert lab.config is not None
     if lab.config.auth is None:
         return None
-    return _audits.setdefault(lab, AuditLog(lab.config.auth.audit))
+    if lab not in _audits:
+        _audits[lab] = AuditLog(lab.config.auth.audit)
+        lab.at_close.insert(0, _audits[lab].flush)  # after whatever else ends then
+    return _audits[lab]
 
 
 def observe_turns(lab: Lab) -> None:
