@@ -117,10 +117,13 @@ class Limits(Model):
         description="Passwords that are tried within a minute, with `auth: {type: basic}`.",
     )
     tokens_a_day: TokensADay = Field(
-        default_factory=TokensADay, description="Tokens that answers take within a day."
+        default_factory=TokensADay,
+        description="Tokens that answers take within a day. Where the backend does not count them, as of an "
+        "answer that was stopped, four bytes of text are taken for one.",
     )
     cost_a_day: CostADay = Field(
-        default_factory=CostADay, description="Money that answers cost within a day."
+        default_factory=CostADay,
+        description="Money that answers cost within a day, by `prices`; estimated as the tokens are.",
     )
     uploads: Uploads = Field(default_factory=Uploads, description="Files that were uploaded, by number.")
     uploads_mb: UploadsMb = Field(

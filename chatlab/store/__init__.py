@@ -24,6 +24,7 @@ from chatlab.store.errors import NotStored as NotStored
 from chatlab.store.errors import Unreachable as Unreachable
 from chatlab.store.replicas import Replicas
 from chatlab.store.sign_ins import SignIns
+from chatlab.store.spending import Spending
 from chatlab.store.values import BegunConversation as BegunConversation
 from chatlab.store.values import Hit as Hit
 from chatlab.store.values import Listed as Listed
@@ -67,6 +68,9 @@ class Store(ABC):
 
     replicas: Replicas
     """The other servers of the same database."""
+
+    spending: Spending
+    """The amounts that people spent, in the same database."""
 
     # conversations
 

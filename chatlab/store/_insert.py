@@ -26,5 +26,16 @@ def insert_or_update(
     )
 
 
+def insert_or_add(
+    connection: Connection, table: Table, values: Mapping[str, Any], *added: str
+) -> sqlite.Insert | postgresql.Insert:
+    """Return an insert of a row whose values of these columns are added to those of one that is there
+    already.
+    """
+    made = _insert(connection, table).values(values)
+    sums = {name: table.c[name] + made.excluded[name] for name in added}
+    return made.on_conflict_do_update(index_elements=table.primary_key.columns, set_=sums)
+
+
 def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)

@@ -26,6 +26,7 @@ from chatlab.store.schema import (
     conversations,
     documents,
     log_entries,
+    onlookers,
     receipts,
     shares,
     turns,
@@ -70,6 +71,7 @@ def _steps(whole: Sequence[str], sessions: Sequence[str], owner: str, to: str) -
         turns: turns.c.conversation.in_(whole),
         attachments: attachments.c.turn.in_(asked),
         receipts: receipts.c.turn.in_(asked),
+        onlookers: onlookers.c.turn.in_(asked),
         shares: or_(shares.c.conversation.in_(whole), shares.c.comparison.in_(sessions)),
     }
     changed = [_own(table, owner).where(those).values(owner=to) for table, those in belongs.items()]

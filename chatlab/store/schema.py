@@ -17,6 +17,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Double,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -291,4 +292,15 @@ spent_states = Table(
     Column("hash", Text, primary_key=True),
     Column("ends", Moment, nullable=False),
     Index(None, "ends"),
+)
+
+# The amounts that people spent by the hour since 1970, for limits a day.
+spent = Table(
+    "spent",
+    metadata,
+    Column("owner", Id, primary_key=True),
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("tokens", Double, nullable=False),
+    Column("cost", Double, nullable=False),
+    Index(None, "hour"),
 )

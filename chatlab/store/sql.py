@@ -46,6 +46,7 @@ from chatlab.store import (
 from chatlab.store._database import Database
 from chatlab.store._replicas import SqlReplicas
 from chatlab.store._sign_ins import SqlSignIns
+from chatlab.store._spending import SqlSpending
 from chatlab.store.schema_state import opened, require_newest, upgrade_database
 
 
@@ -77,6 +78,7 @@ class SqlStore(Store):
         self._database = database
         self.sign_ins = SqlSignIns(database)
         self.replicas: SqlReplicas = SqlReplicas(database, notify=notify)
+        self.spending = SqlSpending(database)
 
     # conversations
 

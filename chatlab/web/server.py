@@ -24,12 +24,14 @@ from fastapi import FastAPI
 from chatlab.lab import Lab, load
 from chatlab.log import JsonFormatter
 from chatlab.secret import ScrubbingFormatter, scrubbed_traceback
+from chatlab.store import Store
 from chatlab.web.chat.page import Page
 from chatlab.web.compare.shown_runs import runs_of
 from chatlab.web.identity.gate import sign_in_gate
 from chatlab.web.middleware import page_middleware, wrapped
 from chatlab.web.shared.asked import observe_turns
 from chatlab.web.shared.limits import limits_of
+from chatlab.web.shared.spent import spending_stored
 
 log = logging.getLogger(__name__)
 
@@ -105,11 +107,30 @@ async def _running(lab: Lab, *, alone: bool) -> AsyncIterator[None]:
         # 0.2 to 0.5 s, for which everybody waits.
         warming.add_done_callback(lambda _: gc.freeze())
     try:
-        yield
+        async with _spending(lab):
+            yield
     finally:
         warming.cancel()
         await asyncio.wait([warming])
         await lab.aclose()
+
+
+@asynccontextmanager
+async def _spending(lab: Lab) -> AsyncIterator[None]:
+    """Have what people spend stored, where they sign in and there is a limit a day: before anybody asks."""
+    assert lab.config is not None
+    limits = limits_of(lab)
+    if lab.config.auth is None or not limits.limits_days:
+        yield
+        return
+
+    async def store() -> Store:
+        storage = await lab.storage()
+        assert storage is not None  # auth needs it
+        return storage.store
+
+    async with spending_stored(limits.spending, store):
+        yield
 
 
 async def _warm(lab: Lab) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from chatlab.messages import TextPart
 from chatlab.store import Movable, NotStored, Store, StoredComparison, StoredConversation
+from chatlab.store.schema import metadata
 from chatlab.store.sql import SqlStore, open_store
 from tests.store.values import finished, turn_in, with_file
 
@@ -82,6 +83,13 @@ async def test_what_a_browser_has_goes_over_to_a_person_with_all_that_belongs_to
     await store.save([finished(await store.get(ANN, chat.id), "More?", "More.", parent=chat.head)])
     await store.append(ANN, session.id, 2, [{"type": "title"}])
     assert await store.movable(BROWSER) == await store.move(BROWSER, BOB) == Movable(0, 0)
+
+
+def test_every_table_that_names_an_owner_is_known_to_those_that_move() -> None:
+    named = {table.name for table in metadata.tables.values() if "owner" in table.c}
+    moved = {"conversations", "turns", "documents", "attachments", "receipts", "onlookers"}
+    moved |= {"comparisons", "log_entries", "shares"}
+    assert named - moved == {"sign_ins", "spent"}  # which are of people, and stay theirs
 
 
 async def test_nobody_elses_things_go_over_and_what_is_deleted_stays(store: Store) -> None:

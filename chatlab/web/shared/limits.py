@@ -30,6 +30,7 @@ from chatlab.config.models import Config
 from chatlab.errors import ChatlabError
 from chatlab.lab import Lab
 from chatlab.web.shared.owner import owner_of
+from chatlab.web.shared.spent import DaySpending
 
 Scope: TypeAlias = Literal["visitor", "address", "total"]
 
@@ -38,7 +39,10 @@ _SUBJECT: dict[Scope, str] = {
     "address": "all visitors of your network address together",
     "total": "all visitors together",
 }
-_DAY_HOURS = 24
+_SPENT = (
+    "{who} may take {most} tokens a day, and these are used up: go on tomorrow",
+    "{who} may spend {most} a day, and that is spent: go on tomorrow",
+)
 _BUCKETS = 50_000  # keys of a rate, of which the full ones are forgotten first
 
 
@@ -145,38 +149,6 @@ class _Rate:
             self._left = {key: one for key, one in self._left.items() if moment - one[1] < 60}
 
 
-class _Spent:
-    """The amounts that each visitor and everybody spent within the last day, by the hour."""
-
-    def __init__(self, most: dict[Scope, float | None], refusal: str) -> None:
-        self._most = {scope: amount for scope, amount in most.items() if amount is not None}
-        self._refusal = refusal
-        self._hours: dict[tuple[Scope, str], dict[int, float]] = {}
-        self._swept = 0  # the hour in which those were last forgotten who spent nothing within a day
-
-    def check(self, visitor: Visitor) -> None:
-        """Raise LimitReached for a visitor who, or everybody if they together, spent all."""
-        for key in visitor.counts_in():
-            most = self._most.get(key[0])
-            if most is not None and sum(self._recent(key).values()) >= most:
-                raise LimitReached(self._refusal.format(who=_SUBJECT[key[0]], most=f"{most:g}"))
-
-    def add(self, visitor: Visitor, amount: float) -> None:
-        """Count what somebody spent."""
-        hour = int(monotonic() // 3_600)
-        if hour != self._swept:
-            self._hours = {key: recent for key in self._hours if (recent := self._recent(key))}
-            self._swept = hour
-        for key in visitor.counts_in():
-            if key[0] in self._most:
-                spent = self._hours[key] = self._recent(key)
-                spent[hour] = spent.get(hour, 0) + amount
-
-    def _recent(self, key: tuple[Scope, str]) -> dict[int, float]:
-        first = int(monotonic() // 3_600) - _DAY_HOURS
-        return {hour: spent for hour, spent in self._hours.get(key, {}).items() if hour > first}
-
-
 class VisitorLimits:
     """The limits of one app. Any thread may ask; who waits does so in the app's event loop."""
 
@@ -199,10 +171,8 @@ class VisitorLimits:
             {**_scopes(passwords), "visitor": passwords.person},
             "too many passwords were tried here within a minute: wait a little, then try again",
         )
-        refusal = "{who} may take {most} tokens a day, and these are used up: go on tomorrow"
-        self._tokens = _Spent(_scopes(limits.tokens_a_day), refusal)
-        refusal = "{who} may spend {most} a day, and that is spent: go on tomorrow"
-        self._cost = _Spent(_scopes(limits.cost_a_day), refusal)
+        self._a_day = (_scopes(limits.tokens_a_day), _scopes(limits.cost_a_day))
+        self.spending = DaySpending()
         self._uploads = _Amounts(
             _scopes(limits.uploads),
             "{who} may have {most} uploaded files: send those that wait first, or try again tomorrow",
@@ -276,16 +246,26 @@ class VisitorLimits:
         finally:
             place.release()
 
-    def spend(self, owner: str, tokens: int, cost: float) -> None:
+    @property
+    def limits_days(self) -> bool:
+        """Return whether there is a limit of tokens or of money a day."""
+        return any(most is not None for scopes in self._a_day for most in scopes.values())
+
+    def spend(self, owner: str, tokens: float, cost: float) -> None:
         """Count what one visitor's answer took. cost: in the currency of the prices."""
-        visitor = Visitor(owner, "")
-        with self._lock:
-            self._tokens.add(visitor, tokens)
-            self._cost.add(visitor, cost)
+        if self.limits_days:
+            self.spending.add(owner, tokens, cost)
 
     def _check_spent(self, visitor: Visitor) -> None:
-        self._tokens.check(visitor)
-        self._cost.check(visitor)
+        if not self.limits_days:
+            return
+        for scope, owner in visitor.counts_in():
+            if scope == "address":
+                continue
+            for amount, most, refusal in zip(self.spending.of_day(owner), self._a_day, _SPENT, strict=True):
+                limit = most.get(scope)
+                if limit is not None and amount >= limit:
+                    raise LimitReached(refusal.format(who=_SUBJECT[scope], most=f"{limit:g}"))
 
     def _check_open(self) -> None:
         if self.draining:

@@ -192,7 +192,7 @@ def test_what_a_visitor_spent_counts_for_a_day_and_holds_for_chats_and_compariso
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hours = 100.0
-    monkeypatch.setattr("chatlab.web.shared.limits.monotonic", lambda: hours * 3_600)
+    monkeypatch.setattr("chatlab.web.shared.spent.time", lambda: hours * 3_600)
     mine = limits(tokens_a_day={"visitor": 10}, cost_a_day={"total": 2})
     mine.spend("ann", 9, 0.5)
     mine.charge(ANN)
@@ -214,7 +214,7 @@ def test_what_was_spent_is_forgotten_once_it_counts_no_more_and_not_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hours = 100.0
-    monkeypatch.setattr("chatlab.web.shared.limits.monotonic", lambda: hours * 3_600)
+    monkeypatch.setattr("chatlab.web.shared.spent.time", lambda: hours * 3_600)
     mine = limits(tokens_a_day={"visitor": 10})
     mine.spend("ann", 10, 0)
     tracemalloc.start()

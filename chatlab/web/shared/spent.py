@@ -1,0 +1,129 @@
+"""The amounts that visitors spent within a day: of tokens, and of money.
+
+They are counted in memory, and where people sign in also in the store, so that neither a restart nor another
+server on the same database gives anybody a second day.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from time import time
+from typing import TypeAlias
+
+from chatlab.errors import StoreError
+from chatlab.store import Store
+from chatlab.store.spending import Spending, Spent
+
+log = logging.getLogger(__name__)
+
+_DAY_HOURS = 24
+Opened: TypeAlias = Callable[[], Awaitable[Store]]
+"""Returns the store, opened when first asked for."""
+
+_EVERY = 2.0  # seconds between two looks at what others wrote
+
+
+class DaySpending:
+    """The amounts by the hour. Any thread may ask.
+
+    After `exchange` was called once, a store has them too, and they are those of all servers on it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._hours: dict[str, dict[int, Spent]] = {}
+        self._untold: dict[tuple[str, int], Spent] | None = None  # since the store was last told
+        self._swept = 0  # the hour in which those were last forgotten who spent nothing within a day
+        self._away = False
+
+    def add(self, owner: str, tokens: float, cost: float) -> None:
+        """Count what somebody spent."""
+        spent = Spent(owner, this_hour(), tokens, cost)
+        with self._lock:
+            if spent.hour != self._swept:
+                self._hours = {one: recent for one in self._hours if (recent := self._recent(one))}
+                self._swept = spent.hour
+            self._count([spent])
+            if self._untold is not None:
+                self._tell_later([spent])
+
+    def of_day(self, owner: str) -> tuple[float, float]:
+        """Return the tokens and the money that somebody spent within a day; of "" everybody."""
+        with self._lock:
+            recent = self._recent(owner).values()
+            return sum(one.tokens for one in recent), sum(one.cost for one in recent)
+
+    async def exchange(self, store: Opened) -> None:
+        """Tell a store what is new here, and take what is new there. Where that fails it is said once, and
+        done the next time."""
+        with self._lock:
+            self._tell_later([])
+        try:
+            stored = await self._exchanged((await store()).spending)
+        except StoreError as exc:
+            if not self._away:
+                log.warning("what people spend is not stored just now: %s", exc)
+            self._away = True
+            return
+        self._away = False
+        with self._lock:
+            self._hours = {}
+            self._count([*stored, *(self._untold or {}).values()])
+
+    async def _exchanged(self, spending: Spending) -> Sequence[Spent]:
+        with self._lock:
+            untold, self._untold = self._untold or {}, {}
+        try:
+            if untold:
+                await spending.add(list(untold.values()))
+        except BaseException:
+            with self._lock:
+                self._tell_later(untold.values())
+            raise
+        return await spending.since(this_hour() - _DAY_HOURS)
+
+    def _tell_later(self, amounts: Iterable[Spent]) -> None:
+        untold = self._untold = self._untold or {}
+        for one in amounts:
+            key = (one.owner, one.hour)
+            untold[key] = one.plus(untold.get(key))
+
+    def _count(self, amounts: Iterable[Spent]) -> None:
+        for one in amounts:
+            for owner in (one.owner, ""):
+                hours = self._hours.setdefault(owner, {})
+                hours[one.hour] = one.plus(hours.get(one.hour))
+
+    def _recent(self, owner: str) -> dict[int, Spent]:
+        first = this_hour() - _DAY_HOURS
+        return {hour: spent for hour, spent in self._hours.get(owner, {}).items() if hour > first}
+
+
+def this_hour() -> int:
+    """Return the number of this hour since 1970."""
+    return int(time() // 3_600)
+
+
+@asynccontextmanager
+async def spending_stored(spending: DaySpending, store: Opened) -> AsyncIterator[None]:
+    """Have what is spent counted in a store from now on: what others wrote within seconds, and at the end all
+    of one's own."""
+    await spending.exchange(store)
+    over = asyncio.Event()
+    watching = asyncio.create_task(_watch(spending, store, over), name="spending")
+    try:
+        yield
+    finally:
+        over.set()  # not cancelled: of a write that was, nobody knows whether it was done
+        await watching
+
+
+async def _watch(spending: DaySpending, store: Opened, over: asyncio.Event) -> None:
+    while not over.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), _EVERY)
+        await spending.exchange(store)
