@@ -106,6 +106,7 @@ async def test_an_answer_that_runs_stays_with_whoever_runs_it_until_it_has_ended
     (lane,) = await store.lanes(BROWSER, session.id)
     running = [turn_in(one, "Still?", parent=None) for one in (chat, lane)]
     await store.save(running)
+    await store.replicas.look_on(BROWSER, [one.id for one in running])
     assert await store.movable(BROWSER) == await store.move(BROWSER, ANN) == Movable(0, 0)
     await store.save([replace(one, status="finished", answer=(TextPart("Done."),)) for one in running])
     assert await store.move(BROWSER, ANN) == Movable(1, 1)
