@@ -35,6 +35,9 @@ os.environ |= {
     "DATABRICKS_CONFIG_FILE": str(_HOME / "databrickscfg"),
     "DO_NOT_TRACK": "1",
     "LANGSMITH_TRACING": "false",
+    # MLflow asks GitHub for the prices of models, in threads that outlive a test.
+    "MLFLOW_MODEL_CATALOG_URI": "",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
     "NO_PROXY": "*",
 }
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backends.langchain.content import as_json
+from chatlab.formats.approval import decisions, question_of, requests_in
 
-_YES = ("approve", "approved", "yes", "y", "ok", "okay", "go on", "continue")
 _QUESTION = ("question", "query", "prompt", "message", "description", "text", "task", "instruction")
 
 
@@ -20,9 +20,9 @@ def question(value: Any) -> str:
     """Return what a person reads of an interrupt's value."""
     if isinstance(value, str):
         return value
-    requests = _requests(value)
+    requests = requests_in(value)
     if requests:
-        return "\n".join(_request(request) for request in requests)
+        return "\n".join(question_of(request) for request in requests)
     if isinstance(value, Mapping):
         for key in _QUESTION:
             asked = value.get(key)
@@ -37,12 +37,10 @@ def reply(value: Any, said: str) -> Any:
     parsed = None if isinstance(value, str) else _parsed(said)
     if parsed is not None:
         return parsed
-    requests = _requests(value)
+    requests = requests_in(value)
     if not requests:
         return said
-    if said.strip().strip(".!").casefold() in _YES:
-        return {"decisions": [{"type": "approve"} for _ in requests]}
-    return {"decisions": [{"type": "reject", "message": said} for _ in requests]}
+    return decisions(requests, said)
 
 
 def in_order(asked: Sequence[Any], read: str) -> Sequence[Any]:
@@ -55,22 +53,6 @@ def in_order(asked: Sequence[Any], read: str) -> Sequence[Any]:
         return found if found >= 0 else len(read)
 
     return sorted(asked, key=place) if len(asked) > 1 else asked
-
-
-def _requests(value: Any) -> Sequence[Mapping[str, Any]]:
-    """Return the calls that an agent's middleware wants approved."""
-    found = value.get("action_requests") if isinstance(value, Mapping) else None
-    if not isinstance(found, list) or not all(isinstance(item, Mapping) for item in found):
-        return ()
-    return found
-
-
-def _request(request: Mapping[str, Any]) -> str:
-    name = request.get("name") or request.get("action") or "a tool"
-    arguments = json.dumps(
-        request.get("args") or request.get("arguments") or {}, ensure_ascii=False, default=str
-    )
-    return f"May {name} run with {arguments}? Say approve, or what is wrong with it."
 
 
 def _fenced(value: Any) -> str:

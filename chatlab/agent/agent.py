@@ -137,6 +137,11 @@ class Agent:
 
 def ran_as(messages: Sequence[BaseMessage], toolset: Toolset) -> str | None:
     """Return as whom the tools of an answer ran, in words; None if none ran."""
-    names = dict.fromkeys(one.name for one in messages if one.type == "tool" and one.name in toolset.whom)
+    names = dict.fromkeys(one.name for one in messages if ran(one) and one.name in toolset.whom)
     said = [f"{name} as {toolset.whom[str(name)]}" for name in names]
     return f"ran {', '.join(said)}" if said else None
+
+
+def ran(message: BaseMessage) -> bool:
+    """Return whether a message is the result of a tool that ran: not of a call that the person refused."""
+    return message.type == "tool" and not message.additional_kwargs.get("refused")

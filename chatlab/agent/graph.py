@@ -71,4 +71,10 @@ def _last(state: MessagesState) -> AIMessage:
 
 def _refusal(call: Any, why: str) -> ToolMessage:
     text = f"The person refused this call: {why}"
-    return ToolMessage(text, tool_call_id=call["id"], name=call["name"], status="error")
+    return ToolMessage(
+        text,
+        tool_call_id=call["id"],
+        name=call["name"],
+        status="error",
+        additional_kwargs={"refused": True},
+    )

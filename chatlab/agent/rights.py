@@ -22,6 +22,8 @@ from chatlab.secret import remember
 
 FORWARDED = "x-forwarded-access-token"
 """The header in which Databricks Apps hands on the token of the person who asks."""
+AS_ME = "CHATLAB_AGENT_AS_ME"
+"""The variable by which the commands that somebody tries an agent with say that the person is themselves."""
 
 _TIMEOUT = 10  # seconds of the SDK's for one connection, and in all for its retries
 _SIGN_IN_FIRST = "this agent uses the rights of the person who asks: sign in first"
@@ -116,7 +118,7 @@ def rights_here(config: AgentConfig, headers: Mapping[str, str] | None = None) -
     host = host_of(config)
     if in_model_serving():
         return Rights(host, _served_person())
-    token = _forwarded(headers or {})
+    token = _forwarded(headers or {}) or own_token()
     return Rights(host, None if token is None else SecretStr(token))
 
 
@@ -125,6 +127,16 @@ def _forwarded(headers: Mapping[str, str]) -> str | None:
     lower = {name.lower(): value for name, value in headers.items()}
     scheme, _, bearer = lower.get("authorization", "").partition(" ")
     return lower.get(FORWARDED) or (bearer.strip() if scheme.lower() == "bearer" else None) or None
+
+
+def own_token() -> str | None:
+    """Return the token of whoever runs this process, if they said that the person who asks is themselves."""
+    if os.environ.get(AS_ME) != "1" or os.environ.get("DATABRICKS_APP_NAME"):
+        return None
+    token = os.environ.get("DATABRICKS_TOKEN", "").strip()
+    if not token:
+        raise NotReady("this agent uses the rights of the person who asks, here yours: set DATABRICKS_TOKEN")
+    return token
 
 
 def _served_person() -> SecretStr | None:
@@ -156,7 +168,8 @@ def service_token(host: str) -> SecretStr:
     (DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET, as Databricks Apps sets them) or DATABRICKS_TOKEN.
     Raises NotReady where neither is set, BackendError where the workspace gives no token.
     """
-    made = _config(() if in_model_serving() else tuple(sorted(_own_credential(host).items())))
+    given = {"host": host, "auth_type": "model-serving"} if in_model_serving() else _own_credential(host)
+    made = _config(tuple(sorted(given.items())))
     try:
         headers = made.authenticate()
     except Exception as exc:
@@ -187,8 +200,6 @@ def _own_credential(host: str) -> dict[str, str]:
 def _config(given: tuple[tuple[str, str], ...]) -> Any:
     """Return the SDK's configuration of the service, whose token it renews. A person's is never here."""
     config = sdk_config()
-    if not given:
-        return config()
     timeouts = {"retry_timeout_seconds": _TIMEOUT, "http_timeout_seconds": _TIMEOUT}
     blanks = blank_settings(config)
     # Where the SDK would find it by a further question to the workspace.

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 import chatlab
+from chatlab.cli.agent_commands import agent
 from chatlab.cli.options import CODES, DEFAULT, OUTPUT, PARAMETERS, SEVERAL, SYSTEM, WHERE, file_or_stdout
 from chatlab.cli.program import Program, debug_option
 from chatlab.cli.stored_commands import STORED_COMMANDS
@@ -374,5 +375,5 @@ def report(what: str, config: str | None, **options: Any) -> None:
     raise click.exceptions.Exit(run(what, config, **options))
 
 
-for _command in STORED_COMMANDS:
+for _command in (*STORED_COMMANDS, agent):
     main.add_command(_command)

@@ -77,14 +77,18 @@ def debug_option() -> click.Option:
     )
 
 
-class Program(click.Group):
-    """The program. Whatever a command raises becomes one sentence and an exit code."""
+class Group(click.Group):
+    """Commands under one name, in the order in which they are of use, not by the alphabet."""
 
     command_class = Command
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which they are of use, not by the alphabet."""
+        """Return their names in that order."""
         return list(self.commands)
+
+
+class Program(Group):
+    """The program. Whatever a command raises becomes one sentence and an exit code."""
 
     def main(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import click
 
@@ -58,20 +59,25 @@ def reference() -> str:
     sections = [
         _HEAD,
         f"## chatlab\n\n{_help(main, 'chatlab')}",
-        *(
-            f"## chatlab {name}\n\n{_help(command, f'chatlab {name}')}"
-            for name, command in main.commands.items()
-        ),
+        *(f"## chatlab {name}\n\n{_help(command, f'chatlab {name}')}" for name, command in _commands(main)),
         _BEHAVIOUR,
         f"## Exit codes\n\n| code | meaning |\n|---|---|\n{codes}",
     ]
     return "\n".join(sections)
 
 
+def _commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Yield every command with its name, those of a group after the group."""
+    for name, command in group.commands.items():
+        yield f"{before}{name}", command
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{before}{name} ")
+
+
 def _help(command: click.Command, path: str) -> str:
     # A fixed width, whatever terminal this runs in; a parent gives commands the program's settings.
     parent = click.Context(main, info_name="chatlab", terminal_width=100, **main.context_settings)
-    name = path.rpartition(" ")[2]
+    name = path.partition(" ")[2]
     context = (
         parent if command is main else click.Context(command, parent, info_name=name, terminal_width=100)
     )

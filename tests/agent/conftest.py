@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,3 +46,31 @@ def project(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / "agent.yaml"
 
     return write
+
+
+@pytest.fixture(scope="session")
+def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without anything in it: making its tables takes seconds."""
+    found = pytest.importorskip("mlflow")
+    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.chdir(file.parent)  # where its artifacts go
+        found.set_tracking_uri(f"sqlite:///{file}")
+        found.search_experiments()
+        found.set_tracking_uri(None)
+    return file
+
+
+@pytest.fixture
+def mlflow(mlflow_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """MLflow with a store of its own."""
+    found = pytest.importorskip("mlflow")
+    file = tmp_path / "mlflow.db"
+    shutil.copyfile(mlflow_database, file)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
+    monkeypatch.chdir(tmp_path)
+    found.set_tracking_uri(None)
+    found.tracing.reset()  # it would go on writing to the store of the test before
+    yield found
+    found.flush_trace_async_logging()  # while the variables above hold
+    found.tracing.configure(span_processors=[])

@@ -175,8 +175,10 @@ async def test_a_call_that_needs_approval_waits_for_the_person(
         searched = [call.token for call in data.calls if call.what == "search"]
         if reply == "approve":
             assert searched == [token] and "Lanes are columns." in result.content
+            assert "ran search_documents as ann@example.com" in [note.detail for note in found.notices]
         else:
             assert searched == [] and result.is_error
+            assert not [note for note in found.notices if note.detail.startswith("ran ")]
             assert result.content == "The person refused this call: not for this"
             assert result.content in str(data.calls[-1].body)  # the model reads it
 

@@ -43,6 +43,9 @@ class DataOfWorkspace:
         on = workspace.front.on
         on("GET", f"/api/2.0/vector-search/indexes/{INDEX}", self._index)
         on("POST", f"/api/2.0/vector-search/indexes/{INDEX}/query", self._query)
+        on(
+            "GET", f"/api/2.0/vector-search/indexes/{INDEX}/query", self._query
+        )  # as databricks-ai-search does
         on("GET", f"/api/2.0/sql/warehouses/{WAREHOUSE}", self._warehouse)
         on("POST", "/api/2.0/sql/statements", self._statement)
         on("GET", f"/api/2.1/unity-catalog/functions/{FUNCTION}", self._function)

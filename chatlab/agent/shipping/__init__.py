@@ -1,0 +1,1 @@
+"""The way of an agent from a folder to an endpoint."""

@@ -1,0 +1,190 @@
+"""`chatlab agent evaluate`: a table of questions, asked of the logged agent and scored by MLflow."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chatlab.agent.shipping.log import as_me, mlflow_of, told
+from chatlab.agent.shipping.project import Project, request_of
+from chatlab.errors import UnsupportedContent
+
+Judge = Callable[[str], str]
+"""Answers a text: a backend of a configuration."""
+
+_REQUESTS = ("request", "inputs", "prompt", "question")
+_GROUNDED = (
+    "Is every statement of the answer supported by the sources? Say yes or no first.\n\n"
+    "Sources:\n{sources}\n\nAnswer:\n{answer}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The outcome of an evaluation. metrics: means by scorer. worse: what fell against an earlier run."""
+
+    run_id: str
+    metrics: Mapping[str, float]
+    rows: list[Mapping[str, Any]]
+    worse: tuple[str, ...] = ()
+
+
+def read_questions(file: Path) -> list[dict[str, Any]]:
+    """Return the rows of a table, as MLflow takes them.
+
+    JSON lines, a JSON list or CSV, with `request` (a text, messages, or {"messages": ...}) and, if wanted,
+    `expected_response` and `tools`, as the tables of Databricks' notebooks have them. Raises
+    UnsupportedContent.
+    """
+    text = file.read_text("utf-8-sig")
+    if file.suffix == ".csv":
+        rows: list[Any] = list(csv.DictReader(text.splitlines()))
+    elif file.suffix == ".json":
+        rows = json.loads(text)
+    else:
+        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+    found = [_row(row, f"{file}, row {number}") for number, row in enumerate(rows, 1)]
+    if not found:
+        raise UnsupportedContent(f"{file} has no questions")
+    return found
+
+
+def _row(row: Any, where: str) -> dict[str, Any]:
+    key = next((key for key in _REQUESTS if isinstance(row, dict) and row.get(key)), None)
+    if key is None:
+        raise UnsupportedContent(f"{where}: `request` is missing")
+    request = row[key]
+    if isinstance(request, str):
+        request = {"messages": [{"role": "user", "content": request}]}
+    messages = request.get("messages") or request.get("input") if isinstance(request, dict) else request
+    if not isinstance(messages, list):
+        raise UnsupportedContent(f"{where}: `request` is neither a text nor messages")
+    expected = row.get("expected_response")
+    tools = row.get("tools") or ()
+    tools = [one.strip() for one in tools.split(",")] if isinstance(tools, str) else list(tools)
+    return {
+        "inputs": {"messages": messages},
+        "expectations": {"expected_response": expected or "", "tools": tools},
+    }
+
+
+def evaluate(
+    project: Project,
+    questions: list[dict[str, Any]],
+    *,
+    against: str | None = None,
+    judge: Judge | None = None,
+) -> Evaluation:
+    """Ask the logged agent all questions, score its answers, and compare with an earlier evaluation.
+
+    against: the run of that one. judge: is asked whether an answer is supported by its sources.
+    """
+    mlflow = mlflow_of()
+    with told("the agent was not evaluated"), as_me():
+        model = mlflow.pyfunc.load_model(project.logged())
+
+        def predict_fn(messages: list[dict[str, Any]]) -> dict[str, Any]:
+            return dict(model.predict(request_of(project.config, messages)))
+
+        with mlflow.start_run() as run:
+            found = mlflow.genai.evaluate(data=questions, scorers=_scorers(judge), predict_fn=predict_fn)
+            earlier = mlflow.get_run(against).data.metrics if against else {}
+    metrics = {name: float(value) for name, value in found.metrics.items() if value is not None}
+    worse = tuple(
+        f"{name} fell from {before:.2f} to {metrics[name]:.2f}"
+        for name, before in earlier.items()
+        if name in metrics and name != "seconds/mean" and metrics[name] < before - 1e-9
+    )
+    project.remember(evaluation_run=run.info.run_id)
+    return Evaluation(run.info.run_id, metrics, _rows(found), worse)
+
+
+def _scorers(judge: Judge | None) -> list[Any]:
+    from mlflow.entities import Feedback
+    from mlflow.genai.scorers import scorer
+
+    def contains_expected(outputs: Any, expectations: dict[str, Any]) -> list[Feedback]:
+        expected = expectations.get("expected_response")
+        if not expected:
+            return []
+        return [Feedback(name="contains_expected", value=expected.casefold() in text_of(outputs).casefold())]
+
+    def called_tools(outputs: Any, expectations: dict[str, Any]) -> list[Feedback]:
+        wanted = expectations.get("tools")
+        if not wanted:
+            return []
+        return [Feedback(name="called_tools", value=set(wanted) <= set(called_in(outputs)))]
+
+    def answered(outputs: Any) -> bool:
+        return bool(text_of(outputs).strip())
+
+    def seconds(trace: Any) -> float:
+        return float(trace.info.execution_duration or 0) / 1000
+
+    def grounded(outputs: Any) -> list[Feedback]:
+        sources = "\n\n".join(results_in(outputs))
+        if judge is None or not sources:
+            return []
+        said = judge(_GROUNDED.format(sources=sources, answer=text_of(outputs)))
+        return [
+            Feedback(name="grounded", value=said.strip().casefold().startswith("yes"), rationale=said[:1000])
+        ]
+
+    functions = [contains_expected, called_tools, answered, seconds]
+    return [scorer(one) for one in (*functions, *([grounded] if judge is not None else []))]
+
+
+def _items(outputs: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield what an answer is made of: the items of a ResponsesAgent, or the messages of a ChatAgent."""
+    yield from (outputs or {}).get("output") or (outputs or {}).get("messages") or ()
+
+
+def text_of(outputs: Any) -> str:
+    """Return the text of the last message of an answer, of either shape."""
+    found = ""
+    for item in _items(outputs):
+        content = item.get("content")
+        if item.get("type") == "message":
+            found = "".join(one.get("text") or "" for one in content or ())
+        elif item.get("role") == "assistant" and isinstance(content, str):
+            found = content
+    return found
+
+
+def called_in(outputs: Any) -> list[str]:
+    """Return the names of the tools that were called."""
+    found = []
+    for item in _items(outputs):
+        if item.get("type") == "function_call":
+            found.append(str(item["name"]))
+        found += [str(call["function"]["name"]) for call in item.get("tool_calls") or ()]
+    return found
+
+
+def results_in(outputs: Any) -> list[str]:
+    """Return what the tools gave."""
+    found = []
+    for item in _items(outputs):
+        if item.get("type") == "function_call_output":
+            found.append(str(item["output"]))
+        elif item.get("role") == "tool":
+            found.append(str(item["content"]))
+    return found
+
+
+def _rows(found: Any) -> list[Mapping[str, Any]]:
+    """Return for each question what was said and how it was scored."""
+    table = found.tables.get("eval_results")
+    if table is None:
+        return []
+    rows: list[Mapping[str, Any]] = []
+    for row in table.to_dict("records"):
+        scores = {
+            name.removesuffix("/value"): value for name, value in row.items() if name.endswith("/value")
+        }
+        rows.append({"answer": text_of(row.get("response") or row.get("outputs")), **scores})
+    return rows
