@@ -9,6 +9,7 @@ ChatlabError
   AuthRequired           the call needs a signed-in person
   BackendError           an upstream failed; has backend, status, retry_after
     AuthenticationFailed   401: the credential was refused
+      SignInRejected         the person's own was
     PermissionDenied       403: the credential is good, the right is missing
     RateLimited            429
     InvalidRequest         400, 413, 422
@@ -144,6 +145,12 @@ class AuthenticationFailed(BackendError):
     """401: the credential was missing or refused."""
 
     advice = "check the backend's key or token"
+
+
+class SignInRejected(AuthenticationFailed):
+    """The service refused the person's own credential, as one that was revoked there."""
+
+    advice = "sign out here, and sign in again"
 
 
 class PermissionDenied(BackendError):

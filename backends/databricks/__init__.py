@@ -53,6 +53,7 @@ from chatlab.errors import (
     ModelNotFound,
     NotReady,
     PermissionDenied,
+    SignInRejected,
 )
 from chatlab.messages import Notice, StreamEvent
 from chatlab.upstream import error_before_answer, error_from_body, error_from_exception, retry_after
@@ -132,6 +133,7 @@ class DatabricksBackend(Backend):
         self._httpx2 = httpx2
         self._client = async_client(options.ca_bundle)
         self._credentials = Credentials(options.host, options.auth, self._client)
+        self._as_person = self.as_person(options)
         self._task: Task | None = None if options.task == "auto" else options.task
         self._streams = options.stream
         self._own_options = OwnOptions("databricks_options")
@@ -350,7 +352,9 @@ class DatabricksBackend(Backend):
                 break
         error = error_from_body(status, bytes(raw), retry_after(response.headers))
         if status == 403 and "invalid access token" in error.detail.lower():
-            return AuthenticationFailed(error.detail, status=status)  # a dead token is a 403 here
+            error = AuthenticationFailed(error.detail, status=status)  # a dead token is a 403 here
+        if isinstance(error, AuthenticationFailed) and self._as_person:
+            return SignInRejected(error.detail, status=status)
         whole = _NO_STREAM.search(error.detail) or refuses_stream(error.words)
         if streaming and status in (400, 422, 500, 501) and whole:
             raise _CannotStream

@@ -150,6 +150,18 @@ def test_a_sign_in_that_has_ended_at_the_workspace_ends_here_and_nobody_else_is_
         assert workspace.invocations("agent") == []
 
 
+def test_whose_token_the_workspace_takes_no_more_is_told_to_sign_in_again(
+    workspace: Workspace, serve_file: Callable[..., Served]
+) -> None:
+    workspace.lifetime = 3_600
+    url = serve_file().url
+    with signed_in_as(url, workspace, "ann@example.com") as ann:
+        workspace.end_all()  # long before the end that it said
+        said = ask(ann, "who am I?", "hash-of-revoked")
+        assert "sign out here, and sign in again" in said
+        assert "backend's key" not in said
+
+
 def test_a_persons_token_is_for_the_workspace_where_they_signed_in_alone(
     workspace: Workspace, serve_file: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
 ) -> None:
