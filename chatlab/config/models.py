@@ -100,6 +100,13 @@ class Server(Model):
         description="How long answers that run may still end after SIGTERM, in which none begins and "
         "`/readyz` says so. What still runs then is stored as far as it came.",
     )
+    affinity_cookie: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9_-]*$",
+        description="Name of a cookie that pages set, by which a load balancer leads a browser to the same "
+        "one of several servers. Its value is `CHATLAB_REPLICA` of the environment, or random. Empty sets "
+        "none, as where the balancer has a cookie of its own.",
+    )
     log: Literal["text", "json"] = Field(
         "text",
         description="Log of `chatlab serve`, on standard error: text to read, or one JSON object a line.",

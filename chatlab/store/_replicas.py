@@ -48,16 +48,17 @@ class SqlReplicas(Replicas):
         return _IN_CASE if self._hears else _UNASKED
 
     @contextmanager
-    def news(self, name: str) -> Iterator[asyncio.Event]:
+    def news(self, *names: str) -> Iterator[asyncio.Event]:
         event = asyncio.Event()
-        self._news.setdefault(name, set()).add(event)
+        for name in names:
+            self._news.setdefault(name, set()).add(event)
         try:
             yield event
         finally:
-            waiting = self._news[name]
-            waiting.discard(event)
-            if not waiting:
-                del self._news[name]
+            for name in names:
+                self._news[name].discard(event)
+                if not self._news[name]:
+                    del self._news[name]
 
     async def look_on(self, owner: str, turns: Sequence[TurnId]) -> None:
         await self._wish(owner, turns, stop=False)

@@ -43,8 +43,8 @@ class Replicas(ABC):
         """Return the seconds after which whoever waits for news of another server looks without any."""
 
     @abstractmethod
-    def news(self, name: str) -> AbstractContextManager[asyncio.Event]:
-        """Yield an event that is set whenever another server tells of a turn or a comparison session."""
+    def news(self, *names: str) -> AbstractContextManager[asyncio.Event]:
+        """Yield an event that is set whenever another server tells of one of these turns or sessions."""
 
     @abstractmethod
     async def look_on(self, owner: str, turns: Sequence[TurnId]) -> None:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from chatlab.lab import Lab
 from chatlab.web.identity.gate import sign_in_gate
 from chatlab.web.routes import ApiRoutes
+from chatlab.web.shared.affinity import AffinityCookie
 from chatlab.web.shared.host_guard import host_guard
 from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.owner import BrowserCookie
@@ -48,6 +49,7 @@ def page_middleware(
     return [
         # Outermost, so that what the others refuse has the headers too.
         Middleware(SafetyHeaders, allowed_hosts=ui.allowed_hosts, framed_by=ui.framed_by, path=path),
+        Middleware(AffinityCookie, name=server.affinity_cookie, path=path),
         Middleware(RequestGuard, upload_bytes=upload_bytes, path=path),
         host_guard(server, host, path),
         ours,  # before everything that answers: who asks, and whether they may

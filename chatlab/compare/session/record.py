@@ -21,7 +21,9 @@ from chatlab.store import Conflict, LogEntry, Store, StoredTurn, new_id, now
 class SessionRecord:
     """The record of one session, in the store or, without one, in memory only.
 
-    state: frozen; replaced by each change. turns: those that have ended, and copies. news: told of changes.
+    state: frozen; replaced by each change. turns: those that have ended, copies, and those
+    that other servers run. ended_here: turns whose end is known before the store has it. news: told of
+    changes.
     """
 
     def __init__(self, session_id: str, owner: str, store: Store | None, news: News) -> None:
@@ -30,6 +32,7 @@ class SessionRecord:
         self.store = store
         self.state = SessionState()
         self.turns: dict[TurnId, StoredTurn] = {}
+        self.ended_here: set[TurnId] = set()
         self.receipts = ReceiptBook(store, owner)
         self._news = news
 
@@ -63,7 +66,8 @@ class SessionRecord:
         state = reduce_log(await self.store.log(self.owner, self.id, after=self.state.seq), self.state)
         for conversation in set(state.conversations.values()):
             for turn in await self.store.turns(self.owner, conversation):
-                if turn.id not in running:
+                late = turn.id in self.ended_here and turn.status in ("running", "interrupted")
+                if turn.id not in running and not late:
                     self.turns[turn.id] = turn
         for position in state.positions.values():
             if position.turn not in self.turns and position.turn not in running:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from chatlab.backend import CallContext
 from chatlab.compare.model import Lane, Receipt
 from chatlab.compare.session.attachments import Attachments
+from chatlab.compare.session.elsewhere import TurnsElsewhere
 from chatlab.compare.session.events import (
     Asked,
     Mismatch,
@@ -39,7 +41,7 @@ from chatlab.errors import ConfigError
 from chatlab.ids import LaneId, RoundId, TurnId
 from chatlab.observation import Together, together
 from chatlab.secret import scrubbed_traceback
-from chatlab.store import StoredTurn, new_id
+from chatlab.store import Conflict, StoredTurn, new_id
 from chatlab.turns.turn import run_turn
 
 log = logging.getLogger(__name__)
@@ -73,13 +75,19 @@ class LaneRunner:
         self._rerunning: dict[LaneId, object] = {}
         self._unchecked: dict[RoundId, set[TurnId]] = {}  # turns by round, until their receipts are taken
         self._closed = False
+        self.elsewhere = TurnsElsewhere(record, news, lambda: self._running, self.refresh)
+
+    async def refresh(self) -> None:
+        """Read what others wrote into the session."""
+        await self._serial.run(lambda: self._record.refresh(self._running))
 
     # -- the end
 
     async def aclose(self) -> None:
-        """Stop what runs, and wait until it is saved."""
+        """Stop what runs here, and wait until it is saved."""
         self._closed = True
         self._rerunning.clear()
+        await self.elsewhere.aclose()
         await self._serial.run(lambda: halt(tuple(self._running.values())))
         await self.settled()
 
@@ -104,17 +112,18 @@ class LaneRunner:
 
     def is_running(self, lane_id: LaneId | None = None) -> bool:
         """Return whether a lane, or any, is being answered."""
-        busy = {one.lane for one in self._running.values()} | set(self._rerunning)
+        here = {one.lane for one in self._running.values()} | set(self._rerunning)
+        busy = here | set(self.elsewhere.running.values())
         return bool(busy) if lane_id is None else lane_id in busy
 
     def round_runs(self, round_id: RoundId) -> bool:
         """Return whether any answer to a round is still being given."""
-        return any(one.round == round_id for one in self._running.values())
+        return any(self._record.state.positions[turn_id].round == round_id for turn_id in self.running)
 
     @property
     def running(self) -> tuple[TurnId, ...]:
-        """Return the ids of the turns that run, in the order they were begun."""
-        return tuple(self._running)
+        """Return the ids of the turns that run, those of other servers last."""
+        return (*self._running, *self.elsewhere.running)
 
     def receipts(self, round_id: RoundId) -> Mapping[TurnId, Receipt]:
         """Return what the lanes were sent for a round, by turn; a turn that has not ended has none yet."""
@@ -129,7 +138,7 @@ class LaneRunner:
         one than the present, in which to look.
         """
         record = self._record
-        pending = self._unchecked.get(round_id, set()) | self._running.keys()
+        pending = self._unchecked.get(round_id, set()) | set(self.running)
         known = record.state.checked.get(round_id)
         if state is None and known is not None and round_id not in self._unchecked:
             # A receipt that could not be saved then is gone with the server that had it.
@@ -198,6 +207,7 @@ class LaneRunner:
         for lane_id in lanes:
             self._rerunning.pop(lane_id, None)
         await halt([one for one in self._running.values() if one.lane in lanes])
+        await self.elsewhere.stop(lanes)
 
     def entry(self, lane: Lane, name: str) -> Entry:
         """Return the backend of a lane. Raises SessionError, in which the lane is called `name`."""
@@ -247,6 +257,7 @@ class LaneRunner:
             said = f"this answer is not saved: unexpected {type(exc).__name__}, see the log"
             ended = replace(one.now, status="failed", error=said)
         self._record.turns[one.id] = ended
+        self._record.ended_here.add(one.id)
         del self._running[one.id]
         self._news.touch(one.lane)
         self._background.spawn(self._after_turn(one, ended), f"receipt of turn {one.id}")
@@ -276,9 +287,15 @@ class LaneRunner:
             await self._serial.run(lambda: self._check(one.round))
 
     async def _check(self, round_id: RoundId) -> None:
-        if round_id not in self._unchecked:
-            found = self.mismatches(round_id, self._record.state)
-            await self._record.append(ReceiptsChecked(round_id, found))
+        if round_id in self._unchecked:
+            return
+        with suppress(Conflict):  # another server wrote, and what it wrote is read now
+            await self._record.append(self._checked(round_id))
+            return
+        await self._record.append(self._checked(round_id))
+
+    def _checked(self, round_id: RoundId) -> ReceiptsChecked:
+        return ReceiptsChecked(round_id, self.mismatches(round_id, self._record.state))
 
     # -- all rounds of a lane once more
 

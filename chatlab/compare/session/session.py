@@ -140,6 +140,7 @@ class ComparisonSession:
         session_id = new_id() if store is None else (await store.create_comparison(owner, title=title)).id
         session = cls(backends, session_id, owner, store=store, saving=saving, files=files)
         await session._lane_changes.begin(opened or Opened(), added, chat)
+        session._runner.elsewhere.start()
         return session
 
     @classmethod
@@ -157,10 +158,15 @@ class ComparisonSession:
         await store.comparison(owner, session_id)
         session = cls(backends, session_id, owner, store=store, saving=saving, files=files)
         await session._record.refresh()
+        session._runner.elsewhere.start()
         return session
 
+    async def refresh(self) -> None:
+        """Read what other servers wrote into the session."""
+        await self._runner.refresh()
+
     async def aclose(self) -> None:
-        """Stop what runs, and wait until it is saved."""
+        """Stop what runs here, and wait until it is saved."""
         await self._runner.aclose()
         self._news.close()
         if self._own_saving:
@@ -204,6 +210,7 @@ class ComparisonSession:
         At the reader's pace, never more than one set of lanes behind. The first is there at once. Ends when
         the session is closed.
         """
+        self._runner.elsewhere.look()
         return self._news.read()
 
     @property

@@ -63,10 +63,18 @@ class PageSessions:
         """Return a session of this owner. Raises NotStored for one that is not."""
         session = await (await self._all()).get(owner, session_id)
         known = self._open.get(session_id)
-        if known is not None and known.session is session:
-            return known
         storage = await self._lab.storage()
-        title = "" if storage is None else (await storage.store.comparison(owner, session_id)).title
+        shown = known is not None and known.session is session
+        if shown and (storage is None or not storage.store.replicas.several):
+            assert known is not None
+            return known
+        stored = None if storage is None else await storage.store.comparison(owner, session_id)
+        title = "" if stored is None else stored.title
+        if shown and known is not None and stored is not None:
+            known.title = title  # it and the log may have been changed on another server
+            if stored.entries != session.state.seq:
+                await session.refresh()
+            return known
         return self._shown(session, title)
 
     async def close(self, found: PageSession) -> None:

@@ -198,6 +198,7 @@ class CompareRoutes:
 
     async def _delete(self, owner: str, request: Request) -> Response:
         found = await self.sessions.get(owner, request.path_params["id"])
+        await found.session.stop()  # on other servers, too
         await self.sessions.close(found)
         storage = await self._lab.storage()
         if storage is not None:

@@ -123,6 +123,7 @@ def test_the_page_says_that_its_server_is_away_and_goes_on_by_itself_when_it_is_
     served.stop()
     expect(away).to_be_visible()
     serve(config(upstream))  # at the same address
+    expect(away).to_have_text("Reconnected.")
     expect(away).to_have_count(0)
     wait_said(page, "one")
     expect(page.page.locator("#message textarea")).to_have_value("not sent yet")

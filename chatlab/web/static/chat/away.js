@@ -4,8 +4,11 @@
 // Gradio's page holds a connection open for as long as it is there; when that ends, the server is away, or
 // something on the way to it. The browser reports the end of it, so nothing is asked while it lasts.
 
+const SOON = 300; // milliseconds after which another server, or this one, is asked
 const AGAIN = 2000; // milliseconds after which a server that is away is asked again
 const WRITTEN = "chatlab-written";
+const RECONNECTED = "chatlab-reconnected";
+const SAID = 4000; // milliseconds for which it is said that the page is connected again
 
 let leaving = false; // the page itself ends its connections
 let away = false;
@@ -13,23 +16,45 @@ let away = false;
 /** @returns {HTMLTextAreaElement | null} */
 const messageBox = () => document.querySelector("#message textarea");
 
+/**
+ * What was sent and has no answer that has an address yet: whether it is stored, nobody knows here.
+ *
+ * @returns {string}
+ */
+const unanswered = () => {
+  const asked = [...document.querySelectorAll("#conversation [data-testid=user]")].at(-1);
+  const marks = [...document.querySelectorAll("#conversation .chatlab-at")];
+  const answered = marks.some(
+    (mark) => asked && asked.compareDocumentPosition(mark) & Node.DOCUMENT_POSITION_FOLLOWING,
+  );
+  return asked instanceof HTMLElement && !answered ? asked.innerText.trim() : "";
+};
+
+/** @param {string} words */
+const sayStatus = (words) => {
+  const said = document.createElement("p");
+  said.id = "chatlab-away";
+  said.setAttribute("role", "status");
+  said.textContent = chatlabWords[words] ?? "";
+  const composer = messageBox()?.closest(".gr-group:has(> .gr-group)");
+  if (composer) composer.before(said);
+  else document.body.append(said);
+  return said;
+};
+
 /** @param {string} heartbeat the address of the connection that is lost */
 const sayAway = (heartbeat) => {
   if (away || leaving) return;
   away = true;
-  const said = document.createElement("p");
-  said.id = "chatlab-away";
-  said.setAttribute("role", "status");
-  said.textContent = chatlabWords["chat.away"] ?? "";
-  const composer = messageBox()?.closest(".gr-group:has(> .gr-group)");
-  if (composer) composer.before(said);
-  else document.body.append(said);
+  sayStatus("chat.away");
   const look = async () => {
     if (leaving) return;
-    if (await isThere(heartbeat)) location.reload();
-    else setTimeout(look, AGAIN);
+    if (await isThere(heartbeat)) {
+      sessionStorage.setItem(RECONNECTED, "1");
+      location.reload();
+    } else setTimeout(look, AGAIN);
   };
-  setTimeout(look, AGAIN); // one that is ending may still answer
+  setTimeout(look, SOON); // one that is ending answers nobody new
 };
 
 /** @param {string} heartbeat */
@@ -46,7 +71,7 @@ new PerformanceObserver((list) => {
 
 const store = () => {
   leaving = true;
-  const text = messageBox()?.value;
+  const text = messageBox()?.value || (away ? unanswered() : "");
   if (text) sessionStorage.setItem(WRITTEN, text);
 };
 window.addEventListener("pagehide", store);
@@ -69,4 +94,14 @@ if (written) {
   }, 50);
   const settled = () => clearInterval(restoring);
   for (const used of ["keydown", "pointerdown", "paste"]) window.addEventListener(used, settled, true);
+}
+
+if (sessionStorage.getItem(RECONNECTED)) {
+  sessionStorage.removeItem(RECONNECTED);
+  const saying = setInterval(() => {
+    if (!messageBox()?.placeholder) return;
+    clearInterval(saying);
+    const said = sayStatus("chat.reconnected");
+    setTimeout(() => said.remove(), SAID);
+  }, 50);
 }
