@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from chatlab.agent.rights import host_of, service_token, workspace_client
-from chatlab.agent.shipping.log import told
+from pydantic import SecretStr
+
+from chatlab.agent.rights import host_of, own_token, workspace_client
+from chatlab.agent.shipping.log import as_me, told
 from chatlab.agent.shipping.permissions import resources_of, scopes_of
 from chatlab.agent.shipping.project import Project
 from chatlab.errors import NotReady, Unavailable
@@ -46,7 +48,10 @@ def described(project: Project) -> dict[str, Any]:
 
 
 def deploy(project: Project, progress: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
-    """Deploy, wait until the endpoint answers, and ask it the example. Return its name and that answer."""
+    """Deploy, wait until the endpoint answers, and ask it the example as whoever runs this.
+
+    Return its name and that answer. Raises NotReady where that person's token is not set.
+    """
     arguments = deployment_of(project)
     try:
         from databricks import agents
@@ -54,9 +59,8 @@ def deploy(project: Project, progress: Callable[[str], None]) -> tuple[str, dict
         raise NotReady(
             f"deploying needs databricks-agents: {how_to_install_package('databricks-agents>=1.13')}"
         ) from exc
-    host = host_of(project.config)
-    client = workspace_client(host, service_token(host))
-    with told("the agent was not deployed"):
+    with told("the agent was not deployed"), as_me():
+        client = workspace_client(host_of(project.config), SecretStr(own_token() or ""))
         made = agents.deploy(**arguments)
         name = str(made.endpoint_name)
         _wait(client, name, progress)
