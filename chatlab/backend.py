@@ -5,14 +5,15 @@ from __future__ import annotations
 import importlib.util
 import math
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
 
+from chatlab.credentials import Credential
 from chatlab.errors import MissingExtra
 from chatlab.messages import Message, StreamEvent
 from chatlab.paths import ConfigPath
@@ -126,8 +127,7 @@ class CallContext:
 
     identity: who asks (None: nobody signed in). owner: whose what is asked is, in the store; None where that
         is not known.
-    credential: returns that person's own credential for the service at a URL, anew for each call; raises
-        AuthRequired where there is none for it. None: nobody signed in.
+    credential: provides that person's own credentials, each for a named resource. None: nobody signed in.
     conversation: an id that stays the same for all turns of one conversation, and that no other conversation
         has; None for a call that nothing follows. Whoever goes on from an earlier turn another way, by an
         edit for instance, may use the same id: the messages of the request are what counts.
@@ -142,7 +142,7 @@ class CallContext:
     """
 
     identity: str | None = None
-    credential: Callable[[str], Awaitable[SecretStr]] | None = field(default=None, repr=False)
+    credential: Credential | None = field(default=None, repr=False)
     connect_timeout: float = 10.0
     mark: Callable[[Mark], None] = field(default=_no_mark, repr=False)
     sent: Callable[[bytes], None] | None = field(default=None, repr=False)
@@ -151,16 +151,6 @@ class CallContext:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     arrived: Callable[[], None] = field(default=_not_told, repr=False)
     owner: str | None = None
-
-
-def one_token(token: SecretStr) -> Callable[[str], Awaitable[SecretStr]]:
-    """Return a credential for `CallContext` that is this token, whatever service it is asked for: for
-    programs that call backends of one service alone."""
-
-    async def credential(_: str) -> SecretStr:
-        return token
-
-    return credential
 
 
 current_call: ContextVar[CallContext | None] = ContextVar("chatlab_current_call", default=None)

@@ -40,9 +40,9 @@ def validator() -> jsonschema.Draft202012Validator:
 
 
 def test_there_is_one_for_each_use() -> None:
-    kinds = {"openai", "langchain", "huggingface", "databricks", "azure"}
+    kinds = {"openai", "langchain", "huggingface", "databricks", "azure", "azure_managed_identity"}
     sign_in = {"sign_in", "sign_in_passwords", "databricks_u2m", "huggingface_sign_in"}
-    sign_in |= {"permission_lanes", "agent_lanes"}
+    sign_in |= {"permission_lanes", "agent_lanes", "huggingface_visitor"}
     sign_in |= {"databricks_apps", "azure_app_service"}  # of which the platform takes care
     assert {file.stem for file in FILES} == kinds | {"default", "compare"} | sign_in
 

@@ -14,12 +14,7 @@ from pydantic import Field
 from backends._openai_wire import OwnOptions, refuses_stream
 from backends.databricks.auth import (
     Access,
-    Auth,
     Credentials,
-    FromEnv,
-    HostFromEnv,
-    PatAuth,
-    UserAuth,
     bundle_problem,
     endpoint_of,
     endpoint_problem,
@@ -27,6 +22,7 @@ from backends.databricks.auth import (
     host_problem,
     profile_problem,
 )
+from backends.databricks.identities import Auth, FromEnv, HostFromEnv, PatAuth, UserAuth
 from backends.databricks.requests import (
     CHAT_PARAMETERS,
     Endpoint,

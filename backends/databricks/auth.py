@@ -14,79 +14,31 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar, assert_never
+from typing import Any, TypeVar, assert_never
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from backends.databricks.identities import (
+    Auth,
+    FromEnv,
+    HostFromEnv,
+    OAuthM2MAuth,
+    PatAuth,
+    ProfileAuth,
+    UserAuth,
+)
 from backends.databricks.tokens import PrincipalTokens
 from chatlab.backend import CallContext
+from chatlab.credentials import sendable, token_of
 from chatlab.databricks_sdk import blank_settings, sdk_config, sdk_error, sentence_of, workspace_url
 from chatlab.errors import (
     AuthenticationFailed,
-    AuthRequired,
     BackendError,
     NotReady,
     Unavailable,
 )
-from chatlab.paths import ConfigPath
-from chatlab.secret import SecretRef, remember
+from chatlab.secret import remember
 
 T = TypeVar("T")
 SDK_TIMEOUT = 5  # seconds; without it, an unreachable workspace blocks the SDK for up to 300
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class HostFromEnv(_Model):
-    """The workspace's URL is in this variable."""
-
-    env: str = Field(description="Name of the variable that holds the workspace's URL.")
-
-
-class FromEnv(_Model):
-    """The name is in this variable."""
-
-    env: str = Field(description="Name of the variable that holds it.")
-
-
-class PatAuth(_Model):
-    """A personal access token."""
-
-    type: Literal["pat"] = Field("pat", description="A personal access token.")
-    token: SecretRef = Field(SecretRef(env="DATABRICKS_TOKEN"), description="Where the token is.")
-
-
-class OAuthM2MAuth(_Model):
-    """A service principal, by OAuth machine-to-machine. The SDK renews its tokens."""
-
-    type: Literal["oauth-m2m"] = Field(description="A service principal.")
-    client_id: SecretRef = Field(
-        SecretRef(env="DATABRICKS_CLIENT_ID"), description="Where the service principal's application id is."
-    )
-    client_secret: SecretRef = Field(
-        SecretRef(env="DATABRICKS_CLIENT_SECRET"), description="Where its OAuth secret is."
-    )
-
-
-class ProfileAuth(_Model):
-    """A profile of a Databricks configuration file; it must say or show which kind of credential it has."""
-
-    type: Literal["profile"] = Field(description="A profile of a Databricks configuration file.")
-    profile: str = Field(description="Name of the profile, such as DEFAULT.")
-    config_file: ConfigPath = Field(
-        Path("~/.databrickscfg"), validate_default=True, description="The file it is in."
-    )
-
-
-class UserAuth(_Model):
-    """The signed-in person's own token, from the call and from nowhere else."""
-
-    type: Literal["user"] = Field(description="The signed-in person's own token; refused when there is none.")
-
-
-Auth: TypeAlias = Annotated[PatAuth | OAuthM2MAuth | ProfileAuth | UserAuth, Field(discriminator="type")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +128,8 @@ class Credentials:
         """Raises AuthRequired when the person's own token is needed and missing, NotReady, BackendError."""
         if isinstance(self._auth, UserAuth):
             host = _ready(lambda: _host(self._host, self._auth))
-            given = None if ctx.credential is None else await ctx.credential(host)
-            token = given.get_secret_value().strip() if given is not None else ""
-            if not token:
-                raise AuthRequired("this backend answers as the signed-in person: sign in first")
-            remember(token, source="tokens for Databricks")
-            access = Access(host, _sendable({"Authorization": f"Bearer {token}"}))
+            token = await token_of(ctx.credential, self._auth.resource(host))
+            access = Access(host, {"Authorization": f"Bearer {token}"})
         else:
             access = await self._chosen()
         ctx.mark("credentials")
@@ -224,10 +172,7 @@ class Credentials:
 
 
 def _sendable(headers: dict[str, str]) -> dict[str, str]:
-    """Return the headers as they are. HTTP libraries repeat a header that they refuse: none gets so far."""
-    if not all(value.isascii() and value.isprintable() for value in headers.values()):
-        raise AuthenticationFailed("the credential holds characters that no token has")
-    return headers
+    return {name: sendable(value) for name, value in headers.items()}
 
 
 def _ready(found: Callable[[], T]) -> T:

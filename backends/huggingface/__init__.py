@@ -40,6 +40,7 @@ from chatlab.backend import (
     shown_url,
     split_query,
 )
+from chatlab.credentials import ProtectedResource, token_of
 from chatlab.errors import AuthenticationFailed, BackendError, MissingExtra, NotReady, UnsupportedContent
 from chatlab.formats import PromptTemplate, to_openai, without_tools
 from chatlab.messages import Finish, Message, Notice, StreamEvent, TextDelta
@@ -116,9 +117,13 @@ class HuggingFaceBackend(Backend):
             return None
         return credential.missing()
 
+    @classmethod
+    def as_person(cls, options: HuggingFaceOptions) -> bool:
+        return options.auth is not None
+
     async def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncGenerator[StreamEvent, None]:
         """See `Backend.stream`."""
-        token = self._token()
+        token = await self._token_of(ctx)
         ctx.mark("credentials")
         events = (
             self._chat(request, ctx, token) if self._template is None else self._text(request, ctx, token)
@@ -129,11 +134,25 @@ class HuggingFaceBackend(Backend):
 
     async def probe(self, ctx: CallContext) -> Probe:
         """Asks the endpoint for its `/info`, or the Hub for the model, and who the token belongs to."""
-        return await look(self._http, self.options, self._token(), ctx.connect_timeout)
+        return await look(self._http, self.options, await self._token_of(ctx), ctx.connect_timeout)
 
     async def aclose(self) -> None:
         """Closes the connections."""
         await self._http.aclose()
+
+    async def _token_of(self, ctx: CallContext) -> str | None:
+        if self.options.auth is None:
+            return self._token()
+        from huggingface_hub import constants
+
+        token = await token_of(ctx.credential, ProtectedResource(constants.ENDPOINT))
+        return self._sent_to_hugging_face(token, "the person's token")
+
+    def _sent_to_hugging_face(self, value: str, what: str) -> str:
+        # With any other kind of key, huggingface_hub calls the provider itself rather than Hugging Face.
+        if self.options.endpoint is None and not value.startswith("hf_"):
+            raise AuthenticationFailed(f"{what} is not a token of Hugging Face, which begins with hf_")
+        return value
 
     def _token(self) -> str | None:
         credential = self.options.credential
@@ -143,10 +162,7 @@ class HuggingFaceBackend(Backend):
             value = credential.resolve().get_secret_value()
         except LookupError as exc:
             raise NotReady(str(exc)) from exc
-        # With any other kind of key, huggingface_hub calls the provider itself rather than Hugging Face.
-        if self.options.token is None and self.options.endpoint is None and not value.startswith("hf_"):
-            raise AuthenticationFailed("HF_TOKEN is not a token of Hugging Face, which begins with hf_")
-        return value
+        return value if self.options.token is not None else self._sent_to_hugging_face(value, "HF_TOKEN")
 
     def _think(self) -> ThinkTags | None:
         tags = self.options.think_tags

@@ -39,6 +39,16 @@ def is_url(text: str) -> bool:
     return text.startswith(("http://", "https://"))
 
 
+def _is_loopback(url: str) -> bool:
+    return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+
+
+class VisitorAuth(Options):
+    """The signed-in person's own token, from the call and from nowhere else."""
+
+    type: Literal["user"] = Field(description="The signed-in person's own token; refused when there is none.")
+
+
 class InlineTemplate(Options):
     """A chat template written in the configuration."""
 
@@ -99,6 +109,11 @@ class HuggingFaceOptions(NetworkOptions):
         None,
         description="Access token. Without it HF_TOKEN is used, and sent to Hugging Face's own hosts only; "
         "one given here is sent to any endpoint.",
+    )
+    auth: VisitorAuth | None = Field(
+        None,
+        description="{type: user}: the signed-in person's own token, instead of one that is configured; sent "
+        "to Hugging Face's own hosts only.",
     )
     bill_to: str | None = Field(
         None, min_length=1, description="Organisation that providers' calls are billed to."
@@ -180,6 +195,18 @@ class HuggingFaceOptions(NetworkOptions):
             )
         return value
 
+    @field_validator("auth")
+    @classmethod
+    def _instead_of_a_token(cls, value: VisitorAuth | None, info: ValidationInfo) -> VisitorAuth | None:
+        if value is None:
+            return None
+        if info.data.get("token") is not None:
+            raise ValueError("auth and token exclude each other")
+        endpoint = info.data.get("endpoint")
+        if endpoint is not None and not (is_hugging_face(endpoint) or _is_loopback(endpoint)):
+            raise ValueError("a person's own token is for Hugging Face's hosts: this endpoint is another's")
+        return value
+
     @field_validator("bill_to")
     @classmethod
     def _of_a_provider(cls, value: str | None, info: ValidationInfo) -> str | None:
@@ -231,9 +258,9 @@ class HuggingFaceOptions(NetworkOptions):
     @property
     def credential(self) -> SecretRef | None:
         """Return where the token of a call is to be found: the one given, or HF_TOKEN for Hugging
-        Face alone.
+        Face alone; None where it is the person's own.
         """
-        if self.token is not None:
+        if self.token is not None or self.auth is not None:
             return self.token
         return DEFAULT_TOKEN if self.at_hugging_face else None
 

@@ -8,8 +8,9 @@ Confirmed against llama.cpp and local stand-ins; what only OpenAI's or Azure's o
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AsyncExitStack, aclosing, contextmanager
+from contextvars import ContextVar
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
@@ -23,8 +24,9 @@ from backends._openai_wire import (
     read_answer,
     responses_body,
 )
-from backends.openai.options import OWN_URL, OpenAIOptions
+from backends.openai.options import OWN_URL, OpenAIOptions, PersonAuth, ServiceAuth
 from backends.openai.parameters import parameters
+from chatlab.azure_identity import AzureTokens, azure_problem
 from chatlab.backend import (
     Backend,
     CallContext,
@@ -36,6 +38,7 @@ from chatlab.backend import (
     split_query,
     without_route,
 )
+from chatlab.credentials import sendable, token_of
 from chatlab.errors import BackendError, ChatlabError, NotReady
 from chatlab.messages import StreamEvent
 from chatlab.secret import SecretRef, remember_if_secret
@@ -66,6 +69,9 @@ class OpenAIBackend(Backend):
         base_url, query = _address(options)
         # Secrets are put in by the HTTP client, read anew each time: no SDK object ever holds one.
         self._http = async_client(options.ca_bundle, event_hooks={"request": [self._authorize]})
+        self._identity: AzureTokens | None = None
+        if isinstance(options.auth, ServiceAuth):
+            self._identity = AzureTokens(options.auth, options.auth.scope)
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
             api_key="put in by _authorize",
@@ -100,18 +106,29 @@ class OpenAIBackend(Backend):
     @classmethod
     def not_ready(cls, options: OpenAIOptions) -> str | None:
         reason = super().not_ready(options)
+        if reason is None and isinstance(options.auth, ServiceAuth):
+            return azure_problem()
         if reason is None and options.key is not None:
             reason = options.key.missing()
         return reason
 
+    @classmethod
+    def as_person(cls, options: OpenAIOptions) -> bool:
+        return isinstance(options.auth, PersonAuth)
+
     async def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
         self._secret_headers()  # a key that is missing by now is said before anything is sent
+        token = await self._token(ctx)
         ctx.mark("credentials")
         try:
             while True:
                 body = self._own_options.apply(self._body(request))
                 try:
-                    async with self._call(body, ctx) as response, aclosing(self._events(response)) as events:
+                    async with AsyncExitStack() as open_until_then:
+                        with _sent(token):
+                            call = self._call(body, ctx)
+                            response = await open_until_then.enter_async_context(call)
+                        events = await open_until_then.enter_async_context(aclosing(self._events(response)))
                         for notice in self._own_options.notices():
                             yield notice
                         async for event in events:
@@ -149,16 +166,18 @@ class OpenAIBackend(Backend):
     async def _listed(self, ctx: CallContext) -> set[str] | None:
         """Return what GET /models lists; None where the reply is no list. Raises BackendError."""
         self._secret_headers()
+        token = await self._token(ctx)
         timeout = self._httpx2.Timeout(30.0, connect=ctx.connect_timeout)
         url = "/models"
         if self.options.azure and self.options.azure.api_version:
             url = f"{self.options.azure.endpoint.rstrip('/')}/openai/models"
         try:
-            reply = await self._client.get(
-                url,
-                cast_to=self._httpx2.Response,
-                options={"timeout": timeout, "headers": self._no_authorization},
-            )
+            with _sent(token):
+                reply = await self._client.get(
+                    url,
+                    cast_to=self._httpx2.Response,
+                    options={"timeout": timeout, "headers": self._no_authorization},
+                )
             listed = reply.json().get("data")
         except Exception as exc:
             raise error_from_exception(exc) from exc
@@ -167,6 +186,8 @@ class OpenAIBackend(Backend):
         return {str(item.get("id")) for item in listed if isinstance(item, dict)}
 
     async def aclose(self) -> None:
+        if self._identity is not None:
+            self._identity.close()
         await self._client.close()
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
@@ -216,6 +237,16 @@ class OpenAIBackend(Backend):
     async def _authorize(self, request: Any) -> None:
         for name, value in self._secret_headers().items():
             request.headers[name] = value
+        token = _token.get()
+        if token is not None:
+            request.headers["Authorization"] = f"Bearer {token}"
+
+    async def _token(self, ctx: CallContext) -> str | None:
+        """Return the token of a call, the person's own or the service's; None where a key or nothing is sent.
+        Raises AuthRequired where it is the person's, and there is none."""
+        if isinstance(self.options.auth, PersonAuth):
+            return await token_of(ctx.credential, self.options.auth.resource(_address(self.options)[0]))
+        return None if self._identity is None else sendable((await self._identity.token()).value)
 
     def _secret_headers(self) -> dict[str, str]:
         """Return the headers that hold secrets, read now. Raises NotReady if one is missing."""
@@ -233,6 +264,20 @@ class OpenAIBackend(Backend):
         except LookupError as exc:
             raise NotReady(f"the backend is not ready: {exc}") from exc
         return headers
+
+
+_token: ContextVar[str | None] = ContextVar("token of the call that is being sent", default=None)
+
+
+@contextmanager
+def _sent(token: str | None) -> Iterator[None]:
+    """Have the requests that this task sends meanwhile carry a token: by the HTTP client, since what SDK
+    objects hold is logged and shown."""
+    before = _token.set(token)
+    try:
+        yield
+    finally:
+        _token.reset(before)
 
 
 def _address(options: OpenAIOptions) -> tuple[str, dict[str, object] | None]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from chatlab.azure_identity import AzureIdentity
 from chatlab.backend import NetworkOptions, Options
+from chatlab.credentials import ProtectedResource
 from chatlab.secret import SecretRef
 
 OWN_URL = "https://api.openai.com/v1"
@@ -38,6 +40,47 @@ class Azure(Options):
         return value
 
 
+COGNITIVE_SERVICES = "https://cognitiveservices.azure.com/.default"
+
+
+class PersonAuth(Options):
+    """The signed-in person's own token, from the call and from nowhere else."""
+
+    type: Literal["user"] = Field(description="The signed-in person's own token; refused when there is none.")
+    by: Literal["pass_through", "exchange", "on_behalf_of"] = Field(
+        "pass_through",
+        description="The token of the provider where people sign in as it is, or one that it gives in "
+        "exchange for it: by RFC 8693, or by Entra ID's on-behalf-of grant.",
+    )
+    audience: str | None = Field(None, description="The `audience` that an exchange asks for.")
+    scope: str | None = Field(
+        None, description="The `scope` that an exchange asks for, such as `api://GATEWAY/.default`."
+    )
+
+    @field_validator("scope")
+    @classmethod
+    def _of_an_exchange(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if info.data.get("by") == "pass_through" and (value or info.data.get("audience")):
+            raise ValueError("audience and scope are asked for in an exchange: give `by`, too")
+        return value
+
+    def resource(self, url: str) -> ProtectedResource:
+        """Return what the person's token is to be for."""
+        return ProtectedResource(url, self.by, self.scope, self.audience)
+
+
+class ServiceAuth(AzureIdentity):
+    """A token of Entra ID for the service itself."""
+
+    scope: str = Field(
+        COGNITIVE_SERVICES,
+        description="What the token is for; `https://ai.azure.com/.default` for a Foundry project.",
+    )
+
+
+Auth: TypeAlias = Annotated[PersonAuth | ServiceAuth, Field(discriminator="type")]
+
+
 class OpenAIOptions(NetworkOptions):
     """Options of the kind `openai`."""
 
@@ -56,6 +99,12 @@ class OpenAIOptions(NetworkOptions):
         None,
         description="The key. {env: OPENAI_API_KEY} if not given, but only at OpenAI itself: another "
         "base_url gets no key unless it is named here.",
+    )
+    auth: Auth | None = Field(
+        None,
+        description="Instead of a key: {type: user}, the signed-in person's own token; or the service's own "
+        "token of Entra ID (extra `azure`), by {type: managed_identity}, {type: workload_identity} or "
+        "{type: azure_default}.",
     )
     organization: str | None = Field(None, description="Sent as OpenAI-Organization.")
     project: str | None = Field(None, description="Sent as OpenAI-Project.")
@@ -102,6 +151,13 @@ class OpenAIOptions(NetworkOptions):
             raise ValueError("a base_url holds no password: use api_key or extra_headers")
         return value
 
+    @field_validator("auth")
+    @classmethod
+    def _instead_of_a_key(cls, value: Auth | None, info: ValidationInfo) -> Auth | None:
+        if value is not None and info.data.get("api_key") is not None:
+            raise ValueError("auth and api_key exclude each other")
+        return value
+
     @field_validator("extra_headers")
     @classmethod
     def _secrets_by_reference(cls, value: Mapping[str, str | SecretRef]) -> Mapping[str, str | SecretRef]:
@@ -127,6 +183,9 @@ class OpenAIOptions(NetworkOptions):
             raise ValueError("model is missing")
         if value is not None and info.data.get("base_url") is not None:
             raise ValueError("azure and base_url exclude each other")
+        auth = info.data.get("auth")
+        if value is None and info.data.get("base_url") is None and auth is not None:
+            raise ValueError("OpenAI itself takes keys alone: auth goes with azure, or with a base_url")
         if value is not None and info.data.get("models") is not None:
             raise ValueError("Azure lists models, not deployments: leave out models: discover")
         return value
@@ -146,7 +205,7 @@ class OpenAIOptions(NetworkOptions):
     @property
     def key(self) -> SecretRef | None:
         """Return the key to send: one that was meant for this very server, or none."""
-        if self.api_key is not None or not self.own:
+        if self.api_key is not None or not self.own or self.auth is not None:
             return self.api_key
         return SecretRef(env="AZURE_OPENAI_API_KEY" if self.azure else "OPENAI_API_KEY")
 

@@ -13,6 +13,7 @@ from chatlab.agent.config import AgentConfig, load_agent
 from chatlab.agent.rights import Rights, endpoint_of, host_of
 from chatlab.agent.tools import Toolset, make_tools
 from chatlab.backend import current_call
+from chatlab.credentials import ProtectedResource
 from chatlab.errors import AuthRequired, ConfigError
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class Agent:
         ctx = current_call.get()
         if ctx is None or ctx.credential is None:
             raise AuthRequired("this backend answers as the signed-in person: sign in first")
-        return replace(rights, user=await ctx.credential(rights.host), name=ctx.identity)
+        return replace(rights, user=await ctx.credential(ProtectedResource(rights.host)), name=ctx.identity)
 
 
 def ran_as(messages: Sequence[BaseMessage], toolset: Toolset) -> str | None:

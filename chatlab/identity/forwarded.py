@@ -12,12 +12,12 @@ from abc import ABC, abstractmethod
 from base64 import b64decode
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 from starlette.datastructures import Headers
 
 from chatlab.config.auth import AzureAppService, DatabricksApps, Forwarded, workspace_url
+from chatlab.credentials import ProtectedResource
 from chatlab.errors import AuthRequired, NotReady
 from chatlab.identity.errors import SignInRefused
 from chatlab.identity.person import Person
@@ -32,11 +32,11 @@ class PlatformVisitor:
     token: SecretStr | None
     resource: str | None
 
-    async def credential(self, url: str) -> SecretStr:
-        """Return the person's own token for the service at a URL. Raise AuthRequired for any other service,
-        and without a token."""
-        parts = urlsplit(url)
-        if self.resource is None or f"{parts.scheme}://{parts.netloc}" != self.resource:
+    async def credential(self, resource: ProtectedResource) -> SecretStr:
+        """Return the person's own token for a resource. Raise AuthRequired for any other than the one that it
+        is for, in exchange for it, and without a token."""
+        as_is = resource.grant in ("own", "pass_through")
+        if self.resource is None or resource.origin != self.resource or not as_is:
             raise AuthRequired(
                 "this backend answers as the signed-in person, whose token is not for this service"
             )

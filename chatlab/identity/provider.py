@@ -13,8 +13,10 @@ from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 from chatlab.config.auth import LOOPBACK, AtProvider, Databricks, Oidc
+from chatlab.credentials import ProtectedResource
 from chatlab.errors import AuthRequired, MissingExtra, NotReady
 from chatlab.identity.errors import ProviderAway, SignInRefused
+from chatlab.identity.exchange import exchange_form, federated, refusal, tokens_of
 from chatlab.identity.id_token import checked_claims
 from chatlab.identity.person import Person
 from chatlab.identity.tokens import ENDED, Tokens
@@ -67,11 +69,13 @@ class SignInProvider(ABC):
     """The place where the people of a configuration sign in. Used in the event loop alone. Raise NotReady,
     MissingExtra.
 
-    resource: the URL of the service whose tokens are kept, so that it can be asked as the person; None where
-    none are.
+    resource: the URL of the service whose tokens are stored, so that it can be asked as the person; None
+    where none are. exchanges: whether its tokens may be sent on to other services that backends name, as they
+    are or in exchange.
     """
 
     resource: str | None = None
+    exchanges: bool = False
 
     @abstractmethod
     async def sign_in_url(self, begun: BegunSignIn) -> str:
@@ -86,6 +90,11 @@ class SignInProvider(ABC):
     async def renewed(self, tokens: Tokens) -> Tokens:
         """Return new tokens for old ones. Raise AuthRequired where the provider gives none, ProviderAway."""
         raise AuthRequired(ENDED)
+
+    async def exchanged(self, resource: ProtectedResource, tokens: Tokens) -> Tokens:
+        """Return a person's tokens for another resource. Raise AuthRequired, PermissionDenied, and
+        ProviderAway."""
+        raise AuthRequired("where you signed in gives no token for other services")
 
     async def sign_out_url(self, back: str) -> str | None:
         """Return where a person signs out of the provider, if it offers that. back: a whole URL."""
@@ -158,6 +167,23 @@ class CodeFlowProvider(SignInProvider):
         except (HTTPError, ValueError) as exc:
             raise ProviderAway(_AWAY) from exc
         return Tokens.of(said, tokens)
+
+    async def exchanged(self, resource: ProtectedResource, tokens: Tokens) -> Tokens:
+        from authlib.common.errors import AuthlibBaseError
+        from httpx2 import HTTPError
+
+        if resource.grant == "federation":
+            return await federated(resource, tokens)
+        known, form = await self._discovered(), exchange_form(resource, tokens)
+        try:
+            async with self._client(known) as client:
+                client.scope = None  # that of the sign-in, which nobody asks for here
+                said = await client.fetch_token(known.token, **form)
+        except AuthlibBaseError as exc:
+            raise refusal(resource, known.token, exc.error, exc.description or "") from None
+        except (HTTPError, ValueError) as exc:
+            raise ProviderAway(_AWAY) from exc
+        return tokens_of(resource, known.token, said)
 
     async def sign_out_url(self, back: str) -> str | None:
         try:
@@ -232,9 +258,11 @@ class CodeFlowProvider(SignInProvider):
 class OidcProvider(CodeFlowProvider):
     """A provider of OpenID Connect, which says by an ID token who somebody is."""
 
-    def __init__(self, config: Oidc) -> None:
+    def __init__(self, config: Oidc, *, stores_tokens: bool = False) -> None:
         super().__init__(config, config.discovery, config.scopes)
         self._config = config
+        self.exchanges = stores_tokens
+        self.resource = ProtectedResource(config.discovery).origin if stores_tokens else None
 
     async def _person(self, known: Discovered, begun: BegunSignIn, tokens: Mapping[str, Any]) -> Person:
         if known.keys is None:

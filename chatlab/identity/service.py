@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from chatlab.config.auth import Basic, Databricks, HuggingFaceSpace, Oidc, SignedIn
+from chatlab.credentials import ProtectedResource
 from chatlab.errors import AuthRequired, NotReady
 from chatlab.identity.errors import SignInRefused
+from chatlab.identity.exchange import Exchanges
 from chatlab.identity.passwords import PasswordProvider
 from chatlab.identity.person import Person
 from chatlab.identity.provider import BegunSignIn, DatabricksProvider, OidcProvider, SignInProvider
 from chatlab.identity.sealing import Seal, session_keys
 from chatlab.identity.sessions import Session, Sessions
-from chatlab.identity.tokens import ENDED, PersonTokens
+from chatlab.identity.tokens import ENDED, PersonTokens, Tokens
 from chatlab.store import now
 from chatlab.store.sign_ins import SignIns
 
@@ -28,17 +29,21 @@ PATIENCE = 600
 class SignInService:
     """Signs people in at the provider of a configuration. Used in the event loop alone.
 
+    stores_tokens: whether a backend is asked with people's own tokens, which are not stored otherwise.
     Raise NotReady where a secret is missing, MissingExtra where a library is.
     """
 
-    def __init__(self, given: SignedIn, rows: Callable[[], Awaitable[SignIns]]) -> None:
+    def __init__(
+        self, given: SignedIn, rows: Callable[[], Awaitable[SignIns]], *, stores_tokens: bool = False
+    ) -> None:
         self.config = config = _resolved(given)
         self._rows = rows
-        self.provider = _provider(config)
+        self.provider = _provider(config, stores_tokens)
         keys = session_keys(config.keys)
         self._began = Seal(keys, "sign-in that has begun")
         self.sessions = Sessions(config, Seal(keys, "session"), rows, self.provider.require_known)
         self._tokens = PersonTokens(Seal(keys, "tokens"), rows, self.provider.renewed)
+        self._exchanges = Exchanges()
 
     async def begin(self, redirect_uri: str, back: str) -> tuple[str, str, str]:
         """Return where to send a person, the name under which their browser has what began, and that, sealed.
@@ -79,17 +84,27 @@ class SignInService:
         session_id = await self.sessions.begin(person, instead_of=instead_of, tokens=sealed_tokens)
         return session_id, begun.back, person
 
-    async def credential(self, session: Session, url: str) -> SecretStr:
-        """Return a person's own token for the service at a URL: for the one where they signed in alone.
+    async def credential(self, session: Session, resource: ProtectedResource) -> SecretStr:
+        """Return a person's own token for a resource: the one that it gave them where they signed in there;
+        where the resource says so, the provider's or one in exchange for it.
 
-        Raise AuthRequired for any other, and where their sign-in has ended; ProviderAway, StoreError.
+        Raise AuthRequired for any other, and where their sign-in has ended; PermissionDenied where the
+        provider gives none for it; ProviderAway, StoreError.
         """
-        parts = urlsplit(url)
-        if self.provider.resource is None or f"{parts.scheme}://{parts.netloc}" != self.provider.resource:
+        provider, key = self.provider, session.key
+        there = provider.resource is not None and resource.origin == provider.resource
+        if not there and (resource.grant == "own" or not provider.exchanges):
             raise AuthRequired("this backend answers as the signed-in person, who did not sign in there")
         if not await self.sessions.goes_on(session):
+            self._exchanges.forget(key)
             raise AuthRequired(ENDED)
-        return SecretStr(await self._tokens.access(session.key))
+        if resource.grant in ("own", "pass_through"):
+            return SecretStr(await self._tokens.access(key))
+
+        async def exchanged() -> Tokens:
+            return await provider.exchanged(resource, await self._tokens.current(key))
+
+        return SecretStr(await self._exchanges.token(key, resource, exchanged))
 
 
 def short_name(state: str) -> str:
@@ -106,11 +121,11 @@ def _resolved(given: SignedIn) -> Oidc | Databricks | Basic:
         raise NotReady(f"auth: {exc}") from exc
 
 
-def _provider(config: Oidc | Databricks | Basic) -> SignInProvider:
+def _provider(config: Oidc | Databricks | Basic, stores_tokens: bool) -> SignInProvider:
     match config:
         case Basic():
             return PasswordProvider(config)
         case Databricks():
             return DatabricksProvider(config)
         case Oidc():
-            return OidcProvider(config)
+            return OidcProvider(config, stores_tokens=stores_tokens)

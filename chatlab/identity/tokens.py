@@ -17,7 +17,9 @@ from chatlab.secret import remember
 from chatlab.store import now
 from chatlab.store.sign_ins import SignIns
 
-_EARLY = 60.0  # seconds before its end from which a token is renewed
+EARLY = 60.0
+"""Seconds before its end from which a token is renewed."""
+
 _LEASE = timedelta(seconds=30)  # for one renewal; longer than the provider may take
 _PATIENCE = 40.0  # seconds of waiting for somebody else's renewal
 _LOOK = 0.1  # seconds between two looks at it
@@ -27,11 +29,13 @@ ENDED = "your sign-in has ended: sign in again"
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens that the provider gave for a person. ends: by the clock of `time.time`."""
+    """The tokens that the provider gave for a person. ends: by the clock of `time.time`. identity: the ID
+    token."""
 
     access: str = field(repr=False)
     ends: float
     refresh: str | None = field(default=None, repr=False)
+    identity: str | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, said: Any, before: Tokens | None = None) -> Self:
@@ -40,7 +44,8 @@ class Tokens:
         lasts = said.get("expires_in")
         seconds = float(lasts) if isinstance(lasts, int | float) else 3_600.0
         refresh = said.get("refresh_token") or (before.refresh if before else None)
-        return cls(str(said["access_token"]), time() + seconds, refresh)
+        identity = said.get("id_token") or (before.identity if before else None)
+        return cls(str(said["access_token"]), time() + seconds, refresh, identity)
 
 
 class PersonTokens:
@@ -70,17 +75,21 @@ class PersonTokens:
 
         Raise AuthRequired where the sign-in has ended, ProviderAway, StoreError.
         """
+        return (await self.current(key)).access
+
+    async def current(self, key: str) -> Tokens:
+        """Return the tokens of a sign-in, renewed as `access` does."""
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:  # of this server, one asks; of several servers, the lease decides
             tokens = await self._current(key)
         remember(tokens.access, source="tokens of people")
-        return tokens.access
+        return tokens
 
     async def _current(self, key: str) -> Tokens:
         rows, leased, patience = await self._rows(), False, monotonic() + _PATIENCE
         while True:
             tokens = await self._stored(rows, key)
-            if tokens.ends - _EARLY > time():
+            if tokens.ends - EARLY > time():
                 if leased:
                     await rows.release(key)
                 return tokens

@@ -12,7 +12,8 @@ import pytest
 from pydantic import SecretStr
 
 from chatlab.agent import Agent
-from chatlab.backend import CallContext, one_token
+from chatlab.backend import CallContext
+from chatlab.credentials import one_token
 from chatlab.errors import AuthRequired, ChatlabError, NotReady
 from chatlab.lab import Answer, Lab, load
 from chatlab.messages import Message, ToolCall, ToolResult

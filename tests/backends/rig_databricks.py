@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Self
 import pytest
 from pydantic import SecretStr
 
-from chatlab.backend import CallContext, ChatRequest, one_token
+from chatlab.backend import CallContext, ChatRequest
+from chatlab.credentials import one_token
 from chatlab.errors import BrokenStream, Unavailable
 from chatlab.messages import Message
 from tests.backends.rig import HEADERS, STATUS, Call, Fault, FrontRig

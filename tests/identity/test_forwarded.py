@@ -10,6 +10,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from chatlab.config.auth import AzureAppService, DatabricksApps, HuggingFaceSpace
+from chatlab.credentials import ProtectedResource
 from chatlab.errors import AuthRequired, NotReady
 from chatlab.identity.errors import SignInRefused
 from chatlab.identity.forwarded import Platform, platform_of
@@ -45,11 +46,13 @@ def azure(monkeypatch: pytest.MonkeyPatch) -> Platform:
 async def test_an_app_of_databricks_knows_a_person_and_their_token_for_its_workspace(apps: Platform) -> None:
     ann = apps.visitor(Headers(OF_APPS))
     assert (ann.person.name, ann.person.email, ann.person.subject) == ("Ann", "ann@example.org", "7@1")
-    assert (await ann.credential(f"{HOST}/serving-endpoints/x")).get_secret_value() == TOKEN
+    assert (
+        await ann.credential(ProtectedResource(f"{HOST}/serving-endpoints/x"))
+    ).get_secret_value() == TOKEN
     assert TOKEN not in repr(ann)
     for elsewhere in ("https://evil.example", f"{HOST}.evil.example", HOST.replace("https", "http"), ""):
         with pytest.raises(AuthRequired, match="not for this service"):
-            await ann.credential(elsewhere)
+            await ann.credential(ProtectedResource(elsewhere))
 
 
 async def test_without_a_token_nothing_takes_its_place(
@@ -58,7 +61,7 @@ async def test_without_a_token_nothing_takes_its_place(
     monkeypatch.setenv("DATABRICKS_TOKEN", "of-the-service")
     for given in ({**OF_APPS, "x-forwarded-access-token": ""}, {**OF_APPS, "x-forwarded-access-token": " "}):
         with pytest.raises(AuthRequired, match="did not forward"):
-            await apps.visitor(Headers(given)).credential(HOST)
+            await apps.visitor(Headers(given)).credential(ProtectedResource(HOST))
 
 
 @pytest.mark.parametrize("name", ["x-forwarded-user", "x-forwarded-email"])
@@ -83,7 +86,7 @@ async def test_a_person_of_entra_is_the_same_as_by_openid_connect(
     by_oidc = {"iss": "https://login.microsoftonline.com/t/v2.0", "sub": "s", "tid": "t", "oid": "o"}
     assert ann.person.owner == Person.of(by_oidc, "groups").owner
     assert (ann.person.name, ann.person.groups, ann.person.email) == ("Ann", ("g1", "g2"), None)
-    assert (await ann.credential(HOST)).get_secret_value() == TOKEN
+    assert (await ann.credential(ProtectedResource(HOST))).get_secret_value() == TOKEN
 
 
 async def test_a_token_goes_nowhere_unless_it_is_said_for_which_workspace_it_is(
@@ -95,7 +98,7 @@ async def test_a_token_goes_nowhere_unless_it_is_said_for_which_workspace_it_is(
         "x-ms-token-aad-access-token": TOKEN,
     }
     with pytest.raises(AuthRequired, match="not for this service"):
-        await elsewhere.visitor(Headers(given)).credential(HOST)
+        await elsewhere.visitor(Headers(given)).credential(ProtectedResource(HOST))
 
 
 @pytest.mark.parametrize(

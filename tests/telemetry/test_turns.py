@@ -15,7 +15,8 @@ from pydantic import SecretStr
 from starlette.responses import PlainTextResponse
 
 import chatlab
-from chatlab.backend import CallContext, one_token
+from chatlab.backend import CallContext
+from chatlab.credentials import one_token
 from chatlab.errors import ChatlabError
 from tests.servers.databricks import Workspace
 from tests.servers.front import Front

@@ -64,7 +64,8 @@ def sign_in_service(lab: Lab) -> SignInService:
             raise StoreError("auth needs storage: it has who is signed in")
         return storage.store.sign_ins
 
+    own = any(entry.cls.as_person(entry.config.options) for entry in lab.backends.values())
     try:
-        return _services.setdefault(lab, SignInService(lab.config.auth, rows))
+        return _services.setdefault(lab, SignInService(lab.config.auth, rows, stores_tokens=own))
     except (NotReady, MissingExtra) as exc:
         raise ConfigError([str(exc)]) from None

@@ -31,8 +31,9 @@ from backends.databricks.auth import (
     sdk_config,
     sdk_error,
 )
-from chatlab.backend import CallContext, ChatRequest, one_token
+from chatlab.backend import CallContext, ChatRequest
 from chatlab.config.registry import from_address
+from chatlab.credentials import one_token
 from chatlab.errors import (
     AuthenticationFailed,
     AuthRequired,

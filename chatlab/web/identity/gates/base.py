@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatlab.config.auth import Auth
+from chatlab.credentials import Credential
 from chatlab.errors import ChatlabError, StoreError
 from chatlab.identity.audit import AuditLog
 from chatlab.identity.errors import SignInRefused
@@ -52,7 +52,7 @@ class Visit:
     of what they asked for."""
 
     person: Person
-    credential: Callable[[str], Awaitable[SecretStr]]
+    credential: Credential
     goes_on: Callable[[], Awaitable[bool]]
 
 

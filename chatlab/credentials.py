@@ -1,0 +1,80 @@
+"""People's own credentials, as backends ask for them: for a named resource, and for nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from chatlab.errors import AuthenticationFailed, AuthRequired
+from chatlab.secret import remember
+
+Grant: TypeAlias = Literal["own", "pass_through", "exchange", "on_behalf_of", "federation"]
+"""The way from a person's sign-in to their token for a resource: the token that the resource itself gave them
+(`own`), the provider's as it is (`pass_through`), one that the provider gives in exchange for it (`exchange`,
+RFC 8693, and `on_behalf_of`, Entra ID), or one that a Databricks workspace gives for it (`federation`)."""
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectedResource:
+    """A service that is to be called with a person's own rights.
+
+    url: of the service. scope, audience: what is asked for in an exchange.
+    """
+
+    url: str
+    grant: Grant = "own"
+    scope: str | None = None
+    audience: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """Return the scheme and host of the service, with its port."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def encrypted(self) -> bool:
+        """Return whether a token travels there encrypted, or does not leave this machine."""
+        parts = urlsplit(self.url)
+        return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+
+
+Credential: TypeAlias = Callable[[ProtectedResource], Awaitable[SecretStr]]
+"""A provider of one person's credentials: returns their own token for a resource, anew for each call. Raises
+AuthRequired where they have none for it."""
+
+
+def one_token(token: SecretStr) -> Credential:
+    """Return a credential for `CallContext` that is this token, whatever service it is asked for: for
+    programs that call backends of one service alone."""
+
+    async def credential(_: ProtectedResource) -> SecretStr:
+        return token
+
+    return credential
+
+
+async def token_of(credential: Credential | None, resource: ProtectedResource) -> str:
+    """Return a person's own token for a resource. Raise AuthRequired where there is none: nothing else is
+    ever used in its place."""
+    if not resource.encrypted:
+        raise AuthRequired("a person's own token goes to https addresses alone: change the backend's URL")
+    given = None if credential is None else await credential(resource)
+    token = given.get_secret_value().strip() if given is not None else ""
+    if not token:
+        raise AuthRequired("this backend answers as the signed-in person: sign in first")
+    remember(token, source="tokens of people")
+    return sendable(token)
+
+
+def sendable(token: str) -> str:
+    """Return a token as it is. HTTP libraries repeat a header that they refuse: none gets so far."""
+    if not (token.isascii() and token.isprintable()):
+        raise AuthenticationFailed("the credential holds characters that no token has")
+    return token

@@ -1,0 +1,145 @@
+"""Tokens of Entra ID for the service: by the real library, against token services on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import pytest
+import trustme
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from backends.openai import OpenAIBackend
+from chatlab.azure_identity import AzureIdentity, AzureTokens
+from chatlab.backend import CallContext, ChatRequest
+from chatlab.errors import AuthenticationFailed, BackendError, NotReady
+from chatlab.messages import Message
+from tests.folded import accumulate
+from tests.servers.front import Front
+
+SCOPE = "https://cognitiveservices.azure.com/.default"
+REPLY = {"choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]}
+NAMES = ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "MSI_ENDPOINT", "AZURE_CLIENT_ID", "AZURE_TENANT_ID")
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
+    """A machine in Azure, whose metadata service numbers its tokens."""
+    for name in (*NAMES, "AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "*")
+    with Front() as server:
+        server.lasts = 86_400  # type: ignore[attr-defined]
+
+        async def token(request: Request) -> Response:
+            if request.headers.get("metadata") != "true":
+                return JSONResponse({"error": "invalid_request"}, 400)
+            asked = [one for one in server.requests if "metadata" in one.headers]
+            said = {"access_token": f"of-the-machine-{len(asked)}", "token_type": "Bearer"}
+            lasts = server.lasts  # type: ignore[attr-defined]
+            return JSONResponse({**said, "expires_in": lasts, "expires_on": int(time.time()) + lasts})
+
+        server.on("GET", "/metadata/identity/oauth2/token", token)
+        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", server.url)
+        yield server
+
+
+def asked(machine: Front) -> list[dict[str, str]]:
+    return [dict(parse_qsl(one.query)) for one in machine.requests if "metadata" in one.headers]
+
+
+async def test_a_managed_identity_is_asked_once_however_many_ask_at_once(machine: Front) -> None:
+    tokens = AzureTokens(AzureIdentity(type="managed_identity", client_id="one-of-several"), SCOPE)
+    got = await asyncio.gather(*(tokens.token() for _ in range(50)))
+    assert {one.value for one in got} == {tokens.token_now().value} == {"of-the-machine-1"}
+    (query,) = asked(machine)
+    assert query["resource"] == SCOPE.removesuffix("/.default") and query["client_id"] == "one-of-several"
+    assert "of-the-machine" not in repr(got) + repr(tokens) + repr(vars(tokens))
+    tokens.close()
+
+
+async def test_a_token_that_is_about_to_end_is_asked_for_anew(machine: Front) -> None:
+    machine.lasts = 200  # type: ignore[attr-defined]
+    tokens = AzureTokens(AzureIdentity(type="managed_identity"), SCOPE)
+    first, second = await tokens.token(), await tokens.token()
+    assert first.value != second.value
+    tokens.close()
+
+
+async def test_azure_openai_is_asked_with_it_and_with_no_key_of_the_environment(
+    machine: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN", "AZURE_CLIENT_SECRET"):
+        monkeypatch.setenv(name, "ambient")
+
+    async def reply(_: Request) -> Response:
+        return JSONResponse(REPLY)
+
+    with Front() as azure:
+        azure.on("POST", "/openai/v1/chat/completions", reply)
+        place = {"endpoint": azure.url, "deployment": "d"}
+        options = {"azure": place, "auth": {"type": "managed_identity"}}
+        backend = OpenAIBackend(OpenAIBackend.Options.model_validate(options))
+        assert OpenAIBackend.not_ready(backend.options) is None
+        assert not OpenAIBackend.as_person(backend.options)
+        request = ChatRequest((Message.of("user", "hello"),))
+        answer = accumulate([event async for event in backend.stream(request, CallContext())])
+        await backend.aclose()
+        headers = azure.requests[0].headers
+    assert answer.message.text == "hi"
+    assert headers["authorization"] == "Bearer of-the-machine-1"
+    assert "api-key" not in headers and "ambient" not in str(headers)
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
+    """Entra ID, which gives a pod's identity a token for what its service account signed."""
+    certificates = trustme.CA()
+    certificates.cert_pem.write_to_path(tmp_path / "ca.pem")
+    (tmp_path / "federated").write_text("what the cluster signed")
+    front = Front()
+    config: uvicorn.Config = front._server.config
+    own = certificates.issue_cert("127.0.0.1")
+    own.private_key_and_cert_chain_pem.write_to_path(tmp_path / "own.pem")
+    config.ssl_certfile = config.ssl_keyfile = tmp_path / "own.pem"
+    front.url = front.url.replace("http://", "https://")
+    with front:
+
+        async def token(request: Request) -> Response:
+            form = dict(parse_qsl((await request.body()).decode()))
+            if form["client_assertion"] != "what the cluster signed" or form["client_id"] != "of-the-pod":
+                said = {"error": "invalid_client", "error_description": "AADSTS700016: no such application"}
+                return JSONResponse(said, 401)
+            assert form["grant_type"] == "client_credentials" and form["scope"] == SCOPE
+            return JSONResponse({"access_token": "of-the-pod", "expires_in": 3_600, "token_type": "Bearer"})
+
+        front.on("POST", "/the-tenant/oauth2/v2.0/token", token)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+        monkeypatch.setenv("AZURE_AUTHORITY_HOST", front.url)
+        monkeypatch.setenv("AZURE_TENANT_ID", "the-tenant")
+        monkeypatch.setenv("AZURE_CLIENT_ID", "of-the-pod")
+        monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", str(tmp_path / "federated"))
+        yield front
+
+
+async def test_a_pod_has_a_token_for_what_its_service_account_signed(authority: Front) -> None:
+    tokens = AzureTokens(AzureIdentity(type="workload_identity"), SCOPE)
+    assert (await tokens.token()).value == "of-the-pod"
+    other = AzureTokens(AzureIdentity(type="workload_identity", client_id="of-somebody-else"), SCOPE)
+    with pytest.raises(AuthenticationFailed, match=r"workload_identity got no token for .*AADSTS700016"):
+        await other.token()
+
+
+async def test_where_there_is_no_such_identity_that_is_said(
+    machine: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(NotReady, match="workload_identity: this is not a place that has one"):
+        await AzureTokens(AzureIdentity(type="workload_identity"), SCOPE).token()
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1")
+    with pytest.raises((NotReady, BackendError), match="managed_identity"):
+        await AzureTokens(AzureIdentity(type="managed_identity"), SCOPE).token()
