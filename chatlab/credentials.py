@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -71,6 +72,27 @@ async def token_of(credential: Credential | None, resource: ProtectedResource) -
         raise AuthRequired("this backend answers as the signed-in person: sign in first")
     remember(token, source="tokens of people")
     return sendable(token)
+
+
+class PersonCredential:
+    """The credentials of whoever asks, for one run of an object of the kind `langchain`, which finds them as
+    `chatlab_credential` in its `configurable`."""
+
+    def __init__(self, credential: Credential) -> None:
+        self._credential = credential
+        self._loop = asyncio.get_running_loop()
+
+    def __repr__(self) -> str:
+        return "<PersonCredential>"
+
+    async def __call__(self, service: str | ProtectedResource) -> SecretStr:
+        """Return the person's own token for a service, by its URL. Raise AuthRequired without one."""
+        resource = ProtectedResource(service) if isinstance(service, str) else service
+        return SecretStr(await token_of(self._credential, resource))
+
+    def wait(self, service: str | ProtectedResource) -> SecretStr:
+        """Return the same in a thread: for objects that are not asynchronous."""
+        return asyncio.run_coroutine_threadsafe(self(service), self._loop).result()
 
 
 def sendable(token: str) -> str:

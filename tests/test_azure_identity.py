@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -21,50 +20,30 @@ from chatlab.errors import AuthenticationFailed, BackendError, NotReady
 from chatlab.messages import Message
 from tests.folded import accumulate
 from tests.servers.front import Front
+from tests.servers.machine import Machine
 
 SCOPE = "https://cognitiveservices.azure.com/.default"
 REPLY = {"choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]}
-NAMES = ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "MSI_ENDPOINT", "AZURE_CLIENT_ID", "AZURE_TENANT_ID")
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
-    """A machine in Azure, whose metadata service numbers its tokens."""
-    for name in (*NAMES, "AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "*")
-    with Front() as server:
-        server.lasts = 86_400  # type: ignore[attr-defined]
-
-        async def token(request: Request) -> Response:
-            if request.headers.get("metadata") != "true":
-                return JSONResponse({"error": "invalid_request"}, 400)
-            asked = [one for one in server.requests if "metadata" in one.headers]
-            said = {"access_token": f"of-the-machine-{len(asked)}", "token_type": "Bearer"}
-            lasts = server.lasts  # type: ignore[attr-defined]
-            return JSONResponse({**said, "expires_in": lasts, "expires_on": int(time.time()) + lasts})
-
-        server.on("GET", "/metadata/identity/oauth2/token", token)
-        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", server.url)
-        yield server
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    with Machine(monkeypatch) as service:
+        yield service
 
 
-def asked(machine: Front) -> list[dict[str, str]]:
-    return [dict(parse_qsl(one.query)) for one in machine.requests if "metadata" in one.headers]
-
-
-async def test_a_managed_identity_is_asked_once_however_many_ask_at_once(machine: Front) -> None:
+async def test_a_managed_identity_is_asked_once_however_many_ask_at_once(machine: Machine) -> None:
     tokens = AzureTokens(AzureIdentity(type="managed_identity", client_id="one-of-several"), SCOPE)
     got = await asyncio.gather(*(tokens.token() for _ in range(50)))
     assert {one.value for one in got} == {tokens.token_now().value} == {"of-the-machine-1"}
-    (query,) = asked(machine)
+    (query,) = machine.asked
     assert query["resource"] == SCOPE.removesuffix("/.default") and query["client_id"] == "one-of-several"
     assert "of-the-machine" not in repr(got) + repr(tokens) + repr(vars(tokens))
     tokens.close()
 
 
-async def test_a_token_that_is_about_to_end_is_asked_for_anew(machine: Front) -> None:
-    machine.lasts = 200  # type: ignore[attr-defined]
+async def test_a_token_that_is_about_to_end_is_asked_for_anew(machine: Machine) -> None:
+    machine.lasts = 200
     tokens = AzureTokens(AzureIdentity(type="managed_identity"), SCOPE)
     first, second = await tokens.token(), await tokens.token()
     assert first.value != second.value
@@ -72,7 +51,7 @@ async def test_a_token_that_is_about_to_end_is_asked_for_anew(machine: Front) ->
 
 
 async def test_azure_openai_is_asked_with_it_and_with_no_key_of_the_environment(
-    machine: Front, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN", "AZURE_CLIENT_SECRET"):
         monkeypatch.setenv(name, "ambient")
@@ -136,7 +115,7 @@ async def test_a_pod_has_a_token_for_what_its_service_account_signed(authority: 
 
 
 async def test_where_there_is_no_such_identity_that_is_said(
-    machine: Front, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(NotReady, match="workload_identity: this is not a place that has one"):
         await AzureTokens(AzureIdentity(type="workload_identity"), SCOPE).token()

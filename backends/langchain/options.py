@@ -92,8 +92,8 @@ class LangChainOptions(NetworkOptions):
     auth: AsPerson | None = Field(
         None,
         description="`{type: user}` for an `object` that uses the credential of whoever is signed in, which "
-        "it finds in `chatlab.backend.current_call`: it is asked by nobody else then, and lanes and receipts "
-        "say as whom.",
+        "it finds as `chatlab_credential` in its run's `configurable`: it is asked by nobody else then, and "
+        "lanes and receipts say as whom.",
     )
     recursion_limit: int = Field(50, ge=1, description="Steps after which a graph is given up.")
 

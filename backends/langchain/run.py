@@ -17,6 +17,7 @@ from backends.langchain.outputs import Output
 from backends.langchain.threads import SAID, Found, Threads
 from backends.langchain.usage import ModelRuns
 from chatlab.backend import CallContext, ChatRequest
+from chatlab.credentials import PersonCredential
 from chatlab.errors import BrokenStream
 from chatlab.messages import Notice, StreamEvent
 
@@ -39,6 +40,8 @@ class Run:
         self._runs = ModelRuns()
         self._thread = threads.take(ctx.conversation)
         configurable: dict[str, Any] = {"thread_id": self._thread.id, **session, **configured}
+        if made.options.auth is not None and ctx.credential is not None:
+            configurable["chatlab_credential"] = PersonCredential(ctx.credential)
         configurable["chatlab_auth"] = made.options.auth.type if made.options.auth else "service"
         self._config: dict[str, Any] = {
             "configurable": configurable,

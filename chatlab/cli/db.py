@@ -55,7 +55,7 @@ def refuse_other_tables(wanted: Storage | None) -> None:
     from chatlab.store._database import address
 
     async def newest() -> None:
-        database = await schema_state.opened(wanted.url, Path())
+        database = await schema_state.opened(wanted.url, Path(), wanted.auth)
         try:
             await schema_state.require_newest(database)
         finally:
@@ -73,11 +73,11 @@ async def _schema(action: Literal["upgrade", "current", "check"], wanted: Storag
     from chatlab.store import schema_state
 
     if action == "upgrade":
-        await schema_state.upgrade(wanted.url, Path())
+        await schema_state.upgrade(wanted.url, Path(), wanted.auth)
     if action != "check":
-        click.echo(await schema_state.current(wanted.url, Path()) or "there are no tables yet")
+        click.echo(await schema_state.current(wanted.url, Path(), wanted.auth) or "there are no tables yet")
         return OK
-    state = await schema_state.check(wanted.url, Path())
+    state = await schema_state.check(wanted.url, Path(), wanted.auth)
     click.echo(_STATES[state])
     return OK if state == "up to date" else FAILED
 

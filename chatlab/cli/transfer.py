@@ -152,7 +152,7 @@ async def nothing_yet(wanted: config.Storage | None) -> bool:
     """Return whether a configuration's database is not there, or has no tables yet. Asking makes neither."""
     from chatlab.store import schema_state
 
-    return wanted is not None and await schema_state.current(wanted.url, Path()) is None
+    return wanted is not None and await schema_state.current(wanted.url, Path(), wanted.auth) is None
 
 
 async def chosen_owner(store: Store, named: str | None, *, new: bool) -> str:

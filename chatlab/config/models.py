@@ -21,6 +21,7 @@ from pydantic import (
     field_validator,
 )
 
+from chatlab.azure_identity import AzureIdentity
 from chatlab.config.auth import Auth
 from chatlab.config.limits import Limits
 from chatlab.config.model import Model, networks
@@ -176,6 +177,11 @@ class Storage(Model):
         validate_default=True,
         description="Where attachments are kept: a folder, relative to the configuration file, or a URL that "
         "fsspec knows, such as `s3://bucket/path` or `abfs://container/path`.",
+    )
+    auth: AzureIdentity | None = Field(
+        None,
+        description="An identity of Azure (extra `azure`) that signs in to PostgreSQL and to `abfs://` "
+        "instead of a password or a key. The `url` then has a user, the identity's name, and no password.",
     )
     keep_days: int | None = Field(
         None, ge=1, description="Conversations not written to for so many days are removed, unless pinned."

@@ -34,11 +34,11 @@ async def open_storage(wanted: config.Storage | None) -> AsyncIterator[OpenStora
         yield None
         return
     # The paths of a configuration that was loaded are absolute; others start at the working folder.
-    files = Files(_resolved(wanted.files), Path())
+    files = Files(_resolved(wanted.files), Path(), identity=wanted.auth)
     try:
         # Half a second of imports, in which a page that is served already has other things to do.
         open_store = (await asyncio.to_thread(import_module, "chatlab.store.sql")).open_store
-        store: Store = await open_store(wanted.url, Path(), notify=wanted.notify)
+        store: Store = await open_store(wanted.url, Path(), notify=wanted.notify, identity=wanted.auth)
         try:
             yield OpenStorage(store, files)
         finally:

@@ -13,8 +13,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL, Connection, create_engine, event, exc, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 
-from chatlab.errors import MissingExtra, StoreError
+from chatlab.azure_identity import AzureIdentity, AzureTokens
+from chatlab.errors import ChatlabError, MissingExtra, StoreError
 from chatlab.paths import sqlite_path
 from chatlab.secret import SecretRef, remember, scrub
 from chatlab.store import Unreachable
@@ -61,6 +63,10 @@ def address(url: str | SecretRef, root: Path) -> URL:
     raise StoreError("storage.url is neither sqlite:PATH nor a postgresql:// URL")
 
 
+_POSTGRES_SCOPE = "https://ossrdbms-aad.database.windows.net/.default"
+"""Azure Database for PostgreSQL, as Entra ID knows it."""
+
+
 class Database:
     """Connections to one database. Every transaction either commits whole or leaves nothing behind.
 
@@ -69,10 +75,14 @@ class Database:
     the statements. PostgreSQL's runs in the event loop, which it leaves whenever it waits for an answer.
     """
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, identity: AzureIdentity | None = None) -> None:
+        """identity: signs in to PostgreSQL, instead of a password."""
         self.url = url
         self.sqlite = url.get_backend_name() == "sqlite"
-        self._engine: _SqliteThreads | AsyncEngine = _SqliteThreads(url) if self.sqlite else _postgres(url)
+        self._tokens = None if identity is None else AzureTokens(identity, _POSTGRES_SCOPE)
+        self._engine: _SqliteThreads | AsyncEngine = (
+            _SqliteThreads(url) if self.sqlite else _postgres(url, self._tokens)
+        )
 
     async def read(
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -129,6 +139,8 @@ class Database:
             await asyncio.to_thread(self._engine.close)
         else:
             await self._engine.dispose()
+        if self._tokens is not None:
+            self._tokens.close()
 
 
 class _SqliteThreads:
@@ -193,7 +205,7 @@ def _without_hurry(work: Callable[[Connection], T], connection: Connection) -> T
     return work(connection)
 
 
-def _postgres(url: URL) -> AsyncEngine:
+def _postgres(url: URL, tokens: AzureTokens | None) -> AsyncEngine:
     try:
         engine = create_async_engine(
             url,
@@ -206,7 +218,20 @@ def _postgres(url: URL) -> AsyncEngine:
     except ModuleNotFoundError as error:
         raise MissingExtra("postgresql", "postgres", "psycopg") from error
     event.listen(engine.sync_engine, "connect", _set_up_postgres)
+    if tokens is not None:
+        event.listen(engine.sync_engine, "do_connect", partial(_with_token, tokens))
     return engine
+
+
+def _with_token(tokens: AzureTokens, _: Any, __: Any, args: Any, given: dict[str, Any]) -> None:
+    """Have a new connection sign in with a token that is good now, over TLS."""
+    try:
+        given["password"] = await_only(tokens.token()).value
+    except ChatlabError as error:
+        raise Unreachable(f"nobody can sign in to the database: {error}") from error
+    host = str(given.get("host") or "")
+    if host and not host.startswith("/") and host not in ("localhost", "127.0.0.1", "::1"):
+        given.setdefault("sslmode", "require")  # left alone, the library would send it in clear, too
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:

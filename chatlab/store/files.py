@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from chatlab.azure_identity import AzureIdentity, AzureTokens
 from chatlab.errors import ChatlabError, StoreError, UnsupportedContent
 from chatlab.installing import how_to_install
 from chatlab.messages import FilePart, Message, Part
@@ -35,17 +36,44 @@ _PATIENCE = 60.0  # seconds in which one file is written or read
 _UNFINISHED = ".unfinished-"
 _SWEPT_AT_ONCE = 500
 _CHECKED = 10_000  # files that are known to be as they were stored
+_BLOB_SCOPE = "https://storage.azure.com/.default"
 _EXTRAS = {"s3": "s3", "s3a": "s3", "abfs": "azure", "abfss": "azure", "az": "azure"}
+
+
+class BlobCredential:
+    """An identity as Azure's own clients ask it for tokens."""
+
+    def __init__(self, identity: AzureIdentity) -> None:
+        self._tokens = AzureTokens(identity, _BLOB_SCOPE)
+
+    async def get_token(self, *scopes: str, **_: Any) -> Any:
+        """Return a token for Blob storage, whichever scope is asked for."""
+        from azure.core.credentials import AccessToken
+
+        token = await self._tokens.token()
+        return AccessToken(token.value, int(token.ends))
+
+    async def close(self) -> None:
+        """Let the identity go."""
+        self._tokens.close()
 
 
 class Files:
     """The attachments of one app. Raises StoreError where they cannot be read or written.
 
     url: a folder, relative to `root`, or a URL that fsspec knows; its credentials come from the environment,
-    as the cloud's own tools take them. cache_bytes: how much of a remote place has local copies, in bytes.
+    as the cloud's own tools take them, unless an identity signs in to Azure. cache_bytes: how much of a
+    remote place has local copies, in bytes.
     """
 
-    def __init__(self, url: str, root: Path = Path(), *, cache_bytes: int = 1_000_000_000) -> None:
+    def __init__(
+        self,
+        url: str,
+        root: Path = Path(),
+        *,
+        cache_bytes: int = 1_000_000_000,
+        identity: AzureIdentity | None = None,
+    ) -> None:
         scheme, remote, rest = url.partition("://")
         self._place = scheme if remote else "the folder"
         self._fs: Any = None
@@ -53,7 +81,7 @@ class Files:
         self._cache: tempfile.TemporaryDirectory[str] | None = None
         self._checked: dict[Path, tuple[int, ...]] = {}  # as each was when its hash was right
         if remote and scheme not in ("file", "local"):
-            self._fs, self._base = filesystem(url)
+            self._fs, self._base = filesystem(url, identity=identity)
             self._cache = tempfile.TemporaryDirectory(prefix="chatlab-files-")
             self._folder = Path(self._cache.name)
         else:
@@ -312,14 +340,23 @@ async def sweep(store: Store, files: Files, *, put_before: datetime | None = Non
     return count
 
 
-def filesystem(url: str, what: str = "storage.files") -> tuple[Any, str]:
+def filesystem(
+    url: str, what: str = "storage.files", identity: AzureIdentity | None = None
+) -> tuple[Any, str]:
     """Return the filesystem of a URL, of fsspec, and the path in it. Raise StoreError, which begins with what
-    the URL is for and never repeats it: it may hold a secret."""
+    the URL is for and never repeats it: it may hold a secret. identity: signs in to Azure's places."""
     from fsspec.core import url_to_fs
 
     scheme = url.partition("://")[0]
+    given: dict[str, Any] = {}
+    if identity is not None and _EXTRAS.get(scheme) == "azure":
+        # adlfs prefers what it finds there to what it is given.
+        for name in ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT_KEY"):
+            if os.environ.get(name):
+                raise StoreError(f"{what}: unset {name}: storage.auth says who signs in there")
+        given = {"credential": BlobCredential(identity), "anon": False, "skip_instance_cache": True}
     try:
-        fs, base = url_to_fs(url)
+        fs, base = url_to_fs(url, **given)
     except ImportError as exc:
         extra = _EXTRAS.get(scheme)
         install = how_to_install(extra) if extra else "install the fsspec package for it"

@@ -13,6 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, select
 
+from chatlab.azure_identity import AzureIdentity
 from chatlab.errors import StoreError
 from chatlab.secret import SecretRef
 from chatlab.store._database import Database, address
@@ -24,31 +25,31 @@ State: TypeAlias = Literal["up to date", "behind", "ahead", "differs"]
 _SEARCH_INDEX = ("documents_words", "ix_documents_words")  # of each database's own kind, not in the metadata
 
 
-async def upgrade(url: str | SecretRef, root: Path) -> None:
+async def upgrade(url: str | SecretRef, root: Path, identity: AzureIdentity | None = None) -> None:
     """Bring the tables to the newest version, making the database's file if it is SQLite's."""
-    database = await opened(url, root)
+    database = await opened(url, root, identity)
     try:
         await upgrade_database(database)
     finally:
         await database.aclose()
 
 
-async def current(url: str | SecretRef, root: Path) -> str | None:
+async def current(url: str | SecretRef, root: Path, identity: AzureIdentity | None = None) -> str | None:
     """Return the version the database has; None if it has no tables of ours yet, or is no file yet."""
     if await _missing(url, root):
         return None
-    database = await opened(url, root)
+    database = await opened(url, root, identity)
     try:
         return await database.read(_revision)
     finally:
         await database.aclose()
 
 
-async def check(url: str | SecretRef, root: Path) -> State:
+async def check(url: str | SecretRef, root: Path, identity: AzureIdentity | None = None) -> State:
     """Return the state of the database, its tables compared one by one."""
     if await _missing(url, root):
         return "behind"
-    database = await opened(url, root)
+    database = await opened(url, root, identity)
     try:
         return await database.read(_state)
     finally:
@@ -132,12 +133,15 @@ def _upgrade(connection: Connection) -> None:
         command.upgrade(config, "head")
 
 
-async def opened(url: str | SecretRef, root: Path) -> Database:
-    """Yield connections to the database that `storage.url` names; a SQLite file has a folder to be in."""
+async def opened(url: str | SecretRef, root: Path, identity: AzureIdentity | None = None) -> Database:
+    """Yield connections to the database that `storage.url` names; a SQLite file has a folder to be in.
+
+    identity: signs in to PostgreSQL, instead of a password.
+    """
     place = address(url, root)
     if place.get_backend_name() == "sqlite":
         await asyncio.to_thread(_make_private, Path(str(place.database)))
-    return Database(place)
+    return Database(place, identity)
 
 
 async def _missing(url: str | SecretRef, root: Path) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
+from chatlab.azure_identity import AzureIdentity
 from chatlab.errors import StoreError
 from chatlab.ids import ConversationId, TurnId
 from chatlab.secret import SecretRef
@@ -50,12 +51,15 @@ from chatlab.store._spending import SqlSpending
 from chatlab.store.schema_state import opened, require_newest, upgrade_database
 
 
-async def open_store(url: str | SecretRef, root: Path = Path(), *, notify: bool = True) -> SqlStore:
+async def open_store(
+    url: str | SecretRef, root: Path = Path(), *, notify: bool = True, identity: AzureIdentity | None = None
+) -> SqlStore:
     """Return the store that `storage.url` names, a relative path being below `root`. SQLite's tables are
     brought to the newest version; PostgreSQL's are its administrator's business. notify: whether servers tell
-    each other of news by PostgreSQL's LISTEN. Raises StoreError, saying what to do.
+    each other of news by PostgreSQL's LISTEN. identity: signs in to PostgreSQL, instead of a password. Raises
+    StoreError, saying what to do.
     """
-    database = await opened(url, root)
+    database = await opened(url, root, identity)
     try:
         if database.sqlite:
             await upgrade_database(database)
