@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -93,6 +95,21 @@ class PersonCredential:
     def wait(self, service: str | ProtectedResource) -> SecretStr:
         """Return the same in a thread: for objects that are not asynchronous."""
         return asyncio.run_coroutine_threadsafe(self(service), self._loop).result()
+
+
+def name_in(token: str) -> str | None:
+    """Return whom a token is of, as it says itself, for showing: nothing is checked. None if it is no JSON
+    web token, or does not say it."""
+    try:
+        body = token.split(".")[1]
+        claims = json.loads(b64decode(body + "=" * (-len(body) % 4), b"-_"))
+        names = (
+            claims.get(name)
+            for name in ("preferred_username", "upn", "email", "app_displayname", "appid", "sub")
+        )
+        return next((name for name in names if isinstance(name, str) and name), None)
+    except (LookupError, ValueError, AttributeError):
+        return None
 
 
 def sendable(token: str) -> str:

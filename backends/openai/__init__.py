@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AsyncExitStack, aclosing, contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
@@ -38,7 +39,7 @@ from chatlab.backend import (
     split_query,
     without_route,
 )
-from chatlab.credentials import sendable, token_of
+from chatlab.credentials import name_in, sendable, token_of
 from chatlab.errors import BackendError, ChatlabError, NotReady
 from chatlab.messages import StreamEvent
 from chatlab.secret import SecretRef, remember_if_secret
@@ -151,7 +152,11 @@ class OpenAIBackend(Backend):
         return tuple(sorted(await self._listed(ctx) or ()))
 
     async def probe(self, ctx: CallContext) -> Probe:
-        """Ask for the list of models. Who is asking is not told by this API."""
+        """Ask for the list of models. Who is asking is not told by this API; a token may say it itself."""
+        token = await self._token(ctx)
+        return replace(await self._probed(ctx), identity=None if token is None else name_in(token))
+
+    async def _probed(self, ctx: CallContext) -> Probe:
         try:
             names = await self._listed(ctx)
         except BackendError as exc:

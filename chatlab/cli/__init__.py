@@ -142,9 +142,23 @@ def chat(words: tuple[str, ...], **options: Any) -> None:
     metavar="SECONDS",
     help="Longest wait for a probe.",
 )
+@click.option(
+    "--as",
+    "tokens",
+    multiple=True,
+    metavar="URL=env:NAME",
+    help="A person's token (or =file:PATH) for the service at a URL, where a backend is asked as a person.",
+)
 @click.option("--strict", is_flag=True, help="Every backend of the configuration must be ready.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def check(targets: tuple[str, ...], probe: bool, timeout: float, strict: bool, as_json: bool) -> None:
+def check(
+    targets: tuple[str, ...],
+    probe: bool,
+    timeout: float,
+    tokens: tuple[str, ...],
+    strict: bool,
+    as_json: bool,
+) -> None:
     """Check a configuration, and say of each backend whether it can be used.
 
     First every mistake of the file, with line and column; then which backends are ready, and what is to be
@@ -156,11 +170,12 @@ def check(targets: tuple[str, ...], probe: bool, timeout: float, strict: bool, a
 
     \b
       chatlab check chatlab.yaml --probe
+      chatlab check chatlab.yaml --probe --as https://dbc-1234.cloud.databricks.com=env:MY_TOKEN
       chatlab check openai:gpt-5-mini huggingface:org/model
     """
     from chatlab.cli.check import print_check
 
-    code = print_check(targets, probe=probe, longest=timeout, strict=strict, as_json=as_json)
+    code = print_check(targets, probe=probe, longest=timeout, strict=strict, as_json=as_json, tokens=tokens)
     raise click.exceptions.Exit(code)
 
 

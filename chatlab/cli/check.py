@@ -10,20 +10,32 @@ from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import SecretStr
 
 from chatlab.cli.program import CONFIG, FAILED, NOT_READY, OK, report
 from chatlab.cli.target import entry, open_lab, target_of
 from chatlab.cli.terminal_text import one_line
 from chatlab.config.check import BackendReport, State, check, kind_reports
 from chatlab.config.registry import Entry
-from chatlab.errors import ConfigError
+from chatlab.credentials import Credential, ProtectedResource
+from chatlab.errors import AuthRequired, ConfigError, NotReady
 from chatlab.lab import Lab
+from chatlab.secret import SecretRef
 
 _COLORS: dict[State, str] = {"ready": "green", "not ready": "yellow", "failed": "red"}
 
 
-def print_check(targets: tuple[str, ...], *, probe: bool, longest: float, strict: bool, as_json: bool) -> int:
-    """Runs `chatlab check` and returns its exit code."""
+def print_check(
+    targets: tuple[str, ...],
+    *,
+    probe: bool,
+    longest: float,
+    strict: bool,
+    as_json: bool,
+    tokens: Sequence[str] = (),
+) -> int:
+    """Runs `chatlab check` and returns its exit code. tokens: a person's, as `--as` gives them."""
+    credential = _credential(tokens) if tokens else None
     target = target_of(targets)
     try:
         lab = open_lab(target.config)
@@ -35,7 +47,7 @@ def print_check(targets: tuple[str, ...], *, probe: bool, longest: float, strict
             return CONFIG
         return report(exc)
     entries = [entry(lab, name) for name in target.names] or list(lab.backends.values())
-    reports = asyncio.run(_reports(lab, entries, probe, longest))
+    reports = asyncio.run(_reports(lab, entries, probe, longest, credential))
     if as_json:
         _print_json(
             {
@@ -50,11 +62,40 @@ def print_check(targets: tuple[str, ...], *, probe: bool, longest: float, strict
     return _exit_code(reports, all_of_them=strict or bool(target.names))
 
 
-async def _reports(lab: Lab, entries: Sequence[Entry], probe: bool, longest: float) -> list[BackendReport]:
+async def _reports(
+    lab: Lab, entries: Sequence[Entry], probe: bool, longest: float, credential: Credential | None
+) -> list[BackendReport]:
     try:
-        return await check(entries, probe=probe, longest=longest)
+        return await check(entries, probe=probe, longest=longest, credential=credential)
     finally:
         await lab.aclose()
+
+
+def _credential(given: Sequence[str]) -> Credential:
+    """Return a person's tokens, each for one service: `https://HOST=env:NAME` or `=file:PATH`."""
+    tokens: dict[str, SecretRef] = {}
+    for one in given:
+        service, _, reference = one.partition("=")
+        how, _, where = reference.partition(":")
+        if not service or how not in ("env", "file") or not where:
+            raise click.BadParameter(
+                "write the service and where its token is: https://HOST=env:NAME", param_hint="--as"
+            )
+        resource = ProtectedResource(service if "://" in service else f"https://{service}")
+        tokens[resource.origin] = SecretRef(env=where) if how == "env" else SecretRef(file=Path(where))
+
+    async def credential(resource: ProtectedResource) -> SecretStr:
+        reference = tokens.get(resource.origin)
+        if reference is None:
+            raise AuthRequired(
+                f"it is asked as a person: give their token by --as {resource.origin}=env:NAME"
+            )
+        try:
+            return reference.resolve()
+        except LookupError as exc:
+            raise NotReady(str(exc)) from exc
+
+    return credential
 
 
 def _exit_code(reports: Sequence[BackendReport], *, all_of_them: bool) -> int:
@@ -91,8 +132,9 @@ def _finding(found: BackendReport) -> str:
             said.append("model known")
         elif probe.model_known is None:
             said.append("model unknown: the upstream does not say")
-        if probe.identity:
-            said.append(f"as {one_line(probe.identity, 80)}")
+        whom = probe.identity or found.whom
+        if whom:
+            said.append(f"as {one_line(whom, 80)}")
         if probe.detail and probe.detail != found.reason:
             said.append(one_line(probe.detail, 200))
     if found.seconds is not None:

@@ -13,10 +13,12 @@ from typing import Literal, TypeAlias
 
 from chatlab.backend import Backend, CallContext, Probe, current_call
 from chatlab.config.registry import Entry, backend_class, kinds
+from chatlab.credentials import Credential
 from chatlab.errors import BackendError, ChatlabError, ConfigError
 from chatlab.installing import how_to_install, how_to_install_package
 
 State: TypeAlias = Literal["ready", "not ready", "failed"]
+Whom: TypeAlias = Literal["the person", "the service"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class BackendReport:
         that it would not answer: `reason`).
     probe: what the probe found; None if there was none.
     seconds: how long the probe took, sign-in included; loading the SDK is not its time.
+    whom: with whose rights it was asked; None of a backend that asks nobody. `probe` may have the name.
     """
 
     name: str
@@ -35,19 +38,25 @@ class BackendReport:
     reason: str | None = None
     probe: Probe | None = None
     seconds: float | None = None
+    whom: Whom | None = None
 
 
 async def check(
-    entries: Iterable[Entry], *, probe: bool = False, longest: float = 30.0
+    entries: Iterable[Entry],
+    *,
+    probe: bool = False,
+    longest: float = 30.0,
+    credential: Credential | None = None,
 ) -> list[BackendReport]:
     """Return a report for each entry, in their order. Probes run at once, each for at most `longest` seconds.
 
-    It raises nothing that a backend raises: that is what it reports.
+    credential: a person's, for backends that are asked as one. It raises nothing that a backend raises: that
+    is what it reports.
     """
     entries = list(entries)
     if probe:  # before any clock runs: loading SDKs takes seconds, in which no reply can be read
         await asyncio.gather(*(_loaded(entry) for entry in entries if entry.not_ready is None))
-    return list(await asyncio.gather(*(_check(entry, probe, longest) for entry in entries)))
+    return list(await asyncio.gather(*(_check(entry, probe, longest, credential) for entry in entries)))
 
 
 async def _loaded(entry: Entry) -> None:
@@ -56,7 +65,7 @@ async def _loaded(entry: Entry) -> None:
         await asyncio.to_thread(entry.backend)
 
 
-async def _check(entry: Entry, probe: bool, longest: float) -> BackendReport:
+async def _check(entry: Entry, probe: bool, longest: float, credential: Credential | None) -> BackendReport:
     kind, reason = entry.config.kind, entry.not_ready
     if reason is not None:
         return BackendReport(entry.name, kind, "not ready", reason)
@@ -67,7 +76,7 @@ async def _check(entry: Entry, probe: bool, longest: float) -> BackendReport:
     state: State = "failed"
     try:
         async with asyncio.timeout(longest):
-            found = await _probe(entry)
+            found = await _probe(entry, credential)
     except TimeoutError:
         reason = f"no reply within {longest:g} s"
     except BackendError as exc:
@@ -81,11 +90,13 @@ async def _check(entry: Entry, probe: bool, longest: float) -> BackendReport:
     else:
         reason = _shortcoming(found)
         state = "ready" if reason is None else "failed"
-    return BackendReport(entry.name, kind, state, reason, found, perf_counter() - began)
+    person = entry.cls.as_person(entry.config.options)
+    whom: Whom | None = ("the person" if person else "the service") if entry.cls.network or person else None
+    return BackendReport(entry.name, kind, state, reason, found, perf_counter() - began, whom)
 
 
-async def _probe(entry: Entry) -> Probe:
-    ctx = CallContext(connect_timeout=entry.config.timeouts.connect)
+async def _probe(entry: Entry, credential: Credential | None) -> Probe:
+    ctx = CallContext(credential=credential, connect_timeout=entry.config.timeouts.connect)
     current_call.set(ctx)
     backend = await asyncio.to_thread(entry.backend)
     return await backend.probe(ctx)
