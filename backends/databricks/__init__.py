@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -22,7 +22,9 @@ from backends.databricks.auth import (
     host_problem,
     profile_problem,
 )
+from backends.databricks.connections import close_request, read_rest
 from backends.databricks.identities import Auth, FromEnv, HostFromEnv, PatAuth, UserAuth
+from backends.databricks.permissions import refused_call
 from backends.databricks.requests import (
     CHAT_PARAMETERS,
     Endpoint,
@@ -61,7 +63,6 @@ _NO_STREAM = re.compile(
     re.I,
 )
 _LOOKUP_TIMEOUT = 10.0  # seconds for each question about an endpoint
-_REST_TIMEOUT = 0.2  # seconds a body may stay open after its stream said that it is done
 _MAX_ERROR_BODY = 64 * 1024
 
 
@@ -254,6 +255,8 @@ class DatabricksBackend(Backend):
                     waking = await self._waking(access, ctx)
                     if waking is not None:
                         yield Notice("waking", waking)
+                if isinstance(error, PermissionDenied):
+                    error = await self._with_whom_to_ask(error, access, ctx)
                 raise error
             for notice in self._own_options.notices():
                 yield notice
@@ -263,7 +266,7 @@ class DatabricksBackend(Backend):
         except self._httpx2.HTTPError as exc:
             raise error_from_exception(exc) from exc
         finally:
-            await _close(sending)
+            await close_request(sending)
 
     def _request(
         self, task: Task, body: Mapping[str, Any], access: Access, ctx: CallContext, *, streaming: bool
@@ -293,7 +296,7 @@ class DatabricksBackend(Backend):
             for event in reader.feed(piece):
                 yield event
             if reader.done:
-                await _rest(pieces)
+                await read_rest(pieces)
                 break
         told = False
         for event in reader.end():
@@ -358,6 +361,13 @@ class DatabricksBackend(Backend):
 
     # -- questions about the endpoint
 
+    async def _with_whom_to_ask(self, error: BackendError, access: Access, ctx: CallContext) -> BackendError:
+        try:
+            creator = (await self._endpoint(access, ctx)).creator
+        except BackendError:
+            creator = None  # who may not query it may not be allowed to look at it either
+        return refused_call(error, self._endpoint_name, creator)
+
     async def _endpoint(self, access: Access, ctx: CallContext) -> Endpoint:
         path = f"/api/2.0/serving-endpoints/{quote(self._endpoint_name, safe='')}"
         return Endpoint.of(self._endpoint_name, await self._get(path, access, ctx))
@@ -385,20 +395,3 @@ class DatabricksBackend(Backend):
 
 class _CannotStream(Exception):
     """The endpoint refused to stream; asked without, it answers."""
-
-
-async def _rest(pieces: AsyncIterator[bytes]) -> None:
-    """Reads to the end of a body whose stream is done, so that its connection can serve again."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_REST_TIMEOUT):
-            async for _ in pieces:
-                pass
-
-
-async def _close(sending: asyncio.Task[Any]) -> None:
-    """Ends the request wherever it is, so that the workspace sees the connection close."""
-    if not sending.done():
-        sending.cancel()
-        await asyncio.wait({sending})
-    if not sending.cancelled() and sending.exception() is None:
-        await sending.result().aclose()

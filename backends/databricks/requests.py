@@ -58,6 +58,7 @@ class Endpoint:
     idle: bool
     stopped: bool
     scales_to_zero: bool
+    creator: str | None
 
     @classmethod
     def of(cls, name: str, body: object) -> Endpoint:
@@ -76,6 +77,7 @@ class Endpoint:
             idle="scaled to zero" in said.lower(),
             stopped="stopped" in said.lower(),
             scales_to_zero=any(e.get("scale_to_zero_enabled") is True for e in entities),
+            creator=str(found["creator"]) if found.get("creator") else None,
         )
 
     def chat_task(self) -> Task:

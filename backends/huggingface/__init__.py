@@ -41,11 +41,22 @@ from chatlab.backend import (
     split_query,
 )
 from chatlab.credentials import ProtectedResource, token_of
-from chatlab.errors import AuthenticationFailed, BackendError, MissingExtra, NotReady, UnsupportedContent
+from chatlab.errors import (
+    AuthenticationFailed,
+    BackendError,
+    MissingExtra,
+    NotReady,
+    PermissionDenied,
+    UnsupportedContent,
+)
 from chatlab.formats import PromptTemplate, to_openai, without_tools
 from chatlab.messages import Finish, Message, Notice, StreamEvent, TextDelta
 from chatlab.upstream import ChunkReader
 
+_SCOPE = (
+    "visitors are asked for the scope inference-api once the Space's README.md has it among its scopes, "
+    "and then sign in again"
+)
 _WHOLE = Notice("not_streamed", "the endpoint answered whole: how fast it wrote is not known")
 
 
@@ -128,9 +139,14 @@ class HuggingFaceBackend(Backend):
         events = (
             self._chat(request, ctx, token) if self._template is None else self._text(request, ctx, token)
         )
-        async with aclosing(events) as answer:
-            async for event in answer:
-                yield event
+        try:
+            async with aclosing(events) as answer:
+                async for event in answer:
+                    yield event
+        except PermissionDenied as exc:
+            if self.options.auth is None or exc.status != 403:
+                raise
+            raise PermissionDenied(f"{exc.detail}: {_SCOPE}", status=403) from exc
 
     async def probe(self, ctx: CallContext) -> Probe:
         """Asks the endpoint for its `/info`, or the Hub for the model, and who the token belongs to."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from backends.huggingface.errors import error_from_exception, error_from_reply
 from chatlab.errors import AuthenticationFailed, BackendError, ModelNotFound, Unavailable
-from chatlab.upstream import ChunkReader, error_before_answer, retry_after
+from chatlab.upstream import ChunkReader, error_before_answer, retry_after, with_challenge
 from chatlab.upstream import error_from_exception as error_of_transport
 
 _MAX_ERROR_BODY = 64_000  # bytes of a failure that are read
@@ -170,7 +170,8 @@ async def reply_error(response: Any) -> BackendError:
         decoded: Any = json.loads(text)
     except ValueError:
         decoded = text
-    return error_from_reply(response.status_code, decoded, retry_after(response.headers))
+    error = error_from_reply(response.status_code, decoded, retry_after(response.headers))
+    return with_challenge(error, response.headers)
 
 
 async def chunks_of(response: Any, reader: ChunkReader) -> AsyncGenerator[dict[str, Any], None]:

@@ -40,11 +40,12 @@ from chatlab.backend import (
     without_route,
 )
 from chatlab.credentials import name_in, sendable, token_of
-from chatlab.errors import BackendError, ChatlabError, NotReady
+from chatlab.errors import AuthenticationFailed, BackendError, ChatlabError, NotReady, PermissionDenied
 from chatlab.messages import StreamEvent
 from chatlab.secret import SecretRef, remember_if_secret
 from chatlab.upstream import error_from_exception
 
+_ROLE = "Whoever administers the resource gives this identity the role Cognitive Services OpenAI User there."
 _IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 _FILES = ("application/pdf",)
 
@@ -139,6 +140,10 @@ class OpenAIBackend(Backend):
                     error = error_from_exception(exc)
                     if not self._own_options.refused_by(error, body, self.options.extra_body):
                         raise error from exc
+        except AuthenticationFailed as exc:
+            if isinstance(self.options.auth, ServiceAuth) and "lacks the required data action" in exc.detail:
+                raise PermissionDenied(f"{exc.detail} {_ROLE}", status=exc.status) from exc
+            raise
         except ChatlabError:
             raise
         except Exception as exc:

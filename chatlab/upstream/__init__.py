@@ -7,12 +7,14 @@ call is `chatlab.http.async_client`.
                           SseDecoder: the payloads of server-sent events, nothing more
     an error              is_error, error_from_body, sentence_of, retry_after: of a reply or a chunk
                           error_from_exception: of httpx, httpx2 and the openai SDK
+                          with_challenge: with the scope that a reply's headers say is missing
     proxies, certificates network_problem
 """
 
 from __future__ import annotations
 
 from chatlab.upstream.bodies import error_from_body, is_error, retry_after, sentence_of
+from chatlab.upstream.challenges import with_challenge
 from chatlab.upstream.exceptions import error_before_answer, error_from_exception
 from chatlab.upstream.network import network_problem
 from chatlab.upstream.sse import DONE, ChunkReader, SseDecoder, SseEvent, decode, sse
@@ -31,4 +33,5 @@ __all__ = [
     "retry_after",
     "sentence_of",
     "sse",
+    "with_challenge",
 ]

@@ -17,6 +17,7 @@ from chatlab.errors import (
     Unavailable,
 )
 from chatlab.upstream.bodies import error_from_body, retry_after
+from chatlab.upstream.challenges import with_challenge
 
 
 def _connection(exc: BaseException) -> BackendError:
@@ -70,7 +71,8 @@ def _by_status(exc: Any) -> BackendError:
         body: object = response.json()
     except (ValueError, RuntimeError):  # not JSON, or a stream that was not read
         body = getattr(exc, "body", None) or _text(response)
-    return error_from_body(response.status_code, body, retry_after(response.headers))
+    error = error_from_body(response.status_code, body, retry_after(response.headers))
+    return with_challenge(error, response.headers)
 
 
 def _text(response: Any) -> str:

@@ -16,7 +16,7 @@ from chatlab.backend import CallContext, ChatRequest
 from chatlab.config.models import BackendConfig
 from chatlab.config.registry import Entry, backend_class
 from chatlab.credentials import ProtectedResource, one_token
-from chatlab.errors import AuthenticationFailed, AuthRequired
+from chatlab.errors import AuthenticationFailed, AuthRequired, PermissionDenied
 from chatlab.messages import Message
 from tests.folded import accumulate
 from tests.servers.front import Front
@@ -229,6 +229,17 @@ async def test_a_persons_token_does_not_travel_in_clear() -> None:
     entry = entry_of("openai", {"model": "m", "base_url": "http://gateway.example/v1"}, "")
     with pytest.raises(AuthRequired, match="https addresses alone"):
         await ask(entry, CallContext("ann", one_token(SecretStr(CANARY))))
+
+
+async def test_a_gateway_and_hugging_face_say_which_scope_is_missing(upstream: Front) -> None:
+    ctx = CallContext("ann", one_token(SecretStr(CANARY)))
+    challenge = {"www-authenticate": 'Bearer error="insufficient_scope", scope="chat.write"'}
+    upstream.fail(403, {"error": {"message": "no"}}, challenge)
+    with pytest.raises(PermissionDenied, match=r"lacks the scope chat\.write"):
+        await ask(entry_of("openai", {"model": "m", "base_url": "{url}/v1"}, upstream.url), ctx)
+    upstream.fail(403, {"error": "This method does not have sufficient permissions"})
+    with pytest.raises(PermissionDenied, match=r"the scope inference-api once the Space's README\.md"):
+        await ask(entry_of("huggingface", {"endpoint": "{url}/v1"}, upstream.url), ctx)
 
 
 async def test_without_a_hugging_face_token_no_provider_is_called_directly(tempting: Front) -> None:

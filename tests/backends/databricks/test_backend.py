@@ -279,6 +279,16 @@ async def test_who_may_not_query_an_endpoint_reads_why(workspace: Workspace) -> 
     with pytest.raises(BackendError, match="ada does not have the permission CAN_QUERY on bot") as caught:
         await ask()
     assert caught.value.status == 403
+    said = "the endpoint bot takes the permission Can Query; ask someone@example.com, who made it"
+    assert said in caught.value.detail
+
+
+async def test_the_scope_that_a_token_lacks_is_said_and_who_can_add_it(workspace: Workspace) -> None:
+    lacks = "Provided OAuth token does not have required scopes: serving.serving-endpoints"
+    workspace.serve("bot", "llm/v1/chat").fail(403, {"error_code": "403", "message": lacks})
+    with pytest.raises(BackendError, match=r"serving\.serving-endpoints: whoever runs this page") as caught:
+        await ask()
+    assert type(caught.value).__name__ == "PermissionDenied"
 
 
 async def test_a_redirect_is_no_answer(workspace: Workspace) -> None:
