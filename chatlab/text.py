@@ -81,3 +81,8 @@ def _is_well_formed(text: str) -> bool:
 
 def _joined(pair: re.Match[str]) -> str:
     return chr(0x10000 + ((ord(pair[1]) - 0xD800) << 10) + ord(pair[2]) - 0xDC00)
+
+
+def word_set(text: str) -> frozenset[str]:
+    """Return the words of a text, which spaces part."""
+    return frozenset(text.split())

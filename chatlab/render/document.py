@@ -5,8 +5,8 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from chatlab import content_security
+from chatlab.render.code import CODE_CSS
 from chatlab.render.html_templates import environment
-from chatlab.render.markdown import CODE_CSS
 from chatlab.render.styles import tokens
 
 

@@ -1,31 +1,41 @@
-"""Markdown that is still being written, as HTML that only grows at its end.
+"""Markdown that is still being written, as HTML that hardly ever changes but at its end.
 
-What is before the last empty line (outside a code block) will hardly change: it is rendered once. Only the
-unfinished block after it is rendered at every update, so an update costs the same however long the answer is.
-The whole is rendered once more when it is complete, which settles what needs the whole to be known.
+What is before the last empty line, and a block of code that is closed, will hardly change: it is rendered
+once. Only the unfinished block after it is rendered again, and not for each word: a word that cannot change
+how the block is read is put behind it, and code is coloured anew as often as it has grown by a quarter. So an
+answer costs about the same for each of its characters, however long it is. The whole is rendered once more
+when it is complete, which settles what needs the whole to be known.
 """
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 
-from chatlab.render.markdown import render
+from chatlab.render.markdown import MarkdownRenderer
 
-_LONGEST_TAIL = 4_000  # characters of an unfinished block that are still rendered, not shown as they are
+_LONG_TAIL = 4_000  # characters of an unfinished block from which on it is rendered less often
+_PLAIN = re.compile(r"(?:[^\W_]|[ ,'\"?])*")
+_CLOSING = ("\n", *(f"</{tag}>" for tag in "p li ul ol blockquote h1 h2 h3 h4 h5 h6".split()))  # noqa: SIM905
+_CLOSING_CODE = "</code></pre></div>\n"
+_FENCES = ("```", "~~~")
 
 
 @dataclass(slots=True)
 class IncrementalMarkdown:
-    """The Markdown of one answer on its way to one page. allowed_hosts: as `render` takes them."""
+    """The Markdown of one answer on its way to one page."""
 
-    allowed_hosts: Sequence[str] = ()
+    markdown: MarkdownRenderer = field(default_factory=MarkdownRenderer)
     _settled: int = 0
     _shown: int = 0
+    _base: str = ""
+    """The HTML of the first `_covered` characters of the unfinished block, left open at its end."""
+    _covered: int = 0
 
     def update(self, text: str) -> tuple[str, str] | None:
-        """Return the HTML to add for good, and that of the unfinished end; None if nothing is new.
+        """Return the HTML to add for good, and that of the unfinished end, whose last elements may be left
+        open; None if nothing is new.
 
         text: the whole text so far.
         """
@@ -33,28 +43,58 @@ class IncrementalMarkdown:
             return None
         self._shown = len(text)
         end = _last_boundary(text, self._settled)
-        add = (
-            render(text[self._settled : end], allowed_hosts=self.allowed_hosts) if end > self._settled else ""
-        )
+        add = self.markdown.render(text[self._settled : end]) if end > self._settled else ""
+        if end > self._settled:
+            self._base, self._covered = "", 0
         self._settled = end
         tail = text[end:]
-        if len(tail) > _LONGEST_TAIL:
-            return add, f"<pre>{html.escape(tail)}</pre>"
-        return add, render(tail, allowed_hosts=self.allowed_hosts) if tail.strip() else ""
+        if tail.startswith(_FENCES):
+            return add, self._code(tail) if "\n" in tail else ""
+        return add, self._block(tail) if tail.strip() else ""
+
+    def _block(self, tail: str) -> str:
+        rest = tail[self._covered :]
+        if self._base and self._base[-1] not in ">\n" and _PLAIN.fullmatch(rest):
+            return self._base + rest
+        if len(tail) > _LONG_TAIL and self._base and len(tail) < self._covered * 1.1:
+            return f"{self._base}<pre>{html.escape(rest)}</pre>"
+        made = self.markdown.render(tail)
+        self._covered = len(tail.rstrip())
+        if len(tail) > _LONG_TAIL or _PLAIN.fullmatch(tail[self._covered - 1]):
+            while made.endswith(_CLOSING):
+                made = made[: made.rindex("<" if made.endswith(">") else "\n")]
+        self._base = made
+        return made
+
+    def _code(self, tail: str) -> str:
+        """Return a block of code that is not closed yet."""
+        lines_end = tail.rindex("\n") + 1
+        if not self._base or lines_end > self._covered * 1.25:
+            fence = tail[: len(tail) - len(tail.lstrip(tail[0]))]
+            self._base = self.markdown.render(f"{tail[:lines_end]}{fence}").removesuffix(_CLOSING_CODE)
+            self._covered = lines_end
+        last = "" if not tail[lines_end:].strip(tail[0]) else tail[lines_end:]  # it may become the fence
+        return self._base + html.escape(tail[self._covered : lines_end] + last, quote=False)
 
 
 def _last_boundary(text: str, start: int) -> int:
-    """Return where the last whole block from `start` on ends: after an empty line that is not within code."""
+    """Return where the last whole block from `start` on ends: after an empty line that is not within code,
+    unless what comes next is indented and so part of the same; and before and after a block of code that is
+    not indented."""
     boundary = position = start
+    empty = False
     fence = ""
     for line in text[start:].splitlines(keepends=True):
-        position += len(line)
+        begin, position = position, position + len(line)
         bare = line.strip()
         if fence:
-            if bare and not bare.strip(fence[0]) and len(bare) >= len(fence):
+            if bare and not bare.strip(fence[0]) and len(bare) >= len(fence) and line.endswith("\n"):
+                boundary = position if line[0] == fence[0] else boundary
                 fence = ""
-        elif bare.startswith(("```", "~~~")):
+        elif bare.startswith(_FENCES):
             fence = bare[: len(bare) - len(bare.lstrip(bare[0]))]
-        elif not bare and line.endswith("\n"):
-            boundary = position
+            boundary = begin if line[0] == fence[0] else boundary
+        elif bare:
+            boundary = begin if empty and not line[0].isspace() else boundary
+        empty = not bare and line.endswith("\n")
     return boundary

@@ -13,35 +13,34 @@ import html
 import re
 from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
-from xml.etree import ElementTree
 
 import nh3
-from latex2mathml.converter import Converter
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
-from markdown_it.rules_block import StateBlock
 from markdown_it.rules_core import StateCore
-from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
-from pygments import highlight
-from pygments.formatters import HtmlFormatter
-from pygments.lexers import get_lexer_by_name
-from pygments.token import STANDARD_TYPES
 
-LONGEST_FORMULA = 4_000
-LONGEST_CODE = 20_000
-"""Characters of a code block that is still highlighted; the time of some lexers grows with the square."""
+from chatlab.render.code import SPAN_CLASSES, code_block
+from chatlab.render.footnotes import add_footnotes
+from chatlab.render.formulas import (
+    DELIMITERS,
+    MATH_ATTRIBUTES,
+    MATH_TAGS,
+    Delimiters,
+    add_formulas,
+    set_formula,
+)
+from chatlab.text import word_set
+from chatlab.words import ENGLISH, Words
+
 LONGEST_TEXT = 400_000
-_LONG = 20_000  # characters: more of them take the event loop for longer than anybody should wait
-_BESIDE = ThreadPoolExecutor(1, "rendering")
 """Characters that are still read as Markdown; a longer text is shown as it is."""
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
+_LONG = 4_000  # characters: more of them take the event loop for longer than anybody should wait
+_BESIDE = ThreadPoolExecutor(1, "rendering")
 
 
 _LONGEST_ADDRESS = 300
@@ -51,91 +50,120 @@ _RIGHT_TO_LEFT = re.compile(
 )
 _PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+")
 # Stricter than any URL parser, so that no two of them can disagree on which host is meant.
-_WEB = re.compile(r"https?://([A-Za-z0-9.-]+)(:\d{1,5})?(?:[/?#][^\s\\<>\"'`]*)?", re.I)
+_WEB = re.compile(r"https?://([A-Za-z0-9.-]+(?::\d{1,5})?)(?:[/?#][^\s\\<>\"'`]*)?", re.I)
 _MAIL = re.compile(r"mailto:[^\s\\<>\"'`]+", re.I)
-_CLOSING = {"$$": "$$", r"\[": r"\]", r"\(": r"\)"}
+_STORED = re.compile(r"-/files/[0-9a-f]{64}")
+_BARE = re.compile(r"(?<![\w@/.-])https?://[^\s\\<>\"'`]+", re.I)
+_TASKS = {"[ ] ": "☐ ", "[x] ": "☑ ", "[X] ": "☑ "}
 
-# Languages that chats are about. Of the several hundred others, some lexers can be made to run for hours.
-_LANGUAGES = _words(
-    "bash sh shell console c cpp c++ csharp c# cs css diff docker dockerfile go golang graphql groovy "
-    "haskell hs html http ini java javascript js json jsx julia kotlin latex tex lua make "
-    "makefile markdown md nginx objective-c ocaml php powershell ps1 properties "
-    "protobuf py py3 python python3 pycon r rb ruby rs rust scala scss sql postgresql swift terraform "
-    "hcl toml ts tsx typescript vim xml yaml yml zig"
+_TAGS = word_set(
+    "a blockquote br button code del div em h1 h2 h3 h4 h5 h6 hr img li ol p pre s span strong sup table "
+    "tbody td th thead tr ul"
 )
 
-_SPAN_CLASSES = {name for name in STANDARD_TYPES.values() if name}
-_MATH_TAGS = _words(
-    "math menclose mfrac mi mmultiscripts mn mo mover mpadded mphantom mroot mrow mspace msqrt mstyle "
-    "msub msubsup msup mtable mtd mtext mtr munder munderover"
-)
-_MATH_ATTRIBUTES = _words(
-    "accent accentunder columnalign columnlines columnspacing depth display displaystyle fence form "
-    "height linethickness lspace mathbackground mathcolor mathsize mathvariant maxsize minsize "
-    "movablelimits notation rowlines rowspacing rspace scriptlevel separator stretchy symmetric "
-    "voffset width xmlns"
-)
-_TAGS = _words(
-    "a blockquote br code del em h1 h2 h3 h4 h5 h6 hr img li ol p pre s span strong table tbody td th "
-    "thead tr ul"
-)
+
+@dataclass(frozen=True, slots=True)
+class MarkdownRenderer:
+    """Renders Markdown as one configuration has it.
+
+    allowed_hosts: pictures may load from them (`example.org`, `example.org:8080` or `*.example.org`).
+    formulas: the signs that these stand between. words: of the buttons of code. own_files: whether pictures
+    and links may be stored files of the page's own server.
+    """
+
+    allowed_hosts: tuple[str, ...] = ()
+    formulas: tuple[Delimiters, ...] = DELIMITERS
+    words: Words = ENGLISH
+    own_files: bool = False
+
+    def render(self, text: str) -> str:
+        """Markdown as an HTML fragment without scripts, styles of its own, or loads from elsewhere.
+
+        Tables, strikethrough, task lists, footnotes, code in classes of `CODE_CSS`, and formulas as MathML;
+        one that cannot be set is shown as code. Line breaks are kept. Pictures are `data:` URLs or from
+        `allowed_hosts`; of others the address is shown. Links open in a new tab, and say beside their text to
+        which host they lead unless it is an allowed one. What is no address of the web or a mail is text.
+        """
+        return (_rendered_once if len(text) > _LONG else _rendered)(self, text)
+
+    async def ahead(self, texts: Iterable[str]) -> None:
+        """Render the long ones of these texts beside the event loop, one after the other whoever asks, so
+        that `render` has them at hand."""
+        loop = asyncio.get_running_loop()
+        for text in texts:
+            if len(text) > _LONG:
+                await loop.run_in_executor(_BESIDE, _rendered_once, self, text)
+
+    def may_lead_to(self, address: str) -> bool:
+        """Return whether a link may have this target: a page of the web, or a mail address."""
+        return bool(_WEB.fullmatch(address) or _MAIL.fullmatch(address) or self._is_own(address))
+
+    def may_show(self, address: str) -> bool:
+        """Return whether a picture may load from there."""
+        return _PICTURE.fullmatch(address) is not None or self.is_allowed(address) or self._is_own(address)
+
+    def is_allowed(self, address: str) -> bool:
+        """Return whether an address is at one of the allowed hosts."""
+        found = _WEB.fullmatch(address)
+        if found is None:
+            return False
+        host = found[1].lower()
+        name = host.partition(":")[0]
+        return any(
+            allowed in (host, name)
+            or (allowed.startswith("*.") and name.endswith(allowed[1:]) and not name.startswith("."))
+            for allowed in map(str.lower, self.allowed_hosts)
+        )
+
+    def _is_own(self, address: str) -> bool:
+        return self.own_files and _STORED.fullmatch(address) is not None
 
 
 def render(text: str, *, allowed_hosts: Sequence[str] = ()) -> str:
-    """Markdown as an HTML fragment without scripts, styles of its own, or loads from elsewhere.
-
-    Tables, strikethrough, code in `CODE_CSS`'s classes, and as MathML the formulas between `$$`, `\\[ \\]`
-    and `\\( \\)`; one that cannot be set is shown as code. Line breaks are kept. Pictures are `data:` URLs or
-    from `allowed_hosts` (`example.org`, `example.org:8080` or `*.example.org`), and links lead there or to a
-    mail address; of all others the address is shown as text.
-    """
-    made = _rendered_once if len(text) > _LONG else _rendered
-    return made(text, tuple(allowed_hosts))
+    """As `MarkdownRenderer.render`, with the usual formulas and in English."""
+    return MarkdownRenderer(tuple(allowed_hosts)).render(text)
 
 
 async def render_ahead(texts: Iterable[str], *, allowed_hosts: Sequence[str] = ()) -> None:
-    """Render the long ones of these texts beside the event loop, one after the other whoever asks, so that
-    `render` has them at hand."""
-    loop = asyncio.get_running_loop()
-    for text in texts:
-        if len(text) > _LONG:
-            await loop.run_in_executor(_BESIDE, _rendered_once, text, tuple(allowed_hosts))
+    """As `MarkdownRenderer.ahead`, for `render`."""
+    await MarkdownRenderer(tuple(allowed_hosts)).ahead(texts)
 
 
-def _rendered(text: str, allowed_hosts: tuple[str, ...]) -> str:
-    # Halves of surrogate pairs, which a stream may be cut between, are no characters and no UTF-8.
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def as_typed(text: str) -> str:
+    """Return a text as the HTML that shows it as it was typed: each line reads from the side that its own
+    words begin at, and nothing in it is Markdown."""
+    lines = _whole(text).replace("\r\n", "\n").split("\n")
+    shown = "".join(f'<div dir="auto">{html.escape(line, quote=False) or "<br>"}</div>' for line in lines)
+    return f'<div class="typed">{shown}</div>'
+
+
+def one_line(text: str) -> str:
+    """Return foreign text as Markdown: one line, in which nothing is markup, HTML or LaTeX."""
+    flat = " ".join(text.split())
+    # Entities, not backslashes: `\\(` would begin a formula.
+    return "".join(f"&#{ord(c)};" if c in "\\`*_[]()<>&!#|~$:" else c for c in flat)
+
+
+def _whole(text: str) -> str:
+    """Return text without halves of surrogate pairs, which a stream may be cut between: they are no
+    characters and no UTF-8."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _rendered(look: MarkdownRenderer, text: str) -> str:
+    text = _whole(text)
     if len(text) > LONGEST_TEXT:
         made = f'<pre class="code"><code>{html.escape(text)}</code></pre>'
     else:
-        made = _markdown().render(text, {"allowed_hosts": allowed_hosts})
-    return _cleaner(allowed_hosts).clean(made)
+        made = _markdown().render(text, _environment(look))
+    return _cleaner(look).clean(made)
 
 
 _rendered_once = lru_cache(maxsize=32)(_rendered)
 
 
-def may_lead_to(address: str, allowed_hosts: Sequence[str]) -> bool:
-    """Return whether a link may have this target, as the page has it too: an allowed host, or a
-    mail address.
-    """
-    return _MAIL.fullmatch(address) is not None or _allowed_host(address, allowed_hosts)
-
-
-def _may_show(address: str, allowed_hosts: Sequence[str]) -> bool:
-    return _PICTURE.fullmatch(address) is not None or _allowed_host(address, allowed_hosts)
-
-
-def _allowed_host(address: str, allowed_hosts: Sequence[str]) -> bool:
-    found = _WEB.fullmatch(address)
-    if found is None:
-        return False
-    host = found[1].lower()
-    return any(
-        allowed in (host, host + (found[2] or ""))
-        or (allowed.startswith("*.") and host.endswith(allowed[1:]) and not host.startswith("."))
-        for allowed in map(str.lower, allowed_hosts)
-    )
+def _environment(look: MarkdownRenderer) -> dict[str, Any]:
+    return {"look": look, "formulas": look.formulas}
 
 
 def _short(address: str) -> str:
@@ -146,57 +174,65 @@ def _short(address: str) -> str:
 def _markdown() -> MarkdownIt:
     made = MarkdownIt("commonmark", {"html": False, "breaks": True}, renderer_cls=_Renderer)
     made.enable(["table", "strikethrough"])
-    made.block.ruler.before("fence", "formula", _formula_block, {"alt": ["paragraph", "blockquote", "list"]})
-    made.inline.ruler.before("escape", "formula", _formula)
-    made.core.ruler.after("inline", "held_links", _hold_links)
+    add_formulas(made)
+    add_footnotes(made)
+    made.core.ruler.push("tasks", _mark_tasks)
+    made.core.ruler.push("links", _show_targets)
     made.core.ruler.push("direction", _set_direction)
     return made
 
 
 @lru_cache(maxsize=32)
-def _cleaner(allowed_hosts: tuple[str, ...]) -> nh3.Cleaner:
+def _cleaner(look: MarkdownRenderer) -> nh3.Cleaner:
     def checked(tag: str, attribute: str, value: str) -> str | None:
         if attribute == "href":
-            return value if may_lead_to(value, allowed_hosts) else None
+            return value if look.may_lead_to(value) else None
         if attribute == "src":
-            return value if _may_show(value, allowed_hosts) else None
+            return value if look.may_show(value) else None
         if attribute == "dir":
             return value if value == "auto" else None
         return value
 
-    attributes: dict[str, set[str]] = {tag: set(_MATH_ATTRIBUTES) for tag in _MATH_TAGS}
+    attributes: dict[str, set[str]] = {tag: set(MATH_ATTRIBUTES) for tag in MATH_TAGS}
     attributes |= {"a": {"href", "title"}, "img": {"src", "alt", "title", "referrerpolicy"}}
-    attributes |= {"ol": {"start"}, "th": {"style"}, "td": {"style"}}
+    attributes |= {"ol": {"start"}, "th": {"style"}, "td": {"style"}, "pre": {"title"}, "button": {"title"}}
     for tag in _BLOCKS:
         attributes[tag] = attributes.get(tag, set()) | {"dir"}
     return nh3.Cleaner(
-        tags=_TAGS | _MATH_TAGS,
+        tags=_TAGS | MATH_TAGS,
         attributes=attributes,
         attribute_filter=checked,
-        allowed_classes={"span": _SPAN_CLASSES, "pre": {"code"}},
+        allowed_classes={
+            "button": {"copy", "wrap"},
+            "div": {"code-block"},
+            "li": {"task"},
+            "ol": {"footnotes"},
+            "pre": {"code"},
+            "span": SPAN_CLASSES | {"host"},
+        },
         filter_style_properties={"text-align"},
         link_rel="noopener noreferrer nofollow",
+        set_tag_attribute_values={"a": {"target": "_blank"}, "button": {"type": "button"}},
         url_schemes={"http", "https", "mailto", "data"},
-        url_relative="deny",
+        url_relative="pass_through" if look.own_files else "deny",
     )
 
 
 class _Renderer(RendererHTML):
-    """The elements that are not markdown-it's own: code, pictures, formulas."""
+    """The elements that are not markdown-it's own: code, pictures, formulas, footnotes, hosts."""
 
     def fence(
         self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]
     ) -> str:
         token = tokens[idx]
         words = html.unescape(token.info).split(maxsplit=1)
-        return (
-            f'<pre class="code"><code>{_highlighted(token.content, words[0] if words else "")}</code></pre>\n'
-        )
+        language = words[0] if words else ""
+        return code_block(token.content, language, env["look"].words)
 
     def code_block(
         self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]
     ) -> str:
-        return f'<pre class="code"><code>{html.escape(tokens[idx].content)}</code></pre>\n'
+        return code_block(tokens[idx].content, "", env["look"].words)
 
     def image(
         self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]
@@ -204,8 +240,6 @@ class _Renderer(RendererHTML):
         token = tokens[idx]
         address = str(token.attrGet("src") or "")
         alt = html.escape(self.renderInlineAsText(token.children or (), options, env))
-        if not _may_show(address, env["allowed_hosts"]):
-            return f"[image: {alt + ', ' if alt else ''}{html.escape(_short(address))}]"
         title = token.attrGet("title")
         titled = f' title="{html.escape(str(title))}"' if title else ""
         return f'<img src="{html.escape(address)}" alt="{alt}"{titled} referrerpolicy="no-referrer">'
@@ -214,18 +248,18 @@ class _Renderer(RendererHTML):
         self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]
     ) -> str:
         token = tokens[idx]
-        made = _mathml(token.content, block=token.markup != r"\(")
-        if made is None:
-            made = f"<code>{html.escape(token.markup + token.content + _CLOSING[token.markup])}</code>"
+        made = set_formula(token.content, token.meta["delimiters"])
         return f"<p>{made}</p>\n" if token.block else made
 
+    def footnote(
+        self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]
+    ) -> str:
+        return f"<sup>{tokens[idx].content}</sup>"
 
-def _highlighted(code: str, language: str) -> str:
-    language = language.lower()
-    if language not in _LANGUAGES or len(code) > LONGEST_CODE:
-        return html.escape(code)
-    lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
-    return str(highlight(code, lexer, HtmlFormatter(nowrap=True)))
+    def host(
+        self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]
+    ) -> str:
+        return f'<span class="host"> ({html.escape(tokens[idx].content)})</span>'
 
 
 def _set_direction(state: StateCore) -> None:
@@ -238,110 +272,83 @@ def _set_direction(state: StateCore) -> None:
             block.attrSet("dir", "auto")
 
 
-def _hold_links(state: StateCore) -> None:
+def _mark_tasks(state: StateCore) -> None:
+    """Have items of a list that begin with `[ ]` or `[x]` show a box."""
+    for item, _, inline in zip(state.tokens, state.tokens[1:], state.tokens[2:], strict=False):
+        first = inline.children[0] if item.type == "list_item_open" and inline.children else None
+        if first is not None and first.content[:4] in _TASKS:
+            first.content = _TASKS[first.content[:4]] + first.content[4:]
+            item.attrSet("class", "task")
+
+
+def _show_targets(state: StateCore) -> None:
+    """Have links say where they lead, and pictures that are not loaded where they are."""
     for token in state.tokens:
         if token.type == "inline" and token.children:
-            token.children = list(_held(token.children, state.env["allowed_hosts"]))
+            token.children = list(_with_targets(token.children, state))
 
 
-def _held(children: Sequence[Token], allowed_hosts: Sequence[str]) -> Iterator[Token]:
-    """Yield the tokens of a line; links that may not lead where they do become text, with the address behind
-    it.
-    """
-    held: str | None = None
+def _with_targets(children: Sequence[Token], state: StateCore) -> Iterator[Token]:
+    look: MarkdownRenderer = state.env["look"]
+    address: str | None = None
     for token in children:
         if token.type == "link_open":
             address = str(token.attrGet("href") or "")
-            held = None if may_lead_to(address, allowed_hosts) else address
-            if held is None:
-                yield token
-        elif token.type == "link_close" and held is not None:
-            if token.info != "auto":  # there the address is the text
-                yield Token("text", "", 0, content=f" ({_short(held)})")
-            held = None
+            if look.may_lead_to(address):
+                yield _foreign(token, address, look)
+        elif token.type == "link_close" and address is not None:
+            yield from _closed(token, address, look)
+            address = None
+        elif token.type == "image" and not look.may_show(str(token.attrGet("src") or "")):
+            said = "".join(child.content for child in token.children or ())
+            yield _text(f"[{look.words('code.no-picture')}: {said + ', ' if said else ''}")
+            blocked = _text(_short(str(token.attrGet("src") or "")))
+            yield from (blocked,) if address is not None else _with_links(blocked, look)
+            yield _text("]")
+        elif token.type == "text" and address is None:
+            yield from _with_links(token, look)
         else:
             yield token
 
 
-def _formula_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Return a formula that begins a line and ends one, with no empty line in it."""
-    first = state.bMarks[start] + state.tShift[start]
-    opening = state.src[first : first + 2]
-    if opening not in ("$$", r"\[") or state.is_code_block(start):
-        return False
-    lines: list[str] = []
-    for number in range(start, end):
-        if state.isEmpty(number) or state.sCount[number] < state.blkIndent:
-            return False
-        line = state.src[state.bMarks[number] + state.tShift[number] : state.eMarks[number]].rstrip()
-        lines.append(line[2:] if number == start else line)
-        before, closing, after = lines[-1].partition(_CLOSING[opening])
-        if sum(map(len, lines)) > LONGEST_FORMULA or after:
-            return False
-        if closing:
-            lines[-1] = before
-            break
-    else:
-        return False
-    if not silent:
-        token = state.push("formula", "math", 0)
-        token.block, token.markup, token.content = True, opening, "\n".join(lines)
-        token.map = [start, number + 1]
-    state.line = number + 1
-    return True
+def _closed(token: Token, address: str, look: MarkdownRenderer) -> Iterator[Token]:
+    """Yield the end of a link, and where it leads if its text is not that, or if it may not."""
+    leads, found = look.may_lead_to(address), _WEB.fullmatch(address)
+    if leads:
+        yield token
+    if token.info == "auto":  # there the address is the text
+        return
+    if not leads:
+        yield _text(f" ({_short(address)})")
+    elif found is not None and not look.is_allowed(address):
+        yield Token("host", "span", 0, content=found[1])
 
 
-def _formula(state: StateInline, silent: bool) -> bool:
-    opening = state.src[state.pos : state.pos + 2]
-    if opening not in _CLOSING:
-        return False
-    begin = state.pos + 2
-    end = state.src.find(_CLOSING[opening], begin, min(state.posMax, begin + LONGEST_FORMULA))
-    if end < 0 or not state.src[begin:end].strip():
-        return False
-    if not silent:
-        token = state.push("formula", "math", 0)
-        token.markup, token.content = opening, state.src[begin:end]
-    state.pos = end + 2
-    return True
+def _with_links(token: Token, look: MarkdownRenderer) -> Iterator[Token]:
+    """Yield a text with the addresses in it as links."""
+    at = 0
+    for found in _BARE.finditer(token.content):
+        address = found[0].rstrip(".,;:!?*_~)]}")
+        if address.count("(") > address.count(")") and found[0][len(address) :].startswith(")"):
+            address += ")"
+        if _WEB.fullmatch(address) is None:
+            continue
+        yield _text(token.content[at : found.start()])
+        opening = Token("link_open", "a", 1, info="auto")
+        opening.attrSet("href", address)
+        yield _foreign(opening, address, look)
+        yield _text(address)
+        yield Token("link_close", "a", -1, info="auto")
+        at = found.start() + len(address)
+    yield _text(token.content[at:]) if at else token
 
 
-class _NoMacros(dict[str, Any]):
-    """Macros would let a short formula become an endless one."""
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        raise ValueError("a formula defines no macros")
-
-
-def _mathml(latex: str, *, block: bool) -> str | None:
-    """Return a formula as MathML; None if it cannot be set."""
-    converter = Converter(display="block" if block else "inline")
-    converter.macros = _NoMacros()
-    try:
-        # Its own way to text would take back the escaping of what the formula quotes.
-        tree = converter.convert_to_element(latex.strip())
-        for element in tree.iter():
-            element.text = html.unescape(element.text) if element.text else None
-            element.attrib = {
-                name: str(value) for name, value in element.attrib.items() if name in _MATH_ATTRIBUTES
-            }
-        return ElementTree.tostring(tree, encoding="unicode")
-    except Exception:  # noqa: BLE001 - the library raises whatever its parser stumbles over
-        return None
+def _foreign(opening: Token, address: str, look: MarkdownRenderer) -> Token:
+    """Return a link's beginning; to a foreign host it says nothing else than the address."""
+    if not look.is_allowed(address) and opening.info != "auto":
+        opening.attrSet("title", _short(address))
+    return opening
 
 
-def _style_of(name: str) -> str:
-    formatter: Any = HtmlFormatter(style=name)
-    written = formatter.get_style_defs(".code").splitlines()
-    return "\n".join(line for line in written if line.startswith(".code ."))
-
-
-CODE_CSS = f"""\
-.code {{ overflow-x: auto; padding: .6em .8em; border-radius: 6px; background: #f6f8fa; color: #1f2328; }}
-{_style_of("default")}
-@media (prefers-color-scheme: dark) {{
-.code {{ background: #161b22; color: #e6edf3; }}
-{_style_of("github-dark")}
-}}
-"""
-"""The style of code blocks, light and dark."""
+def _text(content: str) -> Token:
+    return Token("text", "", 0, content=content)

@@ -24,7 +24,7 @@ from chatlab.messages import (
 from chatlab.render.document import document
 from chatlab.render.figures import figures, outcome
 from chatlab.render.html_templates import environment
-from chatlab.render.markdown import render, render_ahead
+from chatlab.render.markdown import as_typed, one_line, render, render_ahead
 from chatlab.slices import Slices
 from chatlab.store import FILE_SCHEME, NotStored, Store, StoredConversation, StoredTurn
 from chatlab.store.files import Files
@@ -152,7 +152,7 @@ class _Answer:
     settings: str
     parts: Sequence[_Part]
     trouble: str | None
-    sources: Sequence[str]
+    sources: Sequence[Markup]
     notices: Sequence[str]
     figures: str
 
@@ -164,7 +164,12 @@ async def exchange(
 
     answers: who answered, and the turn. settings: those that were asked for too.
     """
-    said = [await _part(files, part) for part in user.parts]
+    said = [
+        _Part("text", html=Markup(as_typed(part.text)))  # noqa: S704 - it escapes
+        if isinstance(part, TextPart)
+        else await _part(files, part)
+        for part in user.parts
+    ]
     return written("exchange", said, [await _answer(files, who, turn, settings) for who, turn in answers])
 
 
@@ -176,7 +181,7 @@ async def _answer(files: Files, who: str, turn: StoredTurn, settings: bool) -> _
         "\n".join(given) if settings else "",
         [await _part(files, part) for part in turn.answer],
         outcome(turn),
-        [f"{source.title} {source.url or ''}".strip() for source in turn.citations],
+        [_safe(one_line(f"{source.title} {source.url or ''}")) for source in turn.citations],
         [notice.detail for notice in turn.notices],
         figures(turn),
     )

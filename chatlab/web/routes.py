@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from chatlab import content_security
 from chatlab.lab import Lab
 from chatlab.paths import PACKAGE
-from chatlab.render.markdown import CODE_CSS
+from chatlab.render.code import CODE_CSS
 from chatlab.web.compare.routes import CompareRoutes
 from chatlab.web.conversations.routes import conversation_routes
 from chatlab.web.probes import PATHS, probe_routes

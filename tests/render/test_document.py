@@ -12,7 +12,7 @@ def test_a_document_says_of_itself_that_nothing_may_run_or_load() -> None:
     assert "<title>&lt;Title&gt; &amp; co</title>" in made
     assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in made
     assert "<script" not in made and 'name="viewport"' in made
-    for needed in ("prefers-color-scheme: dark", "@media print", ".code .k", ".x { color: red }"):
+    for needed in ("light-dark(", "@media print", ".code .k", ".x { color: red }"):
         assert needed in made
 
 

@@ -13,20 +13,23 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from chatlab.render import markdown as markup
+from chatlab.render.code import CODE_CSS, LANGUAGES, LONGEST_CODE
+from chatlab.render.formulas import LONGEST_FORMULA, MATH_ATTRIBUTES, MATH_TAGS, Delimiters
 from chatlab.render.markdown import (
-    CODE_CSS,
-    LONGEST_CODE,
-    LONGEST_FORMULA,
     LONGEST_TEXT,
-    may_lead_to,
+    MarkdownRenderer,
+    as_typed,
+    one_line,
     render,
     render_ahead,
 )
+from chatlab.words import words_of
 
 ALLOWED = ("ok.example", "*.sub.example", "port.example:8443")
 
 ATTRIBUTES = {"class", "dir", "href", "src", "alt", "title", "rel", "start", "style", "referrerpolicy"}
-ATTRIBUTES |= markup._MATH_ATTRIBUTES
+ATTRIBUTES |= {"target", "type"} | MATH_ATTRIBUTES
+TRUSTED = MarkdownRenderer(("ok.example", "*.sub.example", "port.example:8443"))
 
 
 class Seen(HTMLParser):
@@ -56,18 +59,24 @@ class Seen(HTMLParser):
 def safe(fragment: str, allowed: tuple[str, ...] = ()) -> Seen:
     """The fragment as a browser sees it, once it is certain to be harmless."""
     seen = Seen(fragment)
-    assert set(seen.tags) <= markup._TAGS | markup._MATH_TAGS
+    assert set(seen.tags) <= markup._TAGS | MATH_TAGS
     hosts = tuple(host.removeprefix("*.").partition(":")[0] for host in allowed)
     for tag, name, value in seen.attributes:
         assert name in ATTRIBUTES, (tag, name)
         assert name != "dir" or value == "auto"
         if name == "href":
             found = re.match(r"https?://([^/?#:]+)|mailto:", value, re.I)
-            assert tag == "a" and found and (found[1] is None or found[1].endswith(hosts or ("none",)))
+            assert tag == "a" and found
+            assert found[1] is None or found[1].endswith(hosts or ("none",)) or found[1] in seen.text
             assert ("a", "rel", "noopener noreferrer nofollow") in seen.attributes
+            assert ("a", "target", "_blank") in seen.attributes
         if name == "src":
             found = re.match(r"https?://([^/?#:]+)|data:image/(png|jpeg|gif|webp);base64,", value, re.I)
             assert tag == "img" and found and (found[1] is None or found[1].endswith(hosts or ("none",)))
+        if name == "target":
+            assert (tag, value) == ("a", "_blank")
+        if name == "type":
+            assert (tag, value) == ("button", "button")
         if name == "style":
             assert re.fullmatch(r"text-align: ?(left|right|center);?", value)
     return seen
@@ -185,9 +194,10 @@ def test_no_text_at_all_gets_a_script_a_handler_or_a_foreign_load_through(
 @pytest.mark.parametrize("text", XSS)
 def test_each_of_the_two_defences_is_enough_alone(text: str) -> None:
     text = text.encode("utf-8", "replace").decode()
-    safe(markup._cleaner(()).clean(text))
-    made = markup._markdown().render(text, {"allowed_hosts": ()})
-    safe(made.replace('<a href="', '<a rel="noopener noreferrer nofollow" href="'))
+    cleaned = markup._cleaner(MarkdownRenderer()).clean(text)
+    safe(cleaned + " ".join(re.findall('href="([^"]*)', cleaned)))  # it does not say where links lead
+    made = markup._markdown().render(text, markup._environment(MarkdownRenderer()))
+    safe(made.replace("<a href=", '<a target="_blank" rel="noopener noreferrer nofollow" href='))
 
 
 def test_everyday_markdown_is_set() -> None:
@@ -217,7 +227,7 @@ def test_code_is_highlighted_by_its_language_and_keeps_every_character() -> None
     assert ("span", "class", "k") in seen.attributes
     assert ("pre", "class", "code") in seen.attributes
     assert seen.text == code + "\n"
-    assert ".code .k " in CODE_CSS and "prefers-color-scheme: dark" in CODE_CSS
+    assert ".code .k " in CODE_CSS and "light-dark(" in CODE_CSS
 
 
 @pytest.mark.parametrize("language", ["", "nosuchlanguage", "python"])
@@ -228,7 +238,7 @@ def test_code_of_no_known_language_or_of_great_length_is_plain(language: str) ->
 
 
 def test_every_language_that_may_be_highlighted_is_known_to_pygments() -> None:
-    for language in markup._LANGUAGES:
+    for language in LANGUAGES:
         assert safe(render(f"```{language}\nx\n```")).text.strip() == "x"
 
 
@@ -274,13 +284,20 @@ def test_what_is_too_long_for_a_formula_or_was_not_closed_is_text() -> None:
     assert safe(render("an open \\(x and $$ y\n\n$$\nz")).text == "an open (x and $$ y\n$$\nz\n"
 
 
+APART = 'target="_blank" rel="noopener noreferrer nofollow"'
+
+
 def test_a_link_to_an_allowed_host_is_a_link_and_another_shows_where_it_leads() -> None:
     made = render("[a](https://ok.example/x?y=1&z=2) [b](https://evil.example/q)", allowed_hosts=ALLOWED)
     assert (
-        made == '<p><a href="https://ok.example/x?y=1&amp;z=2" rel="noopener noreferrer nofollow">a</a> '
-        "b (https://evil.example/q)</p>\n"
+        made == f'<p><a href="https://ok.example/x?y=1&amp;z=2" {APART}>a</a> '
+        f'<a href="https://evil.example/q" title="https://evil.example/q" {APART}>b</a>'
+        '<span class="host"> (evil.example)</span></p>\n'
     )
-    assert render("<https://evil.example/q>") == "<p>https://evil.example/q</p>\n"
+    link = f'<a href="https://evil.example/q" {APART}>https://evil.example/q</a>'
+    assert render("<https://evil.example/q>") == f"<p>{link}</p>\n"
+    assert render("(see https://evil.example/q).") == f"<p>(see {link}).</p>\n"
+    assert render("[a](https://user@evil.example)") == "<p>a (https://user@evil.example)</p>\n"
 
 
 @pytest.mark.parametrize(
@@ -300,7 +317,9 @@ def test_a_link_to_an_allowed_host_is_a_link_and_another_shows_where_it_leads() 
     ],
 )
 def test_hosts_are_allowed_by_name_by_port_or_below_a_name(address: str, may: bool) -> None:
-    assert may_lead_to(address, ALLOWED) is may
+    assert (TRUSTED.is_allowed(address) or address.startswith("mailto:")) is may
+    if may:
+        assert TRUSTED.may_lead_to(address)
 
 
 def test_a_picture_is_shown_if_it_is_inline_or_from_an_allowed_host() -> None:
@@ -310,7 +329,8 @@ def test_a_picture_is_shown_if_it_is_inline_or_from_an_allowed_host() -> None:
     )
     assert '<img src="data:image/png;base64,iVBO" alt="a"' in made
     assert '<img src="https://ok.example/p.png" alt="b" title="t"' in made
-    assert "[image: c, https://evil.example/p.png]" in made
+    address = "https://evil.example/p.png"
+    assert f'[picture not loaded: c, <a href="{address}" {APART}>{address}</a>]' in made
 
 
 def test_a_very_long_text_is_shown_as_it_is() -> None:
@@ -356,3 +376,71 @@ def test_halves_of_a_character_that_a_stream_was_cut_between_are_shown_as_such()
 def test_a_block_reads_from_the_side_that_its_own_letters_begin_at(text: str, begins: str) -> None:
     assert render(text).startswith(begins)
     assert "dir" not in render("plain\n\n```\nשלום\n```")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "between $5 and $10",
+        "US$5, A$6",
+        "$5-$10",
+        "$HOME/$USER and $PATH",
+        "5$ or 6$",
+        "$ x $",
+        r"\$x\$",
+        "a $x\ny$ b",
+    ],
+)
+def test_dollars_that_are_prices_or_names_are_text(text: str) -> None:
+    assert "<math" not in render(text)
+
+
+@pytest.mark.parametrize("text", ["$x^2$", "so ($x^2$), and", "it is $x^2$.", "costs $5 if $x^2$"])
+def test_a_formula_stands_between_single_dollars_too(text: str) -> None:
+    assert "<msup><mi>x</mi><mn>2</mn></msup>" in render(text) and 'display="inline"' in render(text)
+
+
+def test_other_signs_may_be_those_of_formulas() -> None:
+    look = MarkdownRenderer(formulas=(Delimiters("[[", "]]", True),))
+    assert '<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">' in look.render("[[\nx\n]]")
+    assert "<math" in look.render("a [[x]] b") and "<math" not in look.render("$$x$$ $x$")
+
+
+def test_items_of_a_list_are_tasks() -> None:
+    made = render("- [ ] *one*\n- [x] two\n- [link](https://a.example)\n\n[ ] none")
+    assert '<li class="task">☐ <em>one</em></li>' in made and '<li class="task">☑ two</li>' in made
+    assert made.count("task") == 2
+
+
+def test_footnotes_are_numbered_by_where_they_are_named_and_said_at_the_end() -> None:
+    made = render("[^a]: The *first*\n  and more\n\nOne[^b] two[^a] one[^b] none[^c]\n\n[^b]: The second[^a]")
+    assert made == (
+        "<p>One<sup>1</sup> two<sup>2</sup> one<sup>1</sup> none[^c]</p>\n"
+        '<ol class="footnotes">\n<li>The second<sup>2</sup></li>\n'
+        "<li>The <em>first</em><br>\nand more</li>\n</ol>\n"
+    )
+
+
+def test_a_block_of_code_has_its_language_and_buttons_that_are_named_in_the_page_s_language() -> None:
+    made = MarkdownRenderer(words=words_of("de")).render("```mermaid\ngraph TD\n```")
+    assert '<pre class="code" title="mermaid"><code>graph TD\n</code></pre>' in made
+    assert '<button class="copy" title="Code kopieren" type="button"></button>' in made
+
+
+def test_files_that_the_page_s_server_stores_are_shown_only_on_its_pages() -> None:
+    text = f"![a](-/files/{'ab' * 32}) [b](-/files/{'cd' * 32}) ![c](-/files/other)"
+    made = MarkdownRenderer(own_files=True).render(text)
+    assert f'<img src="-/files/{"ab" * 32}" alt="a"' in made and f'<a href="-/files/{"cd" * 32}"' in made
+    assert "[picture not loaded: c, -/files/other]" in made
+    assert "src=" not in render(text) and "href=" not in render(text)
+
+
+def test_what_a_person_typed_is_shown_as_it_is() -> None:
+    text = "  *a* <b>\n\n# مرحبا &amp; `c`  "
+    made = as_typed(text)
+    assert Seen(made).text == text.replace("\n", "") and set(Seen(made).tags) == {"div", "br"}
+    assert made.count('<div dir="auto">') == 3
+
+
+def test_foreign_text_of_a_title_is_one_line_in_which_nothing_is_markup() -> None:
+    assert safe(render(one_line("# <b> *a*\n[x](y) $z$"))).text == "# <b> *a* [x](y) $z$\n"

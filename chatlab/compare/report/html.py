@@ -27,7 +27,7 @@ from chatlab.messages import FilePart, Part, ReasoningPart, TextPart, ToolCall, 
 from chatlab.render.document import document
 from chatlab.render.figures import figures, outcome
 from chatlab.render.html_templates import environment
-from chatlab.render.markdown import render
+from chatlab.render.markdown import as_typed, one_line, render
 from chatlab.secret import scrub
 from chatlab.spelling import count
 
@@ -54,7 +54,7 @@ class AnswerCell:
     parts: tuple[ShownText, ...]
     trouble: str | None
     checks: tuple[Check, ...]
-    sources: tuple[str, ...]
+    sources: tuple[Markup, ...]
     notices: tuple[str, ...]
     figures: str
 
@@ -198,7 +198,7 @@ def _item_sections(
             tuple(results[0].tags),
             tuple(
                 Step(
-                    tuple(map(_shown, group[0].turn.user.parts)),
+                    tuple(map(_asked, group[0].turn.user.parts)),
                     tuple(_lane_answers(group, labels, best)),
                     requests.sent(f"r{number}-{step + 1}", group),
                 )
@@ -225,17 +225,25 @@ def _answer(result: Result, repeats: int) -> AnswerCell:
         tuple(map(_shown, turn.answer)),
         outcome(turn),
         tuple(result.checks),
-        tuple(f"{one.title} {one.url or ''}".strip() for one in turn.citations),
+        tuple(_safe(render(one_line(f"{one.title} {one.url or ''}"))) for one in turn.citations),
         tuple(notice.detail for notice in turn.notices),
         took,
     )
 
 
+def _asked(part: Part) -> ShownText:
+    return ShownText("text", _safe(as_typed(part.text))) if isinstance(part, TextPart) else _shown(part)
+
+
+def _safe(html: str) -> Markup:
+    return Markup(html)  # noqa: S704 - `chatlab.render.markdown` made it
+
+
 def _shown(part: Part) -> ShownText:
     if isinstance(part, TextPart):
-        return ShownText("text", Markup(render(part.text)))  # noqa: S704 - render makes it safe
+        return ShownText("text", _safe(render(part.text)))
     if isinstance(part, ReasoningPart):
-        return ShownText("thoughts", Markup(render(part.text)))  # noqa: S704 - render makes it safe
+        return ShownText("thoughts", _safe(render(part.text)))
     if isinstance(part, ToolCall):
         return ShownText("folded", part.arguments, f"Called {part.name}")
     if isinstance(part, ToolResult):

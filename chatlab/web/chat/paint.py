@@ -31,6 +31,7 @@ from chatlab.messages import (
     Usage,
 )
 from chatlab.render.figures import UNKNOWN, count, figures_line, money, seconds, speed
+from chatlab.render.markdown import one_line
 from chatlab.store import StoredTurn
 from chatlab.turns.turn import Turn
 from chatlab.web.chat.paint_messages import (
@@ -39,7 +40,6 @@ from chatlab.web.chat.paint_messages import (
     alarm,
     attachment,
     in_store,
-    one_line,
     painted_text,
     settled,
 )

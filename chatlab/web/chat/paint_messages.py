@@ -14,6 +14,7 @@ from gradio.components.chatbot import TextMessage
 from chatlab.formats import OWN_IDS
 from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import FilePart, Message, TextPart
+from chatlab.render.markdown import one_line
 from chatlab.store import FILE_SCHEME
 from chatlab.words import ENGLISH, Words
 
@@ -141,10 +142,3 @@ def painted_text(role: str, text: str) -> Painted:
 def alarm(sentence: str) -> str:
     """Return a title that says what went wrong."""
     return f'<span class="chatlab-error">⚠ {one_line(sentence)}</span>'
-
-
-def one_line(text: str) -> str:
-    """Return foreign text for a title: one line, in which nothing is markup, HTML or LaTeX."""
-    flat = " ".join(text.split())
-    # Entities, not backslashes: `\\(` would begin a formula.
-    return "".join(f"&#{ord(c)};" if c in "\\`*_[]()<>&!#|~$:" else c for c in flat)

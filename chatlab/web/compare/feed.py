@@ -135,7 +135,7 @@ class Feed:
                 }
             )
         for turn_id, position in running.items():
-            growing = self._growing.setdefault(turn_id, IncrementalMarkdown(view.allowed_hosts))
+            growing = self._growing.setdefault(turn_id, IncrementalMarkdown(view.markdown))
             turn = session.turn(turn_id)
             update, doing = growing.update(text_of(turn)), _doing(turn)
             if update is not None or doing != self._doing.get(turn_id):
@@ -164,7 +164,7 @@ class Feed:
                 continue  # the whole session, which is told next, says at once how each has ended
             for answer in answers:
                 known = f"{asked.id} {answer.letter} {answer.repeat}"
-                growing = self._growing.setdefault(known, IncrementalMarkdown(view.allowed_hosts))
+                growing = self._growing.setdefault(known, IncrementalMarkdown(view.markdown))
                 update = growing.update(answer.text)
                 if update is not None:
                     paints.append(_paint(asked.id, answer.letter, answer.repeat, update))

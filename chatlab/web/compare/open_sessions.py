@@ -14,6 +14,7 @@ from chatlab.lab import Lab
 from chatlab.store import StoredTurn
 from chatlab.web.compare.agreement import RoundAgreement
 from chatlab.web.compare.view import View
+from chatlab.web.shared.page_markdown import page_markdown
 from chatlab.web.shared.page_words import page_words
 
 
@@ -90,7 +91,7 @@ class PageSessions:
         self._open = {
             session_id: one for session_id, one in self._open.items() if one.session in self._sessions
         }
-        view = View(session, self.backends, self._lab.config.ui.allowed_hosts, self._words)
+        view = View(session, self.backends, page_markdown(self._lab.config.ui), self._words)
         found = self._open[session.id] = PageSession(session, view, RoundAgreement(session), title)
         return found
 

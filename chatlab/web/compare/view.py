@@ -25,7 +25,7 @@ from chatlab.messages import (
     ToolResult,
 )
 from chatlab.render.figures import Measured, figures, seconds
-from chatlab.render.markdown import render, render_ahead
+from chatlab.render.markdown import MarkdownRenderer, as_typed
 from chatlab.store import StoredTurn
 from chatlab.turns.fit import reaches
 from chatlab.web.compare.view_model import (
@@ -52,13 +52,13 @@ class View:
         self,
         session: ComparisonSession,
         backends: Mapping[str, Entry],
-        allowed_hosts: Sequence[str],
+        markdown: MarkdownRenderer,
         words: Words = ENGLISH,
     ) -> None:
         self._words = words
         self._session = session
         self._backends = backends
-        self.allowed_hosts = allowed_hosts
+        self.markdown = markdown
         self._html: dict[str, str] = {}
         self._names: dict[tuple[str, int], bool] = {}
 
@@ -88,7 +88,7 @@ class View:
         for asked in rounds_shown(self._session.state):
             turns = [self._session.turn(one) for ids in asked.turns.values() for one in ids]
             texts = (text_of(turn) for turn in turns if turn.status != "running")
-            await render_ahead((asked.user.text, *texts), allowed_hosts=self.allowed_hosts)
+            await self.markdown.ahead(texts)
 
     def not_for(self, part: FilePart) -> str | None:
         """Return which lanes would be asked without this file, as a sentence; None if all take it."""
@@ -182,7 +182,7 @@ class View:
             "previous": previous,
             "next": following,
             "text": user.text,
-            "text_html": render(user.text, allowed_hosts=self.allowed_hosts),
+            "text_html": as_typed(user.text),
             "files": [part.name or part.media_type for part in user.parts if isinstance(part, FilePart)],
         }
 
@@ -204,12 +204,12 @@ class View:
         if turn.status == "running":
             return shown
         if turn_id not in self._html:
-            self._html[turn_id] = render(text_of(turn), allowed_hosts=self.allowed_hosts)
+            self._html[turn_id] = self.markdown.render(text_of(turn))
         shown["html"] = self._html[turn_id]
         shown["thoughts"] = [
             {
                 "title": self._words("answer.thought"),
-                "html": render(part.text, allowed_hosts=self.allowed_hosts),
+                "html": self.markdown.render(part.text),
                 "took": None,
             }
             for part in turn.answer
@@ -334,7 +334,7 @@ class View:
             return {"status": "waiting", "html": ""}  # what may be seen of it is painted
         if answer.empty:
             return {"status": "finished", "html": "", "error": "no answer"}
-        return {"status": "finished", "html": render(answer.text, allowed_hosts=self.allowed_hosts)}
+        return {"status": "finished", "html": self.markdown.render(answer.text)}
 
 
 def _attempts(asked: Round, names: Mapping[LaneId, str]) -> dict[str, list[int]]:

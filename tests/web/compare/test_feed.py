@@ -12,6 +12,7 @@ import pytest
 from chatlab.compare.session.events import Opened
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.config.models import CompareLane
+from chatlab.render.markdown import MarkdownRenderer
 from chatlab.web.compare.agreement import RoundAgreement
 from chatlab.web.compare.feed import Feed
 from chatlab.web.compare.open_sessions import PageSession
@@ -47,7 +48,7 @@ async def test_no_paint_tells_how_a_hidden_round_ended_before_its_view_does(reve
     session = await ComparisonSession.create(
         backends, lanes, owner="me", opened=Opened(blind=True, reveal=reveal)
     )
-    found = PageSession(session, View(session, backends, ()), RoundAgreement(session), "")
+    found = PageSession(session, View(session, backends, MarkdownRenderer()), RoundAgreement(session), "")
     held = Held()
     await session.ask("Hello", places=held)
     await held.ended.wait()

@@ -1,0 +1,103 @@
+"""Markdown that grows: what is shown of it on the way, that it ends as the whole, and what it costs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import nh3
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chatlab.render.code import code_block
+from chatlab.render.incremental_markdown import IncrementalMarkdown
+from chatlab.render.markdown import MarkdownRenderer, render
+from chatlab.words import ENGLISH
+
+PARAGRAPHS = (
+    "# A title\n\nSome *words* and **more of them**, said at length?\nA [link](https://a.example) too.\n\n"
+    "```python\ndef f(x):\n\n    return '<b>'\n```\nAfter it.\n\n"
+    "| a | b |\n| - | - |\n| 1 | `2` |\n\n> quoted\n> more\n\nThe end, $x^2$ at https://b.example/c.\n"
+)
+
+
+def shown(text: str, step: int) -> Iterator[tuple[str, str]]:
+    """What stands on a page after each piece, and what of the text that is."""
+    growing, settled = IncrementalMarkdown(), ""
+    for end in [*range(step, len(text), step), len(text)]:
+        update = growing.update(text[:end])
+        assert update is not None
+        settled += update[0]
+        yield settled + closed(update[1]), text[:end]
+
+
+def closed(html: str) -> str:
+    """HTML as a browser closes it."""
+    tags = {"math", "mi", "mrow", "msup", "mn", "button", "div", "sup"} | nh3.ALLOWED_TAGS
+    return nh3.clean(html, tags=tags, attributes={"*": {"class", "href", "title", "dir"}}, link_rel=None)
+
+
+def same(html: str) -> str:
+    return re.sub(r"\s+", "", re.sub("</?span[^>]*>", "", closed(html)))
+
+
+@pytest.mark.parametrize("step", [1, 2, 7, 40])
+def test_on_the_way_a_text_looks_as_far_as_it_has_come_as_it_does_when_it_is_whole(step: int) -> None:
+    for html, text in shown(PARAGRAPHS, step):
+        if text.count("```") % 2:
+            before, _, code = text.rpartition("```")
+            text = before if "\n" not in code else text.rstrip("`").rstrip("\n") + "\n```"
+        assert same(html) == same(render(text)), text
+
+
+PIECES = st.sampled_from(
+    ["word ", "an", "other, ", "*", "**", "`", "_", "[", "](", ")", "1. ", "- ", "\n", "\n\n", "# "]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(PIECES, max_size=14))
+def test_a_word_that_is_put_behind_a_block_is_where_it_would_be_rendered(pieces: list[str]) -> None:
+    text = re.sub("`{3,}", "``", "".join(pieces).split("\n\n")[0])
+    growing = IncrementalMarkdown()
+    for end in range(1, len(text) + 1):
+        update = growing.update(text[:end])
+        assert update is not None
+        assert same(update[1]) == same(render(text[:end]))
+
+
+def test_an_update_renders_the_unfinished_block_alone_and_words_not_at_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rendered: list[int] = []
+    real = MarkdownRenderer.render
+
+    def noted(self: MarkdownRenderer, text: str) -> Any:
+        rendered.append(len(text))
+        return real(self, text)
+
+    monkeypatch.setattr(MarkdownRenderer, "render", noted)
+    costs = []
+    for blocks in (10, 100):
+        rendered.clear()
+        growing, text = IncrementalMarkdown(), ""
+        for word in ("word " * 30 + "\n\n") * blocks:
+            text += word
+            growing.update(text)
+        costs.append(sum(rendered) / len(text))
+    assert costs[1] < 1.2 * costs[0] < 6
+    rendered.clear()
+    growing, text = IncrementalMarkdown(), "```python\n"
+    for line in ["x = '<b>'  # a line of code\n"] * 600:
+        text += line
+        growing.update(text)
+    assert sum(rendered) < 8 * len(text)
+
+
+def test_code_that_is_not_closed_is_shown_as_code_however_long_it_is() -> None:
+    text = "```python\n" + "x = '<b>'\n" * 1_000
+    *_, (html, _) = shown(text, 500)
+    whole = code_block("x = '<b>'\n" * 1_000, "python", ENGLISH)
+    assert same(html) == same(whole)
