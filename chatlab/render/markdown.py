@@ -81,8 +81,8 @@ class MarkdownRenderer:
 
         Tables, strikethrough, task lists, footnotes, code in classes of `CODE_CSS`, and formulas as MathML;
         one that cannot be set is shown as code. Line breaks are kept. Pictures are `data:` URLs or from
-        `allowed_hosts`; of others the address is shown. Links open in a new tab, and say beside their text to
-        which host they lead unless it is an allowed one. What is no address of the web or a mail is text.
+        `allowed_hosts`; of others the address is shown. Links open in a new tab. Of one to a host that is not
+        allowed, that host beside its text is followed. What is no address of the web or a mail is text.
         """
         return (_rendered_once if len(text) > _LONG else _rendered)(self, text)
 
@@ -114,6 +114,11 @@ class MarkdownRenderer:
             or (allowed.startswith("*.") and name.endswith(allowed[1:]) and not name.startswith("."))
             for allowed in map(str.lower, self.allowed_hosts)
         )
+
+    def is_foreign(self, token: Token, address: str) -> bool:
+        """Return whether a link to the web hides behind its text that it leads to a host that is not
+        allowed."""
+        return token.info != "auto" and _WEB.fullmatch(address) is not None and not self.is_allowed(address)
 
     def _is_own(self, address: str) -> bool:
         return self.own_files and _STORED.fullmatch(address) is not None
@@ -259,7 +264,9 @@ class _Renderer(RendererHTML):
     def host(
         self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]
     ) -> str:
-        return f'<span class="host"> ({html.escape(tokens[idx].content)})</span>'
+        token = tokens[idx]
+        link = f'<a href="{html.escape(token.meta["address"])}">{html.escape(token.content)}</a>'
+        return f'<span class="host"> ({link})</span>'
 
 
 def _set_direction(state: StateCore) -> None:
@@ -295,7 +302,7 @@ def _with_targets(children: Sequence[Token], state: StateCore) -> Iterator[Token
         if token.type == "link_open":
             address = str(token.attrGet("href") or "")
             if look.may_lead_to(address):
-                yield _foreign(token, address, look)
+                yield _held(token, address) if look.is_foreign(token, address) else token
         elif token.type == "link_close" and address is not None:
             yield from _closed(token, address, look)
             address = None
@@ -320,8 +327,14 @@ def _closed(token: Token, address: str, look: MarkdownRenderer) -> Iterator[Toke
         return
     if not leads:
         yield _text(f" ({_short(address)})")
-    elif found is not None and not look.is_allowed(address):
-        yield Token("host", "span", 0, content=found[1])
+    elif found is not None and look.is_foreign(token, address):
+        yield Token("host", "span", 0, content=found[1], meta={"address": address})
+
+
+def _held(opening: Token, address: str) -> Token:
+    """Return the beginning of a link that is not followed itself: the host beside it is."""
+    opening.attrs = {"title": _short(address)}
+    return opening
 
 
 def _with_links(token: Token, look: MarkdownRenderer) -> Iterator[Token]:
@@ -336,18 +349,11 @@ def _with_links(token: Token, look: MarkdownRenderer) -> Iterator[Token]:
         yield _text(token.content[at : found.start()])
         opening = Token("link_open", "a", 1, info="auto")
         opening.attrSet("href", address)
-        yield _foreign(opening, address, look)
+        yield opening
         yield _text(address)
         yield Token("link_close", "a", -1, info="auto")
         at = found.start() + len(address)
     yield _text(token.content[at:]) if at else token
-
-
-def _foreign(opening: Token, address: str, look: MarkdownRenderer) -> Token:
-    """Return a link's beginning; to a foreign host it says nothing else than the address."""
-    if not look.is_allowed(address) and opening.info != "auto":
-        opening.attrSet("title", _short(address))
-    return opening
 
 
 def _text(content: str) -> Token:

@@ -291,8 +291,8 @@ def test_a_link_to_an_allowed_host_is_a_link_and_another_shows_where_it_leads() 
     made = render("[a](https://ok.example/x?y=1&z=2) [b](https://evil.example/q)", allowed_hosts=ALLOWED)
     assert (
         made == f'<p><a href="https://ok.example/x?y=1&amp;z=2" {APART}>a</a> '
-        f'<a href="https://evil.example/q" title="https://evil.example/q" {APART}>b</a>'
-        '<span class="host"> (evil.example)</span></p>\n'
+        f'<a title="https://evil.example/q" {APART}>b</a>'
+        f'<span class="host"> (<a href="https://evil.example/q" {APART}>evil.example</a>)</span></p>\n'
     )
     link = f'<a href="https://evil.example/q" {APART}>https://evil.example/q</a>'
     assert render("<https://evil.example/q>") == f"<p>{link}</p>\n"

@@ -1,4 +1,4 @@
-"""How both pages of one configuration show Markdown."""
+"""The one way in which both pages of a configuration show Markdown."""
 
 from __future__ import annotations
 
