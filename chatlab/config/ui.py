@@ -105,8 +105,8 @@ class Ui(Model):
     watermark: str | None = Field(None, description="Put below an answer that somebody copies.")
     latex: tuple[LatexDelimiters, ...] | None = Field(
         None,
-        description="What formulas in answers stand between; `[]` for none. If not given: `$$`, `\\[` and "
-        "`\\(`.",
+        description="What formulas in answers stand between, on all pages; `[]` for none. If not given: "
+        "`$$`, `\\[`, `\\(` and `$`.",
     )
     autofocus: bool = Field(True, description="The message box has the focus once the page is there.")
     autoscroll: bool = Field(
@@ -145,7 +145,9 @@ class Ui(Model):
     footer: str | None = Field(None, description="Markdown under the conversation.")
     presets: Mapping[str, Preset] = Field(default_factory=dict, description="Named parameter sets.")
     allowed_hosts: tuple[str, ...] = Field(
-        (), description="Foreign hosts that images in answers may load from, and links may lead to."
+        (),
+        description="Foreign hosts that images in answers may load from, and links may lead to without "
+        "their host being said beside them.",
     )
 
     framed_by: tuple[str, ...] = Field(

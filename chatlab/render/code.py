@@ -82,20 +82,21 @@ def _class(kind: Any) -> str:
 CODE_CSS = """\
 .code { overflow-x: auto; padding: .6em .8em; border-radius: var(--cl-radius-sm);
   background: var(--cl-surface); color: var(--cl-text); }
-.code-block { position: relative; }
+.code-block { position: relative; margin: .75em 0; }
+.code-block > .code { margin: 0; }
 .code[title]::before { content: attr(title); display: block; margin-bottom: .4em;
   font: var(--cl-text-xs) var(--cl-font); color: var(--cl-text-muted); }
-.code-block > button { display: none; }
-.with-scripts .code-block > button { display: inline-flex; align-items: center; justify-content: center;
-  position: absolute; top: .25rem; inset-inline-end: .25rem; width: 1.75rem; height: 1.75rem; padding: 0;
-  border: 0; border-radius: var(--cl-radius-sm); background: var(--cl-surface); color: var(--cl-text-muted);
-  cursor: pointer; }
-.with-scripts .code-block > button:is(:hover, :focus-visible) { color: var(--cl-text); }
-.with-scripts .code-block > .wrap { inset-inline-end: 2.25rem; }
-.code-block > .copy::before { content: "⧉"; }
-.code-block > .copy.done::before { content: "✓"; }
+.code-block > button { display: inline-flex; align-items: center; justify-content: center;
+  position: absolute; z-index: 1; top: .25rem; inset-inline-end: .25rem; width: 1.75rem; height: 1.75rem;
+  padding: 0; border: 0; border-radius: var(--cl-radius-sm); background: var(--cl-surface);
+  color: var(--cl-text-muted); cursor: pointer; }
+.code-block > button:is(:hover, :focus-visible) { color: var(--cl-text); }
+.code-block > .wrap { inset-inline-end: 2.25rem; }
+.code-block > .copy::before { content: ""; width: .6rem; height: .75rem; border: 1.5px solid;
+  border-radius: 2px; box-shadow: .2rem -.2rem 0 -1.5px var(--cl-surface), .2rem -.2rem; }
+.code-block > .copy.done::before { content: "✓"; width: auto; height: auto; border: 0; box-shadow: none; }
 .code-block > .wrap::before { content: "↩"; }
-.wrapped .code, .wrapped .code code { white-space: pre-wrap; overflow-wrap: anywhere; }
+.wrapped .code, .wrapped .code code { white-space: pre-wrap !important; overflow-wrap: anywhere; }
 .code .c { color: light-dark(#3d6b6b, #9aa4ae); font-style: italic; }
 .code .k { color: light-dark(#006b00, #ff8a80); font-weight: 600; }
 .code .s { color: light-dark(#a31d1d, #a5d6ff); }
@@ -110,6 +111,8 @@ CODE_CSS = """\
 .task { list-style: none; margin-inline-start: -1.2em; }
 .footnotes { font-size: .875em; border-top: 1px solid var(--cl-border); padding-top: .5em; }
 .host { font-size: .875em; color: var(--cl-text-muted); unicode-bidi: isolate; }
+.text a:not([href]) { color: inherit; text-decoration: underline dotted; cursor: help; }
+.text li > p { display: block; margin: .25em 0; }
 .typed { white-space: pre-wrap; overflow-wrap: anywhere; }
 """
 """The style of what only chatlab's Markdown has, light and dark, by the variables of `tokens.css`."""

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from chatlab.render.markdown import MarkdownRenderer
 
 _LONG_TAIL = 4_000  # characters of an unfinished block from which on it is rendered less often
-_PLAIN = re.compile(r"(?:[^\W_]|[ ,'\"?])*")
+_LETTER = re.compile(r"[^\W\d_]")
+_PLAIN = re.compile(r"(?:[^\W_]|[ ,.'\"?!:+=%@(…–—-])*")
+"""What changes nothing before it in a line that has a letter: it is no list's number, underline or rule."""
 _CLOSING = ("\n", *(f"</{tag}>" for tag in "p li ul ol blockquote h1 h2 h3 h4 h5 h6".split()))  # noqa: SIM905
 _CLOSING_CODE = "</code></pre></div>\n"
 _FENCES = ("```", "~~~")
@@ -27,11 +29,14 @@ class IncrementalMarkdown:
     """The Markdown of one answer on its way to one page."""
 
     markdown: MarkdownRenderer = field(default_factory=MarkdownRenderer)
-    _settled: int = 0
+    settled: int = 0
+    """Characters of the text that are settled for good."""
     _shown: int = 0
     _base: str = ""
     """The HTML of the first `_covered` characters of the unfinished block, left open at its end."""
     _covered: int = 0
+    _is_open: bool = False
+    """Whether words can be put behind that."""
 
     def update(self, text: str) -> tuple[str, str] | None:
         """Return the HTML to add for good, and that of the unfinished end, whose last elements may be left
@@ -42,11 +47,11 @@ class IncrementalMarkdown:
         if len(text) == self._shown:
             return None
         self._shown = len(text)
-        end = _last_boundary(text, self._settled)
-        add = self.markdown.render(text[self._settled : end]) if end > self._settled else ""
-        if end > self._settled:
-            self._base, self._covered = "", 0
-        self._settled = end
+        end = _last_boundary(text, self.settled)
+        add = self.markdown.render(text[self.settled : end]) if end > self.settled else ""
+        if end > self.settled:
+            self._base, self._covered, self._is_open = "", 0, False
+        self.settled = end
         tail = text[end:]
         if tail.startswith(_FENCES):
             return add, self._code(tail) if "\n" in tail else ""
@@ -54,15 +59,22 @@ class IncrementalMarkdown:
 
     def _block(self, tail: str) -> str:
         rest = tail[self._covered :]
-        if self._base and self._base[-1] not in ">\n" and _PLAIN.fullmatch(rest):
+        if self._is_open and _PLAIN.fullmatch(rest):
             return self._base + rest
         if len(tail) > _LONG_TAIL and self._base and len(tail) < self._covered * 1.1:
             return f"{self._base}<pre>{html.escape(rest)}</pre>"
         made = self.markdown.render(tail)
         self._covered = len(tail.rstrip())
-        if len(tail) > _LONG_TAIL or _PLAIN.fullmatch(tail[self._covered - 1]):
+        line = tail[tail.rfind("\n", 0, self._covered) + 1 : self._covered]
+        if len(tail) > _LONG_TAIL or _PLAIN.fullmatch(line[-1]):
             while made.endswith(_CLOSING):
                 made = made[: made.rindex("<" if made.endswith(">") else "\n")]
+        self._is_open = (
+            _PLAIN.fullmatch(line[-1]) is not None
+            and _LETTER.search(line) is not None
+            and "://" not in line.split()[-1]  # an address may go on
+            and not made.endswith((">", "\n"))
+        )
         self._base = made
         return made
 

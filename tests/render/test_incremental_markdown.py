@@ -53,11 +53,11 @@ def test_on_the_way_a_text_looks_as_far_as_it_has_come_as_it_does_when_it_is_who
 
 
 PIECES = st.sampled_from(
-    ["word ", "an", "other, ", "*", "**", "`", "_", "[", "](", ")", "1. ", "- ", "\n", "\n\n", "# "]
+    ["word ", "an", "other, ", *"*`_[)#1.:=-(@&;$|", "**", "](", "\n", "\n\n", "> ", "https://a.b"]
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(PIECES, max_size=14))
 def test_a_word_that_is_put_behind_a_block_is_where_it_would_be_rendered(pieces: list[str]) -> None:
     text = re.sub("`{3,}", "``", "".join(pieces).split("\n\n")[0])

@@ -11,7 +11,7 @@ import gradio as gr
 
 from chatlab.config.models import Config
 from chatlab.config.registry import ServedBackends
-from chatlab.config.ui import LatexDelimiters, Ui
+from chatlab.config.ui import Ui
 from chatlab.formats.media import media_type_of_path
 from chatlab.formats.suffixes import suffixes_of
 from chatlab.lab import Lab
@@ -34,11 +34,6 @@ from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.uploads import UploadOwners
 from chatlab.words import Words
 
-_LATEX = (
-    LatexDelimiters(left="$$", right="$$", display=True),
-    LatexDelimiters(left="\\[", right="\\]", display=True),
-    LatexDelimiters(left="\\(", right="\\)"),
-)
 _LONGEST_TEXT = 2**31 - 1  # characters that are text when they are pasted: a file, few backends would take
 _PRIVATE = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 """How events are set up that are the page's own business and answered at once."""
@@ -206,7 +201,8 @@ def _chatbot(ui: Ui, words: Words) -> gr.Chatbot:
         avatar_images=_avatars(ui),
         placeholder=f"{ui.welcome or words('chat.welcome')}\n\n[{words('chat.compare')}](compare)",
         autoscroll=False,  # static/chat/scroll.js does
-        latex_delimiters=[one.model_dump() for one in (_LATEX if ui.latex is None else ui.latex)],
+        latex_delimiters=[],  # the text is HTML already: gradio_patches/shown_text.py
+        allow_tags=False,
         buttons=[*ui.buttons],
         layout=ui.layout,
         rtl=ui.rtl,

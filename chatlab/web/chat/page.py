@@ -15,13 +15,14 @@ from chatlab.config.ui import Ui
 from chatlab.errors import ConfigError
 from chatlab.lab import Lab
 from chatlab.paths import PACKAGE
+from chatlab.render.code import CODE_CSS
 from chatlab.render.styles import tokens
 from chatlab.web.chat.gradio_patches import PatchedBlocks, describe_once, named_buttons, patch_process
 from chatlab.web.chat.layout import fill
 from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.owner import owner_of
+from chatlab.web.shared.page_markdown import page_markdown
 from chatlab.web.shared.page_words import page_words, told_words
-from chatlab.web.shared.safety import link_guard
 from chatlab.web.shared.tabs import is_scoped
 from chatlab.web.shared.uploads import UPLOAD_LIFETIME, UploadOwners
 from chatlab.words import Words
@@ -50,8 +51,11 @@ _OWN_LOOK = {
 }
 _STATIC = PACKAGE / "web" / "static"
 _SCRIPTS = "".join(
-    f"<script>(() => {{{(_STATIC / 'chat' / name).read_text('utf-8')}}})();</script>"
-    for name in ("attach.js", "text.js", "names.js", "keys.js", "scroll.js", "away.js", "draft.js")
+    f"<script>(() => {{{(_STATIC / name).read_text('utf-8')}}})();</script>"
+    for name in (
+        "code.js",
+        *(f"chat/{name}.js" for name in ("attach", "text", "names", "keys", "scroll", "away", "draft")),
+    )
 )
 _STYLES = "".join(
     (_STATIC / "chat" / name).read_text("utf-8") for name in ("page.css", "composer.css", "keys.css")
@@ -72,6 +76,7 @@ class Page(PatchedBlocks):
         patch_process()
         self.lab_config: Config = lab.config
         self._words = page_words(lab.config.ui)
+        self.markdown = page_markdown(lab.config.ui)
         self.uploads = UploadOwners(Path(get_upload_folder()))
         super().__init__(
             title=lab.config.ui.title,
@@ -104,8 +109,8 @@ class Page(PatchedBlocks):
         server, ui = self.lab_config.server, self.lab_config.ui
         settings = {
             "theme": _theme(ui),
-            "css": tokens() + _STYLES + _layout(ui) + _read(ui.css),
-            "head": _told(self._words) + link_guard(ui.allowed_hosts) + _SCRIPTS + _read(ui.head),
+            "css": tokens() + CODE_CSS + _STYLES + _layout(ui) + _read(ui.css),
+            "head": _told(self._words) + _SCRIPTS + _read(ui.head),
             "favicon_path": ui.favicon,
             "i18n": named_buttons(self._words),
             "show_error": False,  # the text of an exception is for the log

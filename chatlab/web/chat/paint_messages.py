@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from gradio.components.chatbot import Message as ShownMessage
 from gradio.components.chatbot import TextMessage
 
 from chatlab.formats import OWN_IDS
@@ -16,6 +15,7 @@ from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import FilePart, Message, TextPart
 from chatlab.render.markdown import one_line
 from chatlab.store import FILE_SCHEME
+from chatlab.web.chat.gradio_patches.shown_text import SettledMessage
 from chatlab.words import ENGLISH, Words
 
 Painted: TypeAlias = dict[str, Any]
@@ -65,14 +65,14 @@ def attachment(part: FilePart) -> str:
     return f"![{name}]({address})" if shown else f"[📎 {name}]({address})"
 
 
-def settled(painted: Painted) -> Painted | ShownMessage:
+def settled(painted: Painted) -> Painted | SettledMessage:
     """Return a painted message that will not change any more, validated once instead of at every
     later paint.
     """
     content = painted["content"]
     if any(part.get("type") != "text" for part in content):
         return painted  # Gradio has yet to take its files into the cache
-    return ShownMessage(
+    return SettledMessage(
         role=painted["role"],
         metadata=painted.get("metadata"),
         content=[TextMessage(text=part["text"]) for part in content],

@@ -7,14 +7,12 @@ or HTML was; links, which no policy covers, lose their target unless the configu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatlab import content_security
-from chatlab.paths import PACKAGE
 from chatlab.web.shared.request_guard import path_below
 
 
@@ -48,11 +46,3 @@ class SafetyHeaders:
 
         ours = scope["type"] == "http" and path_below(scope, self._path) is not None
         await self._app(scope, receive, guarded if ours else send)
-
-
-def link_guard(allowed_hosts: Sequence[str]) -> str:
-    """Return a script for the page's head: links of the conversation lead only where the configuration
-    allows."""
-    script = (PACKAGE / "web" / "static" / "chat" / "links.js").read_text("utf-8")
-    hosts = json.dumps(list(allowed_hosts)).replace("<", "\\u003c")
-    return f"<script>(() => {{ const allowed = {hosts};\n{script}}})();</script>"

@@ -2,7 +2,6 @@
 
 const WRAPPED = "chatlab-wrapped";
 const page = document.documentElement;
-page.classList.add("with-scripts");
 page.classList.toggle("wrapped", Boolean(localStorage.getItem(WRAPPED)));
 
 document.addEventListener("click", async ({ target }) => {

@@ -106,7 +106,7 @@ def test_the_page_looks_and_is_named_as_the_configuration_says(
     assert upstream.requests == [], "it waits for the person"
     upstream.on("POST", CHAT, says(chunks(["$x^2$"])))
     page.ask("Tell me one")
-    expect(tab.locator("#conversation .katex")).to_be_visible()
+    expect(tab.locator("#conversation math msup")).to_be_visible()
     style = "e => [getComputedStyle(e).outlineColor, e.clientHeight >= 300, getComputedStyle(e).maxHeight]"
     assert tab.eval_on_selector("#conversation", style) == ["rgb(1, 2, 3)", True, "420px"]
     assert tab.evaluate("window.ours") == "ours"

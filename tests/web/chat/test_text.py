@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,13 @@ PASTE = """text => {
   box.focus();
   const event = new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true });
   if (box.dispatchEvent(event)) document.execCommand("insertText", false, text);
+}"""
+EVERYTHING = (Path(__file__).resolve().parents[2] / "data" / "everything.md").read_text("utf-8")
+AS_SHOWN = """one => {
+  const copy = one.cloneNode(true);
+  for (const [attribute, of] of [["tabindex", "pre, table"], ["rel", "a"]])  // scripts of a page add these
+    copy.querySelectorAll(of).forEach(one => one.removeAttribute(attribute));
+  return copy.innerHTML;
 }"""
 DIRECTIONS = """all => all.map(one => {
   const style = getComputedStyle(one);
@@ -43,7 +51,7 @@ def test_words_in_angle_brackets_are_shown_copied_and_edited_as_they_were_writte
         page = open_page(served(upstream), permissions=["clipboard-read", "clipboard-write"])
         page.ask(question)
 
-        assert page.said == [question.replace("`", "")]
+        assert page.said == [question]
         assert [line for line in page.answers[-1].split("\n") if "<" in line] == ["Use <flex> or <p>.", "<i>"]
         assert sent(upstream) == question
 
@@ -62,13 +70,41 @@ def test_words_in_angle_brackets_are_shown_copied_and_edited_as_they_were_writte
         assert sent(upstream) == f"{question} And <em>?"
 
 
+def test_a_text_is_the_same_on_the_chat_page_as_in_a_lane(open_page: Open) -> None:
+    page = open_page(
+        f"{ECHO}compare: {{lanes: [echo, echo]}}\n", permissions=["clipboard-read", "clipboard-write"]
+    )
+    page.ask(EVERYTHING)
+    tab = page.page
+    answer = tab.eval_on_selector("#conversation [data-testid=bot] .text", AS_SHOWN)
+    asked = tab.eval_on_selector("#conversation [data-testid=user] .text", AS_SHOWN)
+    assert "<math" in answer and "<table" in answer and 'class="footnotes"' in answer
+    tab.locator(".code-block .copy").first.click()
+    tab.wait_for_function("async () => (await navigator.clipboard.readText()).startsWith('def f(x: int)')")
+    style = "e => getComputedStyle(e).whiteSpaceCollapse + ' ' + getComputedStyle(e).textWrapMode"
+    assert tab.eval_on_selector(".code-block .code", style) == "preserve nowrap"
+    tab.locator(".code-block .wrap").first.click()
+    assert tab.eval_on_selector(".code-block .code", style) == "preserve wrap"
+
+    tab.goto(f"{page.served.url}/compare")
+    tab.get_by_role("button", name="Start").click()
+    tab.fill("#composer textarea", EVERYTHING)
+    tab.press("#composer textarea", "Enter")
+    tab.wait_for_selector(".answer.finished .text")
+    assert tab.eval_on_selector(".answer.finished .text", AS_SHOWN) == answer
+    assert tab.eval_on_selector(".question .text", AS_SHOWN) == asked
+    assert tab.eval_on_selector(".code-block .code", style) == "preserve wrap", (
+        "the choice is one for all pages"
+    )
+
+
 def test_text_reads_from_the_side_that_its_own_letters_begin_at(open_page: Open) -> None:
     page = open_page(ECHO)
     page.ask("مرحبا بالعالم، نص مع English\n\n- عنصر\n\nleft to right")
 
     assert page.page.get_attribute("#message textarea", "dir") == "auto"
-    for side in ("user", "bot"):
-        blocks = page.page.locator(f"#conversation [data-testid={side}] .md").first.locator("> *")
+    for blocks in (".typed > :not(:has(br))", "[data-testid=bot] .text > *"):
+        blocks = page.page.locator(f"#conversation {blocks}")
         expect(blocks.first).to_have_attribute("dir", "auto")
         found = blocks.evaluate_all(DIRECTIONS)
         assert found[:3] == [["rtl", "start"], ["rtl", "start"], ["ltr", "start"]]

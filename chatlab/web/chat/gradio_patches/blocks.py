@@ -13,10 +13,11 @@ from gradio.server_messages import ProcessGeneratingMessage
 from gradio.state_holder import StateHolder
 from gradio.utils import diff
 
-from chatlab.render.angle_brackets import tags_as_text
+from chatlab.render.markdown import MarkdownRenderer
 from chatlab.web.chat.gradio_patches.closed_pages import ClosedPages
 from chatlab.web.chat.gradio_patches.process import inline
 from chatlab.web.chat.gradio_patches.sessions import LeanStateHolder
+from chatlab.web.chat.gradio_patches.shown_text import GrowingAnswer, page_look, render_ahead
 
 _SMALL = 100_000  # bytes of a request up to which its values are checked on the event loop
 
@@ -35,6 +36,9 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
 
     chat: gr.ChatInterface | None = None
     """The one whose function yields its answer, and all that the page shows, ending in that answer."""
+
+    markdown = MarkdownRenderer()
+    """How the page's conversation shows Markdown."""
 
     def admit(self, session_hash: str | None, request: gr.Request) -> None:
         """Raise gr.Error if a page's event may not run for this request."""
@@ -88,6 +92,7 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
             return await self._processed(*args, **call)
         self.admit(session_hash, request)
         inline.set(_length(request) <= _SMALL)
+        page_look.set(self.markdown)
         if session_hash is not None and call["block_fn"] in self._unloading:
             self.closed_pages.closed(session_hash)
         try:
@@ -160,20 +165,23 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
             pairs = list(zip(block_fn.outputs, values, strict=False))
             if len(pairs) == len(block_fn.outputs) and all(_simple(block, value) for block, value in pairs):
                 return [_simply(block, value, state) for block, value in pairs]
+            for block, value in pairs:
+                if isinstance(block, gr.Chatbot) and isinstance(value, list):
+                    await render_ahead(value, self.markdown)
         return await super().postprocess_data(block_fn, predictions, state)
 
     async def _send_edits(self, event: Any, answer: list[Any], output: dict[str, Any]) -> Any:
         """Send the first value, then what changes; return the last value, None if the first was that."""
         last = None
         start = len(output["data"][1]) - len(answer)
+        growing, shows = GrowingAnswer(self.markdown), output["data"][1][start:]
         async with aclosing(output.pop("iterator")) as values:
             self._queue.send_message(event, ProcessGeneratingMessage(output=output, success=True))
             async for last in values:
+                before, shows = shows, growing.shown(last[0])
                 edits = [
-                    [what, [start + path[0], *path[1:]], value]
-                    for what, path, value in diff(_as_shown(answer), _as_shown(last[0]))
+                    [what, [start + path[0], *path[1:]], value] for what, path, value in diff(before, shows)
                 ]
-                answer = last[0]
                 sent = {"data": [[], edits], "is_generating": True}
                 self._queue.send_message(event, ProcessGeneratingMessage(output=sent, success=True))
                 if not event.alive:
@@ -211,22 +219,6 @@ def _length(request: gr.Request) -> int:
     """Return the length of a request's body in bytes, as far as it is said."""
     said = request.headers.get("content-length", "")
     return int(said) if said.isdecimal() else sys.maxsize
-
-
-def _as_shown(answer: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Painted messages with the fields and texts that they have on the page."""
-    return [
-        {
-            "metadata": None,
-            "options": None,
-            **message,
-            "content": [
-                {**part, "text": tags_as_text(part["text"])} if part["type"] == "text" else part
-                for part in message["content"]
-            ],
-        }
-        for message in answer
-    ]
 
 
 async def _once(value: Any) -> AsyncGenerator[Any, None]:

@@ -11,7 +11,6 @@ import gradio as gr
 from gradio.events import Dependency
 
 from chatlab.paths import PACKAGE
-from chatlab.render.angle_brackets import REFERENCE, tags_as_written
 
 _SEND, _TAKE_BACK = (
     (PACKAGE / "web" / "static" / "chat" / name).read_text("utf-8").rstrip().removesuffix(";")
@@ -72,7 +71,7 @@ class PatchedChatInterface(gr.ChatInterface):  # type: ignore[misc]
             None,
             [self.textbox, self.chatbot],
             [self.textbox, self.chatbot, sent],
-            js=f"(...values) => ({_SEND})({json.dumps(REFERENCE)}, ...values)",
+            js=_SEND,
             api_visibility="private",
         )
         # At the same event, whose listeners run one after the other: in older Gradio nothing follows one
@@ -137,7 +136,6 @@ class PatchedChatInterface(gr.ChatInterface):  # type: ignore[misc]
 
     async def _edited(self, history: list[Any], edit_data: gr.EditData, request: gr.Request) -> Any:
         left, _, text = super()._edit_message(history, edit_data)
-        text = tags_as_written(text) if isinstance(text, str) else text
         message = await self._navigation.edited(history[len(left) :], text, request)
         return self._append_message_to_history(message, left, request=request), left, message
 

@@ -17,7 +17,7 @@ import gradio.utils
 from gradio.routes import App
 
 from chatlab.web.chat.gradio_patches.routes import answer_directly
-from chatlab.web.chat.gradio_patches.shown_text import show_tags_as_text
+from chatlab.web.chat.gradio_patches.shown_text import show_own_html
 
 inline: ContextVar[bool] = ContextVar("inline", default=False)
 """Whether Gradio's values of this event are checked on the event loop."""
@@ -46,7 +46,7 @@ def patch_process() -> None:
     gradio.utils.MatplotlibBackendMananger = _BackendOfMatplotlib
     for component in (gr.MultimodalTextbox, gr.Chatbot):
         component.api_info = lambda _, component=component: _schema(component)
-    show_tags_as_text()
+    show_own_html()
     gradio.blocks.anyio = _AnyioInline()
     if not hasattr(App.create_app, "__wrapped__"):
         App.create_app = staticmethod(_with_direct_routes(App.create_app))

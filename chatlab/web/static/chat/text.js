@@ -1,17 +1,20 @@
-// Text of the chat page as it was written. Each block reads from the side that its own words begin at, and
-// the reference that keeps a word in angle brackets from being HTML (chatlab.render.angle_brackets) is a
-// bracket again where a message is edited or copied. Runs in the page's head.
+// Text of the chat page as it was written. The page is sent HTML, with the text that it was made of beside it
+// (chatlab.web.chat.gradio_patches.shown_text): that text is what is edited and copied. Runs in the page's head.
 
-const REFERENCE = "&#x0003c;";
-const BLOCKS = ".chatlab-conversation .md > :not(pre, .code_wrap, [dir])";
+const BLOCK = /<div class="text">[^]*?(?:<span hidden content="[^"]*"><\/span>\n*|$)/g;
 const BOXES = "#message textarea, #system textarea, .chatlab-conversation textarea";
 
-/** @param {string} text */
-const asWritten = (text) => text.replaceAll(REFERENCE, "<");
+/** @param {string} shown */
+const asWritten = (shown) =>
+  shown.replace(BLOCK, (block) => {
+    const { body } = new DOMParser().parseFromString(block, "text/html");
+    return body.querySelector("span[hidden]")?.getAttribute("content") ?? body.textContent ?? "";
+  });
 
 /** @param {HTMLTextAreaElement} box */
 const prepare = (box) => {
   if (box.dir !== "auto") box.dir = "auto";
+  if (!box.closest(".chatlab-conversation")) return;
   const text = asWritten(box.value);
   if (text === box.value) return;
   box.value = text;
@@ -20,12 +23,12 @@ const prepare = (box) => {
 
 /** @param {Element} around */
 const prepareAll = (around) => {
-  /** @type {NodeListOf<HTMLElement>} */
-  const blocks = around.querySelectorAll(BLOCKS);
-  for (const block of blocks) block.dir = "auto";
   /** @type {NodeListOf<HTMLTextAreaElement>} */
   const boxes = around.querySelectorAll(BOXES);
   boxes.forEach(prepare);
+  // Gradio names each message by all of its HTML.
+  for (const one of around.querySelectorAll(".chatlab-conversation [data-testid][aria-label]"))
+    one.removeAttribute("aria-label");
 };
 
 new MutationObserver((changes) => {

@@ -15,6 +15,7 @@ import pytest
 from gradio_client.utils import apply_diff
 
 from benchmarks.page_driver import PageDriver
+from chatlab.web.chat.gradio_patches import CONVERSATION
 from chatlab.web.chat.respond import Chat
 from tests.web.pages import Served
 
@@ -38,6 +39,17 @@ class Shown:
             self.values.append(apply_diff(self.values[-1], message["output"]["data"][1]))
         elif message["msg"] in ("process_generating", "process_completed"):
             self.values.append(message["output"]["data"][1])
+
+
+def visible(value: Any) -> Any:
+    """What a page shows, whether its HTML was made of a whole text or block by block as it grew."""
+    if isinstance(value, list):
+        return [visible(one) for one in value]
+    if isinstance(value, dict):
+        return {key: visible(one) for key, one in value.items()}
+    if not isinstance(value, str) or '<div class="text">' not in value:
+        return value
+    return "".join(re.sub(r"<[^>]*>", "", value).replace("&#10;", "").split())
 
 
 @pytest.fixture
@@ -68,9 +80,12 @@ async def test_every_event_of_an_answer_leaves_the_page_with_the_whole_value(
             page_shows = Shown()
             shown = (await page.ask(client, "tab", question, shown, on_message=page_shows.take)).shown
             # Gradio itself says what a value that a function yields looks like on the page.
-            whole = [gr.Chatbot.postprocess(gr.Chatbot(render=False), value) for value in yielded]
+            chatbot = gr.Chatbot(render=False, elem_classes=[CONVERSATION])
+            whole = [gr.Chatbot.postprocess(chatbot, value) for value in yielded]
             expected = [value.model_dump() for value in whole]
-            assert page_shows.values == [*expected, expected[-1]]
+            assert page_shows.values[0] == expected[0] and page_shows.values[-1] == expected[-1]
+            shows = [visible(value) for value in page_shows.values]
+            assert shows == [visible(value) for value in [*expected, expected[-1]]]
             assert page_shows.edited > 3  # on a busy machine fewer paints are made
             assert any((message["metadata"] or {}).get("title") for message in shown), (
                 "no reasoning, no tools"
