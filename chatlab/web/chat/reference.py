@@ -51,7 +51,7 @@ CHAT_INTERFACE: Mapping[str, str] = {
     "show_progress": "fixed: hidden; an answer shows itself from its first token on",
     "fill_height": "fixed: true, unless `ui.height` or `ui.max_height` is given",
     "fill_width": "`ui.full_width`",
-    "api_name": "fixed: `/chat`",
+    "api_name": "fixed: `/chat`; its answers have Markdown as the model wrote it, not HTML",
     "api_description": "fixed: Gradio's own",
     "api_visibility": "fixed: `/chat` is public, the events of the page are private",
     "save_history": "not applicable: `storage` saves conversations, on the server",

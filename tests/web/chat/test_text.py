@@ -86,6 +86,13 @@ def test_a_text_is_the_same_on_the_chat_page_as_in_a_lane(open_page: Open) -> No
     tab.locator(".code-block .wrap").first.click()
     assert tab.eval_on_selector(".code-block .code", style) == "preserve wrap"
 
+    with tab.expect_request(
+        lambda one: "queue/join" in one.url and "and now" in (one.post_data or "")
+    ) as seen:
+        page.ask("and now")
+    assert "Everything &lt;div&gt;" in seen.value.post_data, "the text goes back to the server"
+    assert "code-block" not in seen.value.post_data and "dir=" not in seen.value.post_data
+
     tab.goto(f"{page.served.url}/compare")
     tab.get_by_role("button", name="Start").click()
     tab.fill("#composer textarea", EVERYTHING)

@@ -16,6 +16,14 @@ _SEND, _TAKE_BACK = (
     (PACKAGE / "web" / "static" / "chat" / name).read_text("utf-8").rstrip().removesuffix(";")
     for name in ("send.js", "take_back.js")
 )
+_SOURCES = """(message, shown, ...rest) => [message, shown?.map((one) => ({
+  ...one,
+  content: one.content.map((part) =>
+    part.type === "text"
+      ? { ...part, text: part.text.replace(/<div class="text">[^]*?(?=<span hidden)/g, '<div class="text">') }
+      : part),
+})), ...rest]"""
+"""Leaves out of what the page shows the HTML that the server makes anew of the text beside it."""
 _BOX = "() => ({{__type__: 'update', submit_btn: {submit}, stop_btn: {stop}}})"
 _STEP: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 
@@ -76,7 +84,7 @@ class PatchedChatInterface(gr.ChatInterface):  # type: ignore[misc]
         )
         # At the same event, whose listeners run one after the other: in older Gradio nothing follows one
         # that runs in the browser alone.
-        self.answer(self.textbox.submit, [sent, self.chatbot])
+        self.answer(self.textbox.submit, [sent, self.chatbot], js=_SOURCES)
 
         self.fake_api_btn.click(
             self._answering("chat"),
@@ -99,10 +107,13 @@ class PatchedChatInterface(gr.ChatInterface):  # type: ignore[misc]
             self.chatbot.feedback_options = self.flagging_options
             self.chatbot.like(flagged.flag, self.chatbot)
 
-    def answer(self, at: Callable[..., Dependency], inputs: Sequence[Any] | None = None) -> None:
+    def answer(
+        self, at: Callable[..., Dependency], inputs: Sequence[Any] | None = None, js: str | None = None
+    ) -> None:
         """Answer at an event, with the stop button beside it. at: its listener, such as `asked.success`.
 
-        inputs: the message, and the conversation before it; by default what was saved of both.
+        inputs: the message, and the conversation before it; by default what was saved of both. js: what the
+        browser makes of all inputs before they are sent.
         """
         message = list(inputs or (self.saved_input, self.chatbot_state))
         stop, submit = json.dumps(self.original_stop_btn), json.dumps(self.textbox.submit_btn)
@@ -115,6 +126,7 @@ class PatchedChatInterface(gr.ChatInterface):  # type: ignore[misc]
             concurrency_limit=self.concurrency_limit,
             show_progress="hidden",
             trigger_mode="multiple",
+            js=js,
         )
         box = [self.textbox, self.chatbot]
         refused = answer.failure(self._not_answered, message, box, **_STEP)

@@ -76,7 +76,8 @@ class GrowingAnswer:
 
     def _thought(self, metadata: Mapping[str, Any], text: str) -> str:
         """Return the one part that a thought can have: until it has ended, nothing in it is Markdown."""
-        is_growing = metadata["status"] == "pending"
+        # What a model thinks comes in pieces; the arguments of a tool that runs are there.
+        is_growing = metadata["status"] == "pending" and ":k" in metadata["id"]
         known = self._thoughts.get(metadata["id"])
         if known is None or known[0] != (text, is_growing):
             if is_growing and text:

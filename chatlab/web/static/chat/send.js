@@ -1,6 +1,7 @@
 /**
  * What the browser does itself when a message is sent: empties the box, shows the message, and hands it on to
- * the event that asks for its answer. The text is shown as the server would (chatlab.render.markdown.as_typed).
+ * the event that asks for its answer. The text is shown as the server would (`as_typed` in
+ * chatlab.render.markdown).
  *
  * @param {{ text: string, files: object[] }} message
  * @param {object[] | null} shown

@@ -1,5 +1,6 @@
 // Text of the chat page as it was written. The page is sent HTML, with the text that it was made of beside it
-// (chatlab.web.chat.gradio_patches.shown_text): that text is what is edited and copied. Runs in the page's head.
+// (chatlab.web.chat.gradio_patches.shown_text): that text is what is edited and copied. Runs in the page's
+// head.
 
 const BLOCK = /<div class="text">[^]*?(?:<span hidden content="[^"]*"><\/span>\n*|$)/g;
 const BOXES = "#message textarea, #system textarea, .chatlab-conversation textarea";

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import html
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -41,15 +42,14 @@ class Shown:
             self.values.append(message["output"]["data"][1])
 
 
-def visible(value: Any) -> Any:
+def visible(value: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What a page shows, whether its HTML was made of a whole text or block by block as it grew."""
-    if isinstance(value, list):
-        return [visible(one) for one in value]
-    if isinstance(value, dict):
-        return {key: visible(one) for key, one in value.items()}
-    if not isinstance(value, str) or '<div class="text">' not in value:
-        return value
-    return "".join(re.sub(r"<[^>]*>", "", value).replace("&#10;", "").split())
+    shown = []
+    for message in value:
+        made = "".join(part["text"] for part in message["content"])
+        text = html.unescape(re.sub(r"<[^>]*>", "", made))
+        shown.append({**message, "content": "".join(text.split())})
+    return shown
 
 
 @pytest.fixture
