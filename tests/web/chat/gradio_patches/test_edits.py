@@ -48,7 +48,8 @@ def visible(value: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for message in value:
         made = "".join(part["text"] for part in message["content"])
         text = html.unescape(re.sub(r"<[^>]*>", "", made))
-        shown.append({**message, "content": "".join(text.split())})
+        # What may become the end of a block of code is not shown before that is known.
+        shown.append({**message, "content": "".join(text.split()).rstrip("`")})
     return shown
 
 
