@@ -273,6 +273,15 @@ class Store(ABC):
         request."""
 
     @abstractmethod
+    async def size(self, owner: str | None = None) -> int:
+        """Return how many bytes an owner's turns, receipts and logs take, without what was deleted; without
+        an owner, the whole database."""
+
+    @abstractmethod
+    async def files_of(self, owner: str) -> Sequence[str]:
+        """Return the hashes of the files that an owner's turns name."""
+
+    @abstractmethod
     async def owner_of_comparison(self, comparison: str) -> str:
         """Return the owner of a session. For whoever runs the server, never for a request.
 

@@ -16,7 +16,7 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -111,6 +111,11 @@ class Files:
         """Return the hashes of all contents."""
         async with self._explained(None):
             return await asyncio.to_thread(self._stored)
+
+    async def sizes(self) -> Mapping[str, int]:
+        """Return the bytes of all contents, by hash."""
+        async with self._explained(None):
+            return await asyncio.to_thread(self._sizes)
 
     async def discard_unfinished(self, before: datetime) -> None:
         """Remove what a crash in the middle of a `put` left behind."""
@@ -264,12 +269,19 @@ class Files:
         return count
 
     def _stored(self) -> Sequence[str]:
+        return list(self._sizes())
+
+    def _sizes(self) -> dict[str, int]:
+        found: dict[str, int] = {}
         if self._fs is None:
-            names = [path.name for path in self._folder.glob("??/*")]
+            for path in self._folder.glob("??/*"):
+                with contextlib.suppress(FileNotFoundError):
+                    found[path.name] = path.stat().st_size
         else:
             self._fs.invalidate_cache()
-            names = [str(found).rpartition("/")[2] for found in self._fs.find(self._base)]
-        return [name for name in names if _HASH.fullmatch(name)]
+            for name, about in self._fs.find(self._base, detail=True).items():
+                found[str(name).rpartition("/")[2]] = int(about.get("size") or 0)
+        return {name: size for name, size in found.items() if _HASH.fullmatch(name)}
 
     @contextlib.contextmanager
     def _unfinished(self) -> Iterator[Path]:

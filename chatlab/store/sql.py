@@ -40,6 +40,7 @@ from chatlab.store import (
     _purge,
     _search,
     _shares,
+    _sizes,
     _turns,
     _whole,
     new_id,
@@ -273,6 +274,12 @@ class SqlStore(Store):
         return Movable(conversations, comparisons)
 
     # removing what is no longer wanted
+
+    async def size(self, owner: str | None = None) -> int:
+        return await self._database.read(_sizes.size, owner)
+
+    async def files_of(self, owner: str) -> Sequence[str]:
+        return await self._database.read(_sizes.files_of, owner)
 
     async def owners(self) -> Sequence[OwnerSummary]:
         return await self._database.read(_whole.owners)

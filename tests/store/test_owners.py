@@ -158,6 +158,8 @@ TRIES: dict[str, list[tuple[Try, Any]]] = {
     "may_read": [(lambda s, m, owner: s.may_read(owner, SHA), "nothing")],
     "movable": [(lambda s, m, owner: s.movable(owner), "nothing")],
     "move": [(lambda s, m, owner: s.move(owner, "owner-3"), "nothing")],
+    "size": [(lambda s, m, owner: s.size(owner), "nothing")],
+    "files_of": [(lambda s, m, owner: s.files_of(owner), "nothing")],
 }
 WITHOUT_OWNER = {
     "recover",

@@ -23,6 +23,7 @@ from chatlab.store.check import FileLimits, check
 from chatlab.web.chat import stored_turns
 from chatlab.web.chat.pages import OpenPage, SharedConversations
 from chatlab.web.chat.paint_messages import NO_TURN, paint_message, settled, turn_of
+from chatlab.web.shared.stored_room import StoredRoom, size_of
 from chatlab.web.shared.uploads import UploadOwners
 from chatlab.words import ENGLISH, WordedError, Words
 
@@ -60,13 +61,19 @@ class Asking:
     """Reads what pages ask.
 
     uploads: whose the files are that messages come with. limits: what those files may be. shared: what an
-    owner's other pages do.
+    owner's other pages do. room: what may be stored.
     """
 
     def __init__(
-        self, uploads: UploadOwners, limits: FileLimits, shared: SharedConversations, words: Words = ENGLISH
+        self,
+        uploads: UploadOwners,
+        limits: FileLimits,
+        shared: SharedConversations,
+        room: StoredRoom,
+        words: Words = ENGLISH,
     ) -> None:
         self._words = words
+        self._room = room
         self._uploads = uploads
         self._limits = limits
         self._shared = shared
@@ -90,8 +97,9 @@ class Asking:
         node = TurnNode(parent, user, asked.entry.label)
         messages, left_out = conversation.messages(node)
         earlier = await _sendable(asked.storage, messages[:-1])
-        if storage is not None:  # nothing is left that could refuse it
-            try:
+        if storage is not None:
+            await self._room.hold(storage, page.owner, size_of(user))
+            try:  # nothing is left that could refuse it
                 node.user = await storage.files.taken(user)
             except StoreError as exc:
                 storage = None

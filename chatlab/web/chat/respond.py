@@ -35,9 +35,10 @@ from chatlab.web.chat.paint import AnswerPainter
 from chatlab.web.chat.paint_messages import Painted, paint_error
 from chatlab.web.chat.shown_answer import ShownAnswer
 from chatlab.web.chat.window import before_answer, mark_of, shown_window
-from chatlab.web.shared.limits import Held, VisitorLimits
+from chatlab.web.shared.limits import Held, LimitReached, VisitorLimits
 from chatlab.web.shared.owner import call_context, owner_of
 from chatlab.web.shared.page_words import page_words
+from chatlab.web.shared.stored_room import StoredRoom
 from chatlab.web.shared.uploads import UploadOwners
 from chatlab.words import ENGLISH, WordedError, Words
 
@@ -61,6 +62,7 @@ class Chat:
         parameters: Sequence[Parameter],
         uploads: UploadOwners,
         limits: VisitorLimits,
+        room: StoredRoom,
         storage: Callable[[], Awaitable[StorageService | None]] | None = None,
     ) -> None:
         self._backends = backends
@@ -73,7 +75,7 @@ class Chat:
         self.uploads = uploads
         self._open_storage = storage
         file_limits = FileLimits(max_bytes=int(ui.max_file_mb * 1_000_000))
-        self._asking = Asking(uploads, file_limits, self.shared, self.words)
+        self._asking = Asking(uploads, file_limits, self.shared, room, self.words)
         self._pages = OpenPages()
         self._pacing = Pacing()
         self.window_size = ui.window
@@ -335,9 +337,11 @@ def _plain(message: str | dict[str, Any]) -> list[dict[str, str]]:
 
 def _sentence(error: Exception, words: Words = ENGLISH) -> str:
     """Return what the person reads; what only the log has can be found by the incident's id."""
-    number = incident(log, error)
     if isinstance(error, WordedError):
         return error.said(words)
+    if isinstance(error, LimitReached):  # of which anybody can have as many as they like
+        return error.sentence
+    number = incident(log, error)
     if not isinstance(error, ChatlabError):
         return words("chat.wrong", type=type(error).__name__, incident=number)
     if isinstance(error, BackendError):

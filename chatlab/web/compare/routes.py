@@ -67,7 +67,8 @@ from chatlab.web.compare.view_model import (
 )
 from chatlab.web.shared.endpoint import body_of, endpoint
 from chatlab.web.shared.limits import LimitReached, limits_of
-from chatlab.web.shared.owner import call_context
+from chatlab.web.shared.owner import call_context, owner_of
+from chatlab.web.shared.stored_room import room_of, size_of
 
 InSession: TypeAlias = Callable[[PageSession, str, Request], Awaitable[Any]]
 _SHARES = ("GET", "POST", "DELETE")
@@ -139,7 +140,10 @@ class CompareRoutes:
 
         return Route(path, endpoint(acted), methods=[method])
 
-    def _places(self, request: Request) -> VisitorPlaces:
+    async def _places(self, request: Request, message: Message | None = None) -> VisitorPlaces:
+        """Return where turns may run whose message is stored. Raise NoRoom."""
+        size = 0 if message is None else size_of(message)
+        await room_of(self._lab).hold(await self._lab.storage(), owner_of(request), size)
         return VisitorPlaces(self._limits, self._limits.visitor(request))
 
     # -- sessions
@@ -172,7 +176,7 @@ class CompareRoutes:
         )
         found = await self.sessions.create(owner, wanted.lanes, opened, title=title, chat=chat)
         if chat:
-            await found.session.ask_others(places=self._places(request))
+            await found.session.ask_others(places=await self._places(request))
         return JSONResponse(Begun(id=found.session.id))
 
     async def _from_chat(self, owner: str, request: Request) -> Response:
@@ -266,7 +270,7 @@ class CompareRoutes:
                 lanes=_lanes(found, wanted.lanes),
                 repeats=wanted.repeats,
                 ctx=call_context(request),
-                places=self._places(request),
+                places=await self._places(request, message),
             )
         except BaseException:
             if untitled:
@@ -287,7 +291,7 @@ class CompareRoutes:
                 message,
                 lanes=_lanes(found, wanted.lanes),
                 ctx=call_context(request),
-                places=self._places(request),
+                places=await self._places(request, message),
             )
         }
 
@@ -297,7 +301,7 @@ class CompareRoutes:
             wanted.round,
             lanes=_lanes(found, wanted.lanes),
             ctx=call_context(request),
-            places=self._places(request),
+            places=await self._places(request),
         )
 
     async def _undo(self, found: PageSession, _: str, request: Request) -> UndoneView:
@@ -341,7 +345,7 @@ class CompareRoutes:
     async def _rerun(self, found: PageSession, _: str, request: Request) -> None:
         found.require_names_told()
         lane_id = lane_of(found.session.state, request.path_params["lane"])
-        await found.session.rerun(lane_id, ctx=call_context(request), places=self._places(request))
+        await found.session.rerun(lane_id, ctx=call_context(request), places=await self._places(request))
 
     async def _chat(self, found: PageSession, _: str, request: Request) -> Continued:
         lane = lane_of(found.session.state, request.path_params["lane"])

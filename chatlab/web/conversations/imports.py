@@ -20,6 +20,7 @@ from chatlab.store import unused_since
 from chatlab.web.conversations.import_process import import_apart
 from chatlab.web.conversations.schemas import Imported, ImportProgress
 from chatlab.web.shared.limits import LimitReached, VisitorLimits
+from chatlab.web.shared.stored_room import StoredRoom
 
 _IMPORTED_APART = 100_000  # bytes: smaller ones hold nobody up
 _IMPORTS_AT_ONCE = 2  # that run; others wait
@@ -45,10 +46,13 @@ class TooLarge(LimitReached):
 class Imports:
     """Takes in files: one at a time of a visitor, a few of all, and large ones in a process of their own."""
 
-    def __init__(self, wanted: Storage, limits: ImportLimits, visitors: VisitorLimits) -> None:
+    def __init__(
+        self, wanted: Storage, limits: ImportLimits, visitors: VisitorLimits, room: StoredRoom
+    ) -> None:
         self._wanted = wanted
         self._limits = limits
         self._visitors = visitors
+        self._room_to_store = room
         self._running: dict[str, tuple[str, transfer.ImportResult]] = {}  # by owner: the address, and how far
         self._room = asyncio.Semaphore(_IMPORTS_AT_ONCE)
 
@@ -108,6 +112,7 @@ class Imports:
         name = unquote(request.headers.get("x-filename", "the file"))
         name = name.replace("\\", "/").rpartition("/")[2][:200]
         old = unused_since(storage.keep_days)
+        await self._room_to_store.hold(storage, owner, size)
         if size > _IMPORTED_APART:
             address, _ = self._running[owner]
 

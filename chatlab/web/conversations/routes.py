@@ -34,6 +34,7 @@ from chatlab.web.conversations.schemas import (
 from chatlab.web.shared.endpoint import body_of, endpoint
 from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.schemas import Links, ShareLink
+from chatlab.web.shared.stored_room import room_of
 
 Handler: TypeAlias = Callable[[StorageService, str, Request], Awaitable[Response]]
 
@@ -68,7 +69,7 @@ def conversation_routes(lab: Lab) -> list[Route]:
 
         return Route(path, endpoint(with_storage), methods=[method])
 
-    imports = Imports(lab.config.storage, lab.config.limits.imports, limits_of(lab))
+    imports = Imports(lab.config.storage, lab.config.limits.imports, limits_of(lab), room_of(lab))
     along = TakenAlong(lab)
     sharing = lab.config.storage.sharing
     return [

@@ -23,6 +23,7 @@ from chatlab.web.chat.paint_messages import turn_of
 from chatlab.web.chat.respond import Chat
 from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.safety import SafetyHeaders
+from chatlab.web.shared.stored_room import room_of
 from chatlab.web.shared.uploads import UploadOwners
 
 
@@ -35,7 +36,12 @@ class Browser:
         self.lab = chatlab.load(file)
         assert self.lab.config is not None
         self.chat = Chat(
-            self.lab.backends, self.lab.config, [], UploadOwners(tmp_path / "uploads"), limits_of(self.lab)
+            self.lab.backends,
+            self.lab.config,
+            [],
+            UploadOwners(tmp_path / "uploads"),
+            limits_of(self.lab),
+            room_of(self.lab),
         )
         self.shown: list[Any] = []
         self.paints = 0
