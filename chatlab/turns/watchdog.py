@@ -1,8 +1,9 @@
 """A watchdog on the event loop: code that blocks it, and so everybody's answers, is named in the log.
 
-One thread looks while turns run. It asks the loop for a sign of life; where none comes in time, it takes the
-stack of the loop's thread, as `faulthandler` would, and logs the innermost line of it that is not of Python
-or of an installed library, or else the innermost of all.
+One thread looks while turns run, and stays some seconds after the last, since the start of a thread holds up
+the loop. It asks the loop for a sign of life; where none comes in time, it takes the stack of the loop's
+thread, as `faulthandler` would, and logs the innermost line of it that is not of Python or of an installed
+library, or else the innermost of all.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import sysconfig
 import threading
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 from typing import ClassVar
 
@@ -21,6 +23,7 @@ log = logging.getLogger(__name__)
 BLOCKED = 0.5  # seconds without a sign of life; loaded machines miss shorter ones without anybody's fault
 
 _EVERY = 0.25  # seconds between two questions
+_STAYS = 10.0  # seconds after the last turn
 _PYTHON = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib")})
 _ASYNCIO = str(Path(asyncio.__file__).parent)
 _RUNNING = ("run_forever", "run_until_complete", "run")  # the last for loops that are not Python's
@@ -36,7 +39,7 @@ class Watchdog:
         self._loop = loop
         self._thread = threading.get_ident()
         self._turns = 0
-        self._idle = threading.Event()
+        self._over = threading.Event()
         self._said: set[str] = set()
 
     @classmethod
@@ -51,25 +54,42 @@ class Watchdog:
         return found
 
     def leave(self) -> None:
-        """Note that a turn has ended; with the last one the thread ends too."""
+        """Note that a turn has ended."""
         self._turns -= 1
+
+    def _end(self) -> None:
+        """End the thread, on the loop, unless a turn has come meanwhile."""
         if not self._turns:
-            self._idle.set()
+            self._over.set()
             del self._of[self._loop]
 
     def _watch(self) -> None:
         alive = threading.Event()
-        while not self._idle.wait(_EVERY):
-            alive.clear()
-            try:
-                self._loop.call_soon_threadsafe(alive.set)
-            except RuntimeError:  # the loop is closed
-                return
-            if not alive.wait(BLOCKED) and not self._idle.is_set():
-                self._tell()
-                while not alive.wait(_EVERY):  # once for each time that it blocks
-                    if self._loop.is_closed():
-                        return
+        since = monotonic()
+        try:
+            while not self._over.wait(_EVERY):
+                if self._turns:
+                    since = monotonic()
+                    self._look(alive)
+                elif monotonic() - since > _STAYS:
+                    self._loop.call_soon_threadsafe(self._end)
+                    since = monotonic()
+                elif self._loop.is_closed():
+                    break
+        except RuntimeError:  # the loop is closed
+            pass
+        if self._loop.is_closed():
+            self._of.pop(self._loop, None)
+
+    def _look(self, alive: threading.Event) -> None:
+        """Ask the loop once. Raise RuntimeError if it is closed."""
+        alive.clear()
+        self._loop.call_soon_threadsafe(alive.set)
+        if not alive.wait(BLOCKED) and self._turns:
+            self._tell()
+            while not alive.wait(_EVERY):  # once for each time that it blocks
+                if self._loop.is_closed():
+                    return
 
     def _tell(self) -> None:
         frame = sys._current_frames().get(self._thread)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -293,6 +294,22 @@ async def test_a_backend_that_only_waits_blocks_nobody(caplog: pytest.LogCapture
     with caplog.at_level(logging.WARNING, "chatlab.turns.watchdog"):
         await read(entry_for(stream))
     assert not [record for record in caplog.records if "test_incoming" in record.getMessage()]
+
+
+async def test_turns_one_after_the_other_are_watched_by_one_thread() -> None:
+    async def stream(self: Backend, request: ChatRequest, ctx: CallContext) -> AsyncIterator[Any]:
+        yield Finish("stop")
+
+    def watching() -> set[threading.Thread]:
+        return {one for one in threading.enumerate() if one.name == "chatlab watchdog"}
+
+    before = watching()
+    await read(entry_for(stream))
+    (mine,) = watching() - before
+    mine.join(0.3)
+    assert mine.is_alive()
+    await read(entry_for(stream))
+    assert watching() - before == {mine}
 
 
 # -- which conversation a call belongs to

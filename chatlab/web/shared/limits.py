@@ -22,6 +22,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from time import monotonic
 from typing import Any, Literal, TypeAlias
 from weakref import WeakKeyDictionary
@@ -368,7 +369,8 @@ def _networks(trusted: Sequence[str]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(one, strict=False) for one in (*trusted, *private))
 
 
-def _address(peer: str, forwarded: str, trusted: Sequence[Network]) -> str:
+@lru_cache(4_096)
+def _address(peer: str, forwarded: str, trusted: tuple[Network, ...]) -> str:
     """Return the address of a client: the last one that no trusted proxy has; of IPv6, its /64 network.
 
     forwarded: the header `X-Forwarded-For`, to which each proxy appends who asked it.
