@@ -156,10 +156,10 @@ TRIES: dict[str, list[tuple[Try, Any]]] = {
         (lambda s, m, owner: s.revoke(owner, comparison=m.session), NotStored),
     ],
     "may_read": [(lambda s, m, owner: s.may_read(owner, SHA), "nothing")],
-    "movable": [(lambda s, m, owner: s.movable(owner), "nothing")],
-    "move": [(lambda s, m, owner: s.move(owner, "owner-3"), "nothing")],
     "size": [(lambda s, m, owner: s.size(owner), "nothing")],
     "files_of": [(lambda s, m, owner: s.files_of(owner), "nothing")],
+    "movable": [(lambda s, m, owner: s.movable(owner), "nothing")],
+    "move": [(lambda s, m, owner: s.move(owner, "owner-3"), "nothing")],
 }
 WITHOUT_OWNER = {
     "recover",

@@ -256,6 +256,17 @@ def test_a_body_of_too_many_values_is_refused(served: str, body: str) -> None:
     assert answered.status_code in (413, 422)
 
 
+@pytest.mark.parametrize("route", ["queue/join", "run/predict"])
+@pytest.mark.parametrize("event", [0, 2, 9_999, -1, None])
+def test_an_event_that_no_page_sends_is_refused_and_is_no_error_of_the_server(
+    served: str, route: str, event: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = {"data": [], "fn_index": event, "session_hash": f"{route}{event}"}
+    answered = httpx2.post(f"{served}/gradio_api/{route}", json=body)
+    assert answered.status_code == 422
+    assert not caplog.records
+
+
 async def test_what_fails_here_is_told_by_an_incident_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

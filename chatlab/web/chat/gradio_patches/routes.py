@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from fastapi import BackgroundTasks
+from gradio.blocks import Blocks
 from gradio.data_classes import PredictBody
 from gradio.routes import App
 from pydantic import ValidationError
@@ -30,13 +31,12 @@ def answer_directly(app: App) -> None:
     )
 
     async def run(request: Request) -> Any:
-        body = _body(await request.body())
-        if body is None:
-            return _unreadable()
-        return await predict(request.path_params["api_name"], body, request, None)
+        name = request.path_params["api_name"]
+        body = _body(await request.body(), app.get_blocks(), name)
+        return _unreadable() if body is None else await predict(name, body, request, None)
 
     async def joined(request: Request) -> Response:
-        body = _body(await request.body())
+        body = _body(await request.body(), app.get_blocks())
         return _unreadable() if body is None else JSONResponse(await join(body, request, None))
 
     async def streamed(request: Request) -> Any:
@@ -67,11 +67,19 @@ def endpoints(router: Any) -> Iterator[tuple[str, Callable[..., Awaitable[Any]]]
             yield route.path, route.endpoint
 
 
-def _body(content: bytes) -> PredictBody | None:
+def _body(content: bytes, page: Blocks, name: str | None = None) -> PredictBody | None:
+    """Return what a page sends; None for what no page does. Gradio would fail of an event that is not there,
+    or of one with too few values, and log that as an error of its own. name: of the event, without a number.
+    """
     try:
-        return PredictBody.model_validate_json(content)
+        body = PredictBody.model_validate_json(content)
     except ValidationError:
         return None
+    if body.fn_index is not None:
+        event = page.fns.get(body.fn_index)
+    else:
+        event = next((one for one in page.fns.values() if name and one.api_name == name), None)
+    return None if event is None or len(body.data) < len(event.inputs) else body
 
 
 def _unreadable() -> Response:
