@@ -68,7 +68,11 @@ def test_a_code_of_another_sign_in_is_refused_by_pkce_and_by_nonce(url: str, pro
 
 
 @pytest.mark.parametrize(
-    "path", ["//evil.example/x", "/\\evil.example", "/%5Cevil.example", "/%2F/evil.example"]
+    "path",
+    [
+        *("//evil.example/x", "/\\evil.example", "/%5Cevil.example", "/%2F/evil.example"),
+        *("/javascript:alert(1)", "/%09//evil.example", "/https:%2F%2Fevil.example", "/@evil.example"),
+    ],
 )
 def test_whoever_signs_in_comes_back_to_this_very_server(url: str, provider: Oidc, path: str) -> None:
     with somebody(url) as client:
