@@ -19,6 +19,7 @@ _PORT = re.compile(r"^[^:]*(?::\d*)?$|^[0-9a-fA-F:.]*$")  # a host with or witho
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 # Read in this order: httpx's own variables, then those of requests and curl, so that one setting is enough.
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_EITHER = {"SSL_CERT_FILE": "SSL_CERT_DIR", "SSL_CERT_DIR": "SSL_CERT_FILE"}
 
 
 def network_problem(ca_bundle: Path | None = None) -> str | None:
@@ -48,6 +49,8 @@ def certificates(ca_bundle: Path | None = None) -> ssl.SSLContext | None:
     what = "folder" if name == "SSL_CERT_DIR" else "file"
     if not where.exists():
         raise LookupError(f"{name}: there is no such {what} as {where}")
+    if name in _EITHER and where.is_dir() == (what == "file"):  # OpenSSL would find nothing there
+        raise LookupError(f"{name}: {where} is no {what}: name it in {_EITHER[name]}")
     try:
         return _context(where, where.stat().st_mtime_ns)
     except (OSError, ssl.SSLError) as exc:

@@ -69,6 +69,8 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
             {"SSL_CERT_FILE": "/nonexistent/ca.pem"},
             "SSL_CERT_FILE: there is no such file as /nonexistent/ca.pem",
         ),
+        ({"SSL_CERT_FILE": "/etc"}, "SSL_CERT_FILE: /etc is no file: name it in SSL_CERT_DIR"),
+        ({"SSL_CERT_DIR": __file__}, f"SSL_CERT_DIR: {__file__} is no folder: name it in SSL_CERT_FILE"),
         ({"SSL_CERT_DIR": "/nonexistent"}, "SSL_CERT_DIR: there is no such folder as /nonexistent"),
         ({"REQUESTS_CA_BUNDLE": "/nonexistent"}, "REQUESTS_CA_BUNDLE: there is no such file as /nonexistent"),
         (
