@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias, assert_never
 
 from chatlab.ids import ConversationId
 from chatlab.render.document import document
+from chatlab.secret import scrub
 from chatlab.store import NotStored, Store, StoredComparison, StoredConversation, StoredTurn
 from chatlab.store.files import Files
 from chatlab.text import well_formed
@@ -86,7 +87,7 @@ async def _markdown(store: Store, chosen: _Chosen) -> AsyncIterator[str]:
 
 
 async def _html(store: Store, files: Files, chosen: _Chosen, title: str) -> AsyncIterator[str]:
-    head, _, tail = document(_characters(title) or "Conversation", "\0", css=CSS).partition("\0")
+    head, _, tail = document(scrub(_characters(title)) or "Conversation", "\0", css=CSS).partition("\0")
     yield head
     async for stored, turns in _each(store, chosen.conversations):
         async for piece in pieces(files, stored, turns):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from chatlab.compare.session.lanes import lost
 from chatlab.compare.session.state import Round, SessionState, in_order, rounds_shown
 from chatlab.ids import TurnId
+from chatlab.secret import scrub
 from chatlab.store import Store, StoredComparison, StoredTurn
 from chatlab.store.files import Files
 from chatlab.transfer import markdown as _transfer_markdown
@@ -57,7 +58,7 @@ async def read(store: Store, about: StoredComparison) -> ReadSession:
 def markdown(session: ReadSession) -> Iterator[str]:
     """Yield a session as Markdown, in pieces."""
     about = session.about
-    yield f"# {about.title or 'Comparison'}\n\n{_line(session)}\n\n"
+    yield f"# {scrub(about.title) or 'Comparison'}\n\n{_line(session)}\n\n"
     for one in rounds_shown(session.state):
         yield f"## You\n\n{_transfer_markdown.parts(one.user.parts)}"
         for who, turn in session.answers(one):
@@ -69,7 +70,7 @@ def markdown(session: ReadSession) -> Iterator[str]:
 
 async def html(files: Files, session: ReadSession) -> AsyncIterator[str]:
     """Yield a session as the HTML of one article, in pieces."""
-    yield written("opening", session.about.title or "Comparison", _line(session))
+    yield written("opening", scrub(session.about.title) or "Comparison", _line(session))
     for one in rounds_shown(session.state):
         yield await exchange(files, one.user, session.answers(one), settings=True)
     if session.left:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import assert_never
+from typing import Any, assert_never, cast
 
 from markupsafe import Markup
 
@@ -25,6 +25,7 @@ from chatlab.render.document import document
 from chatlab.render.figures import figures, outcome
 from chatlab.render.html_templates import environment
 from chatlab.render.markdown import as_typed, one_line, render, render_ahead
+from chatlab.secret import scrub
 from chatlab.slices import Slices
 from chatlab.store import FILE_SCHEME, NotStored, Store, StoredConversation, StoredTurn
 from chatlab.store.files import Files
@@ -99,7 +100,7 @@ async def pieces(
     collapsed; and the settings that were asked for.
     """
     tree = Tree.of(conversation, turns)
-    yield written("opening", conversation.title or "Conversation", moment_text(conversation.created))
+    yield written("opening", scrub(conversation.title) or "Conversation", moment_text(conversation.created))
     # No recursion: a conversation is as deep as it has turns.
     todo: list[str | StoredTurn | None] = [None]
     while todo:
@@ -133,7 +134,7 @@ async def shared_html(store: Store, files: Files, token: str) -> str:
         async for piece in pieces(files, conversation, turns, branches=False):
             body.append(piece)
             await slices.rest()
-    return document(conversation.title or "Conversation", "".join(body), css=CSS)
+    return document(scrub(conversation.title) or "Conversation", "".join(body), css=CSS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ async def exchange(
     answers: who answered, and the turn. settings: those that were asked for too.
     """
     said = [
-        _Part("text", html=Markup(as_typed(part.text)))  # noqa: S704 - it escapes
+        _Part("text", html=Markup(as_typed(scrub(part.text))))  # noqa: S704 - it escapes
         if isinstance(part, TextPart)
         else await _part(files, part)
         for part in user.parts
@@ -178,11 +179,11 @@ async def _answer(files: Files, who: str, turn: StoredTurn, settings: bool) -> _
     given += [f"system prompt: {turn.system}"] if turn.system else []
     return _Answer(
         who,
-        "\n".join(given) if settings else "",
+        scrub("\n".join(given)) if settings else "",
         [await _part(files, part) for part in turn.answer],
         outcome(turn),
-        [_safe(one_line(f"{source.title} {source.url or ''}")) for source in turn.citations],
-        [notice.detail for notice in turn.notices],
+        [_safe(one_line(scrub(f"{source.title} {source.url or ''}"))) for source in turn.citations],
+        [scrub(notice.detail) for notice in turn.notices],
         figures(turn),
     )
 
@@ -193,7 +194,14 @@ def written(macro: str, *values: object) -> str:
     return str(getattr(template.module, macro)(*values))
 
 
+def to_be_read(part: Part) -> Part:
+    """Return a part without credentials: what is to be read is handed on, as reports are."""
+    held = ((name, getattr(part, name, None)) for name in ("text", "name", "arguments", "content"))
+    return cast(Part, replace(cast(Any, part), **{name: scrub(text) for name, text in held if text}))
+
+
 async def _part(files: Files, part: Part) -> _Part:
+    part = to_be_read(part)
     if isinstance(part, TextPart | ReasoningPart):
         await render_ahead((part.text,))
     if isinstance(part, TextPart):

@@ -8,14 +8,15 @@ from typing import assert_never
 from chatlab.formats import fenced
 from chatlab.messages import FilePart, Part, ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.render.figures import figures, outcome
+from chatlab.secret import scrub
 from chatlab.store import FILE_SCHEME, StoredConversation, StoredTurn
-from chatlab.transfer.html import Tree
+from chatlab.transfer.html import Tree, to_be_read
 
 
 def conversation_markdown(conversation: StoredConversation, turns: Sequence[StoredTurn]) -> Iterator[str]:
     """Yield a conversation as Markdown, in pieces: the branch shown last."""
     branch = Tree.of(conversation, turns).branch()
-    yield f"# {conversation.title or 'Conversation'}\n\n{conversation.created:%Y-%m-%d %H:%M} UTC\n\n"
+    yield f"# {scrub(conversation.title) or 'Conversation'}\n\n{conversation.created:%Y-%m-%d %H:%M} UTC\n\n"
     for turn in branch:
         yield f"## You\n\n{parts(turn.user.parts)}## {turn.label}\n\n"
         yield from answered(turn)
@@ -28,15 +29,15 @@ def conversation_markdown(conversation: StoredConversation, turns: Sequence[Stor
 def answered(turn: StoredTurn) -> list[str]:
     """Return what came of a turn, with what it took."""
     ending = outcome(turn)
-    said = [*([ending] if ending else []), *(notice.detail for notice in turn.notices)]
-    said += [f"Source: {source.title} {source.url or ''}".strip() for source in turn.citations]
+    said = [*([ending] if ending else []), *(scrub(notice.detail) for notice in turn.notices)]
+    said += [scrub(f"Source: {source.title} {source.url or ''}".strip()) for source in turn.citations]
     took = figures(turn)
     return [parts(turn.answer), *(f"> {line}\n\n" for line in said), f"*{took}*\n\n" if took else ""]
 
 
 def parts(parts: Sequence[Part]) -> str:
     """Return what was said, as Markdown."""
-    return "".join(_part(part) for part in parts)
+    return "".join(_part(to_be_read(part)) for part in parts)
 
 
 def _part(part: Part) -> str:

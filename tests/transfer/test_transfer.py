@@ -430,6 +430,32 @@ async def test_a_shared_conversation_is_shown_without_owner_settings_or_other_ve
         await shared_html(here.store, here.files, token)
 
 
+async def test_what_is_to_be_read_has_no_credentials_and_what_is_to_come_back_has_everything(
+    here: OpenStorage,
+) -> None:
+    key = "ghp_AbCdEf0123456789AbCdEf0123456789AbCd"
+    said = turn(
+        "t1",
+        user=Message.of("user", f"my key is {key}"),
+        answer=(
+            ToolCall("1", "look", json.dumps({"token": key})),
+            ToolResult("1", f"as {key}"),
+            TextPart(f"You wrote ghp\\_{key[4:]} and ghp<b>_</b>{key[4:]}"),
+        ),
+        notices=(Notice("other", f"sent with {key}"),),
+        system=f"Use {key}",
+    )
+    await here.store.adopt(chat(title=f"About {key}", head="t1"), [said])
+    token = (await here.store.share("ann", conversation="c1")).token
+    for made in (
+        await text(here, id="c1", format="markdown"),
+        await text(here, id="c1", format="html"),
+        await shared_html(here.store, here.files, token),
+    ):
+        assert "my key is ***" in made and "AbCdEf" not in made
+    assert (await text(here, id="c1")).count(key) == 6
+
+
 async def test_an_import_that_the_store_refuses_leaves_nothing(here: OpenStorage) -> None:
     await everything(here)
     with pytest.raises(Exception, match="id"):
