@@ -33,7 +33,7 @@ Accepted: TypeAlias = Mapping[str, Sequence[Parameter]]
 """What parameters the backend of each lane declares, by the lane's label; none: whatever it is given."""
 
 _KEYS = ("id", "prompt", "messages", "system", "parameters", "expected", "tags", "checks")
-_TABLES = {".csv": ",;\t|", ".tsv": "\t", ".tab": "\t"}
+_TABLES = {".csv": ",;\t|", ".tsv": "\t;,|", ".tab": "\t;,|"}
 _LONGEST_CELL = 2**31 - 1
 _SEPARATOR_LINE = re.compile(r"sep=([^\r\n\w])[ \t]*(?:\r\n|\n|\r)", re.I)  # as Excel writes it
 _BEYOND = ""  # the column, which no header names, of the cells beyond the last column

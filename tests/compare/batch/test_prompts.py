@@ -278,6 +278,8 @@ def test_cells_may_be_divided_otherwise(delimiter: str, head: str) -> None:
 
 
 def test_a_file_of_tabs_is_a_table_too_and_a_comma_in_it_is_one() -> None:
+    (item,) = read_items("prompt;expected\nHello, you;a\n", "p.tsv")
+    assert (item.messages[0].text, item.expected) == ("Hello, you", "a")
     (item,) = read_items("prompt\texpected\nHello, you\ta;b\n", "p.tsv")
     assert (item.messages[0].text, item.expected) == ("Hello, you", "a;b")
     (item,) = read_items("prompt\nWhat is a;b?\n", "p.csv")
