@@ -47,6 +47,8 @@ class Stopwatch:
         self._together = 0  # the first of them, as far as they arrived together
         self._bytes = 0  # of all text, and of calls of tools
         self._first_bytes = 0  # of the pieces that arrived together at first
+        self._reads = 0  # from the connection
+        self._reads_before = 0  # up to the last piece of text
         self._stall: float | None = None
         self._total: float | None = None
         self._own = 0.0
@@ -101,11 +103,10 @@ class Stopwatch:
             # What is no text here, or no id, is told as the backend's mistake by whoever looks at it next.
             if isinstance(event, TextDelta) and event.text and isinstance(event.text, str):
                 size = len(event.text) if event.text.isascii() else len(event.text.encode("utf-8", "replace"))
-                if self._together == self._texts and (
-                    not self._texts or self._last_delta is None or now - self._last_delta < _TOGETHER
-                ):
+                if self._together == self._texts and self._at_once(now):
                     self._together += 1
                     self._first_bytes += size
+                self._reads_before = self._reads
                 self._texts += 1
                 self._bytes += size
             self.delta_seen = True
@@ -113,6 +114,16 @@ class Stopwatch:
         if not isinstance(event, TextDelta):  # most are
             self._take(event, now)
         return now
+
+    def _at_once(self, now: float) -> bool:
+        """Return whether a piece of text arrived together with the one before it, if there is one."""
+        if not self._texts or self._last_delta is None or now - self._last_delta < _TOGETHER:
+            return True
+        return 0 < self._reads == self._reads_before  # an SDK takes its time over what it has read
+
+    def read(self) -> None:
+        """Note that bytes were read from the upstream, where the backend's connection tells."""
+        self._reads += 1
 
     def _take(self, event: StreamEvent, now: float) -> None:
         """Take the times of thinking, of tools and of the end."""

@@ -95,7 +95,7 @@ class Turn:
         self._stopwatch = Stopwatch()
         timeouts, watch = entry.config.timeouts, self._stopwatch
         self._ctx = replace(
-            ctx, connect_timeout=timeouts.connect, mark=watch.mark, rest=self._rest, arrived=self._arrived
+            ctx, connect_timeout=timeouts.connect, mark=watch.mark, rest=self._rest, arrived=self._came
         )
         self._silence: _Silence | None = None
         self._unread: list[StreamEvent] = []
@@ -251,6 +251,10 @@ class Turn:
         if Turn._running <= _CROWD or self._stopwatch.waiting:
             return 0.0
         return min(_LONGEST_REST, Turn._running / _READS)
+
+    def _came(self) -> None:
+        self._stopwatch.read()
+        self._arrived()
 
     def _arrived(self) -> None:
         """Something came, be it a keep-alive: from the first token on, silence is counted anew."""

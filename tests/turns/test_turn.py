@@ -624,11 +624,14 @@ def test_tokens_a_second_of_bursts_are_unknown(monkeypatch: pytest.MonkeyPatch) 
     now = 0.0
     monkeypatch.setattr("chatlab.turns.stopwatch.perf_counter", lambda: now)
 
-    def rate(*events: StreamEvent | float, tokens: int) -> float | None:
+    def rate(*events: StreamEvent | float | None, tokens: int) -> float | None:
+        """With seconds that go by, and None where the connection is read."""
         nonlocal now
         watch, answer = Stopwatch(), Accumulator()
         for event in (0.05, *events, Finish("stop", Usage(1, tokens))):
-            if isinstance(event, float):
+            if event is None:
+                watch.read()
+            elif isinstance(event, float):
                 now += event
             else:
                 watch.arrival(event)
@@ -640,6 +643,12 @@ def test_tokens_a_second_of_bursts_are_unknown(monkeypatch: pytest.MonkeyPatch) 
     assert rate(*burst, 0.05, *burst, tokens=100) is None
     assert rate(*burst[:2], tokens=2) is None
     assert rate(*(item for one in burst for item in (one, 0.01)), tokens=50) == pytest.approx(100)
+    slowly = [
+        item for one in burst for item in (one, 0.002)
+    ]  # an SDK takes its time over what was read at once
+    assert rate(None, *slowly, tokens=50) is None
+    assert rate(*(item for one in burst for item in (None, one, 0.002)), tokens=50) == pytest.approx(500)
+    assert rate(*slowly, tokens=50) == pytest.approx(500), "of a client that does not tell"
     half = TextDelta("half of the answer, in one piece, " * 10)
     assert rate(half, 1.0, TextDelta("and the end."), tokens=100) is None, "most was there at once"
     large = [TextDelta("four tokens in each ")] * 50
