@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.agent.workspace import TOOLS
+from tests.heavy import needed
 from tests.servers.data_of_workspace import DataOfWorkspace
 from tests.servers.databricks import Workspace
 
@@ -51,7 +52,7 @@ def project(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database without anything in it: making its tables takes seconds."""
-    found = pytest.importorskip("mlflow")
+    found = needed("mlflow")
     file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     with pytest.MonkeyPatch.context() as environment:
         environment.chdir(file.parent)  # where its artifacts go
@@ -64,7 +65,7 @@ def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def mlflow(mlflow_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """MLflow with a store of its own."""
-    found = pytest.importorskip("mlflow")
+    found = needed("mlflow")
     file = tmp_path / "mlflow.db"
     shutil.copyfile(mlflow_database, file)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")

@@ -13,6 +13,7 @@ import pytest
 
 from chatlab.agent import Agent
 from chatlab.errors import AuthRequired
+from tests.heavy import needed
 from tests.servers.data_of_workspace import DataOfWorkspace
 from tests.servers.llama import TOOL
 
@@ -27,7 +28,7 @@ Project = Callable[..., Path]
 @pytest.fixture
 def token(data: DataOfWorkspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The token of ann, with which the request of AgentServer comes."""
-    utils = pytest.importorskip("mlflow.genai.agent_server")
+    utils = needed("mlflow.genai.agent_server")
     token = data.workspace.person("ann@example.com")
     utils.set_request_headers({"x-forwarded-access-token": token})
     yield token

@@ -31,6 +31,7 @@ from chatlab.messages import (
 )
 from tests.backends.databricks.calls import ask, backend, of_type, text_of
 from tests.folded import accumulate
+from tests.heavy import missing
 from tests.servers.databricks import Workspace
 
 AGENT = """
@@ -104,10 +105,7 @@ def agent_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     python = _python()
     if python is None:
-        reason = "MLflow is not installed: pip install -e '.[test-heavy]'"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing("mlflow")
     folder: Path = tmp_path_factory.mktemp("agent")
     (folder / "agent.py").write_text(textwrap.dedent(AGENT))
     port = unused_port()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 from typing import Any
 
-import pytest
+from tests.heavy import needed
 
 
 class Peer:
-    """A library, imported when first used: without it a test is skipped, except in CI, which installs it."""
+    """A library, imported when first used."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -18,11 +16,7 @@ class Peer:
     def __getattr__(self, attribute: str) -> Any:
         if attribute.startswith(("_", "pytest")):  # pytest looks at whatever stands in a module of tests
             raise AttributeError(attribute)
-        try:
-            return getattr(importlib.import_module(self._name), attribute)
-        except ModuleNotFoundError:
-            reason = f"{self._name} is not installed: pip install -e '.[test-heavy]'"
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+        return getattr(needed(self._name), attribute)
 
 
 choix = Peer("choix")
