@@ -153,10 +153,16 @@ const headersOf = (body) => {
  */
 export const menu = (label, shown, ...items) => {
   const made = make("details", { className: "menu" });
-  made.addEventListener("click", (event) => {
-    if (event.target instanceof Element && event.target.closest("button")) made.open = false;
-  });
-  made.append(make("summary", { "aria-label": label, title: label }, shown), make("div", {}, items));
+  const head = make("summary", { "aria-label": label, title: label }, shown);
+  // Before what was chosen acts: a dialog leads back to what had the focus, and what draws anew keeps open
+  // what is open.
+  const chosen = (/** @type {Event} */ event) => {
+    if (!(event.target instanceof Element && event.target.closest("button, a"))) return;
+    made.open = false;
+    head.focus();
+  };
+  made.addEventListener("click", chosen, true);
+  made.append(head, make("div", {}, items));
   return made;
 };
 

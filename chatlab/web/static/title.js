@@ -27,14 +27,16 @@ export const editTitle = (shown, { title, className, longest, save }) => {
     if (over) return;
     over = true;
     const wanted = taken ? input.value.trim() : "";
+    const hadFocus = document.activeElement === input;
     input.replaceWith(shown);
+    if (hadFocus) shown.focus();
     if (wanted && wanted !== title) save(wanted);
   };
   input.addEventListener("keydown", (event) => {
     event.stopPropagation();
-    if (isComposing(event)) return;
-    if (event.key === "Enter") end(true);
-    if (event.key === "Escape") end(false);
+    if (isComposing(event) || !["Enter", "Escape"].includes(event.key)) return;
+    event.preventDefault(); // the key would be pressed on the title, which has the focus next
+    end(event.key === "Enter");
   });
   input.addEventListener("blur", () => end(true));
   shown.replaceWith(input);

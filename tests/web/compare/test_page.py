@@ -260,6 +260,56 @@ def test_lanes_are_added_swapped_asked_again_moved_and_removed(open_compare: Ope
     page.page.wait_for_function("() => document.querySelector('#composer textarea').value === 'two'")
 
 
+def test_news_neither_take_a_press_nor_close_a_menu(open_compare: Open) -> None:
+    page = open_compare()
+    page.begin("quick", "brisk")
+    page.ask("one")
+    tab = page.page
+    title = tab.locator("#session-tools .title")
+
+    def news(says: str) -> None:
+        """The session is called otherwise and its lanes are moved, and a page that shows it was told."""
+        tab.evaluate(
+            """async says => {
+              const id = new URLSearchParams(location.search).get("s");
+              const below = `/-/compare/sessions/${id}`;
+              const post = (path, body) => fetch(below + path, { method: "POST", body: JSON.stringify(body),
+                headers: { "x-chatlab": "1", "content-type": "application/json" } });
+              const told = new EventSource(below + "/events");
+              const lanes = await new Promise((done) => told.addEventListener("view", (event) =>
+                done(JSON.parse(event.data).lanes.map((lane) => lane.id)), { once: true }));
+              const seen = new Promise((done) => told.addEventListener("view", (event) =>
+                JSON.parse(event.data).title === says && done()));
+              await post("/title", { title: says });
+              await post("/order", { lanes: lanes.reverse() });
+              await seen;
+              told.close();
+              await new Promise((done) => setTimeout(done, 50));
+            }""",
+            says,
+        )
+
+    def press(what: Any) -> None:
+        what.hover()
+        tab.mouse.down()
+
+    press(tab.locator(".lane summary[aria-label='Lane Quick']"))
+    news("A")
+    tab.mouse.up()
+    expect(tab.locator(".lane .menu[open]")).to_have_count(1)
+    expect(title).to_have_text("A")
+    tab.locator(".lane .menu[open]").get_by_role("button", name="Collapse").focus()
+    news("B")
+    expect(title).to_have_text("B")
+    tab.locator(".lane .menu[open]").get_by_role("button", name="Collapse").press("Enter")
+    expect(tab.locator(".lane .menu[open]")).to_have_count(0)
+    tab.get_by_role("button", name="Expand Quick").click()
+    press(tab.locator("#session-tools").get_by_role("button", name="Report"))
+    news("C")
+    tab.mouse.up()
+    assert page.wait_dialog().get_by_role("heading", name="Report").count() == 1
+
+
 def test_in_shared_mode_an_answer_is_picked_and_all_go_on_from_it(open_compare: Open) -> None:
     page = open_compare()
     page.begin("quick", "other")

@@ -12,6 +12,39 @@ export const following = (change) => {
   if (below) scroll.scrollTop = scroll.scrollHeight;
 };
 
+/** @type {(() => void)[]} */
+const waiting = [];
+
+/**
+ * Does what draws anew, once nobody holds down a button: one that is replaced between a press and its release
+ * is not clicked. What is asked for meanwhile is done in its order.
+ *
+ * @param {() => void} act
+ */
+export const unpressed = (act) => {
+  waiting.push(act);
+  if (waiting.length === 1) whenReleased();
+};
+const whenReleased = () => {
+  if (document.querySelector(PRESSED)) setTimeout(whenReleased, 20);
+  else waiting.splice(0).forEach((act) => act());
+};
+const PRESSED = "button:active, summary:active, a:active, label:active";
+
+/**
+ * Has an element contain what is wanted, and leaves where it is what is there already: an element that is put
+ * back loses a press, and how far it was scrolled.
+ *
+ * @param {HTMLElement} parent
+ * @param {HTMLElement[]} wanted
+ */
+export const arrange = (parent, wanted) => {
+  for (const old of [...parent.children]) if (!wanted.some((one) => one === old)) old.remove();
+  wanted.forEach((one, at) => {
+    if (parent.children[at] !== one) parent.insertBefore(one, parent.children[at] ?? null);
+  });
+};
+
 /**
  * The value of the nearest data attribute of this name, around an element.
  *
@@ -36,12 +69,32 @@ export const position = (element, within = "round") =>
   ].join("|");
 
 /**
- * Leaves the focus, within `main`, on what it is on, while `change` draws that anew.
+ * Leaves the focus, within `main`, on what it is on, and its menus open, while `change` draws them anew.
  *
  * @param {HTMLElement} main
  * @param {() => void} change
  */
 export const keepingFocus = (main, change) => {
+  const open = new Set(
+    menus(main)
+      .filter((one) => one.open)
+      .map(name),
+  );
+  refocusing(main, change);
+  for (const one of menus(main)) one.open ||= open.has(name(one));
+};
+
+/** @param {HTMLElement} main */
+const menus = (main) => [...main.querySelectorAll(/** @type {"details"} */ ("details.menu"))];
+
+/** @param {HTMLDetailsElement} menu */
+const name = (menu) => position(menu.querySelector("summary") ?? menu);
+
+/**
+ * @param {HTMLElement} main
+ * @param {() => void} change
+ */
+const refocusing = (main, change) => {
   const had = document.activeElement;
   if (!(had instanceof HTMLElement) || !main.contains(had)) return change();
   const here = position(had);

@@ -10,7 +10,7 @@ import { forget, paint, pending, restart, settle } from "./answers.js";
 import { timings } from "./chart.js";
 import { composer } from "./composer.js";
 import { inFront } from "./dialog.js";
-import { following, keepingFocus, position } from "./drawing.js";
+import { arrange, following, keepingFocus, position, unpressed } from "./drawing.js";
 import { fold, isFolded, layOut } from "./folded.js";
 import { headTools, narrow } from "./head.js";
 import { lanesBar } from "./lanes.js";
@@ -239,7 +239,7 @@ const draw = (fresh) => {
   );
   following(() =>
     keepingFocus(main, () => {
-      main.replaceChildren(...wanted);
+      arrange(main, wanted);
       if (fresh) restart();
     }),
   );
@@ -299,15 +299,25 @@ const listen = (id) => {
   events?.close();
   const source = new EventSource(`${root}/-/compare/sessions/${encodeURIComponent(id)}/events`);
   events = source;
+  /** @param {() => void} act */
+  const drawing = (act) => unpressed(() => source === events && act());
   source.addEventListener("open", () => sayAway(false));
   source.addEventListener("view", (event) => {
     const view = /** @type {SessionView} */ (JSON.parse(event.data));
-    current = view;
-    side?.retitle(view.id, view.title);
-    draw(true);
+    drawing(() => {
+      current = view;
+      side?.retitle(view.id, view.title);
+      draw(true);
+    });
   });
-  source.addEventListener("paint", (event) => following(() => JSON.parse(event.data).forEach(paint)));
-  source.addEventListener("answer", (event) => ended(JSON.parse(event.data)));
+  source.addEventListener("paint", (event) => {
+    const painted = JSON.parse(event.data);
+    drawing(() => following(() => painted.forEach(paint)));
+  });
+  source.addEventListener("answer", (event) => {
+    const answer = JSON.parse(event.data);
+    drawing(() => ended(answer));
+  });
   source.addEventListener("refused", (event) => {
     source.close();
     close();

@@ -5,6 +5,7 @@ import { button, make, safe, say } from "../dom.js";
 import { answerCard, folded, pending, steps } from "./answers.js";
 import { timings } from "./chart.js";
 import { edit } from "./dialogs.js";
+import { unpressed } from "./drawing.js";
 import { difference } from "./receipts.js";
 import { votes, votesGiven } from "./votes.js";
 
@@ -125,7 +126,7 @@ const agreement = (page, round, lanes) => {
     /** @type {AgreementView} */
     const found = await page.api(page.below(`/rounds/${round.id}/agreement`));
     known.set(round.id, { sign, found });
-    drawAgreement(page, round, lanes, element, found);
+    unpressed(() => drawAgreement(page, round, lanes, element, found));
   });
   return element;
 };

@@ -67,13 +67,16 @@ export const pagedList = (list, source, tell) => {
   let loading = false;
   let later = 0;
   let chosen = "";
-  const isInUse = () => list.querySelector(".chatlab-rename, details[open]"); // not under somebody's hand
+  // Not under somebody's hand.
+  const isInUse = () => list.querySelector(".chatlab-rename, details[open], :active");
 
   /**
    * @param {T[]} found
    * @param {boolean} more
    */
   const show = (found, more) => {
+    const focused = list.contains(document.activeElement) ? document.activeElement : null;
+    const focusedRow = focused?.closest(".chatlab-row")?.getAttribute("data-id");
     if (!more) list.replaceChildren();
     end.remove();
     for (const item of found) {
@@ -89,6 +92,17 @@ export const pagedList = (list, source, tell) => {
     }
     if (next) list.append(end);
     mark(chosen);
+    if (focused && focusedRow && !focused.isConnected) refocus(focusedRow, focused.tagName);
+  };
+
+  /**
+   * @param {string} id
+   * @param {string} tag of what had the focus in the row: its title or its menu
+   */
+  const refocus = (id, tag) => {
+    /** @type {HTMLElement | null} */
+    const same = list.querySelector(`[data-id="${CSS.escape(id)}"] ${tag}`);
+    same?.focus();
   };
 
   /** @param {boolean} more */
