@@ -11,6 +11,7 @@ from chatlab.lab import Lab
 from chatlab.web.identity.gate import sign_in_gate
 from chatlab.web.routes import ApiRoutes
 from chatlab.web.shared.affinity import AffinityCookie
+from chatlab.web.shared.compression import Compressed
 from chatlab.web.shared.host_guard import host_guard
 from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.owner import BrowserCookie
@@ -55,6 +56,7 @@ def page_middleware(
         ours,  # before everything that answers: who asks, and whether they may
         Middleware(TabGuard, tabs=tabs, limits=limits, event_session=page.session_of, path=path),
         Middleware(UploadGuard, uploads=page.uploads, limits=limits, path=path),
+        Middleware(Compressed, path=path),
         Middleware(ApiRoutes, lab=lab, path=path),
     ]
 

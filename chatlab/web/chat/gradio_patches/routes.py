@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import gradio as gr
 from fastapi import BackgroundTasks
 from gradio.blocks import Blocks
 from gradio.data_classes import PredictBody
@@ -51,11 +54,37 @@ def answer_directly(app: App) -> None:
         return answer
 
     app.router.routes[:0] = [
+        *_scripts_left_out(),
         Route("/gradio_api/run/{api_name}", run, methods=["POST"]),
         Route("/gradio_api/queue/join", joined, methods=["POST"]),
         Route("/gradio_api/queue/data", streamed, methods=["GET"]),
         Route("/gradio_api/heartbeat/{session_hash}", present, methods=["GET"]),
     ]
+
+
+_EXPORTED = re.compile(r"export\s*\{([^}]*)\};?\s*$")
+
+
+def _scripts_left_out() -> Iterator[Route]:
+    """Yield routes that stand for the player of HLS streams, which Gradio's message box has each page load
+    (0.5 MB, a third of all) and only components that stream media run: it says that it plays nothing.
+
+    A Gradio whose scripts are cut otherwise has no such file, and nothing is left out.
+    """
+    for script in (Path(gr.__file__).parent / "templates" / "frontend" / "assets").glob("hls-*.js"):
+        exported = _EXPORTED.search(script.read_text("utf-8"))
+        if exported is None:
+            continue
+        names = ", ".join(f"no as {one.split(' as ')[-1].strip()}" for one in exported[1].split(","))
+        yield Route(f"/assets/{script.name}", _script(f"const no = () => false; export {{ {names} }};"))
+
+
+def _script(text: str) -> Callable[[Request], Awaitable[Response]]:
+    async def script(_: Request) -> Response:
+        # Not to be stored: another app of Gradio's at this address has the whole one.
+        return Response(text, media_type="text/javascript", headers={"cache-control": "no-store"})
+
+    return script
 
 
 def endpoints(router: Any) -> Iterator[tuple[str, Callable[..., Awaitable[Any]]]]:
