@@ -20,6 +20,7 @@ from chatlab.web.compare.open_sessions import PageSession
 from chatlab.web.compare.view import text_of
 from chatlab.web.compare.view_model import AnswerEvent, PaintEvent, SessionView
 from chatlab.web.shared.limits import Held
+from chatlab.words import Words
 
 PACE = 0.05  # seconds between two paints, whatever lanes they are of
 HEARTBEAT = (
@@ -137,7 +138,7 @@ class Feed:
         for turn_id, position in running.items():
             growing = self._growing.setdefault(turn_id, IncrementalMarkdown(view.markdown))
             turn = session.turn(turn_id)
-            update, doing = growing.update(text_of(turn)), _doing(turn)
+            update, doing = growing.update(text_of(turn)), _doing(turn, view.words)
             if update is not None or doing != self._doing.get(turn_id):
                 self._doing[turn_id] = doing
                 paint = _paint(position.round, position.lane, position.repeat, update)
@@ -171,14 +172,16 @@ class Feed:
         return [_event("paint", paints)] if paints else []
 
 
-def _doing(turn: StoredTurn) -> str:
+def _doing(turn: StoredTurn, words: Words) -> str:
     """Return what a running answer is at, in a word or two for its card."""
     last = turn.answer[-1] if turn.answer else None
     if isinstance(last, ReasoningPart):
-        return "thinking"
-    if isinstance(last, ToolCall | ToolResult):
-        return f"tool: {last.name}" if isinstance(last, ToolCall) else "tool answered"
-    return "writing" if isinstance(last, TextPart) else "waiting"
+        return words("compare.thinking")
+    if isinstance(last, ToolCall):
+        return words("compare.calls-tool", name=last.name)
+    if isinstance(last, ToolResult):
+        return words("compare.tool-answered")
+    return words("compare.writing" if isinstance(last, TextPart) else "compare.status-waiting")
 
 
 def _paint(round_id: RoundId, lane: str, repeat: int, update: tuple[str, str] | None) -> PaintEvent:

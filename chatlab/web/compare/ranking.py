@@ -12,11 +12,12 @@ from chatlab.ids import TurnId
 from chatlab.store import StoredTurn
 from chatlab.web.compare.view import text_of
 from chatlab.web.compare.view_model import RankedCriterion, RankedRow, RankingView
+from chatlab.words import Words
 
 _ELO = 173.7178  # points of Elo's scale a unit of log-odds: 400 / ln 10
 
 
-def ranking(state: SessionState, turn: Callable[[TurnId], StoredTurn]) -> RankingView:
+def ranking(state: SessionState, turn: Callable[[TurnId], StoredTurn], words: Words) -> RankingView:
     """Return by criterion the lanes that votes are on, with scores on Elo's scale, intervals and notes."""
     names: dict[str, str] = {lane.id: lane.id for lane in (*state.lanes, *state.removed)}
     labels: dict[str, str] = {lane.id: lane.label for lane in (*state.lanes, *state.removed)}
@@ -40,7 +41,12 @@ def ranking(state: SessionState, turn: Callable[[TurnId], StoredTurn]) -> Rankin
                 "score": one.strength * _ELO,
                 "low": one.interval.low * _ELO if one.interval else None,
                 "high": one.interval.high * _ELO if one.interval else None,
-                "count": f"{one.wins:g} won, {one.losses:g} lost, {one.ties + one.both_bad:g} neither",
+                "count": words(
+                    "compare.won-and-lost",
+                    won=f"{one.wins:g}",
+                    lost=f"{one.losses:g}",
+                    neither=f"{one.ties + one.both_bad:g}",
+                ),
             }
             for one in ranked.lanes
             if one.judged
@@ -50,7 +56,7 @@ def ranking(state: SessionState, turn: Callable[[TurnId], StoredTurn]) -> Rankin
             notes = [note.replace(lane, label) for note in notes]
         criteria.append({"criterion": criterion, "rows": rows, "notes": notes})
     stale = len(state.votes) - len(votes)
-    said = ["There are no votes yet."] if not criteria and not stale else []
+    said = [words("compare.no-votes")] if not criteria and not stale else []
     if stale:
         said.append(stale_votes(stale))
     return {"sentence": " ".join(said) or None, "criteria": criteria}

@@ -430,7 +430,7 @@ class CompareRoutes:
 
     async def _ranking(self, found: PageSession, _: str, __: Request) -> RankingView:
         found.require_names_told()
-        return await asyncio.to_thread(ranking, found.session.state, found.session.turn)
+        return await asyncio.to_thread(ranking, found.session.state, found.session.turn, found.view.words)
 
 
 def _text_shown(found: PageSession, round_id: RoundId, lane: str, repeat: int) -> str:

@@ -55,7 +55,7 @@ class View:
         markdown: MarkdownRenderer,
         words: Words = ENGLISH,
     ) -> None:
-        self._words = words
+        self.words = words
         self._session = session
         self._backends = backends
         self.markdown = markdown
@@ -208,7 +208,7 @@ class View:
         shown["html"] = self._html[turn_id]
         shown["thoughts"] = [
             {
-                "title": self._words("answer.thought"),
+                "title": self.words("answer.thought"),
                 "html": self.markdown.render(part.text),
                 "took": None,
             }
@@ -216,8 +216,8 @@ class View:
             if isinstance(part, ReasoningPart)
         ]
         if len(shown["thoughts"]) == 1:
-            shown["thoughts"][0]["took"] = _took(turn.timing.reasoning, self._words)
-        shown["tools"] = _tools(turn, self._words)
+            shown["thoughts"][0]["took"] = _took(turn.timing.reasoning, self.words)
+        shown["tools"] = _tools(turn, self.words)
         shown["figures"] = self._figures(turn_id, turn)
         if self._session.state.opened.blind:
             shown["names"] = self._names_a_lane(turn_id, text_of(turn))
@@ -245,13 +245,13 @@ class View:
         position = self._session.state.positions[turn_id]
         receipt = self._session.receipts(position.round).get(turn_id)
         model = self._lane(self._session.state.lane(position.lane)).get("model")
-        rest = [self._words("compare.finish", reason=turn.finish.reason)] if turn.finish else []
+        rest = [self.words("compare.finish", reason=turn.finish.reason)] if turn.finish else []
         if turn.finish and turn.finish.model not in (None, model):
-            rest.append(self._words("compare.other-model", model=turn.finish.model))
+            rest.append(self.words("compare.other-model", model=turn.finish.model))
         if turn.asked_as:
-            rest.append(self._words("compare.as-person", person=turn.asked_as))
+            rest.append(self.words("compare.as-person", person=turn.asked_as))
         return {
-            "line": figures(turn, *rest, label="", stall=True, words=self._words),
+            "line": figures(turn, *rest, label="", stall=True, words=self.words),
             "first_token": turn.timing.first_token,
             "total": turn.timing.total,
             "tokens_per_second": turn.timing.tokens_per_second,
@@ -272,7 +272,7 @@ class View:
             ids = [one for asked in rounds if lane.id in state.shown(asked) for one in asked.turns[lane.id]]
             ended = [turn for turn in map(self._session.turn, ids) if turn.status != "running"]
             if ids:
-                took = Measured.of(ended, self._words)
+                took = Measured.of(ended, self.words)
                 found.append(
                     {
                         "name": lane.label,

@@ -43,3 +43,4 @@ def test_the_comparison_page_speaks_german(warm: Any, serve: Callable[..., Serve
     expect(tab.locator("#dialog h2")).to_have_text("Was an Eins gesendet wurde")
     assert shown & english() == set()
     assert {"Alle Spuren", "Diese Runde: Zeit bis zum ersten Token / insgesamt"} <= shown
+    assert "Es gibt noch keine Stimmen." in shown

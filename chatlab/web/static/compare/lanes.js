@@ -45,7 +45,9 @@ const laneHead = (page, lane) =>
           say("compare.as-person", { person: lane.asked_as }),
         )
       : null,
-    lane.ready ? make("span", { className: "error" }, `not ready: ${lane.ready}`) : null,
+    lane.ready
+      ? make("span", { className: "error" }, say("compare.not-ready", { reason: lane.ready }))
+      : null,
     isFolded(lane.id)
       ? button(say("compare.expand"), () => page.fold(lane.id), {
           className: "plain expand",
