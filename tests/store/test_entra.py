@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,7 +128,9 @@ def blob(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
     for method, handler in (("PUT", put), ("GET", get), ("HEAD", get)):
         for path in (_BLOB, "/container"):
             front.on(method, path, handler)
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    # aiohttp reads SSL_CERT_FILE once, when it is imported, which another test may have done.
+    trusted = ssl.create_default_context(cafile=tmp_path / "ca.pem")
+    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusted)
     with front:
         yield front
 
