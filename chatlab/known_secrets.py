@@ -164,6 +164,12 @@ class KnownSecrets:
             done = max(done, last)
         return "".join((*shown, text[done:])) if done else text
 
+    def values(self) -> tuple[tuple[str, bool], ...]:
+        """Return the secrets, each with whether a part of it is one too. For another process of the same
+        server, and for nothing that is shown or written.
+        """
+        return tuple((value, any(one.grams for one in made)) for value, made in self._secrets.items())
+
     @property
     def forms(self) -> tuple[str, ...]:
         """Return everything that any of the secrets may be written as."""

@@ -10,39 +10,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, TypeAlias, assert_never
 
-from chatlab.compare.model import Comparison
+from chatlab.compare.report.apart import is_long, report_apart
 from chatlab.compare.report.from_session import comparison_of, with_pictures
-from chatlab.compare.report.html import report_html
-from chatlab.compare.report.jsonl import report_jsonl, report_votes
-from chatlab.compare.report.markdown import report_markdown
-from chatlab.compare.report.redact import redacted
+from chatlab.compare.report.write import Format, report
 from chatlab.compare.session.session import ComparisonSession
-from chatlab.redaction.texts import Pattern, parse_patterns
+from chatlab.redaction.texts import parse_patterns
 from chatlab.store.files import Files
 
 __all__ = ["Format", "report", "session_report"]
-
-Format: TypeAlias = Literal["html", "markdown", "jsonl", "votes"]
-
-
-def report(compared: Comparison, form: Format = "html", patterns: Sequence[Pattern] = ()) -> str:
-    """Return the whole report. Takes seconds for thousands of answers: a server calls it in a thread.
-
-    Raises WrongPattern if a pattern takes too long.
-    """
-    compared = redacted(compared, patterns)
-    match form:
-        case "html":
-            return report_html(compared)
-        case "markdown":
-            return report_markdown(compared)
-        case "jsonl":
-            return report_jsonl(compared)
-        case "votes":
-            return report_votes(compared)
-    assert_never(form)
 
 
 async def session_report(
@@ -54,7 +30,8 @@ async def session_report(
     created: datetime | None = None,
     files: Files | None = None,
 ) -> str:
-    """Return the report of a session on the page. redact: names and patterns as for `--redact`.
+    """Return the report of a session on the page. redact: names and patterns as for `--redact`. A
+    long one is written by a process of its own.
 
     Raises SessionError while names are hidden, WrongPattern for a pattern that cannot be used.
     """
@@ -62,4 +39,6 @@ async def session_report(
     found = comparison_of(session, title=title, created=created)
     if files is not None and form == "html" and not patterns:
         found = await with_pictures(found, files)
+    if is_long(found):
+        return await report_apart(found, form, redact)
     return await asyncio.to_thread(report, found, form, patterns)

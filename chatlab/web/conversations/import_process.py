@@ -25,7 +25,7 @@ from chatlab.config.limits import ImportLimits
 from chatlab.config.models import Storage
 from chatlab.conversations.storage import open_storage
 from chatlab.errors import StoreError
-from chatlab.paths import PACKAGE
+from chatlab.paths import python_environment
 from chatlab.secret import scrub
 from chatlab.transfer import ImportProblem, ImportResult, import_file
 
@@ -57,7 +57,6 @@ async def import_apart(
         "unused_since": None if unused_since is None else unused_since.isoformat(),
         "memory_mb": limits.memory_mb,
     }
-    paths = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -65,7 +64,7 @@ async def import_apart(
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=_LONGEST_LINE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        env=python_environment(),
     )
     result = ImportResult()
     try:

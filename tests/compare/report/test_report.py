@@ -16,13 +16,17 @@ import pytest
 from chatlab.compare.model import Check, Lane, Vote
 from chatlab.compare.model_json import comparison_from_json
 from chatlab.compare.report import report, session_report
+from chatlab.compare.report.apart import is_long
+from chatlab.compare.report.from_session import comparison_of
 from chatlab.compare.session.events import Opened, SessionError
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.statistics.judgements import from_votes
 from chatlab.compare.statistics.ranking import rank
 from chatlab.compare.statistics.summary import differences
 from chatlab.compare.statistics.votes_csv import from_csv
+from chatlab.known_secrets import remember
 from chatlab.messages import Message, TextPart
+from chatlab.redaction.texts import WrongPattern, parse_patterns
 from tests.compare.report.samples import LANES, comparison, run_of_many
 from tests.compare.session.scripted import script, scripted
 
@@ -426,3 +430,19 @@ def test_a_comparison_without_any_answer_can_be_reported() -> None:
     assert Message.of("user", "x").text not in report(
         comparison(1, results=(), votes=(), verdicts=()), "votes"
     )
+
+
+async def test_a_long_report_is_written_apart_as_any_other_and_without_what_only_the_server_knows() -> None:
+    remember("correct-horse-battery-staple-9")
+    backends = scripted("a")
+    session = await ComparisonSession.create(backends, ["a"], owner="me", opened=Opened())
+    await session.ask("correct-horse-battery-staple-9 ann@example.org " + "words " * 60_000)
+    await session.settled()
+    found = comparison_of(session, title="Long")
+    assert is_long(found) and not is_long(replace(found, results=()))
+    patterns = ["email"]
+    apart = asyncio.create_task(session_report(session, "markdown", patterns, title="Long"))
+    assert await apart == await asyncio.to_thread(report, found, "markdown", parse_patterns(patterns))
+    assert "[redacted: email]" in apart.result() and "battery" not in apart.result()
+    with pytest.raises(WrongPattern, match="pattern 1 takes too long"):
+        await session_report(session, "markdown", [r"(words |wor|ds )+x"], title="Long")

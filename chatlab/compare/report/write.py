@@ -1,0 +1,33 @@
+"""The formats of a report, and each of them written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, assert_never
+
+from chatlab.compare.model import Comparison
+from chatlab.compare.report.html import report_html
+from chatlab.compare.report.jsonl import report_jsonl, report_votes
+from chatlab.compare.report.markdown import report_markdown
+from chatlab.compare.report.redact import redacted
+from chatlab.redaction.texts import Pattern
+
+Format: TypeAlias = Literal["html", "markdown", "jsonl", "votes"]
+
+
+def report(compared: Comparison, form: Format = "html", patterns: Sequence[Pattern] = ()) -> str:
+    """Return the whole report. Takes seconds for thousands of answers: a server calls it in a thread.
+
+    Raises WrongPattern if a pattern takes too long.
+    """
+    compared = redacted(compared, patterns)
+    match form:
+        case "html":
+            return report_html(compared)
+        case "markdown":
+            return report_markdown(compared)
+        case "jsonl":
+            return report_jsonl(compared)
+        case "votes":
+            return report_votes(compared)
+    assert_never(form)
