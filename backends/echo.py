@@ -39,6 +39,7 @@ from chatlab.errors import (
     ModelNotFound,
     PermissionDenied,
     RateLimited,
+    SignInRejected,
     Unavailable,
 )
 from chatlab.messages import (
@@ -58,6 +59,7 @@ from chatlab.messages import (
 
 ErrorName: TypeAlias = Literal[
     "authentication_failed",
+    "sign_in_rejected",
     "permission_denied",
     "rate_limited",
     "invalid_request",
@@ -71,6 +73,7 @@ ErrorName: TypeAlias = Literal[
 
 _ERRORS: Mapping[ErrorName, tuple[type[BackendError], int | None]] = {
     "authentication_failed": (AuthenticationFailed, 401),
+    "sign_in_rejected": (SignInRejected, 401),
     "permission_denied": (PermissionDenied, 403),
     "rate_limited": (RateLimited, 429),
     "invalid_request": (InvalidRequest, 400),

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias, get_args
 import pytest
 
 from chatlab.backend import Backend, CallContext, ChatRequest
-from chatlab.errors import BackendError
+from chatlab.errors import AuthenticationFailed, BackendError
 from chatlab.messages import Message
 from tests.servers.front import Front
 from tests.servers.llama import ENDLESS, SECOND, LlamaServer
@@ -89,6 +89,9 @@ class Rig(ABC):
 
     secrets: tuple[str, ...] = ()
     """Every credential that the rig puts into environment, files or context: none may show anywhere."""
+    unauthenticated: ClassVar[type[BackendError]] = AuthenticationFailed
+    """What "unauthenticated" is to be raised as."""
+
     error_in_stream: ClassVar[type[BackendError]] = BackendError
     """What "error_in_stream" is to be raised as."""
 

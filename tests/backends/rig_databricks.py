@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from chatlab.backend import CallContext, ChatRequest
 from chatlab.credentials import one_token
-from chatlab.errors import BrokenStream, Unavailable
+from chatlab.errors import BrokenStream, SignInRejected, Unavailable
 from chatlab.messages import Message
 from tests.backends.rig import HEADERS, STATUS, Call, Fault, FrontRig
 from tests.servers.databricks import Gate, Workspace
@@ -156,6 +156,7 @@ class DatabricksUserRig(DatabricksChatRig):
     """A chat model, as whoever is signed in: two people at once."""
 
     name = "databricks-user"
+    unauthenticated = SignInRejected
 
     def sign_up(self) -> None:
         self.secrets = (self.workspace.person("ada"), self.workspace.person("bob"))

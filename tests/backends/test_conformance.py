@@ -184,6 +184,8 @@ async def test_a_fault_is_raised_as_what_it_is(rig: Rig, fault: Fault) -> None:
         assert isinstance(error, rig.error_in_stream)
     else:
         expected = EXPECTED[fault]
+        if fault == "unauthenticated":
+            expected = (rig.unauthenticated, *expected[1:])
         assert (type(error), error.status, error.retry_after, error.retryable) == expected, error
     assert not any(isinstance(event, Finish) for event in events)
     if fault in IN_STREAM:

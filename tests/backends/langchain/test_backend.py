@@ -455,7 +455,7 @@ async def test_chatlabs_own_errors_pass_through(load: Load) -> None:
 
 async def test_an_object_that_answers_with_something_else_is_said_to(load: Load) -> None:
     with pytest.raises(BrokenStream, match="gave nothing that is text"):
-        await events(load("def thing(m): return 42"), ask("hi"))
+        await events(load("def thing(m): return object()"), ask("hi"))
 
 
 def test_every_exception_of_langchain_core_for_models_is_mapped() -> None:

@@ -193,6 +193,7 @@ def test_the_waste_basket_deletes_the_conversation_and_can_be_undone(
     page.page.locator(".chatlab-new").click()
     wait_said(page)
     page.ask("two")
+    wait_listed(page, "two", "one")
     page.page.get_by_role("button", name="Delete this conversation").click()
     wait_said(page)
     wait_listed(page, "one")

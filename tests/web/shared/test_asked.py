@@ -77,4 +77,6 @@ def test_whose_tokens_of_a_day_are_used_up_reads_so_and_nobody_else_does(served:
         assert sent(ann, opened(ann), "ann").status_code == 303
         assert "one two" in ask(ann, "one two", "hash-of-ann")
         said = ask(ann, "three", "hash-of-ann")
-        assert "may take 3 tokens a day" in said and "three" not in said.replace('"three"', "")
+        for own in ('\\">three<', '\\"three\\"', '"three"'):  # what she wrote, as the page shows it
+            said = said.replace(own, "")
+        assert "may take 3 tokens a day" in said and "three" not in said
