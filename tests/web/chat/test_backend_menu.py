@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from chatlab.config.model_list import ModelList
 from tests.servers.front import Front
+from tests.web.chat.test_stored import link
 from tests.web.pages import ChatPage, chunks, expect, says
 
 pytestmark = pytest.mark.browser
@@ -55,6 +56,7 @@ def test_a_listed_model_is_found_by_typing_chosen_and_remembered_with_its_conver
     page.ask("hello")
     assert upstream.last.json["model"] == "qwen3:8b"
     assert any("Local · qwen3:8b" in title for title in page.titles)
+    link(page)  # once the page has it, a reload comes back to the conversation
     tab.reload()
     page.wait_ended(1)
     expect(chosen).to_have_text("Local · qwen3:8b")
