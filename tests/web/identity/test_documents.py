@@ -51,4 +51,4 @@ def test_a_page_goes_on_by_itself_where_it_is_told_to() -> None:
         in bytes(pages.sentence(*said, "https://provider/end?a=1&b=2").body).decode()
     )
     stays = bytes(pages.sentence(*said).body).decode()
-    assert "refresh" not in stays and 'href="/" target=_blank' in stays
+    assert "refresh" not in stays and 'href="/" target="_blank"' in stays
