@@ -15,11 +15,10 @@ import contextlib
 import json
 import os
 import re
-import tempfile
 from pathlib import Path
 
 import httpx2
-from streaming import CHATLAB, App, free_port, line, process
+from streaming import chatlab_app, free_port, line, process
 
 from chatlab.identity.passwords import password_hash
 
@@ -31,15 +30,6 @@ _LIMITS = """\
   passwords_a_minute: {person: null, address: null, total: null}
 """
 _MOST_RATIO, _MOST_MS = 1.05, 5
-
-
-def app(upstream: str, auth: str) -> App:
-    """Return chatlab with these lines of configuration. `measure` knows it as chatlab by its name."""
-    port = free_port()
-    config = Path(tempfile.mkdtemp()) / "config.yaml"
-    config.write_text(CHATLAB.format(model=_MODEL, upstream=upstream) + _LIMITS + auth)
-    serve = f"from chatlab.web.server import serve; serve({str(config)!r}, port={port})"
-    return App("chatlab", port, ("-c", serve))
 
 
 def people(number: int) -> str:
@@ -75,8 +65,8 @@ def main() -> None:
     with contextlib.ExitStack() as running:
         running.enter_context(process(str(Path(__file__).parent / "upstream.py"), str(port), port=port))
         apps = {
-            "none": app(upstream, ""),
-            "basic": app(upstream, people(args.turns)),
+            "none": chatlab_app(upstream, _MODEL, _LIMITS),
+            "basic": chatlab_app(upstream, _MODEL, _LIMITS + people(args.turns)),
         }
         pids = {
             name: running.enter_context(process(*one.command, port=one.port)).pid

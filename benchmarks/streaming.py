@@ -208,16 +208,22 @@ def chainlit(folder: Path, upstream: str, model: str) -> App:
     return App("chainlit", port, command, str(python), "chainlit_driver.py")
 
 
+def chatlab_app(upstream: str, model: str, more: str = "") -> App:
+    """chatlab, asking this model. more: lines of configuration beside those that every benchmark has."""
+    port = free_port()
+    config = Path(tempfile.mkdtemp()) / "bench.yaml"
+    config.write_text(CHATLAB.format(model=model, upstream=upstream) + more)
+    serve = f"from chatlab.web.server import serve; serve({str(config)!r}, port={port})"
+    return App("chatlab", port, ("-c", serve))
+
+
 def apps_of(upstream: str, model: str, chainlit_folder: Path | None) -> list[App]:
     """The apps that are compared, asking this model."""
-    plain_port, ours_port = free_port(), free_port()
-    config = Path(tempfile.mkdtemp()) / "bench.yaml"
-    config.write_text(CHATLAB.format(model=model, upstream=upstream))
-    serve = f"from chatlab.web.server import serve; serve({str(config)!r}, port={ours_port})"
+    plain_port = free_port()
     return [
         App("plain", plain_port, (str(HERE / "plain_app.py"), str(plain_port), upstream, model)),
         *([chainlit(chainlit_folder, upstream, model)] if chainlit_folder else []),
-        App("chatlab", ours_port, ("-c", serve)),
+        chatlab_app(upstream, model),
     ]
 
 

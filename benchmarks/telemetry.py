@@ -14,13 +14,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from streaming import CHATLAB, App, free_port, line, process
+from streaming import chatlab_app, free_port, line, process
 
 _MODEL = "2-1000"  # tokens of an answer, and how many a second
 
@@ -58,15 +57,6 @@ def silent() -> Iterator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
-def app(name: str, upstream: str, telemetry: str) -> App:
-    """Return chatlab with so much telemetry. `measure` knows it as chatlab by its name."""
-    port = free_port()
-    config = Path(tempfile.mkdtemp()) / f"{name}.yaml"
-    config.write_text(CHATLAB.format(model=_MODEL, upstream=upstream) + telemetry)
-    serve = f"from chatlab.web.server import serve; serve({str(config)!r}, port={port})"
-    return App("chatlab", port, ("-c", serve))
-
-
 def resident(pid: int) -> float:
     """Return the memory of a process that is resident, in MB."""
     said = Path(f"/proc/{pid}/status").read_text()
@@ -88,11 +78,13 @@ def main() -> None:
     memory: dict[str, tuple[float, float]] = {}
     with contextlib.ExitStack() as running:
         running.enter_context(process(str(Path(__file__).parent / "upstream.py"), str(port), port=port))
-        apps = {
-            "off": app("off", upstream, ""),
-            "on": app("on", upstream, f"telemetry: {{otlp: '{running.enter_context(collector())}'}}\n"),
-            "away": app("away", upstream, f"telemetry: {{otlp: '{running.enter_context(silent())}'}}\n"),
+        there, away = running.enter_context(collector()), running.enter_context(silent())
+        told = {
+            "off": "",
+            "on": f"telemetry: {{otlp: '{there}'}}\n",
+            "away": f"telemetry: {{otlp: '{away}'}}\n",
         }
+        apps = {name: chatlab_app(upstream, _MODEL, more) for name, more in told.items()}
         pids = {
             name: running.enter_context(process(*one.command, port=one.port)).pid
             for name, one in apps.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -10,13 +9,6 @@ from pydantic import AfterValidator, ValidationInfo
 
 PACKAGE = Path(__file__).resolve().parent
 """The folder of the package itself: files that come with chatlab lie in it."""
-
-
-def python_environment() -> dict[str, str]:
-    """Return the environment in which another Python of this server's finds the same package."""
-    paths = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-
 
 BASE = "base"
 """Key of the validation context under which `chatlab.config.load` passes the configuration file's folder."""

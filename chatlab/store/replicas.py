@@ -57,3 +57,13 @@ class Replicas(ABC):
     @abstractmethod
     def take_wishes(self, take: Callable[[Wish], None]) -> None:
         """Have `take` called with what others wish of the turns that run here."""
+
+
+async def wait_for_any(*events: asyncio.Event, seconds: float | None) -> None:
+    """Wait until one of these events is set, for so many seconds at most; for good with None."""
+    waits = [asyncio.create_task(one.wait()) for one in events]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waits:
+            one.cancel()

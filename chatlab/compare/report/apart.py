@@ -8,8 +8,6 @@ The task and what comes of it are pickled, between a server and its own process 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import pickle
 import sys
 from collections.abc import Sequence
@@ -21,11 +19,11 @@ from chatlab.compare.report.write import Format, report
 from chatlab.errors import StoreError
 from chatlab.known_secrets import known_secrets, remember
 from chatlab.messages import ReasoningPart, TextPart, ToolResult
-from chatlab.paths import python_environment
+from chatlab.own_process import let_others_go_first, own_process
 from chatlab.redaction.texts import WrongPattern, parse_patterns
 
 _LONG = 300_000  # characters: more of them hold Python for longer than anybody should wait
-_KINDNESS = 10  # the nice value: whoever chats goes first
+_MAIN = "from chatlab.compare.report.apart import main; main()"
 
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
@@ -42,22 +40,9 @@ async def report_apart(compared: Comparison, form: Format, redact: Sequence[str]
     Raises WrongPattern if a pattern takes too long.
     """
     task = (known_secrets.values(), compared, form, tuple(redact))
-    async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            "from chatlab.compare.report.apart import main; main()",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=python_environment(),
-        )
-        try:
-            said, _ = await process.communicate(await asyncio.to_thread(pickle.dumps, task))
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+    turn = _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+    async with turn, own_process("-c", _MAIN) as process:
+        said, _ = await process.communicate(await asyncio.to_thread(pickle.dumps, task))
     if process.returncode:
         raise StoreError(f"a report ended with {process.returncode} before it was written")
     wrong, text = pickle.loads(said)  # noqa: S301 - of our own process
@@ -76,8 +61,7 @@ def _length(result: Result) -> int:
 
 def main() -> None:
     """Read a task, and write what comes of it."""
-    if hasattr(os, "nice"):
-        os.nice(_KINDNESS)
+    let_others_go_first()
     secrets, compared, form, redact = pickle.load(sys.stdin.buffer)  # noqa: S301
     for value, parts in secrets:
         remember(value, parts=parts)

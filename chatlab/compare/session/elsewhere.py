@@ -18,7 +18,7 @@ from chatlab.errors import StoreError
 from chatlab.ids import LaneId, TurnId
 from chatlab.secret import scrub
 from chatlab.store import NotStored, Store
-from chatlab.store.replicas import LOOKS_ON
+from chatlab.store.replicas import LOOKS_ON, wait_for_any
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class TurnsElsewhere:
                     news.clear()
                     await self._take(store, still)
                     if self.running.keys() & still:
-                        await self._wait(news, store.replicas.patience)
+                        await wait_for_any(news, self._look, seconds=store.replicas.patience)
 
     async def _follow(self, store: Store) -> None:
         while True:
@@ -100,17 +100,9 @@ class TurnsElsewhere:
                     await self._read(store)
                     if self.running.keys() != followed:
                         break
-                    await self._wait(
-                        news, store.replicas.patience if followed or self._news.readers else None
-                    )
-
-    async def _wait(self, news: asyncio.Event, seconds: float | None) -> None:
-        waits = [asyncio.create_task(one.wait()) for one in (news, self._look)]
-        try:
-            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waits:
-                one.cancel()
+                    watched = followed or self._news.readers
+                    seconds = store.replicas.patience if watched else None
+                    await wait_for_any(news, self._look, seconds=seconds)
 
     async def _read(self, store: Store) -> None:
         record = self._record

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -18,7 +17,7 @@ from chatlab.errors import StoreError
 from chatlab.ids import ConversationId
 from chatlab.secret import scrub
 from chatlab.store import NotStored, Store, StoredTurn
-from chatlab.store.replicas import LOOKS_ON
+from chatlab.store.replicas import LOOKS_ON, wait_for_any
 from chatlab.web.chat.paint import paint_stored
 from chatlab.web.chat.paint_messages import settled
 from chatlab.web.chat.shown_answer import Holder, ShownAnswer
@@ -100,16 +99,7 @@ class AnswerElsewhere(ShownAnswer):
     async def _wait(self, news: asyncio.Event) -> None:
         if self._turn.status != "running":
             return
-        waits = [asyncio.create_task(one.wait()) for one in (news, self._look)]
-        try:
-            await asyncio.wait(
-                waits, timeout=self._store.replicas.patience, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            for one in waits:
-                one.cancel()
-                with suppress(asyncio.CancelledError):
-                    await one
+        await wait_for_any(news, self._look, seconds=self._store.replicas.patience)
         news.clear()
         self._look.clear()
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -25,11 +24,11 @@ from chatlab.config.limits import ImportLimits
 from chatlab.config.models import Storage
 from chatlab.conversations.storage import open_storage
 from chatlab.errors import StoreError
-from chatlab.paths import python_environment
+from chatlab.own_process import let_others_go_first, own_process
 from chatlab.secret import scrub
 from chatlab.transfer import ImportProblem, ImportResult, import_file
 
-_KINDNESS = 10  # the nice value: whoever chats goes first
+_MODULE = "chatlab.web.conversations.import_process"
 _TOLD_EVERY = 0.2  # seconds
 _LONGEST_LINE = 10_000_000  # bytes: more than all problems of a file take
 
@@ -57,33 +56,20 @@ async def import_apart(
         "unused_since": None if unused_since is None else unused_since.isoformat(),
         "memory_mb": limits.memory_mb,
     }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "chatlab.web.conversations.import_process",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=_LONGEST_LINE,
-        env=python_environment(),
-    )
     result = ImportResult()
-    try:
-        async with asyncio.timeout(limits.seconds):
-            assert process.stdin is not None and process.stdout is not None
-            process.stdin.write(json.dumps(task).encode() + b"\n")
-            process.stdin.close()
-            async for line in process.stdout:
-                result = _told(line)
-                progress(result)
-            await process.wait()
-    except TimeoutError:
-        sentence = f"took more than {limits.seconds:g} s (limits.imports.seconds), and its import was ended"
-        return _ended_early(result, name, sentence)
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+    async with own_process("-m", _MODULE, longest_line=_LONGEST_LINE) as process:
+        try:
+            async with asyncio.timeout(limits.seconds):
+                assert process.stdin is not None and process.stdout is not None
+                process.stdin.write(json.dumps(task).encode() + b"\n")
+                process.stdin.close()
+                async for line in process.stdout:
+                    result = _told(line)
+                    progress(result)
+                await process.wait()
+        except TimeoutError:
+            most = f"{limits.seconds:g} s (limits.imports.seconds)"
+            return _ended_early(result, name, f"took more than {most}, and its import was ended")
     if process.returncode:
         raise StoreError(f"an import ended with {process.returncode} before it was done")
     return result
@@ -147,8 +133,7 @@ def _limit_memory(megabytes: float) -> None:
 
 
 def _main() -> None:
-    if hasattr(os, "nice"):
-        os.nice(_KINDNESS)
+    let_others_go_first()
     task = json.loads(sys.stdin.readline())
     _limit_memory(task["memory_mb"])
     progress = _Progress()
