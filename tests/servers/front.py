@@ -181,7 +181,12 @@ class Front:
 
     def _run(self) -> None:
         async def serve() -> None:
-            async with httpx2.AsyncClient(timeout=None, trust_env=False, verify=False) as self._client:
+            # No connection is used twice: llama.cpp closes one after so many requests, or for being idle, and
+            # a request that was on its way then would fail here as if the backend had broken it.
+            once = httpx2.Limits(max_keepalive_connections=0)
+            async with httpx2.AsyncClient(
+                timeout=None, trust_env=False, verify=False, limits=once
+            ) as self._client:
                 await self._server.serve(sockets=[self._socket])
 
         asyncio.run(serve())

@@ -164,10 +164,12 @@ def test_the_page_is_filled_in_and_sent_in_a_browser(browser: Any, served: Serve
     context = browser.new_context(color_scheme="dark")
     page = context.new_page()
     page.goto(f"{served.url}/compare")
-    page.keyboard.type("bob")  # it has the focus already
+    expect(page.locator("input[name=name]")).to_be_focused()
+    page.keyboard.type("bob")
     page.fill("input[name=password]", "wrong")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("is wrong")
+    expect(page.locator("input[name=password]")).to_be_focused()
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
     page.wait_for_url(f"{served.url}/compare")
