@@ -93,12 +93,14 @@ class Capabilities:
     dropped with a Notice before the call.
 
     files: media types or patterns such as `image/*`; parameters: those it sends on;
-    system: whether it takes a system message of its own (otherwise it is folded into the first user message).
+    system: whether it takes a system message of its own (otherwise it is folded into the first user message);
+    open_calls: whether it may go on from a tool call without a result, one that a person was asked about.
     """
 
     files: tuple[str, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     system: bool = True
+    open_calls: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,8 +80,11 @@ class PersonCredential:
     """The credentials of whoever asks, for one run of an object of the kind `langchain`, which finds them as
     `chatlab_credential` in its `configurable`."""
 
-    def __init__(self, credential: Credential) -> None:
+    def __init__(
+        self, credential: Credential, resource: Callable[[str], ProtectedResource] = ProtectedResource
+    ) -> None:
         self._credential = credential
+        self._resource = resource  # of a URL, as the backend's configuration has it
         self._loop = asyncio.get_running_loop()
 
     def __repr__(self) -> str:
@@ -89,7 +92,7 @@ class PersonCredential:
 
     async def __call__(self, service: str | ProtectedResource) -> SecretStr:
         """Return the person's own token for a service, by its URL. Raise AuthRequired without one."""
-        resource = ProtectedResource(service) if isinstance(service, str) else service
+        resource = self._resource(service) if isinstance(service, str) else service
         return SecretStr(await token_of(self._credential, resource))
 
     def wait(self, service: str | ProtectedResource) -> SecretStr:

@@ -86,7 +86,7 @@ class LangChainBackend(Backend):
         have = {parameter.name for parameter in offered}
         more = tuple(Parameter(name, "json", advanced=True) for name in options.accepts if name not in have)
         files = options.files if options.files is not None else ("image/*",) if options.model else ()
-        return Capabilities(files=files, parameters=offered + more)
+        return Capabilities(files, offered + more, open_calls=options.object is not None)
 
     @classmethod
     def target(cls, options: LangChainOptions) -> Target:

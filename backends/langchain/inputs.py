@@ -12,7 +12,7 @@ from backends.langchain.histories import with_history
 from backends.langchain.objects import Shape, chain_keys
 from backends.langchain.options import LangChainOptions
 from chatlab.backend import ChatRequest
-from chatlab.formats import to_langchain
+from chatlab.formats import to_langchain, without_unmatched_tools
 from chatlab.messages import FilePart, Message, Notice
 
 
@@ -36,7 +36,7 @@ class Input:
 
     def __init__(self, made: Made, request: ChatRequest) -> None:
         self._made = made
-        self._messages = request.messages
+        self._messages, self._left_out = without_unmatched_tools(request.messages)
         self.notices: list[Notice] = [] if made.guess is None else [Notice("other", made.guess)]
         self.given: list[str] = []
         """The ids of the messages that were sent, which some graphs send back."""
@@ -56,6 +56,7 @@ class Input:
     def whole(self) -> Any:
         """Return the whole conversation, in the shape that the object takes."""
         shape = self._made.shape
+        self.notices.extend(self._left_out)
         if self._remembers is not None and self.said is not None:
             self._say_of_system()
             return input_with_history(self._remembers, self.said)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from chatlab.backend import NetworkOptions, Options, Parameter
+from chatlab.credentials import ProtectedResource
 from chatlab.paths import ConfigPath
 from chatlab.secret import SecretRef
 
@@ -39,6 +40,18 @@ class AsPerson(Options):
     """The rights of the signed-in person."""
 
     type: Literal["user"] = Field(description="As the signed-in person.")
+    by: Literal["pass_through", "exchange", "on_behalf_of", "federation"] | None = Field(
+        None,
+        description="How the token comes from a sign-in elsewhere (`auth: {type: oidc}`): the provider's as "
+        "it is, one in exchange for it (RFC 8693, or Entra ID's on-behalf-of grant), or by the token "
+        "federation of a Databricks workspace. Without it, people sign in at the service itself.",
+    )
+    audience: str | None = Field(None, description="The `audience` that an exchange asks for.")
+    scope: str | None = Field(None, description="The `scope` that an exchange asks for.")
+
+    def resource(self, url: str) -> ProtectedResource:
+        """Return what the person's token is to be for."""
+        return ProtectedResource(url, self.by or "own", self.scope, self.audience)
 
 
 class LangChainOptions(NetworkOptions):

@@ -41,7 +41,7 @@ class Run:
         self._thread = threads.take(ctx.conversation)
         configurable: dict[str, Any] = {"thread_id": self._thread.id, **session, **configured}
         if made.options.auth is not None and ctx.credential is not None:
-            configurable["chatlab_credential"] = PersonCredential(ctx.credential)
+            configurable["chatlab_credential"] = PersonCredential(ctx.credential, made.options.auth.resource)
         configurable["chatlab_auth"] = made.options.auth.type if made.options.auth else "service"
         self._config: dict[str, Any] = {
             "configurable": configurable,

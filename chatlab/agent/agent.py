@@ -13,7 +13,6 @@ from chatlab.agent.config import AgentConfig, load_agent
 from chatlab.agent.rights import Rights, endpoint_of, host_of
 from chatlab.agent.tools import Toolset, make_tools
 from chatlab.backend import current_call
-from chatlab.credentials import ProtectedResource
 from chatlab.errors import AuthRequired, ConfigError
 
 if TYPE_CHECKING:
@@ -130,10 +129,12 @@ class Agent:
         rights = Rights(host_of(self.config))
         if configurable.get("chatlab_auth") != "user":
             return replace(rights, only="service")
-        ctx = current_call.get()
-        if ctx is None or ctx.credential is None:
+        credential = configurable.get("chatlab_credential")
+        if credential is None:
             raise AuthRequired("this backend answers as the signed-in person: sign in first")
-        return replace(rights, user=await ctx.credential(ProtectedResource(rights.host)), name=ctx.identity)
+        ctx = current_call.get()
+        name = ctx.identity if ctx is not None else None
+        return replace(rights, user=await credential(rights.host), name=name)
 
 
 def ran_as(messages: Sequence[BaseMessage], toolset: Toolset) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -10,13 +11,15 @@ from pydantic import Field, ValidationError, field_validator
 
 from chatlab.config.load import read_document
 from chatlab.config.model import Model
-from chatlab.config.problems import problems, render
+from chatlab.config.problems import literal_credentials, problems, render
 from chatlab.errors import ConfigError
 
 Whom: TypeAlias = Literal["user", "service"]
 """Whose rights are used: those of the person who asks, or the agent's own."""
 
 _NAME = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
+_SECRET = re.compile(r"(^|_)(key|secret|password|token)$", re.I)
+_OF_A_SCOPE = re.compile(r"\{\{secrets/[^/{}]+/[^/{}]+\}\}")
 _THREE = r"^[^.\s]+\.[^.\s]+\.[^.\s]+$"
 
 
@@ -101,6 +104,17 @@ class Deployment(Model):
         default_factory=dict, description="Variables of the endpoint; secrets as {{secrets/scope/key}}."
     )
 
+    @field_validator("environment")
+    @classmethod
+    def _secrets_by_reference(cls, environment: Mapping[str, str]) -> Mapping[str, str]:
+        for name, value in environment.items():
+            if _SECRET.search(name) and not _OF_A_SCOPE.fullmatch(value.strip()):
+                raise ValueError(
+                    f"{name}: a secret of an endpoint is given by reference, {{{{secrets/SCOPE/KEY}}}}, "
+                    "never literally"
+                )
+        return environment
+
 
 class Resource(Model):
     """Something of the workspace that the service uses besides what the tools name."""
@@ -182,6 +196,7 @@ def load_agent(path: Path | str) -> AgentConfig:
         config = AgentConfig.model_validate(data)
     except ValidationError as exc:
         found += problems(exc, AgentConfig, document, data)
+    found += literal_credentials(document, data, (), found)
     if config is None or found:
         raise ConfigError([render(str(path), one) for one in sorted(found, key=lambda one: one.position)])
     return config

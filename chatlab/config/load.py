@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,13 +13,20 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from chatlab.backend import Backend, Options, Parameter
 from chatlab.config import yaml_positions
 from chatlab.config.models import BackendConfig, Config
-from chatlab.config.problems import BY_REFERENCE, UNKNOWN_KEY, guarded, problems, render, unknown_key
+from chatlab.config.problems import (
+    UNKNOWN_KEY,
+    guarded,
+    items_of,
+    literal_credentials,
+    problems,
+    render,
+    unknown_key,
+)
 from chatlab.config.registry import backend_class, kinds
 from chatlab.config.schema import COMMON, json_schema
 from chatlab.config.yaml_positions import Document, Problem, Unreadable
 from chatlab.errors import ConfigError
 from chatlab.paths import BASE, ConfigPath
-from chatlab.secret import is_credential
 from chatlab.spelling import closest, or_which
 from chatlab.words import SHIPPED, words_of
 
@@ -201,7 +208,7 @@ class _Loader:
 
     def _lanes(self, compare: Any, written: dict[str, Any]) -> None:
         """Says which lanes name no backend; an address, which has a colon, needs none."""
-        for number, lane in _items(compare.get("lanes") if isinstance(compare, dict) else None):
+        for number, lane in items_of(compare.get("lanes") if isinstance(compare, dict) else None):
             path: yaml_positions.Path = ("compare", "lanes", number)
             if isinstance(lane, dict):
                 lane, path = lane.get("backend"), (*path, "backend")
@@ -238,12 +245,12 @@ class _Loader:
 
     def _presets(self, presets: Any) -> None:
         """A preset is for every backend, so it is wrong only where no backend takes it."""
-        for name, preset in _items(presets):
+        for name, preset in items_of(presets):
             values = preset.get("parameters") if isinstance(preset, dict) else None
             self._parameters(("ui", "presets", name, "parameters"), values, self.accepted.values())
 
     def _example_backends(self, examples: Any, written: dict[str, Any]) -> None:
-        for number, example in _items(examples):
+        for number, example in items_of(examples):
             name = example.get("backend") if isinstance(example, dict) else None
             if isinstance(name, str) and name not in written:
                 said = f"no backend has this name{or_which(name, written)}"
@@ -251,7 +258,7 @@ class _Loader:
 
     def _example_parameters(self, examples: Any) -> None:
         """Those of an example for one backend are held to what that one takes."""
-        for number, example in _items(examples):
+        for number, example in items_of(examples):
             if not isinstance(example, dict):
                 continue
             one = self.accepted.get(str(example.get("backend")))
@@ -261,18 +268,18 @@ class _Loader:
     def _files(self, ui: dict[str, Any]) -> None:
         files: list[tuple[yaml_positions.Path, Any]] = [
             (("ui", "examples", number, "files", index), file)
-            for number, example in _items(ui.get("examples"))
+            for number, example in items_of(ui.get("examples"))
             if isinstance(example, dict)
-            for index, file in _items(example.get("files"))
+            for index, file in items_of(example.get("files"))
         ]
         files += [
             (("ui", "examples", number, "icon"), example.get("icon"))
-            for number, example in _items(ui.get("examples"))
+            for number, example in items_of(ui.get("examples"))
             if isinstance(example, dict)
         ]
         files += [
             (("ui", "avatars", number), file)
-            for number, file in _items(ui.get("avatars"))
+            for number, file in items_of(ui.get("avatars"))
             if not str(file).startswith(("http://", "https://"))
         ]
         files += [(("ui", key), ui.get(key)) for key in ("css", "head", "favicon")]
@@ -298,25 +305,8 @@ class _Loader:
 
     def _credentials(self, data: Any, path: yaml_positions.Path) -> None:
         """Refuses what is plainly a credential wherever it stands, a header or a URL for example."""
-        for where, text in _texts(data, path):
-            if is_credential(text) and not any(where[: len(p.path)] == p.path for p in self.problems):
-                self.problems.append(Problem(self.document.at(where), guarded(where), BY_REFERENCE))
+        self.problems += literal_credentials(self.document, data, path, self.problems)
 
     def _say(self, path: yaml_positions.Path, text: str, *, key: bool = False) -> None:
         position = self.document.key(path) if key else self.document.at(path)
         self.problems.append(Problem(position, path, text))
-
-
-def _texts(data: Any, path: yaml_positions.Path) -> Iterator[tuple[yaml_positions.Path, str]]:
-    if isinstance(data, str):
-        yield path, data
-    for key, value in _items(data):
-        yield from _texts(value, (*path, key))
-
-
-def _items(data: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield the pairs of a mapping or the numbered items of a list; nothing of anything else."""
-    if isinstance(data, dict):
-        yield from data.items()
-    elif isinstance(data, list):
-        yield from enumerate(data)

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from typing_extensions import TypeAliasType
 
 from chatlab.config.yaml_positions import Document, Path, Problem
-from chatlab.secret import SecretRef, scrub
+from chatlab.secret import SecretRef, is_credential, scrub
 from chatlab.spelling import closest, did_you_mean
 
 BY_REFERENCE = "a secret is given by reference, {env: NAME} or {file: PATH}, never literally"
@@ -120,6 +120,35 @@ def _problem(
     is_key = unknown or "[key]" in errors[0]["loc"]
     position = document.key(whole) if is_key else document.at(whole)
     return Problem(position, shown, ", or ".join(dict.fromkeys(texts)))
+
+
+def literal_credentials(
+    document: Document, data: Any, prefix: Path, known: Sequence[Problem]
+) -> list[Problem]:
+    """Return a problem for each text below `prefix` that is plainly a credential, wherever it stands.
+
+    known: problems that were found already; no place is told twice.
+    """
+    return [
+        Problem(document.at(where), guarded(where), BY_REFERENCE)
+        for where, text in _texts(data, prefix)
+        if is_credential(text) and not any(where[: len(one.path)] == one.path for one in known)
+    ]
+
+
+def _texts(data: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(data, str):
+        yield path, data
+    for key, value in items_of(data):
+        yield from _texts(value, (*path, key))
+
+
+def items_of(data: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the pairs of a mapping or the numbered items of a list; nothing of anything else."""
+    if isinstance(data, dict):
+        yield from data.items()
+    elif isinstance(data, list):
+        yield from enumerate(data)
 
 
 def render(file: str, problem: Problem) -> str:

@@ -68,9 +68,11 @@ def fit(
         raise UnsupportedContent(
             "there is nothing to send: write a message, or choose a backend that takes files"
         )
-    matched, unmatched = without_unmatched_tools([message for message in fitted if message.parts])
-    fitted = list(matched)
-    notices.extend(unmatched)
+    fitted = [message for message in fitted if message.parts]
+    if not capabilities.open_calls:
+        matched, unmatched = without_unmatched_tools(fitted)
+        fitted = list(matched)
+        notices.extend(unmatched)
     if system and not any(message.role == "system" for message in fitted):
         fitted.insert(0, Message.of("system", system))
     if not capabilities.system and any(message.role == "system" for message in fitted):

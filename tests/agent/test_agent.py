@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from chatlab.agent import Agent
 from chatlab.backend import CallContext
-from chatlab.credentials import one_token
+from chatlab.credentials import ProtectedResource, one_token
 from chatlab.errors import AuthRequired, ChatlabError, NotReady
 from chatlab.lab import Answer, Lab, load
 from chatlab.messages import Message, ToolCall, ToolResult
@@ -27,14 +27,14 @@ AGENT = "from chatlab.agent import Agent\ngraph = Agent.beside(__file__).graph\n
 _names = iter(range(1000))
 
 
-def lab_of(file: Path) -> Lab:
+def lab_of(file: Path, auth: str = "auth: {type: user}") -> Lab:
     """The agent of this file as two backends, `me` and `service`."""
     module = f"agent_{next(_names)}"
     file.with_name(f"{module}.py").write_text(AGENT)
     config = file.with_name("chatlab.yaml")
     config.write_text(
         "storage: none\nbackends:\n"
-        f"  me: {{kind: langchain, object: '{module}:graph', auth: {{type: user}}}}\n"
+        f"  me: {{kind: langchain, object: '{module}:graph', {auth}}}\n"
         f"  service: {{kind: langchain, object: '{module}:graph'}}\n"
     )
     return load(config)
@@ -94,6 +94,22 @@ async def test_a_tool_has_rights_of_its_own_beside_those_of_the_agent(
         await ask(lab, "me", ASK, ctx)
         seen = {(call.what, call.token == token) for call in data.calls}
         assert seen == {("model", True), ("search", False)}
+
+
+async def test_the_credential_is_asked_for_as_the_configuration_says(
+    data: DataOfWorkspace, project: Project
+) -> None:
+    token, asked = data.workspace.person("ann@example.com"), []
+
+    async def credential(resource: ProtectedResource) -> SecretStr:
+        asked.append(resource)
+        return SecretStr(token)
+
+    by = "auth: {type: user, by: federation}"
+    async with lab_of(project("search"), by) as lab:
+        await ask(lab, "me", ASK, CallContext("ann@example.com", credential))
+    assert asked == [ProtectedResource(data.workspace.url, "federation")]
+    assert {seen.token for seen in data.calls} == {token}
 
 
 async def test_without_a_person_nothing_is_asked_of_the_workspace(
@@ -172,6 +188,7 @@ async def test_a_call_that_needs_approval_waits_for_the_person(
         said = (Message.of("user", ASK), asked.message, Message.of("user", reply))
         found = await ask(lab, "me", said, ctx)
         assert found.text == llama.text
+        assert not [note for note in found.notices if "without a result" in note.detail]
         (result,) = [part for part in found.message.parts if isinstance(part, ToolResult)]
         searched = [call.token for call in data.calls if call.what == "search"]
         if reply == "approve":

@@ -21,9 +21,17 @@ _NEEDS = (
     "typing-extensions"
 )
 
+_CALLS_NOBODY = {"MLFLOW_MODEL_CATALOG_URI": "", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
 
 def mlflow_of() -> Any:
-    """Return MLflow, which takes two seconds to import. Raises NotReady with how to install it."""
+    """Return MLflow, which takes two seconds to import. Raises NotReady with how to install it.
+
+    Where nothing else is said, it asks github.com for the prices of models, and tells its makers that it is
+    used: neither is what somebody wants who runs a command of chatlab's.
+    """
+    for name, value in _CALLS_NOBODY.items():
+        os.environ.setdefault(name, value)
     try:
         import mlflow
     except ImportError as exc:
