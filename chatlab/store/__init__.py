@@ -25,8 +25,10 @@ from chatlab.store.errors import Unreachable as Unreachable
 from chatlab.store.replicas import Replicas
 from chatlab.store.sign_ins import SignIns
 from chatlab.store.spending import Spending
+from chatlab.store.values import Audience as Audience
 from chatlab.store.values import BegunConversation as BegunConversation
 from chatlab.store.values import Hit as Hit
+from chatlab.store.values import LinkReader as LinkReader
 from chatlab.store.values import Listed as Listed
 from chatlab.store.values import LogEntry as LogEntry
 from chatlab.store.values import Movable as Movable
@@ -220,7 +222,12 @@ class Store(ABC):
 
     @abstractmethod
     async def share(
-        self, owner: str, *, conversation: ConversationId | None = None, comparison: str | None = None
+        self,
+        owner: str,
+        *,
+        conversation: ConversationId | None = None,
+        comparison: str | None = None,
+        audience: Audience = None,
     ) -> Share:
         """Make and return a new link to exactly one of the two, as it is at any later time it is looked
         at."""
@@ -228,8 +235,8 @@ class Store(ABC):
     @abstractmethod
     async def shares(
         self, owner: str, *, conversation: ConversationId | None = None, comparison: str | None = None
-    ) -> int:
-        """Return the number of links to it."""
+    ) -> Sequence[Audience]:
+        """Return for whom each link to it is, the first that was made first."""
 
     @abstractmethod
     async def revoke(
@@ -238,9 +245,15 @@ class Store(ABC):
         """End every link to it."""
 
     @abstractmethod
-    async def shared(self, token: str) -> tuple[str, Literal["conversation", "comparison"], str]:
+    async def shared(
+        self, token: str, reader: LinkReader | None = None
+    ) -> tuple[str, Literal["conversation", "comparison"], str]:
         """Return whom a link belongs to, and what it leads to, to be read with the methods above. The only
-        question asked without an owner: the token is the right to ask it. Raises NotStored."""
+        question asked without an owner: the token is the right to ask it.
+
+        reader: who asks; None for somebody who did not sign in. Raise NotStored, for a link that is for
+        others as for one that there is not. Whoever made it may follow it.
+        """
 
     # attachments
 

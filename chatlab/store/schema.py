@@ -230,6 +230,7 @@ shares = Table(
     Column("conversation", Id),
     Column("comparison", Id),
     Column("created", Moment, nullable=False),
+    Column("audience", Exact),  # a list of groups; see `chatlab.store.values.Audience`
     CheckConstraint("(conversation IS NULL) <> (comparison IS NULL)", name="one_thing"),
     ForeignKeyConstraint(
         ["owner", "conversation"], ["conversations.owner", "conversations.id"], ondelete="CASCADE"

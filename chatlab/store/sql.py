@@ -19,9 +19,11 @@ from chatlab.errors import StoreError
 from chatlab.ids import ConversationId, TurnId
 from chatlab.secret import SecretRef
 from chatlab.store import (
+    Audience,
     BegunConversation,
     Conflict,
     Hit,
+    LinkReader,
     Listed,
     LogEntry,
     Movable,
@@ -236,22 +238,29 @@ class SqlStore(Store):
     # sharing
 
     async def share(
-        self, owner: str, *, conversation: ConversationId | None = None, comparison: str | None = None
+        self,
+        owner: str,
+        *,
+        conversation: ConversationId | None = None,
+        comparison: str | None = None,
+        audience: Audience = None,
     ) -> Share:
-        return await self._database.write(_shares.add, owner, conversation, comparison)
+        return await self._database.write(_shares.add, owner, conversation, comparison, audience)
 
     async def shares(
         self, owner: str, *, conversation: ConversationId | None = None, comparison: str | None = None
-    ) -> int:
-        return await self._database.read(_shares.count, owner, conversation, comparison)
+    ) -> Sequence[Audience]:
+        return await self._database.read(_shares.audiences, owner, conversation, comparison)
 
     async def revoke(
         self, owner: str, *, conversation: ConversationId | None = None, comparison: str | None = None
     ) -> None:
         await self._database.write(_shares.revoke, owner, conversation, comparison)
 
-    async def shared(self, token: str) -> tuple[str, Literal["conversation", "comparison"], str]:
-        return await self._database.read(_shares.followed, token)
+    async def shared(
+        self, token: str, reader: LinkReader | None = None
+    ) -> tuple[str, Literal["conversation", "comparison"], str]:
+        return await self._database.read(_shares.followed, token, reader)
 
     # attachments
 

@@ -132,12 +132,29 @@ class WholeComparison:
     receipts: Mapping[TurnId, Mapping[str, Any]]
 
 
+Audience: TypeAlias = tuple[str, ...] | None
+"""For whom a link is: for people of any of these groups; if there are none, for everybody who signed in.
+None: for whoever has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A read-only link. token: the capability; known only when it is made, the database has its hash."""
+    """A read-only link. token: the capability; known only when it is made, the database has its hash.
+
+    audience: see `Audience`.
+    """
 
     token: str
     created: datetime
+    audience: Audience = None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkReader:
+    """Somebody who signed in and follows a link. owner: whose their own things are."""
+
+    owner: str
+    groups: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

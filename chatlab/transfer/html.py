@@ -27,7 +27,7 @@ from chatlab.render.html_templates import environment
 from chatlab.render.markdown import as_typed, one_line, render, render_ahead
 from chatlab.secret import scrub
 from chatlab.slices import Slices
-from chatlab.store import FILE_SCHEME, NotStored, Store, StoredConversation, StoredTurn
+from chatlab.store import FILE_SCHEME, LinkReader, NotStored, Store, StoredConversation, StoredTurn
 from chatlab.store.files import Files
 
 LARGEST_PICTURE = 10_000_000  # bytes
@@ -120,11 +120,12 @@ async def pieces(
     yield written("closing")
 
 
-async def shared_html(store: Store, files: Files, token: str) -> str:
+async def shared_html(store: Store, files: Files, token: str, reader: LinkReader | None = None) -> str:
     """Return the page of a read-only link to a conversation: what is shown of it now, without its owner, its
-    other versions or its settings. Raises NotStored for a token that leads to no conversation (any more).
+    other versions or its settings. Raises NotStored for a token that leads to no conversation (any more), and
+    for a link that is not for this reader.
     """
-    owner, kind, target = await store.shared(token)
+    owner, kind, target = await store.shared(token, reader)
     if kind != "conversation":
         raise NotStored("this link does not lead to a conversation")
     conversation = await store.get(owner, ConversationId(target))

@@ -70,7 +70,7 @@ def _compare_page(lab: Lab) -> Callable[[Request], Awaitable[HTMLResponse]]:
     words = page_words(lab.config.ui)
     written = (_STATIC / "compare" / "index.html").read_text("utf-8")
     text = _WORD.sub(lambda found: html.escape(words(found[1])), written)
-    text = text.replace("$words", told_words(words, "compare.", "sidebar."))
+    text = text.replace("$words", told_words(words, "compare.", "share.", "sidebar."))
 
     async def page(request: Request) -> HTMLResponse:
         root, person = html.escape(root_of(lab, request)), person_of(request)

@@ -29,9 +29,10 @@ from chatlab.paths import PACKAGE
 from chatlab.web.compare import schemas, view_model
 from chatlab.web.conversations import schemas as conversations
 from chatlab.web.shared import schemas as shared
+from chatlab.web.shared import sharing
 
 FILE = PACKAGE / "web" / "static" / "server.d.ts"
-_MODULES = (shared, view_model, conversations, schemas)
+_MODULES = (shared, sharing, view_model, conversations, schemas)
 _SIMPLE: Mapping[Any, str] = {
     str: "string",
     bool: "boolean",

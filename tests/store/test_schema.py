@@ -28,7 +28,7 @@ NEWER = "UPDATE alembic_version SET version_num = '9999'"
 async def test_the_migrations_make_the_tables_that_the_code_uses(store: SqlStore, url: str) -> None:
     assert await store._database.read(schema_state.differences) == []
     assert await schema_state.check(url, Path()) == "up to date"
-    assert await schema_state.current(url, Path()) == "0005"
+    assert await schema_state.current(url, Path()) == "0006"
     await schema_state.upgrade(url, Path())
     assert await schema_state.check(url, Path()) == "up to date"
 
@@ -151,7 +151,14 @@ def test_a_password_is_in_no_message() -> None:
 def test_the_migrations_are_in_the_package() -> None:
     folder = Path(schema_state.__file__).parent / "migrations"
     assert (folder / "env.py").is_file()
-    steps = ["v0001_first.py", "v0002_sign_ins.py", "v0003_tokens.py", "v0004_replicas.py", "v0005_spent.py"]
+    steps = [
+        "v0001_first.py",
+        "v0002_sign_ins.py",
+        "v0003_tokens.py",
+        "v0004_replicas.py",
+        "v0005_spent.py",
+        "v0006_audiences.py",
+    ]
     assert [file.name for file in sorted((folder / "versions").glob("v*.py"))] == steps
 
 

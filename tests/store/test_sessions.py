@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from hashlib import sha256
 
 import pytest
+from sqlalchemy import select
 
 from chatlab.messages import FilePart
-from chatlab.store import Conflict, LogEntry, NotStored, Store, now
+from chatlab.store import Conflict, LinkReader, LogEntry, NotStored, Store, now
+from chatlab.store.schema import shares
+from chatlab.store.sql import SqlStore
 from tests.store.values import turn_in, with_file
 
 ME = "owner-1"
@@ -110,10 +114,10 @@ async def test_links_are_counted_followed_and_ended(store: Store) -> None:
     kept = await store.share(ME, conversation=other.id)
     assert len(one.token) >= 32
     assert one.token != two.token
-    assert await store.shares(ME, conversation=chat.id) == 2
+    assert await store.shares(ME, conversation=chat.id) == [None, None]
     assert await store.shared(two.token) == (ME, "conversation", chat.id)
     await store.revoke(ME, conversation=chat.id)
-    assert await store.shares(ME, conversation=chat.id) == 0
+    assert await store.shares(ME, conversation=chat.id) == []
     for token in (one.token, two.token, "", "guessed", "\0\ud800"):
         with pytest.raises(NotStored):
             await store.shared(token)
@@ -121,6 +125,46 @@ async def test_links_are_counted_followed_and_ended(store: Store) -> None:
     for wrong in ({}, {"conversation": chat.id, "comparison": "x"}):
         with pytest.raises(ValueError, match="a link leads to"):
             await store.share(ME, **wrong)
+
+
+async def test_a_link_for_some_leads_nowhere_for_others(store: Store) -> None:
+    chat = await store.create(ME)
+    everybody = await store.share(ME, conversation=chat.id)
+    signed_in = await store.share(ME, conversation=chat.id, audience=())
+    grouped = await store.share(ME, conversation=chat.id, audience=("red", "Blue \ud800"))
+    assert await store.shares(ME, conversation=chat.id) == [None, (), ("red", "Blue \ud800")]
+    of_red, of_other, mine = (
+        LinkReader("you", ("green", "red")),
+        LinkReader("you", ("Red", "")),
+        LinkReader(ME, ()),
+    )
+    for share, readers in (
+        (everybody, (None, of_red, of_other, mine)),
+        (signed_in, (of_red, of_other, mine)),
+        (grouped, (of_red, mine)),
+    ):
+        for reader in (None, of_red, of_other, mine):
+            if reader in readers:
+                assert await store.shared(share.token, reader) == (ME, "conversation", chat.id)
+                continue
+            with pytest.raises(NotStored) as refused:
+                await store.shared(share.token, reader)
+            with pytest.raises(NotStored) as guessed:
+                await store.shared("guessed", reader)
+            assert str(refused.value) == str(guessed.value)
+
+
+async def test_a_server_of_before_which_asks_not_for_whom_a_link_is_finds_none_that_is_for_some(
+    store: SqlStore,
+) -> None:
+    chat = await store.create(ME)
+    links = [
+        await store.share(ME, conversation=chat.id, audience=audience) for audience in (None, (), ("a",))
+    ]
+    hashes = [sha256(link.token.encode()).hexdigest() for link in links]
+    query = select(shares.c.token_hash).where(shares.c.token_hash.in_(hashes))
+    found = await store._database.read(lambda connection: connection.execute(query).scalars().all())
+    assert found == hashes[:1]
 
 
 async def test_a_file_may_be_read_by_whoever_has_a_turn_that_names_it(store: Store) -> None:

@@ -127,7 +127,7 @@ class Page(PatchedBlocks):
 
 def _told(words: Words) -> str:
     """Return a script by which the page's other scripts have its words."""
-    told = told_words(words, "chat.", "name.", "button.", "keys.", "menu.", "sidebar.", "person.")
+    told = told_words(words, "chat.", "name.", "button.", "keys.", "menu.", "share.", "sidebar.", "person.")
     fields = "((one) => [one.slice(0, one.indexOf(' ')), one.slice(one.indexOf(' ') + 1)])"
     return f"<script>window.chatlabWords = Object.fromEntries({told}.map{fields});</script>"
 

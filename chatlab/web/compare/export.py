@@ -21,7 +21,8 @@ from chatlab.lab import Lab
 from chatlab.render.document import sentence_document
 from chatlab.store import NotStored
 from chatlab.web.compare.open_sessions import PageSession, PageSessions
-from chatlab.web.shared.schemas import Links, ShareLink
+from chatlab.web.shared.schemas import ShareLink
+from chatlab.web.shared.sharing import audience_of, links_of, reader_of
 
 _TYPES = {
     "html": ("text/html", "html"),
@@ -72,28 +73,30 @@ class ExportRoutes:
         return Response(text, media_type="application/jsonl", headers=headers)
 
     async def shares(self, found: PageSession, owner: str, request: Request) -> Response:
-        """Return how many links there are; with POST a new one, with DELETE none any more."""
+        """Return which links there are; with POST a new one, with DELETE none any more."""
         storage = await self._sharing()
         session_id = found.session.id
         if request.method == "POST":
             found.require_names_told()
-            share = await storage.store.share(owner, comparison=session_id)
+            audience = await audience_of(request)
+            share = await storage.store.share(owner, comparison=session_id, audience=audience)
             return JSONResponse(ShareLink(token=share.token))
         if request.method == "DELETE":
             await storage.store.revoke(owner, comparison=session_id)
-        return JSONResponse(Links(links=await storage.store.shares(owner, comparison=session_id)))
+        return JSONResponse(links_of(request, await storage.store.shares(owner, comparison=session_id)))
 
     async def shared(self, request: Request) -> Response:
-        """Return the report of a shared comparison, for anybody who has the link."""
+        """Return the report of a shared comparison, for anybody who has the link and whom it is for."""
         try:
             storage = await self._sharing()
-            owner, what, session_id = await storage.store.shared(request.path_params["token"])
+            token, reader = request.path_params["token"], reader_of(request)
+            owner, what, session_id = await storage.store.shared(token, reader)
             if what != "comparison":
                 raise NotStored("there is no such link")
             return await self.report(await self._sessions.get(owner, session_id), owner, request)
         except ChatlabError as exc:
             gone = isinstance(exc, NotStored)
-            said = "This link leads nowhere, or was ended." if gone else exc.sentence
+            said = "This link leads nowhere, was ended, or is for others." if gone else exc.sentence
             page = sentence_document("Comparison", said)
             return HTMLResponse(page, status_code=404 if gone else exc.http_status, headers=_HEADERS)
 

@@ -33,7 +33,8 @@ from chatlab.web.conversations.schemas import (
 )
 from chatlab.web.shared.endpoint import body_of, endpoint
 from chatlab.web.shared.limits import limits_of
-from chatlab.web.shared.schemas import Links, ShareLink
+from chatlab.web.shared.schemas import ShareLink
+from chatlab.web.shared.sharing import audience_of, links_of, reader_of
 from chatlab.web.shared.stored_room import room_of
 
 Handler: TypeAlias = Callable[[StorageService, str, Request], Awaitable[Response]]
@@ -166,9 +167,10 @@ def _shared(lab: Lab) -> Callable[[Request], Awaitable[Response]]:
         try:
             storage = await lab.storage()
             assert storage is not None
-            page = await shared_html(storage.store, storage.files, request.path_params["token"])
+            token, reader = request.path_params["token"], reader_of(request)
+            page = await shared_html(storage.store, storage.files, token, reader)
         except NotStored:
-            text = "This link leads nowhere: it was ended, or the conversation was deleted."
+            text = "This link leads nowhere: it was ended, the conversation was deleted, or it is for others."
             return HTMLResponse(sentence_document("Not found", text), status_code=404, headers=_INERT)
         except StoreError:
             text = "The conversation cannot be read just now: try again soon."
@@ -196,11 +198,12 @@ async def _file(storage: StorageService, owner: str, request: Request) -> Respon
 
 
 async def _shares(storage: StorageService, owner: str, request: Request) -> Response:
-    return JSONResponse(Links(links=await storage.store.shares(owner, conversation=_id(request))))
+    return JSONResponse(links_of(request, await storage.store.shares(owner, conversation=_id(request))))
 
 
 async def _share(storage: StorageService, owner: str, request: Request) -> Response:
-    share = await storage.store.share(owner, conversation=_id(request))
+    audience = await audience_of(request)
+    share = await storage.store.share(owner, conversation=_id(request), audience=audience)
     return JSONResponse(ShareLink(token=share.token))
 
 

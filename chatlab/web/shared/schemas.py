@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class Refusal(TypedDict):
@@ -18,9 +18,12 @@ class Me(TypedDict):
 
 
 class Links(TypedDict):
-    """The number of links."""
+    """The number of links. audiences: the groups that each of them is for, none being everybody who signs in;
+    groups: those of the asker. Both only where people sign in."""
 
     links: int
+    audiences: NotRequired[list[list[str]]]
+    groups: NotRequired[list[str]]
 
 
 class ShareLink(TypedDict):

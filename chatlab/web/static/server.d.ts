@@ -10,9 +10,14 @@ export interface Me {
   name: string;
 }
 
-/** The number of links. */
+/**
+ * The number of links. audiences: the groups that each of them is for, none being everybody who signs in;
+ * groups: those of the asker. Both only where people sign in.
+ */
 export interface Links {
   links: number;
+  audiences?: string[][];
+  groups?: string[];
 }
 
 /** A link that was made, by the last part of its address. */
@@ -24,6 +29,11 @@ export interface ShareLink {
 export interface ModelsListed {
   models: string[];
   problem: string;
+}
+
+/** A wish for a link. groups: of the asker's, those that it is for; none is everybody who signs in. */
+export interface ShareFor {
+  groups?: string[];
 }
 
 /** The options of every page. No backend is in it: a page that opens a blind session is told of none. */

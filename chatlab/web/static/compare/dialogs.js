@@ -1,13 +1,13 @@
 // What opens above the page: the ranking, the report, and forms.
 /**
  * @import {
- *   Links, RankedCriterion, RankedRow, RankingView, RoundView, ShareLink,
- *   LaneView,
+ *   LaneView, RankedCriterion, RankedRow, RankingView, RoundView,
  * } from "../server.d.ts"
  */
 /** @import { Page } from "./page.js" */
 import { button, make, say } from "../dom.js";
-import { close, show } from "./dialog.js";
+import { close, show } from "../dialog.js";
+import { sharing } from "../sharing.js";
 import { laneForm } from "./setup.js";
 
 /**
@@ -116,58 +116,14 @@ export const changeLane = async (page, lane) => {
   );
 };
 
-/** @param {number} links */
-const countOf = (links) => {
-  if (links === 0) return say("compare.no-link");
-  return links === 1 ? say("compare.one-link") : say("compare.links", { count: links });
-};
-
 /** @param {Page} page */
-export const share = async (page) => {
-  /** @type {Links | null} */
-  const found = await page.session("/shares", "GET");
-  if (!found) return;
-  const link = make("p", {});
-  const count = make("p", { className: "quiet" });
-  let { links } = found;
-  /** @param {number} now */
-  const draw = (now) => {
-    links = now;
-    count.textContent = countOf(now);
-  };
-  draw(links);
-  const makeLink = async () => {
-    /** @type {ShareLink | null} */
-    const made = await page.session("/shares");
-    if (!made) return;
-    const address = new URL(`${page.root}/-/shared/comparison/${made.token}`, location.href).href;
-    link.replaceChildren(make("a", { href: address }, address));
-    draw(links + 1);
-    try {
-      await navigator.clipboard.writeText(address);
-      page.tell(say("compare.copied"));
-    } catch {
-      // it stands on the page
-    }
-  };
-  const endLinks = async () => {
-    if (!(await page.session("/shares", "DELETE"))) return;
-    link.replaceChildren();
-    draw(0);
-  };
-  const about = say("compare.about-links");
-  const tools = [
-    button(say("compare.make-link"), makeLink, { className: "primary" }),
-    button(say("compare.end-links"), endLinks),
-  ];
-  show(
-    say("compare.share-title"),
-    make("p", {}, about),
-    count,
-    link,
-    make("div", { className: "tools" }, tools),
-  );
-};
+export const share = (page) =>
+  sharing({
+    title: say("compare.share-title"),
+    about: say("share.about-report"),
+    ask: (method, body) => page.session("/shares", method, body),
+    addressOf: (token) => `${page.root}/-/shared/comparison/${token}`,
+  });
 
 const FORMATS = [
   ["html", say("compare.as-html")],

@@ -3,7 +3,7 @@
 /** @import { Page } from "./page.js" */
 import { button, make, menu, say } from "../dom.js";
 import { editTitle } from "../title.js";
-import { close, show } from "./dialog.js";
+import { close, show } from "../dialog.js";
 import { ranking, report, share } from "./dialogs.js";
 
 const LONGEST_TITLE = 80; // characters

@@ -9,7 +9,7 @@ import { asking, Away, button, make, say, sentence } from "../dom.js";
 import { forget, paint, pending, restart, settle } from "./answers.js";
 import { timings } from "./chart.js";
 import { composer } from "./composer.js";
-import { inFront } from "./dialog.js";
+import { inFront } from "../dialog.js";
 import { arrange, following, keepingFocus, position, unpressed } from "./drawing.js";
 import { fold, isFolded, layOut } from "./folded.js";
 import { headTools, narrow } from "./head.js";

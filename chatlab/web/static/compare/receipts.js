@@ -2,7 +2,7 @@
 /** @import { DifferenceView, Receipts, SentDifferenceView, SentReceipt } from "../server.d.ts" */
 /** @import { Page } from "./page.js" */
 import { make, say } from "../dom.js";
-import { show } from "./dialog.js";
+import { show } from "../dialog.js";
 
 /** @typedef {{ role: string, parts: { type: string, text?: string }[] }} SentMessage */
 

@@ -2,6 +2,7 @@
 /** @import { ConversationChange, ConversationList, ConversationListed, ShareLink } from "../server.d.ts" */
 /** @import { Sidebar } from "./sidebar.js" */
 import { button, make, say } from "../dom.js";
+import { sharing as shareWith } from "../sharing.js";
 import { editTitle } from "../title.js";
 import { dayOf, listRow, pagedList } from "./list.js";
 
@@ -31,7 +32,8 @@ const snippet = (text) => {
  * @param {HTMLInputElement} search what is looked for
  * @param {Sidebar} sidebar
  */
-export const chats = (list, search, { root, api, sharing, tell, failed, removed, download, open }) => {
+export const chats = (list, search, sidebar) => {
+  const { root, api, sharing, signedIn, tell, failed, removed, download, open } = sidebar;
   /** @type {Map<string, string>} */
   const titles = new Map();
   const isSearched = () => search.value.trim() !== "";
@@ -65,8 +67,7 @@ export const chats = (list, search, { root, api, sharing, tell, failed, removed,
           download(`conversations/${id}/export?format=${format}`),
         ),
       ),
-      sharing && button(say("sidebar.share"), () => share(conversation)),
-      sharing && button(say("sidebar.end-links"), () => endLinks(conversation)),
+      ...(sharing ? links(conversation) : []),
       button(say("both.delete"), () => remove(conversation)),
     ];
   };
@@ -79,11 +80,32 @@ export const chats = (list, search, { root, api, sharing, tell, failed, removed,
     api(`conversations/${conversation.id}`, "PATCH", what).then(() => listed.refresh(), failed);
 
   /** @param {ConversationListed} conversation */
+  const links = (conversation) =>
+    signedIn
+      ? [button(say("sidebar.links"), () => chooseWhom(conversation))]
+      : [
+          button(say("sidebar.share"), () => share(conversation)),
+          button(say("sidebar.end-links"), () => endLinks(conversation)),
+        ];
+
+  /** @param {ConversationListed} conversation */
+  const chooseWhom = (conversation) =>
+    shareWith({
+      title: say("sidebar.share-title", { title: titleOf(conversation) }),
+      about: "",
+      ask: (method, body) => api(`conversations/${conversation.id}/shares`, method, body),
+      addressOf: linkTo,
+    }).catch(failed);
+
+  /** @param {string} token */
+  const linkTo = (token) => `${root}/-/shared/${token}`;
+
+  /** @param {ConversationListed} conversation */
   const share = async (conversation) => {
     try {
       /** @type {ShareLink} */
       const { token } = await api(`conversations/${conversation.id}/shares`, "POST");
-      const link = new URL(`${root}/-/shared/${token}`, location.href).href;
+      const link = new URL(linkTo(token), location.href).href;
       const copied = await navigator.clipboard?.writeText(link).then(
         () => true,
         () => false,

@@ -15,6 +15,7 @@ import { comparisons } from "./comparisons.js";
  * @typedef {{
  *   root: string,
  *   sharing: boolean,
+ *   signedIn: boolean,
  *   open: (conversation: string, turn: string) => void,
  *   openComparison: (session: string) => void,
  *   api: Api,
@@ -29,12 +30,12 @@ import { comparisons } from "./comparisons.js";
 
 /**
  * @param {HTMLElement} element
- * @param {Pick<Sidebar, "root" | "sharing" | "open" | "openComparison"> &
- *   { first: Shown, signedIn: boolean }} options root: where the app is mounted; first: which list the page
- *   begins with; signedIn: whether people sign in
+ * @param {Pick<Sidebar, "root" | "sharing" | "signedIn" | "open" | "openComparison"> &
+ *   { first: Shown }} options root: where the app is mounted; first: which list the page begins with;
+ *   signedIn: whether people sign in
  */
-export function sidebar(element, { first, signedIn, ...given }) {
-  const { root } = given;
+export function sidebar(element, { first, ...given }) {
+  const { root, signedIn } = given;
   const api = asking(root);
   const told = make("div", { className: "chatlab-told", role: "status" });
 

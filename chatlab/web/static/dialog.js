@@ -1,8 +1,9 @@
-// The one dialog of the comparison page.
-/** @import { Child } from "../dom.js" */
-import { button, make, say } from "../dom.js";
+// The one dialog of a page.
+/** @import { Child } from "./dom.js" */
+import { button, make, say } from "./dom.js";
 
-const dialog = /** @type {HTMLDialogElement} */ (document.getElementById("dialog"));
+const dialog = make("dialog", { id: "dialog" });
+document.body.append(dialog);
 dialog.addEventListener("click", (event) => {
   if (event.target === dialog) dialog.close();
 });
@@ -17,7 +18,7 @@ export const show = (title, ...content) => {
     "header",
     {},
     make("h2", {}, title),
-    button(say("compare.close"), close, { className: "plain" }),
+    button(say("both.close"), close, { className: "plain" }),
   );
   dialog.replaceChildren(head, make("div", {}, content));
   if (!dialog.open) dialog.showModal();
