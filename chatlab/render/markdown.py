@@ -45,9 +45,6 @@ _BESIDE = ThreadPoolExecutor(1, "rendering")
 
 _LONGEST_ADDRESS = 300
 _BLOCKS = ("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "table")
-_RIGHT_TO_LEFT = re.compile(
-    "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
-)
 _PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+")
 # Stricter than any URL parser, so that no two of them can disagree on which host is meant.
 _WEB = re.compile(r"https?://([A-Za-z0-9.-]+(?::\d{1,5})?)(?:[/?#][^\s\\<>\"'`]*)?", re.I)
@@ -270,13 +267,10 @@ class _Renderer(RendererHTML):
 
 
 def _set_direction(state: StateCore) -> None:
-    """Have each block with letters that are written from right to left begin at the side of its first one."""
-    block: Token | None = None
+    """Have each block begin at the side at which its first letters do, whatever the page around it does."""
     for token in state.tokens:
         if token.level == 0 and token.nesting == 1:
-            block = token
-        elif token.type == "inline" and block is not None and _RIGHT_TO_LEFT.search(token.content):
-            block.attrSet("dir", "auto")
+            token.attrSet("dir", "auto")
 
 
 def _mark_tasks(state: StateCore) -> None:

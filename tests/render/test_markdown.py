@@ -206,11 +206,11 @@ def test_everyday_markdown_is_set() -> None:
         "| x | y |\n|:--|--:|\n| 1 | 2 |\n"
     )
     for piece in (
-        "<h1>Title</h1>",
+        '<h1 dir="auto">Title</h1>',
         "<em>two</em> <strong>three</strong> <s>four</s> <code>five</code><br>\nsix",
         "<li>a</li>",
-        '<ol start="3">',
-        "<blockquote>",
+        '<ol start="3" dir="auto">',
+        '<blockquote dir="auto">',
         "<hr>",
         '<td style="text-align:right">2</td>',
     ):
@@ -267,7 +267,7 @@ def test_a_formula_is_not_read_as_markdown() -> None:
 
 
 def test_prices_are_no_formulas() -> None:
-    assert render("between $5 and $6") == "<p>between $5 and $6</p>\n"
+    assert render("between $5 and $6") == '<p dir="auto">between $5 and $6</p>\n'
 
 
 @pytest.mark.parametrize(
@@ -290,14 +290,14 @@ APART = 'target="_blank" rel="noopener noreferrer nofollow"'
 def test_a_link_to_an_allowed_host_is_a_link_and_another_shows_where_it_leads() -> None:
     made = render("[a](https://ok.example/x?y=1&z=2) [b](https://evil.example/q)", allowed_hosts=ALLOWED)
     assert (
-        made == f'<p><a href="https://ok.example/x?y=1&amp;z=2" {APART}>a</a> '
+        made == f'<p dir="auto"><a href="https://ok.example/x?y=1&amp;z=2" {APART}>a</a> '
         f'<a title="https://evil.example/q" {APART}>b</a>'
         f'<span class="host"> (<a href="https://evil.example/q" {APART}>evil.example</a>)</span></p>\n'
     )
     link = f'<a href="https://evil.example/q" {APART}>https://evil.example/q</a>'
-    assert render("<https://evil.example/q>") == f"<p>{link}</p>\n"
-    assert render("(see https://evil.example/q).") == f"<p>(see {link}).</p>\n"
-    assert render("[a](https://user@evil.example)") == "<p>a (https://user@evil.example)</p>\n"
+    assert render("<https://evil.example/q>") == f'<p dir="auto">{link}</p>\n'
+    assert render("(see https://evil.example/q).") == f'<p dir="auto">(see {link}).</p>\n'
+    assert render("[a](https://user@evil.example)") == '<p dir="auto">a (https://user@evil.example)</p>\n'
 
 
 @pytest.mark.parametrize(
@@ -357,8 +357,8 @@ async def test_a_long_text_is_rendered_once_and_beside_the_event_loop(
 
 
 def test_halves_of_a_character_that_a_stream_was_cut_between_are_shown_as_such() -> None:
-    assert render("a\ud83d") == "<p>a\ufffd</p>\n"
-    assert render("\ud83d\ude00") == "<p>\U0001f600</p>\n"
+    assert render("a\ud83d") == '<p dir="auto">a\ufffd</p>\n'
+    assert render("\ud83d\ude00") == '<p dir="auto">\U0001f600</p>\n'
 
 
 @pytest.mark.parametrize(
@@ -370,12 +370,12 @@ def test_halves_of_a_character_that_a_stream_was_cut_between_are_shown_as_such()
         ("1. עברית", '<ol dir="auto">'),
         ("> שלום", '<blockquote dir="auto">'),
         ("| عربي |\n| --- |\n| a |", '<table dir="auto">'),
-        ("left to right", "<p>"),
+        ("left to right", '<p dir="auto">'),
     ],
 )
 def test_a_block_reads_from_the_side_that_its_own_letters_begin_at(text: str, begins: str) -> None:
     assert render(text).startswith(begins)
-    assert "dir" not in render("plain\n\n```\nשלום\n```")
+    assert "dir" not in render("```\nשלום\n```")
 
 
 @pytest.mark.parametrize(
@@ -415,8 +415,8 @@ def test_items_of_a_list_are_tasks() -> None:
 def test_footnotes_are_numbered_by_where_they_are_named_and_said_at_the_end() -> None:
     made = render("[^a]: The *first*\n  and more\n\nOne[^b] two[^a] one[^b] none[^c]\n\n[^b]: The second[^a]")
     assert made == (
-        "<p>One<sup>1</sup> two<sup>2</sup> one<sup>1</sup> none[^c]</p>\n"
-        '<ol class="footnotes">\n<li>The second<sup>2</sup></li>\n'
+        '<p dir="auto">One<sup>1</sup> two<sup>2</sup> one<sup>1</sup> none[^c]</p>\n'
+        '<ol class="footnotes" dir="auto">\n<li>The second<sup>2</sup></li>\n'
         "<li>The <em>first</em><br>\nand more</li>\n</ol>\n"
     )
 
