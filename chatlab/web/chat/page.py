@@ -54,7 +54,7 @@ _SCRIPTS = "".join(
     f"<script>(() => {{{(_STATIC / name).read_text('utf-8')}}})();</script>"
     for name in (
         "code.js",
-        *(f"chat/{name}.js" for name in ("attach", "text", "names", "keys", "scroll", "away", "draft")),
+        *(f"chat/{name}.js" for name in ("attach", "text", "names", "keys", "scroll", "away")),
     )
 )
 _STYLES = "".join(

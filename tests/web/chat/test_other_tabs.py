@@ -9,7 +9,7 @@ import pytest
 from tests.servers.front import Front
 from tests.web.chat.test_goes_on import another_tab, held
 from tests.web.chat.test_page import CHAT, roles
-from tests.web.chat.test_stored import answer, config, follow, link, wait_said
+from tests.web.chat.test_stored import answer, choose, config, follow, link, wait_listed, wait_said
 from tests.web.pages import ChatPage, Served, expect
 
 pytestmark = pytest.mark.browser
@@ -43,6 +43,10 @@ def test_two_tabs_on_one_conversation_show_each_others_messages(upstream: Front,
     page.wait_ended(3)
     assert page.answers == tab.answers and len(roles(upstream.last.json)) == 5
     assert not any(FORKED in title for one in (page, tab) for title in one.titles)
+    choose(page, "one", "Rename")
+    page.page.fill(".chatlab-rename", "better")
+    page.page.press(".chatlab-rename", "Enter")
+    wait_listed(tab, "better")
 
 
 def test_what_another_browser_wrote_is_shown_when_one_comes_back_and_said_when_one_forks_it(
@@ -79,6 +83,9 @@ def test_a_message_that_is_edited_or_written_stays_while_another_tab_writes(
     tab = another_tab(page, link(page))
     tab.wait_ended(1)
     tab.page.fill("#message textarea", "half a thought")
+    tab.page.reload()
+    tab.wait_ended(1)
+    expect(tab.page.locator("#message textarea")).to_have_value("half a thought")
     page.ask("two")
     wait_said(tab, "one", "two")
     expect(tab.page.locator("#message textarea")).to_have_value("half a thought")

@@ -568,6 +568,16 @@ def test_the_title_is_edited_where_it_stands(open_compare: Open) -> None:
         expect(title).to_have_value(typed)
         title.press(key)
         expect(title).to_have_text(shown)
+    beside = Compare(page.page.context.new_page(), page.served)
+    beside.page.goto(page.served.url)
+    beside.page.locator("#conversations-panel").get_by_role("button", name="Comparisons").click()
+    listed = beside.page.locator("#conversations-panel .chatlab-title:visible").first
+    expect(listed).to_have_text(better)
+    better += " still"
+    title.click()
+    title.fill(better)
+    title.press("Enter")
+    expect(listed).to_have_text(better)
     page.page.reload()
     expect(title).to_have_text(better)
     expect(page.page).to_have_title(f"{better} · Lab")

@@ -1,5 +1,6 @@
-// Says when the server is away, and goes on by itself once it is back. What is written and not sent stays,
-// also through a reload. Runs in the page's head.
+// Says when the server is away, and goes on by itself once it is back. What is written and not sent stays
+// through a reload, be it the person's or Gradio's own, in the conversation that it belongs to. Runs in the
+// page's head.
 //
 // Gradio's page holds a connection open for as long as it is there; when that ends, the server is away, or
 // something on the way to it. The browser reports the end of it, so nothing is asked while it lasts.
@@ -69,10 +70,18 @@ new PerformanceObserver((list) => {
   if (ended) sayAway(ended.name);
 }).observe({ type: "resource", buffered: true });
 
+/** The conversation that is shown: what is written belongs to one. */
+const shown = () => new URLSearchParams(location.search).get("c") ?? "";
+
 const store = () => {
   leaving = true;
   const text = messageBox()?.value || (away ? unanswered() : "");
-  if (text) sessionStorage.setItem(WRITTEN, text);
+  try {
+    if (text) sessionStorage.setItem(WRITTEN, JSON.stringify({ conversation: shown(), text }));
+    else sessionStorage.removeItem(WRITTEN);
+  } catch {
+    // a browser that stores nothing
+  }
 };
 window.addEventListener("pagehide", store);
 window.addEventListener("beforeunload", store);
@@ -81,8 +90,18 @@ window.addEventListener("pageshow", ({ persisted }) => {
   if (persisted) location.reload(); // its connections ended when it was left
 });
 
-const written = sessionStorage.getItem(WRITTEN);
-sessionStorage.removeItem(WRITTEN);
+/** @returns {string} */
+const stored = () => {
+  try {
+    const { conversation, text } = JSON.parse(sessionStorage.getItem(WRITTEN) ?? "{}");
+    sessionStorage.removeItem(WRITTEN);
+    return conversation === shown() ? text : "";
+  } catch {
+    return "";
+  }
+};
+
+const written = stored();
 if (written) {
   // Gradio's page empties its box more than once while it is set up.
   const restoring = setInterval(() => {

@@ -53,7 +53,7 @@ const title = (page) => {
     if (!(await page.session("/title", "POST", { title: wanted }))) return;
     page.view.title = wanted;
     page.drawHead();
-    page.retitle(wanted);
+    page.retitled();
   };
   const edit = () =>
     editTitle(shown, { title: page.view.title, className: "title", longest: LONGEST_TITLE, save });

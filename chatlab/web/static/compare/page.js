@@ -148,8 +148,8 @@ class ComparePage {
 
   drawHead = () => drawHead();
 
-  /** @param {string} title */
-  retitle = (title) => side?.retitle(this.view.id, title);
+  /** The session is called otherwise from now on: the sidebars of this browser's tabs say so. */
+  retitled = () => side?.changed();
 
   /** Leaves the session that is open for the form of a new one. */
   begin = () => {

@@ -27,9 +27,9 @@ export const amount = ({ conversations, comparisons }) => {
  * @param {Api} api
  * @param {(text: string) => void} tell
  * @param {(error: unknown) => void} failed
- * @param {() => void} refresh
+ * @param {() => void} changed
  */
-export const along = (api, tell, failed, refresh) => {
+export const along = (api, tell, failed, changed) => {
   const row = make("div", { className: "chatlab-along", role: "group" });
   /** @param {Along} found */
   const show = (found) => {
@@ -48,7 +48,7 @@ export const along = (api, tell, failed, refresh) => {
       const taken = await api("along", method);
       if (method === "POST") {
         tell(say("sidebar.taken-along", { count: amount(taken) }));
-        refresh();
+        changed();
       }
       row.replaceChildren();
     } catch (error) {

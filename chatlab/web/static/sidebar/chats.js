@@ -33,7 +33,7 @@ const snippet = (text) => {
  * @param {Sidebar} sidebar
  */
 export const chats = (list, search, sidebar) => {
-  const { root, api, sharing, signedIn, tell, failed, removed, download, open } = sidebar;
+  const { root, api, sharing, signedIn, tell, failed, changed, removed, download, open } = sidebar;
   /** @type {Map<string, string>} */
   const titles = new Map();
   const isSearched = () => search.value.trim() !== "";
@@ -77,7 +77,7 @@ export const chats = (list, search, sidebar) => {
    * @param {ConversationChange} what
    */
   const change = (conversation, what) =>
-    api(`conversations/${conversation.id}`, "PATCH", what).then(() => listed.refresh(), failed);
+    api(`conversations/${conversation.id}`, "PATCH", what).then(changed, failed);
 
   /** @param {ConversationListed} conversation */
   const links = (conversation) =>
@@ -125,7 +125,7 @@ export const chats = (list, search, sidebar) => {
 
   /** @param {Pick<ConversationListed, "id" | "title">} conversation */
   const remove = (conversation) =>
-    removed(`conversations/${conversation.id}`, titleOf(conversation), listed.refresh, () => {
+    removed(`conversations/${conversation.id}`, titleOf(conversation), () => {
       if (conversation.id === listed.chosen()) choose("");
     });
 

@@ -11,7 +11,7 @@ const LONGEST_TITLE = 80; // characters
  * @param {HTMLElement} list
  * @param {Sidebar} sidebar
  */
-export const comparisons = (list, { api, tell, failed, removed, openComparison }) => {
+export const comparisons = (list, { api, tell, failed, changed, removed, openComparison }) => {
   /** @type {Map<string, SessionListed>} */
   const known = new Map();
   /** @param {SessionListed} session */
@@ -43,13 +43,12 @@ export const comparisons = (list, { api, tell, failed, removed, openComparison }
       title: session.title,
       className: "chatlab-rename",
       longest: LONGEST_TITLE,
-      save: (title) =>
-        api(`compare/sessions/${session.id}/title`, "POST", { title }).then(listed.refresh, failed),
+      save: (title) => api(`compare/sessions/${session.id}/title`, "POST", { title }).then(changed, failed),
     });
 
   /** @param {SessionListed} session */
   const remove = (session) =>
-    removed(`compare/sessions/${session.id}`, titleOf(session), listed.refresh, () => {
+    removed(`compare/sessions/${session.id}`, titleOf(session), () => {
       if (session.id === listed.chosen()) openComparison("");
     });
 
@@ -80,5 +79,5 @@ export const comparisons = (list, { api, tell, failed, removed, openComparison }
     list.querySelector(`.chatlab-row[data-id="${CSS.escape(id)}"]`)?.replaceWith(row(session));
     listed.mark(listed.chosen());
   };
-  return { ...listed, retitle };
+  return { ...listed, retitle, changed };
 };

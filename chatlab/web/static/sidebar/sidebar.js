@@ -9,8 +9,8 @@ import { comparisons } from "./comparisons.js";
 
 /**
  * What the lists of the sidebar may ask of it. open: shows a conversation at a turn, "" a new one;
- * openComparison: shows a session, "" a new one; removed: deletes what is at a path, leaves it where it is
- * open, and offers to undo that.
+ * openComparison: shows a session, "" a new one; changed: something in the lists is another from now on;
+ * removed: deletes what is at a path, leaves it where it is open, and offers to undo that.
  *
  * @typedef {{
  *   root: string,
@@ -21,7 +21,8 @@ import { comparisons } from "./comparisons.js";
  *   api: Api,
  *   tell: (text: string, undo?: () => void) => void,
  *   failed: (error: unknown) => void,
- *   removed: (path: string, title: string, refresh: () => void, leave: () => void) => Promise<void>,
+ *   changed: () => void,
+ *   removed: (path: string, title: string, leave: () => void) => Promise<void>,
  *   download: (path: string) => void,
  * }} Sidebar
  */
@@ -49,15 +50,22 @@ export function sidebar(element, { first, ...given }) {
   };
   /** @param {unknown} error */
   const failed = (error) => tell(sentence(error));
+  // Tabs of this browser tell each other, so that each lists the same.
+  const channel = "BroadcastChannel" in window ? new BroadcastChannel(`chatlab lists ${root}`) : null;
+  channel?.addEventListener("message", () => refresh());
+  const changed = () => {
+    refresh();
+    channel?.postMessage("");
+  };
   /** @type {Sidebar["removed"]} */
-  const removed = async (path, title, refresh, leave) => {
+  const removed = async (path, title, leave) => {
     try {
       await api(path, "DELETE");
     } catch (error) {
       return failed(error);
     }
     leave();
-    refresh();
+    changed();
     const restore = async () => {
       try {
         await api(`${path}/restore`, "POST", {});
@@ -65,7 +73,7 @@ export function sidebar(element, { first, ...given }) {
         return failed(error);
       }
       tell("");
-      refresh();
+      changed();
     };
     tell(say("sidebar.deleted", { title }), restore);
   };
@@ -77,7 +85,7 @@ export function sidebar(element, { first, ...given }) {
     link.remove();
   };
   /** @type {Sidebar} */
-  const own = { ...given, api, tell, failed, removed, download };
+  const own = { ...given, api, tell, failed, changed, removed, download };
 
   const search = make("input", {
     className: "chatlab-search",
@@ -141,7 +149,7 @@ export function sidebar(element, { first, ...given }) {
       if (found.comparisons && !found.conversations) turn("comparisons");
       const said = say("sidebar.imported", { count: amount(found), file: file.name });
       tell([said, ...found.problems].join(" "));
-      refresh();
+      changed();
     } catch (error) {
       failed(error);
     } finally {
@@ -175,7 +183,7 @@ export function sidebar(element, { first, ...given }) {
   });
   choice.append(tabs.chats, tabs.comparisons);
   element.replaceChildren(begin, choice, search, places.chats, places.comparisons, told, foot);
-  if (signedIn) told.before(along(api, tell, failed, refresh));
+  if (signedIn) told.before(along(api, tell, failed, changed));
 
   let typing = 0;
   search.addEventListener("input", () => {
