@@ -16,6 +16,7 @@ from gradio.utils import diff
 from chatlab.render.markdown import MarkdownRenderer
 from chatlab.web.chat.gradio_patches.closed_pages import ClosedPages
 from chatlab.web.chat.gradio_patches.process import inline
+from chatlab.web.chat.gradio_patches.queue import LeanQueue
 from chatlab.web.chat.gradio_patches.sessions import LeanStateHolder
 from chatlab.web.chat.gradio_patches.shown_text import GrowingAnswer, page_look, render_ahead
 
@@ -65,14 +66,10 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
         return own
 
     def queue(self, *args: Any, **kwargs: Any) -> Any:
-        """As `gr.Blocks.queue`. Gradio looks for queued events 1,000 times a second, for progress 100 times,
-        which takes 7 % of a core while nobody does anything; this is 200 times, and 4. After each event it
-        makes statistics of the last 10,000, for a page that is not served: 2 to 20 ms."""
+        """As `gr.Blocks.queue`, with a queue that does not look for events."""
         queued = super().queue(*args, **kwargs)
-        self._queue.sleep_when_free = 0.005
-        self._queue.progress_update_sleep_when_free = 0.25
-        self._queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize
-        self._queue.ANALYTICS_MAX_EVENTS = 1
+        self._queue.__class__ = LeanQueue
+        self._queue.wake_by_news()
         return queued
 
     @property

@@ -181,8 +181,15 @@ def claims() -> Iterator[tuple[str, bool]]:
         (set(vars(SessionState(blocks))) == SESSION and set(vars(StateHolder())) >= HOLDER),
     )
     yield (
-        "a Queue can be told to make no statistics",
-        has(queue, "ANAYLTICS_CACHE_FREQUENCY"),  # the other one came after 6.17
+        "a Queue makes its statistics by compute_analytics_summary, which gradio.queueing.run_sync calls",
+        len(inspect.signature(queue.compute_analytics_summary).parameters) == 1
+        and "run_sync(" in inspect.getsource(Queue.process_events),
+    )
+    yield (
+        "a Queue sleeps by asyncio.sleep(self.sleep_when_free) until an event was pushed, or has ended",
+        "asyncio.sleep(self.sleep_when_free)" in inspect.getsource(Queue.start_processing)
+        and inspect.iscoroutinefunction(Queue.push)
+        and inspect.iscoroutinefunction(Queue.process_events),
     )
     yield (
         "a Queue has the messages and events of each page by its hash",
