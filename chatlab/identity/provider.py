@@ -129,8 +129,10 @@ class CodeFlowProvider(SignInProvider):
     async def sign_in_url(self, begun: BegunSignIn) -> str:
         known = await self._discovered()
         async with self._client(known, begun.redirect_uri) as client:
+            # A nonce is for the ID token, and refused by some who are asked for none.
+            nonce = {"nonce": begun.nonce} if "openid" in self._scopes else {}
             url, _ = client.create_authorization_url(
-                known.authorization, state=begun.state, nonce=begun.nonce, code_verifier=begun.verifier
+                known.authorization, state=begun.state, code_verifier=begun.verifier, **nonce
             )
         return str(url)
 
@@ -161,6 +163,7 @@ class CodeFlowProvider(SignInProvider):
         known = await self._discovered()
         try:
             async with self._client(known) as client:
+                client.scope = None  # what was given: it may be less than was asked for, and more is refused
                 said = await client.refresh_token(known.token, refresh_token=tokens.refresh)
         except AuthlibBaseError:
             raise AuthRequired(ENDED) from None
@@ -256,11 +259,15 @@ class CodeFlowProvider(SignInProvider):
 
 
 class OidcProvider(CodeFlowProvider):
-    """A provider of OpenID Connect, which says by an ID token who somebody is."""
+    """A provider of OpenID Connect, which says by an ID token who somebody is.
 
-    def __init__(self, config: Oidc, *, stores_tokens: bool = False) -> None:
+    groups: whether a person's groups are of use, though nobody is let in by them.
+    """
+
+    def __init__(self, config: Oidc, *, stores_tokens: bool = False, groups: bool = False) -> None:
         super().__init__(config, config.discovery, config.scopes)
         self._config = config
+        self._groups = groups
         self.exchanges = stores_tokens
         self.resource = ProtectedResource(config.discovery).origin if stores_tokens else None
 
@@ -285,11 +292,18 @@ class OidcProvider(CodeFlowProvider):
         missing = [
             name for name, scope in wanted.items() if scope in self._config.scopes and name not in claims
         ]
-        if self._config.allowed.groups and self._config.groups_claim not in claims:
+        ungrouped = self._config.groups_claim not in claims
+        if self._config.allowed.groups and ungrouped:
             missing.append(self._config.groups_claim)
-        if not missing or known.userinfo is None or not isinstance(token, str):
+        of_use = bool(missing) or (self._groups and ungrouped)
+        if not of_use or known.userinfo is None or not isinstance(token, str):
             return claims
-        said = await self._json(known.userinfo, {"authorization": f"Bearer {token}"})
+        try:
+            said = await self._json(known.userinfo, {"authorization": f"Bearer {token}"})
+        except ProviderAway:
+            if missing:
+                raise
+            return claims
         if said.get("sub") != claims["sub"]:
             raise SignInRefused("the provider gave details of somebody else")
         whole = {**said, **claims}

@@ -30,15 +30,21 @@ class SignInService:
     """Signs people in at the provider of a configuration. Used in the event loop alone.
 
     stores_tokens: whether a backend is asked with people's own tokens, which are not stored otherwise.
+    groups: whether people's groups are of use for more than letting them in.
     Raise NotReady where a secret is missing, MissingExtra where a library is.
     """
 
     def __init__(
-        self, given: SignedIn, rows: Callable[[], Awaitable[SignIns]], *, stores_tokens: bool = False
+        self,
+        given: SignedIn,
+        rows: Callable[[], Awaitable[SignIns]],
+        *,
+        stores_tokens: bool = False,
+        groups: bool = False,
     ) -> None:
         self.config = config = _resolved(given)
         self._rows = rows
-        self.provider = _provider(config, stores_tokens)
+        self.provider = _provider(config, stores_tokens, groups)
         keys = session_keys(config.keys)
         self._began = Seal(keys, "sign-in that has begun")
         self.sessions = Sessions(config, Seal(keys, "session"), rows, self.provider.require_known)
@@ -121,11 +127,11 @@ def _resolved(given: SignedIn) -> Oidc | Databricks | Basic:
         raise NotReady(f"auth: {exc}") from exc
 
 
-def _provider(config: Oidc | Databricks | Basic, stores_tokens: bool) -> SignInProvider:
+def _provider(config: Oidc | Databricks | Basic, stores_tokens: bool, groups: bool) -> SignInProvider:
     match config:
         case Basic():
             return PasswordProvider(config)
         case Databricks():
             return DatabricksProvider(config)
         case Oidc():
-            return OidcProvider(config, stores_tokens=stores_tokens)
+            return OidcProvider(config, stores_tokens=stores_tokens, groups=groups)

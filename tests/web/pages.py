@@ -44,26 +44,35 @@ def expect(locator: Any) -> Any:
 _port = 0  # of this worker's pages, once one was served
 
 
-def _listening() -> socket.socket:
+def _listening(port: int | None = None) -> socket.socket:
     """At the same port for one page after the other, so that what a browser has cached is there for the next
     one; at another while that is taken."""
     global _port
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind(("127.0.0.1", _port))
+        listening.bind(("127.0.0.1", port or _port))
     except OSError:
         listening.bind(("127.0.0.1", 0))
     _port = _port or listening.getsockname()[1]
     return listening
 
 
+def free_port() -> int:
+    """A port of this machine that nobody listens at just now."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
 class Served:
-    """The app of a configuration, as `chatlab serve` runs it, in a thread."""
+    """The app of a configuration, as `chatlab serve` runs it, in a thread. port: of `free_port`, for a
+    configuration that has to know its own address; otherwise any."""
 
     url: str
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, port: int | None = None) -> None:
+        self._port = port
         self.lab = chatlab.load(config)
         self._server: AtOnce | None = None
         self._serving = threading.Event()
@@ -75,7 +84,7 @@ class Served:
         assert self._server is not None and self._server.ready.wait(60)
 
     async def _serve(self) -> None:
-        listening = _listening()
+        listening = _listening(self._port)
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         try:
             # The app is made inside the loop: outside of one, Gradio opens loops that it never closes.

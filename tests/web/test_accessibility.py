@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.heavy import needed_of_npm
 from tests.web.pages import ChatPage, expect
 
 pytestmark = pytest.mark.browser
 
-AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 VIOLATIONS = """async () => {
   const { violations } = await axe.run(document, { resultTypes: ["violations"] });
   return violations.flatMap(({ id, nodes }) => nodes.map((one) => [id, one.html, one.failureSummary]));
@@ -51,12 +49,7 @@ def f(x):
 
 @pytest.fixture(scope="module")
 def axe() -> str:
-    if AXE.exists():
-        return AXE.read_text("utf-8")
-    reason = f"needs {AXE} (npm install)"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    return (needed_of_npm("axe-core") / "axe.min.js").read_text("utf-8")
 
 
 def check(tab: Any, axe: str) -> None:

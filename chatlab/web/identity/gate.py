@@ -65,7 +65,9 @@ def sign_in_service(lab: Lab) -> SignInService:
         return storage.store.sign_ins
 
     own = any(entry.cls.as_person(entry.config.options) for entry in lab.backends.values())
+    sharing = lab.config.storage is not None and lab.config.storage.sharing  # with people of some groups
     try:
-        return _services.setdefault(lab, SignInService(lab.config.auth, rows, stores_tokens=own))
+        service = SignInService(lab.config.auth, rows, stores_tokens=own, groups=sharing)
+        return _services.setdefault(lab, service)
     except (NotReady, MissingExtra) as exc:
         raise ConfigError([str(exc)]) from None

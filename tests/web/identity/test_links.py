@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 from tests.servers.oidc import Oidc
 from tests.web.identity.conftest import CONFIG
@@ -120,6 +122,25 @@ def test_who_left_a_group_or_signed_out_reads_nothing_more_by_its_links(
         assert ann.post("/-/sign-out", headers={"origin": url}).is_success
         sign_in(ann, provider, "ann")
         assert ann.get(link).is_success, "what somebody shared stays theirs"
+
+
+def test_a_providers_groups_are_asked_for_where_its_token_has_none_and_it_may_say_nothing(
+    provider: Oidc, serve: Callable[[str], Served]
+) -> None:
+    url = serve(sharing(provider)).url
+
+    async def away(_: Request) -> Response:
+        return Response(status_code=401)
+
+    claims = {"email": "ann@example.org", "email_verified": True}
+    provider.userinfo = {"groups": ["red"]}
+    with signed_in(url, provider, "ann", **claims) as ann:
+        shares = f"/-/conversations/{conversation(ann)}/shares"
+        assert ann.get(shares).json()["groups"] == ["red"]
+        assert ann.post("/-/sign-out", headers={"origin": url}).is_success
+        provider.front.on("GET", "/userinfo", away)
+        sign_in(ann, provider, "ann", **claims)
+        assert ann.get(shares).json()["groups"] == []
 
 
 def test_without_sign_in_no_link_is_for_a_group(serve: Callable[[str], Served]) -> None:
