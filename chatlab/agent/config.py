@@ -100,6 +100,9 @@ class Deployment(Model):
     scale_to_zero: bool = Field(True, description="Whether the endpoint may go to sleep.")
     workload_size: Literal["Small", "Medium", "Large"] = Field("Small", description="Size of the endpoint.")
     tags: Mapping[str, str] = Field(default_factory=dict, description="Tags of the endpoint.")
+    can_query: tuple[str, ...] = Field(
+        (), description="People (by their e-mail address) and groups who may ask the endpoint."
+    )
     environment: Mapping[str, str] = Field(
         default_factory=dict, description="Variables of the endpoint; secrets as {{secrets/scope/key}}."
     )

@@ -195,9 +195,12 @@ def deploy(file: Path, target: str, *, dry_run: bool) -> None:
         _next("nothing was sent", "chatlab agent deploy")
         return
     name, answer = run(project, lambda line: click.echo(line, err=True))
-    ran = (answer.get("custom_outputs") or {}).get("ran_as") or {}
+    outputs = answer.get("custom_outputs") or {}
+    for left_out in outputs.get("left_out") or ():
+        _aside(str(left_out))
+    ran = outputs.get("ran_as") or {}
     whom = ", ".join(f"{tool} as {who}" for tool, who in ran.items()) or "no tool"
-    _next(f"{name} answers; it ran {whom}", "ask it on chatlab's page by the kind databricks")
+    _next(f"{name} answers, asked as you; it ran {whom}", "ask it on chatlab's page by the kind databricks")
 
 
 def serve(file: Path, host: str, port: int, *, as_me: bool) -> None:

@@ -97,7 +97,7 @@ class Front:
     # -- what a test says
 
     def on(self, method: str, path: str, handler: Handler) -> Front:
-        """Answers this method and path itself. The path is taken literally, without its query."""
+        """Answers this method and path itself, without its query; where it ends in `/*`, all paths below."""
         self._routes[method.upper(), path] = handler
         return self
 
@@ -247,10 +247,18 @@ class Front:
         finally:
             gone.cancel()
 
+    def _handler(self, seen: Seen) -> Handler | None:
+        at = seen.path
+        found = self._routes.get((seen.method, at))
+        while found is None and "/" in at:
+            at = at.rpartition("/")[0]
+            found = self._routes.get((seen.method, f"{at}/*"))
+        return found
+
     async def _answer(self, request: Request, seen: Seen, scope: Scope, receive: Receive, send: Send) -> None:
         if self._failures:
             response: Response = self._failures.pop(0)
-        elif handler := self._routes.get((seen.method, seen.path)):
+        elif handler := self._handler(seen):
             response = await handler(request)
         elif self.upstream is not None:
             await self._forward(seen, send)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from typing import Any
 
 from pydantic import SecretStr
 
 from chatlab.agent.rights import host_of, own_token, workspace_client
-from chatlab.agent.shipping.log import as_me, told
+from chatlab.agent.shipping.log import in_workspace, told
 from chatlab.agent.shipping.permissions import resources_of, scopes_of
 from chatlab.agent.shipping.project import Project
 from chatlab.errors import NotReady, Unavailable
 from chatlab.installing import how_to_install_package
 
-_LOOK = 10.0  # seconds between two looks at an endpoint that starts
+_LOOK = 10.0  # most seconds between two looks at an endpoint that starts
+_THERE = re.compile(r"Endpoint (\S+) (?:already serves model|is currently updating)")
+_SAY = 30.0  # seconds after which the same state is told again
 _LONGEST = 45 * 60.0  # seconds
 
 
@@ -36,14 +41,24 @@ def deployment_of(project: Project) -> dict[str, Any]:
     return {name: value for name, value in sent.items() if value not in (None, {})}
 
 
+def permissions_of(project: Project) -> list[dict[str, str]]:
+    """Return who may ask the endpoint, as the workspace is told it."""
+    return [
+        {"user_name" if "@" in name else "group_name": name, "permission_level": "CAN_QUERY"}
+        for name in project.config.deploy.can_query
+    ]
+
+
 def described(project: Project) -> dict[str, Any]:
     """Return all that a deployment sends, and the rights that are logged with the model."""
     return {
         "databricks.agents.deploy": deployment_of(project),
+        "permissions": permissions_of(project),
         "auth_policy": {
             "system": [{"type": kind, "name": name} for kind, name in resources_of(project.config)],
             "user": list(scopes_of(project.config)),
         },
+        "asked": project.example(),
     }
 
 
@@ -59,10 +74,10 @@ def deploy(project: Project, progress: Callable[[str], None]) -> tuple[str, dict
         raise NotReady(
             f"deploying needs databricks-agents: {how_to_install_package('databricks-agents>=1.13')}"
         ) from exc
-    with told("the agent was not deployed"), as_me():
+    with told("the agent was not deployed"), in_workspace(project.config):
         client = workspace_client(host_of(project.config), SecretStr(own_token() or ""))
-        made = agents.deploy(**arguments)
-        name = str(made.endpoint_name)
+        name = _deployed(agents, arguments)
+        _permit(client, name, permissions_of(project))
         _wait(client, name, progress)
         answer = client.api_client.do(
             "POST", f"/serving-endpoints/{name}/invocations", body=project.example()
@@ -70,9 +85,32 @@ def deploy(project: Project, progress: Callable[[str], None]) -> tuple[str, dict
     return name, answer if isinstance(answer, dict) else {}
 
 
+def _deployed(agents: Any, arguments: dict[str, Any]) -> str:
+    """Return the name of the endpoint, which serves the version or is about to."""
+    try:
+        with redirect_stdout(sys.stderr):  # it prints where the endpoint is to be seen
+            return str(agents.deploy(**arguments).endpoint_name)
+    except ValueError as exc:  # an earlier run of this command came so far
+        there = _THERE.search(str(exc))
+        if there is None:
+            raise
+        return there[1]
+
+
+def _permit(client: Any, name: str, permissions: list[dict[str, str]]) -> None:
+    """Let people and groups ask an endpoint, and leave to others what they may do."""
+    if not permissions:
+        return
+    from databricks.sdk.service.serving import ServingEndpointAccessControlRequest
+
+    asked = [ServingEndpointAccessControlRequest.from_dict(one) for one in permissions]
+    found = client.serving_endpoints.get(name)
+    client.serving_endpoints.update_permissions(found.id, access_control_list=asked)
+
+
 def _wait(client: Any, name: str, progress: Callable[[str], None]) -> None:
     """Wait until an endpoint is ready. Raises Unavailable where it fails, or takes 45 minutes."""
-    until = time.monotonic() + _LONGEST
+    began, pause, told_state, told_at = time.monotonic(), 0.5, "", 0.0
     while True:
         found = client.serving_endpoints.get(name)
         state = found.state
@@ -82,7 +120,12 @@ def _wait(client: Any, name: str, progress: Callable[[str], None]) -> None:
             return
         if updating == "UPDATE_FAILED":
             raise Unavailable(f"the deployment of {name} failed: its page in the workspace has the log")
-        if time.monotonic() > until:
+        waited = time.monotonic() - began
+        if waited > _LONGEST:
             raise Unavailable(f"{name} is not ready after 45 minutes: look at its page in the workspace")
-        progress(f"{name}: {updating.lower().replace('_', ' ') or 'starting'}")
-        time.sleep(_LOOK)
+        said = updating.lower().replace("_", " ") or "starting"
+        if said != told_state or waited - told_at > _SAY:
+            progress(f"{name}: {said}, {waited:.0f} s")
+            told_state, told_at = said, waited
+        time.sleep(pause)
+        pause = min(_LOOK, 2 * pause)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from chatlab.agent.rights import AS_ME
+from chatlab.agent.config import AgentConfig
+from chatlab.agent.rights import AS_ME, host_of
 from chatlab.agent.shipping.permissions import auth_policy
 from chatlab.agent.shipping.project import Project
 from chatlab.errors import ChatlabError, NotReady, Unavailable
@@ -56,15 +57,34 @@ def told(step: str) -> Iterator[None]:
 @contextmanager
 def as_me() -> Iterator[None]:
     """Have the agent answer as whoever runs this command, where it uses the rights of who asks."""
-    before = os.environ.get(AS_ME)
-    os.environ[AS_ME] = "1"
+    with _variables({AS_ME: "1"}):
+        yield
+
+
+@contextmanager
+def in_workspace(config: AgentConfig) -> Iterator[None]:
+    """Have MLflow and databricks-agents, which look into the environment, find the agent's workspace, and
+    the person's token where a service principal is there as well: given both, they refuse to choose.
+    """
+    found = {"DATABRICKS_HOST": host_of(config)}
+    if os.environ.get("DATABRICKS_TOKEN"):
+        found["DATABRICKS_AUTH_TYPE"] = "pat"
+    with as_me(), _variables(found):
+        yield
+
+
+@contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[AS_ME]
-        else:
-            os.environ[AS_ME] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def requirements(project: Project) -> list[str]:
@@ -112,8 +132,10 @@ def register(project: Project, name: str | None, registry: str | None) -> tuple[
     if not name:
         raise NotReady("the agent has no name to register it under: give --name, or `model` in its file")
     uri = project.logged()
-    with told(f"{name} was not registered"):
-        mlflow.set_registry_uri(registry or project.config.registry)
+    registry = registry or project.config.registry
+    there = in_workspace(project.config) if registry.startswith("databricks") else nullcontext()
+    with told(f"{name} was not registered"), there:
+        mlflow.set_registry_uri(registry)
         made = mlflow.register_model(uri, name)
     project.remember(model_name=name, model_version=int(made.version))
     return name, int(made.version)

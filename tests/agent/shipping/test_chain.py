@@ -18,14 +18,20 @@ from click.testing import CliRunner, Result
 from chatlab.cli import main
 from tests.agent.workspace import TOOLS
 from tests.backends.rig import unused_port
+from tests.heavy import needed
 from tests.servers.data_of_workspace import FUNCTION, WAREHOUSE, DataOfWorkspace
 from tests.servers.llama import TOOL
+from tests.servers.models_of_workspace import ModelsOfWorkspace, behind
 
 pytestmark = [
     pytest.mark.heavy,
     pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
 ]
+DEPLOYED = """\
+  environment: {MODE: plain, MAIL_PASSWORD: "{{secrets/mail/pass}}"}
+  can_query: [bob@example.com, analysts]
+"""
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -45,8 +51,7 @@ def folder(mlflow: Any, data: DataOfWorkspace, tmp_path: Path, monkeypatch: pyte
     text = file.read_text().replace("databricks-meta-llama-3-3-70b-instruct", "table")
     service = TOOLS["function"].replace("}", ", as: service}")
     listed = f"tools:\n  - {TOOLS['search']}\n  - {service}\n"
-    file.write_text(text.replace("tools: []\n", listed) + "temperature: 0\nregistry: REGISTRY\n")
-    file.write_text(file.read_text().replace("REGISTRY", os.environ["MLFLOW_TRACKING_URI"]))
+    file.write_text(text.replace("tools: []\n", f"{listed}temperature: 0\n") + DEPLOYED)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("DATABRICKS_TOKEN", data.workspace.person("ann@example.com"))
     return folder
@@ -81,6 +86,8 @@ def wait_for(server: str, log: Path) -> None:
 def test_an_agent_goes_from_a_folder_to_a_comparison(
     folder: Path, server: str, data: DataOfWorkspace, mlflow: Any, mlflow_database: Path, llama: Any
 ) -> None:
+    needed("databricks.agents")
+    models = ModelsOfWorkspace(data.workspace, behind(server))
     ask = f"use the {TOOL}"
     token = os.environ["DATABRICKS_TOKEN"]
     said = []
@@ -128,10 +135,34 @@ def test_an_agent_goes_from_a_folder_to_a_comparison(
         "scale_to_zero": True,
         "workload_size": "Small",
         "tags": {"endpointSource": "playground"},
+        "environment_vars": {"MODE": "plain", "MAIL_PASSWORD": "{{secrets/mail/pass}}"},
     }
     assert dry["auth_policy"]["user"] == policy["user_auth_policy"]["api_scopes"]
+    assert models.created == models.permitted == []
 
     wait_for(server, folder / "serve.log")
+    deployed = run("deploy")
+    assert "agents_main-agents-my-agent: in progress, 0 s" in deployed.stderr
+    assert "agents_main-agents-my-agent answers, asked as you; it ran no tool" in deployed.stderr
+    assert models.created == [as_created(dry)]
+    assert models.permitted == [
+        (
+            "0123456789abcdef0123456789abcdef",
+            {"access_control_list": dry["permissions"]},
+        )
+    ]
+    assert dry["permissions"] == [
+        {"user_name": "bob@example.com", "permission_level": "CAN_QUERY"},
+        {"group_name": "analysts", "permission_level": "CAN_QUERY"},
+    ]
+    (noted,) = models.deployed
+    assert (noted["model_name"], noted["model_version"]) == ("main.agents.my-agent", 1)
+    again = run("deploy")  # as after a failure
+    assert "agents_main-agents-my-agent answers" in again.stderr and len(models.created) == 1
+    (first_asked, _) = data.workspace.invocations("agents_main-agents-my-agent")
+    assert json.loads(first_asked.body) == dry["asked"]
+    assert first_asked.headers["authorization"] == f"Bearer {token}"
+
     config = folder / "chatlab.yaml"
     config.write_text(config.read_text().replace("http://127.0.0.1:8000", server))
     (folder / "prompts.txt").write_text(f"{ask}\nhello\n")
@@ -149,13 +180,52 @@ def test_an_agent_goes_from_a_folder_to_a_comparison(
     asked_by = {call.token for call in data.calls if call.what == "model"}
     assert asked_by - {*data.workspace.issued} == {token} < asked_by
 
-    said += [one.output for one in (tried, logged, good, bad, validated, registered, compared)]
+    said += [one.output for one in (tried, logged, good, bad, validated, registered, deployed, compared)]
     mlflow.flush_trace_async_logging()
     places = (folder.parent, mlflow_database.parent)
     stored = [file for place in places for file in place.rglob("*") if file.is_file()]
     assert len(stored) > 20
     assert [file for file in stored if token.encode() in file.read_bytes()] == []
+    assert len(models.files) > 20 and token.encode() not in b"".join(models.files.values())
     assert token not in "".join(said)
+
+
+def as_created(dry: dict[str, Any]) -> dict[str, Any]:
+    """What the workspace is asked to create where `deploy --dry-run` printed this."""
+    said = dry["databricks.agents.deploy"]
+    served = {
+        "name": "main-agents-my-agent_1",
+        "entity_name": said["model_name"],
+        "entity_version": said["model_version"],
+        "scale_to_zero_enabled": said["scale_to_zero"],
+        "workload_size": said["workload_size"],
+        "environment_vars": {
+            **said["environment_vars"],
+            "ENABLE_LANGCHAIN_STREAMING": "true",
+            "ENABLE_MLFLOW_TRACING": "true",
+            "RETURN_REQUEST_ID_IN_RESPONSE": "true",
+        },
+    }
+    return {
+        "name": "agents_main-agents-my-agent",
+        "description": "",
+        "config": {
+            "name": "agents_main-agents-my-agent",
+            "served_entities": [served],
+            "traffic_config": {
+                "routes": [{"served_model_name": "main-agents-my-agent_1", "traffic_percentage": 100}]
+            },
+        },
+        "ai_gateway": {
+            "inference_table_config": {
+                "enabled": True,
+                "catalog_name": "main",
+                "schema_name": "agents",
+                "table_name_prefix": "my-agent",
+            }
+        },
+        "tags": [{"key": name, "value": value} for name, value in said["tags"].items()],
+    }
 
 
 def test_each_failure_says_what_is_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
