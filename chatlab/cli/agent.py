@@ -180,15 +180,10 @@ def deploy(file: Path, target: str, *, dry_run: bool) -> None:
     """Runs `chatlab agent deploy`."""
     from chatlab.agent.shipping.deploy import deploy as run
     from chatlab.agent.shipping.deploy import described
-    from chatlab.agent.shipping.permissions import scopes_of
 
     project = Project.of(file)
     if target == "apps":
-        scopes = ", ".join(scopes_of(project.config))
-        _next(
-            f"user_api_scopes of the app in databricks.yml: [{scopes}]",
-            f"databricks bundle deploy, then databricks bundle run {project.config.name}",
-        )
+        _to_apps(project, dry_run=dry_run)
         return
     if dry_run:
         click.echo(json.dumps(described(project), indent=2))
@@ -201,6 +196,21 @@ def deploy(file: Path, target: str, *, dry_run: bool) -> None:
     ran = outputs.get("ran_as") or {}
     whom = ", ".join(f"{tool} as {who}" for tool, who in ran.items()) or "no tool"
     _next(f"{name} answers, asked as you; it ran {whom}", "ask it on chatlab's page by the kind databricks")
+
+
+def _to_apps(project: Project, *, dry_run: bool) -> None:
+    from chatlab.agent.shipping.apps import FOLDER, bundle_of
+
+    bundle = bundle_of(project)
+    if dry_run:
+        click.echo(json.dumps(bundle.described(), indent=2, ensure_ascii=False))
+        _next("nothing was written or sent", "chatlab agent deploy --to apps")
+        return
+    bundle.write(project.folder / FOLDER)
+    _next(
+        f"wrote {len(bundle.written) + len(bundle.copied)} files into {FOLDER}/",
+        f"cd {FOLDER}, then databricks bundle deploy and databricks bundle run {bundle.key}",
+    )
 
 
 def serve(file: Path, host: str, port: int, *, as_me: bool) -> None:

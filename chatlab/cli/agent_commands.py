@@ -132,7 +132,8 @@ def register(file: Path, name: str | None, registry: str | None) -> None:
 def deploy(file: Path, target: str, dry_run: bool) -> None:
     """Deploy the registered version, wait until it answers, and ask it the input example.
 
-    To Databricks Apps it goes as a bundle, by the Databricks CLI: what to run is printed.
+    For Databricks Apps a bundle is written into bundle/, with the rights that its tools need: what to run is
+    printed, since the Databricks CLI sends it.
     """
     from chatlab.cli.agent import deploy as run
 
