@@ -55,8 +55,8 @@ class ModelsOfWorkspace:
         on("POST", _ENDPOINTS, self._create)
         on("GET", "/api/2.1/unity-catalog/tables/*", self._no_table)
         on("POST", "/api/2.0/agents/deployments", self._deployment)
+        on("GET", "/api/2.0/agents/deployments/*", self._deployments)
         on("PATCH", "/api/2.0/permissions/serving-endpoints/*", self._permit)
-        on("PUT", f"{_ENDPOINTS}/*", self._update)
 
     async def _nothing(self, request: Request) -> Response:
         return JSONResponse(
@@ -133,9 +133,11 @@ class ModelsOfWorkspace:
         self.workspace.front.on("GET", f"{_ENDPOINTS}/{body['name']}", look)
         return JSONResponse(endpoint.body())
 
-    async def _update(self, request: Request) -> Response:
-        message = "Cannot create 2+ served entities with the same name and version."
-        return JSONResponse({"error_code": "BAD_REQUEST", "message": message}, 400)
+    async def _deployments(self, request: Request) -> Response:
+        review = {"review_app_url": f"{self.workspace.url}/review-v2/chat"}
+        wanted = request.query_params["model_name"]
+        found = [{**one, **review} for one in self.deployed if one["model_name"] == wanted]
+        return JSONResponse({"chain_deployments": found})
 
     async def _permit(self, request: Request) -> Response:
         self.permitted.append((request.url.path.rpartition("/")[2], json.loads(await request.body())))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from typing import Any
 
 from pydantic import SecretStr
@@ -19,7 +18,6 @@ from chatlab.errors import NotReady, Unavailable
 from chatlab.installing import how_to_install_package
 
 _LOOK = 10.0  # most seconds between two looks at an endpoint that starts
-_THERE = re.compile(r"Endpoint (\S+) (?:already serves model|is currently updating)")
 _SAY = 30.0  # seconds after which the same state is told again
 _LONGEST = 45 * 60.0  # seconds
 
@@ -76,7 +74,7 @@ def deploy(project: Project, progress: Callable[[str], None]) -> tuple[str, dict
         ) from exc
     with told("the agent was not deployed"), in_workspace(project.config):
         client = workspace_client(host_of(project.config), SecretStr(own_token() or ""))
-        name = _deployed(agents, arguments)
+        name = _deployed(agents, client, arguments, progress)
         _permit(client, name, permissions_of(project))
         _wait(client, name, progress)
         answer = client.api_client.do(
@@ -85,16 +83,23 @@ def deploy(project: Project, progress: Callable[[str], None]) -> tuple[str, dict
     return name, answer if isinstance(answer, dict) else {}
 
 
-def _deployed(agents: Any, arguments: dict[str, Any]) -> str:
-    """Return the name of the endpoint, which serves the version or is about to."""
-    try:
-        with redirect_stdout(sys.stderr):  # it prints where the endpoint is to be seen
-            return str(agents.deploy(**arguments).endpoint_name)
-    except ValueError as exc:  # an earlier run of this command came so far
-        there = _THERE.search(str(exc))
-        if there is None:
-            raise
-        return there[1]
+def _deployed(agents: Any, client: Any, arguments: dict[str, Any], progress: Callable[[str], None]) -> str:
+    """Return the name of the endpoint that has the version, or is about to: of an earlier run, or new."""
+    from databricks.sdk.errors import NotFound
+
+    with suppress(NotFound):
+        for one in agents.get_deployments(arguments["model_name"], arguments["model_version"]):
+            if not _failed(client.serving_endpoints.get(one.endpoint_name).state):
+                progress(f"{one.endpoint_name}: has this version already")
+                return str(one.endpoint_name)
+    with redirect_stdout(sys.stderr):  # it prints where the endpoint is to be seen
+        return str(agents.deploy(**arguments).endpoint_name)
+
+
+def _failed(state: Any) -> bool:
+    return (
+        state is not None and state.config_update is not None and state.config_update.value == "UPDATE_FAILED"
+    )
 
 
 def _permit(client: Any, name: str, permissions: list[dict[str, str]]) -> None:
@@ -118,7 +123,7 @@ def _wait(client: Any, name: str, progress: Callable[[str], None]) -> None:
         updating = state.config_update.value if state is not None and state.config_update is not None else ""
         if ready and updating == "NOT_UPDATING":
             return
-        if updating == "UPDATE_FAILED":
+        if _failed(state):
             raise Unavailable(f"the deployment of {name} failed: its page in the workspace has the log")
         waited = time.monotonic() - began
         if waited > _LONGEST:

@@ -158,6 +158,7 @@ def test_an_agent_goes_from_a_folder_to_a_comparison(
     (noted,) = models.deployed
     assert (noted["model_name"], noted["model_version"]) == ("main.agents.my-agent", 1)
     again = run("deploy")  # as after a failure
+    assert "has this version already" in again.stderr
     assert "agents_main-agents-my-agent answers" in again.stderr and len(models.created) == 1
     (first_asked, _) = data.workspace.invocations("agents_main-agents-my-agent")
     assert json.loads(first_asked.body) == dry["asked"]
