@@ -19,7 +19,7 @@ class RunningTurns(Model):
 
     visitor: int | None = Field(24, ge=1, description=_VISITOR)
     address: int | None = Field(150, ge=1, description=_ADDRESS)
-    total: int | None = Field(None, ge=1, description=_TOTAL + " `server.concurrency` if not given.")
+    total: int | None = Field(None, ge=1, description=_TOTAL + " By default `server.concurrency` a server.")
 
 
 class TurnsAMinute(Model):

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from chatlab.ids import ConversationId, TurnId
+from chatlab.store.allowances import Allowances
 from chatlab.store.errors import Altered as Altered
 from chatlab.store.errors import Conflict as Conflict
 from chatlab.store.errors import NotStored as NotStored
@@ -73,6 +74,9 @@ class Store(ABC):
 
     spending: Spending
     """The amounts that people spent, in the same database."""
+
+    allowances: Allowances
+    """The allowances of visitors, in the same database."""
 
     # conversations
 

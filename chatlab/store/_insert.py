@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -15,10 +15,13 @@ def insert_unless_there(connection: Connection, table: Table) -> sqlite.Insert |
 
 
 def insert_or_update(
-    connection: Connection, table: Table, values: Mapping[str, Any], *changed: str
+    connection: Connection,
+    table: Table,
+    values: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    *changed: str,
 ) -> sqlite.Insert | postgresql.Insert:
-    """Return an insert of a row of which only these columns are changed if its primary key is there
-    already.
+    """Return an insert of a row, or of several, of which only these columns are changed if its primary key
+    is there already.
     """
     made = _insert(connection, table).values(values)
     return made.on_conflict_do_update(

@@ -66,7 +66,7 @@ class DatabaseServer:
     def beat(self, connection: Connection) -> None:
         """Announce this process, by the database's clock. Its first turns may begin at once, and then each
         of them says so: one statement, of which either database makes one row."""
-        row = {"token": self.token, "host": self.host, "pid": self.pid, "seen": _clock(connection)}
+        row = {"token": self.token, "host": self.host, "pid": self.pid, "seen": database_clock(connection)}
         connection.execute(insert_or_update(connection, servers, row, "seen"))
 
     def leave(self, connection: Connection) -> None:
@@ -75,7 +75,7 @@ class DatabaseServer:
 
     def recover(self, connection: Connection) -> int:
         """Interrupt the turns of dead servers, and return their number."""
-        moment = _clock(connection)
+        moment = database_clock(connection)
         known = (connection.execute(select(servers))).all()
         alive = [row.token for row in known if not self._dead(row, moment - self.beats.silence)]
         query = (
@@ -94,7 +94,7 @@ class DatabaseServer:
     def wishes(self, connection: Connection) -> Sequence[Wish]:
         """Return what others wish of the turns that run here."""
         query = (
-            select(onlookers.c.turn, onlookers.c.stop, onlookers.c.until > _clock(connection))
+            select(onlookers.c.turn, onlookers.c.stop, onlookers.c.until > database_clock(connection))
             .join(turns, turns.c.id == onlookers.c.turn)
             .where(turns.c.status == "running", turns.c.server == self.token)
         )
@@ -118,7 +118,7 @@ def wish(connection: Connection, owner: str, wanted: Sequence[TurnId], *, stop: 
         turns.c.owner == owner, turns.c.id.in_(wanted), turns.c.status == "running"
     )
     found = connection.execute(query).all()
-    until = _clock(connection) + timedelta(seconds=LOOKS_ON)
+    until = database_clock(connection) + timedelta(seconds=LOOKS_ON)
     for turn, _ in found:
         row = {"turn": turn, "owner": owner, "until": until, "stop": stop}
         changed = ("until", "stop") if stop else ("until",)  # who only looks on takes no stop back
@@ -142,7 +142,7 @@ def _interrupt(connection: Connection, lost: Sequence[StoredTurn]) -> None:
         set_turn(connection, turn.owner, turn.id, turn_document(replace(turn, status="interrupted")))
 
 
-def _clock(connection: Connection) -> Any:
+def database_clock(connection: Connection) -> Any:
     """Return the time by the one clock that all servers of a database share."""
     if connection.dialect.name == "sqlite":
         return now()

@@ -305,3 +305,15 @@ spent = Table(
     Column("cost", Double, nullable=False),
     Index(None, "hour"),
 )
+
+# What visitors, addresses and everybody took of a minute's limits, and how many places each server holds for
+# them at once. `key` is a hash of whose and what it is.
+allowances = Table(
+    "allowances",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("taken", Double, nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("held", Exact, nullable=False),
+    Index(None, "since"),
+)

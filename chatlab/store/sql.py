@@ -47,6 +47,7 @@ from chatlab.store import (
     _whole,
     new_id,
 )
+from chatlab.store._allowances import SqlAllowances
 from chatlab.store._database import Database
 from chatlab.store._replicas import SqlReplicas
 from chatlab.store._sign_ins import SqlSignIns
@@ -86,6 +87,7 @@ class SqlStore(Store):
         self.sign_ins = SqlSignIns(database)
         self.replicas: SqlReplicas = SqlReplicas(database, notify=notify)
         self.spending = SqlSpending(database)
+        self.allowances = SqlAllowances(database, self.replicas)
 
     # conversations
 

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -29,6 +29,7 @@ from chatlab.web.chat.page import Page
 from chatlab.web.compare.shown_runs import runs_of
 from chatlab.web.identity.gate import sign_in_gate
 from chatlab.web.middleware import page_middleware, wrapped
+from chatlab.web.shared.allowances import shared_allowances
 from chatlab.web.shared.asked import observe_turns
 from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.spent import spending_stored
@@ -107,7 +108,7 @@ async def _running(lab: Lab, *, alone: bool) -> AsyncIterator[None]:
         # 0.2 to 0.5 s, for which everybody waits.
         warming.add_done_callback(lambda _: gc.freeze())
     try:
-        async with _spending(lab):
+        async with _counted_together(lab):
             yield
     finally:
         warming.cancel()
@@ -116,20 +117,22 @@ async def _running(lab: Lab, *, alone: bool) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _spending(lab: Lab) -> AsyncIterator[None]:
-    """Have what people spend stored, where they sign in and there is a limit a day: before anybody asks."""
+async def _counted_together(lab: Lab) -> AsyncIterator[None]:
+    """Have the limits hold for all servers of the lab's database, before anybody asks: of a day where people
+    sign in, of a minute and at once where there may be several servers."""
     assert lab.config is not None
     limits = limits_of(lab)
-    if lab.config.auth is None or not limits.limits_days:
-        yield
-        return
 
     async def store() -> Store:
         storage = await lab.storage()
-        assert storage is not None  # auth needs it
+        assert storage is not None  # or nothing is counted there
         return storage.store
 
-    async with spending_stored(limits.spending, store):
+    async with AsyncExitStack() as together:
+        if lab.config.auth is not None and limits.limits_days:
+            await together.enter_async_context(spending_stored(limits.spending, store))
+        if lab.config.storage is not None:
+            limits.shared = await together.enter_async_context(shared_allowances(store))
         yield
 
 

@@ -28,7 +28,7 @@ NEWER = "UPDATE alembic_version SET version_num = '9999'"
 async def test_the_migrations_make_the_tables_that_the_code_uses(store: SqlStore, url: str) -> None:
     assert await store._database.read(schema_state.differences) == []
     assert await schema_state.check(url, Path()) == "up to date"
-    assert await schema_state.current(url, Path()) == "0006"
+    assert await schema_state.current(url, Path()) == "0007"
     await schema_state.upgrade(url, Path())
     assert await schema_state.check(url, Path()) == "up to date"
 
@@ -158,6 +158,7 @@ def test_the_migrations_are_in_the_package() -> None:
         "v0004_replicas.py",
         "v0005_spent.py",
         "v0006_audiences.py",
+        "v0007_allowances.py",
     ]
     assert [file.name for file in sorted((folder / "versions").glob("v*.py"))] == steps
 

@@ -134,7 +134,7 @@ class Questions:
             round_id, parents, dict.fromkeys(parents, repeats or self._record.state.opened.repeats)
         )
         if places is not None:  # before anything is stored of what may be refused
-            places.charge(len(positions))
+            await places.charge(len(positions))
         message = message_to_json(await self._attachments.stored(user))
         event = Asked(round_id, message, positions, to_all, replaces)
         halting = parents if replaces is not None else ()

@@ -174,7 +174,7 @@ class LaneRunner:
         state = reduce(self._record.state, event)
         prepared = [await self._prepared(state, one, ctx or CallContext(), places) for one in event.positions]
         if places is not None and not charged:
-            places.charge(len(prepared))
+            await places.charge(len(prepared))
         await self.halt(halting)
         try:
             await asyncio.gather(
@@ -305,7 +305,7 @@ class LaneRunner:
         if not rounds:
             raise SessionError("nothing was asked yet that this lane could be asked again")
         if places is not None:
-            places.charge(sum(map(_repeats, rounds)))
+            await places.charge(sum(map(_repeats, rounds)))
         await self.halt([lane_id])
         token = self._rerunning[lane_id] = object()
         steps = self._rerun_steps(lane_id, token, rounds, parent, ctx, places)

@@ -51,7 +51,7 @@ class Wire:
 class Places(Protocol):
     """The room that whoever asks has for running turns; who serves the page says how much that is."""
 
-    def charge(self, turns: int) -> None:
+    async def charge(self, turns: int) -> None:
         """Count turns that are about to begin. Raise ChatlabError if not all of them may."""
 
     def turn(self) -> AbstractAsyncContextManager[None]:

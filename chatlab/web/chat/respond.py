@@ -8,8 +8,8 @@ is sent never depends on what became of it on its way through the browser.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -106,16 +106,18 @@ class Chat:
         """
         page = self.page(request)
         try:
-            with page.place(_AT_ONCE), self._counted(request) as place:
-                entry = self._backends[backend]
-                parameters = values(self._parameters, controls, self.words)
-                question = await self._question(page, message, history, browser_of(request), entry)
-                question.conversation.add(question.node)
-                page.last, page.window_end, page.sent = question.node, None, message
-                page.change_view()
-                view, said = page.view, system if system.strip() else None
-                ctx = call_context(request)
-                answer = await self._begin(page, question, entry, parameters, said, ctx, place)
+            with page.place(_AT_ONCE):
+                place = await self._limits.begin(self._limits.visitor(request))
+                with place.released_on_failure():
+                    entry = self._backends[backend]
+                    parameters = values(self._parameters, controls, self.words)
+                    question = await self._question(page, message, history, browser_of(request), entry)
+                    question.conversation.add(question.node)
+                    page.last, page.window_end, page.sent = question.node, None, message
+                    page.change_view()
+                    view, said = page.view, system if system.strip() else None
+                    ctx = call_context(request)
+                    answer = await self._begin(page, question, entry, parameters, said, ctx, place)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the page goes on
             refused = paint_error(self._sentence(exc))
             yield [refused], [*history, {"role": "user", "content": _plain(message)}, refused]
@@ -187,17 +189,6 @@ class Chat:
             self.shared.began(saved.begun.owner, saved.begun.conversation, answer)
         page.hold(answer)
         return answer
-
-    @contextmanager
-    def _counted(self, request: gr.Request) -> Iterator[Held]:
-        """Count an answer that is about to begin, to be released by whoever runs it, and here if nobody does.
-        Raise LimitReached."""
-        place = self._limits.take_turn(self._limits.visitor(request))
-        try:
-            yield place
-        except BaseException:
-            place.release()
-            raise
 
     async def follow(self, request: gr.Request) -> AsyncGenerator[tuple[list[Painted], list[Any]], None]:
         """Yield the answer that runs where the page is, to which it has come back."""

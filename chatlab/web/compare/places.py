@@ -15,9 +15,9 @@ class VisitorPlaces:
     limits: VisitorLimits
     visitor: Visitor
 
-    def charge(self, turns: int) -> None:
+    async def charge(self, turns: int) -> None:
         """Count turns against those the visitor may begin a minute. Raise LimitReached for none or all."""
-        self.limits.charge(self.visitor, turns)
+        await self.limits.charge(self.visitor, turns)
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Hold the place of one running turn, waiting for it in the order of asking."""

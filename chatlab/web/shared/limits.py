@@ -5,52 +5,42 @@ others.
     visitor = limits.visitor(request)
     async with limits.turn(visitor): ...                # refused at once if there is no room
 
-    limits.charge(visitor, turns=12)                    # a whole round: all of it, or a refusal
+    await limits.charge(visitor, turns=12)              # a whole round: all of it, or a refusal
     async with limits.turn(visitor, charged=True, wait=True): ...   # each of its turns, when there is room
 
-Whoever asks is counted before anything is awaited, under a lock, so that requests that come together cannot
-all find the same room. (The library `limits` counts each scope by itself: one that is refused by the last
-scope has already used up the others.)
+Whoever asks is counted under a lock, so that requests that come together cannot all find the same room; what
+several servers of one database count together, in one transaction of the database. (The library `limits`
+counts each scope by itself: one that is refused by the last scope has already used up the others.)
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import os
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
-from time import monotonic
-from typing import Any, Literal, TypeAlias
+from hashlib import sha256
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from chatlab.config.models import Config
-from chatlab.errors import ChatlabError
+from chatlab.errors import StoreError
 from chatlab.lab import Lab
+from chatlab.store.allowances import Part
+from chatlab.web.shared.allowances import SharedAllowances
+from chatlab.web.shared.amounts import SUBJECT, Amounts, Rate, Scope
+from chatlab.web.shared.amounts import LimitReached as LimitReached
+from chatlab.web.shared.amounts import Visitor as Visitor
+from chatlab.web.shared.client_address import client_address, trusted_networks
 from chatlab.web.shared.owner import owner_of
 from chatlab.web.shared.spent import DaySpending
 
-Scope: TypeAlias = Literal["visitor", "address", "total"]
-
-_SUBJECT: dict[Scope, str] = {
-    "visitor": "one visitor",
-    "address": "all visitors of your network address together",
-    "total": "all visitors together",
-}
 _SPENT = (
     "{who} may take {most} tokens a day, and these are used up: go on tomorrow",
     "{who} may spend {most} a day, and that is spent: go on tomorrow",
 )
-_BUCKETS = 50_000  # keys of a rate, of which the full ones are forgotten first
-
-
-class LimitReached(ChatlabError):
-    """A visitor, an address or everybody together asks for more than is allowed."""
-
-    http_status = 429
+_LOOK_AGAIN = 0.5  # seconds after which who waits looks whether another server gave a place back
 
 
 class AboutToStop(LimitReached):
@@ -60,19 +50,6 @@ class AboutToStop(LimitReached):
 
     def __init__(self) -> None:
         super().__init__("the server is about to restart: ask again in a moment")
-
-
-@dataclass(frozen=True, slots=True)
-class Visitor:
-    """A visitor: whoever asks. owner: None for a client without a cookie, who is limited by address alone."""
-
-    owner: str | None
-    address: str
-
-    def counts_in(self) -> tuple[tuple[Scope, str], ...]:
-        """Return the scopes that this visitor counts in, each with a key."""
-        own: tuple[tuple[Scope, str], ...] = () if self.owner is None else (("visitor", self.owner),)
-        return (*own, ("address", self.address), ("total", ""))
 
 
 class Held:
@@ -87,67 +64,14 @@ class Held:
         if release is not None:
             release()
 
-
-class _Amounts:
-    """The amounts of one thing that each visitor, each address and everybody holds."""
-
-    def __init__(self, most: dict[Scope, float | None], refusal: str) -> None:
-        self._most = most
-        self._refusal = refusal
-        self._held: dict[tuple[Scope, str], float] = {}
-
-    def check(self, visitor: Visitor, amount: float) -> None:
-        """Raise LimitReached if there is no room for so much more."""
-        full = self._full(visitor, amount)
-        if full is not None:
-            raise LimitReached(self._refusal.format(who=_SUBJECT[full], most=f"{self._most[full]:g}"))
-
-    def has_room(self, visitor: Visitor, amount: float) -> bool:
-        """Return whether there is room for so much more."""
-        return self._full(visitor, amount) is None
-
-    def _full(self, visitor: Visitor, amount: float) -> Scope | None:
-        for scope, key in visitor.counts_in():
-            most = self._most[scope]
-            if most is not None and self._held.get((scope, key), 0) + amount > most:
-                return scope
-        return None
-
-    def add(self, visitor: Visitor, amount: float) -> None:
-        """Count so much more, or less."""
-        for key in visitor.counts_in():
-            held = self._held.get(key, 0) + amount
-            if held > 0:
-                self._held[key] = held
-            else:
-                self._held.pop(key, None)
-
-
-class _Rate:
-    """The rates at which each visitor, each address and everybody begins something: buckets that fill within
-    a minute."""
-
-    def __init__(self, most: dict[Scope, float | None], refusal: str) -> None:
-        self._most = most
-        self._refusal = refusal
-        self._left: dict[tuple[Scope, str], tuple[float, float]] = {}  # what is left, and when that was so
-
-    def take(self, visitor: Visitor, amount: float) -> None:
-        """Take so much, of every bucket or of none. Raise LimitReached."""
-        moment = monotonic()
-        taken: dict[tuple[Scope, str], tuple[float, float]] = {}
-        for key in visitor.counts_in():
-            most = self._most[key[0]]
-            if most is None:
-                continue
-            left, since = self._left.get(key, (most, moment))
-            left = min(most, left + (moment - since) * most / 60)
-            if amount > left:
-                raise LimitReached(self._refusal.format(who=_SUBJECT[key[0]], most=f"{most:g}"))
-            taken[key] = (left - amount, moment)
-        self._left.update(taken)
-        if len(self._left) > _BUCKETS:
-            self._left = {key: one for key, one in self._left.items() if moment - one[1] < 60}
+    @contextmanager
+    def released_on_failure(self) -> Iterator[None]:
+        """Give it back if what follows raises."""
+        try:
+            yield
+        except BaseException:
+            self.release()
+            raise
 
 
 class VisitorLimits:
@@ -155,40 +79,46 @@ class VisitorLimits:
 
     def __init__(self, config: Config) -> None:
         limits, concurrency = config.limits, config.server.concurrency
-        self._running = _Amounts(
+        self._running = Amounts(
             {**_scopes(limits.running_turns), "total": limits.running_turns.total or concurrency},
             "{who} may have {most} answers running at a time: wait for one to end, or stop one",
         )
-        self._turns = _Rate(
+        self._at_once = _scopes(limits.running_turns)  # on all servers; one alone runs no more than it can
+        self._turns = Rate(
+            "turns",
             _scopes(limits.turns_a_minute),
             "{who} may begin {most} answers a minute, and this would be more: wait a little, or ask less",
         )
-        self._sign_ins = _Rate(
+        self._sign_ins = Rate(
+            "sign-ins",
             _scopes(limits.sign_ins_a_minute),
             "{who} may take {most} steps of signing in a minute: wait a little, then open the page again",
         )
         passwords = limits.passwords_a_minute
-        self._passwords = _Rate(
+        self._passwords = Rate(
+            "passwords",
             {**_scopes(passwords), "visitor": passwords.person},
             "too many passwords were tried here within a minute: wait a little, then try again",
         )
         self._a_day = (_scopes(limits.tokens_a_day), _scopes(limits.cost_a_day))
         self.spending = DaySpending()
-        self._uploads = _Amounts(
+        self._uploads = Amounts(
             _scopes(limits.uploads),
             "{who} may have {most} uploaded files: send those that wait first, or try again tomorrow",
         )
-        self._upload_mb = _Amounts(
+        self._upload_mb = Amounts(
             _scopes(limits.uploads_mb),
             "{who} may have {most} MB of uploaded files: send those that wait first, or try again tomorrow",
         )
-        self._sessions = _Amounts(
+        self._sessions = Amounts(
             _scopes(limits.sessions),
             "{who} may have {most} sessions open: close one you no longer need first",
         )
-        self._trusted = _networks(config.server.trusted_proxies)
+        self._trusted = trusted_networks(config.server.trusted_proxies)
         self._lock = threading.Lock()
         self._waiting: list[_Waiter] = []
+        self.shared: SharedAllowances | None = None
+        """What holds for all servers of a database: of what begins within a minute, and of running turns."""
         self.draining = False
         """Whether turns may end and none may begin."""
 
@@ -201,37 +131,37 @@ class VisitorLimits:
         client = getattr(request, "client", None)
         forwarded = getattr(request, "headers", {}).get("x-forwarded-for", "")
         peer = getattr(client, "host", None) or ""
-        return Visitor(owner_of(request), _address(peer, forwarded, self._trusted))
+        return Visitor(owner_of(request), client_address(peer, forwarded, self._trusted))
 
-    def charge(self, visitor: Visitor, turns: int = 1) -> None:
+    async def charge(self, visitor: Visitor, turns: int = 1) -> None:
         """Count turns that are about to begin against the turns a minute. Raise LimitReached for none or
         all."""
         self._check_open()
-        with self._lock:
-            self._check_spent(visitor)
-            self._turns.take(visitor, turns)
+        self._check_spent(visitor)
+        await self._take(self._turns, visitor, turns)
 
-    def charge_sign_in(self, visitor: Visitor) -> None:
+    async def charge_sign_in(self, visitor: Visitor) -> None:
         """Count a step of a sign-in. Raise LimitReached."""
-        with self._lock:
-            self._sign_ins.take(visitor, 1)
+        await self._take(self._sign_ins, visitor, 1)
 
-    def charge_password(self, name: str, visitor: Visitor) -> None:
+    async def charge_password(self, name: str, visitor: Visitor) -> None:
         """Count a password that a visitor tries for somebody's name, whoever has it. Raise LimitReached."""
-        with self._lock:
-            self._passwords.take(Visitor(name, visitor.address), 1)
+        await self._take(self._passwords, Visitor(name, visitor.address), 1)
 
-    def take_turn(self, visitor: Visitor, *, charged: bool = False) -> Held:
-        """Return the place of one running turn, to be released at its end. Raise LimitReached at once.
+    async def begin(self, visitor: Visitor) -> Held:
+        """Return the place of one running turn, which is counted as begun; to be released at its end. Raise
+        LimitReached at once."""
+        place = self.take_turn(visitor)
+        with place.released_on_failure():
+            self._check_spent(visitor)
+            return self._also(place, await self._take(self._turns, visitor, 1, places=1))
 
-        charged: it was counted by `charge` before.
-        """
+    def take_turn(self, visitor: Visitor) -> Held:
+        """Return the place of one turn that was charged and runs on this server, to be released at its end.
+        Raise LimitReached at once."""
         self._check_open()
         with self._lock:
             self._running.check(visitor, 1)
-            if not charged:
-                self._check_spent(visitor)
-                self._turns.take(visitor, 1)
             self._running.add(visitor, 1)
         return Held(lambda: self._turn_ended(visitor))
 
@@ -241,11 +171,50 @@ class VisitorLimits:
     ) -> AsyncIterator[None]:
         """Hold the place of one running turn. Raise LimitReached if there is none, unless `wait`: then wait
         for one, in the order of asking."""
-        place = await self._next_turn(visitor, charged) if wait else self.take_turn(visitor, charged=charged)
+        if wait and not charged:
+            await self.charge(visitor)
+        place = await (self._next_turn(visitor) if wait else self.begin(visitor))
         try:
             yield
         finally:
             place.release()
+
+    async def _take(self, rate: Rate, visitor: Visitor, amount: float, *, places: int = 0) -> Sequence[Part]:
+        """Take so much of a rate, and running turns' places, on all servers together; return what is to be
+        given back. Raise LimitReached.
+
+        While the database is away each server counts for itself: how many run, it does so anyway.
+        """
+        if self.shared is not None:
+            at_once = self._at_once if places else {}
+            limited = [one for one in visitor.counts_in() if rate.most[one[0]] or at_once.get(one[0])]
+            parts = [
+                Part(_hash(rate.name, *one), amount, rate.most[one[0]], places, at_once.get(one[0]))
+                for one in limited
+            ]
+            with suppress(StoreError):
+                exceeded = await self.shared.take(parts) if parts else None
+                if exceeded is None:
+                    return parts
+                scope = limited[parts.index(exceeded.part)][0]
+                if exceeded.at_once:
+                    raise self._running.refused(scope, self._at_once)
+                raise rate.refused(scope)
+        with self._lock:
+            rate.take(visitor, amount)
+        return ()
+
+    def _also(self, place: Held, parts: Sequence[Part]) -> Held:
+        """Return a place that is held here, and on all servers together."""
+        shared = self.shared
+        if shared is None or not parts:
+            return place
+
+        def release() -> None:
+            place.release()
+            shared.give_back(parts)
+
+        return Held(release)
 
     @property
     def limits_days(self) -> bool:
@@ -266,7 +235,7 @@ class VisitorLimits:
             for amount, most, refusal in zip(self.spending.of_day(owner), self._a_day, _SPENT, strict=True):
                 limit = most.get(scope)
                 if limit is not None and amount >= limit:
-                    raise LimitReached(refusal.format(who=_SUBJECT[scope], most=f"{limit:g}"))
+                    raise LimitReached(refusal.format(who=SUBJECT[scope], most=f"{limit:g}"))
 
     def _check_open(self) -> None:
         if self.draining:
@@ -282,7 +251,7 @@ class VisitorLimits:
         """Return an open session's count, to be released once it is closed. Raise LimitReached."""
         return self._hold(visitor, ((self._sessions, 1.0),))
 
-    def _hold(self, visitor: Visitor, amounts: Sequence[tuple[_Amounts, float]]) -> Held:
+    def _hold(self, visitor: Visitor, amounts: Sequence[tuple[Amounts, float]]) -> Held:
         with self._lock:
             for kind, amount in amounts:
                 kind.check(visitor, amount)
@@ -296,9 +265,16 @@ class VisitorLimits:
 
         return Held(release)
 
-    async def _next_turn(self, visitor: Visitor, charged: bool) -> Held:
-        if not charged:
-            self.charge(visitor)
+    async def _next_turn(self, visitor: Visitor) -> Held:
+        place = await self._next_here(visitor)
+        with place.released_on_failure():
+            while True:
+                try:
+                    return self._also(place, await self._take(self._turns, visitor, 0, places=1))
+                except LimitReached:
+                    await asyncio.sleep(_LOOK_AGAIN)
+
+    async def _next_here(self, visitor: Visitor) -> Held:
         waiter = _Waiter(visitor, asyncio.get_running_loop().create_future())
         with self._lock:
             if self._running.has_room(visitor, 1):  # nobody who waits could have it: it was offered to them
@@ -350,39 +326,14 @@ def limits_of(lab: Lab) -> VisitorLimits:
     return _limits.setdefault(lab, VisitorLimits(lab.config))
 
 
+def _hash(*words: str) -> str:
+    """Return what a visitor is called in the database, where nobody is to be known by it."""
+    return sha256("\0".join(words).encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _scopes(most: Any) -> dict[Scope, float | None]:
     return {
         "visitor": getattr(most, "visitor", None),
         "address": getattr(most, "address", None),
         "total": most.total,
     }
-
-
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
-
-
-def _networks(trusted: Sequence[str]) -> tuple[Network, ...]:
-    """Return the networks of trusted proxies. A Space's are in private ones."""
-    private = _PRIVATE if os.environ.get("SYSTEM") == "spaces" else ()
-    return tuple(ipaddress.ip_network(one, strict=False) for one in (*trusted, *private))
-
-
-@lru_cache(4_096)
-def _address(peer: str, forwarded: str, trusted: tuple[Network, ...]) -> str:
-    """Return the address of a client: the last one that no trusted proxy has; of IPv6, its /64 network.
-
-    forwarded: the header `X-Forwarded-For`, to which each proxy appends who asked it.
-    """
-    hops = [peer, *reversed([hop.strip() for hop in forwarded.split(",")])]
-    client = peer
-    for hop in hops:
-        try:
-            client_ip = ipaddress.ip_address(hop)
-        except ValueError:  # nonsense, which only the client itself can have sent
-            break
-        client = str(ipaddress.ip_network((client_ip, 64), strict=False)) if client_ip.version == 6 else hop
-        if not any(client_ip in network for network in trusted):
-            break
-    return client

@@ -894,7 +894,7 @@ async def test_a_change_that_is_refused_stops_nothing() -> None:
 class Full:
     """Places of which none is left."""
 
-    def charge(self, turns: int) -> None:
+    async def charge(self, turns: int) -> None:
         raise ChatlabError("there is no room")
 
     def turn(self) -> AbstractAsyncContextManager[None]:
@@ -990,7 +990,7 @@ class OneAtATime:
         self.room = asyncio.Lock()
         self.charged = 0
 
-    def charge(self, turns: int) -> None:
+    async def charge(self, turns: int) -> None:
         self.charged += turns
 
     @asynccontextmanager
@@ -1004,7 +1004,7 @@ async def test_a_lane_that_our_own_fault_breaks_off_ends_as_failed(caplog: pytes
     session = await made(backends, None, None)
 
     class Broken:
-        def charge(self, turns: int) -> None:
+        async def charge(self, turns: int) -> None:
             pass
 
         def turn(self) -> AbstractAsyncContextManager[None]:

@@ -28,7 +28,7 @@ class Held:
         self.let_go = asyncio.Event()
         self.turns = 0
 
-    def charge(self, turns: int) -> None:
+    async def charge(self, turns: int) -> None:
         self.turns += turns
 
     @asynccontextmanager

@@ -91,16 +91,16 @@ def test_all_together_run_no_more_answers_than_the_server_may() -> None:
         mine.take_turn(EVE)
 
 
-def test_a_round_of_turns_is_charged_whole_or_not_at_all() -> None:
+async def test_a_round_of_turns_is_charged_whole_or_not_at_all() -> None:
     mine = limits(turns_a_minute={"visitor": 160, "address": 200})
-    mine.charge(ANN, 150)
+    await mine.charge(ANN, 150)
     for _ in range(5):
         with pytest.raises(LimitReached, match="one visitor may begin 160 answers a minute"):
-            mine.charge(ANN, 160)
-    mine.charge(ANN, 10)  # the refused rounds took nothing
+            await mine.charge(ANN, 160)
+    await mine.charge(ANN, 10)  # the refused rounds took nothing
     with pytest.raises(LimitReached, match="your network address"):
-        mine.charge(BOB, 60)
-    mine.charge(EVE, 160)
+        await mine.charge(BOB, 60)
+    await mine.charge(EVE, 160)
 
 
 async def test_who_waits_gets_the_next_place_in_the_order_of_asking() -> None:
@@ -188,29 +188,29 @@ def test_an_address_is_that_which_no_trusted_proxy_has(
     assert mine.visitor(asked(peer, forwarded)).address == address
 
 
-def test_what_a_visitor_spent_counts_for_a_day_and_holds_for_chats_and_comparisons_alike(
+async def test_what_a_visitor_spent_counts_for_a_day_and_holds_for_chats_and_comparisons_alike(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hours = 100.0
     monkeypatch.setattr("chatlab.web.shared.spent.time", lambda: hours * 3_600)
     mine = limits(tokens_a_day={"visitor": 10}, cost_a_day={"total": 2})
     mine.spend("ann", 9, 0.5)
-    mine.charge(ANN)
+    await mine.charge(ANN)
     mine.spend("ann", 1, 0.5)
-    for begin in (mine.charge, mine.take_turn):
+    for begin in (mine.charge, mine.begin):
         with pytest.raises(LimitReached, match="one visitor may take 10 tokens a day"):
-            begin(ANN)
-    mine.charge(BOB)
+            await begin(ANN)
+    await mine.charge(BOB)
     hours += 12
     mine.spend("bob", 1, 1.0)
     with pytest.raises(LimitReached, match="all visitors together may spend 2 a day"):
-        mine.charge(BOB)
+        await mine.charge(BOB)
     hours += 12  # what was spent first is over for a day now
-    mine.charge(ANN)
-    mine.charge(BOB)
+    await mine.charge(ANN)
+    await mine.charge(BOB)
 
 
-def test_what_was_spent_is_forgotten_once_it_counts_no_more_and_not_before(
+async def test_what_was_spent_is_forgotten_once_it_counts_no_more_and_not_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hours = 100.0
@@ -225,7 +225,7 @@ def test_what_was_spent_is_forgotten_once_it_counts_no_more_and_not_before(
         hours += 23
         mine.spend("bob", 1, 0)
         with pytest.raises(LimitReached, match="one visitor may take 10 tokens a day"):
-            mine.charge(ANN)
+            await mine.charge(ANN)
         hours += 2
         mine.spend("bob", 1, 0)
         assert tracemalloc.get_traced_memory()[0] < taken / 2

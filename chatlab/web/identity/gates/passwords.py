@@ -47,7 +47,7 @@ class PasswordGate(SessionGate):
         form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=10))
         name = form.get("name", "").strip()[:LONGEST_NAME]
         try:
-            self._limits.charge_password(name, self._limits.visitor(request))
+            await self._limits.charge_password(name, self._limits.visitor(request))
             answer = await self._finished(request, form)
         except (SignInRefused, LimitReached) as exc:
             self._note_refused(request, exc, name)

@@ -77,7 +77,7 @@ class SessionGate(Gate):
     async def _begin(self, request: Request, back: str) -> tuple[str, str]:
         """Return where to send a person, and the cookie that their browser has meanwhile. Raise LimitReached,
         ProviderAway."""
-        self._limits.charge_sign_in(self._limits.visitor(request))
+        await self._limits.charge_sign_in(self._limits.visitor(request))
         redirect_uri = self._base(request) + self._service.config.redirect_path
         url, name, sealed = await self._service.begin(redirect_uri, back)
         return url, self._cookie(request, _BEGUN + name, sealed, PATIENCE)
@@ -99,7 +99,7 @@ class SessionGate(Gate):
     async def _come_back(self, request: Request) -> Response:
         """Answer the address that the provider sends people to."""
         try:
-            self._limits.charge_sign_in(self._limits.visitor(request))
+            await self._limits.charge_sign_in(self._limits.visitor(request))
             answer = await self._finished(request, request.query_params)
         except (SignInRefused, ProviderAway, LimitReached) as exc:
             answer = self._failed(request, exc)
