@@ -14,8 +14,10 @@ from gradio.data_classes import PredictBody
 from gradio.routes import App
 from pydantic import ValidationError
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+
+from chatlab.web.chat.gradio_patches.messages import messages_of
 
 
 def answer_directly(app: App) -> None:
@@ -23,14 +25,14 @@ def answer_directly(app: App) -> None:
     four nested dependencies, of which two are handed to worker threads: 1 ms of 1.5 ms a request. So is the
     route that a page holds a connection to while it is open, of which Gradio tells nobody.
 
-    The functions that answer are Gradio's own. Where it asks people to sign in, all is left as it is.
+    The functions that answer are Gradio's own, but for the stream of messages. Where it asks people to sign
+    in, all is left as it is.
     """
     if app.auth is not None or app.auth_dependency is not None:
         return
     own = dict(endpoints(app.router))
-    predict, join, data, heartbeat = (
-        own[f"/gradio_api/{path}"]
-        for path in ("run/{api_name}", "queue/join", "queue/data", "heartbeat/{session_hash}")
+    predict, join, heartbeat = (
+        own[f"/gradio_api/{path}"] for path in ("run/{api_name}", "queue/join", "heartbeat/{session_hash}")
     )
 
     async def run(request: Request) -> Any:
@@ -42,8 +44,9 @@ def answer_directly(app: App) -> None:
         body = _body(await request.body(), app.get_blocks())
         return _unreadable() if body is None else JSONResponse(await join(body, request, None))
 
-    async def streamed(request: Request) -> Any:
-        return await data(request, request.query_params.get("session_hash", ""))
+    async def streamed(request: Request) -> Response:
+        told = messages_of(app.get_blocks(), request.query_params.get("session_hash", ""))
+        return StreamingResponse(told, media_type="text/event-stream")
 
     async def present(request: Request) -> Any:
         session_hash, tasks = request.path_params["session_hash"], BackgroundTasks()

@@ -65,7 +65,6 @@ def _routes(app: App) -> bool:
     wanted = {
         "/gradio_api/run/{api_name}": ["api_name", "body", "request", "username"],
         "/gradio_api/queue/join": ["body", "request", "username"],
-        "/gradio_api/queue/data": ["request", "session_hash"],
         "/gradio_api/heartbeat/{session_hash}": ["session_hash", "request", "background_tasks", "username"],
     }
     known = dict(endpoints(app.router))
@@ -193,7 +192,9 @@ def claims() -> Iterator[tuple[str, bool]]:
     )
     yield (
         "a Queue has the messages and events of each page by its hash",
-        has(queue, "pending_messages_per_session", "pending_event_ids_session"),
+        has(queue, "pending_messages_per_session", "pending_event_ids_session")
+        and takes(Queue.clean_events, "session_hash")
+        and isinstance(queue.stopped, bool),
     )
     yield (
         "Blocks.postprocess_data takes block_fn, predictions and state",

@@ -1,0 +1,63 @@
+"""The stream of what the queue tells a page."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from gradio.server_messages import EstimationMessage, ProcessCompletedMessage, ProcessStartsMessage
+
+from chatlab.web.chat.gradio_patches.messages import messages_of
+from tests.web.chat.gradio_patches.test_queue import queued
+
+
+def told(sent: bytes) -> list[dict[str, Any]]:
+    """The messages of a piece of the stream."""
+    return [json.loads(line.removeprefix("data: ")) for line in sent.decode().split("\n\n") if line]
+
+
+@pytest.fixture
+async def page() -> Any:
+    """A page of which one event, `e`, runs for the session `s`."""
+    queue = queued()
+    queue.pending_messages_per_session["s"] = asyncio.Queue()
+    queue.pending_event_ids_session["s"] = {"e"}
+    return queue.blocks
+
+
+async def test_what_is_there_at_the_same_time_goes_out_together_and_ends_with_the_last_event(
+    page: Any,
+) -> None:
+    messages = page._queue.pending_messages_per_session["s"]
+    for message in (EstimationMessage(rank=0, queue_size=1), ProcessStartsMessage()):
+        messages.put_nowait(message)
+    stream = messages_of(page, "s")
+    assert [one["msg"] for one in told(await anext(stream))] == ["estimation", "process_starts"]
+    messages.put_nowait(ProcessCompletedMessage(event_id="e", output={"data": []}, success=True))
+    assert [one["msg"] for one in told(await anext(stream))] == ["process_completed", "close_stream"]
+    assert [one async for one in stream] == []
+    assert page._queue.pending_event_ids_session["s"] == set()
+
+
+async def test_a_page_that_the_queue_does_not_know_is_told_so(page: Any) -> None:
+    (sent,) = [one async for one in messages_of(page, "nobody's")]
+    (message,) = told(sent)
+    assert message["msg"] == "unexpected_error" and message["session_not_found"]
+
+
+async def test_nothing_is_left_of_a_page_that_goes_while_it_waits(page: Any) -> None:
+    waiting = asyncio.ensure_future(anext(messages_of(page, "s")))
+    await asyncio.wait([waiting], timeout=0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert "s" not in page._queue.pending_messages_per_session
+
+
+async def test_a_page_is_told_that_the_server_stops(page: Any) -> None:
+    page._queue.pending_messages_per_session["s"].put_nowait(ProcessStartsMessage())
+    page._queue.close()
+    (sent,) = [one async for one in messages_of(page, "s")]
+    assert [one["msg"] for one in told(sent)] == ["unexpected_error"]
