@@ -270,7 +270,7 @@ class Lab:
 
 
 def _telemetry(config: Config | None) -> Exporting | None:
-    if config is None or config.telemetry is None:
+    if config is None or config.telemetry is None or not config.telemetry.observes:
         return None
     from chatlab.telemetry.export import exporting  # brings OpenTelemetry
 

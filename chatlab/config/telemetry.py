@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from pydantic import Field, field_validator
 
 from chatlab.config.model import Model, networks
+from chatlab.errors import ConfigError
 from chatlab.redaction.texts import WrongPattern, parse_patterns
 from chatlab.secret import SecretRef
+
+T = TypeVar("T", str, str | None)
+
+
+def http_url(url: T) -> T:
+    """Return a URL. Raise ValueError for one of another scheme."""
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise ValueError("should be an http:// or https:// URL")
+    return url
+
+
+def text_of(secret: SecretRef, where: str) -> str:
+    """Return a secret of the configuration. Raise ConfigError, which names `where` it is asked for."""
+    try:
+        return secret.text().get_secret_value()
+    except LookupError as exc:
+        raise ConfigError([f"{where}: {exc}"]) from None
+
+
+def header_texts(headers: Mapping[str, SecretRef], where: str) -> dict[str, str]:
+    """Return headers whose values are secrets. Raise ConfigError as `text_of`."""
+    return {name: text_of(secret, f"{where}.{name}") for name, secret in headers.items()}
 
 
 class Content(Model):
@@ -28,6 +52,19 @@ class Content(Model):
         except WrongPattern as exc:
             raise ValueError(str(exc)) from None
         return patterns
+
+
+class MlflowServer(Model):
+    """The MLflow server that is told what people say of answers: thumbs of the chat page (`ui.flagging`) and
+    votes of comparisons, as assessments of the traces that backends named."""
+
+    mlflow: str = Field(description="Base URL of an MLflow server or of a Databricks workspace.")
+    headers: Mapping[str, SecretRef] = Field(
+        default_factory=dict,
+        description="Headers for it, such as `Authorization`, each as {env: NAME} or {file: PATH}.",
+    )
+
+    _base = field_validator("mlflow")(http_url)
 
 
 class Telemetry(Model):
@@ -57,16 +94,19 @@ class Telemetry(Model):
         None,
         description="Tells what people and models wrote too, as `content: {}`; not if not given.",
     )
+    assessments: MlflowServer | None = Field(
+        None, description="Who is told what people say of answers; nobody if not given."
+    )
     propagate: bool = Field(
         True, description="Whether upstreams are told the trace they work for, by the header `traceparent`."
     )
 
-    @field_validator("otlp")
-    @classmethod
-    def _base(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
-            raise ValueError("should be an http:// or https:// URL")
-        return url
+    _base = field_validator("otlp")(http_url)
+
+    @property
+    def observes(self) -> bool:
+        """Return whether turns are observed at all."""
+        return self.assessments is None or bool(self.otlp or self.azure_monitor or self.prometheus)
 
     @field_validator("prometheus")
     @classmethod

@@ -16,11 +16,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
-from chatlab.config.telemetry import Telemetry
+from chatlab.config.telemetry import Telemetry, header_texts, text_of
 from chatlab.errors import ConfigError
 from chatlab.installing import how_to_install
 from chatlab.redaction.texts import parse_patterns
-from chatlab.secret import SecretRef
 from chatlab.telemetry import conventions as names
 from chatlab.telemetry.content import ContentTeller
 from chatlab.telemetry.observer import TurnObserver
@@ -132,7 +131,7 @@ def _exporters(config: Telemetry) -> Iterator[tuple[SpanExporter, MetricReader]]
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
         base = config.otlp.rstrip("/")
-        headers = {name: _text(ref, f"telemetry.headers.{name}") for name, ref in config.headers.items()}
+        headers = header_texts(config.headers, "telemetry.headers")
         yield (
             OTLPSpanExporter(f"{base}/v1/traces", headers=headers),
             PeriodicExportingMetricReader(OTLPMetricExporter(f"{base}/v1/metrics", headers=headers)),
@@ -140,18 +139,11 @@ def _exporters(config: Telemetry) -> Iterator[tuple[SpanExporter, MetricReader]]
     if config.azure_monitor is not None:
         from azure.monitor.opentelemetry.exporter import AzureMonitorMetricExporter, AzureMonitorTraceExporter
 
-        where = _text(config.azure_monitor, "telemetry.azure_monitor")
+        where = text_of(config.azure_monitor, "telemetry.azure_monitor")
         yield (
             AzureMonitorTraceExporter(connection_string=where),
             PeriodicExportingMetricReader(AzureMonitorMetricExporter(connection_string=where)),
         )
-
-
-def _text(secret: SecretRef, where: str) -> str:
-    try:
-        return secret.text().get_secret_value()
-    except LookupError as exc:
-        raise ConfigError([f"{where}: {exc}"]) from None
 
 
 def _prometheus() -> tuple[MetricReader, Callable[[], bytes]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from chatlab.web.chat.asking import edited, named_turns
 from chatlab.web.chat.pages import OpenPage
 from chatlab.web.chat.paint_messages import paint_attachments, paint_error, paint_message
 from chatlab.web.chat.respond import Chat, browser_of
+from chatlab.web.shared.assessments import Assessment, Assessments
 from chatlab.words import WordedError
 
 log = logging.getLogger(__name__)
@@ -37,8 +39,10 @@ class BranchNavigation:
     What a page asks for is checked here: ids come from the browser, and somebody else's are unknown.
     """
 
-    def __init__(self, chat: Chat) -> None:
+    def __init__(self, chat: Chat, assessments: Assessments | None = None) -> None:
+        """assessments: who is told what people say of answers."""
         self._chat = chat
+        self.assessments = assessments
 
     async def arrived(self, request: gr.Request) -> tuple[Any, ...]:
         """Return what a page shows that was opened: by a link to a conversation, that one, and with what it
@@ -118,6 +122,17 @@ class BranchNavigation:
         if parent is not None:
             page.last = page.conversation[parent]
             await self._remember(page)
+
+    async def liked(self, shown: list[Any], event: gr.LikeData, request: gr.Request) -> None:
+        """Have it noted what somebody says of an answer, at the trace that its backend named."""
+        page = self._chat.page(request)
+        first = event.index if isinstance(event.index, int) else event.index[0]
+        answer = takewhile(lambda message: message["role"] == "assistant", shown[first:])
+        turn = next((one for one in named_turns(list(answer)) if one in page.conversation), None)
+        stored = None if turn is None else page.conversation[turn].stored
+        if self.assessments is not None and stored is not None and page.owner is not None:
+            said = Assessment(None if event.liked in (None, "") else event.liked)
+            self.assessments.note(stored.traces, "thumb", page.owner, said)
 
     # -- what is taken from the page to be asked again
 

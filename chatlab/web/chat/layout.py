@@ -30,6 +30,7 @@ from chatlab.web.chat.gradio_patches import (
 )
 from chatlab.web.chat.respond import Chat
 from chatlab.web.chat.sidebar import opened_by_scripts, pages_links, sidebar
+from chatlab.web.shared.assessments import assessments_of
 from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.stored_room import room_of
 from chatlab.web.shared.uploads import UploadOwners
@@ -47,7 +48,7 @@ def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
     parameters = list(parameters_of(backends).values())
     storage = lab.storage if config.storage is not None else None
     chat = Chat(backends, config, parameters, uploads, limits_of(lab), room_of(lab), storage)
-    navigation = BranchNavigation(chat)
+    navigation = BranchNavigation(chat, assessments_of(lab))
 
     scripts = None
     if config.storage is not None:

@@ -76,6 +76,8 @@ def opened_by_scripts(
         navigation.asked, None, [chat.chatbot, chat.textbox, *choices], trigger_mode="multiple", **private
     )
     chat.chatbot.undo(navigation.undone, chat.chatbot, None, **private)
+    if navigation.assessments is not None:
+        chat.chatbot.like(navigation.liked, chat.chatbot, None, **private)
 
     again = [chat.chatbot, chat.chatbot_state, chat.saved_input, choices[0]]
     asked = bridge.submit(navigation.again, None, again, **private)

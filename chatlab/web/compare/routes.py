@@ -23,6 +23,7 @@ from chatlab.ids import ConversationId, LaneId, RoundId, TurnId
 from chatlab.lab import Lab
 from chatlab.messages import Message, TextPart
 from chatlab.store import StoredComparison, StoredTurn
+from chatlab.web.compare.assessed import note_vote
 from chatlab.web.compare.export import ExportRoutes
 from chatlab.web.compare.feed import EventStream, events, refusal
 from chatlab.web.compare.open_sessions import PageSession, PageSessions
@@ -65,6 +66,7 @@ from chatlab.web.compare.view_model import (
     UndoneView,
     Uploaded,
 )
+from chatlab.web.shared.assessments import assessments_of
 from chatlab.web.shared.endpoint import body_of, endpoint
 from chatlab.web.shared.limits import LimitReached, limits_of
 from chatlab.web.shared.owner import call_context, owner_of
@@ -372,7 +374,7 @@ class CompareRoutes:
         wanted = await body_of(request, Ballot)
         state = found.session.state
         best = wanted.best if wanted.best in ("tie", "bad") else lane_of(state, wanted.best)
-        await found.session.vote(
+        vote = await found.session.vote(
             wanted.round,
             best,
             voter=owner,
@@ -380,6 +382,8 @@ class CompareRoutes:
             reasons=wanted.reasons,
             note=wanted.note,
         )
+        if (assessments := assessments_of(self._lab)) is not None:
+            note_vote(assessments, found.session, vote)
 
     async def _reveal(self, found: PageSession, _: str, request: Request) -> None:
         await body_of(request, Nothing)

@@ -6,7 +6,7 @@
 // something on the way to it. The browser reports the end of it, so nothing is asked while it lasts.
 
 const SOON = 300; // milliseconds after which another server, or this one, is asked
-const AGAIN = 2000; // milliseconds after which a server that is away is asked again
+const AGAIN = 2000; // milliseconds after which a server that is away is asked again, at most
 const WRITTEN = "chatlab-written";
 const RECONNECTED = "chatlab-reconnected";
 const SAID = 4000; // milliseconds for which it is said that the page is connected again
@@ -48,14 +48,15 @@ const sayAway = (heartbeat) => {
   if (away || leaving) return;
   away = true;
   sayStatus("chat.away");
-  const look = async () => {
+  /** @param {number} wait milliseconds that were waited, the next time twice as long */
+  const look = async (wait) => {
     if (leaving) return;
     if (await isThere(heartbeat)) {
       sessionStorage.setItem(RECONNECTED, "1");
       location.reload();
-    } else setTimeout(look, AGAIN);
+    } else setTimeout(look, Math.min(2 * wait, AGAIN), Math.min(2 * wait, AGAIN));
   };
-  setTimeout(look, SOON); // one that is ending answers nobody new
+  setTimeout(look, SOON, SOON); // one that is ending answers nobody new
 };
 
 /** @param {string} heartbeat */
