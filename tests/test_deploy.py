@@ -18,6 +18,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from chatlab.azure_identity import AzureIdentity
 from chatlab.cli import main
 from chatlab.config.load import load_config
 from chatlab.config.telemetry import Telemetry
@@ -192,6 +193,12 @@ def test_requests_come_from_the_gateway_to_the_server_and_stay_at_one_replica(ov
         account = of_kind(overlay, "ServiceAccount")["metadata"]
         assert "azure.workload.identity/client-id" in account["annotations"]
         assert labels["azure.workload.identity/use"] == "true"
+        job = of_kind(overlay, "Job")["spec"]["template"]
+        assert job["metadata"]["labels"]["azure.workload.identity/use"] == "true"
+        assert job["spec"]["serviceAccountName"] == account["name"]
+        identity = AzureIdentity(type="workload_identity")
+        assert config.storage is not None and config.storage.auth == identity
+        assert config.telemetry is not None and config.telemetry.azure_monitor_auth == identity
     assert hosts == [*config.server.allowed_hosts]
 
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from pydantic import Field, field_validator
 
+from chatlab.azure_identity import AzureIdentity
 from chatlab.config.model import Model, networks
 from chatlab.errors import ConfigError
 from chatlab.redaction.texts import WrongPattern, parse_patterns
@@ -82,6 +83,11 @@ class Telemetry(Model):
         None,
         description="Connection string of Application Insights, as {env: NAME} or {file: PATH} (extra "
         "`azure-monitor`).",
+    )
+    azure_monitor_auth: AzureIdentity | None = Field(
+        None,
+        description="An identity of Azure (extra `azure`) that writes there, by the role Monitoring Metrics "
+        "Publisher; without one, whoever has the connection string may write.",
     )
     prometheus: tuple[str, ...] = Field(
         (),

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
+from chatlab.azure_identity import credential
 from chatlab.config.telemetry import Telemetry, header_texts, text_of
 from chatlab.errors import ConfigError
 from chatlab.installing import how_to_install
@@ -140,9 +141,11 @@ def _exporters(config: Telemetry) -> Iterator[tuple[SpanExporter, MetricReader]]
         from azure.monitor.opentelemetry.exporter import AzureMonitorMetricExporter, AzureMonitorTraceExporter
 
         where = text_of(config.azure_monitor, "telemetry.azure_monitor")
+        auth = config.azure_monitor_auth
+        given = {"connection_string": where, "credential": None if auth is None else credential(auth)}
         yield (
-            AzureMonitorTraceExporter(connection_string=where),
-            PeriodicExportingMetricReader(AzureMonitorMetricExporter(connection_string=where)),
+            AzureMonitorTraceExporter(**given),
+            PeriodicExportingMetricReader(AzureMonitorMetricExporter(**given)),
         )
 
 
