@@ -6,6 +6,7 @@ The libraries (extra `azure`) are imported when the first token is asked for.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,6 +19,7 @@ from chatlab.errors import AuthenticationFailed, ChatlabError, MissingExtra, Not
 from chatlab.installing import how_to_install
 from chatlab.secret import remember
 
+_OF_A_POD = ("AZURE_AUTHORITY_HOST", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE")
 _EARLY = 300.0  # seconds before its end from which a token is replaced
 
 
@@ -97,6 +99,9 @@ def credential(identity: AzureIdentity) -> Any:
         from azure import identity as library
     except ModuleNotFoundError as exc:
         raise MissingExtra("azure", "azure", "azure-identity", what=f"{identity.type}") from exc
+    if identity.type == "managed_identity" and all(os.environ.get(name) for name in _OF_A_POD):
+        # The library would take that in place of the machine's, and say nothing of it.
+        raise NotReady("managed_identity: this is a pod with a workload identity: write workload_identity")
     named = {} if identity.client_id is None else {"client_id": identity.client_id}
     try:
         if identity.type == "managed_identity":
@@ -122,9 +127,19 @@ def _lasts(token: Token) -> bool:
 
 def _error(exc: Exception, identity: AzureIdentity, scope: str) -> ChatlabError:
     names = {base.__name__ for base in type(exc).__mro__}
-    said = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
+    said = _said(exc)
     if "CredentialUnavailableError" in names:
         return NotReady(f"{identity.type} is not to be had here ({said})")
     if "ServiceRequestError" in names or "ServiceResponseError" in names:
         return Unavailable(f"the token service of {identity.type} cannot be reached: {said}", retryable=True)
     return AuthenticationFailed(f"{identity.type} got no token for {scope}: {said}")
+
+
+def _said(exc: Exception) -> str:
+    """Return what the library says, in one line: of several that it tried, which, and why the last was the
+    last."""
+    lines = str(exc).splitlines() or [type(exc).__name__]
+    tried = [line.strip().partition(": ") for line in lines if line.startswith("\t")]
+    if not tried:
+        return lines[0]
+    return f"tried {', '.join(name for name, _, _ in tried)}: {tried[-1][2]}"

@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 import pytest
-import trustme
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -20,9 +17,8 @@ from chatlab.errors import AuthenticationFailed, BackendError, NotReady
 from chatlab.messages import Message
 from tests.folded import accumulate
 from tests.servers.front import Front
-from tests.servers.machine import Machine
+from tests.servers.machine import SCOPE, Authority, Machine
 
-SCOPE = "https://cognitiveservices.azure.com/.default"
 REPLY = {"choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]}
 
 
@@ -76,42 +72,49 @@ async def test_azure_openai_is_asked_with_it_and_with_no_key_of_the_environment(
 
 
 @pytest.fixture
-def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
-    """Entra ID, which gives a pod's identity a token for what its service account signed."""
-    certificates = trustme.CA()
-    certificates.cert_pem.write_to_path(tmp_path / "ca.pem")
-    (tmp_path / "federated").write_text("what the cluster signed")
-    front = Front()
-    config: uvicorn.Config = front._server.config
-    own = certificates.issue_cert("127.0.0.1")
-    own.private_key_and_cert_chain_pem.write_to_path(tmp_path / "own.pem")
-    config.ssl_certfile = config.ssl_keyfile = tmp_path / "own.pem"
-    front.url = front.url.replace("http://", "https://")
-    with front:
-
-        async def token(request: Request) -> Response:
-            form = dict(parse_qsl((await request.body()).decode()))
-            if form["client_assertion"] != "what the cluster signed" or form["client_id"] != "of-the-pod":
-                said = {"error": "invalid_client", "error_description": "AADSTS700016: no such application"}
-                return JSONResponse(said, 401)
-            assert form["grant_type"] == "client_credentials" and form["scope"] == SCOPE
-            return JSONResponse({"access_token": "of-the-pod", "expires_in": 3_600, "token_type": "Bearer"})
-
-        front.on("POST", "/the-tenant/oauth2/v2.0/token", token)
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
-        monkeypatch.setenv("AZURE_AUTHORITY_HOST", front.url)
-        monkeypatch.setenv("AZURE_TENANT_ID", "the-tenant")
-        monkeypatch.setenv("AZURE_CLIENT_ID", "of-the-pod")
-        monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", str(tmp_path / "federated"))
-        yield front
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
+    with Authority(monkeypatch, tmp_path) as entra:
+        yield entra
 
 
-async def test_a_pod_has_a_token_for_what_its_service_account_signed(authority: Front) -> None:
+async def test_a_pod_has_a_token_for_what_its_service_account_signed(authority: Authority) -> None:
     tokens = AzureTokens(AzureIdentity(type="workload_identity"), SCOPE)
-    assert (await tokens.token()).value == "of-the-pod"
+    assert (await tokens.token()).value == "token-of-a-pod"
     other = AzureTokens(AzureIdentity(type="workload_identity", client_id="of-somebody-else"), SCOPE)
     with pytest.raises(AuthenticationFailed, match=r"workload_identity got no token for .*AADSTS700016"):
         await other.token()
+
+
+async def test_the_default_is_the_pod_or_the_machine_by_what_is_there(
+    machine: Machine, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def found() -> str:
+        tokens = AzureTokens(AzureIdentity(type="azure_default"), SCOPE)
+        value = (await tokens.token()).value
+        assert tokens.token_now().value == value and value not in repr(tokens) + repr(vars(tokens))
+        tokens.close()
+        return value
+
+    assert await found() == "token-of-a-pod"
+    with pytest.raises(
+        NotReady, match="write workload_identity"
+    ):  # the library would take it for the machine's
+        await AzureTokens(AzureIdentity(type="managed_identity"), SCOPE).token()
+    monkeypatch.setenv("AZURE_CLIENT_ID", "of-somebody-else")
+    with pytest.raises(
+        AuthenticationFailed, match=r"tried Env\w+, WorkloadIdentityCredential: .*AADSTS700016"
+    ) as refused:
+        await found()
+    assert len(str(refused.value).splitlines()) == 1
+    for name in ("AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_ID", "AZURE_TENANT_ID"):
+        monkeypatch.delenv(name)
+    assert await found() == "of-the-machine-1"
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1")
+    monkeypatch.setenv("PATH", "")  # no developer's tool is there to be asked
+    with pytest.raises(
+        (NotReady, AuthenticationFailed), match=r"azure_default .*tried .*ManagedIdentityCredential"
+    ):
+        await found()
 
 
 async def test_where_there_is_no_such_identity_that_is_said(

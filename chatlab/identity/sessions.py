@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import token_urlsafe
@@ -26,7 +27,11 @@ _ENDED_FOR = 60.0  # seconds, longer than any look into the database takes
 
 @dataclass(eq=False, slots=True)
 class Session:
-    """Somebody who is signed in, in one browser. over: it has ended, and nothing more is to be told."""
+    """Somebody who is signed in, in one browser.
+
+    looked_at, asked_for: when it was last looked up, and when something was last asked in it, by the
+    monotonic clock. over: it has ended, and nothing more is to be told.
+    """
 
     key: str
     person: Person
@@ -34,7 +39,13 @@ class Session:
     used: datetime
     ends: datetime
     looked_at: float
+    asked_for: float
     over: bool = False
+
+    @property
+    def stale(self) -> bool:
+        """Return whether it has to be looked up again before anything is told to it."""
+        return monotonic() - self.looked_at > LOOKED_AT_EVERY
 
 
 class Sessions:
@@ -57,6 +68,7 @@ class Sessions:
         self._require_known = require_known
         self._known: dict[str, Session] = {}
         self._ended: dict[str, float] = {}  # those that ended here of late, and when
+        self._looks: dict[str, asyncio.Future[None]] = {}  # what looks again at which session just now
         self._idle = timedelta(minutes=config.idle_minutes)
 
     @property
@@ -98,21 +110,21 @@ class Sessions:
         """Return the session that has this id; None if there is none, or it has ended."""
         key = key_of(session_id)
         known = self._known.get(key)
-        if known is None or monotonic() - known.looked_at > LOOKED_AT_EVERY:
-            known = await self._looked_up(key, known)
+        if known is None:
+            known = await self._looked_up(key)
+        elif known.stale:
+            await self._look_again(known)
         if known is None or not await self._goes_on(known):
             self._forget(key)
             return None
+        known.asked_for = monotonic()
         return known
 
     async def goes_on(self, session: Session) -> bool:
         """Return whether a session that was found has not ended meanwhile."""
-        if session.over or monotonic() - session.looked_at <= LOOKED_AT_EVERY:
-            return not session.over
-        found = await self._looked_up(session.key, session)
-        if found is None or found.ends <= now():
-            self._forget(session.key)
-            session.over = True
+        if not session.over and session.stale:
+            await self._look_again(session)
+            session.over = session.over or session.ends <= now()
         return not session.over
 
     async def end(self, session_id: str) -> Session | None:
@@ -125,22 +137,45 @@ class Sessions:
         await (await self._rows()).end(key)
         return session
 
-    async def _looked_up(self, key: str, known: Session | None) -> Session | None:
+    async def _look_again(self, session: Session) -> None:
+        """Look up what may have changed of a session that is known, and of all others in which something was
+        asked since they were looked up: one question serves all of them."""
+        if session.key not in self._looks:
+            asked = (one for one in self._known.values() if one.asked_for > one.looked_at)
+            due = {one.key: one for one in (session, *asked) if one.key not in self._looks}
+            look = asyncio.ensure_future(self._look(due))
+            look.add_done_callback(_noticed)
+            self._looks |= dict.fromkeys(due, look)
+        await asyncio.shield(self._looks[session.key])
+
+    async def _look(self, due: Mapping[str, Session]) -> None:
+        try:
+            times = await (await self._rows()).times(list(due))
+        finally:
+            for key in due:
+                del self._looks[key]
+        for key, session in due.items():
+            found = times.get(key)
+            if found is None or key in self._ended:
+                self._forget(key)
+                session.over = True
+            else:
+                session.used, session.ends = max(session.used, found.used), found.ends
+                session.looked_at = monotonic()
+
+    async def _looked_up(self, key: str) -> Session | None:
         row = await (await self._rows()).get(key)
         opened = None if row is None else self._seal.opened(row.sealed)
         # A row that was sealed for another key was put there by somebody who could write, but not read.
         if row is None or opened is None or opened["key"] != key or key in self._ended:
             return None
         person = Person.from_dict(opened["person"])
-        if known is not None and known.person == person:
-            known.used, known.ends, known.looked_at = max(known.used, row.used), row.ends, monotonic()
-            return known
         try:
             self._require_known(person)  # the configuration may have changed since
             person.require_allowed(self._config.allowed)
         except SignInRefused:
             return None
-        session = Session(key, person, row.begun, row.used, row.ends, monotonic())
+        session = Session(key, person, row.begun, row.used, row.ends, monotonic(), monotonic())
         if len(self._known) >= _REMEMBERED:
             self._known.pop(next(iter(self._known)))
         return self._known.setdefault(key, session)
@@ -158,6 +193,12 @@ class Sessions:
         session = self._known.pop(key, None)
         if session is not None:
             session.over = True
+
+
+def _noticed(done: asyncio.Future[None]) -> None:
+    """Take notice of how something ended, which nobody may be waiting for any more."""
+    if not done.cancelled():
+        done.exception()
 
 
 def key_of(session_id: str) -> str:

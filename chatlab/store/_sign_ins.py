@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, or_, select, update
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, insert, or_, select, update
 from chatlab.store._database import Database
 from chatlab.store._insert import insert_unless_there
 from chatlab.store.schema import sign_ins, spent_states
-from chatlab.store.sign_ins import SignIns, StoredSignIn
+from chatlab.store.sign_ins import SignIns, SignInTimes, StoredSignIn
 
 
 class SqlSignIns(SignIns):
@@ -27,6 +27,9 @@ class SqlSignIns(SignIns):
 
     async def get(self, key: str) -> StoredSignIn | None:
         return await self._database.read(_get, key)
+
+    async def times(self, keys: Sequence[str]) -> Mapping[str, SignInTimes]:
+        return await self._database.read(_times, keys)
 
     async def use(self, key: str, moment: datetime) -> None:
         await self._database.write(_use, key, moment)
@@ -66,6 +69,11 @@ def _add(connection: Connection, sign_in: StoredSignIn, instead_of: str | None) 
 def _get(connection: Connection, key: str) -> StoredSignIn | None:
     row = connection.execute(select(sign_ins).where(sign_ins.c.key == key)).one_or_none()
     return None if row is None else StoredSignIn(**row._mapping)
+
+
+def _times(connection: Connection, keys: Sequence[str]) -> Mapping[str, SignInTimes]:
+    query = select(sign_ins.c.key, sign_ins.c.used, sign_ins.c.ends).where(sign_ins.c.key.in_(keys))
+    return {key: SignInTimes(used, ends) for key, used, ends in connection.execute(query)}
 
 
 def _use(connection: Connection, key: str, moment: datetime) -> None:

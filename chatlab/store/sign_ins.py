@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,6 +29,14 @@ class StoredSignIn:
     leased: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SignInTimes:
+    """The times of a sign-in, which change; see `StoredSignIn`."""
+
+    used: datetime
+    ends: datetime
+
+
 class SignIns(ABC):
     """The sign-ins of everybody. Every method raises StoreError where the database cannot be used."""
 
@@ -44,6 +52,10 @@ class SignIns(ABC):
     @abstractmethod
     async def get(self, key: str) -> StoredSignIn | None:
         """Return the sign-in of a key; None if it was ended or never was."""
+
+    @abstractmethod
+    async def times(self, keys: Sequence[str]) -> Mapping[str, SignInTimes]:
+        """Return the times of those sign-ins of these keys that were not ended, by their keys."""
 
     @abstractmethod
     async def use(self, key: str, moment: datetime) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from chatlab.config.auth import Oidc
+from chatlab.errors import StoreError
 from chatlab.identity import sessions as module
 from chatlab.identity.errors import SignInRefused
 from chatlab.identity.person import Person
 from chatlab.identity.sealing import Seal
 from chatlab.identity.sessions import Sessions, key_of
-from chatlab.store.sign_ins import SignIns, StoredSignIn
+from chatlab.store.sign_ins import SignIns, SignInTimes, StoredSignIn
 from chatlab.store.sql import SqlStore
 
 ANN, BOB = Person("https://a.example", "ann", "Ann"), Person("https://a.example", "bob", "Bob")
@@ -51,11 +53,31 @@ class Slow(SignIns):
     def __getattr__(self, name: str) -> Any:
         return getattr(self._rows, name)
 
+    async def times(self, keys: Sequence[str]) -> Mapping[str, SignInTimes]:
+        return await self._rows.times(keys)
+
     async def end(self, key: str) -> None:
         await self._rows.end(key)
 
 
-Slow.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
+class Counted(Slow):
+    """Notes how often, and for which keys, times are asked for. away: it does not answer."""
+
+    def __init__(self, rows: SignIns) -> None:
+        super().__init__(rows)
+        self.go_on.set()
+        self.asked: list[Sequence[str]] = []
+        self.away = False
+
+    async def times(self, keys: Sequence[str]) -> Mapping[str, SignInTimes]:
+        self.asked.append(keys)
+        await asyncio.sleep(0)
+        if self.away:
+            raise StoreError("the database does not answer")
+        return await self._rows.times(keys)
+
+
+Slow.__abstractmethods__ = Counted.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
 
 
 async def test_a_look_that_began_before_the_end_of_a_session_does_not_bring_it_back(store: SqlStore) -> None:
@@ -83,6 +105,35 @@ async def test_a_session_that_ends_on_another_server_ends_here_once_it_is_looked
     monkeypatch.setattr(module, "LOOKED_AT_EVERY", -1.0)  # as if that much time had gone by
     assert not await there.goes_on(found)
     assert await there.find(session_id) is None
+
+
+async def test_sessions_are_looked_up_again_all_at_once_and_each_ends_where_it_has_ended(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = sessions_of(store.sign_ins), sessions_of(counted := Counted(store.sign_ins))
+    ids = [await here.begin(person) for person in (ANN, BOB, ANN)]
+    found = [await there.find(one) for one in ids]
+    assert counted.asked == []
+    await here.end(ids[1])
+    monkeypatch.setattr(module, "LOOKED_AT_EVERY", -1.0)
+    await asyncio.gather(*(there.find(one) for one in (ids[0], ids[0], ids[2])))
+    assert [len(keys) for keys in counted.asked] == [3], "one question for all in which something was asked"
+    assert [session is not None and session.over for session in found] == [False, True, False]
+    assert [session.person for session in there.known] == [ANN, ANN]
+
+
+async def test_a_database_that_is_away_is_said_to_all_who_ask_and_asked_again_later(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = sessions_of(counted := Counted(store.sign_ins))
+    session_id = await sessions_of(store.sign_ins).begin(ANN)
+    await mine.find(session_id)
+    monkeypatch.setattr(module, "LOOKED_AT_EVERY", -1.0)
+    counted.away = True
+    told = await asyncio.gather(*(mine.find(session_id) for _ in range(3)), return_exceptions=True)
+    assert [type(one) for one in told] == [StoreError] * 3
+    counted.away = False
+    assert await mine.find(session_id) is not None
 
 
 async def test_who_can_write_the_database_but_has_no_key_cannot_be_somebody_else(store: SqlStore) -> None:

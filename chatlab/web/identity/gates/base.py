@@ -173,17 +173,30 @@ class Gate(ABC):
     # -- where the pages are
 
     def _secure(self, request: Request) -> bool:
-        return urlsplit(self._base(request)).scheme == "https"
+        public = self._public(request)
+        return (request.scope["scheme"] if public is None else urlsplit(public).scheme) == "https"
+
+    def _below(self, request: Request) -> str:
+        """Return the path of the chat page as the browser knows it; "/" for a whole host."""
+        public = self._public(request)
+        path = self._root(request).rstrip("/") + self._path if public is None else urlsplit(public).path
+        return path or "/"
+
+    def _root(self, request: Request) -> str:
+        return self._root_path or str(request.scope.get("root_path", ""))
+
+    def _public(self, request: Request) -> str | None:
+        """Return the address of the chat page where it is configured, without a slash at its end."""
+        if self._config.public_url is not None:
+            return self._config.public_url
+        root = self._root(request)
+        return root.rstrip("/") + self._path if "://" in root else None
 
     def _base(self, request: Request) -> str:
         """Return the address of the chat page as the browser knows it, without a slash at its end."""
-        public = self._config.public_url
-        root = self._root_path or str(request.scope.get("root_path", ""))
-        if public is not None:
-            return public
-        if "://" in root:
-            return root.rstrip("/") + self._path
-        return f"{request.url.scheme}://{request.url.netloc}{root.rstrip('/')}{self._path}"
+        public = self._public(request)
+        root = self._root(request).rstrip("/")
+        return public or f"{request.url.scheme}://{request.url.netloc}{root}{self._path}"
 
     # -- who is signed in
 

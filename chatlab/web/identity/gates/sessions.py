@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -62,14 +62,11 @@ class SessionGate(Gate):
     def _session_cookie(self, request: Request) -> str:
         """Return the session cookie's name. With this prefix, browsers take it from this very host alone, by
         https, so that no neighbouring host can put a session of its own there."""
-        own_host = self._secure(request) and self._cookie_path(request) == "/"
+        own_host = self._secure(request) and self._below(request) == "/"
         return f"__Host-{_SESSION}" if own_host else _SESSION
 
-    def _cookie_path(self, request: Request) -> str:
-        return urlsplit(self._base(request)).path or "/"
-
     def _cookie(self, request: Request, name: str, value: str, seconds: int) -> str:
-        path = self._cookie_path(request)
+        path = self._below(request)
         return cookie_header(name, value, seconds=seconds, secure=self._secure(request), path=path)
 
     # -- who signs in
