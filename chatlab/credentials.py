@@ -44,8 +44,13 @@ class ProtectedResource:
     @property
     def encrypted(self) -> bool:
         """Return whether a token travels there encrypted, or does not leave this machine."""
-        parts = urlsplit(self.url)
-        return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+        scheme = urlsplit(self.url).scheme
+        return scheme == "https" or (scheme == "http" and self.on_this_machine)
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Return whether the service is on the machine that asks it."""
+        return urlsplit(self.url).hostname in _LOOPBACK
 
 
 Credential: TypeAlias = Callable[[ProtectedResource], Awaitable[SecretStr]]

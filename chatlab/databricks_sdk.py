@@ -6,6 +6,7 @@ Only what makes a `Config` of it and what it raises; used by the backend `databr
 from __future__ import annotations
 
 from functools import cache
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,6 +30,20 @@ _SDK_STATUS: dict[str, int] = {
 _SDK_UNAVAILABLE = {"OperationFailed", "OperationTimeout", "DatabricksError"}
 
 
+_importing = Lock()
+
+
+def databricks_sdk() -> Any:
+    """Return the module `databricks.sdk`, imported by one thread alone.
+
+    Its modules need each other: of two threads that import it at once, one gets half of it.
+    """
+    with _importing:
+        import databricks.sdk
+
+        return databricks.sdk
+
+
 @cache
 def sdk_config() -> Any:
     """Return the SDK's `Config` without its look at the workspace's metadata.
@@ -36,6 +51,7 @@ def sdk_config() -> Any:
     That look is a guess at what a profile leaves out. Where the route hangs it costs six seconds a backend,
     and where it fails the SDK writes a sentence of its own to the log. There is no setting for it.
     """
+    databricks_sdk()
     from databricks.sdk.config import Config
 
     Config.attributes()  # a class remembers those that stand in itself: here, where they are, and first

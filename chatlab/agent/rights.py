@@ -16,7 +16,14 @@ from typing import Any
 from pydantic import SecretStr
 
 from chatlab.agent.config import AgentConfig, Variable, Whom
-from chatlab.databricks_sdk import blank_settings, sdk_config, sdk_error, sentence_of, workspace_url
+from chatlab.databricks_sdk import (
+    blank_settings,
+    databricks_sdk,
+    sdk_config,
+    sdk_error,
+    sentence_of,
+    workspace_url,
+)
 from chatlab.errors import AuthenticationFailed, AuthRequired, NotReady
 from chatlab.secret import remember
 
@@ -70,13 +77,11 @@ class Rights:
 
 def workspace_client(host: str, token: SecretStr) -> Any:
     """Return a WorkspaceClient that has this token and nothing of the environment."""
-    from databricks.sdk import WorkspaceClient
-
     remember(token.get_secret_value(), source="tokens of agents")
     config = sdk_config()
     given = {"host": host, "token": token.get_secret_value(), "auth_type": "pat"}
     timeouts = {"retry_timeout_seconds": _TIMEOUT, "http_timeout_seconds": 60}
-    return WorkspaceClient(config=config(**{**blank_settings(config), **given, **timeouts}))
+    return databricks_sdk().WorkspaceClient(config=config(**{**blank_settings(config), **given, **timeouts}))
 
 
 def host_of(config: AgentConfig) -> str:
@@ -145,6 +150,7 @@ def _served_person() -> SecretStr | None:
     The SDK's class falls back to the environment's own credential where it is not in Model Serving, and reads
     the token anew for each request, which may be another person's by then.
     """
+    databricks_sdk()
     from databricks.sdk.credentials_provider import ModelServingAuthProvider, ModelServingUserCredentials
 
     if not ModelServingAuthProvider.should_fetch_model_serving_environment_oauth():

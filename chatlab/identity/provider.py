@@ -91,6 +91,10 @@ class SignInProvider(ABC):
         """Return new tokens for old ones. Raise AuthRequired where the provider gives none, ProviderAway."""
         raise AuthRequired(ENDED)
 
+    def passes_on(self, resource: ProtectedResource) -> bool:
+        """Return whether its tokens may be sent as they are to another service that a backend names."""
+        return self.exchanges
+
     async def exchanged(self, resource: ProtectedResource, tokens: Tokens) -> Tokens:
         """Return a person's tokens for another resource. Raise AuthRequired, PermissionDenied, and
         ProviderAway."""
@@ -312,6 +316,9 @@ class OidcProvider(CodeFlowProvider):
         return whole
 
 
+_APPS = ".databricksapps.com"
+
+
 class DatabricksProvider(CodeFlowProvider):
     """A Databricks workspace, which says who somebody is when it is asked with their token."""
 
@@ -322,6 +329,12 @@ class DatabricksProvider(CodeFlowProvider):
             raise NotReady(f"auth.host: {exc}") from exc
         discovery = f"{self.resource}/oidc/.well-known/oauth-authorization-server"
         super().__init__(config, discovery, config.scopes)
+
+    def passes_on(self, resource: ProtectedResource) -> bool:
+        """Return whether an agent is asked that asks the workspace itself: on this machine, or as an app."""
+        return resource.on_this_machine or (
+            resource.encrypted and (urlsplit(resource.url).hostname or "").endswith(_APPS)
+        )
 
     def _read(self, said: Mapping[str, Any]) -> Discovered:
         return discovered({"issuer": f"{self.resource}/oidc", **said})

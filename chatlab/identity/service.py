@@ -99,7 +99,8 @@ class SignInService:
         """
         provider, key = self.provider, session.key
         there = provider.resource is not None and resource.origin == provider.resource
-        if not there and (resource.grant == "own" or not provider.exchanges):
+        as_it_is = resource.grant == "pass_through" and provider.passes_on(resource)
+        if not (there or as_it_is) and (resource.grant == "own" or not provider.exchanges):
             raise AuthRequired("this backend answers as the signed-in person, who did not sign in there")
         if not await self.sessions.goes_on(session):
             self._exchanges.forget(key)

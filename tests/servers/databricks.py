@@ -189,8 +189,10 @@ class Workspace:
 
     def _identity(self, request: Request) -> str | None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme != "Bearer":
-            return None
+        return self.identity(token) if scheme == "Bearer" else None
+
+    def identity(self, token: str) -> str | None:
+        """Whose token it is, as the workspace knows them."""
         client_id, end = self._issued.get(token, ("", 0.0))
         return client_id if end > time.monotonic() else self.people.get(token)
 

@@ -14,6 +14,9 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chatlab.config.auth import Databricks
+from chatlab.credentials import ProtectedResource
+from chatlab.identity.provider import DatabricksProvider
 from chatlab.web.identity.gate import sign_in_service
 from tests.servers.databricks import Workspace
 from tests.web.identity.people import OPENS, somebody
@@ -172,6 +175,22 @@ def test_a_persons_token_is_for_the_workspace_where_they_signed_in_alone(
             said = ask(ann, "who am I?", "hash-of-ann")
         assert "did not sign in there" in said
         assert foreign.front.requests == []
+
+
+def test_a_persons_token_is_passed_on_to_an_agent_here_or_in_databricks_apps_alone(
+    workspace: Workspace,
+) -> None:
+    secret = {"client_id": {"env": "CLIENT_ID"}, "client_secret": {"env": "CLIENT_SECRET"}}
+    config = Databricks.model_validate({"type": "databricks", "host": workspace.url, **secret})
+    provider = DatabricksProvider(config)
+    passed = ["http://127.0.0.1:8001", "http://localhost:8001/v1", "https://agent-1.aws.databricksapps.com"]
+    refused = [
+        "https://gateway.example",
+        "http://agent.databricksapps.com",
+        "https://databricksapps.com.example",
+    ]
+    for url in (*passed, *refused):
+        assert provider.passes_on(ProtectedResource(url, "pass_through")) is (url in passed), url
 
 
 def test_no_token_is_in_a_page_a_log_or_the_database_in_clear(
