@@ -50,6 +50,7 @@ class MessageEvents:
         self._whole: set[str] = set()  # ids of messages that need no second look
         self._texts: set[str] = set()  # what was streamed
         self._calls: set[str] = set()
+        self._results: set[str] = set()  # the calls that were answered
         self._sources: set[tuple[str, str | None]] = set()
         self._usages: list[Usage] = []
         self._reason: FinishReason | None = None
@@ -241,6 +242,8 @@ class MessageEvents:
     def _message(self, message: AIMessage) -> Iterator[StreamEvent]:
         if not self._new(message):
             return
+        if message.tool_calls and all(call["id"] in self._results for call in message.tool_calls):
+            return  # it asked for approval in the turn before: a result comes before its call there alone
         if not (message.text.strip() and message.text.strip() in self._texts):
             # Otherwise a node made a new message of what its model had streamed.
             yield from self._content(message, message.id or object())
@@ -260,6 +263,7 @@ class MessageEvents:
                 yield from self._calls_of(streaming)
         self._reason = None  # the call was answered, so the turn does not end with it
         failed = message.status == "error"
+        self._results.add(message.tool_call_id)
         yield ToolResult(message.tool_call_id, tool_text(message.content), message.name, failed)
         if isinstance(message.artifact, list | tuple | Document):
             yield from self.feed(message.artifact)  # a retriever tool's documents

@@ -13,6 +13,7 @@ from typing import Any
 from backends.langchain.content import as_json
 from chatlab.formats.approval import decisions, question_of, requests_in
 
+_SHORT = 200  # characters
 _QUESTION = ("question", "query", "prompt", "message", "description", "text", "task", "instruction")
 
 
@@ -30,6 +31,17 @@ def question(value: Any) -> str:
                 rest = {name: item for name, item in value.items() if name != key}
                 return f"{asked}\n\n{_fenced(rest)}" if rest else asked
     return _fenced(value)
+
+
+def in_short(value: Any) -> str:
+    """Return what an interrupt's value asks, short enough to stand beside the whole question."""
+    requests = requests_in(value)
+    if requests:
+        return " and ".join(
+            f"may {request.get('name') or request.get('action')} run?" for request in requests
+        )
+    text = " ".join(question(value).split())
+    return text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"
 
 
 def reply(value: Any, said: str) -> Any:

@@ -156,7 +156,7 @@ class Output:
             value = getattr(interrupt, "value", interrupt)
             yield from events.say(interrupts.question(value))
             how = "say it in the next message" if self._resumes else "without a checkpointer it cannot go on"
-            yield Notice("other", f"the graph stopped to ask: {_short(value)}; {how}")
+            yield Notice("other", f"the graph stopped to ask: {interrupts.in_short(value)}; {how}")
 
     def _answer_of(self, state: Any) -> Iterator[StreamEvent]:
         """Yield the answer that a state holds, where no message was one."""
@@ -225,8 +225,3 @@ def _is_answer(value: Any) -> bool:
 
 def _as_text(value: Any) -> Any:
     return value if isinstance(value, str | BaseMessage) else as_json(value)
-
-
-def _short(value: Any) -> str:
-    text = " ".join(interrupts.question(value).split())
-    return text if len(text) <= 200 else f"{text[:199]}…"

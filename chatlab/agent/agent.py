@@ -64,7 +64,7 @@ class Agent:
         clients: `http_client` or `http_async_client`, by which the model is called; the caller closes it.
         Asks the workspace for what the tools are made of. Raises AuthRequired, NotReady, BackendError.
         """
-        from chatlab.agent.graph import build_graph
+        from chatlab.agent.tool_calling import build_graph
 
         toolset = make_tools(self.config, rights)
         graph = build_graph(

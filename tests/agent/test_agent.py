@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+import chatlab.agent
 from chatlab.agent import Agent
 from chatlab.backend import CallContext
 from chatlab.credentials import ProtectedResource, one_token
@@ -189,6 +192,11 @@ async def test_a_call_that_needs_approval_waits_for_the_person(
         found = await ask(lab, "me", said, ctx)
         assert found.text == llama.text
         assert not [note for note in found.notices if "without a result" in note.detail]
+        # The call was told in the answer before, and this one does not end with it.
+        assert [part for part in found.message.parts if isinstance(part, ToolCall)] == []
+        assert found.finish.reason == "stop"
+        after = await ask(lab, "me", (*said, found.message, Message.of("user", "hello")), ctx)
+        assert [note for note in after.notices if "without a result" in note.detail] == []
         (result,) = [part for part in found.message.parts if isinstance(part, ToolResult)]
         searched = [call.token for call in data.calls if call.what == "search"]
         if reply == "approve":
@@ -198,7 +206,12 @@ async def test_a_call_that_needs_approval_waits_for_the_person(
             assert searched == [] and result.is_error
             assert not [note for note in found.notices if note.detail.startswith("ran ")]
             assert result.content == "The person refused this call: not for this"
-            assert result.content in str(data.calls[-1].body)  # the model reads it
+            assert result.content in str(data.calls[-2].body)  # the model reads it
+
+
+def test_what_a_configuration_names_is_no_module_once_an_agent_was_made() -> None:
+    importlib.import_module("chatlab.agent.tool_calling")
+    assert chatlab.agent.graph.__name__ == "graph" and not isinstance(chatlab.agent.graph, ModuleType)
 
 
 def test_an_agent_holds_no_credential(data: DataOfWorkspace, project: Project) -> None:

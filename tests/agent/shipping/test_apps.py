@@ -84,7 +84,9 @@ def test_a_bundle_has_the_rights_of_the_tools_and_all_that_the_app_needs(folder:
         digest.update(name.encode() + b"\0" + (bundle / name).read_bytes())
     assert digest.hexdigest() == said["copied"]["sha256"]
     there = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
-    assert there == {*said["files"], *said["copied"]["files"]} >= {"agent.py", "chatlab/agent/graph.py"}
+    assert (
+        there == {*said["files"], *said["copied"]["files"]} >= {"agent.py", "chatlab/agent/tool_calling.py"}
+    )
     assert yaml.safe_load(said["files"]["databricks.yml"])["resources"]["apps"] == {"my-agent": said["app"]}
     start = yaml.safe_load(said["files"]["app.yaml"])
     assert start["command"][:4] == ["python", "-m", "chatlab", "agent"]
