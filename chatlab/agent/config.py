@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from chatlab.config.load import read_document
 from chatlab.config.model import Model
+from chatlab.config.models import Prices
 from chatlab.config.problems import literal_credentials, problems, render
 from chatlab.errors import ConfigError
 
@@ -113,8 +114,7 @@ class Deployment(Model):
         for name, value in environment.items():
             if _SECRET.search(name) and not _OF_A_SCOPE.fullmatch(value.strip()):
                 raise ValueError(
-                    f"{name}: a secret of an endpoint is given by reference, {{{{secrets/SCOPE/KEY}}}}, "
-                    "never literally"
+                    f"{name} belongs into a scope of secrets: write {{{{secrets/SCOPE/KEY}}}}, not its value"
                 )
         return environment
 
@@ -144,6 +144,7 @@ class AgentConfig(Model):
     system: str = Field("", description="System prompt.")
     whom: Whom = Field("user", alias="as", description="Whose rights are used where nothing else is said.")
     tools: tuple[Tool, ...] = Field((), description="What the agent can do.")
+    prices: Prices | None = Field(None, description="Prices of the model, for the cost in an evaluation.")
     max_steps: int = Field(25, ge=2, description="Steps after which an answer is given up.")
     shape: Literal["responses", "chat"] = Field(
         "responses", description="How it is logged: as a ResponsesAgent or as a ChatAgent."

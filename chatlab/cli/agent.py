@@ -117,11 +117,21 @@ def log(file: Path, experiment: str | None) -> None:
     _next(f"logged {project.config.name}", "chatlab agent evaluate --data evaluation.jsonl")
 
 
-def evaluate(file: Path, *, data: Path, against: str | None, judge: str | None, config: str | None) -> int:
+def evaluate(
+    file: Path,
+    *,
+    data: Path,
+    against: str | None,
+    judge: str | None,
+    config: str | None,
+    report: Path | None,
+) -> int:
     """Runs `chatlab agent evaluate`; returns the exit code."""
     from chatlab.agent.shipping.evaluate import evaluate as run
     from chatlab.agent.shipping.evaluate import read_questions
+    from chatlab.agent.shipping.report import format_of, written
 
+    form = format_of(report) if report is not None else None
     project, questions = Project.of(file), read_questions(data)
     judging, close = _judge(judge, config)
     try:
@@ -129,10 +139,13 @@ def evaluate(file: Path, *, data: Path, against: str | None, judge: str | None, 
     finally:
         close()
     for number, row in enumerate(found.rows, 1):
-        click.echo(one_line(f"{number}. {_scores(row)}  {row['answer']}", 200))
+        click.echo(one_line(f"{number}. {_scores(row.scores)}  {row.answer}", 200))
     click.echo(_scores(found.metrics))
     for fell in found.worse:
         click.echo(f"worse than {against}: {fell}", err=True)
+    if report is not None and form is not None:
+        report.write_text(written(project, found, form), "utf-8")
+        click.echo(f"wrote {report}", err=True)
     _next(f"evaluated as run {found.run_id}", "chatlab agent validate")
     return FAILED if found.worse else OK
 
@@ -149,11 +162,13 @@ def _judge(name: str | None, config: str | None) -> tuple[Callable[[str], str] |
 
 
 def _scores(row: Mapping[str, Any]) -> str:
-    shown = {name: value for name, value in row.items() if name != "answer" and value is not None}
-    return "  ".join(
-        f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in shown.items()
-    )
+    return "  ".join(f"{name} {_figure(value)}" for name, value in row.items())
+
+
+def _figure(value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.2f}" if value == 0 or abs(value) >= 0.01 else f"{value:.2g}"
 
 
 def validate(file: Path, env_manager: str, request: str | None) -> None:

@@ -86,11 +86,18 @@ def log(file: Path, experiment: str | None) -> None:
     "--judge", metavar="BACKEND", help="Backend that says whether answers are supported by sources."
 )
 @click.option("--config", metavar="FILE", help="Configuration of the judge.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a report, too: .html, .md or .jsonl.",
+)
 def evaluate(file: Path, **options: Any) -> None:
     """Ask the logged agent every question, as yourself, and score the answers.
 
     The scores, in MLflow and as a table here: contains the expected response, called the expected tools,
-    answered at all, seconds, and with --judge grounded in what the tools found.
+    answered at all, seconds, cost where the agent's file has prices, and with --judge grounded in what the
+    tools found.
     """
     from chatlab.cli.agent import evaluate as run
 

@@ -64,7 +64,7 @@ def test_a_secret_is_never_written_literally(tmp_path: Path, text: str, place: s
 
 def test_an_endpoints_secret_is_one_of_a_scope(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, "endpoint: m\ndeploy: {environment: {MAIL_PASSWORD: hunter2}}\n")
-    assert "MAIL_PASSWORD: a secret of an endpoint is given by reference, {{secrets/SCOPE/KEY}}" in problem
+    assert "MAIL_PASSWORD belongs into a scope of secrets: write {{secrets/SCOPE/KEY}}" in problem
     assert "hunter2" not in problem
     file = tmp_path / "agent.yaml"
     file.write_text(

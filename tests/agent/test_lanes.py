@@ -80,7 +80,7 @@ def test_one_agent_in_four_lanes_is_asked_as_whom_each_says(
     assert {one["backend"]: one["identity"] for one in sent} == whom and receipts["mismatches"] == []
     (round_,) = view["rounds"]
     found = {lane["backend"]: round_["answers"][lane["id"]][0] for lane in view["lanes"]}
-    assert {answer["status"] for answer in found.values()} == {"finished"}
+    assert {(answer["status"], answer["error"]) for answer in found.values()} == {("finished", None)}
     results = {name: answer["tools"][0]["result"] for name, answer in found.items()}
     theirs = "[1] Lanes\nLanes are columns."
     assert results == {

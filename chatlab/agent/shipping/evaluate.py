@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +12,37 @@ from typing import Any
 
 from chatlab.agent.shipping.log import as_me, mlflow_of, told
 from chatlab.agent.shipping.project import Project, request_of
+from chatlab.config.models import cost as cost_of
 from chatlab.errors import UnsupportedContent
+from chatlab.messages import Usage
 
 Judge = Callable[[str], str]
 """Answers a text: a backend of a configuration."""
 
+_NO_SCORE = ("seconds/mean", "cost/mean")  # more of them is no better
 _REQUESTS = ("request", "inputs", "prompt", "question")
+_VERDICT = re.compile(r"\W*(yes|no)\b", re.I)
 _GROUNDED = (
     "Is every statement of the answer supported by the sources? Say yes or no first.\n\n"
     "Sources:\n{sources}\n\nAnswer:\n{answer}"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One question with what was answered. outputs: as the agent gave it. usage: tokens, as the trace has
+    them.
+    """
+
+    asked: str
+    outputs: Mapping[str, Any]
+    scores: Mapping[str, Any]
+    usage: Usage
+
+    @property
+    def answer(self) -> str:
+        """Return the text of the answer."""
+        return text_of(self.outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +51,7 @@ class Evaluation:
 
     run_id: str
     metrics: Mapping[str, float]
-    rows: list[Mapping[str, Any]]
+    rows: list[Row]
     worse: tuple[str, ...] = ()
 
 
@@ -91,19 +113,21 @@ def evaluate(
             return dict(model.predict(request_of(project.config, messages)))
 
         with mlflow.start_run() as run:
-            found = mlflow.genai.evaluate(data=questions, scorers=_scorers(judge), predict_fn=predict_fn)
+            found = mlflow.genai.evaluate(
+                data=questions, scorers=_scorers(project, judge), predict_fn=predict_fn
+            )
             earlier = mlflow.get_run(against).data.metrics if against else {}
     metrics = {name: float(value) for name, value in found.metrics.items() if value is not None}
     worse = tuple(
         f"{name} fell from {before:.2f} to {metrics[name]:.2f}"
         for name, before in earlier.items()
-        if name in metrics and name != "seconds/mean" and metrics[name] < before - 1e-9
+        if name in metrics and name not in _NO_SCORE and metrics[name] < before - 1e-9
     )
     project.remember(evaluation_run=run.info.run_id)
     return Evaluation(run.info.run_id, metrics, _rows(found), worse)
 
 
-def _scorers(judge: Judge | None) -> list[Any]:
+def _scorers(project: Project, judge: Judge | None) -> list[Any]:
     from mlflow.entities import Feedback
     from mlflow.genai.scorers import scorer
 
@@ -130,15 +154,30 @@ def _scorers(judge: Judge | None) -> list[Any]:
         if judge is None or not sources:
             return []
         said = judge(_GROUNDED.format(sources=sources, answer=text_of(outputs)))
-        return [
-            Feedback(name="grounded", value=said.strip().casefold().startswith("yes"), rationale=said[:1000])
-        ]
+        verdict = _VERDICT.match(said)
+        if verdict is None:
+            return [
+                Feedback(name="grounded", error="the judge said neither yes nor no", rationale=said[:1000])
+            ]
+        return [Feedback(name="grounded", value=verdict[1].casefold() == "yes", rationale=said[:1000])]
 
+    def cost(trace: Any) -> list[Feedback]:
+        found = cost_of(usage_of(trace), prices)
+        return [] if found is None else [Feedback(name="cost", value=found)]
+
+    prices = project.config.prices
     functions = [contains_expected, called_tools, answered, seconds]
+    functions += [cost] if prices is not None else []
     return [scorer(one) for one in (*functions, *([grounded] if judge is not None else []))]
 
 
-def _items(outputs: Any) -> Iterator[Mapping[str, Any]]:
+def usage_of(trace: Any) -> Usage:
+    """Return the tokens of an answer, of all its calls of the model, as MLflow's trace has them."""
+    counted = trace.info.token_usage or {}
+    return Usage(counted.get("input_tokens"), counted.get("output_tokens"))
+
+
+def items_of(outputs: Any) -> Iterator[Mapping[str, Any]]:
     """Yield what an answer is made of: the items of a ResponsesAgent, or the messages of a ChatAgent."""
     yield from (outputs or {}).get("output") or (outputs or {}).get("messages") or ()
 
@@ -146,7 +185,7 @@ def _items(outputs: Any) -> Iterator[Mapping[str, Any]]:
 def text_of(outputs: Any) -> str:
     """Return the text of the last message of an answer, of either shape."""
     found = ""
-    for item in _items(outputs):
+    for item in items_of(outputs):
         content = item.get("content")
         if item.get("type") == "message":
             found = "".join(one.get("text") or "" for one in content or ())
@@ -158,7 +197,7 @@ def text_of(outputs: Any) -> str:
 def called_in(outputs: Any) -> list[str]:
     """Return the names of the tools that were called."""
     found = []
-    for item in _items(outputs):
+    for item in items_of(outputs):
         if item.get("type") == "function_call":
             found.append(str(item["name"]))
         found += [str(call["function"]["name"]) for call in item.get("tool_calls") or ()]
@@ -168,7 +207,7 @@ def called_in(outputs: Any) -> list[str]:
 def results_in(outputs: Any) -> list[str]:
     """Return what the tools gave."""
     found = []
-    for item in _items(outputs):
+    for item in items_of(outputs):
         if item.get("type") == "function_call_output":
             found.append(str(item["output"]))
         elif item.get("role") == "tool":
@@ -176,15 +215,22 @@ def results_in(outputs: Any) -> list[str]:
     return found
 
 
-def _rows(found: Any) -> list[Mapping[str, Any]]:
+def _rows(found: Any) -> list[Row]:
     """Return for each question what was said and how it was scored."""
     table = found.tables.get("eval_results")
     if table is None:
         return []
-    rows: list[Mapping[str, Any]] = []
+    from mlflow.entities import Trace
+
+    rows = []
     for row in table.to_dict("records"):
         scores = {
-            name.removesuffix("/value"): value for name, value in row.items() if name.endswith("/value")
+            name.removesuffix("/value"): value
+            for name, value in row.items()
+            if name.endswith("/value") and value is not None and value == value  # NaN where there is none
         }
-        rows.append({"answer": text_of(row.get("response") or row.get("outputs")), **scores})
+        messages = (row.get("request") or {}).get("messages") or ()
+        asked = next((str(one["content"]) for one in reversed(messages) if one.get("role") == "user"), "")
+        trace = row["trace"] if not isinstance(row["trace"], str) else Trace.from_json(row["trace"])
+        rows.append(Row(asked, row.get("response") or {}, scores, usage_of(trace)))
     return rows

@@ -20,7 +20,7 @@ from tests.agent.workspace import TOOLS
 from tests.backends.rig import unused_port
 from tests.heavy import needed
 from tests.servers.data_of_workspace import FUNCTION, WAREHOUSE, DataOfWorkspace
-from tests.servers.llama import TOOL
+from tests.servers.llama import TOOL, LlamaServer
 from tests.servers.models_of_workspace import ModelsOfWorkspace, behind
 
 pytestmark = [
@@ -51,10 +51,23 @@ def folder(mlflow: Any, data: DataOfWorkspace, tmp_path: Path, monkeypatch: pyte
     text = file.read_text().replace("databricks-meta-llama-3-3-70b-instruct", "table")
     service = TOOLS["function"].replace("}", ", as: service}")
     listed = f"tools:\n  - {TOOLS['search']}\n  - {service}\n"
-    file.write_text(text.replace("tools: []\n", f"{listed}temperature: 0\n") + DEPLOYED)
+    more = f"{listed}temperature: 0\nprices: {{input: 2, output: 8}}\n"
+    file.write_text(text.replace("tools: []\n", more) + DEPLOYED)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("DATABRICKS_TOKEN", data.workspace.person("ann@example.com"))
     return folder
+
+
+@pytest.fixture
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A configuration with a model that says yes."""
+    folder = tmp_path_factory.mktemp("judge")
+    with LlamaServer(
+        folder, "Yes. Every statement of the answer stands in what was found, word by word."
+    ) as llama:
+        options = f"kind: openai, model: table, base_url: {llama.url}/v1"
+        (folder / "chatlab.yaml").write_text(f"storage: none\nbackends:\n  judge: {{{options}}}\n")
+        yield folder / "chatlab.yaml"
 
 
 @pytest.fixture
@@ -84,7 +97,13 @@ def wait_for(server: str, log: Path) -> None:
 
 
 def test_an_agent_goes_from_a_folder_to_a_comparison(
-    folder: Path, server: str, data: DataOfWorkspace, mlflow: Any, mlflow_database: Path, llama: Any
+    folder: Path,
+    server: str,
+    judge: Path,
+    data: DataOfWorkspace,
+    mlflow: Any,
+    mlflow_database: Path,
+    llama: Any,
 ) -> None:
     needed("databricks.agents")
     models = ModelsOfWorkspace(data.workspace, behind(server))
@@ -117,8 +136,14 @@ def test_an_agent_goes_from_a_folder_to_a_comparison(
         + "\n"
         + json.dumps({"request": "hello", "expected_response": llama.text})
     )
-    good = run("evaluate", "--data", "good.jsonl")
+    judging = ["--judge", "judge", "--config", str(judge), "--report", "report.html"]
+    good = run("evaluate", "--data", "good.jsonl", *judging)
     assert "contains_expected/mean 1.00" in good.stdout and "answered/mean 1.00" in good.stdout
+    assert "grounded/mean 1.00" in good.stdout and "cost/mean 0." in good.stdout
+    of_question = [line for line in good.stdout.splitlines() if line.startswith("2. ")]
+    assert "grounded" not in of_question[0]  # no tool found anything
+    report = (folder / "report.html").read_text()
+    assert "Evaluation of my-agent" in report and "grounded" in report
     first = good.stderr.partition("evaluated as run ")[2].split()[0]
     (folder / "bad.csv").write_text("request,expected_response\nhello,something else\n")
     bad = run("evaluate", "--data", "bad.csv", "--against", first, code=1)
