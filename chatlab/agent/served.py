@@ -25,6 +25,7 @@ from mlflow.types.responses import (  # noqa: TID253
 from chatlab.agent.agent import Agent
 from chatlab.agent.rights import Rights, rights_here
 from chatlab.agent.steps import Answering, Piece, Said, Step, ToolOutput
+from chatlab.errors import UnsupportedContent
 
 
 def model_of(agent: Agent) -> Any:
@@ -64,9 +65,15 @@ class AgentOfResponses(ResponsesAgent):  # type: ignore[misc]
                 yield _done(item, answering)
 
     def _answering(self, request: ResponsesAgentRequest) -> Answering:
-        given = self.prep_msgs_for_cc_llm([item.model_dump() for item in request.input])
+        try:
+            given = self.prep_msgs_for_cc_llm([item.model_dump() for item in request.input])
+            said = _messages(given)
+        except (KeyError, TypeError, ValueError) as exc:
+            raise UnsupportedContent(
+                "this agent takes text, and calls of tools with their results: the request has something else"
+            ) from exc
         return Answering(
-            self.agent, _rights(self.agent), _messages(given), _passed(request.context, request.custom_inputs)
+            self.agent, _rights(self.agent), said, _passed(request.context, request.custom_inputs)
         )
 
 

@@ -15,7 +15,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from chatlab.agent.rights import Rights
-from chatlab.formats.approval import decisions, question_of, requests_in
+from chatlab.formats.approval import calls_in, decisions, question_of, requests_in
 from chatlab.http import ssl_context
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Answering:
             return
         # The calls that the person was asked about: the graph is brought to where it stopped.
         asked, reply = waiting
-        made.graph.update_state(thread, {"messages": list(self.given[: asked + 1])}, as_node="agent")
+        made.graph.update_state(thread, {"messages": asked}, as_node="agent")
         made.graph.invoke(None, thread)
         interrupts = made.graph.get_state(thread).interrupts
         requests = requests_in(interrupts[0].value) if interrupts else ()
@@ -137,18 +137,28 @@ class Answering:
         )
 
 
-def _waiting(given: Sequence[BaseMessage]) -> tuple[int, str] | None:
-    """Return the place of a message whose calls have no results yet, and what the person says to them."""
+def _waiting(given: Sequence[BaseMessage]) -> tuple[list[BaseMessage], str] | None:
+    """Return the messages up to the one whose calls have no results yet, and what the person says to them.
+
+    Where that message was not handed on, as a call without a result is not by every client, the question is
+    what is left of it.
+    """
     if not given or not isinstance(given[-1], HumanMessage):
         return None
     answered = {one.tool_call_id for one in given if isinstance(one, ToolMessage)}
+    said = given[-1].text
     for place in range(len(given) - 2, -1, -1):
         message = given[place]
-        if isinstance(message, AIMessage) and message.tool_calls:
-            open_ = all(call["id"] not in answered for call in message.tool_calls)
-            return (place, given[-1].text) if open_ else None
         if not isinstance(message, AIMessage):
             return None
+        if message.tool_calls:
+            open_ = all(call["id"] not in answered for call in message.tool_calls)
+            return (list(given[: place + 1]), said) if open_ else None
+        before = given[place - 1] if place else None
+        calls = calls_in(message.text)
+        if calls and not (isinstance(before, AIMessage) and before.tool_calls):
+            made = [{**call, "id": f"call_{uuid4().hex}"} for call in calls]
+            return [*given[:place], AIMessage("", tool_calls=made)], said
     return None
 
 

@@ -7,9 +7,11 @@ The requests and decisions are those of LangChain's human-in-the-loop middleware
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_ASKED = re.compile(r"May (\S+) run with (\{.*\})\? Say approve, or what is wrong with it\.")
 _YES = ("approve", "approved", "yes", "y", "ok", "okay", "go on", "continue")
 
 
@@ -28,6 +30,24 @@ def question_of(request: Mapping[str, Any]) -> str:
         request.get("args") or request.get("arguments") or {}, ensure_ascii=False, default=str
     )
     return f"May {name} run with {arguments}? Say approve, or what is wrong with it."
+
+
+def calls_in(text: str) -> list[dict[str, Any]]:
+    """Return the calls that a text asks about, as `question_of` words it; none if anything else is in it.
+
+    So a conversation of which only the texts were handed on says what a person approves.
+    """
+    found = []
+    for line in filter(None, text.splitlines()):
+        asked = _ASKED.fullmatch(line)
+        try:
+            arguments = json.loads(asked[2]) if asked is not None else None
+        except ValueError:
+            arguments = None
+        if asked is None or not isinstance(arguments, dict):
+            return []
+        found.append({"name": asked[1], "args": arguments})
+    return found
 
 
 def decisions(requests: Sequence[Any], said: str) -> dict[str, Any]:

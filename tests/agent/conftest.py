@@ -75,3 +75,19 @@ def mlflow(mlflow_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     yield found
     found.flush_trace_async_logging()  # while the variables above hold
     found.tracing.configure(span_processors=[])
+
+
+@pytest.fixture
+def served(mlflow: Any, project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Makes the application of `chatlab agent serve`, of an agent with these tools.
+
+    AgentServer has one agent a process: each test begins without the one of the test before.
+    """
+    from mlflow.genai.agent_server import server
+
+    from chatlab.agent import Agent
+    from chatlab.agent.shipping.serve import server_of
+
+    for name in ("_invoke_function", "_stream_function"):
+        monkeypatch.setattr(server, name, None)
+    return lambda *tools: server_of(Agent.load(project(*tools)))

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import uvicorn
 
-from chatlab.agent import Agent
 from tests.backends.rig import unused_port
 from tests.servers.at_once import AtOnce
 from tests.servers.data_of_workspace import DataOfWorkspace
@@ -30,13 +29,10 @@ ASK = f"use the {TOOL}"
 
 
 @pytest.fixture
-def agent_server(mlflow: Any, project: Callable[..., Path]) -> Iterator[str]:
+def agent_server(served: Callable[..., Any]) -> Iterator[str]:
     """MLflow's AgentServer with an agent that searches, as `chatlab agent serve` has it."""
-    from chatlab.agent.shipping.serve import server_of
-
     port = unused_port()
-    app = server_of(Agent.load(project("search")))
-    server = AtOnce(uvicorn.Config(app, port=port, log_config=None, lifespan="off"))
+    server = AtOnce(uvicorn.Config(served("search"), port=port, log_config=None, lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     assert server.ready.wait(20)
@@ -61,9 +57,9 @@ def test_one_agent_in_four_lanes_is_asked_as_whom_each_says(
         monkeypatch.setenv(name, value)
     file = tmp_path / "lanes.yaml"
     file.write_text(CONFIG.replace("http://127.0.0.1:8001", agent_server), "utf-8")
-    served = Served(file)
+    page = Served(file)
     try:
-        with somebody(served.url) as ann:
+        with somebody(page.url) as ann:
             assert ann.get("/config", headers=OPENS, follow_redirects=True).status_code == 200
             names = ["agent-as-me", "agent-server", "agent-endpoint", "agent-as-service"]
             lanes = {"lanes": [{"backend": name} for name in names]}
@@ -73,7 +69,7 @@ def test_one_agent_in_four_lanes_is_asked_as_whom_each_says(
                 time.sleep(0.05)
             receipts = ann.get(f"{session}/rounds/{made}/receipts").json()
     finally:
-        served.stop()
+        page.stop()
     whom = dict(zip(names, ["ann@example.com"] * 3 + ["the service"], strict=True))
     assert {lane["backend"]: lane["asked_as"] for lane in view["lanes"]} == whom
     sent = [one["receipt"] for one in receipts["receipts"]]

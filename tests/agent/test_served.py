@@ -95,6 +95,21 @@ def test_a_call_is_approved_in_the_next_request(
     )
 
 
+@pytest.mark.parametrize("reply", ["approve", "no"])
+def test_the_question_alone_says_what_is_approved(
+    mlflow: Any, data: DataOfWorkspace, project: Project, token: str, llama: Any, reply: str
+) -> None:
+    """As from a client that hands no call on that has no result."""
+    model = made(project("search if approved"))
+    asked = model.predict({"input": [ASK]}).model_dump(exclude_none=True)["output"]
+    question = {"role": "assistant", "content": asked[-1]["content"][0]["text"]}
+    given = {"input": [ASK, question, {"role": "user", "content": reply}]}
+    after = model.predict(given).model_dump()
+    searched = [seen.body["query_text"] for seen in data.calls if seen.what == "search"]
+    assert after["output"][-1]["content"][0]["text"] == llama.text
+    assert searched == ([json.loads(asked[0]["arguments"])["query"]] if reply == "approve" else [])
+
+
 def test_without_a_person_nothing_is_asked(mlflow: Any, data: DataOfWorkspace, project: Project) -> None:
     with pytest.raises(AuthRequired, match="sign in first"):
         made(project("search")).predict({"input": [ASK]})

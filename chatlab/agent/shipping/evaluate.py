@@ -29,7 +29,7 @@ _GROUNDED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ScoredAnswer:
     """One question with what was answered. outputs: as the agent gave it. usage: tokens, as the trace has
     them.
     """
@@ -51,7 +51,7 @@ class Evaluation:
 
     run_id: str
     metrics: Mapping[str, float]
-    rows: list[Row]
+    rows: list[ScoredAnswer]
     worse: tuple[str, ...] = ()
 
 
@@ -215,7 +215,7 @@ def results_in(outputs: Any) -> list[str]:
     return found
 
 
-def _rows(found: Any) -> list[Row]:
+def _rows(found: Any) -> list[ScoredAnswer]:
     """Return for each question what was said and how it was scored."""
     table = found.tables.get("eval_results")
     if table is None:
@@ -232,5 +232,5 @@ def _rows(found: Any) -> list[Row]:
         messages = (row.get("request") or {}).get("messages") or ()
         asked = next((str(one["content"]) for one in reversed(messages) if one.get("role") == "user"), "")
         trace = row["trace"] if not isinstance(row["trace"], str) else Trace.from_json(row["trace"])
-        rows.append(Row(asked, row.get("response") or {}, scores, usage_of(trace)))
+        rows.append(ScoredAnswer(asked, row.get("response") or {}, scores, usage_of(trace)))
     return rows

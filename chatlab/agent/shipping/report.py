@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from chatlab.agent.shipping.evaluate import Evaluation, Row, items_of
+from chatlab.agent.shipping.evaluate import Evaluation, ScoredAnswer, items_of
 from chatlab.agent.shipping.project import Project
 from chatlab.compare.model import Check, Comparison, Lane, Result
 from chatlab.compare.report import Format, report
@@ -48,7 +48,7 @@ def written(project: Project, found: Evaluation, form: Format) -> str:
     return report(compared, form)
 
 
-def _result(project: Project, lane: Lane, number: int, row: Row) -> Result:
+def _result(project: Project, lane: Lane, number: int, row: ScoredAnswer) -> Result:
     turn = StoredTurn(
         id=TurnId(f"q{number}"),
         owner="",

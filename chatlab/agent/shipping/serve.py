@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextvars import copy_context
 from typing import Any
 
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 from chatlab.agent.agent import Agent
+from chatlab.agent.config import AgentConfig
+from chatlab.agent.rights import rights_here
 from chatlab.agent.shipping.log import mlflow_of
+from chatlab.errors import BackendError, ChatlabError, UnsupportedContent
+from chatlab.secret import scrub
+
+_MOST = 32 * 2**20  # bytes of a request
 
 
 def server_of(agent: Agent) -> Any:
@@ -35,7 +48,74 @@ def server_of(agent: Agent) -> Any:
 
     invoke()(whole)
     stream()(streamed)
-    return AgentServer("ResponsesAgent").app
+    app = AgentServer("ResponsesAgent").app
+    app.add_exception_handler(HTTPException, _told)
+    return Checked(app, agent.config)
+
+
+async def _told(_: Request, exc: Exception) -> Response:
+    """Answer with the status of what went wrong, for which AgentServer has but 500."""
+    assert isinstance(exc, HTTPException)
+    error = exc.__context__
+    status = _status(error) if isinstance(error, ChatlabError) else exc.status_code
+    return JSONResponse({"detail": scrub(str(exc.detail))}, status)
+
+
+def _status(error: ChatlabError) -> int:
+    upstream = error.status if isinstance(error, BackendError) else None
+    return upstream if upstream is not None and 400 <= upstream < 500 else error.http_status
+
+
+class Checked:
+    """The server, which answers what is no question of a known person before anything is asked."""
+
+    def __init__(self, app: ASGIApp, config: AgentConfig) -> None:
+        self._app, self._config = app, config
+        whose = {config.model_as, *(config.whom_of(tool) for tool in config.tools)}
+        self._as_person = "user" in whose
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what can be asked."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        try:
+            if self._as_person:
+                rights_here(self._config, dict(Headers(scope=scope))).token("user")
+            body = await _question(Request(scope, receive))
+        except ChatlabError as exc:
+            await JSONResponse({"detail": scrub(str(exc))}, _status(exc))(scope, receive, send)
+            return
+        replayed = False
+
+        async def again() -> Message:
+            nonlocal replayed
+            if replayed:
+                return await receive()
+            replayed = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, again, send)
+
+
+async def _question(request: Request) -> bytes:
+    """Return the body of a request. Raises UnsupportedContent where it is no JSON object of text."""
+    pieces = bytearray()
+    async for piece in request.stream():
+        pieces += piece
+        if len(pieces) > _MOST:
+            raise UnsupportedContent(f"the request is longer than {_MOST // 2**20} MiB")
+    body = bytes(pieces)
+    try:
+        asked = await asyncio.to_thread(json.loads, body)
+        json.dumps(asked, ensure_ascii=False).encode()  # half of a character, which no model could be sent
+    except (ValueError, RecursionError) as exc:
+        raise UnsupportedContent("the request is no JSON of well-formed text") from exc
+    if not isinstance(asked, dict) or not asked.get("input"):
+        raise UnsupportedContent(
+            "the request has no `input`: a JSON object with a list of messages is expected"
+        )
+    return body
 
 
 async def _in_thread(items: Iterator[Any]) -> AsyncIterator[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chatlab.agent.shipping.evaluate import Evaluation, Row
+from chatlab.agent.shipping.evaluate import Evaluation, ScoredAnswer
 from chatlab.agent.shipping.project import Project
 from chatlab.agent.shipping.report import format_of, written
 from chatlab.errors import UnsupportedContent
@@ -42,7 +42,7 @@ def test_a_report_has_each_answer_with_its_tools_scores_and_cost(
 ) -> None:
     found = Project.of(project("search", more="prices: {input: 2, output: 8}\n"))
     scores = {"answered": True, "contains_expected": False, "seconds": 1.25, "cost": 0.00028}
-    row = Row("What are lanes?", outputs, scores, Usage(100, 10))
+    row = ScoredAnswer("What are lanes?", outputs, scores, Usage(100, 10))
     evaluation = Evaluation("run-7", {}, [row], ("answered/mean fell from 1.00 to 0.50",))
     lines = [json.loads(line) for line in written(found, evaluation, "jsonl").splitlines()]
     (result,) = [line for line in lines if "turn" in line]

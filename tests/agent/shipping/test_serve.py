@@ -1,0 +1,81 @@
+"""The served agent, asked wrongly: each mistake is a sentence and a status, and nothing is asked for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.heavy import needed
+from tests.servers.data_of_workspace import DataOfWorkspace
+
+pytestmark = [
+    pytest.mark.heavy,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
+]
+HELLO = {"role": "user", "content": "hello"}
+ASK = json.dumps({"input": [HELLO]})
+
+
+@pytest.fixture
+def client(data: DataOfWorkspace, served: Callable[..., Any]) -> Iterator[Any]:
+    """Somebody without a token, before the server of an agent that searches as whoever asks."""
+    needed("httpx")
+    from starlette.testclient import TestClient
+
+    with TestClient(served("search"), raise_server_exceptions=False) as found:
+        yield found
+
+
+def test_who_has_no_token_or_a_wrong_one_is_told_so_by_the_status(client: Any, data: DataOfWorkspace) -> None:
+    for stream in (False, True):
+        body = {"input": [HELLO], "stream": stream}
+        for headers in ({}, {"authorization": "Basic abc"}, {"x-forwarded-access-token": " "}):
+            answer = client.post("/responses", json=body, headers=headers)
+            assert (answer.status_code, "sign in first" in answer.json()["detail"]) == (401, True)
+    assert data.workspace.front.requests == []
+    answer = client.post(
+        "/invocations", json={"input": [HELLO]}, headers={"authorization": "Bearer of-nobody-1"}
+    )
+    assert answer.status_code == 401 and "The token is not valid" in answer.json()["detail"]
+    assert client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{",
+        "null",
+        "[1]",
+        '"x"',
+        "{}",
+        '{"input": []}',
+        '{"messages": [{"role": "user", "content": "hi"}]}',
+        '{"input": [{"role": "user", "content": "\\ud800"}]}',
+        '{"input": [{"role": "nobody", "content": "hi"}]}',
+        '{"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "data:,"}]}]}',
+        '{"input": [{"type": "function_call", "id": "a", "call_id": "1", "name": "x", "arguments": "{"}]}',
+        "[" * 100_000,
+    ],
+    ids=range(12),
+)
+def test_what_is_no_question_is_refused_in_a_sentence(client: Any, data: DataOfWorkspace, body: str) -> None:
+    token = data.workspace.person("ann@example.com")
+    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    answer = client.post("/responses", content=body, headers=headers)
+    assert answer.status_code in (400, 422) and answer.json()["detail"], answer.text
+    assert token not in answer.text
+    assert data.workspace.front.requests == []
+
+
+def test_what_is_passed_on_is_what_was_asked(client: Any, data: DataOfWorkspace, llama: Any) -> None:
+    headers = {"authorization": f"Bearer {data.workspace.person('ann@example.com')}"}
+    answer = client.post("/responses", content=ASK, headers={**headers, "content-type": "application/json"})
+    assert answer.json()["output"][-1]["content"][0]["text"] == llama.text
+    with client.stream(
+        "POST", "/responses", json={"input": [HELLO], "stream": True}, headers=headers
+    ) as stream:
+        lines = [json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: {")]
+    assert "".join(one.get("delta") or "" for one in lines) == llama.text
