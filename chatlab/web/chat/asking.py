@@ -117,6 +117,8 @@ class Asking:
             return again.user
         if edits is not None:
             return edited(edits.user, str(asked.message.get("text") or ""))
+        if not asked.message:
+            raise WordedError("chat.nothing-asked")
         user = from_gradio([], asked.message)[0][-1]
         self._uploads.check(user, asked.sender)
         return await _checked(user, self._limits)

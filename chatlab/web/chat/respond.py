@@ -20,7 +20,7 @@ from chatlab.config.models import Config
 from chatlab.config.registry import Entry, ServedBackends
 from chatlab.conversations.service import StorageService
 from chatlab.conversations.tree import TurnNode, TurnSettings
-from chatlab.errors import BackendError, ChatlabError, StoreError
+from chatlab.errors import BackendError, ChatlabError, InvalidRequest, StoreError, UnsupportedContent
 from chatlab.log import incident
 from chatlab.messages import Notice
 from chatlab.store.check import FileLimits
@@ -97,7 +97,7 @@ class Chat:
         history: list[Any],
         request: gr.Request,
         backend: str,
-        system: str,
+        system: str | None,
         *controls: Any,
     ) -> AsyncGenerator[tuple[list[Painted], list[Any]], None]:
         """Yield the answer as it grows: alone, and as the end of what the page shows.
@@ -115,7 +115,7 @@ class Chat:
                     question.conversation.add(question.node)
                     page.last, page.window_end, page.sent = question.node, None, message
                     page.change_view()
-                    view, said = page.view, system if system.strip() else None
+                    view, said = page.view, system if system and system.strip() else None
                     ctx = call_context(request)
                     answer = await self._begin(page, question, entry, parameters, said, ctx, place)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the page goes on
@@ -321,8 +321,8 @@ def browser_of(request: gr.Request) -> str | None:
     return owner_of(request)
 
 
-def _plain(message: str | dict[str, Any]) -> list[dict[str, str]]:
-    text = message if isinstance(message, str) else str(message.get("text") or "")
+def _plain(message: str | dict[str, Any] | None) -> list[dict[str, str]]:
+    text = message if isinstance(message, str) else str((message or {}).get("text") or "")
     return [{"type": "text", "text": text}]
 
 
@@ -332,6 +332,8 @@ def _sentence(error: Exception, words: Words = ENGLISH) -> str:
         return error.said(words)
     if isinstance(error, LimitReached):  # of which anybody can have as many as they like
         return error.sentence
+    if isinstance(error, UnsupportedContent) or (isinstance(error, InvalidRequest) and not error.backend):
+        return error.sentence  # a mistake of whoever asks, seen before any backend was called
     number = incident(log, error)
     if not isinstance(error, ChatlabError):
         return words("chat.wrong", type=type(error).__name__, incident=number)

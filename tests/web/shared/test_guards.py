@@ -267,6 +267,59 @@ def test_an_event_that_no_page_sends_is_refused_and_is_no_error_of_the_server(
     assert not caplog.records
 
 
+_FILE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+_VALUES: list[Any] = [
+    *(
+        None,
+        5,
+        10**400,
+        "x" * 50,
+        [],
+        [[]],
+        {},
+        {"__type__": "update", "value": 5},
+        _FILE,
+        {**_FILE, "path": 5},
+    ),
+    *([{"role": "user", "content": 5}], [{"role": "assistant", "metadata": 5, "content": []}]),
+    *(
+        {"text": 5, "files": 5},
+        {"text": "x", "files": [5]},
+        {"text": "x", "files": [{**_FILE, "path": "\0"}]},
+    ),
+]
+_TOLD: list[Any] = [
+    None,
+    5,
+    [],
+    {},
+    {"index": "a", "value": 5},
+    {"index": [], "value": None, "previous_value": 0},
+]
+
+
+def test_values_that_no_page_sends_are_refused_in_a_sentence_and_are_no_errors_of_the_server(
+    served: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    refused = 0
+    with httpx2.Client(base_url=f"{served}/", timeout=60) as page:
+        config = page.get("config").json()
+        initial = {one["id"]: one["props"].get("value") for one in config["components"]}
+        for event in (one for one in config["dependencies"] if one["backend_fn"]):
+            own = [initial[one] for one in event["inputs"]]
+            sent = [([*own[:n], value, *own[n + 1 :]], {}) for n in range(len(own)) for value in _VALUES]
+            for values, told in [*sent, *((own, told) for told in _TOLD)]:
+                body = {"data": values, "fn_index": event["id"], "session_hash": "mine", "event_data": told}
+                answered = page.post("gradio_api/run/predict", json=body)
+                assert answered.status_code < 500, (event["id"], values, told)
+                if answered.status_code >= 400:
+                    refused += 1
+                    said = answered.json()
+                    assert "reload" in (said.get("error") or said["detail"])
+    assert refused > 100
+    assert "Traceback" not in caplog.text + "".join(capfd.readouterr())
+
+
 async def test_what_fails_here_is_told_by_an_incident_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

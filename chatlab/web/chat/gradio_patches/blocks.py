@@ -17,6 +17,7 @@ from chatlab.render.markdown import MarkdownRenderer
 from chatlab.web.chat.gradio_patches.closed_pages import ClosedPages
 from chatlab.web.chat.gradio_patches.process import inline
 from chatlab.web.chat.gradio_patches.queue import LeanQueue
+from chatlab.web.chat.gradio_patches.refusals import RefusedEvent, check_told, check_values
 from chatlab.web.chat.gradio_patches.sessions import LeanStateHolder
 from chatlab.web.chat.gradio_patches.shown_text import GrowingAnswer, page_look, render_ahead
 
@@ -90,6 +91,7 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
         self.admit(session_hash, request)
         inline.set(_length(request) <= _SMALL)
         page_look.set(self.markdown)
+        check_told(call["block_fn"], call.get("event_data"))
         if session_hash is not None and call["block_fn"] in self._unloading:
             self.closed_pages.closed(session_hash)
         try:
@@ -154,6 +156,14 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
         self._queue.pending_event_ids_session.pop(session_hash, None)
         self._queue.pending_messages_per_session.pop(session_hash, None)
         return True
+
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> Any:
+        """As Gradio's own; raise RefusedEvent for values that its components cannot have."""
+        check_values(block_fn, inputs)
+        try:
+            return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
+        except Exception as exc:  # whatever a component makes of them
+            raise RefusedEvent from exc
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> Any:
         """As Gradio's own, but what only changes how the message box looks makes no new one: 1 ms each."""

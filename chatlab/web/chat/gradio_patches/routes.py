@@ -18,6 +18,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from chatlab.web.chat.gradio_patches.messages import messages_of
+from chatlab.web.chat.gradio_patches.refusals import UNREADABLE, refused
+
+_UNREADABLE = 422
 
 
 def answer_directly(app: App) -> None:
@@ -38,7 +41,12 @@ def answer_directly(app: App) -> None:
     async def run(request: Request) -> Any:
         name = request.path_params["api_name"]
         body = _body(await request.body(), app.get_blocks(), name)
-        return _unreadable() if body is None else await predict(name, body, request, None)
+        if body is None:
+            return _unreadable()
+        answer = await predict(name, body, request, None)
+        if refused.get():
+            answer.status_code = _UNREADABLE
+        return answer
 
     async def joined(request: Request) -> Response:
         body = _body(await request.body(), app.get_blocks())
@@ -115,4 +123,4 @@ def _body(content: bytes, page: Blocks, name: str | None = None) -> PredictBody 
 
 
 def _unreadable() -> Response:
-    return JSONResponse({"detail": "this is not what a page sends: reload it"}, status_code=422)
+    return JSONResponse({"detail": UNREADABLE}, status_code=_UNREADABLE)
