@@ -39,3 +39,12 @@ def let_others_go_first() -> None:
     """Have this process give way to the server that began it, where the system can do that."""
     if hasattr(os, "nice"):
         os.nice(_KINDNESS)
+
+
+def limit_memory(megabytes: float) -> None:
+    """Have whatever of this process wants more fail with MemoryError, where the system can do that."""
+    with contextlib.suppress(ImportError):
+        import resource
+
+        most = int(megabytes * 1_000_000)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))

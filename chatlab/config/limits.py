@@ -87,6 +87,17 @@ class ImportLimits(Model):
     seconds: float = Field(300, gt=0, description="Seconds that it takes to be read and stored.")
 
 
+class ReportLimits(Model):
+    """The most that one report, or one recording, of a long comparison session may take. It is written in a
+    process of its own, one after the other."""
+
+    memory_mb: float = Field(
+        1_000, ge=300, description="Megabytes of memory that writing it takes (not held to on Windows)."
+    )
+    seconds: float = Field(120, gt=0, description="Seconds that it takes to be written.")
+    waiting: int = Field(10, ge=1, description="How many may wait for the one that is written.")
+
+
 class TokensADay(Model):
     """Tokens that answers take within 24 hours, input and output, as upstreams count them, where they are
     asked with configured credentials. Each server counts for itself, since its start."""
@@ -134,6 +145,10 @@ class Limits(Model):
     )
     imports: ImportLimits = Field(
         default_factory=ImportLimits, description="The most that one file may take which a visitor imports."
+    )
+    reports: ReportLimits = Field(
+        default_factory=ReportLimits,
+        description="The most that one report, or one recording, of a long comparison session may take.",
     )
     stored_mb: StoredMb = Field(
         default_factory=StoredMb, description="Conversations and attachments that are stored, in megabytes."

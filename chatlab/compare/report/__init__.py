@@ -10,15 +10,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
-from chatlab.compare.report.apart import is_long, report_apart
+from chatlab.compare.report.apart import is_long, redacted_report, written_apart
 from chatlab.compare.report.from_session import comparison_of, with_pictures
+from chatlab.compare.report.recording import lane_recording
 from chatlab.compare.report.write import Format, report
 from chatlab.compare.session.session import ComparisonSession
+from chatlab.config.limits import ReportLimits
+from chatlab.ids import LaneId
 from chatlab.redaction.texts import parse_patterns
 from chatlab.store.files import Files
 
-__all__ = ["Format", "report", "session_report"]
+__all__ = ["Format", "report", "session_recording", "session_report"]
 
 
 async def session_report(
@@ -29,16 +33,29 @@ async def session_report(
     title: str = "",
     created: datetime | None = None,
     files: Files | None = None,
+    limits: ReportLimits | None = None,
 ) -> str:
     """Return the report of a session on the page. redact: names and patterns as for `--redact`. A
-    long one is written by a process of its own.
+    long one is written by a process of its own, within limits (by default those of a configuration).
 
-    Raises SessionError while names are hidden, WrongPattern for a pattern that cannot be used.
+    Raises SessionError while names are hidden, WrongPattern for a pattern that cannot be used, and what
+    `written_apart` raises.
     """
     patterns = parse_patterns(redact)
     found = comparison_of(session, title=title, created=created)
     if files is not None and form == "html" and not patterns:
         found = await with_pictures(found, files)
     if is_long(found):
-        return await report_apart(found, form, redact)
+        work = partial(redacted_report, found, form, tuple(redact))
+        return await written_apart(work, limits or ReportLimits())
     return await asyncio.to_thread(report, found, form, patterns)
+
+
+async def session_recording(
+    session: ComparisonSession, lane: LaneId, *, title: str = "", limits: ReportLimits | None = None
+) -> str:
+    """Return a lane's answers as the file that the kind `replay` plays; else as `session_report`."""
+    work = partial(lane_recording, comparison_of(session, title=title), lane)
+    if is_long(work.args[0]):
+        return await written_apart(work, limits or ReportLimits())
+    return await asyncio.to_thread(work)

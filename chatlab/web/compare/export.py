@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import cast, get_args
 from urllib.parse import quote
@@ -11,9 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from chatlab import content_security
-from chatlab.compare.report import Format, session_report
-from chatlab.compare.report.from_session import comparison_of
-from chatlab.compare.report.recording import lane_recording
+from chatlab.compare.report import Format, session_recording, session_report
 from chatlab.compare.session.blind import lane_of
 from chatlab.conversations.service import StorageService
 from chatlab.errors import ChatlabError, InvalidRequest
@@ -39,6 +36,7 @@ class ExportRoutes:
     def __init__(self, lab: Lab, sessions: PageSessions) -> None:
         self._lab = lab
         self._sessions = sessions
+        self._limits = lab.config.limits.reports if lab.config else None
 
     async def report(self, found: PageSession, _: str, request: Request) -> Response:
         """format: one of `Format`. redact, any number of times: what `--redact` takes."""
@@ -54,6 +52,7 @@ class ExportRoutes:
             query.getlist("redact"),
             title=found.title,
             files=storage.files if storage else None,
+            limits=self._limits,
         )
         media_type, ending = _TYPES[wanted]
         name = _file_name(found.title, ending)
@@ -65,9 +64,8 @@ class ExportRoutes:
     async def recording(self, found: PageSession, _: str, request: Request) -> Response:
         """Return a lane's answers as the file that the kind `replay` plays."""
         found.require_names_told()
-        compared = comparison_of(found.session, title=found.title)
         lane = lane_of(found.session.state, request.path_params["lane"])
-        text = await asyncio.to_thread(lane_recording, compared, lane)
+        text = await session_recording(found.session, lane, title=found.title, limits=self._limits)
         name = _file_name(found.session.state.lane(lane).label, "jsonl")
         headers = {**_HEADERS, "content-disposition": f"attachment; {name}"}
         return Response(text, media_type="application/jsonl", headers=headers)

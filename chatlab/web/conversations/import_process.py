@@ -10,7 +10,6 @@ The task and what is told are JSON; the storage's secrets are named in it, and r
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -24,7 +23,7 @@ from chatlab.config.limits import ImportLimits
 from chatlab.config.models import Storage
 from chatlab.conversations.storage import open_storage
 from chatlab.errors import StoreError
-from chatlab.own_process import let_others_go_first, own_process
+from chatlab.own_process import let_others_go_first, limit_memory, own_process
 from chatlab.secret import scrub
 from chatlab.transfer import ImportProblem, ImportResult, import_file
 
@@ -123,19 +122,10 @@ def _say(said: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _limit_memory(megabytes: float) -> None:
-    """Have whatever wants more fail with MemoryError, where the system can do that."""
-    with contextlib.suppress(ImportError):
-        import resource
-
-        most = int(megabytes * 1_000_000)
-        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-
-
 def _main() -> None:
     let_others_go_first()
     task = json.loads(sys.stdin.readline())
-    _limit_memory(task["memory_mb"])
+    limit_memory(task["memory_mb"])
     progress = _Progress()
     try:
         _say(asdict(asyncio.run(_imported(task, progress))))

@@ -6,24 +6,30 @@ import asyncio
 import csv
 import io
 import json
+import operator
 import re
+import signal
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 
 import pytest
 
 from chatlab.compare.model import Check, Lane, Vote
 from chatlab.compare.model_json import comparison_from_json
-from chatlab.compare.report import report, session_report
-from chatlab.compare.report.apart import is_long
+from chatlab.compare.report import report, session_recording, session_report
+from chatlab.compare.report.apart import ReportsBusy, ReportTooLong, is_long, redacted_report, written_apart
 from chatlab.compare.report.from_session import comparison_of
+from chatlab.compare.report.recording import lane_recording
 from chatlab.compare.session.events import Opened, SessionError
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.statistics.judgements import from_votes
 from chatlab.compare.statistics.ranking import rank
 from chatlab.compare.statistics.summary import differences
 from chatlab.compare.statistics.votes_csv import from_csv
+from chatlab.config.limits import ReportLimits
+from chatlab.errors import StoreError
 from chatlab.known_secrets import remember
 from chatlab.messages import Message, TextPart
 from chatlab.redaction.texts import WrongPattern, parse_patterns
@@ -446,3 +452,33 @@ async def test_a_long_report_is_written_apart_as_any_other_and_without_what_only
     assert "[redacted: email]" in apart.result() and "battery" not in apart.result()
     with pytest.raises(WrongPattern, match="pattern 1 takes too long"):
         await session_report(session, "markdown", [r"(words |wor|ds )+x"], title="Long")
+    lane = session.state.lanes[0].id
+    assert await session_recording(session, lane, title="Long") == lane_recording(found, lane)
+
+
+def long_work() -> partial[str]:
+    """The writing of a report."""
+    return partial(redacted_report, comparison(1), "markdown", ())
+
+
+async def test_a_report_beyond_a_limit_is_ended_with_a_sentence_that_names_the_limit() -> None:
+    with pytest.raises(ReportTooLong, match=r"more than 0.01 s \(limits.reports.seconds\)"):
+        await written_apart(long_work(), ReportLimits(seconds=0.01))
+    large = partial(operator.mul, "x", 1_000_000_000)
+    with pytest.raises(ReportTooLong, match=r"more than 300 MB of memory \(limits.reports.memory_mb\)"):
+        await written_apart(large, ReportLimits(memory_mb=300))
+    assert await written_apart(long_work(), ReportLimits())
+
+
+async def test_who_would_wait_for_too_many_reports_is_told_to_come_back() -> None:
+    limits = ReportLimits(waiting=1)
+    asked = [asyncio.create_task(written_apart(long_work(), limits)) for _ in range(4)]
+    told = await asyncio.gather(*asked, return_exceptions=True)
+    assert [isinstance(one, ReportsBusy) for one in told] == [False, False, True, True]
+    assert told[0] == told[1] == await written_apart(long_work(), limits)
+
+
+async def test_a_report_whose_process_is_killed_is_an_error_and_the_next_one_is_written() -> None:
+    with pytest.raises(StoreError, match="ended with -9"):
+        await written_apart(partial(signal.raise_signal, signal.SIGKILL), ReportLimits())  # type: ignore[arg-type]
+    assert await written_apart(long_work(), ReportLimits())
