@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -269,7 +270,9 @@ def _attach(connection: Connection, written: Sequence[Encoded]) -> None:
 def title_of(message: Message) -> str:
     """Return the title of a conversation that begins with this message."""
     names = [part.name for part in message.parts if isinstance(part, FilePart) and part.name]
-    title = re.sub(r"\s+", " ", message.text).strip() or ", ".join(names)
+    # No more of them are looked at: to go over 2 MB holds Python for 0.15 s, whatever the thread.
+    words = itertools.islice(re.finditer(r"\S+", message.text), _TITLE + 1)
+    title = " ".join(word[0][: _TITLE + 1] for word in words) or ", ".join(names)
     return title if len(title) <= _TITLE else title[: _TITLE - 1].rstrip() + "…"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,6 +12,7 @@ import pytest
 from chatlab.errors import StoreError
 from chatlab.messages import FilePart, Finish, Message, TextPart, Usage
 from chatlab.store import Conflict, NotStored, Store, StoredConversation, Unwanted, now
+from chatlab.store._turns import title_of
 from chatlab.store.sql import open_store
 from tests.store.values import finished, turn_in, with_file
 
@@ -64,6 +66,17 @@ async def test_the_first_message_gives_the_title(store: Store) -> None:
     await store.save([replace(with_file(pictured, "ab"), user=Message("user", (FilePart(
         "image/png", "cat.png", url="sha256:ab"),)))])  # fmt: skip
     assert (await store.get(ME, pictured.id)).title == "cat.png"
+
+
+def test_a_title_costs_the_same_however_long_the_message_is() -> None:
+    """To go over all of it holds Python, and so everybody else, in whichever thread it happens."""
+    message = Message.of("user", "\n a  b " * 1_000_000)
+    tracemalloc.start()
+    title = title_of(message)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert title == ("a b " * 20)[:79] + "…"
+    assert peak < 100_000
 
 
 async def test_a_new_turn_becomes_the_head_and_a_checkpoint_moves_nothing(store: Store) -> None:
