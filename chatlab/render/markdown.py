@@ -133,8 +133,10 @@ async def render_ahead(texts: Iterable[str], *, allowed_hosts: Sequence[str] = (
 
 def as_typed(text: str) -> str:
     """Return a text as the HTML that shows it as it was typed: each line reads from the side that its own
-    words begin at, and nothing in it is Markdown."""
-    lines = _whole(text).replace("\r\n", "\n").split("\n")
+    words begin at, and nothing in it is Markdown. Of a text that is too long for that, all lines read from
+    one side: elements for each would make it three times as long."""
+    whole = _whole(text).replace("\r\n", "\n")
+    lines = whole.split("\n") if len(whole) <= LONGEST_TEXT else [whole]
     shown = "".join(f'<div dir="auto">{html.escape(line, quote=False) or "<br>"}</div>' for line in lines)
     return f'<div class="typed">{shown}</div>'
 

@@ -440,6 +440,9 @@ def test_what_a_person_typed_is_shown_as_it_is() -> None:
     made = as_typed(text)
     assert Seen(made).text == text.replace("\n", "") and set(Seen(made).tags) == {"div", "br"}
     assert made.count('<div dir="auto">') == 3
+    lines = "a < b\n" * LONGEST_TEXT
+    long = as_typed(lines)
+    assert Seen(long).text == lines and len(long) < 2 * len(lines)
 
 
 def test_foreign_text_of_a_title_is_one_line_in_which_nothing_is_markup() -> None:
