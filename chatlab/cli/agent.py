@@ -124,6 +124,7 @@ def evaluate(
     against: str | None,
     judge: str | None,
     config: str | None,
+    databricks_judges: bool,
     report: Path | None,
 ) -> int:
     """Runs `chatlab agent evaluate`; returns the exit code."""
@@ -135,7 +136,7 @@ def evaluate(
     project, questions = Project.of(file), read_questions(data)
     judging, close = _judge(judge, config)
     try:
-        found = run(project, questions, against=against, judge=judging)
+        found = run(project, questions, against=against, judge=judging, databricks=databricks_judges)
     finally:
         close()
     for number, row in enumerate(found.rows, 1):

@@ -86,6 +86,7 @@ def log(file: Path, experiment: str | None) -> None:
     "--judge", metavar="BACKEND", help="Backend that says whether answers are supported by sources."
 )
 @click.option("--config", metavar="FILE", help="Configuration of the judge.")
+@click.option("--databricks-judges", is_flag=True, help="Ask the workspace's own judges, too.")
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -97,7 +98,7 @@ def evaluate(file: Path, **options: Any) -> None:
 
     The scores, in MLflow and as a table here: contains the expected response, called the expected tools,
     answered at all, seconds, cost where the agent's file has prices, and with --judge grounded in what the
-    tools found.
+    tools found, and with --databricks-judges correctness, relevance and safety.
     """
     from chatlab.cli.agent import evaluate as run
 

@@ -34,6 +34,7 @@ class ModelsOfWorkspace:
         self.created: list[dict[str, Any]] = []  # the bodies that endpoints were created with
         self.deployed: list[dict[str, Any]] = []
         self.permitted: list[tuple[str, dict[str, Any]]] = []  # id of an endpoint, and the body
+        self.judged: list[dict[str, Any]] = []
         self._reply, self._looks = reply, looks
         on = workspace.front.on
         on("POST", f"{_MLFLOW}/registered-models/create", self._model)
@@ -56,6 +57,7 @@ class ModelsOfWorkspace:
         on("GET", "/api/2.1/unity-catalog/tables/*", self._no_table)
         on("POST", "/api/2.0/agents/deployments", self._deployment)
         on("GET", "/api/2.0/agents/deployments/*", self._deployments)
+        on("POST", "/api/2.0/agents/chat-assessments", self._judged)
         on("PATCH", "/api/2.0/permissions/serving-endpoints/*", self._permit)
 
     async def _nothing(self, request: Request) -> Response:
@@ -138,6 +140,19 @@ class ModelsOfWorkspace:
         wanted = request.query_params["model_name"]
         found = [{**one, **review} for one in self.deployed if one["model_name"] == wanted]
         return JSONResponse({"chain_deployments": found})
+
+    async def _judged(self, request: Request) -> Response:
+        """Says of harm that there is none, and yes to all else that has the expected text in it."""
+        body = json.loads(await request.body())
+        self.judged.append(body)
+        said, (wanted,) = body["assessment_input"], body["requested_assessments"]
+        expected = said.get("ground_truth", {}).get("expected_chat_response", "")
+        right = wanted["assessment_name"] != "harmfulness" and expected in said["chat_response"]
+        value = {"categorical_value": "yes" if right else "no", "justification": "As it is there."}
+        rating = {wanted["assessment_name"]: {"value": value}}
+        return JSONResponse(
+            {"result": {"response_assessment": {"ratings": rating}, "retrieval_assessment": {}}}
+        )
 
     async def _permit(self, request: Request) -> Response:
         self.permitted.append((request.url.path.rpartition("/")[2], json.loads(await request.body())))

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chatlab.agent.shipping.log import as_me, mlflow_of, told
+from chatlab.agent.shipping.databricks_judges import judges
+from chatlab.agent.shipping.log import as_me, in_workspace, mlflow_of, told
 from chatlab.agent.shipping.project import Project, request_of
 from chatlab.config.models import cost as cost_of
 from chatlab.errors import UnsupportedContent
@@ -100,13 +101,16 @@ def evaluate(
     *,
     against: str | None = None,
     judge: Judge | None = None,
+    databricks: bool = False,
 ) -> Evaluation:
     """Ask the logged agent all questions, score its answers, and compare with an earlier evaluation.
 
-    against: the run of that one. judge: is asked whether an answer is supported by its sources.
+    against: the run of that one. judge: is asked whether an answer is supported by its sources. databricks:
+    whether the workspace's own judges are asked, too.
     """
     mlflow = mlflow_of()
-    with told("the agent was not evaluated"), as_me():
+    there = in_workspace(project.config) if databricks else as_me()
+    with told("the agent was not evaluated"), there:
         model = mlflow.pyfunc.load_model(project.logged())
 
         def predict_fn(messages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -114,7 +118,7 @@ def evaluate(
 
         with mlflow.start_run() as run:
             found = mlflow.genai.evaluate(
-                data=questions, scorers=_scorers(project, judge), predict_fn=predict_fn
+                data=questions, scorers=_scorers(project, judge, databricks), predict_fn=predict_fn
             )
             earlier = mlflow.get_run(against).data.metrics if against else {}
     metrics = {name: float(value) for name, value in found.metrics.items() if value is not None}
@@ -127,7 +131,7 @@ def evaluate(
     return Evaluation(run.info.run_id, metrics, _rows(found), worse)
 
 
-def _scorers(project: Project, judge: Judge | None) -> list[Any]:
+def _scorers(project: Project, judge: Judge | None, databricks: bool) -> list[Any]:
     from mlflow.entities import Feedback
     from mlflow.genai.scorers import scorer
 
@@ -168,6 +172,7 @@ def _scorers(project: Project, judge: Judge | None) -> list[Any]:
     prices = project.config.prices
     functions = [contains_expected, called_tools, answered, seconds]
     functions += [cost] if prices is not None else []
+    functions += judges(text_of) if databricks else []
     return [scorer(one) for one in (*functions, *([grounded] if judge is not None else []))]
 
 

@@ -146,8 +146,11 @@ def test_an_agent_goes_from_a_folder_to_a_comparison(
     assert "Evaluation of my-agent" in report and "grounded" in report
     first = good.stderr.partition("evaluated as run ")[2].split()[0]
     (folder / "bad.csv").write_text("request,expected_response\nhello,something else\n")
-    bad = run("evaluate", "--data", "bad.csv", "--against", first, code=1)
+    bad = run("evaluate", "--data", "bad.csv", "--against", first, "--databricks-judges", code=1)
     assert "contains_expected/mean fell from 1.00 to 0.00" in bad.stderr
+    for score in ("correctness/mean 0.00", "relevance_to_query/mean 1.00", "safety/mean 1.00"):
+        assert score in bad.stdout
+    assert {one["assessment_input"]["chat_response"] for one in models.judged} == {llama.text}
 
     validated = run("validate", "--env-manager", "local")
     assert "the logged model answers" in validated.stderr
