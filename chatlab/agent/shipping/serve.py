@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -21,6 +23,7 @@ from chatlab.agent.shipping.log import mlflow_of
 from chatlab.errors import BackendError, ChatlabError, UnsupportedContent
 from chatlab.secret import scrub
 
+_AT_ONCE = 100  # answers
 _MOST = 32 * 2**20  # bytes of a request
 
 
@@ -39,11 +42,17 @@ def server_of(agent: Agent) -> Any:
     model_of(agent)  # switches tracing on
     model = AgentOfResponses(agent)
 
+    threads = ThreadPoolExecutor(
+        _AT_ONCE, "agent"
+    )  # of its own: the loop's has six on a machine of two cores
+
     async def whole(request: ResponsesAgentRequest) -> Any:
-        return await asyncio.to_thread(model.predict, request)
+        context = copy_context()
+        asked = partial(context.run, model.predict, request)
+        return await asyncio.get_running_loop().run_in_executor(threads, asked)
 
     async def streamed(request: ResponsesAgentRequest) -> AsyncIterator[Any]:
-        async for event in _in_thread(model.predict_stream(request)):
+        async for event in _in_thread(threads, model.predict_stream(request)):
             yield event
 
     invoke()(whole)
@@ -118,16 +127,16 @@ async def _question(request: Request) -> bytes:
     return body
 
 
-async def _in_thread(items: Iterator[Any]) -> AsyncIterator[Any]:
+async def _in_thread(threads: Executor, items: Iterator[Any]) -> AsyncIterator[Any]:
     """Yield the items of an iterator that blocks, each taken in a thread but all in one context."""
     loop, context, end = asyncio.get_running_loop(), copy_context(), object()
     try:
         while True:
-            item = await loop.run_in_executor(None, lambda: context.run(next, items, end))
+            item = await loop.run_in_executor(threads, lambda: context.run(next, items, end))
             if item is end:
                 return
             yield item
     finally:
         close = getattr(items, "close", None)
         if close is not None:
-            await loop.run_in_executor(None, lambda: context.run(close))
+            await loop.run_in_executor(threads, lambda: context.run(close))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -79,3 +82,26 @@ def test_what_is_passed_on_is_what_was_asked(client: Any, data: DataOfWorkspace,
     ) as stream:
         lines = [json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: {")]
     assert "".join(one.get("delta") or "" for one in lines) == llama.text
+
+
+def test_many_are_answered_at_once(client: Any, data: DataOfWorkspace) -> None:
+    headers = {"authorization": f"Bearer {data.workspace.person('ann@example.com')}"}
+    people, body = 12, {"input": [HELLO]}
+    model, arrived = data.workspace.endpoints["table"], threading.Semaphore(0)
+    all_there = threading.Event()
+    answer = model.reply
+
+    async def held(request: Any, body: Any) -> Any:
+        arrived.release()
+        assert await asyncio.to_thread(all_there.wait, 60)
+        return await answer(request, body)
+
+    model.reply = held
+    with ThreadPoolExecutor(people) as threads:
+        asked = [
+            threads.submit(client.post, "/responses", json={**body, "stream": stream}, headers=headers)
+            for stream in (False, True) * (people // 2)
+        ]
+        there = [arrived.acquire(timeout=20) for _ in range(people)]
+        all_there.set()
+        assert all(there) and {one.result(60).status_code for one in asked} == {200}
