@@ -5,8 +5,9 @@
 
 Votes are drawn from Luce's choice model. Of lanes that are all equal, the family error is the share of
 sessions in which any two are told apart. Of lanes whose strengths are spread evenly from +1 to -1, the power
-is the share of pairs that are told apart. Beside it stand the same figures of a plain multinomial fit: log
-ratios of the counts (with one half added to each), normal p-values, Holm's correction.
+is the share of pairs that are told apart. Far apart are strengths from +2 to -2. Beside it stand the same
+figures of a plain multinomial fit: log ratios of the counts (with one half added to each), normal p-values,
+Holm's correction.
 """
 
 from __future__ import annotations
@@ -162,8 +163,9 @@ def _multinomial(counts: np.ndarray) -> int:
 
 def table(
     sessions: int, samples: int, seed: int, lanes: Sequence[int], prompts: Sequence[int]
-) -> Iterator[tuple[Figures, Figures]]:
-    """Yield for each scenario, number of lanes and of prompts the figures of equal and of other lanes."""
+) -> Iterator[tuple[Figures, Figures, Figures]]:
+    """Yield for each scenario, number of lanes and of prompts the figures of lanes that are equal, different,
+    and far apart."""
     for scenario in SCENARIOS:
         for number in lanes:
             for count in prompts:
@@ -173,7 +175,7 @@ def table(
                     prompts[-1],
                 ):
                     continue
-                null, other = (
+                null, other, far = (
                     simulate(
                         scenario,
                         number,
@@ -183,18 +185,18 @@ def table(
                         samples=samples,
                         seed=seed,
                     )
-                    for spread in (0.0, 1.0)
+                    for spread in (0.0, 1.0, 2.0)
                 )
-                yield null, other
+                yield null, other, far
 
 
 HEAD = (
-    "| votes | lanes | prompts | family error | coverage, equal | coverage, different | power "
-    "| multinomial: family error | power |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+    "| votes | lanes | prompts | family error | coverage, equal | different | far apart | power "
+    "| multinomial: family error | power |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
 )
 
 
-def row(null: Figures, other: Figures) -> str:
+def row(null: Figures, other: Figures, far: Figures) -> str:
     """Return a row of the table."""
 
     def share(value: float | None) -> str:
@@ -202,7 +204,7 @@ def row(null: Figures, other: Figures) -> str:
 
     cells = (
         *(null.scenario, str(null.lanes), str(null.prompts), share(null.family_error)),
-        *(share(null.coverage), share(other.coverage), share(other.power)),
+        *(share(null.coverage), share(other.coverage), share(far.coverage), share(other.power)),
         *(share(null.multinomial_error), share(other.multinomial_power)),
     )
     return f"| {' | '.join(cells)} |\n"
@@ -219,9 +221,9 @@ def main() -> None:
     given = parser.parse_args()
     made = HEAD
     sys.stdout.write(HEAD)
-    for null, other in table(given.sessions, given.samples, given.seed, given.lanes, given.prompts):
-        made += row(null, other)
-        sys.stdout.write(row(null, other))
+    for figures in table(given.sessions, given.samples, given.seed, given.lanes, given.prompts):
+        made += row(*figures)
+        sys.stdout.write(row(*figures))
         sys.stdout.flush()
     if given.write:
         page = given.write.read_text("utf-8")

@@ -90,6 +90,17 @@ def wilson(successes: float, trials: float) -> Interval | None:
     return Interval(max(0.0, middle - half), min(1.0, middle + half))
 
 
+def wilson_log_odds(estimate: float, variance: float) -> Interval:
+    """Return Wilson's interval in log-odds, of the share whose log-odds were estimated with this variance.
+
+    The share is then p = 1 / (1 + e^-estimate), of 1 / (variance p (1 - p)) trials.
+    """
+    a = variance * NORMAL_QUANTILE**2
+    b = math.sqrt(a * (a + 4))
+    won, lost = 2 + 2 * math.exp(estimate) + a, 2 + 2 * math.exp(-estimate) + a
+    return Interval(math.log((won - b) / (lost + b)), math.log((won + b) / (lost - b)))
+
+
 def sign_p(successes: int, trials: int) -> float:
     """Return the exact two-sided binomial p-value of so many successes, both outcomes being as likely."""
     term = tail = 1

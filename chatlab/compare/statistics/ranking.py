@@ -207,16 +207,19 @@ class _Standing:
         for (i, j), by, error, corrected in zip(two, differences, errors, adjusted, strict=True):
             interval, p = (None, None) if error is None else error
             p_holm = None if p is None else corrected
-            reason = self._reason(interval, corrected, len(two))
+            reason = self._reason(error, corrected, len(two))
             found.append(Pair(self.names[i], self.names[j], by, interval, expected(by), p, p_holm, reason))
         return tuple(found)
 
-    def _reason(self, interval: Interval | None, corrected: float, comparisons: int) -> str:
+    def _reason(self, error: tuple[Interval, float] | None, corrected: float, comparisons: int) -> str:
         """Return why two lanes are not distinguishable; "" if they are."""
-        if interval is None:
+        if error is None:
             return f"{_judged(self.errors.items)}, and an interval needs {FEWEST}"
+        interval, p = error
         if interval.covers(0):
             return "the interval of their difference covers zero"
+        if p >= 1 - LEVEL:
+            return f"the difference may be chance (p = {p:.2f})"
         if corrected >= 1 - LEVEL:
             return f"the difference does not outlast Holm's correction for {comparisons} comparisons"
         return ""

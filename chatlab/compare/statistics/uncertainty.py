@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from chatlab.compare.statistics.bradley_terry import Array, Fit, fit
+from chatlab.compare.statistics.bradley_terry import PRIOR, Array, Fit, fit
 from chatlab.compare.statistics.intervals import (
     FEWEST,
     LEVEL,
@@ -22,6 +22,7 @@ from chatlab.compare.statistics.intervals import (
     sign_p,
     student_p,
     student_quantile,
+    wilson_log_odds,
 )
 from chatlab.compare.statistics.observations import Observations
 
@@ -40,18 +41,27 @@ class Records:
     exact: NDArray[np.bool_]
 
 
+SAMPLED_PART = 3 / 8
+"""How much of a squared error is the bootstrap's where the model's is the larger; docs/methodology.md."""
+
+MOST_DRAWN = 0.9
+"""The largest part of a squared error of the prior's that is believed to remain after the votes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """The standard error of a contrast of strengths: the larger of the bootstrap's and the model's.
+    """The errors of contrasts of strengths, by the bootstrap and by the model.
 
     The bootstrap sees that choices of one prompt go together; it sees nothing where all choices agree, for
     every sample is then the same, and there the curvature of the penalised likelihood remains.
+    dispersion: how much prompts vary, as a part of what single votes would.
     """
 
     covariance: Array
     draws: Array
     items: int
     records: Records
+    dispersion: float
 
     def difference(self, i: int, j: int, estimate: float) -> tuple[Interval, float] | None:
         """Return the interval of how much stronger lane i is than lane j, and the two-sided p-value of
@@ -72,12 +82,30 @@ class Errors:
         return _agreeing(interval, estimate, p), p
 
     def interval(self, contrast: Array, estimate: float) -> Interval | None:
-        """Return the interval of a contrast of strengths; None where too few prompts were judged."""
+        """Return the interval of a contrast of strengths; None where too few prompts were judged.
+
+        It is Wilson's in log-odds. Its end away from zero takes the larger of the two errors, the more the
+        further out the estimate is, and lies beyond by as much as the prior has drawn the estimate.
+        """
         if self.items < FEWEST:
             return None
-        sampled, modelled = self._both(contrast)
-        half = max(sampled * student_quantile(self.items - 1), modelled * NORMAL_QUANTILE)
-        return Interval(estimate - half, estimate + half)
+        # A lane against the mean of all is a part of that lane against the mean of the others.
+        scale = float(contrast[contrast > 0].sum())
+        contrast, estimate = contrast / scale, estimate / scale
+        sampled, modelled = (error**2 for error in self._both(contrast))
+        drawn = min(modelled / (PRIOR**2 * float(contrast @ contrast)), MOST_DRAWN)
+        sampled *= (student_quantile(self.items - 1) / NORMAL_QUANTILE) ** 2
+        mixed = SAMPLED_PART * sampled + (1 - SAMPLED_PART) * self.dispersion * modelled
+        found = wilson_log_odds(estimate, max(sampled, mixed))
+        wide = wilson_log_odds(estimate, max(sampled, modelled))
+        out = math.tanh(abs(estimate))
+        shift = estimate * drawn / (1 - drawn)
+        low, high = found.low, found.high
+        if estimate > 0:
+            high += out * (wide.high - high) + shift
+        elif estimate < 0:
+            low += out * (wide.low - low) + shift
+        return Interval(scale * low, scale * high)
 
     def _both(self, contrast: Array) -> tuple[float, float]:
         n = len(contrast)
@@ -86,17 +114,15 @@ class Errors:
 
 
 def _agreeing(interval: Interval, estimate: float, p: float) -> Interval:
-    """Return the interval made to say of zero what the test says.
-
-    Where the test does not exclude zero, the interval is extended to it. Where it does, the end towards zero
-    is that of the interval whose width would give this p-value.
+    """Return the interval made to say no more of zero than the test does, and to exclude it where that does:
+    its end towards zero is then that of the interval whose width would give this p-value, or nearer to zero.
     """
     if p >= 1 - LEVEL:
-        return Interval(min(interval.low, 0.0), max(interval.high, 0.0))
-    if not interval.covers(0):
         return interval
     near = estimate * (1 - NORMAL_QUANTILE / normal_quantile(p))
-    return Interval(near, interval.high) if estimate > 0 else Interval(interval.low, near)
+    if estimate > 0:
+        return Interval(near if interval.low <= 0 else min(near, interval.low), interval.high)
+    return Interval(interval.low, near if interval.high >= 0 else max(near, interval.high))
 
 
 def errors_of(observed: Observations, point: Fit, *, davidson: bool, samples: int, seed: int) -> Errors:
@@ -108,7 +134,28 @@ def errors_of(observed: Observations, point: Fit, *, davidson: bool, samples: in
     drawn = rng.multinomial(items, chances, size=samples) if items else np.zeros((samples, 0))
     counts = (drawn @ sorts).reshape(samples, len(design.of))
     draws = fit(design, counts, davidson=davidson, start=point).strengths
-    return Errors(np.linalg.inv(point.information[0]), draws, items, records_of(observed))
+    covariance = np.linalg.inv(point.information[0])
+    return Errors(covariance, draws, items, records_of(observed), _dispersion(observed, davidson=davidson))
+
+
+def _dispersion(observed: Observations, *, davidson: bool) -> float:
+    """Return how much prompts vary, as a part of what one vote at each would: at most 1.
+
+    The votes of a prompt together weigh as one. Where they differ, their shares vary less than one vote does;
+    so does a tie that counts as half a win for each.
+    """
+    design, items = observed.design, observed.items
+    counts = observed.units if davidson else design.halved(observed.units)
+    weights = design.per_set(counts)
+    shares = counts / np.maximum(weights, 1e-300)[:, design.of]
+    whole = observed.repeated @ weights
+    mean = observed.repeated @ counts / np.maximum(whole, 1e-300)[design.of]
+    # The variance of an outcome that is one of several is 1 less the sum of their squared chances.
+    within = float((observed.repeated @ (weights * (1 - design.per_set(shares**2)))).sum())
+    total = float((whole * (1 - design.per_set(mean**2))).sum())
+    if items < 2 or total <= 1e-12 * float(whole.sum()):
+        return 1.0
+    return min(1.0, (1 - within / total) * items / (items - 1))
 
 
 def _resampled_sorts(observed: Observations) -> tuple[Array, Array]:

@@ -19,6 +19,7 @@ from chatlab.compare.statistics.intervals import (
     unanimous_interval,
     unanimous_p,
     wilson,
+    wilson_log_odds,
 )
 from tests.compare.statistics.peers import scipy
 
@@ -66,6 +67,17 @@ def test_what_all_units_say_is_judged_as_by_clopper_and_pearson_and_the_sign_tes
     assert unanimous_p(1.0, units, 1.0) == unanimous_p(-1.0, units, 1.0) == pytest.approx(theirs.pvalue)
     assert unanimous_interval(1.0, units, -1.0, 1.0).covers(0) is (units < 6)
     assert unanimous_interval(0.0, units, -1.0, 1.0).covers(0) and unanimous_p(0.0, units, 1.0) == 1.0
+
+
+@pytest.mark.heavy
+@given(st.integers(1, 20).flatmap(lambda n: st.tuples(st.integers(1, 20), st.just(n))))
+def test_the_same_interval_in_log_odds(case: tuple[int, int]) -> None:
+    won, lost = case
+    low, high = scipy.stats.binomtest(won, won + lost).proportion_ci(method="wilson")
+    interval = wilson_log_odds(np.log(won / lost), 1 / won + 1 / lost)
+    theirs = (np.log(low / (1 - low)), np.log(high / (1 - high)))
+    assert (interval.low, interval.high) == pytest.approx(theirs, rel=1e-9, abs=1e-9)
+    assert wilson_log_odds(np.log(lost / won), 1 / won + 1 / lost).low == pytest.approx(-interval.high)
 
 
 def test_no_trials_have_no_share() -> None:

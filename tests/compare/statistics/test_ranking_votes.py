@@ -60,7 +60,11 @@ def test_below_six_of_six_no_two_lanes_differ_however_many_others_there_are(lane
         for pair in ranking.pairs:
             if {pair.a, pair.b} == {"lane 0", "lane 1"} and pair.interval is not None:
                 assert pair.p is not None and pair.p >= sign_p(wins, wins)
-                assert not pair.distinguishable and pair.interval.covers(0)
+                assert not pair.distinguishable
+                assert (
+                    pair.interval.covers(0)
+                    or pair.reason == f"the difference may be chance (p = {pair.p:.2f})"
+                )
 
 
 def test_four_of_four_is_not_called_among_judgements_of_two_lanes_either() -> None:
