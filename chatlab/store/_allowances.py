@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import ColumnElement, Connection, delete, func, literal, select
 
+from chatlab.store import now
 from chatlab.store._database import Database
 from chatlab.store._insert import insert_or_update
 from chatlab.store._replicas import SqlReplicas
 from chatlab.store._servers import database_clock
 from chatlab.store.allowances import Allowances, Exceeded, Part
-from chatlab.store.schema import allowances, servers
+from chatlab.store.schema import Moment, allowances, servers
 
 _UNUSED = timedelta(minutes=2)  # after which nothing of a minute counts any more
 _LONGEST = timedelta(days=1)  # after which a place is nobody's: its server died, and no other was there
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # when nothing was taken yet
 _EVERY = 60.0  # seconds between two looks for rows that are of no use
 
 
@@ -68,8 +70,7 @@ class _Row:
 def _take(
     connection: Connection, server: str, asked: Sequence[Sequence[Part]], held: Mapping[str, int]
 ) -> Sequence[Exceeded | None]:
-    moment = database_clock(connection)
-    rows = _locked(connection, sorted(held), moment)
+    rows, moment = _locked(connection, sorted(held))
     alive = set(connection.execute(select(servers.c.token)).scalars())
     for key, row in rows.items():
         row.held = {token: places for token, places in row.held.items() if token in alive}
@@ -95,14 +96,19 @@ def _take(
     return exceeded
 
 
-def _locked(connection: Connection, keys: Sequence[str], moment: datetime) -> dict[str, _Row]:
+def _locked(connection: Connection, keys: Sequence[str]) -> tuple[dict[str, _Row], datetime]:
     """Return rows by their keys, made where they are not there, and nobody else's until the transaction
-    ends."""
+    ends; and the time by the clock that all servers share."""
     if not keys:
-        return {}
-    new = [{"key": key, "taken": 0.0, "since": moment, "held": {}} for key in keys]
-    query = insert_or_update(connection, allowances, new, "key").returning(*allowances.c)
-    return {row.key: _Row(row.taken, row.since, dict(row.held)) for row in connection.execute(query)}
+        return {}, now()
+    sqlite = connection.dialect.name == "sqlite"
+    clock: ColumnElement[Any] = literal(now(), Moment()) if sqlite else func.now(type_=Moment())
+    new = [{"key": key, "taken": 0.0, "since": _LONG_AGO, "held": {}} for key in keys]
+    query = insert_or_update(connection, allowances, new, "key").returning(
+        *allowances.c, clock.label("clock")
+    )
+    found = connection.execute(query).all()
+    return {row.key: _Row(row.taken, row.since, dict(row.held)) for row in found}, found[0].clock
 
 
 def forget(connection: Connection) -> None:
