@@ -94,7 +94,7 @@ class ReportLimits(Model):
     memory_mb: float = Field(
         1_000, ge=300, description="Megabytes of memory that writing it takes (not held to on Windows)."
     )
-    seconds: float = Field(120, gt=0, description="Seconds that it takes to be written.")
+    seconds: float = Field(300, gt=0, description="Seconds that it takes to be written.")
     waiting: int = Field(10, ge=1, description="How many may wait for the one that is written.")
 
 
