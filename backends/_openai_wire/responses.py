@@ -20,6 +20,7 @@ from chatlab.formats import to_responses
 from chatlab.messages import FinishReason, Notice, ReasoningDelta, StreamEvent, ToolCall, ToolResult
 from chatlab.upstream import error_from_body, is_error, sentence_of
 
+_SHORT = 100  # characters of what an agent says of a tool, and most tools
 _NAMES = {"max_tokens": "max_output_tokens"}
 # Deltas and notes on progress whose substance comes again in an item that is done, or that carry none.
 _SILENT = (
@@ -69,7 +70,7 @@ def responses_body(request: ChatRequest, model: str, *, stream: bool = True) -> 
 class ResponsesStream(AnswerStream):
     """The events of one response, in order, as chatlab's events: streamed, or whole in one of them."""
 
-    __slots__ = ("_done", "_items", "_message", "_thought")
+    __slots__ = ("_beside", "_done", "_items", "_message", "_thought")
 
     def __init__(self, think: ThinkTags | None = None, *, whole: Notice | None = None) -> None:
         super().__init__(think, whole=whole)
@@ -77,11 +78,13 @@ class ResponsesStream(AnswerStream):
         self._thought = False  # the reasoning item under way was streamed
         self._items: set[str] = set()  # ids of calls and results that were given out
         self._done = 0
+        self._beside: Mapping[str, Any] = {}  # what an agent tells beside its answer, as of now
 
     def feed(self, event: Mapping[str, Any]) -> list[StreamEvent]:
         """Return the events of an event. Raises a BackendError for an error, in whatever form it comes."""
         kind = event.get("type")
         events: list[StreamEvent] = []
+        self._beside = mapping(event.get("custom_outputs")) or self._beside
         if kind in ("response.output_text.delta", "response.refusal.delta"):
             delta = text(event.get("delta"))
             self._message.append(delta)
@@ -134,7 +137,7 @@ class ResponsesStream(AnswerStream):
                     "the stream ended without a closing event, so the answer may be cut off"
                 )
             self._finish = self._reason()
-        return self._closing()
+        return [*_of_agent(self._beside), *self._closing()]
 
     def _item(self, item: Mapping[str, Any], events: list[StreamEvent]) -> None:
         """Take an item of the output that is done: give out what of it was not given out yet."""
@@ -224,6 +227,19 @@ def whole_responses(body: Mapping[str, Any], think: ThinkTags | None = None) -> 
         raise BrokenStream("the upstream's answer has no output")
     stream = ResponsesStream(think)
     return stream.feed({name: value for name, value in body.items() if name != "type"}) + stream.end()
+
+
+def _of_agent(beside: Mapping[str, Any]) -> list[StreamEvent]:
+    """Return what an agent of `chatlab agent` tells beside its answer: as whom its tools ran, and which were
+    left out.
+    """
+    ran = [
+        f"{name[:_SHORT]} as {text(whom)[:_SHORT]}" for name, whom in mapping(beside.get("ran_as")).items()
+    ]
+    left_out = beside.get("left_out")
+    told = [text(one)[: 2 * _SHORT] for one in left_out[:_SHORT]] if isinstance(left_out, list) else []
+    said = [f"ran {', '.join(ran)}"] if ran else []
+    return [Notice("other", one) for one in (*filter(None, told), *said)]
 
 
 def _arguments(item: Mapping[str, Any]) -> str:

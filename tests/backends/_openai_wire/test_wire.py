@@ -814,3 +814,21 @@ def test_groqs_usage_is_read_when_the_models_name_is_known_already() -> None:
 )
 def test_an_envelope_around_an_error_hides_no_sentence(body: str, sentence: str) -> None:
     assert error_from_body(400, body).detail == sentence
+
+
+def test_as_whom_an_agents_tools_ran_is_a_note_at_the_end() -> None:
+    item = {"id": "m", "type": "message", "content": [{"type": "output_text", "text": "Done."}]}
+    done = {"type": "response.output_item.done", "item": item}
+    beside = {
+        "ran_as": {"search": "ann", "sql": "the service"},
+        "left_out": ["the tool x is left out: no right"],
+    }
+    stream = ResponsesStream()
+    stream.feed({**done, "custom_outputs": {"ran_as": {"search": "ann"}, "left_out": []}})
+    stream.feed({**done, "custom_outputs": beside})
+    told = [event.detail for event in stream.end(marked=True) if isinstance(event, Notice)]
+    assert told == ["the tool x is left out: no right", "ran search as ann, sql as the service"]
+    for strange in ({"ran_as": 3}, {"left_out": [None, 4]}, {"ran_as": {"x": None}}, [1], "x"):
+        other = ResponsesStream()
+        other.feed({**done, "custom_outputs": strange})
+        assert isinstance(other.end(marked=True)[-1], Finish)
