@@ -102,7 +102,8 @@ def db(action: Any, config: str | None, dry_run: bool) -> None:
 @click.argument("action", type=click.Choice(["list", "end", "hash", "audit"]))
 @click.argument("config", required=False)
 @click.option("--person", metavar="PERSON", help="With end and audit: who, as list names them.")
-def users(action: Any, config: str | None, person: str | None) -> None:
+@click.option("--links", is_flag=True, help="With end: end all links to what they wrote, too.")
+def users(action: Any, config: str | None, person: str | None, links: bool) -> None:
     """See who is signed in at the pages of a configuration, and end that.
 
     \b
@@ -117,7 +118,7 @@ def users(action: Any, config: str | None, person: str | None) -> None:
     """
     from chatlab.cli.users import users as run
 
-    raise click.exceptions.Exit(run(action, config, person))
+    raise click.exceptions.Exit(run(action, config, person, links))
 
 
 STORED_COMMANDS = (export, import_, db, users)

@@ -22,8 +22,10 @@ Action: TypeAlias = Literal["list", "end", "hash", "audit"]
 _SHOWN = ("name", "backend", "as", "address", "why")
 
 
-def users(action: Action, config: str | None, person: str | None) -> int:
+def users(action: Action, config: str | None, person: str | None, links: bool) -> int:
     """Runs `chatlab users` and returns its exit code."""
+    if links and action != "end":
+        raise click.UsageError("--links is for end alone")
     if (person is None) if action == "end" else (person is not None and action != "audit"):
         raise click.UsageError("end takes --person, as list names them, and audit may; the others do not")
     if action == "hash":
@@ -31,7 +33,7 @@ def users(action: Action, config: str | None, person: str | None) -> int:
     whole = load_config(config_of(config))
     if action == "audit":
         return _audit(whole, person)
-    return asyncio.run(_list(whole) if person is None else _end(whole, person))
+    return asyncio.run(_list(whole) if person is None else _end(whole, person, links=links))
 
 
 def _hash(config: str | None) -> int:
@@ -87,12 +89,15 @@ async def _list(config: Config) -> int:
     return OK
 
 
-async def _end(config: Config, person: str) -> int:
-    ended = 0
+async def _end(config: Config, person: str, *, links: bool) -> int:
+    ended = shared = 0
     if not await nothing_yet(config.storage):
         async with opened(config.storage) as storage:
             ended = await storage.store.sign_ins.end_all(person)
-    if not ended:
+            shared = await storage.store.revoke_all(person) if links else 0
+    if links:
+        click.echo(f"ended {count(shared, 'link')}")
+    if not ended and not shared:
         say(f"{one_line(person)} is not signed in: chatlab users list says who is")
         return FAILED
     click.echo(f"ended {count(ended, 'session')}; a server that runs knows it within ten seconds")

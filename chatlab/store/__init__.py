@@ -249,6 +249,10 @@ class Store(ABC):
         """End every link to it."""
 
     @abstractmethod
+    async def revoke_all(self, owner: str) -> int:
+        """End every link of an owner, and return how many there were. For whoever runs the server."""
+
+    @abstractmethod
     async def shared(
         self, token: str, reader: LinkReader | None = None
     ) -> tuple[str, Literal["conversation", "comparison"], str]:

@@ -54,6 +54,11 @@ def revoke(
     connection.execute(delete(shares).where(*_to(owner, conversation, comparison)))
 
 
+def revoke_all(connection: Connection, owner: str) -> int:
+    """End every link of an owner, and return how many there were."""
+    return connection.execute(delete(shares).where(shares.c.owner == owner)).rowcount
+
+
 def followed(
     connection: Connection, token: str, reader: LinkReader | None
 ) -> tuple[str, Literal["conversation", "comparison"], str]:

@@ -259,6 +259,9 @@ class SqlStore(Store):
     ) -> None:
         await self._database.write(_shares.revoke, owner, conversation, comparison)
 
+    async def revoke_all(self, owner: str) -> int:
+        return await self._database.write(_shares.revoke_all, owner)
+
     async def shared(
         self, token: str, reader: LinkReader | None = None
     ) -> tuple[str, Literal["conversation", "comparison"], str]:

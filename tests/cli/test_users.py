@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from chatlab.cli import main
 from chatlab.cli.program import FAILED, OK, USAGE
 from chatlab.identity.passwords import is_password
-from chatlab.store import now
+from chatlab.store import LinkReader, NotStored, now
 from chatlab.store.sign_ins import StoredSignIn
 from chatlab.store.sql import open_store
 
@@ -50,6 +50,35 @@ def test_who_is_signed_in_is_listed_and_ended() -> None:
     assert (ended.exit_code, ended.stdout.startswith("ended 2 sessions;")) == (OK, True)
     assert [line.split("\t")[0] for line in run("list", "lab.yaml").stdout.splitlines()] == ["person-bob"]
     assert run("end", "lab.yaml", "--person", "person-ann").exit_code == FAILED
+
+
+def test_the_links_of_somebody_who_is_to_share_no_more_are_ended_with_their_sessions() -> None:
+    async def shared() -> list[str]:
+        store = await open_store("sqlite:.chatlab/chatlab.db")
+        tokens = []
+        for owner in ("person-ann", "person-ann", "person-bob"):
+            chat = await store.create(owner)
+            tokens.append((await store.share(owner, conversation=chat.id, audience=())).token)
+        await store.aclose()
+        return tokens
+
+    async def read(token: str) -> str:
+        store = await open_store("sqlite:.chatlab/chatlab.db")
+        try:
+            return (await store.shared(token, LinkReader("person-cleo", ())))[0]
+        except NotStored:
+            return "nowhere"
+        finally:
+            await store.aclose()
+
+    asyncio.run(signed_in("person-ann", "person-bob"))
+    tokens = asyncio.run(shared())
+    assert run("end", "lab.yaml", "--person", "person-ann").exit_code == OK
+    assert asyncio.run(read(tokens[0])) == "person-ann"
+    ended = run("end", "lab.yaml", "--person", "person-ann", "--links")
+    assert (ended.exit_code, ended.stdout.splitlines()[0]) == (OK, "ended 2 links")
+    assert [asyncio.run(read(token)) for token in tokens] == ["nowhere", "nowhere", "person-bob"]
+    assert run("list", "lab.yaml", "--links").exit_code == USAGE
 
 
 def test_whom_to_end_is_said() -> None:

@@ -155,6 +155,7 @@ TRIES: dict[str, list[tuple[Try, Any]]] = {
         (lambda s, m, owner: s.revoke(owner, conversation=m.chat.id), NotStored),
         (lambda s, m, owner: s.revoke(owner, comparison=m.session), NotStored),
     ],
+    "revoke_all": [(lambda s, m, owner: s.revoke_all(owner), "nothing")],
     "may_read": [(lambda s, m, owner: s.may_read(owner, SHA), "nothing")],
     "size": [(lambda s, m, owner: s.size(owner), "nothing")],
     "files_of": [(lambda s, m, owner: s.files_of(owner), "nothing")],

@@ -8,6 +8,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -34,6 +35,34 @@ def test_a_browser_that_did_not_begin_cannot_be_signed_in_by_somebody_elses_answ
         began(victim)  # that it began something of its own changes nothing
         refused(comes_back(victim, provider, began(attacker)), "has not begun to sign in")
         assert session_of(victim) is None
+
+
+def test_of_a_hundred_who_sign_in_at_once_each_is_who_they_are(url: str, provider: Oidc) -> None:
+    def signs_in(number: int) -> tuple[str, str]:
+        with somebody(url) as one:
+            query = began(one, "/compare")
+            person = {"sub": f"of-{number}", "name": f"Person {number}", "email": f"{number}@example.org"}
+            code = provider.code(query, person)
+            assert comes_back(one, provider, query, code=code).status_code == 303
+            return one.get("/-/me").json()["name"], str(session_of(one))
+
+    with ThreadPoolExecutor(20) as threads:
+        found = list(threads.map(signs_in, range(100)))
+    assert [name for name, _ in found] == [f"Person {number}" for number in range(100)]
+    assert len({session for _, session in found}) == 100
+
+
+def test_of_answers_that_come_back_at_once_one_signs_in(url: str, provider: Oidc) -> None:
+    with somebody(url) as ann:
+        query = began(ann)
+        given = {"code": provider.code(query), "state": query["state"], "iss": provider.issuer}
+        cookies = dict(ann.cookies)
+
+    def back(_: int) -> int:
+        return httpx2.get(f"{url}/auth/callback", params=given, headers=OPENS, cookies=cookies).status_code
+
+    with ThreadPoolExecutor(10) as threads:
+        assert sorted(threads.map(back, range(10))) == [303, *[403] * 9]
 
 
 def test_what_began_once_cannot_come_back_twice(url: str, provider: Oidc) -> None:
