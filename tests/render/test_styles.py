@@ -12,6 +12,7 @@ from chatlab.render.document import document
 from chatlab.render.styles import tokens
 
 COLOUR = re.compile(r"--cl-([\w-]+): light-dark\((#[0-9a-f]+), (#[0-9a-f]+)\)")
+REPORT = PACKAGE / "compare" / "report" / "templates" / "report.css"
 STYLES = sorted((PACKAGE / "web" / "static").rglob("*.css"))
 
 
@@ -71,6 +72,25 @@ def test_no_style_sheet_but_the_variables_has_a_colour_of_its_own(style) -> None
         assert (
             re.findall(r"#[0-9a-fA-F]{3,8}\b(?=[;,)\s])|rgb\(|light-dark\(", style.read_text("utf-8")) == []
         )
+
+
+SIZE = re.compile(r"\d(?:rem|em|px|pt)\b")
+
+
+@pytest.mark.parametrize("style", [*STYLES, REPORT], ids=lambda path: path.name)
+def test_type_has_the_sizes_of_the_variables(style) -> None:
+    if style.name != "tokens.css":
+        assert [
+            size for size in re.findall(r"font-size:([^;}]*)", style.read_text("utf-8")) if SIZE.search(size)
+        ] == []
+
+
+def test_the_report_takes_its_spacing_and_shapes_from_the_variables() -> None:
+    sizes = re.findall(
+        r"\b(?:(?:margin|padding|gap|border-radius)[\w-]*):([^;}]*)", REPORT.read_text("utf-8")
+    )
+
+    assert len(sizes) > 20 and [size for size in sizes if SIZE.search(size)] == []
 
 
 def test_a_document_that_stands_alone_declares_the_variables_itself() -> None:

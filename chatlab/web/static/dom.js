@@ -145,7 +145,8 @@ const headersOf = (body) => {
 };
 
 /**
- * A button that unfolds others; it folds again when one is chosen, at Escape, and at a click elsewhere.
+ * A button that unfolds others, between which the arrow keys move; it folds again when one is chosen, at
+ * Escape, at a click elsewhere, and when the focus goes elsewhere.
  *
  * @param {string} label
  * @param {Child} shown
@@ -162,8 +163,36 @@ export const menu = (label, shown, ...items) => {
     head.focus();
   };
   made.addEventListener("click", chosen, true);
+  made.addEventListener("keydown", (event) => {
+    if (!moveIn(made, event.key)) return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  made.addEventListener("focusout", ({ relatedTarget: to }) => {
+    if (to instanceof Node && !made.contains(to)) made.open = false;
+  });
   made.append(head, make("div", {}, items));
   return made;
+};
+
+/**
+ * Moves the focus in a menu, which it unfolds, as a key says; whether it is one that does.
+ *
+ * @param {HTMLDetailsElement} menu
+ * @param {string} key
+ */
+const moveIn = (menu, key) => {
+  if (!["ArrowDown", "ArrowUp", "Home", "End"].includes(key) || document.activeElement?.matches("select"))
+    return false;
+  menu.open = true;
+  const items = [...menu.querySelectorAll(/** @type {"button"} */ ("summary ~ * :is(button, a, select)"))];
+  const at = items.findIndex((one) => one === document.activeElement);
+  const last = items.length - 1;
+  const to = { ArrowDown: at === last ? 0 : at + 1, ArrowUp: at <= 0 ? last : at - 1, Home: 0, End: last }[
+    key
+  ];
+  items[to ?? 0]?.focus();
+  return true;
 };
 
 /** @returns {NodeListOf<HTMLDetailsElement>} */

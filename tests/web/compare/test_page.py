@@ -241,6 +241,11 @@ def test_lanes_are_added_swapped_asked_again_moved_and_removed(open_compare: Ope
     assert page.texts() == ["two", "two", "Something else is said here."]
     page.lane_menu("Quick", "Move right")
     page.page.wait_for_function("() => document.querySelector('.lane > strong').textContent === 'Brisk'")
+    brisk, quick, other = (page.page.locator(".lane", has_text=name) for name in ("Brisk", "Quick", "Other"))
+    other.drag_to(brisk)
+    expect(page.page.locator(".lane > strong")).to_have_text(["Other", "Brisk", "Quick"])
+    other.drag_to(quick)
+    expect(page.page.locator(".lane > strong")).to_have_text(["Brisk", "Quick", "Other"])
     page.lane_menu("Brisk", "Change…")
     dialog = page.wait_dialog()
     dialog.get_by_label("Backend", exact=True).select_option("other")
@@ -581,6 +586,11 @@ def test_the_title_is_edited_where_it_stands(open_compare: Open) -> None:
     page.page.reload()
     expect(title).to_have_text(better)
     expect(page.page).to_have_title(f"{better} · Lab")
+    page.page.set_viewport_size({"width": 1100, "height": 800})  # the head is one line
+    assert page.page.locator("body > header").bounding_box()["height"] < 60
+    nav = page.page.locator("body > header nav").bounding_box()
+    tools = page.page.locator("#session-tools").bounding_box()
+    assert tools["x"] + tools["width"] <= nav["x"] and nav["x"] + nav["width"] <= 1100
 
 
 def test_a_lane_that_streams_scrolls_in_its_own_column_and_the_others_stay_in_sight(

@@ -6,5 +6,7 @@ declare const allowed: string[];
 interface Window {
   /** The words of the page's language, by key. */
   chatlabWords?: Record<string, string>;
+  /** What Gradio's page is made of. */
+  gradio_config?: { components: { props: { elem_id?: string; watermark?: string } }[] };
 }
 declare const chatlabWords: Record<string, string>;

@@ -16,6 +16,11 @@ const messageBox = () => document.querySelector("#message textarea");
 /** @returns {HTMLElement | null} */
 const stopButton = () => document.querySelector("#message .stop-button");
 
+/** @returns {HTMLElement | null} */
+const optionsButton = () => document.querySelector("#settings");
+
+const NARROW = 768; // pixels of width below which the list of conversations covers the page
+
 const showShortcuts = () => {
   const dialog = document.createElement("dialog");
   dialog.className = "chatlab-shortcuts";
@@ -103,6 +108,24 @@ const inEdit = (event, edited) => {
 };
 
 /**
+ * Leaves the options, or the list of conversations where it covers the page.
+ *
+ * @param {Element} target
+ */
+const leavePanel = (target) => {
+  const panel = target.closest("#settings-panel.open, #conversations-panel.open");
+  const isList = panel?.id === "conversations-panel";
+  if (!panel || target.matches("[aria-expanded=true]")) return false; // what is unfolded there is left first
+  if (isList && (window.innerWidth >= NARROW || takesText(target) || panel.querySelector("details[open]")))
+    return false;
+  /** @type {HTMLElement | null} */
+  const toggle = panel.querySelector(".toggle-button");
+  toggle?.click();
+  (isList ? toggle : optionsButton())?.focus();
+  return true;
+};
+
+/**
  * Whether a key was one of these.
  *
  * @param {KeyboardEvent} event
@@ -112,6 +135,7 @@ const used = (event, target) => {
   if (target.matches("#conversation textarea")) return inEdit(event, target);
   const box = messageBox();
   if (box && target === box && event.key !== "Escape") return inMessage(event, box);
+  if (event.key === "Escape" && plain(event) && leavePanel(target)) return true;
   if (event.key === "Escape" && plain(event) && (target === box || !takesText(target))) {
     const stop = document.querySelector("dialog[open]") ? null : stopButton();
     stop?.click();
@@ -136,6 +160,23 @@ document.addEventListener(
   },
   true,
 );
+
+// Whoever opens the options by a key goes on in them.
+let toOptions = false;
+document.addEventListener("click", ({ target, detail }) => {
+  if (target instanceof Element && target.closest("#settings")) toOptions = detail === 0;
+});
+const enterOptions = () => {
+  const panel = toOptions && document.querySelector("#settings-panel.open .sidebar-content");
+  if (!panel) return;
+  toOptions = false;
+  const first = [...panel.querySelectorAll("input, textarea")].find((one) => one.checkVisibility());
+  if (first instanceof HTMLElement) first.focus();
+};
+new MutationObserver(enterOptions).observe(document.documentElement, {
+  subtree: true,
+  attributeFilter: ["class"],
+});
 
 let answering = false;
 const touched = window.matchMedia("(pointer: coarse)"); // there, focus would open the keyboard

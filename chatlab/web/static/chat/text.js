@@ -38,8 +38,36 @@ new MutationObserver((changes) => {
     if (one instanceof Element && one.isConnected) prepareAll(one.parentElement ?? one);
 }).observe(document.documentElement, { childList: true, subtree: true });
 
+/**
+ * An answer as its model wrote it, with the page's watermark: Gradio copies its notes, thoughts and figures
+ * with it.
+ *
+ * @param {Element} button
+ */
+const answerBeside = (button) => {
+  // In panels they are in the row, otherwise they follow it.
+  const buttons = button.closest(".message-buttons");
+  const row = button.closest(".bot-row") ?? buttons?.previousElementSibling;
+  if (!buttons || !row?.matches(".bot-row")) return "";
+  const texts = row.querySelectorAll("[data-testid=bot]:not(:has(.thought-group)) span[hidden][content]");
+  const said = [...texts].map((one) => one.getAttribute("content"));
+  return said.length ? [...said, watermark()].filter(Boolean).join("\n\n") : "";
+};
+
+const watermark = () =>
+  window.gradio_config?.components.find(({ props }) => props.elem_id === "conversation")?.props.watermark;
+
+let copied = "";
+document.addEventListener(
+  "click",
+  ({ target }) => {
+    copied = target instanceof Element ? answerBeside(target) : "";
+  },
+  true,
+);
+
 const { clipboard } = navigator; // there is none on a page that is not loaded safely
 if (clipboard) {
   const write = clipboard.writeText.bind(clipboard);
-  clipboard.writeText = (text) => write(asWritten(text));
+  clipboard.writeText = (text) => write(copied || asWritten(text));
 }

@@ -3,6 +3,8 @@
 /** @import { Page } from "./page.js" */
 import { button, isComposing, make, say } from "../dom.js";
 
+const touched = matchMedia("(pointer: coarse)"); // there, focus on a text box would open the keyboard
+
 /**
  * The composer of a page, in `element`, as what the rest of the page asks of it.
  *
@@ -108,7 +110,9 @@ export const composer = (element, page) => {
   };
 
   const draw = () => {
+    const begins = element.hidden && document.activeElement === document.body;
     element.hidden = false;
+    if (begins && !touched.matches) box.focus({ preventScroll: true });
     element.setAttribute("aria-busy", String(sending));
     drawLanes();
     attached.replaceChildren(...files.flatMap(attachment));

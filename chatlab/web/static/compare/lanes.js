@@ -32,7 +32,7 @@ export const lanesBar = (page) => {
 const laneHead = (page, lane) =>
   make(
     "div",
-    { className: "lane", "data-lane": lane.id },
+    { className: "lane", "data-lane": lane.id, ...(page.view.hidden ? {} : dragging(page, lane)) },
     make("strong", { title: lane.name }, lane.name),
     button(lane.name, () => page.choose(lane.id), { className: "tab plain" }),
     lane.backend && lane.backend !== lane.name
@@ -118,10 +118,44 @@ const continueInChat = async (page, lane) => {
  * @param {number} by
  */
 const move = (page, lane, by) => {
+  place(page, lane.id, at(page, lane) + by);
+};
+
+/**
+ * @param {Page} page
+ * @param {LaneView} lane
+ */
+const at = (page, lane) => page.view.lanes.findIndex((one) => one.id === lane.id);
+
+/**
+ * @param {Page} page
+ * @param {string} lane
+ * @param {number} to
+ */
+const place = (page, lane, to) => {
   const lanes = page.view.lanes.map((other) => other.id);
-  const at = lanes.indexOf(lane.id);
-  const to = at + by;
-  if (to < 0 || to >= lanes.length) return;
-  lanes.splice(to, 0, ...lanes.splice(at, 1));
+  if (to < 0 || to >= lanes.length || !lanes.includes(lane)) return;
+  lanes.splice(to, 0, ...lanes.splice(lanes.indexOf(lane), 1));
   page.session("/order", "POST", { lanes });
 };
+
+/**
+ * What has a lane be taken to the place of another one by its head.
+ *
+ * @param {Page} page
+ * @param {LaneView} lane
+ */
+const dragging = (page, lane) => ({
+  draggable: "true",
+  ondragstart: (/** @type {DragEvent} */ event) => event.dataTransfer?.setData(DRAGGED, lane.id),
+  ondragover: (/** @type {DragEvent} */ event) => {
+    if (event.dataTransfer?.types.includes(DRAGGED)) event.preventDefault(); // it may be dropped here
+  },
+  ondrop: (/** @type {DragEvent} */ event) => {
+    const dragged = event.dataTransfer?.getData(DRAGGED);
+    if (!dragged) return;
+    event.preventDefault();
+    place(page, dragged, at(page, lane));
+  },
+});
+const DRAGGED = "application/x-chatlab-lane";

@@ -45,8 +45,15 @@ export function sidebar(element, { first, ...given }) {
    * @param {() => void} [undo]
    */
   const tell = (text, undo) => {
+    // What had the focus is there no more: deleted, or the offer that was taken.
+    const hadFocus = told.contains(document.activeElement);
     told.replaceChildren(text);
-    if (undo) told.append(" ", button(say("both.undo"), undo, { className: "chatlab-undo" }));
+    if (hadFocus)
+      element.querySelector(/** @type {"button"} */ (".chatlab-tabs [aria-pressed=true]"))?.focus();
+    if (!undo) return;
+    const back = button(say("both.undo"), undo, { className: "chatlab-undo" });
+    told.append(" ", back);
+    back.focus();
   };
   /** @param {unknown} error */
   const failed = (error) => tell(sentence(error));
