@@ -198,6 +198,8 @@ def voted(page: Any, url: str) -> None:
     """Show a comparison with a vote."""
     compared("samples", "brief")(page, url)
     page.locator(".vote button").first.click()
+    page.wait_for_selector(".vote button[aria-pressed=true]")
+    page.wait_for_timeout(600)  # it is drawn anew when the vote is stored
     page.locator(".vote").scroll_into_view_if_needed()
     page.wait_for_timeout(600)
 
