@@ -375,7 +375,7 @@ def test_conversations_are_exported_and_come_back(upstream: Front, open_page: Op
     other = open_page(page.served)
     other.page.set_input_files(".chatlab-foot input", str(file))
     wait_listed(other, "keep this")
-    expect(other.page.locator(".chatlab-told")).to_contain_text("Imported 1 conversation of all.jsonl.")
+    expect(other.page.locator(".chatlab-told")).to_contain_text("Imported 1 conversation from all.jsonl.")
     other.page.click(".chatlab-title")
     wait_said(other, "keep this")
     assert other.answers == ["answer to keep this"]
