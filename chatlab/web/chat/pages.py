@@ -6,19 +6,26 @@ under a lock, so that it may be asked for from any thread.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from chatlab.conversations.tree import Conversation, TurnNode, TurnSettings
 from chatlab.ids import ConversationId, TurnId
+from chatlab.secret import scrubbed_traceback
 from chatlab.store import Store
 from chatlab.web.chat.elsewhere import AnswerElsewhere
 from chatlab.web.chat.shown_answer import ShownAnswer
 from chatlab.words import ENGLISH, WordedError, Words
+
+log = logging.getLogger(__name__)
+
+_Answer = TypeVar("_Answer", bound=ShownAnswer)
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +41,7 @@ class OpenPage:
     watching: the turn whose answer the page's scripts are told of as it grows, and of which view.
     sent: what the page sent to have `last` answered.
     starting: how many answers are about to be among `running`.
+    beginning: those whose message is being committed, by their turns' ids: a stop waits for them.
     """
 
     owner: str | None = None
@@ -49,6 +57,7 @@ class OpenPage:
     watching: tuple[TurnId, int] | None = None
     sent: Any = None
     starting: int = 0
+    beginning: dict[TurnId, asyncio.Task[Any]] = field(default_factory=dict)
 
     def hold(self, answer: ShownAnswer) -> None:
         """Have an answer run for this page: it goes on at least as long as the page is open."""
@@ -74,6 +83,18 @@ class OpenPage:
             yield
         finally:
             self.starting -= 1
+
+    async def begun(self, turn: TurnId, beginning: Coroutine[Any, Any, _Answer]) -> _Answer:
+        """Return an answer that begins. Who is cancelled meanwhile, by a stop or a lost connection, does not
+        leave a message that is shown and neither stored nor answered: it begins, and `stopped` waits for it.
+        """
+        task = self.beginning[turn] = asyncio.create_task(beginning)
+        task.add_done_callback(lambda _: self.beginning.pop(turn))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_log_failure)
+            raise
 
     def show(
         self,
@@ -134,8 +155,15 @@ class OpenPage:
         part of the conversation."""
         shown = (self.last.id,) if self.last is not None else ()
         for turn in turns or shown:
+            if turn in self.beginning:
+                await asyncio.wait([self.beginning[turn]])
             if turn in self.running:
                 await self.running[turn].stopped()
+
+
+def _log_failure(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (exc := task.exception()) is not None:
+        log.error("an answer that nobody waits for did not begin\n%s", scrubbed_traceback(exc))
 
 
 class OpenPages:

@@ -117,7 +117,8 @@ class Chat:
                     page.change_view()
                     view, said = page.view, system if system and system.strip() else None
                     ctx = call_context(request)
-                    answer = await self._begin(page, question, entry, parameters, said, ctx, place)
+                begin = self._begin(page, question, entry, parameters, said, ctx, place)
+                answer = await page.begun(question.node.id, place.given_to(begin))
         except Exception as exc:  # noqa: BLE001 - whatever it is, the page goes on
             refused = paint_error(self._sentence(exc))
             yield [refused], [*history, {"role": "user", "content": _plain(message)}, refused]

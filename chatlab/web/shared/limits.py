@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from chatlab.config.models import Config
@@ -41,6 +41,9 @@ _SPENT = (
     "{who} may spend {most} a day, and that is spent: go on tomorrow",
 )
 _LOOK_AGAIN = 0.5  # seconds after which who waits looks whether another server gave a place back
+
+
+_Result = TypeVar("_Result")
 
 
 class AboutToStop(LimitReached):
@@ -72,6 +75,11 @@ class Held:
         except BaseException:
             self.release()
             raise
+
+    async def given_to(self, work: Awaitable[_Result]) -> _Result:
+        """Return what work comes to that gives the place back in the end; if it raises, that is done here."""
+        with self.released_on_failure():
+            return await work
 
 
 class VisitorLimits:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from chatlab.web.chat import stored_turns
 from tests.servers.front import Front
 from tests.web.chat.test_page import CHAT
 from tests.web.chat.test_stored import config, follow, link, wait_said
@@ -172,3 +175,33 @@ def test_two_tabs_see_and_stop_the_same_answer(upstream: Front, open_page: Open)
     upstream.on("POST", CHAT, says(chunks(["fine"])))
     page.ask("and now?")
     assert page.answers == ["partial", "fine"]
+
+
+def test_a_message_that_is_stopped_before_its_answer_begins_is_stored(
+    upstream: Front, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived, go_on = threading.Event(), threading.Event()
+    begin = stored_turns.begin
+
+    async def slowly(*given: Any, **named: Any) -> stored_turns.SavedTurn:
+        arrived.set()
+        await asyncio.to_thread(go_on.wait, 10)
+        return await begin(*given, **named)
+
+    monkeypatch.setattr(stored_turns, "begin", slowly)
+    held(upstream)
+    page = open_page(config(upstream))
+    page.ask("go", wait=False)
+    assert arrived.wait(10)
+    page.page.keyboard.press("Escape")
+    page.page.wait_for_timeout(300)  # the stop is there before the answer has begun
+    assert not upstream.requests
+    go_on.set()
+    page.wait_ended(1)
+    assert page.titles[-1].endswith("stopped")
+    link(page)
+    page.page.reload()
+    wait_said(page, "go")
+    expect(page.page.locator("#message .stop-button")).to_have_count(0)
+    page.ask("and now?", wait=False)
+    page.wait_text("partial")

@@ -117,6 +117,9 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
         output = await super().process_api(*args, **call)
         if not output["is_generating"]:
             return output
+        if not isinstance(output["data"][1], list):  # the page is to stay as it is
+            await output["iterator"].aclose()
+            return {**output, "is_generating": False, "iterator": None}
         last = await self._send_edits(event, call["state"][self.chat.null_component._id], output)
         if last is not None:
             async with aclosing(_once(last)) as values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import html
@@ -108,3 +109,25 @@ def test_no_event_after_an_answer_writes_into_the_message_box(serve: Callable[..
             body = {"data": [], "fn_index": event["id"], "session_hash": "mine", "event_data": None}
             (update,) = client.post("/gradio_api/run/predict", json=body).json()["data"]
             assert not {"value", "placeholder"} & set(update), event["api_name"]
+
+
+async def test_a_page_that_is_to_stay_as_it_is_gets_no_edits_and_no_error(
+    serve: Callable[[str], Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where another of its events shows the answer already."""
+
+    @functools.wraps(Chat.respond)
+    async def unchanged(*_: Any) -> Any:
+        yield [], gr.skip()
+
+    monkeypatch.setattr(Chat, "respond", unchanged)
+    served = serve("backends: {echo: {kind: echo}}")
+    told: list[dict[str, Any]] = []
+    async with httpx2.AsyncClient(timeout=60) as client:
+        page = await PageDriver.of(served.url, client)
+        with contextlib.suppress(TypeError):  # the driver looks for an answer
+            await page.ask(client, "tab", "go", [], on_message=told.append)
+    ended = [one for one in told if one["msg"] == "process_completed"]
+    assert [(one["success"], one["output"]["data"]) for one in ended] == [
+        (True, [None, {"__type__": "update"}])
+    ]
