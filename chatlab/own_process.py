@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 from chatlab.paths import PACKAGE
 
-_KINDNESS = 10  # the nice value: whoever chats goes first
+_KINDNESS = 5  # the nice value: whoever chats goes first, and where all are busy there is still progress
 
 
 @asynccontextmanager

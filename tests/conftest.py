@@ -132,6 +132,18 @@ def _no_network(request: pytest.FixtureRequest) -> Iterator[None]:
     assert not _refused, f"this test tried to reach the network: {', '.join(sorted(set(_refused)))}"
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _own_secrets() -> Iterator[None]:
+    """Has a module leave no known secrets behind: hundreds of them would be looked for in whatever is shown
+    later, and one of them may be a word of another test."""
+    from chatlab.known_secrets import known_secrets
+
+    known = vars(known_secrets)
+    before = {name: dict(value) if isinstance(value, dict) else value for name, value in known.items()}
+    yield
+    known.update(before)
+
+
 @pytest.fixture(scope="session")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The real llama.cpp server with a model of a few megabytes; see `tests.servers.llama.LlamaServer`."""
