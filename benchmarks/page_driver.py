@@ -146,13 +146,15 @@ class PageDriver:
             "event_data": None,
             "trigger_id": self._box,
         }
-        (await client.post(f"{self.url}/gradio_api/queue/join", json=body)).raise_for_status()
+        joined = await client.post(f"{self.url}/gradio_api/queue/join", json=body)
+        event, ended = f'"{joined.raise_for_status().json()["event_id"]}"', False
         stream = client.stream(
             "GET", f"{self.url}/gradio_api/queue/data", params={"session_hash": session}, timeout=300
         )
         async with stream as reply:
             async for line in reply.aiter_lines():
-                if not line.startswith("data:"):
+                # A page whose connection broke off is told of what it had asked before, too.
+                if not line.startswith("data:") or (event not in line and '"close_stream"' not in line):
                     continue
                 now = time.monotonic()
                 if on_message is not None:
@@ -165,9 +167,11 @@ class PageDriver:
                 if '"process_completed"' in line:
                     if '"success":false' in line:
                         raise RuntimeError(line[:500])
-                    seen.shown = json.loads(line[5:])["output"]["data"][1]
+                    seen.shown, ended = json.loads(line[5:])["output"]["data"][1], True
                 if '"close_stream"' in line:
                     break
+        if not ended:
+            raise httpx2.RemoteProtocolError("the stream ended before the answer")
         seen.seconds = time.monotonic() - start
         await self.show(client, session, seen.shown)
         return seen

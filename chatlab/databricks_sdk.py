@@ -6,7 +6,7 @@ Only what makes a `Config` of it and what it raises; used by the backend `databr
 from __future__ import annotations
 
 from functools import cache
-from threading import Lock
+from threading import RLock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,7 +30,7 @@ _SDK_STATUS: dict[str, int] = {
 _SDK_UNAVAILABLE = {"OperationFailed", "OperationTimeout", "DatabricksError"}
 
 
-_importing = Lock()
+_importing = RLock()
 
 
 def databricks_sdk() -> Any:
@@ -51,11 +51,12 @@ def sdk_config() -> Any:
     That look is a guess at what a profile leaves out. Where the route hangs it costs six seconds a backend,
     and where it fails the SDK writes a sentence of its own to the log. There is no setting for it.
     """
-    databricks_sdk()
-    from databricks.sdk.config import Config
+    with _importing:  # a second thread would go through the class while the first writes into it
+        databricks_sdk()
+        from databricks.sdk.config import Config
 
-    Config.attributes()  # a class remembers those that stand in itself: here, where they are, and first
-    return type("Config", (Config,), {"_resolve_host_metadata": lambda self: None})
+        Config.attributes()  # a class remembers those that stand in itself: here, where they are, and first
+        return type("Config", (Config,), {"_resolve_host_metadata": lambda self: None})
 
 
 def blank_settings(config: Any) -> dict[str, Any]:
