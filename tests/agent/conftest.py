@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,15 @@ from tests.agent.workspace import TOOLS
 from tests.heavy import needed
 from tests.servers.data_of_workspace import DataOfWorkspace
 from tests.servers.databricks import Workspace
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _traced_here_alone() -> Iterator[None]:
+    """Has MLflow's tracing of LangChain, which an agent in its shape begins for the whole process, end with the
+    module: with it a stream that is cancelled while a handler runs goes on for ever."""
+    yield
+    if "mlflow.langchain" in sys.modules:
+        sys.modules["mlflow.langchain"].autolog(disable=True)
 
 
 @pytest.fixture
