@@ -84,8 +84,13 @@ class Run:
                 await history.aclear()
                 await history.aadd_messages(written)
         given = self._given(await self._thread.alook(self._messages) if self._thread.goes_on else None)
-        async for item in self._runnable.astream(given, self._config, **self._kwargs):
-            yield item
+        items = self._runnable.astream(given, self._config, **self._kwargs)
+        try:
+            async for item in items:
+                yield item
+        finally:  # not when the garbage is collected: its model goes on until then
+            if (close := getattr(items, "aclose", None)) is not None:
+                await close()
 
     def events_of(self, item: Any) -> Iterator[StreamEvent]:
         """Yield the events of an item of the stream."""

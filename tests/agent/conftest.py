@@ -18,7 +18,7 @@ from tests.servers.databricks import Workspace
 
 @pytest.fixture(autouse=True, scope="module")
 def _traced_here_alone() -> Iterator[None]:
-    """Has MLflow's tracing of LangChain, which an agent in its shape begins for the whole process, end with the
+    """Has MLflow's tracing of LangChain, which an agent in its shape begins for the process, end with the
     module: with it a stream that is cancelled while a handler runs goes on for ever."""
     yield
     if "mlflow.langchain" in sys.modules:
