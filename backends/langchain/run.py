@@ -14,6 +14,7 @@ from backends.langchain.histories import history_of, session_of, to_write, with_
 from backends.langchain.inputs import Input, Made
 from backends.langchain.objects import breakpoints, is_chat_model, is_graph
 from backends.langchain.outputs import Output
+from backends.langchain.sockets import close
 from backends.langchain.threads import SAID, Found, Threads
 from backends.langchain.usage import ModelRuns
 from chatlab.backend import CallContext, ChatRequest
@@ -88,9 +89,8 @@ class Run:
         try:
             async for item in items:
                 yield item
-        finally:  # not when the garbage is collected: its model goes on until then
-            if (close := getattr(items, "aclose", None)) is not None:
-                await close()
+        finally:
+            await close(items)
 
     def events_of(self, item: Any) -> Iterator[StreamEvent]:
         """Yield the events of an item of the stream."""

@@ -209,6 +209,12 @@ async def in_loop(items: AsyncIterator[Any], sockets: CallSockets) -> AsyncItera
             sockets.release()
         else:
             sockets.stop()
-            close = getattr(items, "aclose", None)
-            if close is not None:
-                await close()
+            await close(items)
+
+
+async def close(items: AsyncIterator[Any]) -> None:
+    """Close an iterator that is left before its end, if it can be: not when the garbage is collected, until
+    when its model goes on.
+    """
+    if (aclose := getattr(items, "aclose", None)) is not None:
+        await aclose()

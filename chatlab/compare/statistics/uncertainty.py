@@ -26,6 +26,10 @@ from chatlab.compare.statistics.intervals import (
 )
 from chatlab.compare.statistics.observations import Observations
 
+# How much of a squared error is the bootstrap's where the model's is the larger; see docs/methodology.md.
+_SAMPLED_PART = 3 / 8
+_MOST_DRAWN = 0.9  # of a prior's squared error, the most that is believed to remain after the votes
+
 
 @dataclass(frozen=True, slots=True)
 class Records:
@@ -39,13 +43,6 @@ class Records:
     p: Array
     leads: Array
     exact: NDArray[np.bool_]
-
-
-SAMPLED_PART = 3 / 8
-"""How much of a squared error is the bootstrap's where the model's is the larger; docs/methodology.md."""
-
-MOST_DRAWN = 0.9
-"""The largest part of a squared error of the prior's that is believed to remain after the votes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +90,9 @@ class Errors:
         scale = float(contrast[contrast > 0].sum())
         contrast, estimate = contrast / scale, estimate / scale
         sampled, modelled = (error**2 for error in self._both(contrast))
-        drawn = min(modelled / (PRIOR**2 * float(contrast @ contrast)), MOST_DRAWN)
+        drawn = min(modelled / (PRIOR**2 * float(contrast @ contrast)), _MOST_DRAWN)
         sampled *= (student_quantile(self.items - 1) / NORMAL_QUANTILE) ** 2
-        mixed = SAMPLED_PART * sampled + (1 - SAMPLED_PART) * self.dispersion * modelled
+        mixed = _SAMPLED_PART * sampled + (1 - _SAMPLED_PART) * self.dispersion * modelled
         found = wilson_log_odds(estimate, max(sampled, mixed))
         wide = wilson_log_odds(estimate, max(sampled, modelled))
         out = math.tanh(abs(estimate))

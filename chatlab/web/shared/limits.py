@@ -156,13 +156,14 @@ class VisitorLimits:
         """Count a password that a visitor tries for somebody's name, whoever has it. Raise LimitReached."""
         await self._take(self._passwords, Visitor(name, visitor.address), 1)
 
-    async def begin(self, visitor: Visitor) -> Held:
-        """Return the place of one running turn, which is counted as begun; to be released at its end. Raise
-        LimitReached at once."""
+    async def begin(self, visitor: Visitor, *, charged: bool = False) -> Held:
+        """Return the place of one running turn, which is counted as begun unless it was `charged` before; to
+        be released at its end. Raise LimitReached at once."""
         place = self.take_turn(visitor)
         with place.released_on_failure():
-            self._check_spent(visitor)
-            return self._also(place, await self._take(self._turns, visitor, 1, places=1))
+            if not charged:
+                self._check_spent(visitor)
+            return self._also(place, await self._take(self._turns, visitor, 0 if charged else 1, places=1))
 
     def take_turn(self, visitor: Visitor) -> Held:
         """Return the place of one turn that was charged and runs on this server, to be released at its end.
@@ -181,7 +182,7 @@ class VisitorLimits:
         for one, in the order of asking."""
         if wait and not charged:
             await self.charge(visitor)
-        place = await (self._next_turn(visitor) if wait else self.begin(visitor))
+        place = await (self._next_turn(visitor) if wait else self.begin(visitor, charged=charged))
         try:
             yield
         finally:
