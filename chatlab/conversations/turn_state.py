@@ -12,6 +12,7 @@ from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import Message
 from chatlab.secret import scrub
 from chatlab.store import StoredTurn, now
+from chatlab.turns.ended import EndedTurn
 from chatlab.turns.turn import Turn
 
 
@@ -21,7 +22,7 @@ def stored(
     conversation: ConversationId,
     parent: TurnId | None,
     user: Message,
-    turn: Turn,
+    turn: Turn | EndedTurn,
     *,
     parameters: Mapping[str, Any] | None = None,
     system: str | None = None,
@@ -51,7 +52,7 @@ def stored(
     return as_it_is(begun, turn, error)
 
 
-def as_it_is(begun: StoredTurn, turn: Turn, error: str | None = None) -> StoredTurn:
+def as_it_is(begun: StoredTurn, turn: Turn | EndedTurn, error: str | None = None) -> StoredTurn:
     """Return what was asked, with what came of it so far. Costs the same however long the conversation is.
 
     Notices that `begun` has already, from whoever shows the turn, stay before the turn's own.

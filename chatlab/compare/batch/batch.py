@@ -17,6 +17,7 @@ from itertools import combinations
 from chatlab.backend import CallContext
 from chatlab.compare.batch.budget import Budget
 from chatlab.compare.batch.checks import check
+from chatlab.compare.batch.engines.engine import Engine, run_here
 from chatlab.compare.batch.folder import RunFolder
 from chatlab.compare.batch.item import CheckSpec, Item
 from chatlab.compare.batch.judge import Reply, question, read_reply, verdict
@@ -31,7 +32,7 @@ from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import Message, TextPart
 from chatlab.observation import together
 from chatlab.store import new_id, now
-from chatlab.turns.turn import Turn
+from chatlab.turns.ended import EndedTurn
 
 JUDGE = "judge"
 """Whose limits the calls of a judge are under."""
@@ -54,6 +55,7 @@ class Batch:
     """One sitting of a run. Everything that was there when it began is not asked for again.
 
     entries: the backend of each lane, by the lane's id. retry_failed: what failed before is asked again.
+    engine: makes the calls.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Batch:
         retry_failed: bool = False,
         store: BatchStore | None = None,
         progress: Listeners | None = None,
+        engine: Engine = run_here,
     ) -> None:
         self._folder = folder
         self._plan = folder.plan
@@ -86,7 +89,7 @@ class Batch:
             if result.turn.finish is not None and (tokens := result.turn.finish.usage.output) is not None:
                 longest[result.lane] = max(longest.get(result.lane, 0), tokens)
         self._scheduler = Scheduler(
-            concurrency=concurrency, limits=limits or {}, budget=budget, longest=longest
+            concurrency=concurrency, limits=limits or {}, budget=budget, longest=longest, engine=engine
         )
 
     async def run(self) -> bool:
@@ -179,7 +182,7 @@ class Batch:
         )
 
     async def _ended(
-        self, item: Item, step: int, repeat: int, lane: Lane, turn: Turn, wire: str | None
+        self, item: Item, step: int, repeat: int, lane: Lane, turn: EndedTurn, wire: str | None
     ) -> Sequence[ModelCall]:
         plan, before = self._plan, self._results.get((item.id, step - 1, repeat, lane.id))
         answered = stored(
@@ -204,7 +207,7 @@ class Batch:
         following = self._next(item, repeat, lane, again=False)
         return () if following is None else (following,)
 
-    def _checks(self, item: Item, turn: Turn) -> tuple[Check, ...]:
+    def _checks(self, item: Item, turn: EndedTurn) -> tuple[Check, ...]:
         specs = (*item.checks, *self._plan.checks) or (CheckSpec("expected"),)
         text = turn.answer.message.text
         return tuple(said for spec in specs if (said := check(spec, text, item)) is not None)
@@ -227,7 +230,7 @@ class Batch:
                             yield self._judge_call(one, sides, ())
 
     def _judge_call(
-        self, about: _Judgement, sides: Sequence[Sequence[Message]], said: Sequence[Turn]
+        self, about: _Judgement, sides: Sequence[Sequence[Message]], said: Sequence[EndedTurn]
     ) -> ModelCall:
         """Asks with a first, or with b first if that was said already."""
         item = about.item
@@ -240,8 +243,8 @@ class Batch:
         self,
         about: _Judgement,
         sides: Sequence[Sequence[Message]],
-        said: Sequence[Turn],
-        turn: Turn,
+        said: Sequence[EndedTurn],
+        turn: EndedTurn,
         _: str | None,
     ) -> Sequence[ModelCall]:
         reply = _reply(turn)
@@ -273,7 +276,7 @@ class _Judgement:
     def key(self) -> tuple[str, int, str, str, str]:
         return self.item.id, self.repeat, self.lane_a.id, self.lane_b.id, self.criterion
 
-    def verdict(self, a_first: Turn, b_first: Turn) -> Verdict:
+    def verdict(self, a_first: EndedTurn, b_first: EndedTurn) -> Verdict:
         return verdict(
             (self.item.id, len(self.item.asked) - 1, self.repeat),
             self.lane_a.id,
@@ -285,7 +288,7 @@ class _Judgement:
         )
 
 
-def _reply(turn: Turn) -> Reply:
+def _reply(turn: EndedTurn) -> Reply:
     if turn.error is not None:
         return Reply(None, f"the judge failed: {turn.error}")
     return read_reply(turn.answer.message.text)

@@ -26,7 +26,7 @@ from chatlab.config.models import Prices
 from chatlab.config.registry import Entry
 from chatlab.errors import BackendError
 from chatlab.messages import FilePart, Message, Part, ReasoningPart, TextPart, ToolCall, ToolResult
-from chatlab.turns.turn import Turn
+from chatlab.turns.ended import EndedTurn
 
 _A_MESSAGE = 16  # tokens that chat templates put around a message, generously
 _A_FILE = 4096  # tokens of an attachment at the least: pictures are counted by their tiles
@@ -139,7 +139,7 @@ def max_tokens(entry: Entry, parameters: Mapping[str, Any]) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def counted(turn: Turn, aside: float) -> float:
+def counted(turn: EndedTurn, aside: float) -> float:
     """Return what a call that ended counts for: its cost, nothing if it was refused, else what was
     set aside.
     """

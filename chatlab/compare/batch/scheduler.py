@@ -6,23 +6,20 @@ The order is kept as far as the limits allow: a lane that may not start another 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from chatlab.backend import CallContext
 from chatlab.compare.batch.append_log import to_its_end
 from chatlab.compare.batch.budget import Budget, Estimate, counted, max_tokens, most
-from chatlab.compare.session.running import Wire
+from chatlab.compare.batch.engines.engine import Engine, Lost, Meter, Ran, run_here
 from chatlab.config.registry import Entry
-from chatlab.errors import ChatlabError
-from chatlab.messages import Finish, Message, ReasoningDelta, StreamEvent, TextDelta
+from chatlab.messages import Message
 from chatlab.store import new_id
-from chatlab.turns.turn import Turn, run_turn
+from chatlab.turns.ended import EndedTurn
 
-_LONGEST_TOKEN = 16  # bytes, on an average that no text is above
+_TRIES = 3  # of a call whose engine loses it: more than a machine that goes away, less than for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +35,17 @@ class ModelCall:
     """One call to be made. who: the lane's id, or the judge's, whose limits it is under.
 
     ended: gets the turn when it is over, and the SHA-256 of the request's body, where chatlab's own client
-    sent it; says which calls follow from it, and those go first.
+    sent it; says which calls follow from it, and those go first. tries: which one this is, from 1: a call is
+    tried again where nobody knows what became of it.
     """
 
     who: str
     entry: Entry
     messages: tuple[Message, ...]
-    ended: Callable[[Turn, str | None], Awaitable[Sequence[ModelCall]]]
+    ended: Callable[[EndedTurn, str | None], Awaitable[Sequence[ModelCall]]]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     system: str | None = None
+    tries: int = 1
 
 
 class _Lane:
@@ -76,7 +75,7 @@ class _Lane:
 
 class Scheduler:
     """Runs calls. concurrency: at once, over all lanes. limits: by lane, where there are some. longest: the
-    most tokens a lane has answered with before, by lane."""
+    most tokens a lane has answered with before, by lane. engine: makes the calls."""
 
     def __init__(
         self,
@@ -85,7 +84,9 @@ class Scheduler:
         limits: Mapping[str, LaneLimit],
         budget: Budget,
         longest: Mapping[str, int] | None = None,
+        engine: Engine = run_here,
     ) -> None:
+        self._engine = engine
         self._concurrency = concurrency
         self._limits = limits
         self._longest = longest or {}
@@ -217,25 +218,17 @@ class Scheduler:
     async def _make(
         self, lane: _Lane, call: ModelCall, call_id: str, estimate: Estimate | None, unproven: bool
     ) -> tuple[str, Sequence[ModelCall]]:
-        wire = Wire()
-        turn = run_turn(
-            call.entry,
-            call.messages,
-            parameters=call.parameters,
-            system=call.system,
-            ctx=CallContext(sent=wire),
-        )
+        aside = _Aside(self._budget, call_id, call.who, estimate)
+        held = None if self._budget.limit is None else estimate
+        meter = Meter(held, lane.tokens_a_delta, aside.more)
         try:
-            meter = _Meter(self._budget, call_id, call.who, estimate, lane.tokens_a_delta)
-            async with turn:
-                with contextlib.suppress(ChatlabError):  # it is in the turn, of which the result is made
-                    async for events in turn.batches():
-                        if not await meter.may_go_on(events):
-                            turn.stop()
-                            break
+            ran = await self._engine(call.entry, call.messages, call.parameters, call.system, meter)
+        except Lost as lost:
+            return call.who, await to_its_end(self._lost(call, aside, lost))
         finally:
             self._unproven -= unproven
             self._beyond.pop(call_id, None)
+        turn = ran.turn
         # The turn's own retries were requests too.
         lane.used(asyncio.get_running_loop().time(), turn.timing.attempts - 1)
         finish = turn.answer.finish
@@ -248,65 +241,53 @@ class Scheduler:
                     lane.held = False
                 elif limit is not None and finish.reason == "length":
                     lane.held = True
-                lane.tokens_a_delta = min(1.0, finish.usage.output / max(meter.deltas, 1))
-        return call.who, await to_its_end(self._end(call, turn, call_id, meter, wire))
+                lane.tokens_a_delta = min(1.0, finish.usage.output / max(ran.deltas, 1))
+        return call.who, await to_its_end(self._end(call, ran, aside))
 
-    async def _end(
-        self, call: ModelCall, turn: Turn, call_id: str, meter: _Meter, wire: Wire
-    ) -> Sequence[ModelCall]:
+    async def _end(self, call: ModelCall, ran: Ran, aside: _Aside) -> Sequence[ModelCall]:
         following: Sequence[ModelCall] = ()
-        if meter.refused is None:
-            following = await call.ended(turn, wire.sha256)
+        if aside.refused is None:
+            following = await call.ended(ran.turn, ran.wire_sha256)
         else:  # nothing is written of it, so that a later sitting asks it again
-            self._cut_short, self.no_room = True, (call.who, meter.refused)
-        if (
-            meter.aside is not None
-        ):  # after the result is on the disk: a crash in between counts more, not less
-            await self._budget.settle(call_id, counted(turn, meter.aside))
+            self._cut_short, self.no_room = True, (call.who, aside.refused)
+        # After the result is on the disk: a crash in between counts more, not less.
+        await aside.settle(ran.turn)
+        return following
+
+    async def _lost(self, call: ModelCall, aside: _Aside, lost: Lost) -> Sequence[ModelCall]:
+        """Count what the call may have cost, and have it made again; or write that it failed."""
+        following: Sequence[ModelCall] = (replace(call, tries=call.tries + 1),)
+        if call.tries == _TRIES:
+            following = await call.ended(EndedTurn.failed(call.entry, lost), None)
+        await aside.settle(None)
         return following
 
 
-class _Meter:
-    """Measures a running call by its deltas, and holds it to the budget.
-
-    A delta is a token or more, but for gateways that cut tokens up; `tokens_a_delta` is what the lane's last
-    answer came to. What arrives in large pieces is at least a token for 16 bytes. aside: what is set aside
-    now. refused: what the call would have cost when it was ended.
+class _Aside:
+    """The money that is set aside for one call. refused: what the call would have cost when it was ended, if
+    there was no room for that.
     """
 
-    def __init__(
-        self, budget: Budget, call_id: str, who: str, estimate: Estimate | None, tokens_a_delta: float
-    ) -> None:
-        self.aside = None if estimate is None else estimate.amount
-        self.deltas = 0
-        self._bytes = 0
+    def __init__(self, budget: Budget, call_id: str, who: str, estimate: Estimate | None) -> None:
         self.refused: float | None = None
+        self._amount = None if estimate is None else estimate.amount
         self._budget = budget
         self._call_id = call_id
         self._who = who
-        self._estimate = estimate
-        self._tokens_a_delta = tokens_a_delta
 
-    async def may_go_on(self, events: Sequence[StreamEvent]) -> bool:
-        """Return whether the call may go on after these events; sets more aside for it, as far as there is
-        room.
-        """
-        large = self._bytes / _LONGEST_TOKEN  # before these: an answer in one piece is followed by its cost
-        for event in events:
-            if isinstance(event, TextDelta | ReasoningDelta):
-                self.deltas += 1
-                self._bytes += len(event.text.encode("utf-8", "surrogatepass"))
-        if self._estimate is None or self.aside is None or self._budget.limit is None:
-            return True
-        if any(isinstance(event, Finish) for event in events):
-            return True  # it is over, and costs what it costs
-        needed = self._estimate.of(max(self.deltas * self._tokens_a_delta, large))
-        if needed <= self.aside:
-            return True
+    async def more(self, needed: float) -> float | None:
+        """Set more aside for the call, if there is room, and return what is set aside then."""
+        assert self._amount is not None
         for wanted in (1.5 * needed, needed):  # so that the ledger is not written for each delta
-            if self._budget.fits(wanted - self.aside):
-                self.aside = wanted
+            if self._budget.fits(wanted - self._amount):
+                self._amount = wanted
                 await self._budget.set_aside(self._call_id, wanted, self._who)
-                return True
+                return wanted
         self.refused = needed
-        return False
+        return None
+
+    async def settle(self, turn: EndedTurn | None) -> None:
+        """Count what the call came to. turn: None if nobody knows what became of it."""
+        if self._amount is not None:
+            cost = self._amount if turn is None else counted(turn, self._amount)
+            await self._budget.settle(self._call_id, cost)

@@ -19,6 +19,7 @@ from chatlab.compare.model import Receipt
 from chatlab.config.registry import Entry
 from chatlab.messages import FilePart, Message, NoticeKind, Part
 from chatlab.store import FILE_SCHEME
+from chatlab.turns.ended import EndedTurn
 from chatlab.turns.turn import Turn
 
 _DROPPED: tuple[NoticeKind, ...] = (
@@ -32,7 +33,7 @@ _EXCERPT = 60  # characters of a message shown in a difference
 
 
 def receipt_of(
-    turn: Turn, entry: Entry, *, ctx: CallContext | None = None, wire_sha256: str | None = None
+    turn: Turn | EndedTurn, entry: Entry, *, ctx: CallContext | None = None, wire_sha256: str | None = None
 ) -> Receipt | None:
     """Return the receipt of a turn that has started; None if it failed before its request was made.
 
