@@ -141,6 +141,11 @@ def as_typed(text: str) -> str:
     return f'<div class="typed">{shown}</div>'
 
 
+def is_address(text: str) -> bool:
+    """Return whether a text is an address of the web, as links have it."""
+    return _WEB.fullmatch(text) is not None
+
+
 def one_line(text: str) -> str:
     """Return foreign text as Markdown: one line, in which nothing is markup, HTML or LaTeX."""
     flat = " ".join(text.split())

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from chatlab.errors import StoreError
 from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import (
+    Citation,
     FilePart,
     Message,
     Part,
@@ -24,7 +25,8 @@ from chatlab.messages import (
 from chatlab.render.document import document
 from chatlab.render.figures import figures, outcome
 from chatlab.render.html_templates import environment
-from chatlab.render.markdown import as_typed, one_line, render, render_ahead
+from chatlab.render.markdown import as_typed, render, render_ahead
+from chatlab.render.sources import sources
 from chatlab.secret import scrub
 from chatlab.slices import Slices
 from chatlab.store import FILE_SCHEME, LinkReader, NotStored, Store, StoredConversation, StoredTurn
@@ -154,7 +156,7 @@ class _Answer:
     settings: str
     parts: Sequence[_Part]
     trouble: str | None
-    sources: Sequence[Markup]
+    sources: Markup
     notices: Sequence[str]
     figures: str
 
@@ -183,10 +185,14 @@ async def _answer(files: Files, who: str, turn: StoredTurn, settings: bool) -> _
         scrub("\n".join(given)) if settings else "",
         [await _part(files, part) for part in turn.answer],
         outcome(turn),
-        [_safe(one_line(scrub(f"{source.title} {source.url or ''}"))) for source in turn.citations],
+        _safe(sources(map(_scrubbed, turn.citations))),
         [scrub(notice.detail) for notice in turn.notices],
         figures(turn),
     )
+
+
+def _scrubbed(source: Citation) -> Citation:
+    return Citation(scrub(source.title), *(text and scrub(text) for text in (source.url, source.snippet)))
 
 
 def written(macro: str, *values: object) -> str:

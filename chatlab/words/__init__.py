@@ -27,7 +27,7 @@ class Words:
         self._texts = texts
         self.language = texts["language"]
         """By its code, such as `de`, for browsers."""
-        pairs = {",": texts["number.thousands"], ".": texts["number.decimal"]}
+        pairs = {",": texts["number.thousands"], ".": texts["number.decimal"], "-": "−"}
         self._separators = str.maketrans(pairs)
 
     def __call__(self, key: str, **values: object) -> str:

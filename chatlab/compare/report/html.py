@@ -27,7 +27,8 @@ from chatlab.messages import FilePart, Part, ReasoningPart, TextPart, ToolCall, 
 from chatlab.render.document import document
 from chatlab.render.figures import figures, outcome
 from chatlab.render.html_templates import environment
-from chatlab.render.markdown import as_typed, one_line, render
+from chatlab.render.markdown import as_typed, render
+from chatlab.render.sources import sources
 from chatlab.secret import scrub
 from chatlab.spelling import count
 
@@ -54,7 +55,7 @@ class AnswerCell:
     parts: tuple[ShownText, ...]
     trouble: str | None
     checks: tuple[Check, ...]
-    sources: tuple[Markup, ...]
+    sources: Markup
     notices: tuple[str, ...]
     figures: str
 
@@ -115,8 +116,12 @@ def report_html(compared: Comparison) -> str:
     values = _values(compared, items, requests.left_out)
     body = templates.get_template("report.html.j2").render(**values, matrix=by_prompt)
     whole = scrub(document(compared.title, body, css=_style()))
-    size = f"{len(whole.encode('utf-8', 'replace')) / 1e6:.1f} MB"
-    return whole.replace(_SIZE, size, 1)
+    return whole.replace(_SIZE, _size(len(whole.encode("utf-8", "replace"))), 1)
+
+
+def _size(octets: int) -> str:
+    """Return a size as people read it."""
+    return f"{octets / 1e6:.1f} MB" if octets >= 1e6 else f"{octets / 1e3:.0f} kB"
 
 
 @cache
@@ -225,7 +230,7 @@ def _answer(result: Result, repeats: int) -> AnswerCell:
         tuple(map(_shown, turn.answer)),
         outcome(turn),
         tuple(result.checks),
-        tuple(_safe(render(one_line(f"{one.title} {one.url or ''}"))) for one in turn.citations),
+        _safe(render(sources(turn.citations))),
         tuple(notice.detail for notice in turn.notices),
         took,
     )
@@ -259,5 +264,5 @@ def _file(part: FilePart) -> ShownText:
     if part.data is not None and part.media_type in _PICTURES and len(part.data) <= _LARGEST_PICTURE:
         data = base64.b64encode(part.data).decode("ascii")
         return ShownText("picture", f"data:{part.media_type};base64,{data}", name)
-    size = "" if part.data is None else f", {len(part.data) / 1000:.0f} kB"
+    size = "" if part.data is None else f", {_size(len(part.data))}"
     return ShownText("file", f"{part.media_type}{size}", name)

@@ -22,6 +22,7 @@ from chatlab.compare.statistics.judgements import Judgement, Source, from_verdic
 from chatlab.compare.statistics.ranking import Ranked, Ranking, rank
 from chatlab.messages import TextPart
 from chatlab.spelling import count
+from chatlab.words import ENGLISH
 
 _WHO: Mapping[Source, str] = {"vote": "votes", "judge": "the judge's verdicts", "check": "checks"}
 
@@ -120,7 +121,9 @@ def agreement(compared: Comparison) -> str:
     found = by_source(judgements_of(compared))
     if found.agreed is None:
         return ""
-    kappa = "" if found.kappa is None else f"; Cohen's kappa {found.kappa:.2f}{_said(found.kappa_interval)}"
+    kappa = (
+        "" if found.kappa is None else f"; Cohen's kappa {_plain(found.kappa)}{_said(found.kappa_interval)}"
+    )
     return (
         f"Votes and judge agree on {found.agreed:.0%}{_percent(found)} of "
         f"{count(found.compared, 'comparison')} of {count(found.items, 'prompt')}{kappa}."
@@ -133,7 +136,11 @@ def _percent(found: Agreement) -> str:
 
 
 def _said(interval: Interval | None) -> str:
-    return "" if interval is None else f" (95 % interval {interval.low:.2f} to {interval.high:.2f})"
+    return "" if interval is None else f" (95 % interval {_plain(interval.low)} to {_plain(interval.high)})"
+
+
+def _plain(value: float) -> str:
+    return ENGLISH.number(f"{value:z.2f}")
 
 
 _PLACES_HEAD = tuple(
@@ -147,8 +154,8 @@ _PLACES_HEAD = tuple(
 def strength(one: Ranked) -> str:
     """Return a lane's strength with its interval, in log-odds."""
     interval = one.interval
-    within = "no interval" if interval is None else f"{interval.low:+.2f} to {interval.high:+.2f}"
-    return f"{one.strength:+.2f} ({within})"
+    within = "no interval" if interval is None else f"{interval.low:+z.2f} to {interval.high:+z.2f}"
+    return ENGLISH.number(f"{one.strength:+z.2f} ({within})")
 
 
 def places(ranking: Ranking) -> ReportTable:

@@ -90,6 +90,7 @@ def _items(compared: Comparison) -> Iterator[str]:
                 said = [f"{'✓' if one.passed else '✗'} {one.name} {one.detail}" for one in result.checks]
                 trouble = outcome(result.turn)
                 said += [] if trouble is None else [trouble]
+                said += [f"Source: {one.title} {one.url or ''}".strip() for one in result.turn.citations]
                 if result.receipt is not None:
                     said.append(f"sent: SHA-256 {result.receipt.sha256}")
                 yield from _bullets("", said)

@@ -21,6 +21,7 @@ from chatlab.compare.statistics.summary import (
     verdict_counts,
 )
 from chatlab.render.figures import seconds
+from chatlab.words import ENGLISH
 
 _ORDER: Mapping[Order, str] = {
     "parallel": "parallel: the lanes of a message started together, and shared machine and network",
@@ -89,7 +90,7 @@ def on_scale(value: float, unit: str) -> str:
     said = f"{value:,.0f}"
     if abs(value) < 1000:
         said = np.format_float_positional(value, precision=3, fractional=False, trim="-")
-    return f"{said} {unit}".rstrip()
+    return ENGLISH.number(f"{said} {unit}".rstrip())
 
 
 def facts_of(compared: Comparison) -> list[tuple[str, str]]:

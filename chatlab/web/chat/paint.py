@@ -32,6 +32,7 @@ from chatlab.messages import (
 )
 from chatlab.render.figures import UNKNOWN, count, figures_line, money, seconds, speed
 from chatlab.render.markdown import one_line
+from chatlab.render.sources import sources
 from chatlab.store import StoredTurn
 from chatlab.turns.turn import Turn
 from chatlab.web.chat.paint_messages import (
@@ -184,7 +185,7 @@ class AnswerPainter:
         if self._citations:
             painted.append(
                 self._thought(
-                    "c", words("answer.sources", count=len(self._citations)), _sources(self._citations)
+                    "c", words("answer.sources", count=len(self._citations)), sources(self._citations)
                 )
             )
         if error is not None:
@@ -300,14 +301,4 @@ def _details(
         "| --- | --- |",
         *(f"| {words(f'detail.{name}')} | {one_line(value)} |" for name, value in rows),
     ]
-    return "\n".join(lines)
-
-
-def _sources(citations: list[Citation]) -> str:
-    lines = []
-    for citation in citations:
-        where = f" — {one_line(citation.url)}" if citation.url else ""
-        lines.append(f"- {one_line(citation.title)}{where}")
-        if citation.snippet:
-            lines.append(f"  > {one_line(citation.snippet)}")
     return "\n".join(lines)

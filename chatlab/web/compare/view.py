@@ -26,6 +26,7 @@ from chatlab.messages import (
 )
 from chatlab.render.figures import Measured, figures, seconds
 from chatlab.render.markdown import MarkdownRenderer, as_typed
+from chatlab.render.sources import sources
 from chatlab.store import StoredTurn
 from chatlab.turns.fit import reaches
 from chatlab.web.compare.view_model import (
@@ -218,6 +219,10 @@ class View:
         if len(shown["thoughts"]) == 1:
             shown["thoughts"][0]["took"] = _took(turn.timing.reasoning, self.words)
         shown["tools"] = _tools(turn, self.words)
+        if turn.citations:
+            title = self.words("answer.sources", count=len(turn.citations))
+            html = self.markdown.render(sources(turn.citations))
+            shown["sources"] = {"title": title, "html": html, "took": None}
         shown["figures"] = self._figures(turn_id, turn)
         if self._session.state.opened.blind:
             shown["names"] = self._names_a_lane(turn_id, text_of(turn))

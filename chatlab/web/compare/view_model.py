@@ -102,8 +102,8 @@ class LaneView(TypedDict):
     model: NotRequired[str | None]
 
 
-class ThoughtView(TypedDict):
-    """A model's reasoning before its answer. took: how long, in words."""
+class FoldedView(TypedDict):
+    """A model's reasoning, or the sources: folded beside an answer. took: how long, in words."""
 
     title: str
     html: str
@@ -146,8 +146,9 @@ class AnswerView(TypedDict):
     turn: NotRequired[str]
     error: NotRequired[str | None]
     notices: NotRequired[list[str]]
-    thoughts: NotRequired[list[ThoughtView]]
+    thoughts: NotRequired[list[FoldedView]]
     tools: NotRequired[list[ToolView]]
+    sources: NotRequired[FoldedView]
     figures: NotRequired[FiguresView]
     names: NotRequired[bool]
 

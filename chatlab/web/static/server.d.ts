@@ -120,8 +120,8 @@ export interface LaneView {
   model?: string | null;
 }
 
-/** A model's reasoning before its answer. took: how long, in words. */
-export interface ThoughtView {
+/** A model's reasoning, or the sources: folded beside an answer. took: how long, in words. */
+export interface FoldedView {
   title: string;
   html: string;
   took: string | null;
@@ -161,8 +161,9 @@ export interface AnswerView {
   turn?: string;
   error?: string | null;
   notices?: string[];
-  thoughts?: ThoughtView[];
+  thoughts?: FoldedView[];
   tools?: ToolView[];
+  sources?: FoldedView;
   figures?: FiguresView;
   names?: boolean;
 }

@@ -106,7 +106,7 @@ def test_everything_of_the_comparison_is_on_the_page() -> None:
         ),
         *("thought hard", "Qwen is not reachable", "seed was ignored", *whole.mismatches),
         *("✓ contains sky: it says", "0.000428", "chatlab 9.9", "no preference: it flipped with the order"),
-        *("The exact request", "parameter temperature: not sent | 0.2", "message 1 (system)", "MB"),
+        *("The exact request", "parameter temperature: not sent | 0.2", "message 1 (system)", " kB, made by"),
         *("first token: GPT mini is sooner than Qwen", "Votes and judge agree on", "Position (a session"),
     ):
         assert sentence in page.text, sentence
@@ -146,7 +146,9 @@ def test_the_ranking_is_that_of_one_criterion_and_source_at_a_time() -> None:
         for pair in ranking.pairs:
             assert str(pair) in page.text
         for one in ranking.lanes:
-            assert f"{one.strength:+.2f} ({one.interval.low:+.2f} to" in page.text if one.interval else True
+            strength = f"{one.strength:+.2f} ({one.interval.low:+.2f} to" if one.interval else ""
+            assert strength.replace("-", "−") in page.text
+    assert re.search("−[0-9]", page.text) and not re.search(r"[ (]-[0-9]", page.text)
     assert "pooled" not in page.text
     assert "overall: ranking by the judge's verdicts" in page.text
 

@@ -14,7 +14,9 @@ pytestmark = pytest.mark.browser
 
 CONFIG = """\
 version: 1
-backends: {one: {kind: echo, label: Eins}, two: {kind: echo, label: Zwei}}
+backends:
+  one: {kind: echo, label: Eins, citations: [{title: Der Mond, url: "https://moon.example/"}]}
+  two: {kind: echo, label: Zwei}
 storage: {sharing: true}
 ui: {language: de}
 """
@@ -32,6 +34,13 @@ def test_the_comparison_page_speaks_german(warm: Any, serve: Callable[..., Serve
     expect(tab.locator(".figures")).to_have_count(2)
     expect(tab.locator(".figures").first).to_contain_text("erstes Token")
     expect(tab.locator(".vote")).to_contain_text("Unentschieden")
+    tab.locator(".answer summary", has_text="Quellen (1)").click()
+    source = tab.get_by_role("link", name="moon.example")
+    expect(source).to_be_visible()
+    assert (source.get_attribute("target"), source.get_attribute("rel")) == (
+        "_blank",
+        "noopener noreferrer nofollow",
+    )
     shown |= set(tab.evaluate(SHOWN))
     for name in ("Rangliste", "Bericht", "Teilen"):
         tab.get_by_role("button", name=name, exact=True).first.click()

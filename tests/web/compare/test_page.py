@@ -217,8 +217,12 @@ def test_votes_receipt_difference_agreement_and_ranking(open_compare: Open) -> N
     assert tone.get_by_label("Note on tone").input_value() == "kinder"
     tone.get_by_role("button", name="Tie").click()
     tone.get_by_text("changed 1").wait_for()
+    correct = page.page.locator(".vote[data-criterion=correct]")
+    correct.get_by_role("button", name="Other").click()
+    correct.locator("button[aria-pressed=true]").wait_for()
     page.tool("Ranking")
-    assert "tone" in page.wait_dialog().inner_text()
+    said = page.wait_dialog().inner_text()
+    assert "tone" in said and re.search(r"Quick\s+−\d+", said) and not re.search(r"-\d", said)
     page.page.keyboard.press("Escape")
     page.ask("next")
     first = page.page.locator(".round").first

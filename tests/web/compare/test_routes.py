@@ -30,7 +30,8 @@ storage: {storage}
 backends:
   alpha: {{kind: echo, label: Alpha, model: alpha-1, prices: {{input: 1, output: 2}}}}
   beta: {{kind: echo, label: Beta, model: beta-1, reply: "Something else is said here.", reasoning: I think,
-          tools: [{{name: look, arguments: {{at: it}}, result: seen}}]}}
+          tools: [{{name: look, arguments: {{at: it}}, result: seen}}],
+          citations: [{{title: The moon, url: "https://moon.example/a"}}]}}
   gamma: {{kind: echo, label: Gamma, rate: 400}}
   slow: {{kind: echo, label: Slow, rate: 4}}
   brisk: {{kind: echo, label: Brisk, rate: 100}}
@@ -342,6 +343,12 @@ def test_a_session_leaves_the_page_as_a_report_a_recording_a_chat_and_a_link(me:
     assert "script" not in report.headers["content-security-policy"]
     assert "Alpha" in report.text
     assert "555" not in report.text
+    source = re.compile(r'<li><a title="https://moon.example/a"[^>]*>The moon</a>.*moon.example</a>')
+    assert source.search(report.text)
+    assert (
+        "Source: The moon https://moon.example/a"
+        in me.send("GET", f"{asked.path}/report?format=markdown").text
+    )
     assert me.send("GET", f"{asked.path}/report?format=jsonl").text.count("\n") > 2
     assert me.refused("GET", f"{asked.path}/report?format=doc")[0] == 400
     recording = me.send("GET", f"{asked.path}/lanes/{asked.lanes[1]}/recording")
@@ -354,6 +361,7 @@ def test_a_session_leaves_the_page_as_a_report_a_recording_a_chat_and_a_link(me:
     assert asked.get("/shares") == {"links": 1}
     link = f"/-/shared/comparison/{token}"
     shared = you.http.get(link)
+    assert source.search(shared.text)
     assert "Call 555 now" in shared.text
     assert (
         "sandbox" in shared.headers["content-security-policy"]

@@ -46,6 +46,7 @@ const body = (answer) => [
     ),
   ),
   safe(answer.html),
+  answer.sources ? folded(answer.sources.title, safe(answer.sources.html)) : null,
   ...(answer.notices ?? []).map((notice) =>
     make("p", { className: "notice" }, say("compare.note", { text: notice })),
   ),

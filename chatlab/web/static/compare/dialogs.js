@@ -69,13 +69,16 @@ const rankedCriterion = ({ criterion, rows, notes }) =>
     notes.map((note) => make("p", { className: "quiet" }, note)),
   );
 
+/** @param {number} score */
+const points = (score) => String(Math.round(score)).replace("-", "−");
+
 /** @param {RankedRow} row */
 const rankedRow = ({ rank, lane, score, low, high, count }) => {
   const interval =
     low === null || high === null
       ? say("compare.unknown")
-      : say("compare.from-to", { low: low.toFixed(0), high: high.toFixed(0) });
-  const cells = [rank, lane, score.toFixed(0), interval, count];
+      : say("compare.from-to", { low: points(low), high: points(high) });
+  const cells = [rank, lane, points(score), interval, count];
   return make(
     "tr",
     {},
