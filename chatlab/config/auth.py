@@ -257,6 +257,31 @@ class DatabricksApps(WayIn):
         return allowed
 
 
+class EntraApplication(Model):
+    """The application as which Azure signs people in there: their forwarded token is exchanged as this
+    application, for one for another service, by Entra ID's on-behalf-of grant. Needs the extra `auth`.
+    """
+
+    discovery: str = Field(
+        description="The tenant's discovery URL: `https://login.microsoftonline.com/TENANT/v2.0/"
+        ".well-known/openid-configuration`."
+    )
+    client_id: str | SecretRef = Field(description="The application's id.")
+    client_secret: SecretRef = Field(
+        description="The application's secret, such as `{env: MICROSOFT_PROVIDER_AUTHENTICATION_SECRET}`, "
+        "which the portal sets."
+    )
+
+    @field_validator("discovery")
+    @classmethod
+    def _discovery(cls, url: str) -> str:
+        return encrypted_url(url)
+
+    def oidc(self) -> Oidc:
+        """Return the same as somebody would sign in at it."""
+        return Oidc(type="oidc", **{name: getattr(self, name) for name in type(self).model_fields})
+
+
 class AzureAppService(WayIn):
     """Sign-in by the built-in authentication of Azure App Service or Container Apps, whose headers say who
     asks; believed there alone.
@@ -268,7 +293,12 @@ class AzureAppService(WayIn):
         None,
         description="URL of the Databricks workspace that the forwarded token of a person is for: backends "
         "of the kind `databricks` with `auth: {type: user}` there are asked with it. Without it, the token "
-        "is sent nowhere.",
+        "is sent there as it is to no service.",
+    )
+    application: EntraApplication | None = Field(
+        None,
+        description="The application as which the forwarded token is exchanged where a backend has "
+        "`auth: {type: user, by: on_behalf_of}`. Without it, it is exchanged for no other.",
     )
 
     @field_validator("token_for")

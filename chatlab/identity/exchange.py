@@ -144,7 +144,7 @@ def refusal(resource: ProtectedResource, giver: str, code: str, description: str
     if number is not None and number.group() == "AADSTS500131":
         return PermissionDenied(
             f"{said}: yours is not for this application; whoever runs this page adds a scope of its own, "
-            "api://CLIENT-ID/NAME, to auth.scopes"
+            "api://CLIENT-ID/NAME, to auth.scopes, or in App Service to its login parameters"
         )
     if code in ("invalid_grant", "invalid_token", "invalid_request"):
         return AuthRequired(f"{said}: sign in again")

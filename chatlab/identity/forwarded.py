@@ -6,6 +6,7 @@ sends under these names. Anywhere else anybody can send them, so each class look
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
@@ -20,23 +21,30 @@ from chatlab.config.auth import AzureAppService, DatabricksApps, Forwarded, work
 from chatlab.credentials import ProtectedResource
 from chatlab.errors import AuthRequired, NotReady
 from chatlab.identity.errors import SignInRefused
+from chatlab.identity.exchange import Exchanges
 from chatlab.identity.person import Person
+from chatlab.identity.provider import OidcProvider, SignInProvider
+from chatlab.identity.tokens import Tokens
+from chatlab.secret import remember
 
 
 @dataclass(frozen=True, slots=True)
 class PlatformVisitor:
     """Somebody who asks, as the platform says. token: their own, for as long as the request is answered; None
-    where none was forwarded. resource: the URL of the service that it is for."""
+    where none was forwarded. resource: the URL of the service that it is for. on_behalf_of: returns one for
+    another service in exchange for it; None where nothing does."""
 
     person: Person
     token: SecretStr | None
     resource: str | None
+    on_behalf_of: OnBehalfOf | None = None
 
     async def credential(self, resource: ProtectedResource) -> SecretStr:
         """Return the person's own token for a resource. Raise AuthRequired for any other than the one that it
-        is for, in exchange for it, and without a token."""
-        as_is = resource.grant in ("own", "pass_through")
-        if self.resource is None or resource.origin != self.resource or not as_is:
+        is for or can be exchanged for, and without a token; PermissionDenied, ProviderAway."""
+        exchange = self.on_behalf_of if resource.grant == "on_behalf_of" else None
+        as_it_is = resource.grant in ("own", "pass_through") and resource.origin == self.resource
+        if exchange is None and not as_it_is:
             raise AuthRequired(
                 "this backend answers as the signed-in person, whose token is not for this service"
             )
@@ -45,7 +53,7 @@ class PlatformVisitor:
                 "this backend answers as the signed-in person, whose token the platform did not forward: "
                 "whoever runs this can allow it there"
             )
-        return self.token
+        return self.token if exchange is None else await exchange(resource, self.token)
 
 
 class Platform(ABC):
@@ -98,6 +106,26 @@ class DatabricksAppsPlatform(Platform):
         )
 
 
+class OnBehalfOf:
+    """Gives tokens in exchange for those that were forwarded, each for that one alone. Used in the event loop
+    alone. provider: is asked for them."""
+
+    def __init__(self, provider: SignInProvider) -> None:
+        self._provider = provider
+        self._exchanges = Exchanges()
+
+    async def __call__(self, resource: ProtectedResource, token: SecretStr) -> SecretStr:
+        """Return a person's token for a resource. token: theirs. Raise AuthRequired, PermissionDenied,
+        ProviderAway."""
+        forwarded = token.get_secret_value()
+        remember(forwarded, source="tokens of people")
+        key = hashlib.sha256(forwarded.encode()).hexdigest()
+        tokens = Tokens.of({"access_token": forwarded})
+        return SecretStr(
+            await self._exchanges.token(key, resource, lambda: self._provider.exchanged(resource, tokens))
+        )
+
+
 class AzurePlatform(Platform):
     """Azure App Service and Container Apps: the headers `X-MS-CLIENT-PRINCIPAL` and those beside it."""
 
@@ -112,6 +140,8 @@ class AzurePlatform(Platform):
                 "WEBSITE_AUTH_ENABLED=True set, or for a container app"
             )
         self._config = config
+        application = config.application
+        self._on_behalf_of = None if application is None else OnBehalfOf(OidcProvider(application.oidc()))
 
     def visitor(self, headers: Headers) -> PlatformVisitor:
         claims = self._claims(self._required(headers, "x-ms-client-principal"))
@@ -134,7 +164,12 @@ class AzurePlatform(Platform):
             "groups",
         )
         token = one(headers, "x-ms-token-aad-access-token")
-        return PlatformVisitor(person, SecretStr(token) if token else None, self._config.token_for)
+        return PlatformVisitor(
+            person,
+            SecretStr(token) if token else None,
+            self._config.token_for,
+            self._on_behalf_of,
+        )
 
     @staticmethod
     def _claims(principal: str) -> dict[str, list[str]]:

@@ -11,11 +11,12 @@ from pydantic import SecretStr
 from chatlab.config.auth import Basic, Databricks, HuggingFaceSpace, Oidc, SignedIn
 from chatlab.credentials import ProtectedResource
 from chatlab.errors import AuthRequired, NotReady
+from chatlab.identity.databricks import DatabricksProvider
 from chatlab.identity.errors import SignInRefused
 from chatlab.identity.exchange import Exchanges
 from chatlab.identity.passwords import PasswordProvider
 from chatlab.identity.person import Person
-from chatlab.identity.provider import BegunSignIn, DatabricksProvider, OidcProvider, SignInProvider
+from chatlab.identity.provider import BegunSignIn, OidcProvider, SignInProvider
 from chatlab.identity.sealing import Seal, session_keys
 from chatlab.identity.sessions import Session, Sessions
 from chatlab.identity.tokens import ENDED, PersonTokens, Tokens

@@ -11,10 +11,12 @@ from starlette.datastructures import Headers
 
 from chatlab.config.auth import AzureAppService, DatabricksApps, HuggingFaceSpace
 from chatlab.credentials import ProtectedResource
-from chatlab.errors import AuthRequired, NotReady
+from chatlab.errors import AuthRequired, NotReady, PermissionDenied
 from chatlab.identity.errors import SignInRefused
 from chatlab.identity.forwarded import Platform, platform_of
 from chatlab.identity.person import Person
+from tests.servers.exchanging import Exchanging
+from tests.servers.oidc import CLIENT, SECRET
 
 TOKEN, HOST = "canary-of-a-person", "https://adb-1.azuredatabricks.net"
 OF_APPS = {
@@ -99,6 +101,39 @@ async def test_a_token_goes_nowhere_unless_it_is_said_for_which_workspace_it_is(
     }
     with pytest.raises(AuthRequired, match="not for this service"):
         await elsewhere.visitor(Headers(given)).credential(ProtectedResource(HOST))
+
+
+async def test_a_forwarded_token_is_exchanged_on_behalf_of_whom_it_is_of_and_for_what_a_backend_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WEBSITE_AUTH_ENABLED", "True")
+    monkeypatch.setenv("THE_SECRET", SECRET)
+    of_databricks = ProtectedResource(HOST, grant="on_behalf_of", scope="databricks/.default")
+    with Exchanging() as provider:
+        discovery = f"{provider.issuer}/.well-known/openid-configuration"
+        application = {"discovery": discovery, "client_id": CLIENT, "client_secret": {"env": "THE_SECRET"}}
+        config = AzureAppService(type="azure_app_service", application=application)  # type: ignore[arg-type]
+        platform = platform_of(config)
+
+        def visitor(name: str, token: str) -> Any:
+            claims = {"x-ms-client-principal": principal(("oid", name), ("tid", "t"))}
+            return platform.visitor(Headers({**claims, "x-ms-token-aad-access-token": token}))
+
+        own = {name: provider.access(sub=name, aud="chatlab") for name in ("ann", "bob")}
+        for name in ("ann", "bob", "ann"):
+            given = (await visitor(name, own[name]).credential(of_databricks)).get_secret_value()
+            claims = provider.of(given)
+            assert (claims["sub"], claims["aud"]) == (name, "databricks/.default")
+        assert [form["assertion"] for form in provider.exchanges] == [own["ann"], own["bob"]]
+        with pytest.raises(AuthRequired, match="did not forward"):
+            await visitor("ann", "").credential(of_databricks)
+        for other in ("own", "pass_through", "exchange", "federation"):
+            with pytest.raises(AuthRequired, match="not for this service"):
+                await visitor("ann", own["ann"]).credential(ProtectedResource(HOST, grant=other))
+        provider.refuses = {"error": "invalid_grant", "error_description": "AADSTS500131: audience"}
+        with pytest.raises(PermissionDenied, match="login parameters"):
+            await visitor("eve", provider.access(sub="eve")).credential(of_databricks)
+        assert own["ann"] not in repr(visitor("ann", own["ann"]))
 
 
 @pytest.mark.parametrize(

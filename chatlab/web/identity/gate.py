@@ -40,7 +40,7 @@ def sign_in_gate(lab: Lab, path: str) -> Middleware:
     if isinstance(config, DatabricksApps | AzureAppService):
         try:
             platform = platform_of(config)
-        except NotReady as exc:
+        except (NotReady, MissingExtra) as exc:
             raise ConfigError([str(exc)]) from None
         return Middleware(ForwardedGate, config=config, platform=platform, **around)
     gate = PasswordGate if isinstance(config, Basic) else SessionGate

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from chatlab.config.auth import Databricks
 from chatlab.credentials import ProtectedResource
-from chatlab.identity.provider import DatabricksProvider
+from chatlab.identity.databricks import DatabricksProvider
 from chatlab.web.identity.gate import sign_in_service
 from tests.servers.databricks import Workspace
 from tests.web.identity.people import OPENS, somebody
