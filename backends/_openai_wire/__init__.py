@@ -14,7 +14,12 @@ from backends._openai_wire.answer import CAME_WHOLE, NO_ANSWER
 from backends._openai_wire.chat import FAILED_REASONS, ChatStream, chat_body, whole_chat
 from backends._openai_wire.own_options import OwnOptions, refuses_stream
 from backends._openai_wire.reading import read_answer
-from backends._openai_wire.responses import ResponsesStream, responses_body, whole_responses
+from backends._openai_wire.responses import (
+    ResponsesStream,
+    responses_body,
+    told_by_agent,
+    whole_responses,
+)
 from backends._openai_wire.think_tags import ThinkTags
 from backends._openai_wire.tool_calls import ToolCalls
 from backends._openai_wire.usage import usage_of
@@ -52,6 +57,7 @@ __all__ = [
     "responses_body",
     "retry_after",
     "sse",
+    "told_by_agent",
     "usage_of",
     "whole_chat",
     "whole_responses",

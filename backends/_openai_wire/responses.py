@@ -137,7 +137,7 @@ class ResponsesStream(AnswerStream):
                     "the stream ended without a closing event, so the answer may be cut off"
                 )
             self._finish = self._reason()
-        return [*_of_agent(self._beside), *self._closing()]
+        return [*told_by_agent(self._beside), *self._closing()]
 
     def _item(self, item: Mapping[str, Any], events: list[StreamEvent]) -> None:
         """Take an item of the output that is done: give out what of it was not given out yet."""
@@ -229,7 +229,7 @@ def whole_responses(body: Mapping[str, Any], think: ThinkTags | None = None) -> 
     return stream.feed({name: value for name, value in body.items() if name != "type"}) + stream.end()
 
 
-def _of_agent(beside: Mapping[str, Any]) -> list[StreamEvent]:
+def told_by_agent(beside: Mapping[str, Any]) -> list[StreamEvent]:
     """Return what an agent of `chatlab agent` tells beside its answer: as whom its tools ran, and which were
     left out.
     """

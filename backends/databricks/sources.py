@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,14 @@ def sources(holder: object) -> list[StreamEvent]:
     return found
 
 
+def attached(message: Mapping[str, Any]) -> list[StreamEvent]:
+    """Return the sources that a ChatAgent attached to a message: attachments are texts, these of JSON."""
+    try:
+        return sources({"sources": json.loads(mapping(message.get("attachments")).get("sources") or "")})
+    except (ValueError, TypeError, RecursionError):
+        return []
+
+
 def _source(item: object) -> list[StreamEvent]:
     """One source: a URL or path as text, or an object as retrievers and LangChain documents write it."""
     if isinstance(item, str) and item:
@@ -44,7 +53,7 @@ def _source(item: object) -> list[StreamEvent]:
         title = next(
             (both[k] for k in ("title", "name", "document_title") if isinstance(both.get(k), str)), ""
         )
-        texts = ("snippet", "cited_text", "page_content", "content")
+        texts = ("snippet", "cited_text", "page_content", "content", "text")
         snippet = next((both[k] for k in texts if isinstance(both.get(k), str)), None)
         if title or address:
             url = address if address.startswith(("http://", "https://")) else None

@@ -22,13 +22,14 @@ from backends._openai_wire import (
     CAME_WHOLE,
     ChatStream,
     ResponsesStream,
+    told_by_agent,
     usage_of,
     whole_chat,
     whole_responses,
 )
 from backends._openai_wire.values import mapping, mappings, text_or_none
 from backends.databricks.requests import Task
-from backends.databricks.sources import TraceOnce, citations, first_text, sources
+from backends.databricks.sources import TraceOnce, attached, citations, first_text, sources
 from chatlab.errors import BrokenStream
 from chatlab.messages import (
     Finish,
@@ -191,8 +192,10 @@ class _AgentReader:
         self._reason: str | None = None
         self._usage = Usage()
         self._model: str | None = None
+        self._beside: Mapping[str, Any] = {}  # what the agent tells beside its answer, as of now
 
     def feed(self, chunk: Mapping[str, Any]) -> list[StreamEvent]:
+        self._beside = mapping(chunk.get("custom_outputs")) or self._beside
         delta = chunk.get("delta")
         if not isinstance(delta, Mapping) and "messages" not in chunk:
             if chunk.keys() & {"finish_reason", "usage", "custom_outputs", "databricks_output"}:
@@ -213,7 +216,8 @@ class _AgentReader:
         if not done and self._reason is None:
             raise BrokenStream("the agent's stream ended before it said so")
         open_calls = any(not answered for answered in self._calls.values())
-        return [Finish(_reason(self._reason, open_calls=open_calls), self._usage, self._model)]
+        finish = Finish(_reason(self._reason, open_calls=open_calls), self._usage, self._model)
+        return [*told_by_agent(self._beside), finish]
 
     def _message(self, message: Mapping[str, Any]) -> Iterator[StreamEvent]:
         text, thought = _text_and_thought(message.get("content"))
@@ -233,6 +237,7 @@ class _AgentReader:
                 continue
             self._calls[key] = False
             yield ToolCall(key, name, str(function.get("arguments") or ""))
+        yield from attached(message)
 
 
 class _LegacyReader:

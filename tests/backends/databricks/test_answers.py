@@ -328,6 +328,27 @@ async def test_an_error_in_a_stream_is_an_error_and_no_text(
         assert "the agent's tool failed" in caught.value.detail
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+def test_as_whom_the_tools_of_a_chat_agent_ran_and_what_they_found_is_told(streamed: bool) -> None:
+    from backends.databricks.streams import StreamReader
+
+    found = [{"title": "Lanes", "url": "https://x.com/a", "text": "Lanes are columns."}]
+    said = agent("Done.", attachments={"sources": json.dumps(found)})["delta"]
+    beside = {"custom_outputs": {"ran_as": {"search": "ann", "sql": "the service"}, "left_out": ["no right"]}}
+    chunks = [{"delta": said, "custom_outputs": {"ran_as": {"search": "ann"}}}, {"delta": {}, **beside}]
+    whole = json.dumps({"messages": [said], **beside}).encode()
+    stream = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks).encode() + b"data: [DONE]\n\n"
+    reader = StreamReader("agent_chat")
+    events = [*reader.feed(stream if streamed else whole), *reader.end()]
+    assert of_type(events, Citation) == [Citation("Lanes", "https://x.com/a", "Lanes are columns.")]
+    told = [event.detail for event in of_type(events, Notice)]
+    assert told[:2] == ["no right", "ran search as ann, sql as the service"]
+    for strange in ("{", "[1]", 3, None, {"title": 1}):
+        other = StreamReader("agent_chat")
+        chunk = agent("x", attachments={"sources": strange})
+        assert of_type([*other.feed(f"data: {json.dumps(chunk)}\n\n".encode())], Citation) == []
+
+
 def test_the_accumulated_answer_of_an_agent_keeps_its_order() -> None:
     from backends.databricks.streams import StreamReader
 
