@@ -341,7 +341,7 @@ async def _run(
         budget = Budget(plan.budget, folder.ledger)
         answers = plan.repeats * sum(len(item.asked) for item in plan.items)
         say(f"{where}: {count(answers, 'answer')} of each lane, seed {plan.seed}")
-        with watch(plan.lanes, list(folder.results.values()), answers) as shown:
+        with watch(plan.lanes, folder.results.in_order().figures, answers) as shown:
             batch = Batch(
                 folder,
                 entries,

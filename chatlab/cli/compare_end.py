@@ -13,7 +13,6 @@ from chatlab.cli.transfer import replaced
 from chatlab.compare.batch.batch import JUDGE, MOST_UNREAD, Batch
 from chatlab.compare.batch.budget import Budget
 from chatlab.compare.batch.folder import Plan, RunFolder, comparison_of_run
-from chatlab.compare.model import UNCLEAR
 from chatlab.compare.report import report
 from chatlab.spelling import count
 
@@ -28,7 +27,7 @@ def finish(folder: RunFolder, budget: Budget, batch: Batch, *, whole: bool, as_j
 
     whole: whether the budget had room for everything.
     """
-    found = comparison_of_run(folder.plan, folder.results.values(), folder.verdicts.values())
+    found = comparison_of_run(folder.plan, folder.results, folder.verdicts)
     page = folder.path / "report.html"
     summary = {
         "folder": str(folder.path),
@@ -101,8 +100,7 @@ def _say_end(folder: RunFolder, budget: Budget, batch: Batch, *, whole: bool) ->
             f"{count(batch.verdicts_left(), 'verdict')} less. The last one: {reason}; {again}"
         )
         return JUDGE_UNREADABLE
-    failed = [one for one in folder.results.values() if one.turn.status != "finished"]
-    unclear = [one for one in folder.verdicts.values() if one.winner == UNCLEAR]
+    failed, unclear = folder.results.failed(), folder.verdicts.unclear()
     if not failed and not unclear:
         return OK
     said = [f"{count(len(failed), 'answer')} failed"] if failed else []

@@ -25,6 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chatlab.cli.terminal_text import one_line
+from chatlab.compare.figures import Figures
 from chatlab.compare.model import UNCLEAR, Comparison, Lane, Result, Verdict
 from chatlab.compare.statistics.sentences import differences_said
 from chatlab.compare.statistics.summary import (
@@ -106,11 +107,14 @@ class Count:
         return ", ".join(filter(None, (f"{self.name}: {self.done} of {self.whole}", self.said)))
 
 
-def watch(lanes: Sequence[Lane], done: Sequence[Result], whole: int) -> Watch:
-    """Bars on a terminal, lines elsewhere; both on standard error. whole: the answers of each lane."""
+def watch(lanes: Sequence[Lane], done: Figures, whole: int) -> Watch:
+    """Bars on a terminal, lines elsewhere; both on standard error. done: by earlier sittings. whole: the
+    answers of each lane.
+    """
     counts: dict[str, Count] = {lane.id: Count(one_line(lane.label, 40), whole) for lane in lanes}
-    for result in done:
-        counts[result.lane].result(result)
+    counted = list(counts.values())
+    for lane, finished, cost in zip(done.lane, done.finished, done.rows["cost"], strict=True):
+        counted[lane].add(None if math.isnan(cost) else float(cost), failed=not finished)
     console = Console(stderr=True)
     return _Bars(console, counts) if console.is_terminal else _Lines(counts)
 

@@ -6,7 +6,7 @@ A session on the page, a run of many prompts and a report all speak these values
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
@@ -145,6 +145,7 @@ class Verdict:
 class Comparison:
     """Everything of one comparison, for a report.
 
+    results, verdicts: of a run they are read from the disk, one at a time, whenever they are looked at.
     mode: None for a run of many prompts, in which every item begins anew. versions: of chatlab, Python and
     the libraries that matter. redacted: what was taken out of it and where ("email in prompts"), and how
     often. session: the id of the session on the page it is of, whose lanes had fixed columns; "" of a run.
@@ -158,9 +159,9 @@ class Comparison:
     order: Order
     blind: bool
     lanes: tuple[Lane, ...]
-    results: tuple[Result, ...]
+    results: Sequence[Result]
     votes: tuple[Vote, ...] = ()
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: Sequence[Verdict] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     redacted: Mapping[str, int] = field(default_factory=dict)
     repeats: int = 1

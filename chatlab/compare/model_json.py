@@ -80,9 +80,9 @@ def comparison_from_json(value: Mapping[str, Any]) -> Comparison:
         {
             **value,
             "lanes": [lane_from_json(lane) for lane in value.get("lanes", ())],
-            "results": [result_from_json(result) for result in value.get("results", ())],
+            "results": tuple(result_from_json(result) for result in value.get("results", ())),
             "votes": [from_plain(Vote, vote) for vote in value.get("votes", ())],
-            "verdicts": [from_plain(Verdict, verdict) for verdict in value.get("verdicts", ())],
+            "verdicts": tuple(from_plain(Verdict, verdict) for verdict in value.get("verdicts", ())),
         },
     )
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from chatlab.compare.model_json import to_line
 from chatlab.errors import StoreError
 
 T = TypeVar("T")
+
+
+class JournalLine(NamedTuple):
+    """One line of a journal: its number from 1, the byte it begins at, and its value."""
+
+    number: int
+    begin: int
+    value: Any
 
 
 class AppendLog:
@@ -31,65 +40,83 @@ class AppendLog:
             self._file.close()
             raise StoreError(f"{path} is being written by another run: wait until it has ended") from exc
 
-    def read(self) -> Iterator[tuple[int, Any]]:
-        """Every line with its number. A last line that was not written to its end is taken away.
+    def lines(self) -> Iterator[JournalLine]:
+        """Yield every line, of which one at a time is in memory. When all were read, a last line that was not
+        written to its end is taken away.
 
         Raises StoreError with file and line for any other line that is not JSON.
         """
-        self._file.seek(0)
-        content = self._file.readall()
-        lines, whole = _parsed(self._path, content)
-        if whole < len(content):
+        with self._path.open("rb") as file:
+            whole = yield from _whole_lines(self._path, file)
+        if whole < self._file.seek(0, os.SEEK_END):
             self._file.truncate(whole)
-        return iter(lines)
+
+    def read(self) -> Iterator[tuple[int, Any]]:
+        """Yield every line's number and value, else as `lines`."""
+        return ((line.number, line.value) for line in self.lines())
 
     def damaged(self, number: int, reason: str) -> StoreError:
         """Return what to raise for a line that is JSON, and not what stands in this file."""
         return StoreError(f"{self._path}:{number}: {reason}")
 
-    async def append(self, value: Mapping[str, Any]) -> None:
-        """Returns once the line is on the disk. The event loop goes on meanwhile: others' times are taken."""
+    async def append(self, value: Mapping[str, Any]) -> int:
+        """Return where the line begins, once it is on the disk. The event loop goes on meanwhile: others'
+        times are taken.
+        """
         line = to_line(value).encode("utf-8")
         async with self._turn:
-            await to_its_end(asyncio.to_thread(self._write, line))
+            return await to_its_end(asyncio.to_thread(self._write, line))
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, line: bytes) -> int:
+        begin = self._file.seek(0, os.SEEK_END)
         rest = memoryview(line)
         while rest:
             rest = rest[self._file.write(rest) :]
         os.fsync(self._file.fileno())
+        return begin
 
     def close(self) -> None:
         """Lets another process have it."""
         self._file.close()
 
 
-def read_only(path: Path) -> Iterator[tuple[int, Any]]:
-    """Return the lines of a journal that may be written meanwhile, or nobody may write; none if there is no
+def read_only(path: Path) -> Iterator[JournalLine]:
+    """Yield the lines of a journal that may be written meanwhile, or nobody may write; none if there is no
     file.
 
-    Raises StoreError as `AppendLog.read`; nothing is changed.
+    Raises StoreError as `AppendLog.lines`; nothing is changed.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        content = b""
-    return iter(_parsed(path, content)[0])
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        yield from _whole_lines(path, file)
 
 
-def _parsed(path: Path, content: bytes) -> tuple[list[tuple[int, Any]], int]:
-    """Return the lines with their numbers, and how many bytes of the content they are."""
-    lines = content.split(b"\n")
-    whole = len(content) - len(lines.pop())  # what stands behind the last line's end
-    found = []
-    for number, line in enumerate(lines, 1):
+def line_at(path: Path, begin: int) -> Any:
+    """Return the value of the line of a journal that begins at this byte. Raises StoreError if none does any
+    more.
+    """
+    with path.open("rb") as file:
+        file.seek(begin)
         try:
-            found.append((number, json.loads(line)))
+            return json.loads(file.readline())
         except ValueError as exc:
-            if number < len(lines):
+            raise StoreError(f"{path} was changed while it was read: read it again") from exc
+
+
+def _whole_lines(path: Path, file: BinaryIO) -> Generator[JournalLine, None, int]:
+    """Yield the lines of a file, and return how many bytes they are."""
+    begin = 0
+    for number, line in enumerate(iter(file.readline, b""), 1):
+        if not line.endswith(b"\n"):
+            break
+        try:
+            value = json.loads(line)
+        except ValueError as exc:
+            if file.readline().endswith(b"\n"):
                 raise StoreError(f"{path}:{number}: this line is not JSON") from exc
-            whole -= len(line) + 1  # a machine that lost its power may leave any bytes
-    return found, whole
+            break  # a machine that lost its power may leave any bytes
+        yield JournalLine(number, begin, value)
+        begin += len(line)
+    return begin
 
 
 async def to_its_end(work: Coroutine[Any, Any, T]) -> T:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from itertools import combinations
+from itertools import combinations, product
 
 from chatlab.backend import CallContext
 from chatlab.compare.batch.budget import Budget
@@ -23,7 +24,7 @@ from chatlab.compare.batch.item import CheckSpec, Item
 from chatlab.compare.batch.judge import Reply, question, read_reply, verdict
 from chatlab.compare.batch.scheduler import LaneLimit, ModelCall, Scheduler
 from chatlab.compare.batch.store import BatchStore
-from chatlab.compare.model import UNCLEAR, Check, Lane, Result, Verdict
+from chatlab.compare.model import Check, Lane, Result, Verdict
 from chatlab.compare.model_json import result_to_json, verdict_to_json
 from chatlab.compare.session.receipt import receipt_of
 from chatlab.config.registry import Entry
@@ -84,12 +85,12 @@ class Batch:
         self._judgements_left = 0
         self.judge_stopped: str | None = None
         """Why the judge was asked no more, if it was not: what its last reply that said no preference was."""
-        longest: dict[str, int] = {}
-        for result in self._results.values():
-            if result.turn.finish is not None and (tokens := result.turn.finish.usage.output) is not None:
-                longest[result.lane] = max(longest.get(result.lane, 0), tokens)
         self._scheduler = Scheduler(
-            concurrency=concurrency, limits=limits or {}, budget=budget, longest=longest, engine=engine
+            concurrency=concurrency,
+            limits=limits or {},
+            budget=budget,
+            longest=self._results.longest(),
+            engine=engine,
         )
 
     async def run(self) -> bool:
@@ -111,17 +112,15 @@ class Batch:
             one.end()
 
     async def _run(self) -> bool:
-        calls = [call for one in self._conversations() if (call := self._next(*one)) is not None]
         if self._store is not None:
             await self._store.begin(self._plan, self._results)
-        if not await self._scheduler.run(calls):
+        if not await self._scheduler.run(self._calls()):
             return False
         if self._judge is None:
             return True
-        judgements = list(self._judgements(self._judge))
-        self._judgements_left = len(judgements)
-        self._progress.judging(len(judgements))
-        return await self._scheduler.run(judgements)
+        self._judgements_left = sum(1 for _ in self._judgements(self._judge))
+        self._progress.judging(self._judgements_left)
+        return await self._scheduler.run({JUDGE: self._judge_calls(self._judge)})
 
     @property
     def no_room(self) -> tuple[str, float] | None:
@@ -137,52 +136,66 @@ class Batch:
     def calls_left(self) -> int:
         """Return how many answers are still to be asked for."""
         left = 0
-        for item, repeat, lane in self._conversations():
-            if self._next(item, repeat, lane) is not None:
-                left += len(item.asked) - len(self._finished(item, repeat, lane))
+        for item, repeat, lane in product(*map(range, self._size)):
+            done, failed = self._results.progress(item, repeat, lane)
+            if not failed or self._retry_failed:
+                left += self._results.steps(item) - done
         return left
 
-    def _conversations(self) -> Iterator[tuple[Item, int, Lane]]:
-        """Every item, repeat and lane, in the order of the plan's seed."""
+    @property
+    def _size(self) -> tuple[int, int, int]:
+        """Return how many items, repeats and lanes there are."""
+        return len(self._plan.items), self._plan.repeats, len(self._plan.lanes)
+
+    def _calls(self) -> dict[str, Iterator[ModelCall]]:
+        """Return the next call of each conversation, by lane, in the order of the plan's seed."""
+        items, repeats, lanes = self._size
         rng = random.Random(self._plan.seed)  # noqa: S311 - an order that can be drawn again, no secret
-        blocks = [(item, repeat) for item in self._plan.items for repeat in range(self._plan.repeats)]
+        blocks = array("I", range(items * repeats))
         rng.shuffle(blocks)
-        for item, repeat in blocks:
-            for lane in rng.sample(self._plan.lanes, len(self._plan.lanes)):
-                yield item, repeat, lane
+        orders = bytearray()  # of the lanes, block by block: there are no more than eight
+        for _ in blocks:
+            orders += bytes(rng.sample(range(lanes), lanes))
+        return {
+            lane.id: self._of_lane(number, blocks, orders) for number, lane in enumerate(self._plan.lanes)
+        }
 
-    def _finished(self, item: Item, repeat: int, lane: Lane) -> list[Result]:
-        """Return the steps that have an answer, from the first on."""
-        found = []
-        for step in range(len(item.asked)):
-            result = self._results.get((item.id, step, repeat, lane.id))
-            if result is None or result.turn.status != "finished":
-                break
-            found.append(result)
-        return found
+    def _of_lane(self, lane: int, blocks: Sequence[int], orders: bytearray) -> Iterator[ModelCall]:
+        lanes = len(self._plan.lanes)
+        for place, block in enumerate(blocks):
+            call = self._next(*divmod(block, self._plan.repeats), lane)
+            if call is not None:
+                yield replace(call, place=orders.index(lane, place * lanes) + 1)
 
-    def _next(self, item: Item, repeat: int, lane: Lane, *, again: bool = True) -> ModelCall | None:
+    def _next(self, item: int, repeat: int, lane: int, *, again: bool = True) -> ModelCall | None:
         """Return the call for the next step; None if there is none, or it has failed and is not to be
-        retried.
+        retried. item, lane: their numbers in the plan.
         """
-        before = self._finished(item, repeat, lane)
-        step = len(before)
-        if step == len(item.asked):
+        step, failed = self._results.progress(item, repeat, lane)
+        if step == self._results.steps(item) or (failed and not (again and self._retry_failed)):
             return None
-        failed = (item.id, step, repeat, lane.id) in self._results
-        if failed and not (again and self._retry_failed):
-            return None
+        asked, to = self._plan.items[item], self._plan.lanes[lane]
+        before = self._results.conversation(item, repeat, lane)
         return ModelCall(
-            lane.id,
-            self._entries[lane.id],
-            item.conversation([_answer(result) for result in before]),
-            partial(self._ended, item, step, repeat, lane),
-            {**lane.parameters, **item.parameters},
-            lane.system,
+            to.id,
+            self._entries[to.id],
+            asked.conversation([_answer(result) for result in before]),
+            partial(
+                self._ended, asked, step, repeat, to, partial(self._next, item, repeat, lane, again=False)
+            ),
+            {**to.parameters, **asked.parameters},
+            to.system,
         )
 
     async def _ended(
-        self, item: Item, step: int, repeat: int, lane: Lane, turn: EndedTurn, wire: str | None
+        self,
+        item: Item,
+        step: int,
+        repeat: int,
+        lane: Lane,
+        following: Callable[[], ModelCall | None],
+        turn: EndedTurn,
+        wire: str | None,
     ) -> Sequence[ModelCall]:
         plan, before = self._plan, self._results.get((item.id, step - 1, repeat, lane.id))
         answered = stored(
@@ -204,30 +217,35 @@ class Batch:
         if self._store is not None:
             await self._store.add(item, result, self._results)
         self._progress.result(result)
-        following = self._next(item, repeat, lane, again=False)
-        return () if following is None else (following,)
+        call = following()
+        return () if call is None else (call,)
 
     def _checks(self, item: Item, turn: EndedTurn) -> tuple[Check, ...]:
         specs = (*item.checks, *self._plan.checks) or (CheckSpec("expected"),)
         text = turn.answer.message.text
         return tuple(said for spec in specs if (said := check(spec, text, item)) is not None)
 
-    def _judgements(self, judge: Entry) -> Iterator[ModelCall]:
+    def _judgements(self, judge: Entry) -> Iterator[tuple[_Judgement, int, int, int]]:
+        """Yield each verdict that is to be had, with the numbers of its item and its two lanes."""
+        items, repeats, lanes = self._size
+        for item, repeat in product(range(items), range(repeats)):
+            steps = self._results.steps(item)
+            whole = [lane for lane in range(lanes) if self._results.progress(item, repeat, lane)[0] == steps]
+            if len(whole) < 2:
+                continue
+            asked = self._plan.items[item]
+            for (a, b), criterion in product(combinations(whole, 2), self._plan.criteria):
+                lane_a, lane_b = self._plan.lanes[a], self._plan.lanes[b]
+                one = _Judgement(judge, asked, repeat, lane_a, lane_b, criterion)
+                unclear = self._folder.verdicts.is_unclear(one.key)
+                if unclear is None or (unclear and self._retry_failed):
+                    yield one, item, a, b
+
+    def _judge_calls(self, judge: Entry) -> Iterator[ModelCall]:
         """Yield the first call of each verdict that is to be had; the other order follows from it."""
-        for item in self._plan.items:
-            for repeat in range(self._plan.repeats):
-                whole = [
-                    (lane, results)
-                    for lane in self._plan.lanes
-                    if len(results := self._finished(item, repeat, lane)) == len(item.asked)
-                ]
-                for (lane_a, a), (lane_b, b) in combinations(whole, 2):
-                    for criterion in self._plan.criteria:
-                        one = _Judgement(judge, item, repeat, lane_a, lane_b, criterion)
-                        known = self._folder.verdicts.get(one.key)
-                        if known is None or (known.winner == UNCLEAR and self._retry_failed):
-                            sides = tuple(_course(item, results) for results in (a, b))
-                            yield self._judge_call(one, sides, ())
+        for one, item, *lanes in self._judgements(judge):
+            courses = (self._results.conversation(item, one.repeat, lane) for lane in lanes)
+            yield self._judge_call(one, [_course(one.item, results) for results in courses], ())
 
     def _judge_call(
         self, about: _Judgement, sides: Sequence[Sequence[Message]], said: Sequence[EndedTurn]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 
-from chatlab.compare.model import Lane, Result
+from chatlab.compare.model import Lane
 from chatlab.compare.session.blind import families
 from chatlab.config.registry import Entry
 
@@ -15,19 +15,18 @@ def judge_conflicts(
     judge_model: str | None,
     lanes: Sequence[Lane],
     lane_models: Mapping[str, str],
-    results: Iterable[Result] = (),
+    answered: Iterable[tuple[str, str]] = (),
 ) -> tuple[str, ...]:
     """Return a sentence for each lane that the judge is, or whose family it is of.
 
     Told from the backends' names, and from the models that were asked for (`judge_model`, and `lane_models`
-    by lane, as far as known) and that answered (`results` so far).
+    by lane, as far as known) and that answered (`answered`, by lane).
     """
     models: dict[str, set[str]] = defaultdict(set)
     for lane_id, model in lane_models.items():
         models[lane_id].add(model)
-    for result in results:
-        if result.receipt is not None:
-            models[result.lane] |= {result.receipt.model or "", result.receipt.model_answered or ""}
+    for lane_id, model in answered:
+        models[lane_id].add(model)
     own = {judge, judge_model or ""} - {""}
     found = (_conflict(judge, judge_model, own, lane, models[lane.id] - {""}) for lane in lanes)
     return tuple(sentence for sentence in found if sentence is not None)

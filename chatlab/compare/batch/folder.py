@@ -10,34 +10,25 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 
-from chatlab.compare.batch.append_log import AppendLog, read_only
+from chatlab.compare.batch.append_log import AppendLog, JournalLine, read_only
 from chatlab.compare.batch.checks import parse_check
 from chatlab.compare.batch.conflicts import judge_conflicts
 from chatlab.compare.batch.item import CheckSpec, Item
+from chatlab.compare.batch.on_disk import ResultsOnDisk, VerdictsOnDisk
 from chatlab.compare.batch.prompts import hash_of, item_from_json, item_to_json
 from chatlab.compare.model import Comparison, Lane, Order, Result, Verdict
-from chatlab.compare.model_json import (
-    lane_from_json,
-    lane_to_json,
-    result_from_json,
-    verdict_from_json,
-)
+from chatlab.compare.model_json import lane_from_json, lane_to_json
 from chatlab.compare.versions import versions
 from chatlab.config.registry import Entry
 from chatlab.errors import ChatlabError, StoreError
 from chatlab.ids import ConversationId, LaneId
-
-T = TypeVar("T")
-
-ResultKey: TypeAlias = tuple[str, int, int, str]
-VerdictKey: TypeAlias = tuple[str, int, str, str, str]
 
 _PLAN = "run.json"
 _RESULTS = "results.jsonl"
@@ -130,7 +121,8 @@ def _labels(plan: Plan) -> str:
 class RunFolder:
     """The folder of a run, open: no other process can go on with it meanwhile. Close it.
 
-    results and verdicts: what is there, by what they are about; those of failed calls as well.
+    results and verdicts: what is there, by what they are about; those of failed calls as well. They stay on
+    the disk.
     """
 
     def __init__(self, path: Path) -> None:
@@ -141,8 +133,8 @@ class RunFolder:
         self._verdicts = AppendLog(path / _VERDICTS)
         self.ledger = AppendLog(path / "ledger.jsonl")
         try:
-            self.results = _results(self.plan, self._results.read(), path)
-            self.verdicts = _verdicts(self.plan, self._verdicts.read(), path)
+            self.results = _results(self.plan, self._results.lines(), path)
+            self.verdicts = _verdicts(self.plan, self._verdicts.lines(), path)
         except BaseException:
             self.close()
             raise
@@ -158,13 +150,11 @@ class RunFolder:
 
     async def add_result(self, line: Mapping[str, Any], result: Result) -> None:
         """Returns when it is on the disk. line: the result as JSON."""
-        await self._results.append(line)
-        self.results[key_of(result)] = result
+        self.results.add(result, await self._results.append(line))
 
     async def add_verdict(self, line: Mapping[str, Any], verdict: Verdict) -> None:
         """Returns when it is on the disk. line: the verdict as JSON."""
-        await self._verdicts.append(line)
-        self.verdicts[verdict_key(verdict)] = verdict
+        self.verdicts.add(verdict, await self._verdicts.append(line))
 
     def close(self) -> None:
         """Lets another process have it."""
@@ -176,20 +166,17 @@ def load(path: Path) -> Comparison:
     """Everything of a run so far, for a report. Nothing is changed, nor run that run.json names, so the
     folder may be somebody else's, and the run may go on meanwhile. Raises StoreError."""
     plan, results = read_run(path)
-    verdicts = _verdicts(plan, read_only(path / _VERDICTS), path)
-    return comparison_of_run(plan, results.values(), verdicts.values())
+    return comparison_of_run(plan, results, _verdicts(plan, read_only(path / _VERDICTS), path))
 
 
-def read_run(path: Path) -> tuple[Plan, dict[ResultKey, Result]]:
+def read_run(path: Path) -> tuple[Plan, ResultsOnDisk]:
     """Return the plan of a run and its results so far, by what they are about, as `load` reads them."""
     plan = read_plan(path)
     return plan, _results(plan, read_only(path / _RESULTS), path)
 
 
-def comparison_of_run(plan: Plan, results: Collection[Result], verdicts: Iterable[Verdict]) -> Comparison:
-    """Return everything of a run, its results in the order of the prompts."""
-    item = {item.id: number for number, item in enumerate(plan.items)}
-    lane = {lane.id: number for number, lane in enumerate(plan.lanes)}
+def comparison_of_run(plan: Plan, results: ResultsOnDisk, verdicts: VerdictsOnDisk) -> Comparison:
+    """Return everything of a run, its results in the order of the prompts. They stay on the disk."""
     return Comparison(
         title=plan.title,
         created=plan.created,
@@ -197,31 +184,22 @@ def comparison_of_run(plan: Plan, results: Collection[Result], verdicts: Iterabl
         order=plan.order,
         blind=False,
         lanes=plan.lanes,
-        results=tuple(
-            sorted(results, key=lambda one: (item[one.item], one.repeat, lane[one.lane], one.step))
-        ),
-        verdicts=tuple(sorted(verdicts, key=lambda one: (item[one.item], one.repeat))),
+        results=results.in_order(),
+        verdicts=verdicts.in_order(),
         versions=versions(),
         repeats=plan.repeats,
-        notes=conflicts_of(plan, results),
+        notes=conflicts_of(plan, results.models()),
     )
 
 
-def conflicts_of(plan: Plan, results: Iterable[Result] = ()) -> tuple[str, ...]:
-    """Return what is to be said of a judge that is a lane too, or of a lane's family, as sentences."""
+def conflicts_of(plan: Plan, answered: Iterable[tuple[str, str]] = ()) -> tuple[str, ...]:
+    """Return what is to be said of a judge that is a lane too, or of a lane's family, as sentences.
+
+    answered: the ids of lanes with the models that answered there.
+    """
     if plan.judge is None:
         return ()
-    return judge_conflicts(plan.judge, plan.judge_model, plan.lanes, plan.lane_models, results)
-
-
-def key_of(result: Result) -> ResultKey:
-    """Return what a result is about."""
-    return result.item, result.step, result.repeat, result.lane
-
-
-def verdict_key(verdict: Verdict) -> VerdictKey:
-    """Return what a verdict is about."""
-    return verdict.item, verdict.repeat, verdict.lane_a, verdict.lane_b, verdict.criterion
+    return judge_conflicts(plan.judge, plan.judge_model, plan.lanes, plan.lane_models, answered)
 
 
 def write_plan(path: Path, plan: Plan) -> None:
@@ -312,47 +290,15 @@ def _check(said: Any, path: Path) -> CheckSpec:
     return parse_check(said, path)
 
 
-def _results(plan: Plan, lines: Iterable[tuple[int, Any]], folder: Path) -> dict[ResultKey, Result]:
-    items, lanes = {item.id for item in plan.items}, {lane.id for lane in plan.lanes}
-
-    def read(line: Any) -> Result:
-        found = result_from_json(line)
-        _known(found.item, items, {found.lane}, lanes)
-        return found
-
-    return _by_key(lines, read, key_of, folder / _RESULTS)
+def _results(plan: Plan, lines: Iterable[JournalLine], folder: Path) -> ResultsOnDisk:
+    found = ResultsOnDisk(plan.items, plan.lanes, plan.repeats, folder / _RESULTS)
+    for line in lines:
+        found.take(line)
+    return found
 
 
-def _verdicts(plan: Plan, lines: Iterable[tuple[int, Any]], folder: Path) -> dict[VerdictKey, Verdict]:
-    items, lanes = {item.id for item in plan.items}, {lane.id for lane in plan.lanes}
-
-    def read(line: Any) -> Verdict:
-        found = verdict_from_json(line)
-        _known(found.item, items, {found.lane_a, found.lane_b}, lanes)
-        return found
-
-    return _by_key(lines, read, verdict_key, folder / _VERDICTS)
-
-
-def _known(item: str, items: Set[str], of: Set[str], lanes: Set[str]) -> None:
-    """Raises ValueError for what is of another run."""
-    if item not in items:
-        raise ValueError(f"{_PLAN} has no prompt {item!r}: this line is of another run")
-    if not of <= lanes:
-        raise ValueError(f"{_PLAN} has no such lane: this line is of another run")
-
-
-K = TypeVar("K")
-
-
-def _by_key(
-    lines: Iterable[tuple[int, Any]], read: Callable[[Any], T], key: Callable[[T], K], file: Path
-) -> dict[K, T]:
-    found: dict[K, T] = {}
-    for number, line in lines:
-        try:
-            value = read(line)
-        except ValueError as exc:
-            raise StoreError(f"{file}:{number}: {exc}") from exc
-        found[key(value)] = value
+def _verdicts(plan: Plan, lines: Iterable[JournalLine], folder: Path) -> VerdictsOnDisk:
+    found = VerdictsOnDisk(plan.items, plan.lanes, plan.repeats, plan.criteria, folder / _VERDICTS)
+    for line in lines:
+        found.take(line)
     return found

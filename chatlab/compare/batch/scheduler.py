@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from chatlab.compare.batch.append_log import to_its_end
@@ -32,7 +33,8 @@ class LaneLimit:
 
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """One call to be made. who: the lane's id, or the judge's, whose limits it is under.
+    """One call to be made. who: the lane's id, or the judge's, whose limits it is under. place: where it
+    stands in the order of all calls.
 
     ended: gets the turn when it is over, and the SHA-256 of the request's body, where chatlab's own client
     sent it; says which calls follow from it, and those go first. tries: which one this is, from 1: a call is
@@ -46,6 +48,7 @@ class ModelCall:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     system: str | None = None
     tries: int = 1
+    place: int = 0
 
 
 class _Lane:
@@ -53,7 +56,8 @@ class _Lane:
 
     def __init__(self, limit: LaneLimit, longest: int | None) -> None:
         self.limit = limit
-        self.waiting: deque[tuple[int, ModelCall]] = deque()  # by their place in the order
+        self.first: deque[ModelCall] = deque()  # those that follow from others, and the next of the rest
+        self.rest: Iterator[ModelCall] = iter(())
         self.running = 0
         self.next_start = 0.0  # the loop's time before which no request may start
         self.longest = longest  # output tokens
@@ -61,9 +65,16 @@ class _Lane:
         self.held = False  # whether the last answer that could have been longer was ended at max_tokens
         self.tokens_a_delta = 1.0
 
+    @property
+    def next(self) -> ModelCall | None:
+        """Return the call that is to start next; None if there is none. The rest is not drawn up before."""
+        if not self.first:
+            self.first.extend(islice(self.rest, 1))
+        return self.first[0] if self.first else None
+
     def ready_in(self, time: float) -> float | None:
         """Seconds until its first waiting call may start; None if one that runs must end before."""
-        if not self.waiting or self.running >= (self.limit.concurrency or self.running + 1):
+        if self.running >= (self.limit.concurrency or self.running + 1) or self.next is None:
             return None
         return max(0.0, self.next_start - time)
 
@@ -96,24 +107,25 @@ class Scheduler:
         """Whose call the budget had no room for last, and the most that call may cost."""
         self._cut_short = False  # whether a call was ended since it would have passed the budget
         self._dropped: set[str] = set()
-        self._first = 0  # the place of the next call that goes before all others
+        self._before = -1  # the place of the next call that goes before all others
         self._unproven = 0  # calls that run of lanes that have not answered yet
         # Of calls that run and may not heed max_tokens: what each may cost beyond what was set aside.
         self._beyond: dict[str, float] = {}
         self._running: set[asyncio.Task[tuple[str, Sequence[ModelCall]]]] = set()
 
-    async def run(self, calls: Iterable[ModelCall]) -> bool:
+    async def run(self, calls: Mapping[str, Iterable[ModelCall]]) -> bool:
         """Makes all calls and those that follow from them. False: the budget had no room for all of them;
-        those that cost nothing were made.
+        those that cost nothing were made. calls: of each lane, or the judge, in their order; one is taken
+        when it may start.
 
         When cancelled, it stops what runs, and waits until the upstreams are closed.
         """
-        for place, call in enumerate(calls, 1):
-            self._lane(call.who).waiting.append((place, call))
+        for who, of_lane in calls.items():
+            self._lane(who).rest = iter(of_lane)
         try:
             while await self._start_what_may():
                 pass
-            return not self._cut_short and not any(lane.waiting for lane in self._lanes.values())
+            return not self._cut_short and not any(lane.next for lane in self._lanes.values())
         finally:
             for task in self._running:
                 task.cancel()
@@ -128,7 +140,7 @@ class Scheduler:
         if len(self._running) < self._concurrency:
             full = False
             ready = [who for who, wait in waits.items() if wait == 0]
-            for who in sorted(ready, key=lambda who: self._lanes[who].waiting[0][0]):
+            for who in sorted(ready, key=lambda who: self._first(who).place):
                 if self._must_wait(who):
                     del waits[who]  # the end of the call that it waits for wakes this up
                     continue
@@ -156,24 +168,31 @@ class Scheduler:
             for call in reversed(following):
                 if call.who in self._dropped:
                     continue
-                self._lane(call.who).waiting.appendleft((self._first, call))
-                self._first -= 1
+                self._lane(call.who).first.appendleft(replace(call, place=self._before))
+                self._before -= 1
         return True
 
     def drop(self, who: str) -> None:
         """Start no more calls of a lane, or of the judge; those that run end as they would."""
         self._dropped.add(who)
-        self._lane(who).waiting.clear()
+        lane = self._lane(who)
+        lane.first.clear()
+        lane.rest = iter(())
 
     def _lane(self, who: str) -> _Lane:
         if who not in self._lanes:
             self._lanes[who] = _Lane(self._limits.get(who, LaneLimit()), self._longest.get(who))
         return self._lanes[who]
 
+    def _first(self, who: str) -> ModelCall:
+        """Return the next call of a lane that has one."""
+        call = self._lanes[who].next
+        assert call is not None
+        return call
+
     def _most(self, who: str) -> Estimate | None:
         """Return the most that the lane's first call may cost; None without prices."""
-        lane = self._lanes[who]
-        _, call = lane.waiting[0]
+        lane, call = self._lanes[who], self._first(who)
         prices = call.entry.config.prices
         if prices is None:
             return None
@@ -203,7 +222,7 @@ class Scheduler:
     async def _start(self, lane: _Lane, estimate: Estimate | None) -> None:
         """Start the lane's first call, for which the budget has room."""
         call_id = new_id()
-        _, call = lane.waiting.popleft()
+        call = lane.first.popleft()
         if estimate is not None:
             await self._budget.set_aside(call_id, estimate.amount, call.who)
         lane.running += 1

@@ -7,13 +7,14 @@ store that does not answer ends no run: nothing more is written to it, and that 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from chatlab.codec import message_to_json
-from chatlab.compare.batch.folder import Plan, ResultKey, read_run
+from chatlab.compare.batch.folder import Plan, read_run
 from chatlab.compare.batch.item import Item
+from chatlab.compare.batch.on_disk import ResultsOnDisk
 from chatlab.compare.model import Result
 from chatlab.compare.model_json import receipt_to_json
 from chatlab.compare.session.events import (
@@ -53,24 +54,29 @@ async def copy_run(store: Store, owner: str, path: Path, files: Files | None = N
     """
     plan, results = await asyncio.to_thread(read_run, path)
     plan = await make_comparison(store, owner, plan)
-    ids = {result.turn.id: TurnId(new_id()) for result in results.values()}
-    copied = {}
-    for key, result in results.items():
-        parent = result.turn.parent
-        turn = replace(
-            result.turn,
-            id=ids[result.turn.id],
-            owner=owner,
-            conversation=plan.conversations[result.lane],
-            parent=None if parent is None else ids.get(parent),
-        )
-        copied[key] = replace(result, turn=turn)
     writing = BatchStore(store, owner, files)
-    await writing.begin(plan, copied)
+    await writing.begin(plan, results, _Copies(plan, owner))
     if writing.problem is not None:
         raise StoreError(writing.problem)
     assert plan.comparison is not None
     return plan.comparison
+
+
+class _Copies:
+    """Makes results into those of another session, whose turns have ids of their own."""
+
+    def __init__(self, plan: Plan, owner: str) -> None:
+        self._plan = plan
+        self._owner = owner
+        self._ids: dict[TurnId, TurnId] = {}
+
+    def __call__(self, result: Result) -> Result:
+        turn = result.turn
+        new = self._ids.setdefault(turn.id, TurnId(new_id()))
+        parent = None if turn.parent is None else self._ids.get(turn.parent)
+        conversation = self._plan.conversations[result.lane]
+        turn = replace(turn, id=new, owner=self._owner, conversation=conversation, parent=parent)
+        return replace(result, turn=turn)
 
 
 class BatchStore:
@@ -87,33 +93,38 @@ class BatchStore:
         self._files = files
         self._plan: Plan | None = None
         self._last = 0  # the log's last entry
-        self._rounds: set[str] = set()
-        self._numbers: dict[str, int] = {}
+        self._logged = bytearray()  # by the items' numbers, whether their rounds are in the log
         self._writing = asyncio.Lock()
+        self._change: Callable[[Result], Result] = lambda result: result
 
-    async def begin(self, plan: Plan, results: Mapping[ResultKey, Result]) -> None:
-        """Read what the session has already, and write what an earlier sitting could not."""
+    async def begin(
+        self, plan: Plan, results: ResultsOnDisk, change: Callable[[Result], Result] | None = None
+    ) -> None:
+        """Read what the session has already, and write what an earlier sitting could not. change: makes a
+        result into what is stored of it.
+        """
         if plan.comparison is None:
             self.problem = "the run was begun without a store"
             return
         self._plan = plan
-        self._numbers = {item.id: number for number, item in enumerate(plan.items, 1)}
+        self._change = change or self._change
+        self._logged = bytearray(len(plan.items))
         try:
             for logged in await self._store.log(self.owner, plan.comparison):
                 self._last = logged.seq
                 event = event_from_data(logged.data)
                 if isinstance(event, Asked):
-                    self._rounds.add(event.round)
-            for item in plan.items:
-                if self._to_be_logged(plan, item, results):
+                    self._logged[int(event.round.partition(".")[0]) - 1] = True
+            for number, item in enumerate(plan.items):
+                if self._to_be_logged(number, results):
                     for step in range(len(item.asked)):
-                        for result in _results(plan, item, step, results):
+                        for result in self._results(plan, item, step, results):
                             await self._save(result)
-                    await self._log_rounds(plan, item, results)
+                    await self._log_rounds(plan, number, results)
         except StoreError as exc:
             self.problem = str(exc)
 
-    async def add(self, item: Item, result: Result, results: Mapping[ResultKey, Result]) -> None:
+    async def add(self, item: Item, result: Result, results: ResultsOnDisk) -> None:
         """Write a result; and the item's rounds, once every lane has ended with it."""
         plan = self._plan
         if plan is None:
@@ -123,8 +134,9 @@ class BatchStore:
                 return
             try:
                 await self._save(result)
-                if self._to_be_logged(plan, item, results):
-                    await self._log_rounds(plan, item, results)
+                number = results.place(item.id)
+                if self._to_be_logged(number, results):
+                    await self._log_rounds(plan, number, results)
             except StoreError as exc:
                 self.problem = str(exc)
 
@@ -138,47 +150,28 @@ class BatchStore:
     async def _taken(self, message: Message) -> Message:
         return message if self._files is None else await self._files.taken(message)
 
-    def _to_be_logged(self, plan: Plan, item: Item, results: Mapping[ResultKey, Result]) -> bool:
-        return self._round(item, 0) not in self._rounds and _complete(plan, item, results)
+    def _to_be_logged(self, item: int, results: ResultsOnDisk) -> bool:
+        return not self._logged[item] and results.ended(item)
 
-    def _round(self, item: Item, step: int) -> RoundId:
-        """Return the id of an item's round, which is the same in every sitting."""
-        return RoundId(f"{self._numbers[item.id]}.{step + 1}")
-
-    async def _log_rounds(self, plan: Plan, item: Item, results: Mapping[ResultKey, Result]) -> None:
+    async def _log_rounds(self, plan: Plan, number: int, results: ResultsOnDisk) -> None:
         assert plan.comparison is not None
         events = []
-        for step, number in enumerate(item.asked):
-            round_id = self._round(item, step)
-            positions = tuple(_position(one, round_id) for one in _results(plan, item, step, results))
+        item = plan.items[number]
+        for step, asked in enumerate(item.asked):
+            round_id = RoundId(f"{number + 1}.{step + 1}")  # the same in every sitting
+            positions = tuple(_position(one, round_id) for one in self._results(plan, item, step, results))
             if positions:
-                self._rounds.add(round_id)
-                user = await self._taken(item.messages[number])
+                user = await self._taken(item.messages[asked])
                 events.append(event_to_data(Asked(round_id, message_to_json(user), positions)))
+        self._logged[number] = True
         logged = await self._store.append(self.owner, plan.comparison, self._last, events)
         self._last = logged[-1].seq
+
+    def _results(self, plan: Plan, item: Item, step: int, results: ResultsOnDisk) -> list[Result]:
+        """Return what there is of one step of an item, lane by lane."""
+        keys = [(item.id, step, repeat, lane.id) for lane in plan.lanes for repeat in range(plan.repeats)]
+        return [self._change(results[key]) for key in keys if key in results]
 
 
 def _position(result: Result, round_id: RoundId) -> TurnPosition:
     return TurnPosition(result.turn.id, result.lane, round_id, result.turn.parent, result.repeat)
-
-
-def _results(plan: Plan, item: Item, step: int, results: Mapping[ResultKey, Result]) -> list[Result]:
-    """Return what there is of one step of an item, lane by lane."""
-    keys = [(item.id, step, repeat, lane.id) for lane in plan.lanes for repeat in range(plan.repeats)]
-    return [results[key] for key in keys if key in results]
-
-
-def _complete(plan: Plan, item: Item, results: Mapping[ResultKey, Result]) -> bool:
-    """Return whether every lane and repeat has ended with an item: with its last step, or with one that
-    failed.
-    """
-    return all(
-        any(
-            (found := results.get((item.id, step, repeat, lane.id))) is not None
-            and (step == len(item.asked) - 1 or found.turn.status != "finished")
-            for step in range(len(item.asked))
-        )
-        for lane in plan.lanes
-        for repeat in range(plan.repeats)
-    )
