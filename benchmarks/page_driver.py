@@ -13,7 +13,7 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,6 +136,7 @@ class PageDriver:
         for event in self._before:
             await self._call(client, event, {self._box: value, self._chatbot: shown}, session)
         seen, start = Arrivals(), time.monotonic()
+        values: list[str] = []
         given = {self._answer["inputs"][0]: value, self._chatbot: [*shown, _painted("user", text)]}
         if backend is not None and self._selector is not None:
             given[self._selector] = backend
@@ -161,20 +162,52 @@ class PageDriver:
                     on_message(json.loads(line[5:]))
                 if '"process_generating"' in line or '"process_completed"' in line:
                     seen.events += 1
+                    values.append(line)
                     _note(line, now, seen)
                     if seen.first is None and seen.last >= 0:
                         seen.first = now - asked
                 if '"process_completed"' in line:
                     if '"success":false' in line:
                         raise RuntimeError(line[:500])
-                    seen.shown, ended = json.loads(line[5:])["output"]["data"][1], True
+                    ended = True
                 if '"close_stream"' in line:
                     break
         if not ended:
             raise httpx2.RemoteProtocolError("the stream ended before the answer")
         seen.seconds = time.monotonic() - start
+        seen.shown = shown_after(json.loads(line[5:]) for line in values)
         await self.show(client, session, seen.shown)
         return seen
+
+
+def shown_after(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a page shows after these messages of one answer: a value, then edits of it, and at the end a value
+    or nothing new."""
+    shown: Any = None
+    for message in messages:
+        if message["msg"] not in ("process_generating", "process_completed"):
+            continue
+        value = message["output"]["data"][1]
+        if message["msg"] == "process_generating" and shown is not None:
+            for edit in value:
+                _apply(shown, *edit)
+        elif isinstance(value, list):
+            shown = value
+    return list(shown)
+
+
+def _apply(shown: Any, what: str, path: list[Any], value: Any) -> None:
+    *way, last = path
+    for step in way:
+        shown = shown[step]
+    if what == "delete":
+        del shown[last]
+    elif what == "append":
+        shown[last] += value
+    elif what == "add" and isinstance(shown, list):
+        shown.insert(last, value)
+    else:
+        shown[last] = value
 
 
 def _note(line: str, now: float, seen: Arrivals) -> None:

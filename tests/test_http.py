@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from httpcore2._backends.anyio import AnyIOStream
 
 from chatlab.backend import CallContext, current_call
 from chatlab.http import async_client
@@ -99,3 +100,21 @@ async def test_a_call_that_rests_closes_at_once(upstream: Upstream) -> None:
         await asyncio.wait_for(upstream.left.wait(), 10)
         await asyncio.wait([reading])
         assert reading.cancelled()
+
+
+async def test_a_request_goes_out_whole(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[bytes] = []
+    write = AnyIOStream.write
+
+    async def noted(stream: AnyIOStream, buffer: bytes, timeout: float | None = None) -> None:
+        sent.append(buffer)
+        await write(stream, buffer, timeout)
+
+    monkeypatch.setattr(AnyIOStream, "write", noted)
+    quoted = b"GET / HTTP/1.1\r\n\r\n"  # the end of a head, within a body
+    async with serving(upstream) as url, async_client() as client:
+        upstream.pieces.put_nowait(None)
+        for content in (b"question", quoted, b"", None):
+            upstream.pieces.put_nowait(None)
+            await client.request("GET" if content is None else "POST", url, content=content)
+    assert [each.partition(b"\r\n\r\n")[2] for each in sent if each] == [b"question", quoted, b"", b""]

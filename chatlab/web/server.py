@@ -37,6 +37,9 @@ from chatlab.web.shared.spent import spending_stored
 log = logging.getLogger(__name__)
 
 
+_NEW_OBJECTS = 10_000  # after which garbage is looked for; Python's own is 700
+
+
 class LaunchedPage(Page):
     """A page that Gradio itself serves, as for `gradio app.py` and a Space, with the page's protections."""
 
@@ -104,9 +107,7 @@ async def _running(lab: Lab, *, alone: bool) -> AsyncIterator[None]:
     """Warm a lab up while its page is there already, and close it at the end, whatever became of that."""
     warming = asyncio.create_task(_warm(lab), name="warm up")
     if alone:
-        # What a server holds for good, some 300,000 objects: to look through all of them for garbage takes
-        # 0.2 to 0.5 s, for which everybody waits.
-        warming.add_done_callback(lambda _: gc.freeze())
+        warming.add_done_callback(lambda _: _look_less_for_garbage())
     try:
         async with _counted_together(lab):
             yield
@@ -114,6 +115,14 @@ async def _running(lab: Lab, *, alone: bool) -> AsyncIterator[None]:
         warming.cancel()
         await asyncio.wait([warming])
         await lab.aclose()
+
+
+def _look_less_for_garbage() -> None:
+    """Have what a server holds for good, some 300,000 objects, never looked through for garbage again: that
+    takes 0.2 to 0.5 s, for which everybody waits. And what is new less often, since a turn makes thousands of
+    objects, hardly any of which is garbage of the kind that must be looked for."""
+    gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS)
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from chatlab.render.formulas import LONGEST_FORMULA, MATH_ATTRIBUTES, MATH_TAGS,
 from chatlab.render.markdown import (
     LONGEST_TEXT,
     MarkdownRenderer,
+    PlainTable,
     as_typed,
     one_line,
     render,
@@ -447,3 +448,18 @@ def test_what_a_person_typed_is_shown_as_it_is() -> None:
 
 def test_foreign_text_of_a_title_is_one_line_in_which_nothing_is_markup() -> None:
     assert safe(render(one_line("# <b> *a*\n[x](y) $z$"))).text == "# <b> *a* [x](y) $z$\n"
+
+
+SIGNS = "ab 1.,(%&<>\"'`*_[]|#~$\\:/-@\n\t\xa0\x07é"
+CELLS = st.text(st.sampled_from(SIGNS) | st.characters(codec="utf-8"), max_size=12)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=4))
+def test_a_table_of_plain_text_is_what_its_markdown_is_and_is_not_read(rows: list[tuple[str, str]]) -> None:
+    rows = [("Figure", "Value"), *rows, ("trace", "7 https://example.org/a_b and more")]
+    table = PlainTable(rows)
+    assert render(table) == render(str(table))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MarkdownIt, "render", None)
+        assert render(PlainTable([("Figure", "Value"), ("speed", "12 tokens/s <1>")])).count("<td>") == 2

@@ -47,14 +47,17 @@ async def test_a_server_of_its_own_does_not_look_for_garbage_in_what_it_holds_fo
     lab = chatlab.load(file)
     app = create_app(lab, alone=alone)
     gc.unfreeze()
+    before = gc.get_threshold()
     try:
         async with app.router.lifespan_context(app):
             while not lab.backends["a"].made:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.01)
             assert (gc.get_freeze_count() > 100_000) == alone
+            assert (gc.get_threshold()[0] > 5_000) == alone, "what is new is looked through often"
     finally:
         gc.unfreeze()
+        gc.set_threshold(*before)
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])

@@ -31,7 +31,7 @@ from chatlab.messages import (
     Usage,
 )
 from chatlab.render.figures import UNKNOWN, count, figures_line, money, seconds, speed
-from chatlab.render.markdown import one_line
+from chatlab.render.markdown import PlainTable, one_line
 from chatlab.render.sources import sources
 from chatlab.store import StoredTurn
 from chatlab.turns.turn import Turn
@@ -296,9 +296,5 @@ def _details(
         rows.append(("attempts", str(timing.attempts)))
     rows += [("trace", f"{trace.id} {trace.url or ''}".strip()) for trace in traces]
     rows += [("note", notice.detail) for notice in notices if notice.kind in _QUIET]
-    lines = [
-        f"| {words('answer.figure')} | {words('answer.value')} |",
-        "| --- | --- |",
-        *(f"| {words(f'detail.{name}')} | {one_line(value)} |" for name, value in rows),
-    ]
-    return "\n".join(lines)
+    head = words("answer.figure"), words("answer.value")
+    return PlainTable([head, *((words(f"detail.{name}"), value) for name, value in rows)])

@@ -29,8 +29,8 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
 
     Whatever a function yields, Gradio hands each output to a worker thread, validates it, looks for files and
     state in it, copies it, and compares all of it with the one before: about a millisecond. Here the first
-    value of a streamed answer and the last take that way; of those between, the answer's own messages are
-    compared, and what changed is sent as the edits that Gradio's page understands.
+    value of a streamed answer takes that way; of those after it, the answer's own messages are compared, and
+    what changed is sent as the edits that Gradio's page understands.
     """
 
     direct_routes = True
@@ -121,7 +121,9 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
             await output["iterator"].aclose()
             return {**output, "is_generating": False, "iterator": None}
         last = await self._send_edits(event, call["state"][self.chat.null_component._id], output)
-        if last is not None:
+        if last is not None and last[0]:
+            output = {**output, "data": [output["data"][0], {"__type__": "update"}]}  # the page has all of it
+        elif last is not None:  # it turned to something else
             async with aclosing(_once(last)) as values:
                 output = await super().process_api(*args, **{**call, "iterator": values})
         return {**output, "is_generating": False, "iterator": None}
@@ -185,17 +187,22 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
         last = None
         start = len(output["data"][1]) - len(answer)
         growing, shows = GrowingAnswer(self.markdown), output["data"][1][start:]
+
+        def send_changes(now: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            edits = [[what, [start + path[0], *path[1:]], value] for what, path, value in diff(shows, now)]
+            sent = {"data": [[], edits], "is_generating": True}
+            self._queue.send_message(event, ProcessGeneratingMessage(output=sent, success=True))
+            return now
+
         async with aclosing(output.pop("iterator")) as values:
             self._queue.send_message(event, ProcessGeneratingMessage(output=output, success=True))
             async for last in values:
-                before, shows = shows, growing.shown(last[0])
-                edits = [
-                    [what, [start + path[0], *path[1:]], value] for what, path, value in diff(before, shows)
-                ]
-                sent = {"data": [[], edits], "is_generating": True}
-                self._queue.send_message(event, ProcessGeneratingMessage(output=sent, success=True))
+                shows = send_changes(growing.shown(last[0]))
                 if not event.alive:
                     break
+        if last is not None and last[0]:
+            await render_ahead(last[0], self.markdown)
+            send_changes(growing.shown(last[0], ended=True))
         return last
 
 

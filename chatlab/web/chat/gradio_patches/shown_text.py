@@ -55,8 +55,8 @@ class GrowingAnswer:
     _texts: dict[int, _GrowingText] = field(default_factory=dict)
     _thoughts: dict[str, tuple[tuple[str, bool], str]] = field(default_factory=dict)
 
-    def shown(self, answer: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Return painted messages with the fields and texts that they have on the page."""
+    def shown(self, answer: Iterable[Mapping[str, Any]], *, ended: bool = False) -> list[dict[str, Any]]:
+        """Return painted messages with the fields and texts that they have on the page. ended: for good."""
         shown, texts = [], 0
         for message in answer:
             content: list[Any] = []
@@ -65,6 +65,8 @@ class GrowingAnswer:
                     content.append(part)
                 elif metadata := message.get("metadata"):
                     content.append({**part, "text": self._thought(metadata, part["text"])})
+                elif ended:
+                    content.append({**part, "text": to_page(part["text"], message["role"], self.look)})
                 else:  # what is settled apart from the end, which alone is sent again when it changes
                     content += [{**part, "text": one} for one in self._text(texts).shown(part["text"])]
                     texts += 1

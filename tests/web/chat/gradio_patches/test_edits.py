@@ -40,7 +40,8 @@ class Shown:
             self.edited += 1
             self.values.append(apply_diff(self.values[-1], message["output"]["data"][1]))
         elif message["msg"] in ("process_generating", "process_completed"):
-            self.values.append(message["output"]["data"][1])
+            value = message["output"]["data"][1]
+            self.values += [value] if value != {"__type__": "update"} else []
 
 
 def visible(value: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -79,8 +80,13 @@ async def test_every_event_of_an_answer_leaves_the_page_with_the_whole_value(
         page = await PageDriver.of(served.url, client)
         for question in QUESTIONS:
             yielded.clear()
-            page_shows = Shown()
-            shown = (await page.ask(client, "tab", question, shown, on_message=page_shows.take)).shown
+            page_shows, told = Shown(), []
+
+            def take(message: dict[str, Any], shows: Shown = page_shows, told: list[Any] = told) -> None:
+                told.append(message)
+                shows.take(message)
+
+            shown = (await page.ask(client, "tab", question, shown, on_message=take)).shown
             # Gradio itself says what a value that a function yields looks like on the page.
             chatbot = gr.Chatbot(render=False, elem_classes=[CONVERSATION])
             whole = [gr.Chatbot.postprocess(chatbot, value) for value in yielded]
@@ -89,6 +95,8 @@ async def test_every_event_of_an_answer_leaves_the_page_with_the_whole_value(
             shows = [visible(value) for value in page_shows.values]
             assert shows == [visible(value) for value in [*expected, expected[-1]]]
             assert page_shows.edited > 3  # on a busy machine fewer paints are made
+            (end,) = (one["output"]["data"] for one in told if one["msg"] == "process_completed")
+            assert end == [None, {"__type__": "update"}], "what the page has is sent once more"
             assert any((message["metadata"] or {}).get("title") for message in shown), (
                 "no reasoning, no tools"
             )
