@@ -20,7 +20,6 @@ from backends.langchain.keys import is_elsewhere, keyless
 from backends.langchain.objects import Shape, load_object, missing, shape_of
 from backends.langchain.options import COMMON, OPENAI_ALONE, LangChainOptions
 from backends.langchain.providers import BASED_ON_OPENAI, OLD_CLIENT, OPENAI, OUR_CLIENT, PROVIDERS
-from backends.langchain.sockets import CallSockets, in_loop, in_thread, watch
 from chatlab.backend import (
     Backend,
     CallContext,
@@ -33,6 +32,7 @@ from chatlab.backend import (
 )
 from chatlab.errors import AuthRequired
 from chatlab.messages import StreamEvent
+from chatlab.sockets import CallSockets, in_loop, in_thread, watch
 from chatlab.upstream.network import exempt_problem
 
 

@@ -14,13 +14,13 @@ from backends.langchain.histories import history_of, session_of, to_write, with_
 from backends.langchain.inputs import Input, Made
 from backends.langchain.objects import breakpoints, is_chat_model, is_graph
 from backends.langchain.outputs import Output
-from backends.langchain.sockets import close
 from backends.langchain.threads import SAID, Found, Threads
 from backends.langchain.usage import ModelRuns
 from chatlab.backend import CallContext, ChatRequest
 from chatlab.credentials import PersonCredential
 from chatlab.errors import BrokenStream
 from chatlab.messages import Notice, StreamEvent
+from chatlab.sockets import close
 
 
 class Run:

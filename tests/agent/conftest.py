@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 
 from tests.agent.workspace import TOOLS
+from tests.backends.rig import unused_port
 from tests.heavy import needed
+from tests.servers.at_once import AtOnce
 from tests.servers.data_of_workspace import DataOfWorkspace
 from tests.servers.databricks import Workspace
 
@@ -101,3 +105,16 @@ def served(mlflow: Any, project: Callable[..., Path], monkeypatch: pytest.Monkey
     for name in ("_invoke_function", "_stream_function"):
         monkeypatch.setattr(server, name, None)
     return lambda *tools: server_of(Agent.load(project(*tools)))
+
+
+@pytest.fixture
+def agent_server(served: Callable[..., Any]) -> Iterator[str]:
+    """MLflow's AgentServer with an agent that searches, as `chatlab agent serve` has it."""
+    port = unused_port()
+    server = AtOnce(uvicorn.Config(served("search"), port=port, log_config=None, lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    assert server.ready.wait(20)
+    yield f"http://127.0.0.1:{port}"
+    server.leave()
+    thread.join(20)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import uvicorn
 
-from tests.backends.rig import unused_port
-from tests.servers.at_once import AtOnce
 from tests.servers.data_of_workspace import DataOfWorkspace
 from tests.servers.llama import TOOL
 from tests.servers.models_of_workspace import behind
@@ -26,19 +20,6 @@ pytestmark = [
 ]
 CONFIG = (Path(__file__).parents[2] / "configs" / "agent_lanes.yaml").read_text("utf-8")
 ASK = f"use the {TOOL}"
-
-
-@pytest.fixture
-def agent_server(served: Callable[..., Any]) -> Iterator[str]:
-    """MLflow's AgentServer with an agent that searches, as `chatlab agent serve` has it."""
-    port = unused_port()
-    server = AtOnce(uvicorn.Config(served("search"), port=port, log_config=None, lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    assert server.ready.wait(20)
-    yield f"http://127.0.0.1:{port}"
-    server.leave()
-    thread.join(20)
 
 
 def test_one_agent_in_four_lanes_is_asked_as_whom_each_says(

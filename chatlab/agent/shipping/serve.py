@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from chatlab.agent.rights import rights_here
 from chatlab.agent.shipping.log import mlflow_of
 from chatlab.errors import BackendError, ChatlabError, UnsupportedContent
 from chatlab.secret import scrub
+from chatlab.sockets import CallSockets, in_thread, watch
 
 _AT_ONCE = 100  # answers
 _MOST = 32 * 2**20  # bytes of a request
@@ -42,9 +44,9 @@ def server_of(agent: Agent) -> Any:
     model_of(agent)  # switches tracing on
     model = AgentOfResponses(agent)
 
-    threads = ThreadPoolExecutor(
-        _AT_ONCE, "agent"
-    )  # of its own: the loop's has six on a machine of two cores
+    watch()  # so that an answer that nobody waits for any more asks nothing more
+    # Threads of its own: the loop's has six on a machine of two cores.
+    threads, at_once = ThreadPoolExecutor(_AT_ONCE, "agent"), asyncio.Semaphore(_AT_ONCE)
 
     async def whole(request: ResponsesAgentRequest) -> Any:
         context = copy_context()
@@ -52,8 +54,10 @@ def server_of(agent: Agent) -> Any:
         return await asyncio.get_running_loop().run_in_executor(threads, asked)
 
     async def streamed(request: ResponsesAgentRequest) -> AsyncIterator[Any]:
-        async for event in _in_thread(threads, model.predict_stream(request)):
-            yield event
+        events = in_thread(lambda: model.predict_stream(request), CallSockets(lambda: None))
+        async with at_once, aclosing(events):
+            async for event in events:
+                yield event
 
     invoke()(whole)
     stream()(streamed)
@@ -125,18 +129,3 @@ async def _question(request: Request) -> bytes:
             "the request has no `input`: a JSON object with a list of messages is expected"
         )
     return body
-
-
-async def _in_thread(threads: Executor, items: Iterator[Any]) -> AsyncIterator[Any]:
-    """Yield the items of an iterator that blocks, each taken in a thread but all in one context."""
-    loop, context, end = asyncio.get_running_loop(), copy_context(), object()
-    try:
-        while True:
-            item = await loop.run_in_executor(threads, lambda: context.run(next, items, end))
-            if item is end:
-                return
-            yield item
-    finally:
-        close = getattr(items, "close", None)
-        if close is not None:
-            await loop.run_in_executor(threads, lambda: context.run(close))

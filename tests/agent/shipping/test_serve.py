@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx2
 import pytest
+from starlette.responses import Response, StreamingResponse
 
 from tests.heavy import needed
 from tests.servers.data_of_workspace import DataOfWorkspace
@@ -105,3 +107,29 @@ def test_many_are_answered_at_once(client: Any, data: DataOfWorkspace) -> None:
         there = [arrived.acquire(timeout=20) for _ in range(people)]
         all_there.set()
         assert all(there) and {one.result(60).status_code for one in asked} == {200}
+
+
+def test_an_answer_that_nobody_waits_for_any_more_ends_the_call_of_its_model_at_once(
+    agent_server: str, data: DataOfWorkspace
+) -> None:
+    """Of a model that says no more after its first words, where nothing else would end it for minutes."""
+    token = data.workspace.person("ann@example.com")
+    goes_on = threading.Event()
+
+    async def stalls(request: Any, body: Any) -> Response:
+        async def pieces() -> AsyncIterator[bytes]:
+            delta = {"index": 0, "delta": {"role": "assistant", "content": "One"}, "finish_reason": None}
+            yield b"data: " + json.dumps({"id": "1", "model": "m", "choices": [delta]}).encode() + b"\n\n"
+            await asyncio.to_thread(goes_on.wait, 30)
+
+        return StreamingResponse(pieces(), media_type="text/event-stream")
+
+    data.workspace.endpoints["table"].reply = stalls
+    body, headers = {"input": [HELLO], "stream": True}, {"authorization": f"Bearer {token}"}
+    with httpx2.stream("POST", f"{agent_server}/responses", json=body, headers=headers, timeout=60) as answer:
+        assert any("delta" in line for line in answer.iter_lines())
+    model = data.workspace.front.requests[-1]
+    try:
+        assert model.path.endswith("/chat/completions") and model.closed.wait(10)
+    finally:
+        goes_on.set()

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from backends.langchain.sockets import WATCHED
+from chatlab.sockets import WATCHED
 
 PYTHON = f"Python {platform.python_version()}"
 CORE = f"langchain-core {version('langchain-core')}"
@@ -30,7 +30,7 @@ def holds(fact: bool, changed: str, look: str) -> None:
 
 
 def test_every_blocking_client_passes_through_the_watched_methods() -> None:
-    look = "backends/langchain/sockets.py"
+    look = "chatlab/sockets.py"
     for owner, name, _ in WATCHED:
         holds(hasattr(owner, name), f"{PYTHON} has no {owner.__name__}.{name}", look)
     # What an unpatched Python has, so that a test before this one cannot hide a change.
@@ -46,7 +46,7 @@ def test_every_blocking_client_passes_through_the_watched_methods() -> None:
 def test_tls_sends_through_what_is_watched(name: str, through: str) -> None:
     source = inspect.getsource(getattr(ssl.SSLSocket, name))
     changed = f"{PYTHON}: ssl.SSLSocket.{name} no longer calls {through}...)"
-    holds(through in source, changed, "backends/langchain/sockets.py")
+    holds(through in source, changed, "chatlab/sockets.py")
 
 
 def test_a_send_reaches_the_replaced_method() -> None:
@@ -54,7 +54,7 @@ def test_a_send_reaches_the_replaced_method() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         changed = f"{PYTHON}: a socket has slots of its own for its methods"
-        holds(not hasattr(ours, "__dict__"), changed, "backends/langchain/sockets.py")
+        holds(not hasattr(ours, "__dict__"), changed, "chatlab/sockets.py")
 
 
 def test_langchain_runs_threads_in_the_context_of_their_call() -> None:
@@ -63,7 +63,7 @@ def test_langchain_runs_threads_in_the_context_of_their_call() -> None:
     for carries in (ContextThreadPoolExecutor.submit, run_in_executor):
         source = inspect.getsource(carries)
         changed = f"{CORE}: {carries.__qualname__} no longer copies the context into its thread"
-        holds("copy_context" in source, changed, "backends/langchain/sockets.py")
+        holds("copy_context" in source, changed, "chatlab/sockets.py")
 
 
 def test_a_chat_models_chunk_is_made_where_ours_adds_the_reasoning() -> None:

@@ -25,7 +25,7 @@ import functools
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from typing import Any
@@ -132,7 +132,7 @@ class _End:
         self.error = error
 
 
-async def in_thread(make: Callable[[], Iterator[Any]], sockets: CallSockets) -> AsyncIterator[Any]:
+async def in_thread(make: Callable[[], Iterator[Any]], sockets: CallSockets) -> AsyncGenerator[Any, None]:
     """Yield the items of a synchronous iterator, which runs in a thread of its own.
 
     Not in the event loop's executor: its few threads also look up host names, and some upstreams that stall
