@@ -56,6 +56,7 @@ from chatlab.messages import (
     ToolResult,
     Usage,
 )
+from chatlab.words import ENGLISH
 
 ErrorName: TypeAlias = Literal[
     "authentication_failed",
@@ -89,8 +90,8 @@ _ERRORS: Mapping[ErrorName, tuple[type[BackendError], int | None]] = {
 _TOKEN = re.compile(r"\s*\S+(?:\s+\Z)?|\s+\Z")
 
 _PARAMETERS = (
-    Parameter("max_tokens", "int", "Words after which the answer is cut.", minimum=1),
-    Parameter("rate", "float", "Words a second; 0 is as fast as possible.", minimum=0, maximum=1000),
+    Parameter("max_tokens", "int", ENGLISH("parameter.max_words"), minimum=1),
+    Parameter("rate", "float", ENGLISH("parameter.rate"), minimum=0, maximum=1000),
 )
 
 

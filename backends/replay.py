@@ -28,6 +28,7 @@ from chatlab.errors import BrokenStream, ChatlabError, InvalidRequest
 from chatlab.messages import Finish, Notice, StreamEvent
 from chatlab.paths import ConfigPath
 from chatlab.recording.format import Exchange, Header, Recording
+from chatlab.words import ENGLISH
 
 _EMPTY = "the recording {} has no exchange in it"
 
@@ -61,9 +62,7 @@ class ReplayBackend(Backend):
     @classmethod
     def capabilities(cls, options: ReplayOptions) -> Capabilities:
         """Return text, and the speed as a parameter."""
-        speed = Parameter(
-            "speed", "float", "How many times faster than recorded.", minimum=0, maximum=100, advanced=True
-        )
+        speed = Parameter("speed", "float", ENGLISH("parameter.speed"), minimum=0, maximum=100, advanced=True)
         return Capabilities(parameters=(speed,))
 
     @classmethod

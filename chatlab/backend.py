@@ -20,6 +20,7 @@ from chatlab.paths import ConfigPath
 from chatlab.secret import SecretRef
 from chatlab.spelling import did_you_mean
 from chatlab.upstream.network import network_problem
+from chatlab.words import ENGLISH
 
 ParameterValue: TypeAlias = Any  # a JSON value; validated against its `Parameter`
 Mark: TypeAlias = Literal["credentials", "connected"]
@@ -75,11 +76,11 @@ class Parameter:
         if self.choices:
             items = value if self.type == "strings" else [value]
             if any(item not in self.choices for item in items):
-                return f"should be one of {', '.join(self.choices)}"
+                return ENGLISH("parameter.one-of", names=", ".join(self.choices))
         if number and self.minimum is not None and value < self.minimum:
-            return f"should be at least {self.minimum:g}"
+            return ENGLISH("parameter.at-least", low=f"{self.minimum:g}")
         if number and self.maximum is not None and value > self.maximum:
-            return f"should be at most {self.maximum:g}"
+            return ENGLISH("parameter.at-most", high=f"{self.maximum:g}")
         return None
 
 

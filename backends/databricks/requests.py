@@ -14,6 +14,7 @@ from chatlab.backend import ChatRequest, Parameter
 from chatlab.errors import ModelNotFound, UnsupportedContent
 from chatlab.formats import to_openai, to_responses, without_tools
 from chatlab.messages import FilePart, Message, Notice, TextPart, ToolCall
+from chatlab.words import ENGLISH
 
 Task: TypeAlias = Literal["chat", "agent_chat", "responses", "legacy"]
 LegacyRequest: TypeAlias = Literal["messages", "dataframe_split", "inputs"]
@@ -28,15 +29,15 @@ _TASKS: dict[str, Task] = {
 }
 
 CHAT_PARAMETERS = (
-    Parameter("temperature", "float", "Randomness.", minimum=0, maximum=2),
-    Parameter("max_tokens", "int", "Most tokens to answer with.", minimum=1),
-    Parameter("top_p", "float", "Share of the likeliest tokens drawn from.", 0, 1, advanced=True),
-    Parameter("top_k", "int", "Number of the likeliest tokens drawn from.", minimum=1, advanced=True),
-    Parameter("stop", "strings", "Texts at which the answer ends.", advanced=True),
+    Parameter("temperature", "float", ENGLISH("parameter.temperature"), minimum=0, maximum=2),
+    Parameter("max_tokens", "int", ENGLISH("parameter.max_tokens"), minimum=1),
+    Parameter("top_p", "float", ENGLISH("parameter.top_p"), 0, 1, advanced=True),
+    Parameter("top_k", "int", ENGLISH("parameter.top_k"), minimum=1, advanced=True),
+    Parameter("stop", "strings", ENGLISH("parameter.stop"), advanced=True),
     Parameter(
         "reasoning_effort",
         "string",
-        "How much a reasoning model thinks.",
+        ENGLISH("parameter.reasoning_effort"),
         choices=("low", "medium", "high"),
         advanced=True,
     ),

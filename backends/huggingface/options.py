@@ -15,6 +15,7 @@ from chatlab.formats import NAMED_TEMPLATES, PromptTemplate
 from chatlab.paths import ConfigPath
 from chatlab.secret import SecretRef
 from chatlab.spelling import or_which
+from chatlab.words import ENGLISH
 
 DEFAULT_NEW_TOKENS = 1024
 """Longest answer unless a parameter says otherwise; the clients' own default is 20 tokens."""
@@ -276,21 +277,31 @@ class HuggingFaceOptions(NetworkOptions):
 
 
 def _temperature(minimum: float) -> Parameter:
-    return Parameter("temperature", "float", "Higher is more varied.", minimum=minimum, maximum=2)
+    return Parameter("temperature", "float", ENGLISH("parameter.temperature"), minimum=minimum, maximum=2)
 
 
 CHAT_PARAMETERS: tuple[Parameter, ...] = (
     _temperature(0),
-    Parameter("top_p", "float", "Most likely tokens of this total probability.", minimum=0.01, maximum=1),
-    Parameter("max_tokens", "int", "Longest answer, in tokens.", minimum=1),
+    Parameter("top_p", "float", ENGLISH("parameter.top_p"), minimum=0.01, maximum=1),
+    Parameter("max_tokens", "int", ENGLISH("parameter.max_tokens"), minimum=1),
+    Parameter("seed", "int", ENGLISH("parameter.seed"), minimum=0, advanced=True),
     Parameter(
-        "seed", "int", "The same seed, the same answer, as far as the server can.", minimum=0, advanced=True
+        "frequency_penalty",
+        "float",
+        ENGLISH("parameter.frequency_penalty"),
+        minimum=-2,
+        maximum=2,
+        advanced=True,
     ),
     Parameter(
-        "frequency_penalty", "float", "Against repeating, by count.", minimum=-2, maximum=2, advanced=True
+        "presence_penalty",
+        "float",
+        ENGLISH("parameter.presence_penalty"),
+        minimum=-2,
+        maximum=2,
+        advanced=True,
     ),
-    Parameter("presence_penalty", "float", "Against repeating at all.", minimum=-2, maximum=2, advanced=True),
-    Parameter("stop", "strings", "Up to four texts that end the answer.", advanced=True),
+    Parameter("stop", "strings", ENGLISH("parameter.stop-four"), advanced=True),
 )
 
 
@@ -302,40 +313,40 @@ def text_parameters(client: str) -> tuple[Parameter, ...]:
     lowest_penalty = -2.0 if client == "hub" else 0.01
     return (
         _temperature(0.01),
-        Parameter("top_p", "float", "Most likely tokens of this total probability.", minimum=0.01, maximum=1),
-        Parameter("top_k", "int", "Only so many of the most likely tokens.", minimum=1),
+        Parameter("top_p", "float", ENGLISH("parameter.top_p"), minimum=0.01, maximum=1),
+        Parameter("top_k", "int", ENGLISH("parameter.top_k"), minimum=1),
         Parameter(
             "max_new_tokens",
             "int",
-            f"Longest answer, in tokens; {DEFAULT_NEW_TOKENS} if not given.",
+            ENGLISH("parameter.max_new_tokens", count=DEFAULT_NEW_TOKENS),
             minimum=1,
         ),
-        Parameter("do_sample", "bool", "Draw tokens rather than take the likeliest."),
-        Parameter("repetition_penalty", "float", "Above 1 against repeating.", minimum=0.01, maximum=10),
+        Parameter("do_sample", "bool", ENGLISH("parameter.do_sample")),
+        Parameter(
+            "repetition_penalty", "float", ENGLISH("parameter.repetition_penalty"), minimum=0.01, maximum=10
+        ),
         Parameter(
             "frequency_penalty",
             "float",
-            "Against repeating, by count.",
+            ENGLISH("parameter.frequency_penalty"),
             minimum=lowest_penalty,
             maximum=2,
             advanced=True,
         ),
         Parameter(
-            "typical_p", "float", "Typical decoding: mass kept.", minimum=0.01, maximum=1, advanced=True
+            "typical_p", "float", ENGLISH("parameter.typical_p"), minimum=0.01, maximum=1, advanced=True
         ),
-        Parameter("seed", "int", "Seed of what is drawn.", minimum=1, maximum=2**63 - 1, advanced=True),
-        Parameter(
-            "truncate", "int", "Use only so many tokens at the end of the prompt.", minimum=1, advanced=True
-        ),
-        Parameter("watermark", "bool", "Watermark the answer.", advanced=True),
+        Parameter("seed", "int", ENGLISH("parameter.seed"), minimum=1, maximum=2**63 - 1, advanced=True),
+        Parameter("truncate", "int", ENGLISH("parameter.truncate"), minimum=1, advanced=True),
+        Parameter("watermark", "bool", ENGLISH("parameter.watermark"), advanced=True),
         Parameter(
             "best_of",
             "int",
-            "Write several answers, give the likeliest; above 1 it comes whole.",
+            ENGLISH("parameter.best_of"),
             minimum=1,
             maximum=16,
             advanced=True,
         ),
         Parameter("grammar", "json", "{type: json, json_schema or regex, value: ...}", advanced=True),
-        Parameter("stop", "strings", "Texts that end the answer; they are not shown.", advanced=True),
+        Parameter("stop", "strings", ENGLISH("parameter.stop"), advanced=True),
     )

@@ -13,21 +13,36 @@ from chatlab.backend import NetworkOptions, Options, Parameter
 from chatlab.credentials import ProtectedResource
 from chatlab.paths import ConfigPath
 from chatlab.secret import SecretRef
+from chatlab.words import ENGLISH
 
 COMMON = (
-    Parameter("temperature", "float", "How freely it chooses among likely tokens.", minimum=0, maximum=2),
-    Parameter("top_p", "float", "Share of likelihood it chooses from.", minimum=0, maximum=1, advanced=True),
-    Parameter("max_tokens", "int", "Most tokens of an answer.", minimum=1),
-    Parameter("stop", "strings", "Texts at which the answer ends.", advanced=True),
+    Parameter("temperature", "float", ENGLISH("parameter.temperature"), minimum=0, maximum=2),
+    Parameter("top_p", "float", ENGLISH("parameter.top_p"), minimum=0, maximum=1, advanced=True),
+    Parameter("max_tokens", "int", ENGLISH("parameter.max_tokens"), minimum=1),
+    Parameter("stop", "strings", ENGLISH("parameter.stop"), advanced=True),
 )
 OPENAI_ALONE = (
-    Parameter("seed", "int", "Makes answers repeatable, as far as that is possible.", advanced=True),
-    Parameter("presence_penalty", "float", "Against repeating topics.", minimum=-2, maximum=2, advanced=True),
-    Parameter("frequency_penalty", "float", "Against repeating words.", minimum=-2, maximum=2, advanced=True),
+    Parameter("seed", "int", ENGLISH("parameter.seed"), advanced=True),
+    Parameter(
+        "presence_penalty",
+        "float",
+        ENGLISH("parameter.presence_penalty"),
+        minimum=-2,
+        maximum=2,
+        advanced=True,
+    ),
+    Parameter(
+        "frequency_penalty",
+        "float",
+        ENGLISH("parameter.frequency_penalty"),
+        minimum=-2,
+        maximum=2,
+        advanced=True,
+    ),
     Parameter(
         "reasoning_effort",
         "string",
-        "How long a reasoning model thinks.",
+        ENGLISH("parameter.reasoning_effort"),
         choices=("none", "minimal", "low", "medium", "high", "xhigh"),
         advanced=True,
     ),

@@ -9,38 +9,37 @@ from __future__ import annotations
 from typing import Literal
 
 from chatlab.backend import Parameter
+from chatlab.words import ENGLISH
 
 _COMMON = (
-    Parameter("temperature", "float", "Higher is more varied, 0 nearly always the same.", 0, 2),
-    Parameter("top_p", "float", "Only the likeliest tokens that together reach this probability.", 0, 1),
-    Parameter("max_tokens", "int", "Tokens after which the answer is cut, reasoning included.", 1),
+    Parameter("temperature", "float", ENGLISH("parameter.temperature"), 0, 2),
+    Parameter("top_p", "float", ENGLISH("parameter.top_p"), 0, 1),
+    Parameter("max_tokens", "int", ENGLISH("parameter.max_tokens"), 1),
 )
 _REASONING = Parameter(
     "reasoning_effort",
     "string",
-    "How much the model thinks before it answers.",
+    ENGLISH("parameter.reasoning_effort"),
     choices=("none", "minimal", "low", "medium", "high", "xhigh", "max"),
 )
 _VERBOSITY = Parameter(
-    "verbosity", "string", "How long answers are.", choices=("low", "medium", "high"), advanced=True
+    "verbosity", "string", ENGLISH("parameter.verbosity"), choices=("low", "medium", "high"), advanced=True
 )
 _CHAT = (
-    Parameter("stop", "strings", "Texts before which the answer ends.", advanced=True),
-    Parameter("seed", "int", "The same seed gives the same answer, as far as the server can.", advanced=True),
-    Parameter("presence_penalty", "float", "Against tokens that occurred at all.", -2, 2, advanced=True),
-    Parameter(
-        "frequency_penalty", "float", "Against tokens, by how often they occurred.", -2, 2, advanced=True
-    ),
-    Parameter("response_format", "json", "Such as a JSON schema the answer must fit.", advanced=True),
+    Parameter("stop", "strings", ENGLISH("parameter.stop"), advanced=True),
+    Parameter("seed", "int", ENGLISH("parameter.seed"), advanced=True),
+    Parameter("presence_penalty", "float", ENGLISH("parameter.presence_penalty"), -2, 2, advanced=True),
+    Parameter("frequency_penalty", "float", ENGLISH("parameter.frequency_penalty"), -2, 2, advanced=True),
+    Parameter("response_format", "json", ENGLISH("parameter.response_format"), advanced=True),
 )
 _TOOLS = (
-    Parameter("tools", "json", "Tools the model may call, in the protocol's own form.", advanced=True),
-    Parameter("tool_choice", "json", "Which of them it may or must call.", advanced=True),
+    Parameter("tools", "json", ENGLISH("parameter.tools"), advanced=True),
+    Parameter("tool_choice", "json", ENGLISH("parameter.tool_choice"), advanced=True),
 )
 _OTHERS = (
-    Parameter("top_k", "int", "Only this many of the likeliest tokens.", 0, advanced=True),
-    Parameter("min_p", "float", "Only tokens this likely, relative to the likeliest.", 0, 1, advanced=True),
-    Parameter("repetition_penalty", "float", "Against repetition; 1 is none.", 0, 2, advanced=True),
+    Parameter("top_k", "int", ENGLISH("parameter.top_k"), 0, advanced=True),
+    Parameter("min_p", "float", ENGLISH("parameter.min_p"), 0, 1, advanced=True),
+    Parameter("repetition_penalty", "float", ENGLISH("parameter.repetition_penalty"), 0, 2, advanced=True),
 )
 
 

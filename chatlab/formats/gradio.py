@@ -38,6 +38,7 @@ from chatlab.messages import (
     ToolResult,
 )
 from chatlab.text import encodable
+from chatlab.words import ENGLISH
 
 OWN_IDS = ("turn:", "window:")
 """How the metadata ids of our own page's additions begin (an answer's footer, the note that older messages
@@ -82,11 +83,10 @@ class _Reader:
     def notices(self) -> list[Notice]:
         found = []
         if self.thoughts:
-            what = "thought or tool display" if self.thoughts == 1 else "thoughts or tool displays"
-            found.append(Notice("thoughts_dropped", f"{self.thoughts} {what} of earlier answers not sent"))
+            found.append(Notice("thoughts_dropped", ENGLISH.counted("notice.display", self.thoughts)))
         if self.components:
             names = ", ".join(dict.fromkeys(self.components))
-            found.append(Notice("other", f"displays of earlier answers not sent: {names}"))
+            found.append(Notice("other", ENGLISH("notice.components", names=names)))
         return found
 
     def item(self, item: object, where: str) -> None:

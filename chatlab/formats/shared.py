@@ -7,6 +7,7 @@ from typing import NoReturn, TypeVar
 
 from chatlab.errors import UnsupportedContent
 from chatlab.messages import Message, Notice, Part, TextPart, ToolCall, ToolResult
+from chatlab.words import ENGLISH
 
 P = TypeVar("P")
 
@@ -75,11 +76,10 @@ def without_tools(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tup
             kept.append(Message(message.role, parts))
     if len(kept) == len(messages) and not dropped:
         return tuple(kept), ()
-    count = f"{dropped} tool call" + ("s" if dropped != 1 else "") if dropped else "tool results"
-    notice = Notice(
-        "other", f"{count} of earlier answers not sent: this model's prompt has no place for tools"
-    )
-    return tuple(kept), (notice,)
+    said = ENGLISH("notice.no-place-for-results")
+    if dropped:
+        said = ENGLISH.counted("notice.no-place-for-tool", dropped)
+    return tuple(kept), (Notice("other", said),)
 
 
 def without_unmatched_tools(
@@ -113,8 +113,7 @@ def without_unmatched_tools(
             kept.append(Message(message.role, parts))
     if not dropped:
         return tuple(messages), ()
-    what = "1 tool call" if dropped == 1 else f"{dropped} tool calls"
-    return tuple(kept), (Notice("other", f"{what} without a result not sent"),)
+    return tuple(kept), (Notice("other", ENGLISH.counted("notice.unmatched-tool", dropped)),)
 
 
 def only(parts: Sequence[Part], kind: type[P], where: str, role: str) -> list[P]:

@@ -98,7 +98,7 @@ def _tokens(usage: Usage, words: Words) -> str:
 
 
 def _noun(number: int, words: Words) -> str:
-    return words("figures.token" if number == 1 else "figures.tokens", count=count(number, words))
+    return words.counted("figures.token", number)
 
 
 def figures(

@@ -32,6 +32,7 @@ from chatlab.messages import (
 from chatlab.store import Status, StoredConversation, StoredTurn, new_id, now
 from chatlab.text import well_formed
 from chatlab.transfer.chatgpt_marks import explained
+from chatlab.words import ENGLISH
 
 _ID = re.compile(r"[\w-]{8,100}")
 _SEEN = ("user", "assistant", "tool")
@@ -187,11 +188,11 @@ class _Conversion:
 
     def _left_out(self) -> Iterator[str]:
         for what in dict.fromkeys(self._contexts.values()):
-            yield f"ChatGPT's {what} for this conversation were not imported"
+            yield ENGLISH("notice.no-context", name=what)
         if self._hidden:
             counted = Counter(self._hidden.values()).items()
             listed = ", ".join(f"{number} ({role})" for role, number in counted)
-            yield f"hidden messages were not imported: {listed}"
+            yield ENGLISH("notice.hidden", names=listed)
 
     def _with(self, node_id: str, begun: _OpenTurn | None, parent: TurnId | None) -> _OpenTurn:
         message = self._message(node_id)
@@ -200,7 +201,8 @@ class _Conversion:
         created = _moment(message.get("create_time"))
         for attached in _list(metadata.get("attachments")):
             name = attached.get("name") if isinstance(attached, dict) else None
-            notices.append(Notice("file_dropped", f"{name or 'an upload'} is not in conversations.json"))
+            file = name or ENGLISH("notice.an-upload")
+            notices.append(Notice("file_dropped", ENGLISH("notice.not-in-export", file=file)))
         if self._role(node_id) == "user":
             user = Message("user", tuple(parts))
             return _OpenTurn(user, parent, created or self._begun, notices=tuple(notices))
@@ -208,11 +210,9 @@ class _Conversion:
             begun = _OpenTurn(Message("user", ()), parent, created or self._begun)
         parts, citations, unknown = _without_marks(parts, metadata)
         if unknown:
-            marks = "1 mark" if unknown == 1 else f"{unknown} marks"
-            said = f"{marks} of sources or pictures that the file does not explain: left out"
-            notices.append(Notice("other", said))
+            notices.append(Notice("other", ENGLISH.counted("notice.unexplained", unknown)))
         elif not citations and (metadata.get("citations") or metadata.get("content_references")):
-            notices.append(Notice("other", "sources that ChatGPT named were not imported"))
+            notices.append(Notice("other", ENGLISH("notice.no-sources")))
         slug = metadata.get("model_slug")
         details = _of(metadata, "finish_details").get("type")
         stopped = details == "interrupted" or message.get("status") == "finished_partial_completion"
@@ -304,7 +304,7 @@ def _without_marks(
 def _texts(content: Mapping[str, Any], notices: list[Notice]) -> Iterator[str]:
     kind = content.get("content_type")
     if kind not in _TEXTUAL and content:
-        notices.append(Notice("other", f"content of the type {str(kind)[:60]} was not imported"))
+        notices.append(Notice("other", ENGLISH("notice.no-content", type=str(kind)[:60])))
         return
     for name in ("text", "result"):
         yield _str(content, name)
@@ -315,7 +315,7 @@ def _texts(content: Mapping[str, Any], notices: list[Notice]) -> Iterator[str]:
             yield _str(part, "text")
         elif isinstance(part, dict):
             what = str(part.get("content_type") or "a part").removesuffix("_asset_pointer").replace("_", " ")
-            notices.append(Notice("file_dropped", f"{what[:60]} is not in conversations.json"))
+            notices.append(Notice("file_dropped", ENGLISH("notice.not-in-export", file=what[:60])))
 
 
 def _named(before: Sequence[Part], parts: Sequence[Part]) -> Iterator[Part]:

@@ -22,6 +22,7 @@ from chatlab.store import (
 )
 from chatlab.store.files import Files
 from chatlab.transfer.jsonl import turn_from_json
+from chatlab.words import ENGLISH
 
 
 @dataclass(slots=True)
@@ -141,7 +142,9 @@ class OwnFiles:
         """Return the turn with its files in the file store, and notices of those that are left out."""
         user, lost = await self.parts(turn.user.parts)
         answer, also_lost = await self.parts(turn.answer)
-        notices = [Notice("file_dropped", f"{name} was not in the file") for name in (*lost, *also_lost)]
+        notices = [
+            Notice("file_dropped", ENGLISH("notice.not-in-file", file=name)) for name in (*lost, *also_lost)
+        ]
         return replace(
             turn,
             user=Message("user", await self._taken(user)),

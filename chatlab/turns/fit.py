@@ -10,9 +10,9 @@ from chatlab.errors import InvalidRequest, UnsupportedContent
 from chatlab.formats import fold_system, without_unmatched_tools
 from chatlab.formats.suffixes import canonical
 from chatlab.messages import FilePart, Message, Notice, Part, TextPart, ToolCall, ToolResult
-from chatlab.spelling import count
 from chatlab.text import encodable
 from chatlab.turns.text_attachments import as_part, is_text, text_of
+from chatlab.words import ENGLISH
 
 
 def prompt(
@@ -35,15 +35,9 @@ def prompt(
             unanswered += 1
     notices = []
     if thoughts:
-        notices.append(
-            Notice(
-                "thoughts_dropped", f"tool calls of {count(thoughts, 'earlier answer')} were not sent again"
-            )
-        )
+        notices.append(Notice("thoughts_dropped", ENGLISH.counted("notice.earlier-tool", thoughts)))
     if unanswered:
-        notices.append(
-            Notice("history_truncated", f"not sent, since they got no answer: {count(unanswered, 'message')}")
-        )
+        notices.append(Notice("history_truncated", ENGLISH.counted("notice.unanswered", unanswered)))
     return (*messages, user), tuple(notices)
 
 
@@ -77,13 +71,13 @@ def fit(
         fitted.insert(0, Message.of("system", system))
     if not capabilities.system and any(message.role == "system" for message in fitted):
         fitted = list(fold_system(fitted))
-        notices.append(Notice("system_folded", "the system prompt was put before the first message"))
+        notices.append(Notice("system_folded", ENGLISH("notice.system-folded")))
     known = {parameter.name for parameter in capabilities.parameters}
     sent = {
         name: encodable(value) for name, value in parameters.items() if name in known and value is not None
     }
     notices.extend(
-        Notice("parameter_ignored", f"{name} is not a parameter of this backend")
+        Notice("parameter_ignored", ENGLISH("notice.no-parameter", name=name))
         for name, value in parameters.items()
         if name not in known and value is not None
     )
@@ -113,18 +107,17 @@ def _fitted(
     """Return a message with what a backend takes of its files: as a file, or else as text."""
     parts: list[Part] = []
     for part in message.parts:
+        name = (part.name if isinstance(part, FilePart) else None) or ENGLISH("notice.a-file")
         if isinstance(part, FilePart) and message.role == "assistant":
             # Shown by an earlier answer: no upstream takes it back.
-            notices.append(
-                Notice("file_dropped", f"{part.name or 'a file'} of an earlier answer was not sent")
-            )
+            notices.append(Notice("file_dropped", ENGLISH("notice.earlier-file", file=name)))
         elif not isinstance(part, FilePart) or accepts(patterns, part.media_type):
             parts.append(part)
         elif (text := text_of(part)) is not None:
             parts.append(as_part(part, text, parts[-1] if parts else None))
-            notices.append(Notice("file_as_text", f"{part.name or 'a file'} was sent as text in the message"))
+            notices.append(Notice("file_as_text", ENGLISH("notice.file-as-text", file=name)))
         else:
             notices.append(
-                Notice("file_dropped", f"{part.name or 'a file'} was not sent: no {part.media_type} here")
+                Notice("file_dropped", ENGLISH("notice.file-not-sent", file=name, type=part.media_type))
             )
     return message if tuple(parts) == message.parts else Message(message.role, tuple(parts))

@@ -28,11 +28,9 @@ from chatlab.messages import (
     Usage,
 )
 from chatlab.text import Pieces
+from chatlab.words import ENGLISH
 
-CUMULATIVE = (
-    "each piece of this answer begins with all that came before: the backend seems to yield the whole text "
-    "each time, where only what is new belongs (docs/adding-a-backend.md)"
-)
+CUMULATIVE = ENGLISH("notice.cumulative")
 
 _EVENTS = (TextDelta, ReasoningDelta, ToolCall, ToolResult, Citation, Trace, Notice, Finish)
 _REASONS = get_args(FinishReason)

@@ -36,6 +36,7 @@ from chatlab.turns.fit import fit
 from chatlab.turns.incoming import Incoming
 from chatlab.turns.stopwatch import Stopwatch
 from chatlab.turns.watchdog import Watchdog
+from chatlab.words import ENGLISH
 
 log = logging.getLogger(__name__)
 
@@ -303,9 +304,8 @@ class Turn:
                     or wait > min(_LONGEST_WAIT, deadline - clock())
                 ):
                     raise
-                self._deliver(
-                    Notice("retried", f"{exc.detail}; attempt {done + 1} of {retries + 1} after {wait:.1f} s")
-                )
+                again = {"detail": exc.detail, "attempt": done + 1, "attempts": retries + 1}
+                self._deliver(Notice("retried", ENGLISH("notice.retried", **again, seconds=f"{wait:.1f}")))
                 await asyncio.sleep(wait)
                 self._stopwatch.attempts += 1
 

@@ -2,6 +2,10 @@
 
 English and German come with chatlab; a file of one's own has the same keys. What a person reads of an error
 of a backend, of the configuration or of the storage is said in English everywhere, as in the log.
+
+What is stored, exported or told to programs is English whatever the page speaks: the notices of a turn, the
+sentences of statistics, the descriptions of parameters. A page shows them in its language by
+`Words.translated`, which finds the key that a sentence was made by.
 """
 
 from __future__ import annotations
@@ -10,7 +14,9 @@ import json
 import string
 from collections.abc import Iterable, Mapping
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
+from typing import TypeAlias
 
 from chatlab.errors import ChatlabError, ConfigError
 from chatlab.spelling import did_you_mean
@@ -18,6 +24,14 @@ from chatlab.spelling import did_you_mean
 _FOLDER = Path(__file__).resolve().parent
 SHIPPED = ("en", "de")
 """The languages that come with chatlab."""
+
+_CARRIED = ("notice.", "finish.", "parameter.", "ranking.", "spread.", "sent.")
+"""How the keys begin of what is made in English and shown in a page's language."""
+_NUMBERS = frozenset(("count", "difference", "fewest", "low", "high", "p", "seconds"))
+_SENTENCES = frozenset(
+    ("file", "judged", "one", "other", "prompts", "reason", "repeats", "sentence", "unit", "what", "word")
+)
+"""The places of these that hold numbers, and other texts that are translated by themselves."""
 
 
 class Words:
@@ -33,6 +47,25 @@ class Words:
     def __call__(self, key: str, **values: object) -> str:
         text = self._texts[key]
         return text.format(**values) if values else text
+
+    def counted(self, key: str, count: int, **values: object) -> str:
+        """Return the text for so many: of this key for one, of the key with an `s` for any other number."""
+        return self(key if count == 1 else f"{key}s", count=self.number(f"{count:,}"), **values)
+
+    def translated(self, said: str) -> str:
+        """Return what was made of the English words, in these; any other text as it is."""
+        if self is ENGLISH or len(said) > _LONGEST_CARRIED:
+            return said
+        for key, pieces in _carried():
+            found = _read(pieces, said)
+            if found is not None:
+                return self(key, **{name: self._placed(name, text) for name, text in found.items()})
+        return said
+
+    def _placed(self, name: str, text: str) -> str:
+        if name in _NUMBERS:
+            return self.number(text)
+        return self.translated(text) if name in _SENTENCES else text
 
     def number(self, written: str) -> str:
         """Return a number as this language writes it, from how English does."""
@@ -109,6 +142,45 @@ def _shipped(language: str) -> Mapping[str, str]:
 
 def _english() -> Mapping[str, str]:
     return _shipped("en")
+
+
+_LONGEST_CARRIED = 4_000  # characters; nothing of ours is longer
+
+_Pieces: TypeAlias = tuple[tuple[str, str], ...]
+"""A text in pieces: what stands before a place, and the place's name; at the end it has none."""
+
+
+@cache
+def _carried() -> tuple[tuple[str, _Pieces], ...]:
+    """Return the keys of what is made in English, with the text in pieces. Those that say most come first, so
+    that none takes a sentence for its own that another one made."""
+    found = []
+    for key, text in _english().items():
+        if key.startswith(_CARRIED):
+            pieces = tuple((before, name or "") for before, name, _, _ in string.Formatter().parse(text))
+            found.append((key, pieces if not pieces[-1][1] else (*pieces, ("", ""))))
+    return tuple(sorted(found, key=lambda one: -sum(len(before) for before, _ in one[1])))
+
+
+def _read(pieces: _Pieces, said: str) -> dict[str, str] | None:
+    """Return by name what stands in the places of a text; None for one that was not made by it. One pass over
+    the text, whatever is in it."""
+    first, last = pieces[0][0], pieces[-1][0]
+    if not said.startswith(first) or not said.endswith(last):
+        return None
+    if len(pieces) == 1:
+        return {} if said == first else None
+    found, at, end = {}, len(first), len(said) - len(last)
+    for (_, name), (before, _) in pairwise(pieces[:-1]):
+        stands = said.find(before, at + 1, end)
+        if stands < 0:
+            return None
+        found[name] = said[at:stands]
+        at = stands + len(before)
+    if at >= end:
+        return None
+    found[pieces[-2][1]] = said[at:end]
+    return found
 
 
 ENGLISH = Words(_english())

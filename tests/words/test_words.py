@@ -18,8 +18,8 @@ TEXTS = {
     language: json.loads((PACKAGE / "words" / f"{language}.json").read_text("utf-8")) for language in SHIPPED
 }
 MADE = re.compile(
-    r"(answer|button|chat\.wanted|detail|figures|compare\.(status|previous|next))[.-]"
-    r"|both\.(pages|chat|compare)|sidebar\.\w+s$"
+    r"(answer|button|chat\.wanted|detail|figures|finish|spread\.of|compare\.(status|previous|next))[.-]"
+    r"|both\.(pages|chat|compare)"
 )
 
 
@@ -37,14 +37,18 @@ def test_every_language_has_the_same_keys_and_says_the_same_things(language: str
 
 def test_every_text_is_said_somewhere() -> None:
     static = PACKAGE / "web" / "static"
+    backends = PACKAGE.parent / "backends"
     sources = [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.j2"), *static.rglob("*.js"), *static.rglob("*.html")]
+    sources += backends.rglob("*.py")
     code = "\n".join(source.read_text("utf-8") for source in sources)
     unsaid = [key for key in TEXTS["en"] if not said(key, code) and MADE.match(key) is None]
     assert unsaid == []
 
 
 def said(key: str, code: str) -> bool:
-    return any(written in code for written in (f'"{key}"', f"'{key}'", f"{{{{{key}}}}}"))
+    one = key.removesuffix("s")  # that of a number of things is said with that of one
+    names = {key, one} if one in TEXTS["en"] else {key}
+    return any(written in code for name in names for written in (f'"{name}"', f"'{name}'", f"{{{{{name}}}}}"))
 
 
 def test_every_key_that_is_said_is_there() -> None:
@@ -52,6 +56,41 @@ def test_every_key_that_is_said_is_there() -> None:
         text = source.read_text("utf-8")
         for key in re.findall(r'(?:\bsay\(|chatlabWords\[)\s*"([^"]+)"', text):
             assert key in TEXTS["en"], (source.name, key)
+
+
+CARRIED = [
+    key for key in TEXTS["en"] if key.startswith(("notice.", "parameter.", "ranking.", "spread.", "sent."))
+]
+
+
+@pytest.mark.parametrize("key", CARRIED)
+def test_a_sentence_that_was_stored_in_english_is_shown_in_the_language_of_the_page(key: str) -> None:
+    """Whatever stands in its places; so no two keys make sentences that could be taken for each other's."""
+    german = words_of("de")
+    for filled in ("a.png", "report (2), Ärger; v1"):
+        values = {name: filled for name in places(TEXTS["en"][key]) if name not in NUMBERS}
+        numbers = {name: "1.5" for name in places(TEXTS["en"][key]) & NUMBERS}
+        stored = ENGLISH(key, **values, **numbers)
+        shown = german(key, **values, **{name: "1,5" for name in numbers})
+        assert german.translated(stored) == shown
+        assert ENGLISH.translated(stored) == stored
+
+
+NUMBERS = {"count", "difference", "fewest", "low", "high", "p", "seconds"}
+
+
+def test_sentences_within_a_sentence_are_translated_too_and_what_is_not_ours_stays() -> None:
+    german = words_of("de")
+    judged = ENGLISH("ranking.interval-needs", judged=ENGLISH.counted("ranking.judged", 1), fewest=6)
+    said = ENGLISH("ranking.alike", a="one", b="two", reason=judged)
+    assert said == "one and two are not distinguishable: 1 prompt was judged, and an interval needs 6"
+    assert german.translated(said) == (
+        "one und two sind nicht zu unterscheiden: 1 Prompt wurde beurteilt, und ein Intervall braucht 6"
+    )
+    no_name = ENGLISH("notice.file-as-text", file=ENGLISH("notice.a-file"))
+    assert german.translated(no_name) == "Als Text in der Nachricht gesendet: eine Datei"
+    for other in ("", "the model is loading", "a file", "x" * 10_000 + " was sent as text in the message"):
+        assert german.translated(other) == (other if other != "a file" else "eine Datei")
 
 
 def write(file: Path, texts: object) -> Path:
@@ -68,7 +107,7 @@ def test_what_a_file_of_ones_own_leaves_out_is_in_english(tmp_path: Path) -> Non
     ("texts", "said"),
     [
         ({"chat.option": "x"}, "unknown key 'chat.option', did you mean chat.options?"),
-        ({"chat.incident": "{who}"}, "chat.incident: there is nothing to put into {who}"),
+        ({"notice.incident": "{who}"}, "notice.incident: there is nothing to put into {who}"),
         ({"chat.options": "{"}, "chat.options: a curly bracket has no other one"),
         ({"chat.options": 1}, "a file of words has one JSON object, with texts by key"),
         ([], "a file of words has one JSON object"),

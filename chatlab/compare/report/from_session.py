@@ -18,6 +18,7 @@ from chatlab.messages import FilePart, Message, Part
 from chatlab.spelling import listed
 from chatlab.store import FILE_SCHEME, NotStored, StoredTurn, now
 from chatlab.store.files import Files
+from chatlab.words import ENGLISH
 
 _MOST_PICTURES = 30_000_000  # bytes of pictures from a session's attachments in one report
 
@@ -133,7 +134,7 @@ def standing_votes(state: SessionState, turn: Callable[[TurnId], StoredTurn]) ->
 
 def stale_votes(count: int) -> str:
     """Return what is said of votes that do not stand any more."""
-    return f"Votes on answers that were asked anew or left behind since are not counted: {count}."
+    return ENGLISH("ranking.stale", count=count)
 
 
 def _named(votes: Sequence[Vote]) -> tuple[Vote, ...]:

@@ -19,10 +19,9 @@ from chatlab.messages import FilePart, TextPart
 from chatlab.store import FILE_SCHEME, StoredTurn
 from chatlab.turns.fit import fit
 from chatlab.turns.text_attachments import text_in
+from chatlab.words import ENGLISH
 
-MISSING = (
-    "its receipt is missing, so that nobody can say what it was sent: the server ended before it was saved"
-)
+MISSING = ENGLISH("sent.missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +106,9 @@ def _examined(
     except ConfigError:
         pass  # a backend that is not configured here, or not any more: nobody can say what it takes
     except ChatlabError as exc:
-        problem = f"what should have been sent cannot be told: {exc}"
+        problem = ENGLISH("sent.unknown", detail=exc)
     if not problem and digest(receipt.messages, receipt.parameters) != receipt.sha256:
-        problem = "the receipt's hash is not that of its content"
+        problem = ENGLISH("sent.unlike-hash")
     meant = canonical([system, *(message_to_json(message) for message in messages)])
     return _Sent(turn_id, lane_id, receipt, meant, parameters), problem
 

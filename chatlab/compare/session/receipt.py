@@ -21,6 +21,7 @@ from chatlab.messages import FilePart, Message, NoticeKind, Part
 from chatlab.store import FILE_SCHEME
 from chatlab.turns.ended import EndedTurn
 from chatlab.turns.turn import Turn
+from chatlab.words import ENGLISH
 
 _DROPPED: tuple[NoticeKind, ...] = (
     "file_dropped",
@@ -101,7 +102,8 @@ class SentDifference:
     b: str | None
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.a or 'not sent'} | {self.b or 'not sent'}"
+        nothing = ENGLISH("sent.nothing")
+        return ENGLISH("sent.difference", what=self.what, one=self.a or nothing, other=self.b or nothing)
 
 
 def difference(a: Receipt | ChatRequest, b: Receipt | ChatRequest) -> tuple[SentDifference, ...]:
@@ -117,11 +119,13 @@ def difference(a: Receipt | ChatRequest, b: Receipt | ChatRequest) -> tuple[Sent
             number = a0 + step if mine is not None else b0 + step
             role = (mine or other or a.messages[0]).role
             shown = _excerpts(mine, other)
-            found.append(SentDifference("messages", f"message {number + 1} ({role})", *shown))
+            what = ENGLISH("sent.message", number=number + 1, role=role)
+            found.append(SentDifference("messages", what, *shown))
     for name in sorted({*a.parameters, *b.parameters}):
         mine_value, other_value = (_value(side.parameters, name) for side in (a, b))
         if mine_value != other_value:
-            found.append(SentDifference("parameters", f"parameter {name}", mine_value, other_value))
+            what = ENGLISH("sent.parameter", name=name)
+            found.append(SentDifference("parameters", what, mine_value, other_value))
     return tuple(found)
 
 

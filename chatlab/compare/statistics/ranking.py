@@ -18,8 +18,9 @@ from chatlab.compare.statistics.bradley_terry import expected_score, fit
 from chatlab.compare.statistics.intervals import FEW, FEWEST, LEVEL, Interval, holm
 from chatlab.compare.statistics.judgements import Judgement
 from chatlab.compare.statistics.observations import choices, observe
-from chatlab.compare.statistics.sentences import not_distinguishable
+from chatlab.compare.statistics.sentences import COVERS_ZERO, not_distinguishable
 from chatlab.compare.statistics.uncertainty import Errors, errors_of
+from chatlab.words import ENGLISH
 
 Ties: TypeAlias = Literal["davidson", "half"]
 
@@ -92,10 +93,9 @@ class Pair:
         if self.reason:
             return not_distinguishable(self.a, self.b, self.reason)
         assert self.interval is not None
-        return (
-            f"{self.a} is preferred to {self.b}: {self.difference:.2f} log-odds "
-            f"(95 % interval {self.interval.low:.2f} to {self.interval.high:.2f})"
-        )
+        low, high = f"{self.interval.low:.2f}", f"{self.interval.high:.2f}"
+        by = {"a": self.a, "b": self.b, "difference": f"{self.difference:.2f}", "low": low, "high": high}
+        return ENGLISH("ranking.preferred", **by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,19 +214,19 @@ class _Standing:
     def _reason(self, error: tuple[Interval, float] | None, corrected: float, comparisons: int) -> str:
         """Return why two lanes are not distinguishable; "" if they are."""
         if error is None:
-            return f"{_judged(self.errors.items)}, and an interval needs {FEWEST}"
+            return ENGLISH("ranking.interval-needs", judged=_judged(self.errors.items), fewest=FEWEST)
         interval, p = error
         if interval.covers(0):
-            return "the interval of their difference covers zero"
+            return COVERS_ZERO
         if p >= 1 - LEVEL:
-            return f"the difference may be chance (p = {p:.2f})"
+            return ENGLISH("ranking.chance", p=f"{p:.2f}")
         if corrected >= 1 - LEVEL:
-            return f"the difference does not outlast Holm's correction for {comparisons} comparisons"
+            return ENGLISH("ranking.holm", count=comparisons)
         return ""
 
 
 def _judged(items: int) -> str:
-    return "1 prompt was judged" if items == 1 else f"{items} prompts were judged"
+    return ENGLISH.counted("ranking.judged", items)
 
 
 def _table(judgements: Sequence[Judgement], names: tuple[str, ...]) -> Table:
@@ -268,33 +268,27 @@ def _notes(
     judgements: Sequence[Judgement], table: Table, groups: Sequence[Sequence[int]], items: int
 ) -> Iterable[str]:
     if not judgements:
-        yield "Nothing was judged, so there is no ranking."
+        yield ENGLISH("ranking.nothing")
         return
     compared = [group for group in groups if len(group) > 1]
     if alone := [table.lanes[i] for group in groups if len(group) == 1 for i in group]:
-        yield f"Without any judgement, and so without a place: {', '.join(alone)}."
+        yield ENGLISH("ranking.alone", lanes=", ".join(alone))
     if len(compared) > 1:
         parts = "; ".join(", ".join(table.lanes[i] for i in group) for group in compared)
-        yield (
-            f"The comparisons fall into {len(compared)} groups with none between them, "
-            f"so lanes are ranked within a group only: {parts}."
-        )
+        yield ENGLISH("ranking.groups", count=len(compared), groups=parts)
     not_lost = np.array(table.wins) + np.array(table.ties) + np.array(table.both_bad) > 0
     reach = _reachable(not_lost)
     if any(not reach[i, j] for group in groups for i in group for j in group):
-        yield (
-            "Some lanes never lost to others, or never won, even through third lanes: how far apart those "
-            "are comes from the regularisation, not from the judgements."
-        )
+        yield ENGLISH("ranking.regularised")
     if items < FEWEST:
-        yield f"Only {_judged(items)}: no intervals are given below {FEWEST}."
+        yield ENGLISH("ranking.no-intervals", judged=_judged(items), fewest=FEWEST)
     elif items < FEW:
-        yield f"Only {_judged(items)}: the intervals may be too narrow."
+        yield ENGLISH("ranking.narrow", judged=_judged(items))
     if not any(one.item for one in judgements):
-        yield "The judgements name no prompts, so each was taken to be independent of all others."
-    for what, values in (
-        ("criteria", {one.criterion for one in judgements}),
-        ("sources", {one.source for one in judgements}),
+        yield ENGLISH("ranking.no-prompts")
+    for key, values in (
+        ("ranking.pooled-criteria", {one.criterion for one in judgements}),
+        ("ranking.pooled-sources", {one.source for one in judgements}),
     ):
         if len(values) > 1:
-            yield f"Judgements of several {what} are pooled: {', '.join(sorted(map(repr, values)))}."
+            yield ENGLISH(key, names=", ".join(sorted(map(repr, values))))

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from chatlab.words import ENGLISH
+
+COVERS_ZERO = ENGLISH("ranking.covers-zero")
+"""Why two lanes are not distinguishable whose difference may be none."""
+
 
 class TwoLanes(Protocol):
     """Two lanes that were compared. reason: why they are not distinguishable, "" if they are."""
@@ -19,7 +24,7 @@ class TwoLanes(Protocol):
 
 def not_distinguishable(a: str, b: str, reason: str) -> str:
     """Return the sentence about two lanes between which there is no telling."""
-    return f"{a} and {b} are not distinguishable: {reason}"
+    return ENGLISH("ranking.alike", a=a, b=b, reason=reason)
 
 
 def differences_said(

@@ -25,8 +25,8 @@ from chatlab.compare.statistics.intervals import (
     unanimous_interval,
     unanimous_p,
 )
-from chatlab.compare.statistics.sentences import not_distinguishable
-from chatlab.spelling import count
+from chatlab.compare.statistics.sentences import COVERS_ZERO, not_distinguishable
+from chatlab.words import ENGLISH
 
 Array = NDArray[np.float64]
 Unit: TypeAlias = Literal["prompts", "repeats"]
@@ -112,10 +112,11 @@ class Difference:
             return not_distinguishable(self.a, self.b, self.reason)
         word = self.measure.lower if self.difference < 0 else self.measure.higher
         low, high = sorted((abs(self.interval.low), abs(self.interval.high)))
-        text = self.measure.text
-        return (
-            f"{self.a} is {word} than {self.b} by {text(abs(self.difference))} "
-            f"(95 % interval {text(low)} to {text(high)}; {self.units} {self.unit})"
+        text, unit = self.measure.text, ENGLISH(f"spread.of-{self.unit}")
+        return ENGLISH(
+            "spread.differs",
+            **{"a": self.a, "b": self.b, "word": word, "difference": text(abs(self.difference))},
+            **{"low": text(low), "high": text(high), "count": self.units, "unit": unit},
         )
 
 
@@ -176,14 +177,15 @@ def _difference(
     """Two lanes before the correction for many comparisons."""
     shared = [item for item in of_a if item in of_b]
     if not shared:
-        return Difference(measure, a, b, None, None, None, None, "prompts", 0, "they share no prompt")
+        return Difference(measure, a, b, None, None, None, None, "prompts", 0, ENGLISH("spread.no-shared"))
     difference, draws, unit, units = _bootstrap(
         [of_a[item] for item in shared], [of_b[item] for item in shared], measure, rng
     )
     if draws is None:
-        there = f"{count(len(shared), 'shared prompt')} and {count(units, 'repeat')}"
-        verb = "is" if len(shared) == 1 else "are"
-        reason = f"there {verb} only {there}, and it takes {FEWEST} of either"
+        prompts = ENGLISH.counted("spread.prompt", len(shared))
+        repeats = ENGLISH.counted("spread.repeat", units)
+        few = "spread.too-few-one" if len(shared) == 1 else "spread.too-few"
+        reason = ENGLISH(few, prompts=prompts, repeats=repeats, fewest=FEWEST)
         return Difference(measure, a, b, difference, None, None, None, unit, units, reason)
     if seen := _unanimous(draws, measure):
         reach = seen[1] - seen[0]
@@ -191,7 +193,7 @@ def _difference(
         p = unanimous_p(difference, units, reach)
     else:
         interval, p = percentile_interval(draws, units), bootstrap_p(draws, units)
-    reason = "the interval of their difference covers zero" if interval.covers(0) else ""
+    reason = COVERS_ZERO if interval.covers(0) else ""
     return Difference(measure, a, b, difference, interval, p, None, unit, units, reason)
 
 
@@ -209,7 +211,7 @@ def _corrected(found: Sequence[Difference]) -> tuple[Difference, ...]:
     for one, p_holm in zip(found, adjusted, strict=True):
         reason = one.reason
         if not reason and p_holm >= 1 - LEVEL:
-            reason = f"the difference does not outlast Holm's correction for {len(found)} comparisons"
+            reason = ENGLISH("ranking.holm", count=len(found))
         done.append(replace(one, p_holm=None if one.p is None else p_holm, reason=reason))
     return tuple(done)
 

@@ -143,7 +143,8 @@ class RunningAnswer(ShownAnswer):
             except Exception as exc:  # noqa: BLE001 - who looks on must not end by it
                 self._fail(exc)
                 self.stop()
-        return paint_plainly(self.node.id, self._turn.answer.message.text, self._plain, self._unsaved)
+        told = (text and self._words.translated(text) for text in (self._plain, self._unsaved))
+        return paint_plainly(self.node.id, self._turn.answer.message.text, *told)
 
     def _fail(self, exc: Exception) -> None:
         """Painting cannot go on: from now on the answer is shown plainly, with a sentence."""
@@ -207,7 +208,7 @@ class RunningAnswer(ShownAnswer):
             self._paint_for_good()
 
     def _not_saved(self, exc: Exception) -> None:
-        self._unsaved = self._words("chat.not-saved", reason=self._worded(exc))
+        self._unsaved = ENGLISH("notice.not-saved", reason=self._worded(exc))
 
     def _paint_for_good(self) -> None:
         painted: list[Any] | None = None

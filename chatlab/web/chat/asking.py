@@ -25,7 +25,7 @@ from chatlab.web.chat.pages import OpenPage, SharedConversations
 from chatlab.web.chat.paint_messages import NO_TURN, paint_message, settled, turn_of
 from chatlab.web.shared.stored_room import StoredRoom, size_of
 from chatlab.web.shared.uploads import UploadOwners
-from chatlab.words import ENGLISH, WordedError, Words
+from chatlab.words import ENGLISH, WordedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,7 @@ class Asking:
         limits: FileLimits,
         shared: SharedConversations,
         room: StoredRoom,
-        words: Words = ENGLISH,
     ) -> None:
-        self._words = words
         self._room = room
         self._uploads = uploads
         self._limits = limits
@@ -85,7 +83,7 @@ class Asking:
         parent, adopted = await self._parent(page, asked)
         notices = []
         if elsewhere not in (None, parent) and not again and asked.storage is not None:
-            notices.append(Notice("other", self._words("chat.forked")))
+            notices.append(Notice("other", ENGLISH("notice.forked")))
             if parent is not None:  # with what the other tab wrote
                 await stored_turns.found(asked.storage, page, parent, self._shared)
         if parent in page.running:
@@ -103,7 +101,7 @@ class Asking:
                 node.user = await storage.files.taken(user)
             except StoreError as exc:
                 storage = None
-                notices.append(not_saved(exc, self._words))
+                notices.append(not_saved(exc))
         messages = (*earlier, *await _sendable(asked.storage, [node.user]))
         return Question(node, conversation, messages, storage, [*notices, *adopted, *left_out])
 
@@ -163,9 +161,9 @@ class Asking:
         return (last.id if last else None), notices
 
 
-def not_saved(error: StoreError, words: Words) -> Notice:
+def not_saved(error: StoreError) -> Notice:
     """Return the notice of an answer that is not stored."""
-    return Notice("other", words("chat.not-saved", reason=scrub(str(error))))
+    return Notice("other", ENGLISH("notice.not-saved", reason=scrub(str(error))))
 
 
 def named_turns(shown: Sequence[Any]) -> list[TurnId]:

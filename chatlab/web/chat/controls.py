@@ -36,7 +36,7 @@ def control(parameter: Parameter, visible: bool, words: Words = ENGLISH) -> Any:
     label = parameter.name.replace("_", " ")
     common: dict[str, Any] = {
         "label": label,
-        "info": parameter.description or None,
+        "info": words.translated(parameter.description) or None,
         "visible": visible,
         "elem_id": f"parameter-{parameter.name}",
     }
@@ -95,7 +95,7 @@ def _value(parameter: Parameter, value: Any, words: Words) -> Any:
             raise InvalidRequest(words(f"chat.wanted-{parameter.type}", name=parameter.name)) from exc
     problem = parameter.problem(value)
     if problem is not None:
-        raise InvalidRequest(f"{parameter.name} {problem}")
+        raise InvalidRequest(f"{parameter.name} {words.translated(problem)}")
     return value
 
 

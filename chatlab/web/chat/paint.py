@@ -147,7 +147,7 @@ class AnswerPainter:
         running = standing.running
         results = {block.id: block for block in self._blocks if isinstance(block, ToolResult)}
         painted = [
-            self._thought(f"n{n}", words("answer.note", detail=one_line(notice.detail)))
+            self._thought(f"n{n}", words("answer.note", detail=one_line(words.translated(notice.detail))))
             for n, notice in enumerate(self._notices)
             if notice.kind not in _QUIET
         ]
@@ -189,9 +189,9 @@ class AnswerPainter:
                 )
             )
         if error is not None:
-            painted.append(self._thought("e", alarm(error)))
+            painted.append(self._thought("e", alarm(words.translated(error))))
         if unsaved is not None:
-            painted.append(self._thought("u", alarm(unsaved)))
+            painted.append(self._thought("u", alarm(words.translated(unsaved))))
         painted.append(self._footer(standing))
         return painted
 
@@ -275,7 +275,7 @@ def _details(
     known: list[tuple[str, str]] = [
         ("model", (finish and finish.model) or UNKNOWN),
         ("asked-as", asked_as or UNKNOWN),
-        ("finish-reason", finish.reason if finish else UNKNOWN),
+        ("finish-reason", words.translated(finish.reason) if finish else UNKNOWN),
         ("input-tokens", count(usage.input, words)),
         ("cached-input-tokens", count(usage.cached, words)),
         ("output-tokens", count(usage.output, words)),
@@ -295,6 +295,6 @@ def _details(
     if timing.attempts > 1:
         rows.append(("attempts", str(timing.attempts)))
     rows += [("trace", f"{trace.id} {trace.url or ''}".strip()) for trace in traces]
-    rows += [("note", notice.detail) for notice in notices if notice.kind in _QUIET]
+    rows += [("note", words.translated(notice.detail)) for notice in notices if notice.kind in _QUIET]
     head = words("answer.figure"), words("answer.value")
     return PlainTable([head, *((words(f"detail.{name}"), value) for name, value in rows)])

@@ -40,7 +40,7 @@ from chatlab.web.shared.owner import call_context, owner_of
 from chatlab.web.shared.page_words import page_words
 from chatlab.web.shared.stored_room import StoredRoom
 from chatlab.web.shared.uploads import UploadOwners
-from chatlab.words import ENGLISH, WordedError, Words
+from chatlab.words import ENGLISH, WordedError
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Chat:
         self.uploads = uploads
         self._open_storage = storage
         file_limits = FileLimits(max_bytes=int(ui.max_file_mb * 1_000_000))
-        self._asking = Asking(uploads, file_limits, self.shared, room, self.words)
+        self._asking = Asking(uploads, file_limits, self.shared, room)
         self._pages = OpenPages()
         self._pacing = Pacing()
         self.window_size = ui.window
@@ -120,7 +120,7 @@ class Chat:
                 begin = self._begin(page, question, entry, parameters, said, ctx, place)
                 answer = await page.begun(question.node.id, place.given_to(begin))
         except Exception as exc:  # noqa: BLE001 - whatever it is, the page goes on
-            refused = paint_error(self._sentence(exc))
+            refused = paint_error(self._refusal(exc))
             yield [refused], [*history, {"role": "user", "content": _plain(message)}, refused]
             return
         # What is stored has an address, which the page is told before the first token: a reload comes back.
@@ -136,7 +136,7 @@ class Chat:
         try:
             storage = await self.storage(page)
         except StoreError as exc:
-            notices.append(not_saved(exc, self.words))
+            notices.append(not_saved(exc))
         question = await self._asking.question(page, BrowserMessage(message, history, sender, entry, storage))
         question.notices[:0] = notices
         return question
@@ -177,7 +177,7 @@ class Chat:
         stays = self._orphan_seconds if saved is not None else 0.0
         answer = RunningAnswer(
             *(node, question.conversation, conversation_id, turn, painter, saved),
-            *(self._sentence, stays, self.words),
+            *(_sentence, stays, self.words),
         )
 
         def over() -> None:
@@ -308,8 +308,10 @@ class Chat:
         began = page.last is not None and message == page.sent
         return (self.box(), gr.skip()) if began else ({**self.box(), "value": message}, shown)
 
-    def _sentence(self, error: Exception) -> str:
-        return _sentence(error, self.words)
+    def _refusal(self, error: Exception) -> str:
+        if isinstance(error, WordedError):
+            return error.said(self.words)
+        return self.words.translated(_sentence(error))
 
     def closed(self, request: gr.Request) -> None:
         """The tab was closed: end what runs for it, and forget it."""
@@ -327,17 +329,15 @@ def _plain(message: str | dict[str, Any] | None) -> list[dict[str, str]]:
     return [{"type": "text", "text": text}]
 
 
-def _sentence(error: Exception, words: Words = ENGLISH) -> str:
-    """Return what the person reads; what only the log has can be found by the incident's id."""
-    if isinstance(error, WordedError):
-        return error.said(words)
+def _sentence(error: Exception) -> str:
+    """Return what the person reads, in English; what only the log has can be found by the incident's id."""
     if isinstance(error, LimitReached):  # of which anybody can have as many as they like
         return error.sentence
     if isinstance(error, UnsupportedContent) or (isinstance(error, InvalidRequest) and not error.backend):
         return error.sentence  # a mistake of whoever asks, seen before any backend was called
     number = incident(log, error)
     if not isinstance(error, ChatlabError):
-        return words("chat.wrong", type=type(error).__name__, incident=number)
+        return ENGLISH("notice.wrong", type=type(error).__name__, incident=number)
     if isinstance(error, BackendError):
-        return words("chat.incident", sentence=error.sentence, incident=number)
+        return ENGLISH("notice.incident", sentence=error.sentence, incident=number)
     return error.sentence

@@ -9,19 +9,29 @@ from itertools import combinations
 from chatlab.compare.session.blind import blind_round
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.session.state import Round, SessionState
-from chatlab.compare.statistics.spread import Measure, Measurement, spread
+from chatlab.compare.statistics.spread import Measure, Measurement, Summary, spread
 from chatlab.compare.statistics.text_diff import agreement
 from chatlab.ids import TurnId
 from chatlab.store import StoredTurn
 from chatlab.web.compare.view import text_of
 from chatlab.web.compare.view_model import AgreementView, SpreadView
+from chatlab.words import ENGLISH, Words
 
 _LONGEST = 20_000  # characters of an answer up to which its agreement with others is told
 
-_MEASURES: Sequence[tuple[Measure, Callable[[StoredTurn], float | None]]] = (
-    (Measure("first token", "s", "sooner", "later"), lambda turn: turn.timing.first_token),
-    (Measure("total", "s", "faster", "slower"), lambda turn: turn.timing.total),
+_MEASURES: Sequence[tuple[str, Measure, Callable[[StoredTurn], float | None]]] = (
+    (
+        "detail.first-token",
+        Measure("first token", "s", ENGLISH("spread.sooner"), ENGLISH("spread.later")),
+        lambda turn: turn.timing.first_token,
+    ),
+    (
+        "detail.total",
+        Measure("total", "s", ENGLISH("spread.faster"), ENGLISH("spread.slower")),
+        lambda turn: turn.timing.total,
+    ),
 )
+"""By the keys of their names on the page."""
 
 
 class RoundAgreement:
@@ -30,8 +40,9 @@ class RoundAgreement:
     `of` runs in worker threads. It reads frozen values, and two threads that find the same store the same.
     """
 
-    def __init__(self, session: ComparisonSession) -> None:
+    def __init__(self, session: ComparisonSession, words: Words) -> None:
         self._session = session
+        self._words = words
         self._agreements: dict[tuple[str, str], float] = {}
 
     def of(self, asked: Round, state: SessionState) -> AgreementView:
@@ -65,7 +76,7 @@ class RoundAgreement:
 
     def _spread(self, shown: Sequence[tuple[str, Sequence[TurnId]]]) -> list[SpreadView]:
         found: list[SpreadView] = []
-        for measure, value_of in _MEASURES:
+        for name, measure, value_of in _MEASURES:
             measured = [
                 Measurement(label, "", value)
                 for label, ids in shown
@@ -76,14 +87,14 @@ class RoundAgreement:
                 made = spread(measured, measure)
                 found.append(
                     {
-                        "measure": measure.name,
-                        "lanes": [
-                            f"{one.lane}: median {measure.text(one.centre)}, "
-                            f"half of {one.values} within {measure.text(one.low_quartile)} to "
-                            f"{measure.text(one.high_quartile)}"
-                            for one in made.lanes
-                        ],
-                        "differences": [str(one) for one in made.differences],
+                        "measure": self._words(name),
+                        "lanes": [self._of_lane(one, measure) for one in made.lanes],
+                        "differences": [self._words.translated(str(one)) for one in made.differences],
                     }
                 )
         return found
+
+    def _of_lane(self, one: Summary, measure: Measure) -> str:
+        values = {"median": one.centre, "low": one.low_quartile, "high": one.high_quartile}
+        said = {name: self._words.number(measure.text(value)) for name, value in values.items()}
+        return self._words("compare.spread-of", lane=one.lane, count=one.values, **said)

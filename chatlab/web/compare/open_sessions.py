@@ -40,7 +40,7 @@ class PageSessions:
         self._lab = lab
         assert lab.config is not None
         lanes = (lane if isinstance(lane, str) else lane.backend for lane in lab.config.compare.lanes)
-        self._words = page_words(lab.config.ui)
+        self.words = page_words(lab.config.ui)
         self.backends = lab.backends.served(lanes)
         """What a visitor may ask here."""
         self._sessions: OpenSessions | None = None
@@ -91,8 +91,9 @@ class PageSessions:
         self._open = {
             session_id: one for session_id, one in self._open.items() if one.session in self._sessions
         }
-        view = View(session, self.backends, page_markdown(self._lab.config.ui), self._words)
-        found = self._open[session.id] = PageSession(session, view, RoundAgreement(session), title)
+        view = View(session, self.backends, page_markdown(self._lab.config.ui), self.words)
+        agreement = RoundAgreement(session, self.words)
+        found = self._open[session.id] = PageSession(session, view, agreement, title)
         return found
 
     async def _all(self) -> OpenSessions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from chatlab.config.models import CompareLane, Config
 from chatlab.config.registry import Backends
 from chatlab.web.compare.view_model import BackendChoices, LaneSpec, PageOptions
+from chatlab.words import Words
 
 
 def options_of(config: Config) -> PageOptions:
@@ -21,7 +22,7 @@ def options_of(config: Config) -> PageOptions:
     }
 
 
-def backends_of(config: Config, backends: Backends) -> BackendChoices:
+def backends_of(config: Config, backends: Backends, words: Words) -> BackendChoices:
     """Return what the forms for a new session and for another lane need."""
     compare = config.compare
     lanes = [CompareLane(backend=lane) if isinstance(lane, str) else lane for lane in compare.lanes]
@@ -36,7 +37,7 @@ def backends_of(config: Config, backends: Backends) -> BackendChoices:
                     {
                         "name": one.name,
                         "type": one.type,
-                        "description": one.description,
+                        "description": words.translated(one.description),
                         "minimum": one.minimum,
                         "maximum": one.maximum,
                         "choices": list(one.choices),

@@ -43,20 +43,21 @@ def ranking(state: SessionState, turn: Callable[[TurnId], StoredTurn], words: Wo
                 "high": one.interval.high * _ELO if one.interval else None,
                 "count": words(
                     "compare.won-and-lost",
-                    won=f"{one.wins:g}",
-                    lost=f"{one.losses:g}",
-                    neither=f"{one.ties + one.both_bad:g}",
+                    won=words.number(f"{one.wins:g}"),
+                    lost=words.number(f"{one.losses:g}"),
+                    neither=words.number(f"{one.ties + one.both_bad:g}"),
                 ),
             }
             for one in ranked.lanes
             if one.judged
         ]
-        notes = [*ranked.notes, *(str(pair) for pair in ranked.pairs)]
+        # Before the labels are in them, which may be words of a sentence themselves.
+        notes = [words.translated(said) for said in (*ranked.notes, *map(str, ranked.pairs))]
         for lane, label in labels.items():
             notes = [note.replace(lane, label) for note in notes]
         criteria.append({"criterion": criterion, "rows": rows, "notes": notes})
     stale = len(state.votes) - len(votes)
     said = [words("compare.no-votes")] if not criteria and not stale else []
     if stale:
-        said.append(stale_votes(stale))
+        said.append(words.translated(stale_votes(stale)))
     return {"sentence": " ".join(said) or None, "criteria": criteria}

@@ -154,7 +154,7 @@ class CompareRoutes:
         return JSONResponse(options_of(self._config))
 
     async def _backends(self, _: str, __: Request) -> Response:
-        return JSONResponse(backends_of(self._config, self._lab.backends))
+        return JSONResponse(backends_of(self._config, self._lab.backends, self.sessions.words))
 
     async def _list(self, owner: str, request: Request) -> Response:
         storage = await self._lab.storage()
@@ -391,7 +391,7 @@ class CompareRoutes:
 
     async def _receipts(self, found: PageSession, _: str, request: Request) -> Receipts:
         found.require_names_told()
-        session, round_id = found.session, RoundId(request.path_params["round"])
+        session, words, round_id = found.session, found.view.words, RoundId(request.path_params["round"])
         known = session.receipts(round_id)
         places = {found_id: session.state.positions[found_id] for found_id in known}
         turns = session.state.round(round_id).turns
@@ -406,10 +406,14 @@ class CompareRoutes:
                 for found_id, receipt in known.items()
             ],
             "differences": [
-                {"a": a, "b": b, "lines": [str(one) for one in difference(first[a], first[b])]}
+                {
+                    "a": a,
+                    "b": b,
+                    "lines": [words.translated(str(one)) for one in difference(first[a], first[b])],
+                }
                 for a, b in combinations(first, 2)
             ],
-            "mismatches": [one.reason for one in session.mismatches(round_id)],
+            "mismatches": [words.translated(one.reason) for one in session.mismatches(round_id)],
         }
 
     async def _difference(self, found: PageSession, _: str, request: Request) -> DifferenceView:

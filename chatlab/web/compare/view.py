@@ -11,6 +11,7 @@ from typing import TypeAlias, cast
 
 from chatlab.compare.model import Lane
 from chatlab.compare.session.blind import BlindAnswer, BlindRound, blind_view, names_itself, names_of, turn_of
+from chatlab.compare.session.events import Mismatch
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.session.state import Round, SessionState, rounds_shown
 from chatlab.config.registry import Entry
@@ -97,8 +98,10 @@ class View:
         without = [lane.label for lane in state.lanes if not reaches(self._files(lane), part.media_type)]
         if not without:
             return None
-        which = "some lanes" if state.hidden else ", ".join(without)
-        return f"{part.name or 'this file'} ({part.media_type}) is not for {which}: asked without it"
+        words = self.words
+        which = words("compare.some-lanes") if state.hidden else ", ".join(without)
+        name = part.name or words("compare.this-file")
+        return words("compare.not-for", file=name, type=part.media_type, lanes=which)
 
     def _files(self, lane: Lane) -> Sequence[str]:
         try:
@@ -163,11 +166,15 @@ class View:
             "given": _attempts(asked, {lane: lane for lane in shown}),
             "picked": self._picked(state, asked),
             "votes": self._votes(state, asked.id, voter),
-            "mismatches": [
-                f"{' and '.join(state.lane(lane).label for lane in one.lanes)}: {one.reason}"
-                for one in self._session.mismatches(asked.id)
-            ],
+            "mismatches": [self._unlike(state, one) for one in self._session.mismatches(asked.id)],
         }
+
+    def _unlike(self, state: SessionState, found: Mismatch) -> str:
+        """Return which lanes were not sent what they should have been, and in what."""
+        reasons = map(self.words.translated, found.reason.split("; "))
+        lanes = [state.lane(lane).label for lane in found.lanes]
+        named = self.words("compare.a-and-b", a=lanes[0], b=lanes[1]) if len(lanes) == 2 else lanes[0]
+        return f"{named}: {'; '.join(reasons)}"
 
     def _question(self, state: SessionState, round_id: RoundId, user: Message) -> QuestionView:
         versions = [one.id for one in state.versions(round_id)]
@@ -201,7 +208,8 @@ class View:
         """Return one answer; its text is left to be painted while it runs."""
         turn = self._session.turn(turn_id)
         shown: AnswerView = {"turn": turn_id, "status": turn.status, "html": "", "error": turn.error}
-        shown["notices"] = [notice.detail for notice in turn.notices if notice.kind != "thoughts_dropped"]
+        told = (notice for notice in turn.notices if notice.kind != "thoughts_dropped")
+        shown["notices"] = [self.words.translated(notice.detail) for notice in told]
         if turn.status == "running":
             return shown
         if turn_id not in self._html:
@@ -250,7 +258,9 @@ class View:
         position = self._session.state.positions[turn_id]
         receipt = self._session.receipts(position.round).get(turn_id)
         model = self._lane(self._session.state.lane(position.lane)).get("model")
-        rest = [self.words("compare.finish", reason=turn.finish.reason)] if turn.finish else []
+        rest = []
+        if turn.finish:
+            rest.append(self.words("compare.finish", reason=self.words.translated(turn.finish.reason)))
         if turn.finish and turn.finish.model not in (None, model):
             rest.append(self.words("compare.other-model", model=turn.finish.model))
         if turn.asked_as:
@@ -331,7 +341,7 @@ class View:
             "given": _attempts(state.round(asked.id), letters if told else {}),
             "picked": asked.picked,
             "votes": self._votes(state, asked.id, voter),
-            "mismatches": ["the lanes were not sent what they should have been"] if asked.unlike else [],
+            "mismatches": [self.words("compare.unlike")] if asked.unlike else [],
         }
 
     def _hidden_answer(self, answer: BlindAnswer) -> AnswerView:

@@ -61,6 +61,12 @@ def test_the_page_speaks_german(open_page: Open) -> None:
     title = tab.locator("#conversation .title", has_text="insgesamt")
     title.click()
     expect(tab.locator("#conversation td", has_text="Anteil von chatlab")).to_be_visible()
+    tab.fill("#message textarea", "Und die Sonne?")
+    tab.press("#message textarea", "Enter")
+    expect(title).to_have_count(2)
+    title.last.click()  # with what is stored in English
+    left_out = "Die Werkzeugaufrufe einer früheren Antwort wurden nicht noch einmal gesendet"
+    expect(tab.locator("#conversation td", has_text=left_out)).to_be_visible()
     shown |= set(tab.evaluate(SHOWN))
     tab.click(".chatlab-backend")
     tab.keyboard.type("xyz")
@@ -78,6 +84,7 @@ def test_the_page_speaks_german(open_page: Open) -> None:
     shown |= set(tab.evaluate(SHOWN))
     assert shown & english() == set()
     assert {"Neuer Chat", "Optionen", "Nachricht", "Gefällt mir", "Werkzeug: look_up"} <= shown
+    assert {"fertig", "Wörter, nach denen die Antwort abbricht."} <= shown
     assert tab.evaluate("document.documentElement.lang") == "de"
 
 

@@ -17,6 +17,7 @@ from chatlab.web.compare.agreement import RoundAgreement
 from chatlab.web.compare.feed import Feed
 from chatlab.web.compare.open_sessions import PageSession
 from chatlab.web.compare.view import View
+from chatlab.words import ENGLISH
 from tests.compare.session.scripted import script, scripted
 
 
@@ -48,7 +49,9 @@ async def test_no_paint_tells_how_a_hidden_round_ended_before_its_view_does(reve
     session = await ComparisonSession.create(
         backends, lanes, owner="me", opened=Opened(blind=True, reveal=reveal)
     )
-    found = PageSession(session, View(session, backends, MarkdownRenderer()), RoundAgreement(session), "")
+    found = PageSession(
+        session, View(session, backends, MarkdownRenderer()), RoundAgreement(session, ENGLISH), ""
+    )
     held = Held()
     await session.ask("Hello", places=held)
     await held.ended.wait()

@@ -18,6 +18,7 @@ backends:
   one: {kind: echo, label: Eins, citations: [{title: Der Mond, url: "https://moon.example/"}]}
   two: {kind: echo, label: Zwei}
 storage: {sharing: true}
+compare: {repeats: 2}
 ui: {language: de}
 """
 
@@ -31,11 +32,11 @@ def test_the_comparison_page_speaks_german(warm: Any, serve: Callable[..., Serve
     tab.click(".setup button[type=submit]")
     tab.fill("#composer textarea", "Was ist der Mond?")
     tab.press("#composer textarea", "Enter")
-    expect(tab.locator(".figures")).to_have_count(2)
+    expect(tab.locator(".figures")).to_have_count(4)
     expect(tab.locator(".figures").first).to_contain_text("erstes Token")
     expect(tab.locator(".vote")).to_contain_text("Unentschieden")
-    tab.locator(".answer summary", has_text="Quellen (1)").click()
-    source = tab.get_by_role("link", name="moon.example")
+    tab.locator(".answer summary", has_text="Quellen (1)").first.click()
+    source = tab.get_by_role("link", name="moon.example").first
     expect(source).to_be_visible()
     assert (source.get_attribute("target"), source.get_attribute("rel")) == (
         "_blank",
@@ -48,6 +49,16 @@ def test_the_comparison_page_speaks_german(warm: Any, serve: Callable[..., Serve
         expect(tab.locator("#dialog h2")).not_to_be_empty()
         shown |= set(tab.evaluate(SHOWN))
         tab.get_by_role("button", name="Schließen").click()
+    tab.locator(".vote").get_by_role("button", name="Eins").click()
+    tab.locator(".vote button[aria-pressed=true]").wait_for()
+    tab.get_by_role("button", name="Rangliste", exact=True).first.click()
+    dialog = tab.locator("#dialog")
+    expect(dialog).to_contain_text("Nur 1 Prompt wurde beurteilt: Unter 6 gibt es keine Intervalle.")
+    expect(dialog).to_contain_text("Eins und Zwei sind nicht zu unterscheiden: 1 Prompt wurde beurteilt")
+    tab.get_by_role("button", name="Schließen").click()
+    spread = tab.locator(".spread", has_text="Streuung: erstes Token")
+    expect(spread).to_contain_text("Eins: Median")
+    expect(spread).to_contain_text("Es gibt nur 1 gemeinsamen Prompt und 2 Wiederholungen")
     tab.get_by_role("button", name="Beleg", exact=True).first.click()  # its fields are called as they are
     expect(tab.locator("#dialog h2")).to_have_text("Was an Eins gesendet wurde")
     assert shown & english() == set()
