@@ -30,11 +30,15 @@ backends:
   first: {kind: echo}
   second: {kind: echo}
 """
-# When the box is there, is seen, and takes what is typed: looked at with each frame.
+# When a box takes what is typed where one sees it, and nothing lies over it: looked at with each frame.
 READY = """(() => {
+  const usable = (box) => {
+    const { x, y, width, height } = box.getBoundingClientRect();
+    return box.placeholder && width && document.elementFromPoint(x + width / 2, y + height / 2) === box;
+  };
   const look = () => {
-    const box = document.querySelector("textarea:not([disabled])");
-    if (box?.placeholder && box.offsetParent) window.boxReady = performance.now();
+    const boxes = [...document.querySelectorAll("textarea:enabled")];
+    if (boxes.some(usable)) window.boxReady = performance.now();
     else requestAnimationFrame(look);
   };
   requestAnimationFrame(look);

@@ -35,6 +35,9 @@ COMPARISON_PAGE = (
 COMPARISON_PAGE_SIGNED_IN = COMPARISON_PAGE.replace("form-action 'none'", "form-action 'self'")
 """The same where people sign in: it has a form by which they sign out."""
 
+SCRIPT_OR_STYLE = _NOTHING
+"""The policy of a script or a style sheet, which is nothing by itself: that of the page that has it holds."""
+
 SENTENCE = f"{_STYLED}; {_WITHOUT_FORMS}"
 """The policy of a page that is one sentence and a link."""
 

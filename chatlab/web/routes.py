@@ -10,22 +10,19 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatlab import content_security
 from chatlab.lab import Lab
-from chatlab.paths import PACKAGE
 from chatlab.render.code import CODE_CSS
 from chatlab.web.compare.routes import CompareRoutes
 from chatlab.web.conversations.routes import conversation_routes
 from chatlab.web.probes import PATHS, probe_routes
+from chatlab.web.shared.immutable_files import preloaded
 from chatlab.web.shared.models import models_endpoint
 from chatlab.web.shared.owner import person_of
 from chatlab.web.shared.page_words import page_words, told_words
-
-_STATIC = PACKAGE / "web" / "static"
-
+from chatlab.web.shared.static_files import FOLDER, STATIC, OwnStatic, with_imported
 
 _WORD = re.compile(r"\{\{([\w.-]+)\}\}")  # the key of a text of the comparison page
 _SIGNED_IN = """<form class="person" method="post" action="{root}/-/sign-out">
@@ -42,7 +39,7 @@ class ApiRoutes:
         compare = CompareRoutes(lab)
         below = [
             Route("/code.css", _code_style),
-            Mount("/static", StaticFiles(directory=_STATIC)),
+            Mount("/static", OwnStatic()),
             Mount("/compare", routes=compare.routes()),
             Route("/backends/{name}/models", models_endpoint(lab)),
             Route("/shared/comparison/{token}", compare.export.shared),
@@ -68,8 +65,10 @@ async def _code_style(_: Request) -> Response:
 def _compare_page(lab: Lab) -> Callable[[Request], Awaitable[HTMLResponse]]:
     assert lab.config is not None
     words = page_words(lab.config.ui)
-    written = (_STATIC / "compare" / "index.html").read_text("utf-8")
+    written = (FOLDER / "compare" / "index.html").read_text("utf-8")
     text = _WORD.sub(lambda found: html.escape(words(found[1])), written)
+    text = text.replace("$modules", preloaded(f"$static/{name}" for name in with_imported("compare/page.js")))
+    text = text.replace("$static", f"$root/{STATIC}")
     text = text.replace("$words", told_words(words, "compare.", "share.", "sidebar."))
 
     async def page(request: Request) -> HTMLResponse:

@@ -12,9 +12,12 @@ import gradio as gr
 
 from chatlab.config.registry import ServedBackends
 from chatlab.web.chat.sidebar import ROOT
+from chatlab.web.shared.static_files import STATIC
 
+LOADED = ("chat/backends.js", "chat/backends.css")
+"""Its script and the styles that this loads, below `STATIC`."""
 _MENU = f"""{ROOT}
-import(root + "/-/static/chat/backends.js").then(({{ backendMenu }}) => backendMenu(element, {{
+import(root + "/{STATIC}/{LOADED[0]}").then(({{ backendMenu }}) => backendMenu(element, {{
   root,
   label: props.menu_label,
   value: () => props.value,

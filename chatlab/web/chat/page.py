@@ -17,12 +17,14 @@ from chatlab.lab import Lab
 from chatlab.paths import PACKAGE
 from chatlab.render.code import CODE_CSS
 from chatlab.render.styles import tokens
+from chatlab.web.chat import backend_menu, sidebar
 from chatlab.web.chat.gradio_patches import PatchedBlocks, describe_once, named_buttons, patch_process
 from chatlab.web.chat.layout import fill
 from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.owner import owner_of
 from chatlab.web.shared.page_markdown import page_markdown
 from chatlab.web.shared.page_words import page_words, told_words
+from chatlab.web.shared.static_files import with_imported
 from chatlab.web.shared.tabs import is_scoped
 from chatlab.web.shared.uploads import UPLOAD_LIFETIME, UploadOwners
 from chatlab.words import Words
@@ -77,6 +79,8 @@ class Page(PatchedBlocks):
         self.lab_config: Config = lab.config
         self._words = page_words(lab.config.ui)
         self.markdown = page_markdown(lab.config.ui)
+        sidebar_loads = () if lab.config.storage is None else sidebar.LOADED
+        self.modules = with_imported(*backend_menu.LOADED, *sidebar_loads)
         self.uploads = UploadOwners(Path(get_upload_folder()))
         super().__init__(
             title=lab.config.ui.title,

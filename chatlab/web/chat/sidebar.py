@@ -15,12 +15,15 @@ from gradio.components import Component
 from chatlab.web.chat.branches import BranchNavigation
 from chatlab.web.chat.gradio_patches import PatchedChatInterface
 from chatlab.web.chat.respond import Chat
+from chatlab.web.shared.static_files import STATIC
 from chatlab.words import Words
 
 ROOT = 'const root = new URL(window.gradio_config?.root || "/", location.href).pathname.replace(/\\/+$/, "");'
+LOADED = ("chat/conversations.js", "sidebar/sidebar.css", "chat/branches.css")
+"""Its script and the styles that this loads, below `STATIC`."""
 
 _SIDEBAR = f"""{ROOT}
-import(root + "/-/static/chat/conversations.js").then(({{ conversations }}) => conversations(element, {{
+import(root + "/{STATIC}/{LOADED[0]}").then(({{ conversations }}) => conversations(element, {{
   root, sharing: Boolean(props.sharing), signedIn: Boolean(props.signed_in),
   ask: (name, what) => trigger(name, what),
 }}));"""

@@ -34,6 +34,13 @@ def test_pages_and_their_scripts_are_compressed_and_nothing_else_is(url: str) ->
         script = browser.get("/-/static/dom.js")
         unchanged = browser.get("/-/static/dom.js", headers={"if-none-match": script.headers["etag"]})
         assert unchanged.status_code == 304
+        linked = re.findall(r'href="\./(assets/[^"]+|-/static/v[^"]+)"', browser.get("/").text)
+        for path in (linked[0], linked[-1]):
+            found = browser.get(f"/{path}", headers={"accept-encoding": "gzip"})
+            plain = browser.get(f"/{path}", headers={"accept-encoding": "identity"})
+            assert found.headers.get("content-encoding") == "gzip", path
+            assert "content-encoding" not in plain.headers
+            assert plain.text == found.text
         other = browser.get("/config", headers={"accept-encoding": "gzip"})
         assert other.is_success
         assert "content-encoding" not in other.headers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -38,6 +38,9 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
 
     chat: gr.ChatInterface | None = None
     """The one whose function yields its answer, and all that the page shows, ending in that answer."""
+
+    modules: Sequence[str] = ()
+    """The page's own modules and styles that it loads, below `STATIC`."""
 
     markdown = MarkdownRenderer()
     """How the page's conversation shows Markdown."""

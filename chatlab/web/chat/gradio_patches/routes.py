@@ -13,12 +13,16 @@ from gradio.blocks import Blocks
 from gradio.data_classes import PredictBody
 from gradio.routes import App
 from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from chatlab.web.chat.gradio_patches.assets import PageAssets
 from chatlab.web.chat.gradio_patches.messages import messages_of
 from chatlab.web.chat.gradio_patches.refusals import UNREADABLE, refused
+from chatlab.web.shared.immutable_files import preloaded
+from chatlab.web.shared.static_files import STATIC
 
 _UNREADABLE = 422
 
@@ -29,7 +33,7 @@ def answer_directly(app: App) -> None:
     route that a page holds a connection to while it is open, of which Gradio tells nobody.
 
     The functions that answer are Gradio's own, but for the stream of messages. Where it asks people to sign
-    in, all is left as it is.
+    in, all is left as it is. So are the page, which says at once what it will load, and those files.
     """
     if app.auth is not None or app.auth_dependency is not None:
         return
@@ -37,6 +41,10 @@ def answer_directly(app: App) -> None:
     predict, join, heartbeat = (
         own[f"/gradio_api/{path}"] for path in ("run/{api_name}", "queue/join", "heartbeat/{session_hash}")
     )
+    asset, assets = own["/assets/{path:path}"], PageAssets(_shown(app.get_blocks()))
+    page: Any = own["/"]
+    own_modules = preloaded(f"./{STATIC}/{name}" for name in app.get_blocks().modules)
+    head = f"{assets.head}{own_modules}</head>".encode()
 
     async def run(request: Request) -> Any:
         name = request.path_params["api_name"]
@@ -64,13 +72,36 @@ def answer_directly(app: App) -> None:
         answer.background = tasks
         return answer
 
+    async def opened(request: Request) -> Any:
+        deep_link = request.query_params.get("deep_link", "")
+        made = await run_in_threadpool(page, request, None, "", deep_link)
+        made.body = made.body.replace(b"</head>", head, 1)
+        made.headers["content-length"] = str(len(made.body))
+        return made
+
+    async def stored(request: Request) -> Any:
+        name = request.path_params["name"]
+        return assets.files.response(name, request.headers) or await asset(name)
+
     app.router.routes[:0] = [
         *_scripts_left_out(),
         Route("/gradio_api/run/{api_name}", run, methods=["POST"]),
         Route("/gradio_api/queue/join", joined, methods=["POST"]),
         Route("/gradio_api/queue/data", streamed, methods=["GET"]),
         Route("/gradio_api/heartbeat/{session_hash}", present, methods=["GET"]),
+        Route("/", opened, methods=["GET"]),
+        Route("/assets/{name}", stored, methods=["GET"]),
     ]
+
+
+def _shown(blocks: Blocks) -> Iterator[str]:
+    """Yield the types of the components that a page has from its beginning, each as often as it has them."""
+    for block in blocks.blocks.values():
+        within = block
+        while within is not None and getattr(within, "visible", True) is not False:
+            within = within.parent
+        if within is None:
+            yield block.get_block_name()
 
 
 _EXPORTED = re.compile(r"export\s*\{([^}]*)\};?\s*$")

@@ -343,7 +343,7 @@ class Conversations {
 export function conversations(element, { root, sharing, signedIn, ask }) {
   if (!document.querySelector("link[data-chatlab]")) {
     for (const file of ["sidebar/sidebar.css", "chat/branches.css"]) {
-      const href = `${root}/-/static/${file}`;
+      const { href } = new URL(`../${file}`, import.meta.url);
       document.head.append(make("link", { rel: "stylesheet", href, "data-chatlab": "" }));
     }
   }
