@@ -96,6 +96,10 @@ class ReportLimits(Model):
     )
     seconds: float = Field(300, gt=0, description="Seconds that it takes to be written.")
     waiting: int = Field(10, ge=1, description="How many may wait for the one that is written.")
+    visitor: int | None = Field(
+        2, ge=1, description="Reports and recordings that are written and wait at a time. " + _VISITOR
+    )
+    address: int | None = Field(8, ge=1, description=_ADDRESS)
 
 
 class TokensADay(Model):

@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, literal, select
+from sqlalchemy import Connection, delete, select
 
 from chatlab.store import now
 from chatlab.store._database import Database
 from chatlab.store._insert import insert_or_update
 from chatlab.store._replicas import SqlReplicas
-from chatlab.store._servers import database_clock
+from chatlab.store._servers import clock_of, database_clock
 from chatlab.store.allowances import Allowances, Exceeded, Part
-from chatlab.store.schema import Moment, allowances, servers
+from chatlab.store.schema import allowances, servers
 
 _UNUSED = timedelta(minutes=2)  # after which nothing of a minute counts any more
 _LONGEST = timedelta(days=1)  # after which a place is nobody's: its server died, and no other was there
@@ -101,11 +101,9 @@ def _locked(connection: Connection, keys: Sequence[str]) -> tuple[dict[str, _Row
     ends; and the time by the clock that all servers share."""
     if not keys:
         return {}, now()
-    sqlite = connection.dialect.name == "sqlite"
-    clock: ColumnElement[Any] = literal(now(), Moment()) if sqlite else func.now(type_=Moment())
     new = [{"key": key, "taken": 0.0, "since": _LONG_AGO, "held": {}} for key in keys]
     query = insert_or_update(connection, allowances, new, "key").returning(
-        *allowances.c, clock.label("clock")
+        *allowances.c, clock_of(connection).label("clock")
     )
     found = connection.execute(query).all()
     return {row.key: _Row(row.taken, row.since, dict(row.held)) for row in found}, found[0].clock

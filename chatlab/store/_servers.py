@@ -16,7 +16,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, literal, select, update
 
 from chatlab.ids import TurnId
 from chatlab.store import StoredTurn, now
@@ -66,7 +66,7 @@ class DatabaseServer:
     def beat(self, connection: Connection) -> None:
         """Announce this process, by the database's clock. Its first turns may begin at once, and then each
         of them says so: one statement, of which either database makes one row."""
-        row = {"token": self.token, "host": self.host, "pid": self.pid, "seen": database_clock(connection)}
+        row = {"token": self.token, "host": self.host, "pid": self.pid, "seen": clock_of(connection)}
         connection.execute(insert_or_update(connection, servers, row, "seen"))
 
     def leave(self, connection: Connection) -> None:
@@ -94,7 +94,7 @@ class DatabaseServer:
     def wishes(self, connection: Connection) -> Sequence[Wish]:
         """Return what others wish of the turns that run here."""
         query = (
-            select(onlookers.c.turn, onlookers.c.stop, onlookers.c.until > database_clock(connection))
+            select(onlookers.c.turn, onlookers.c.stop, onlookers.c.until > clock_of(connection))
             .join(turns, turns.c.id == onlookers.c.turn)
             .where(turns.c.status == "running", turns.c.server == self.token)
         )
@@ -142,11 +142,15 @@ def _interrupt(connection: Connection, lost: Sequence[StoredTurn]) -> None:
         set_turn(connection, turn.owner, turn.id, turn_document(replace(turn, status="interrupted")))
 
 
+def clock_of(connection: Connection) -> ColumnElement[Any]:
+    """Return, to be asked for in a query, the time by the one clock that all servers of a database share."""
+    sqlite = connection.dialect.name == "sqlite"  # a file of this machine
+    return literal(now(), Moment()) if sqlite else func.now(type_=Moment())
+
+
 def database_clock(connection: Connection) -> Any:
-    """Return the time by the one clock that all servers of a database share."""
-    if connection.dialect.name == "sqlite":
-        return now()
-    return (connection.execute(select(func.now(type_=Moment())))).scalar_one()
+    """Return that time."""
+    return connection.execute(select(clock_of(connection))).scalar_one()
 
 
 def _runs(pid: int) -> bool:

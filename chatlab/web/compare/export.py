@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast, get_args
 from urllib.parse import quote
 
@@ -18,6 +20,7 @@ from chatlab.lab import Lab
 from chatlab.render.document import sentence_document
 from chatlab.store import NotStored
 from chatlab.web.compare.open_sessions import PageSession, PageSessions
+from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.schemas import ShareLink
 from chatlab.web.shared.sharing import audience_of, links_of, reader_of
 
@@ -37,6 +40,7 @@ class ExportRoutes:
         self._lab = lab
         self._sessions = sessions
         self._limits = lab.config.limits.reports if lab.config else None
+        self._visitors = limits_of(lab)
 
     async def report(self, found: PageSession, _: str, request: Request) -> Response:
         """format: one of `Format`. redact, any number of times: what `--redact` takes."""
@@ -46,14 +50,15 @@ class ExportRoutes:
         if wanted not in get_args(Format):
             raise InvalidRequest(f"there is no report as {wanted!r}: it is {', '.join(get_args(Format))}")
         storage = await self._lab.storage()
-        text = await session_report(
-            found.session,
-            cast(Format, wanted),
-            query.getlist("redact"),
-            title=found.title,
-            files=storage.files if storage else None,
-            limits=self._limits,
-        )
+        with self._place(request):
+            text = await session_report(
+                found.session,
+                cast(Format, wanted),
+                query.getlist("redact"),
+                title=found.title,
+                files=storage.files if storage else None,
+                limits=self._limits,
+            )
         media_type, ending = _TYPES[wanted]
         name = _file_name(found.title, ending)
         kind = "inline" if wanted == "html" else "attachment"
@@ -65,7 +70,8 @@ class ExportRoutes:
         """Return a lane's answers as the file that the kind `replay` plays."""
         found.require_names_told()
         lane = lane_of(found.session.state, request.path_params["lane"])
-        text = await session_recording(found.session, lane, title=found.title, limits=self._limits)
+        with self._place(request):
+            text = await session_recording(found.session, lane, title=found.title, limits=self._limits)
         name = _file_name(found.session.state.lane(lane).label, "jsonl")
         headers = {**_HEADERS, "content-disposition": f"attachment; {name}"}
         return Response(text, media_type="application/jsonl", headers=headers)
@@ -97,6 +103,15 @@ class ExportRoutes:
             said = "This link leads nowhere, was ended, or is for others." if gone else exc.sentence
             page = sentence_document("Comparison", said)
             return HTMLResponse(page, status_code=404 if gone else exc.http_status, headers=_HEADERS)
+
+    @contextmanager
+    def _place(self, request: Request) -> Iterator[None]:
+        """Hold one of the places that whoever asks has for what is written. Raise LimitReached."""
+        place = self._visitors.hold_report(self._visitors.visitor(request))
+        try:
+            yield
+        finally:
+            place.release()
 
     async def _sharing(self) -> StorageService:
         storage = await self._lab.storage()

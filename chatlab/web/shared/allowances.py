@@ -15,6 +15,7 @@ from math import inf
 from time import monotonic
 
 from chatlab.errors import StoreError
+from chatlab.secret import scrubbed_traceback
 from chatlab.store import Unreachable
 from chatlab.store.allowances import Exceeded, Part
 from chatlab.web.shared.spent import Opened
@@ -89,10 +90,10 @@ class SharedAllowances:
                     return
                 held = {key: self._held.get(key, 0) for key in keys}
                 answers = await store.allowances.take([one.parts for one in asking], held)
-            except StoreError as exc:
-                log.warning("limits hold for this server alone just now: %s", exc)
+            except Exception as exc:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+                log.warning("limits hold for this server alone just now: %s", _reason(exc))
                 self._changed |= keys
-                self._is_away(asking, exc, monotonic() + _AWAY)
+                self._is_away(asking, Unreachable("allowances cannot be told"), monotonic() + _AWAY)
                 continue
             for one, exceeded in zip(asking, answers, strict=True):
                 self._answer(one, exceeded)
@@ -129,3 +130,8 @@ async def shared_allowances(store: Opened) -> AsyncIterator[SharedAllowances]:
         yield shared
     finally:
         await shared.aclose()
+
+
+def _reason(exc: Exception) -> str:
+    """Return what the log has of a failure: of one that nobody foresaw, where it was."""
+    return str(exc) if isinstance(exc, StoreError) else scrubbed_traceback(exc)

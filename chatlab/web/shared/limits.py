@@ -122,6 +122,10 @@ class VisitorLimits:
             _scopes(limits.sessions),
             "{who} may have {most} sessions open: close one you no longer need first",
         )
+        self._reports = Amounts(
+            _scopes(limits.reports),
+            "{who} may have {most} reports written at a time: open this one again once another is there",
+        )
         self._trusted = trusted_networks(config.server.trusted_proxies)
         self._lock = threading.Lock()
         self._waiting: list[_Waiter] = []
@@ -260,6 +264,11 @@ class VisitorLimits:
         """Return an open session's count, to be released once it is closed. Raise LimitReached."""
         return self._hold(visitor, ((self._sessions, 1.0),))
 
+    def hold_report(self, visitor: Visitor) -> Held:
+        """Return the place of a report or recording, to be released once it is written. Raise
+        LimitReached."""
+        return self._hold(visitor, ((self._reports, 1.0),))
+
     def _hold(self, visitor: Visitor, amounts: Sequence[tuple[Amounts, float]]) -> Held:
         with self._lock:
             for kind, amount in amounts:
@@ -344,5 +353,5 @@ def _scopes(most: Any) -> dict[Scope, float | None]:
     return {
         "visitor": getattr(most, "visitor", None),
         "address": getattr(most, "address", None),
-        "total": most.total,
+        "total": getattr(most, "total", None),
     }

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
+from chatlab.web.shared.limits import limits_of
 from tests.web.compare.client import Person, Tab
 from tests.web.pages import Served
 
@@ -18,7 +20,8 @@ backends:
   beta: {kind: echo, label: Beta}
 compare: {lanes: [alpha, "echo:", beta]}
 limits:
-  {turns_a_minute: {visitor: 20}, running_turns: {visitor: 2}, uploads: {visitor: 3}, sessions: {visitor: 2}}
+  {turns_a_minute: {visitor: 20}, running_turns: {visitor: 2}, uploads: {visitor: 3}, sessions: {visitor: 2},
+   reports: {visitor: 2, address: 3}}
 """
 
 
@@ -50,6 +53,35 @@ def test_a_visitor_has_so_many_sessions_open_and_no_more(me: Person) -> None:
         if first == "event: view":
             return
     raise AssertionError(first)
+
+
+def test_a_visitor_has_so_many_reports_written_and_leaves_the_other_places_to_others(
+    served: Served, me: Person
+) -> None:
+    limits, you = limits_of(served.lab), Person(served)
+
+    def visitor(of: Person) -> Any:
+        cookie = "; ".join(f"{name}={value}" for name, value in of.http.cookies.items())
+        headers = [(b"cookie", cookie.encode())]
+        return limits.visitor(Request({"type": "http", "headers": headers, "client": ("127.0.0.1", 1)}))
+
+    asked, others = me.begin("alpha", "beta"), you.begin("alpha", "beta")
+    asked.ask("hello")
+    others.ask("hello")
+    mine = [limits.hold_report(visitor(me)) for _ in range(2)]  # as two that are being written
+    for path in ("/report?format=html", f"/lanes/{asked.lanes[0]}/recording"):
+        status, sentence = me.refused("GET", f"{asked.path}{path}")
+        assert status == 429 and sentence.startswith("one visitor may have 2 reports written at a time: ")
+    assert "Alpha" in you.send("GET", f"{others.path}/report?format=html").text
+    theirs = limits.hold_report(visitor(you))
+    status, sentence = you.refused("GET", f"{others.path}/report?format=html")
+    assert status == 429 and sentence.startswith("all visitors of your network address together may have 3")
+    for place in (*mine, theirs):
+        place.release()
+    for _ in range(4):  # each gives its place back
+        assert "Alpha" in me.send("GET", f"{asked.path}/report?format=html").text
+        assert me.refused("GET", f"{asked.path}/report?redact=(")[0] == 400
+    you.close()
 
 
 @pytest.mark.parametrize(

@@ -90,18 +90,21 @@ async def test_who_gave_up_asking_holds_nothing(two: tuple[VisitorLimits, Visito
             await held.enter_async_context(other.turn(ANN, charged=True, wait=True))
 
 
+@pytest.mark.parametrize("why", [Unreachable("the database does not answer"), KeyError("nobody foresaw it")])
 async def test_while_the_database_is_away_each_server_counts_for_itself(
     two: tuple[VisitorLimits, VisitorLimits],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    why: Exception,
 ) -> None:
     one, other = two
 
     async def away(*_: object) -> None:
-        raise Unreachable("the database does not answer")
+        raise why
 
     monkeypatch.setattr("chatlab.store._allowances.SqlAllowances.take", away)
-    places, refused = await _outcomes(*(one.begin(ANN) for _ in range(5)))
+    async with asyncio.timeout(20):
+        places, refused = await _outcomes(*(one.begin(ANN) for _ in range(5)))
     assert len(places) == 3 and len(refused) == 2
     assert caplog.text.count("limits hold for this server alone") == 1
     await other.charge(ANN, 8)
