@@ -24,10 +24,10 @@ ChatlabError
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from chatlab.installing import how_to_install, how_to_install_package
-from chatlab.secret import scrub
+from chatlab.secret import scrub, scrubbed_value
 
 
 class ChatlabError(Exception):
@@ -38,12 +38,22 @@ class ChatlabError(Exception):
     http_status: int = 500
     trace_id: str | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how another process makes the same error, without the secrets that this one knows."""
+        return _made_again, (type(self), scrubbed_value(self.args), scrubbed_value(vars(self)))
+
     @property
     def sentence(self) -> str:
         """Return what anybody may read, on a page, in a store, behind a link: `str` is for whoever runs
         chatlab.
         """
         return str(self)
+
+
+def _made_again(kind: type[ChatlabError], args: list[Any], fields: dict[str, Any]) -> ChatlabError:
+    error = kind.__new__(kind, *args)  # each kind is made of other arguments than those it has
+    vars(error).update(fields)
+    return error
 
 
 class ConfigError(ChatlabError):

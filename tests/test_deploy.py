@@ -20,6 +20,8 @@ import yaml
 
 from chatlab.azure_identity import AzureIdentity
 from chatlab.cli import main
+from chatlab.cli.compare_engine import engine_named
+from chatlab.cli.program import CLOSED, EXIT_CODES, INTERRUPTED, NOT_READY, OK
 from chatlab.config.load import load_config
 from chatlab.config.telemetry import Telemetry
 from chatlab.secret import is_credential
@@ -280,3 +282,74 @@ def test_a_databricks_app_is_what_its_bundle_and_its_configuration_say() -> None
     )[0]
     assert wheel == f"{project['name'].replace('-', '_')}-{project['version']}-py3-none-any.whl"
     assert {*extras.split(",")} <= {*project["optional-dependencies"]}
+
+
+def test_a_run_on_kuberay_is_one_of_chatlab_whose_workers_have_the_keys() -> None:
+    manifests = {one["kind"]: one for one in built("ray")}
+    for kind in {*manifests} - {"RayCluster"}:
+        kubernetes_validate.validate(manifests[kind], kubernetes_validate.latest_version(), strict=True)
+    assert {*manifests} == {"RayCluster", "Job", "ConfigMap", "PersistentVolumeClaim", "NetworkPolicy"}
+    assert not is_credential(json.dumps([*manifests.values()]))
+    cluster, run = manifests["RayCluster"]["spec"], manifests["Job"]["spec"]["template"]["spec"]
+    (group,) = cluster["workerGroupSpecs"]
+    head, workers = (one["template"]["spec"] for one in (cluster["headGroupSpec"], group))
+    for pod in (head, workers, run):
+        assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] == 10001
+        assert pod["automountServiceAccountToken"] is False
+        (one,) = pod["containers"]
+        assert (
+            one["image"]
+            == f"chatlab:{read('kubernetes/overlays/ray/kustomization.yaml')['images'][0]['newTag']}"
+        )
+        assert one["resources"]["limits"]["memory"] and one["resources"]["requests"]["cpu"]
+        assert one["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+    # The keys are of the workers alone, and so is the work.
+    assert workers["containers"][0]["envFrom"] == [{"secretRef": {"name": "chatlab"}}]
+    assert "envFrom" not in head["containers"][0] and "envFrom" not in run["containers"][0]
+    assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    assert group["rayStartParams"]["num-cpus"] == "1"
+    folder = KUBERNETES / "overlays" / "ray"
+    told = (folder / "kustomization.yaml").read_text("utf-8")
+    assert {*NAMED.findall((folder / "lanes.yaml").read_text("utf-8"))} == {
+        *re.findall(r"literal=(\w+)=", told)
+    }
+    # Whoever calls the cluster has the token that KubeRay draws.
+    assert cluster["authOptions"] == {"mode": "token"}
+    name = manifests["RayCluster"]["metadata"]["name"]
+    environment = {one["name"]: one for one in run["containers"][0]["env"]}
+    assert environment["RAY_AUTH_MODE"]["value"] == "token"
+    token = environment["RAY_AUTH_TOKEN"]["valueFrom"]["secretKeyRef"]
+    assert token == {"name": name, "key": "auth_token"}
+    # Both ways of the script are commands of chatlab: a first pod, and one that goes on.
+    (script,) = run["containers"][0]["args"]
+    common = re.search(r'chatlab compare "\$@" (.*)', script)
+    assert common is not None
+    options = common[1].split()
+    (client,) = (port["containerPort"] for port in head["containers"][0]["ports"] if port["name"] == "client")
+    assert options[:2] == ["--engine", f"ray://{name}-head-svc:{client}"]
+    assert options[2:4] == ["--workers", str(group["replicas"])]
+    engine_named(options[1], int(options[3]))
+    for way in re.findall(r"set -- (.*)", script):
+        words = way.replace('"$RUN"', environment["RUN"]["value"]).split()
+        main.commands["compare"].make_context("compare", [*words, *options])
+        mounted = {mount["mountPath"] for mount in run["containers"][0]["volumeMounts"]}
+        assert all(str(Path(word).parent) in mounted for word in words if word.startswith("/"))
+    rule = manifests["NetworkPolicy"]["spec"]
+    (among,) = rule["ingress"][0]["from"]
+    assert among in rule["egress"][0]["to"]
+    labels = {
+        one["metadata"]["labels"]["app.kubernetes.io/component"]
+        for one in (
+            cluster["headGroupSpec"]["template"],
+            group["template"],
+            manifests["Job"]["spec"]["template"],
+        )
+    }
+    assert labels == {*among["podSelector"]["matchExpressions"][0]["values"]}
+    (ends,) = manifests["Job"]["spec"]["podFailurePolicy"]["rules"]
+    assert {*ends["onExitCodes"]["values"]} == {*EXIT_CODES} - {OK, NOT_READY, INTERRUPTED, CLOSED}
+    load_config(folder / "lanes.yaml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 
 import pytest
@@ -25,6 +26,7 @@ from chatlab.errors import (
     Unavailable,
     classify,
 )
+from chatlab.secret import SecretRef
 from chatlab.spelling import closest, did_you_mean
 
 CLASSES = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, ChatlabError)]
@@ -130,3 +132,26 @@ def test_a_configurations_problems_are_a_line_each() -> None:
 def test_a_misspelt_word_is_recognised(word: str, found: str | None) -> None:
     assert closest(word, ["model", "label"]) == found
     assert did_you_mean(word, ["model", "label"]) == ("" if found is None else f", did you mean {found}?")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigError(["a.yaml:1:1: wrong", "a.yaml:2:1: wrong too"]),
+        MissingExtra("databricks", "databricks", "databricks.sdk"),
+        RateLimited("slowly", backend="a", status=429, retry_after=2.0, retryable=True),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_is_the_same_in_another_process(error: ChatlabError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert (str(again), again.args, vars(again)) == (str(error), error.args, vars(error))
+
+
+def test_an_error_leaves_its_process_without_the_secrets_known_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATE", "sk-of-this-process-123456")
+    error = ModelNotFound(f"no model at {SecretRef(env='LATE').env}", backend="a", status=404)
+    error.where = "https://example.org/?key=sk-of-this-process-123456"
+    SecretRef(env="LATE").resolve()
+    assert b"of-this-process" not in pickle.dumps(error)

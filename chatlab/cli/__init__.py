@@ -317,6 +317,14 @@ def record(targets: tuple[str, ...], named: tuple[str, ...], **options: Any) -> 
 @click.option(
     "--seed", type=click.IntRange(min=0), metavar="N", help="Of the random order; drawn if not given."
 )
+@click.option(
+    "--engine",
+    default="local",
+    metavar="ENGINE",
+    help="What makes the calls: local, this process, which is the default; ray, workers on each CPU of this "
+    "machine or of the Ray cluster of RAY_ADDRESS; ray://HOST:PORT, those of another one.",
+)
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Workers of --engine ray.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 def compare(config: str | None, **options: Any) -> None:
     """Compare backends on many prompts, with checks, a judge and a budget.

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from chatlab.cli.compare_end import finish
+from chatlab.cli.compare_engine import LOST, RayNamed, engine_named, workers_of
 from chatlab.cli.compare_output import watch
 from chatlab.cli.inputs import read_stdin
 from chatlab.cli.program import FAILED, INTERRUPTED, say
@@ -22,6 +23,7 @@ from chatlab.compare.batch.batch import JUDGE, Batch, Listeners
 from chatlab.compare.batch.budget import FIRST_OUTPUT, Budget, max_tokens
 from chatlab.compare.batch.checks import WrongCheck, parse_check
 from chatlab.compare.batch.conflicts import model_of
+from chatlab.compare.batch.engines.engine import Engine, run_here
 from chatlab.compare.batch.folder import (
     Plan,
     RunFolder,
@@ -66,6 +68,8 @@ class CompareOptions:
     resume: Path | None
     retry_failed: bool
     seed: int | None
+    engine: str
+    workers: int | None
     as_json: bool
 
 
@@ -73,6 +77,7 @@ def compare(config: str | None, options: CompareOptions) -> int:
     """Runs the command and returns its exit code."""
     if options.resume is not None and options.out is not None:
         raise click.UsageError("--resume goes on in its own folder, so --out cannot be given with it")
+    ray = engine_named(options.engine, options.workers)
     if options.retry_failed and options.resume is None:
         raise click.UsageError("--retry-failed asks again in a run that was begun: name it with --resume")
     before = None if options.resume is None else read_plan(options.resume)
@@ -86,9 +91,10 @@ def compare(config: str | None, options: CompareOptions) -> int:
         return FAILED
     entries: dict[str, Entry] = {lane.id: entry(lab, lane.backend) for lane in plan.lanes}
     judge = None if plan.judge is None else entry(lab, plan.judge)
-    for one in (*entries.values(), judge):
-        if one is not None:
-            one.backend()  # said to be not ready before anything is asked or written
+    if ray is None:  # workers look themselves whether they are ready
+        for one in (*entries.values(), judge):
+            if one is not None:
+                one.backend()  # said to be not ready before anything is asked or written
     _say_budget(plan.budget, plan, entries, judge)
     for sentence in conflicts_of(plan):
         say(sentence)
@@ -97,7 +103,7 @@ def compare(config: str | None, options: CompareOptions) -> int:
     if before is None and (folder / "run.json").exists():
         raise click.UsageError(f"{folder} has a run already: --resume {folder} goes on with it")
     try:
-        return asyncio.run(_run(lab, folder, plan, before, entries, judge, limits, options))
+        return asyncio.run(_run(lab, folder, plan, before, entries, judge, limits, options, ray))
     except KeyboardInterrupt:
         say(f"interrupted: chatlab compare --resume {folder} goes on")
         return INTERRUPTED
@@ -322,9 +328,14 @@ async def _run(
     judge: Entry | None,
     limits: Mapping[str, LaneLimit],
     options: CompareOptions,
+    ray: RayNamed | None,
 ) -> int:
     async with AsyncExitStack() as opened:
         opened.push_async_callback(lab.aclose)
+        workers = None
+        if ray is not None:
+            workers = await opened.enter_async_context(workers_of(ray, lab, plan))
+        engine: Engine = run_here if workers is None else workers
         storage = await _storage(lab, opened)
         if before is None and storage is not None:
             try:
@@ -352,8 +363,11 @@ async def _run(
                 retry_failed=options.retry_failed,
                 store=keep,
                 progress=Listeners(shown.result, shown.judging, shown.verdict),
+                engine=engine,
             )
             whole = await batch.run()
+        if workers is not None and workers.lost:
+            say(f"{count(workers.lost, 'Ray worker')} died: {LOST}")
         if keep is not None and keep.problem is not None:
             say(f"not everything is in the store, only in {where}: {keep.problem}")
         return finish(folder, budget, batch, whole=whole, as_json=options.as_json)

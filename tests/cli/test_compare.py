@@ -447,3 +447,28 @@ def test_nothing_heavy_is_imported_for_help() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.splitlines()[-1] == "[]" and "--resume DIR" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--engine", "spark"], "--engine spark: it is local, ray or ray://HOST:PORT"),
+        (["--engine", "ray://"], "--engine ray://: it is local, ray or ray://HOST:PORT"),
+        (["--engine", "ray://head"], "--engine ray://head: it is local, ray or ray://HOST:PORT"),
+        (["--workers", "2"], "--workers are those of --engine ray"),
+    ],
+)
+def test_an_engine_that_there_is_not_is_refused(args: list[str], said: str) -> None:
+    done = asked("--lanes", "a", *args)
+    assert done.exit_code == 2 and said in done.stderr
+    assert not Path("run").exists()
+
+
+def test_an_engine_that_is_not_installed_is_said_with_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    done = asked("--lanes", "a", "--engine", "ray")
+    assert done.exit_code == 4
+    assert done.stderr.startswith("chatlab: --engine ray needs ray: pip install") and "[ray]" in done.stderr
+    assert not Path("run").exists()

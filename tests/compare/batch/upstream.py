@@ -20,7 +20,8 @@ PATH = "/v1/chat/completions"
 class Upstream:
     """Answers Chat Completions at a `Front`.
 
-    reply: the answer to a request's body. seconds: how long an answer takes. fails: bodies that are refused.
+    reply: the answer to a request's body. seconds: how long an answer takes. fails: bodies that are refused,
+    with refusal.
     hold_after: requests after which none is answered any more. at_once: the most requests of a model that
     were there together, and of all under "". pieces: the deltas of an answer. reason: why it ends. sent: how
     many, of all answers.
@@ -32,6 +33,7 @@ class Upstream:
         self.seconds = 0.0
         self.hold_after: int | None = None
         self.fails: Callable[[Mapping[str, Any]], bool] = lambda body: False
+        self.refusal = "no"
         self.at_once: Counter[str] = Counter()
         self.usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
         self.pieces: Callable[[str], Iterable[str]] = lambda reply: (reply,)
@@ -54,7 +56,9 @@ class Upstream:
     async def _answer(self, request: Request) -> Response:
         body = json.loads(await request.body())
         if self.fails(body):
-            return Response('{"error": {"message": "no"}}', 400, media_type="application/json")
+            return Response(
+                json.dumps({"error": {"message": self.refusal}}), 400, media_type="application/json"
+            )
         return StreamingResponse(self._stream(body), media_type="text/event-stream")
 
     async def _stream(self, body: Mapping[str, Any]) -> AsyncIterator[str]:
