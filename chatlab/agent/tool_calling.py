@@ -34,6 +34,9 @@ def build_graph(
         others = [one for one in said if not isinstance(one, SystemMessage)]
         return [SystemMessage(text), *others] if text else others
 
+    def next_step(state: MessagesState) -> str:  # no lambda: by this name it is traced
+        return "approve" if _last(state).tool_calls else END
+
     def approve(state: MessagesState) -> Command[Any]:
         calls = list(_last(state).tool_calls)
         asked = [call for call in calls if call["name"] in approved]
@@ -54,7 +57,7 @@ def build_graph(
     graph.add_node("approve", approve, destinations=("tools", "agent"))
     graph.add_node("tools", ToolNode(tools))
     graph.add_edge(START, "agent")
-    graph.add_conditional_edges("agent", lambda state: "approve" if _last(state).tool_calls else END)
+    graph.add_conditional_edges("agent", next_step)
     graph.add_edge("tools", "agent")
     return graph.compile(checkpointer=checkpointer)
 

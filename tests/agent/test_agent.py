@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from langchain_core.callbacks import AsyncCallbackHandler
 from pydantic import SecretStr
 
 import chatlab.agent
@@ -72,6 +73,18 @@ async def test_a_search_is_made_as_whoever_asks_and_its_results_are_the_sources(
         assert [note.detail for note in found.notices] == ["ran search_documents as ann@example.com"]
         assert [seen.what for seen in data.calls] == ["model", "search", "model"]
         assert {seen.token for seen in data.calls} == {token}
+
+
+async def test_each_step_has_a_name_for_whoever_traces_it(data: DataOfWorkspace, project: Project) -> None:
+    """MLflow's tracing logs an error of its own for a step without one, and has no span of it."""
+    names: list[object] = []
+
+    class Notes(AsyncCallbackHandler):
+        async def on_chain_start(self, *args: Any, **kwargs: Any) -> None:
+            names.append(kwargs["name"])
+
+    await Agent.load(project()).graph().ainvoke({"messages": ["hello"]}, {"callbacks": [Notes()]})
+    assert "LangGraph" in names and None not in names
 
 
 async def test_the_same_agent_as_the_service_finds_what_the_service_may_see(
