@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from backends.langchain.options import LangChainOptions
 from chatlab.errors import ConfigError
+from chatlab.formats.chat_agents import graph_of, is_chat_agent
 from chatlab.spelling import did_you_mean
 
 Shape: TypeAlias = Literal["messages", "state", "chain", "text"]
@@ -103,6 +104,8 @@ def load_object(reference: str, folder: Path) -> Any:
         found = getattr(found, name)
     if isinstance(found, Runnable):
         return found
+    if is_chat_agent(found):
+        return graph_of(found)
     if callable(found) and _needs_nothing(found):
         found = found()
         if inspect.isawaitable(found):

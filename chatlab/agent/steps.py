@@ -79,18 +79,18 @@ class Answering:
             self.skipped = made.toolset.skipped
             thread = {"configurable": {"thread_id": "1", **self.passed}, **made.config}
             with closing(self._run(made, thread)) as items:
-                for mode, data in items:
+                for inside, mode, data in items:  # inside: the graph within the graph that says it
                     if mode == "messages":
                         yield from self._piece(data[0])
-                    else:
+                    elif not inside:
                         for name, update in data.items():
                             yield from self._update(name, update, made)
 
-    def _run(self, made: AgentOfCall, thread: dict[str, Any]) -> Generator[tuple[str, Any], None, None]:
-        modes = ["messages", "updates"]
+    def _run(self, made: AgentOfCall, thread: dict[str, Any]) -> Generator[tuple[Any, str, Any], None, None]:
+        how = {"stream_mode": ["messages", "updates"], "subgraphs": True}
         waiting = _waiting(self.given)
         if waiting is None:
-            yield from made.graph.stream({"messages": list(self.given)}, thread, stream_mode=modes)
+            yield from made.graph.stream({"messages": list(self.given)}, thread, **how)
             return
         # The calls that the person was asked about: the graph is brought to where it stopped.
         asked, reply = waiting
@@ -99,7 +99,7 @@ class Answering:
         interrupts = made.graph.get_state(thread).interrupts
         requests = requests_in(interrupts[0].value) if interrupts else ()
         resume = Command(resume=decisions(requests, reply)) if requests else None
-        yield from made.graph.stream(resume, thread, stream_mode=modes)
+        yield from made.graph.stream(resume, thread, **how)
 
     def _piece(self, message: Any) -> Iterator[Step]:
         if isinstance(message, AIMessageChunk) and message.text:

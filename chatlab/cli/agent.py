@@ -40,10 +40,11 @@ def try_agent(prompt: str | None, file: Path) -> None:
     """Runs `chatlab agent try`."""
     from langchain_core.messages import BaseMessage, HumanMessage
 
-    from chatlab.agent.agent import Agent
+    from chatlab.agent.own import agent_of
     from chatlab.agent.steps import Answering
 
-    agent = Agent(Project.of(file).config)
+    project = Project.of(file)
+    agent = agent_of(project.config, project.folder)
     said = prompt if prompt is not None else sys.stdin.read()
     if not said.strip():
         raise click.UsageError('a prompt is needed: chatlab agent try "Hello!"')
@@ -67,6 +68,7 @@ def _tell(answering: Answering, given: list[Any]) -> str | None:
     from langchain_core.messages import AIMessage, ToolMessage
 
     from chatlab.agent.steps import Piece, Said, ToolOutput
+    from chatlab.formats.approval import calls_in
 
     before, question = tuple(given), None
     streamed: set[str] = set()
@@ -79,8 +81,10 @@ def _tell(answering: Answering, given: list[Any]) -> str | None:
             given.append(AIMessage(step.text, tool_calls=list(step.calls), id=step.id))
             if step.id in streamed:
                 click.echo()
-            elif not step.calls:
+            elif calls_in(step.text):
                 question = clean(step.text)
+            elif step.text:
+                click.echo(clean(step.text))
             _tell_of(step)
         elif isinstance(step, ToolOutput):
             given.append(ToolMessage(step.text, tool_call_id=step.call, name=step.name))
@@ -235,7 +239,7 @@ def serve(file: Path, host: str, port: int, *, as_me: bool) -> None:
 
     import uvicorn
 
-    from chatlab.agent.agent import Agent
+    from chatlab.agent.own import OwnAgent, agent_of
     from chatlab.agent.rights import AS_ME
     from chatlab.agent.shipping.serve import server_of
     from chatlab.cli.address import refuse_taken_address
@@ -246,9 +250,15 @@ def serve(file: Path, host: str, port: int, *, as_me: bool) -> None:
         )
     project = Project.of(file)
     refuse_taken_address(host, port)
+    agent = agent_of(project.config, project.folder)
+    if isinstance(agent, OwnAgent) and not as_me:
+        raise click.UsageError(
+            "agent.py has an agent of its own, which answers everybody with the credential of its "
+            "environment: serve it with --as-me, for yourself"
+        )
     if as_me:
         os.environ[AS_ME] = "1"
-    app = server_of(Agent(project.config))
+    app = server_of(agent)
     _next(
         f"serving {project.config.name} at http://{host}:{port}/responses; Ctrl-C ends it",
         f"chatlab chat chatlab.yaml -b agent-server, with base_url http://{host}:{port}",
