@@ -78,7 +78,7 @@ class Front:
         self._arrival = threading.Condition()
         self._routes: dict[tuple[str, str], Handler] = {}
         self._failures: list[Response] = []
-        self._socket = socket.socket()
+        self._socket = socket.socket(proto=socket.IPPROTO_TCP)  # as in `tests/web/pages.py`
         self._socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._server = AtOnce(

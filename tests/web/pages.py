@@ -48,7 +48,8 @@ def _listening(port: int | None = None) -> socket.socket:
     """At the same port for one page after the other, so that what a browser has cached is there for the next
     one; at another while that is taken."""
     global _port
-    listening = socket.socket()
+    # Said to be TCP, or asyncio leaves Nagle's algorithm on: an answer's body would wait 40 ms for its head.
+    listening = socket.socket(proto=socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(("127.0.0.1", port or _port))

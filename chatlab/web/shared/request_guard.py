@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST_PATH = 4_096  # characters, as long as a path of Linux may be
+_LONGEST_NAME = 255  # bytes of one name in it
 _LARGEST_BODY = 8_000_000  # bytes, where nothing else is said
 
 
@@ -66,7 +67,8 @@ class RequestGuard:
     def _check(self, scope: Scope, below: str) -> None:
         if _CONTROL.search(scope["path"]):
             raise Refused("there is no such address")
-        if len(scope["path"]) > _LONGEST_PATH:
+        names = scope["path"].encode("utf-8", "surrogatepass").split(b"/")
+        if len(scope["path"]) > _LONGEST_PATH or max(map(len, names)) > _LONGEST_NAME:
             raise Refused("that address is too long", 414)
         if f"{below}/".startswith("/monitoring/"):  # figures of all, which older Gradio gives to anybody
             raise Refused("there is no such address", 404)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -9,8 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import gradio as gr
 import httpx2
 import pytest
+from gradio.routes import App
 
 import chatlab
 from chatlab.web.server import create_app
@@ -317,6 +322,53 @@ def test_values_that_no_page_sends_are_refused_in_a_sentence_and_are_no_errors_o
                     said = answered.json()
                     assert "reload" in (said.get("error") or said["detail"])
     assert refused > 100
+    assert "Traceback" not in caplog.text + "".join(capfd.readouterr())
+
+
+_BODIES: list[bytes] = [
+    *(b"", b"[", b'"\\ud800"', b"{}"),
+    *(
+        json.dumps({"data": ["x", None, "echo"], "session_hash": "mine", "event_id": "e", **odd}).encode()
+        for odd in (
+            {"fn_index": True, "session_hash": ""},
+            {"fn_index": 0, "simple_format": {"a": 5}, "data": 5},
+            {"fn_index": -1, "event_id": [], "message": {"text": 5, "files": [_FILE]}},
+        )
+    ),
+]
+
+
+def _routes(router: Any) -> Iterator[tuple[str, str]]:
+    for route in router.routes:
+        if hasattr(route, "original_router"):
+            yield from _routes(route.original_router)
+        else:
+            yield from ((method, route.path) for method in getattr(route, "methods", None) or ())
+
+
+def test_every_route_of_gradios_answers_garbage_with_a_sentence_and_every_header(
+    served: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def listed() -> set[tuple[str, str]]:
+        return set(_routes(App.create_app(gr.Blocks()).router))
+
+    routes = asyncio.run(listed())  # outside of a loop Gradio opens some that it never closes
+    assert len(routes) > 50 and ("POST", "/gradio_api/call/v2/{api_name}") in routes
+    with httpx2.Client(base_url=served, timeout=60) as page:
+        page.get("/", headers={"accept": "text/html"})
+        for method, path in sorted(routes):
+            for filled in ("nothing", "chat", "9" * 300) if "{" in path else ("",):
+                address = re.sub(r"\{[^}]*\}", filled, path)
+                if method != "POST":
+                    address += "?session_hash=%ED%A0%80&event_id=%00"
+                for body in _BODIES if method == "POST" and len(filled) < 300 else [None]:
+                    headers = {"content-type": "application/json"}
+                    with page.stream(method, address, content=body, headers=headers) as answered:
+                        said = "" if answered.status_code < 400 else answered.read().decode()
+                    assert answered.status_code < 500, (method, address, body, said)
+                    assert len(said) < 200 and not set("\n[") & set(said), (method, address, body, said)
+                    for header in ("content-security-policy", "referrer-policy", "x-content-type-options"):
+                        assert answered.headers[header]
     assert "Traceback" not in caplog.text + "".join(capfd.readouterr())
 
 
