@@ -34,9 +34,10 @@ from chatlab.compare.batch.folder import (
     write_plan,
 )
 from chatlab.compare.batch.item import CheckSpec, Item
-from chatlab.compare.batch.prompts import Accepted, PromptsError, load_items, read_items
+from chatlab.compare.batch.prompts import Accepted, PromptsError, items_of_file, items_of_text
 from chatlab.compare.batch.scheduler import LaneLimit
 from chatlab.compare.batch.store import BatchStore, make_comparison
+from chatlab.compare.batch.stored_items import StoredItems
 from chatlab.compare.model import Lane
 from chatlab.compare.session.lanes import new_lane
 from chatlab.config.models import Compare, CompareLane
@@ -166,7 +167,7 @@ def _described(
     path: Path | None,
     options: CompareOptions,
     lanes: tuple[Lane, ...],
-    items: tuple[Item, ...],
+    items: Sequence[Item],
 ) -> Plan:
     """Return the plan that the options and the configuration describe."""
     compare = lab.config.compare if lab.config is not None else Compare()
@@ -242,13 +243,13 @@ def _lane(name: str, configured: Sequence[str | CompareLane]) -> str | CompareLa
     return name
 
 
-def _items(lab: Lab, prompts: str | None, lanes: Sequence[Lane]) -> tuple[Item, ...]:
+def _items(lab: Lab, prompts: str | None, lanes: Sequence[Lane]) -> Sequence[Item]:
     accepted: Accepted = {lane.label: entry(lab, lane.backend).capabilities.parameters for lane in lanes}
     if prompts is None:
         raise click.UsageError("name the file with the prompts: --prompts FILE")
     if prompts == "-":
-        return tuple(read_items(read_stdin(), "standard input", accepted))
-    return tuple(load_items(Path(prompts), accepted))
+        return StoredItems.of(items_of_text(read_stdin(), "standard input", accepted))
+    return StoredItems.of(items_of_file(Path(prompts), accepted))
 
 
 def _check(said: str) -> CheckSpec:
@@ -350,7 +351,7 @@ async def _run(
         if storage is not None and plan.comparison is not None:
             keep = BatchStore(storage.store, OWNER, storage.files)
         budget = Budget(plan.budget, folder.ledger)
-        answers = plan.repeats * sum(len(item.asked) for item in plan.items)
+        answers = folder.results.wanted // len(plan.lanes)
         say(f"{where}: {count(answers, 'answer')} of each lane, seed {plan.seed}")
         with watch(plan.lanes, folder.results.in_order().figures, answers) as shown:
             batch = Batch(

@@ -13,7 +13,7 @@ from chatlab.cli.transfer import replaced
 from chatlab.compare.batch.batch import JUDGE, MOST_UNREAD, Batch
 from chatlab.compare.batch.budget import Budget
 from chatlab.compare.batch.folder import Plan, RunFolder, comparison_of_run
-from chatlab.compare.report import report
+from chatlab.compare.report import report_pieces
 from chatlab.spelling import count
 
 SPENT_COUNTS = (
@@ -51,9 +51,9 @@ def finish(folder: RunFolder, budget: Budget, batch: Batch, *, whole: bool, as_j
         print_summary(found)
         _print_spent(budget)
         _print_places(folder, judged=bool(found.verdicts))
-    for path, content in ((page, report(found)), (folder.path / "summary.json", written + "\n")):
+    for path, pieces in ((page, report_pieces(found)), (folder.path / "summary.json", (written, "\n"))):
         with replaced(path, 0o666) as file:  # as what stands beside it
-            file.write(content)
+            file.writelines(pieces)
     return _say_end(folder, budget, batch, whole=whole)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from chatlab.cli.target import config_of
 from chatlab.cli.terminal_text import Cleaner
 from chatlab.cli.transfer import opened, replaced
 from chatlab.compare.batch.folder import load
-from chatlab.compare.report import Format, report
+from chatlab.compare.report import Format, report_pieces
 from chatlab.compare.report.from_session import comparison_of, with_pictures
 from chatlab.compare.report.judged import agreement
 from chatlab.compare.report.recording import NoSuchLane, lane_recording
@@ -60,9 +61,9 @@ def print_report(
     else:
         found = asyncio.run(_stored(what, config, pictures=output_format == "html" and not wanted))
     if recording is not None:
-        _write(_recording(found, recording, wanted), output)
+        _write((_recording(found, recording, wanted),), output)
     else:
-        _write(report(found, output_format, wanted), output)
+        _write(report_pieces(found, output_format, wanted), output)
     return OK
 
 
@@ -97,12 +98,14 @@ async def _stored(session_id: str, config: str | None, *, pictures: bool) -> Com
         await lab.aclose()
 
 
-def _write(content: str, output: Path | None) -> None:
+def _write(pieces: Iterable[str], output: Path | None) -> None:
     if output is None:
-        # A pipe gets UTF-8 whatever the locale is: the formats are.
-        shown = Cleaner().feed(content) if sys.stdout.isatty() else content.encode("utf-8", "replace")
-        click.echo(shown, nl=False)
+        cleaner = Cleaner()
+        for piece in pieces:
+            # A pipe gets UTF-8 whatever the locale is: the formats are.
+            shown = cleaner.feed(piece) if sys.stdout.isatty() else piece.encode("utf-8", "replace")
+            click.echo(shown, nl=False)
         return
     with replaced(output, 0o666) as file:  # made to be handed on
-        file.write(content.encode("utf-8", "replace").decode("utf-8"))
+        file.writelines(piece.encode("utf-8", "replace").decode("utf-8") for piece in pieces)
     say(f"wrote {output}")

@@ -55,7 +55,13 @@ def row_of(result: Result) -> tuple[bool | int | float, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+def known(values: NDArray[np.float64]) -> list[float]:
+    """Return those values of a column that are known."""
+    found: list[float] = values[~np.isnan(values)].tolist()
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Figures:
     """The figures of a comparison's answers, in their order.
 
@@ -72,6 +78,11 @@ class Figures:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def messages(self) -> int:
+        """Return how many messages were asked."""
+        return len(np.unique(self.item.astype(np.int64) << 32 | self.step))
 
     @property
     def finished(self) -> NDArray[np.bool_]:

@@ -1,6 +1,7 @@
 """The folder of a run of many prompts: what was to be run, and what came of it so far.
 
-run.json          the plan: lanes, prompts, repeats, seed, checks, judge
+run.json          the plan: lanes, repeats, seed, checks, judge, and the hash of the prompts
+prompts.jsonl     one prompt a line
 results.jsonl     one `Result` a line, as they come; of an answer asked for again, the last line counts
 verdicts.jsonl    one `Verdict` a line
 ledger.jsonl      what was set aside and paid for calls of backends that have prices
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -22,7 +23,8 @@ from chatlab.compare.batch.checks import parse_check
 from chatlab.compare.batch.conflicts import judge_conflicts
 from chatlab.compare.batch.item import CheckSpec, Item
 from chatlab.compare.batch.on_disk import ResultsOnDisk, VerdictsOnDisk
-from chatlab.compare.batch.prompts import hash_of, item_from_json, item_to_json
+from chatlab.compare.batch.prompts import hash_of, item_from_json
+from chatlab.compare.batch.stored_items import StoredItems, stored_items
 from chatlab.compare.model import Comparison, Lane, Order, Result, Verdict
 from chatlab.compare.model_json import lane_from_json, lane_to_json
 from chatlab.compare.versions import versions
@@ -31,9 +33,10 @@ from chatlab.errors import ChatlabError, StoreError
 from chatlab.ids import ConversationId, LaneId
 
 _PLAN = "run.json"
+_PROMPTS = "prompts.jsonl"
 _RESULTS = "results.jsonl"
 _VERDICTS = "verdicts.jsonl"
-_VERSION = 1
+_VERSION = 2  # 1 had the prompts in run.json
 
 
 class Different(ChatlabError):
@@ -56,7 +59,7 @@ class Plan:
     title: str
     created: datetime
     lanes: tuple[Lane, ...]
-    items: tuple[Item, ...]
+    items: Sequence[Item]
     repeats: int
     seed: int
     order: Order
@@ -203,7 +206,10 @@ def conflicts_of(plan: Plan, answered: Iterable[tuple[str, str]] = ()) -> tuple[
 
 
 def write_plan(path: Path, plan: Plan) -> None:
-    """Writes run.json, whole or not at all."""
+    """Writes run.json and the prompts, each whole or not at all."""
+    prompts = path / _PROMPTS
+    if not isinstance(plan.items, StoredItems) or plan.items.path != prompts:
+        stored_items(plan.items).write(prompts)
     value = {
         "format": "chatlab-run",
         "version": _VERSION,
@@ -227,7 +233,6 @@ def write_plan(path: Path, plan: Plan) -> None:
         "lane_concurrency": list(plan.lane_concurrency),
         "rpm": list(plan.rpm),
         "prompts_sha256": hash_of(plan.items),
-        "items": [item_to_json(item) for item in plan.items],
     }
     new = path / f"{_PLAN}.new"
     with new.open("w", encoding="ascii") as out:
@@ -249,13 +254,13 @@ def read_plan(path: Path) -> Plan:
     try:
         if not isinstance(value, dict):
             raise ValueError("it is not a JSON object")
-        if value["version"] != _VERSION:
+        if value["version"] not in (1, _VERSION):
             raise ValueError(f"it is version {value['version']}, and version {_VERSION} is expected")
         return Plan(
             title=value["title"],
             created=datetime.fromisoformat(value["created"]),
             lanes=tuple(lane_from_json(lane) for lane in value["lanes"]),
-            items=tuple(item_from_json(item) for item in value["items"]),
+            items=_items(value, path / _PROMPTS),
             repeats=value["repeats"],
             seed=value["seed"],
             order=value["order"],
@@ -279,6 +284,19 @@ def read_plan(path: Path) -> Plan:
         raise StoreError(f"{file} cannot be used: {exc}") from exc
 
 
+def _items(value: Mapping[str, Any], prompts: Path) -> StoredItems:
+    """Return the prompts of run.json, or of the file beside it. Raises ValueError if they are not whole."""
+    if value["version"] == 1:
+        return StoredItems.of(item_from_json(item) for item in value["items"])
+    try:
+        found = StoredItems.at(prompts)
+    except FileNotFoundError as exc:
+        raise ValueError(f"{prompts} is missing") from exc
+    if hash_of(found) != value["prompts_sha256"]:
+        raise ValueError(f"{prompts} has other prompts than it was written with")
+    return found
+
+
 def _check(said: Any, path: Path) -> CheckSpec:
     """Return a check of run.json.
 
@@ -291,14 +309,16 @@ def _check(said: Any, path: Path) -> CheckSpec:
 
 
 def _results(plan: Plan, lines: Iterable[JournalLine], folder: Path) -> ResultsOnDisk:
-    found = ResultsOnDisk(plan.items, plan.lanes, plan.repeats, folder / _RESULTS)
+    found = ResultsOnDisk(stored_items(plan.items), plan.lanes, plan.repeats, folder / _RESULTS)
     for line in lines:
         found.take(line)
     return found
 
 
 def _verdicts(plan: Plan, lines: Iterable[JournalLine], folder: Path) -> VerdictsOnDisk:
-    found = VerdictsOnDisk(plan.items, plan.lanes, plan.repeats, plan.criteria, folder / _VERDICTS)
+    found = VerdictsOnDisk(
+        stored_items(plan.items), plan.lanes, plan.repeats, plan.criteria, folder / _VERDICTS
+    )
     for line in lines:
         found.take(line)
     return found

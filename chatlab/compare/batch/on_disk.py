@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chatlab.compare.batch.append_log import JournalLine, line_at
-from chatlab.compare.batch.item import Item
+from chatlab.compare.batch.stored_items import StoredItems
 from chatlab.compare.figures import UNKNOWN, Figures, StoredResults, no_figures, row_of
 from chatlab.compare.model import UNCLEAR, Lane, Result, Verdict
 from chatlab.compare.model_json import result_from_json, verdict_from_json
@@ -95,6 +95,11 @@ class _OnDisk(Mapping[K, T], Generic[K, T]):
     def __len__(self) -> int:
         return len(self.there())
 
+    @property
+    def wanted(self) -> int:
+        """Return how many lines there are to be in the end."""
+        return len(self.begins)
+
     def there(self) -> Numbers:
         """Return the numbers of all that is there, in their order."""
         return np.flatnonzero(self.begins)
@@ -103,20 +108,19 @@ class _OnDisk(Mapping[K, T], Generic[K, T]):
 class ResultsOnDisk(_OnDisk[ResultKey, Result]):
     """The results of a run: prompt by prompt, then repeat by repeat, lane by lane and step by step."""
 
-    def __init__(self, items: Sequence[Item], lanes: Sequence[Lane], repeats: int, path: Path) -> None:
+    def __init__(self, items: StoredItems, lanes: Sequence[Lane], repeats: int, path: Path) -> None:
         self._items = items
-        self._item = {item.id: number for number, item in enumerate(items)}
         self._lanes: dict[str, int] = {lane.id: number for number, lane in enumerate(lanes)}
         self._repeats = repeats
         each = repeats * len(lanes)
-        self._first_of = array("Q", accumulate((each * len(item.asked) for item in items), initial=0))
+        self._first_of = array("Q", accumulate((each * steps for steps in items.steps), initial=0))
         super().__init__(path, result_from_json, key_of, self._first_of[-1])
         self._rows = no_figures(self._first_of[-1])
         self._models: set[tuple[str, str]] = set()
 
     def number(self, key: ResultKey) -> int:
         item, step, repeat, lane = key
-        place = _place(item, self._item, {lane}, self._lanes)
+        place = _place(item, self._items, {lane}, self._lanes)
         if not (0 <= step < self.steps(place) and 0 <= repeat < self._repeats):
             raise ValueError(f"{item!r} has no message {step + 1} in repeat {repeat + 1} by run.json")
         return self._first(place, repeat, self._lanes[lane]) + step
@@ -134,7 +138,7 @@ class ResultsOnDisk(_OnDisk[ResultKey, Result]):
 
     def steps(self, item: int) -> int:
         """Return how many answers the prompt of this number gets of each lane and repeat."""
-        return (self._first_of[item + 1] - self._first_of[item]) // (self._repeats * len(self._lanes))
+        return self._items.steps[item]
 
     def _first(self, item: int, repeat: int, lane: int) -> int:
         """Return the number of a conversation's first answer."""
@@ -167,8 +171,8 @@ class ResultsOnDisk(_OnDisk[ResultKey, Result]):
         return bool((there & (last | ~finished)).reshape(-1, steps).any(axis=1).all())
 
     def place(self, item: str) -> int:
-        """Return the number of a prompt, by its id."""
-        return self._item[item]
+        """Return the number of a prompt, by its id. Raises ValueError for what is of another run."""
+        return _place(item, self._items, set(), self._lanes)
 
     def longest(self) -> dict[str, int]:
         """Return the most tokens that each lane has answered with, as far as known."""
@@ -194,7 +198,7 @@ class ResultsOnDisk(_OnDisk[ResultKey, Result]):
         begins = np.array(self._first_of, np.int64)
         item = np.searchsorted(begins, numbers, "right") - 1
         lanes = len(self._lanes)
-        steps = (np.diff(begins) // (self._repeats * lanes))[item]
+        steps = np.array(self._items.steps, np.int64)[item]
         conversation, step = np.divmod(numbers - begins[item], steps)
         asked, place = np.unique(item, return_inverse=True)
         repeat, lane = np.divmod(conversation, lanes)
@@ -240,9 +244,9 @@ class VerdictsOnDisk(_OnDisk[VerdictKey, Verdict]):
     """The verdicts of a run: prompt by prompt, and then repeat by repeat."""
 
     def __init__(
-        self, items: Sequence[Item], lanes: Sequence[Lane], repeats: int, criteria: Sequence[str], path: Path
+        self, items: StoredItems, lanes: Sequence[Lane], repeats: int, criteria: Sequence[str], path: Path
     ) -> None:
-        self._item = {item.id: number for number, item in enumerate(items)}
+        self._items = items
         self._lanes: dict[str, int] = {lane.id: number for number, lane in enumerate(lanes)}
         self._repeats = repeats
         self._of: dict[tuple[str, str, str], int] = {
@@ -257,7 +261,7 @@ class VerdictsOnDisk(_OnDisk[VerdictKey, Verdict]):
 
     def number(self, key: VerdictKey) -> int:
         item, repeat, lane_a, lane_b, criterion = key
-        place = _place(item, self._item, {lane_a, lane_b}, self._lanes)
+        place = _place(item, self._items, {lane_a, lane_b}, self._lanes)
         of = self._of.get((lane_a, lane_b, criterion))
         if of is None or not 0 <= repeat < self._repeats:
             raise ValueError(
@@ -305,10 +309,11 @@ class VerdictsInOrder(Sequence[Verdict]):
         return self._of.numbered(int(self._numbers[place]))
 
 
-def _place(item: str, items: Mapping[str, int], of: Set[str], lanes: Mapping[str, int]) -> int:
+def _place(item: str, items: StoredItems, of: Set[str], lanes: Mapping[str, int]) -> int:
     """Return a prompt's number. Raises ValueError for what is of another run."""
-    if item not in items:
+    number = items.number(item)
+    if number is None:
         raise ValueError(f"run.json has no prompt {item!r}: this line is of another run")
     if not of <= lanes.keys():
         raise ValueError("run.json has no such lane: this line is of another run")
-    return items[item]
+    return number

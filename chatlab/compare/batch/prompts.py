@@ -76,28 +76,42 @@ def item_from_json(value: Mapping[str, Any]) -> Item:
 
 
 def hash_of(items: Sequence[Item]) -> str:
-    """Return the SHA-256 of what the items say, whatever file they came from."""
-    text = json.dumps([item_to_json(item) for item in items], sort_keys=True)
-    return sha256(text.encode("ascii")).hexdigest()
+    """Return the SHA-256 of what the items say, as one list in JSON, whatever file they came from."""
+    said = sha256(b"[")
+    for number, item in enumerate(items):
+        text = json.dumps(item_to_json(item), sort_keys=True)
+        said.update((f", {text}" if number else text).encode("ascii"))
+    said.update(b"]")
+    return said.hexdigest()
 
 
 def load_items(path: Path, accepted: Accepted | None = None) -> list[Item]:
-    """Return the items of a file. accepted: what the lanes take; other parameters are mistakes.
+    """Return the items of a file, else as `items_of_file`."""
+    return list(items_of_file(path, accepted))
 
-    Raises PromptsError with all its mistakes, OSError if it cannot be read.
+
+def read_items(text: str, name: str, accepted: Accepted | None = None) -> list[Item]:
+    """Return the items of a text, else as `items_of_text`."""
+    return list(items_of_text(text, name, accepted))
+
+
+def items_of_file(path: Path, accepted: Accepted | None = None) -> Iterator[Item]:
+    """Yield the items of a file. accepted: what the lanes take; other parameters are mistakes.
+
+    Raises PromptsError with all its mistakes when it is through, OSError if it cannot be read.
     """
     try:
         text = decoded(path.read_bytes())
     except ValueError as exc:
         raise PromptsError([f"{path}: {exc}"]) from exc
-    return read_items(text, str(path), accepted)
+    return items_of_text(text, str(path), accepted)
 
 
-def read_items(text: str, name: str, accepted: Accepted | None = None) -> list[Item]:
-    """Return the items of a file of this name, whose ending says what it is: .jsonl or .ndjson, .csv or .tsv,
+def items_of_text(text: str, name: str, accepted: Accepted | None = None) -> Iterator[Item]:
+    """Yield the items of a file of this name, whose ending says what it is: .jsonl or .ndjson, .csv or .tsv,
     else text with one prompt a line; without an ending JSON lines are told by how they begin.
 
-    accepted, and what is raised, as in `load_items`.
+    accepted, and what is raised, as in `items_of_file`.
     """
     text = without_mark(text)
     ending = Path(name).suffix.lower()
@@ -114,8 +128,7 @@ def read_items(text: str, name: str, accepted: Accepted | None = None) -> list[I
 
 def _read_all(
     rows: Iterator[tuple[int, Row]], read: Callable[[Row, str, Path], Item], name: str, accepted: Accepted
-) -> list[Item]:
-    items: dict[str, Item] = {}
+) -> Iterator[Item]:
     where: dict[str, int] = {}
     problems = []
     for number, (line, row) in enumerate(rows, 1):
@@ -125,18 +138,18 @@ def _read_all(
                 raise ValueError(
                     "the last message is not the person's: an answer to compare with goes under expected"
                 )
-            if item.id in items:
+            if item.id in where:
                 raise ValueError(f"the id {item.id!r} is that of line {where[item.id]} too")
         except (ValueError, ChatlabError) as exc:
             problems.append(f"{name}:{line}: {exc}")
         else:
-            items[item.id], where[item.id] = item, line
+            where[item.id] = line
             problems += [f"{name}:{line}: {said}" for said in _refused(item.parameters, accepted)]
-    if not items and not problems:
+            yield item
+    if not where and not problems:
         problems.append(f"{name} has no prompts")
     if problems:
         raise PromptsError(problems)
-    return list(items.values())
 
 
 def _refused(parameters: Mapping[str, Any], accepted: Accepted) -> Iterator[str]:

@@ -15,14 +15,14 @@ from functools import partial
 from chatlab.compare.report.apart import is_long, redacted_report, written_apart
 from chatlab.compare.report.from_session import comparison_of, with_pictures
 from chatlab.compare.report.recording import lane_recording
-from chatlab.compare.report.write import Format, report
+from chatlab.compare.report.write import Format, report, report_pieces
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.config.limits import ReportLimits
 from chatlab.ids import LaneId
 from chatlab.redaction.texts import parse_patterns
 from chatlab.store.files import Files
 
-__all__ = ["Format", "report", "session_recording", "session_report"]
+__all__ = ["Format", "report", "report_pieces", "session_recording", "session_report"]
 
 
 async def session_report(

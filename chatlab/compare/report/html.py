@@ -7,11 +7,11 @@ what `chatlab.render.markdown` made safe, and what a template made.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, assert_never
 
 from markupsafe import Markup
@@ -22,6 +22,7 @@ from chatlab.compare.report.items import current_votes, items_of, steps_of, verd
 from chatlab.compare.report.judged import Judged, agreement, judged_criteria, pairs, places, strength
 from chatlab.compare.report.plots import Plot
 from chatlab.compare.report.sent import Requests, Sent
+from chatlab.compare.report.spool import many
 from chatlab.compare.report.words import ReportTable
 from chatlab.messages import FilePart, Part, ReasoningPart, TextPart, ToolCall, ToolResult
 from chatlab.render.document import document
@@ -35,6 +36,8 @@ from chatlab.spelling import count
 _LARGEST_PICTURE = 3_000_000  # bytes
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _SIZE = "\ufdd0"  # stands for the page's size until it is known: no character, so no text has it
+_BODY = "\ufdd1"  # stands for the page's body until it is written: no character either
+_PIECE = 100_000  # characters
 _MANY = 60  # answers from which on a browser lays out only what is looked at
 
 
@@ -104,19 +107,39 @@ class RankingSection:
     audit: tuple[str, ...]
 
 
-def report_html(compared: Comparison) -> str:
-    """Return the whole page."""
+def report_html(compared: Comparison) -> Iterator[str]:
+    """Yield the whole page piece by piece, each without secrets."""
     # The prompts are written first, since only then is it known what had no room.
     requests = Requests({lane.id: lane.label for lane in compared.lanes})
     templates = environment("chatlab.compare.report")
     template = templates.get_template("item.html.j2")
     by_prompt = overview.matrix(compared)
     sections = _item_sections(compared, requests, () if by_prompt is None else by_prompt.rows)
-    items = Markup("").join(Markup(template.render(item=one)) for one in sections)  # noqa: S704 - it escaped
-    values = _values(compared, items, requests.left_out)
-    body = templates.get_template("report.html.j2").render(**values, matrix=by_prompt)
-    whole = scrub(document(compared.title, body, css=_style()))
-    return whole.replace(_SIZE, _size(len(whole.encode("utf-8", "replace"))), 1)
+    items = many(compared, (template.render(item=one) for one in sections))
+    shown = (Markup(item) for item in items)  # noqa: S704 - the template escaped it
+    values = _values(compared, shown, requests.left_out)
+    body = templates.get_template("report.html.j2").generate(**values, matrix=by_prompt)
+    before, after = document(compared.title, _BODY, css=_style()).split(_BODY)
+    pieces = many(compared, map(scrub, _gathered(chain((before,), body, (after,)))))
+    octets = sum(len(piece.encode("utf-8", "replace")) for piece in pieces)
+    for piece in pieces:
+        yield piece.replace(_SIZE, _size(octets), 1)
+
+
+def _gathered(pieces: Iterable[str]) -> Iterator[str]:
+    """Yield the same text in larger pieces, of whole lines: a credential is seen that stands in several of a
+    template's.
+    """
+    held: list[str] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size > _PIECE and "\n" in piece:
+            lines, _, rest = "".join(held).rpartition("\n")
+            yield f"{lines}\n"
+            held, size = [rest], len(rest)
+    yield "".join(held)
 
 
 def _size(octets: int) -> str:
@@ -129,7 +152,7 @@ def _style() -> str:
     return (resources.files("chatlab.compare.report") / "templates" / "report.css").read_text("utf-8")
 
 
-def _values(compared: Comparison, items: Markup, left_out: int) -> dict[str, Any]:
+def _values(compared: Comparison, items: Iterable[Markup], left_out: int) -> dict[str, Any]:
     """Return what the page's template shows."""
     notes = list(compared.notes)
     if left_out:

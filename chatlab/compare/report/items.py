@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
+import numpy as np
+
+from chatlab.compare.figures import figures_of
 from chatlab.compare.model import Comparison, Result, Verdict, Vote
 
 
-def items_of(compared: Comparison) -> list[tuple[str, list[Result]]]:
-    """Return the results by what was asked, in their order."""
-    by_item: dict[str, list[Result]] = {}
-    for result in compared.results:
-        by_item.setdefault(result.item, []).append(result)
-    return list(by_item.items())
+def items_of(compared: Comparison) -> Iterator[tuple[str, list[Result]]]:
+    """Yield the results by what was asked, in their order; those of one prompt at a time are in memory."""
+    figures = figures_of(compared)
+    order = np.argsort(figures.item, kind="stable")
+    begin = 0
+    for item, size in zip(figures.items, np.bincount(figures.item).tolist(), strict=True):
+        yield item, [compared.results[place] for place in order[begin : begin + size].tolist()]
+        begin += size
 
 
 def steps_of(compared: Comparison, results: Sequence[Result]) -> list[tuple[int, list[Result]]]:

@@ -53,6 +53,8 @@ def judgements_of(compared: Comparison) -> list[Judgement]:
     names: dict[str, str] = {lane.id: lane.label for lane in compared.lanes}
     for lane_id in {lane for vote in compared.votes for lane in (*vote.shown, vote.best)} - {"tie", "bad"}:
         names.setdefault(lane_id, f"a lane that was removed ({lane_id[:6]})")
+    if not compared.votes and not compared.verdicts:
+        return []
     courses: Counter[tuple[str, int, str]] = Counter()  # what is judged is all answers of a conversation
     for result in compared.results:
         size = sum(len(part.text) for part in result.turn.answer if isinstance(part, TextPart))

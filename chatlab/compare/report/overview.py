@@ -4,13 +4,15 @@ did with each prompt."""
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from chatlab.compare.figures import UNKNOWN, figures_of
 from chatlab.compare.model import Comparison, Result
 from chatlab.compare.report.items import current_votes, items_of
 from chatlab.compare.report.judged import Judged
+from chatlab.compare.report.spool import many
 from chatlab.compare.report.words import Cell, ReportTable, number, on_scale
 from chatlab.compare.statistics.spread import Difference
 from chatlab.compare.statistics.summary import LaneSummary, Times, differences, summarise
@@ -52,32 +54,26 @@ class MatrixRow:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """All prompts. differing_in: what of the lanes can differ here: their checks, wins or answers."""
+    """All prompts. differing_in: what of the lanes can differ here: their checks, wins or answers. failing,
+    differing: how many prompts some lane failed with, and how many they differ in.
+    """
 
     lanes: tuple[str, ...]
-    rows: tuple[MatrixRow, ...]
+    rows: Sequence[MatrixRow]
     differing_in: str
-
-    @property
-    def failing(self) -> int:
-        """Return how many prompts some lane failed with."""
-        return sum(row.failing for row in self.rows)
-
-    @property
-    def differing(self) -> int:
-        """Return how many prompts the lanes differ in."""
-        return sum(row.differing for row in self.rows)
+    failing: int
+    differing: int
 
 
 def compared_said(compared: Comparison) -> str:
     """Return in a sentence what was compared, how often and when."""
-    messages = len({(result.item, result.step) for result in compared.results})
-    prompts = len({result.item for result in compared.results})
+    figures = figures_of(compared)
+    messages, prompts = figures.messages, len(figures.items)
     asked = count(messages, "message")
     if compared.mode is None:
         asked = count(prompts, "prompt") + (f" of {asked}" if messages > prompts else "")
     each = f", {compared.repeats} times each," if compared.repeats > 1 else ""
-    unfinished = sum(result.turn.status != "finished" for result in compared.results)
+    unfinished = int((~figures.finished).sum())
     lost = f", of which {unfinished} did not finish" if unfinished else ""
     return (
         f"{count(len(compared.lanes), 'lane')} answered {asked}{each} on "
@@ -206,15 +202,29 @@ def _sure(
 
 def matrix(compared: Comparison) -> Matrix | None:
     """Return how each lane did with each prompt; None of a single prompt."""
-    items = items_of(compared)
-    if len(items) < 2:
+    figures = figures_of(compared)
+    if len(figures.items) < 2:
         return None
-    lanes = [lane.id for lane in compared.lanes]
     won = _won(compared)
-    checked = any(result.checks for result in compared.results)
-    judged = any(won.values())
-    rows = []
-    for place, (item, results) in enumerate(items, 1):
+    checked, judged = bool((figures.rows["passed"] != UNKNOWN).any()), any(won.values())
+    counts: Counter[str] = Counter()
+
+    def counted() -> Iterator[MatrixRow]:
+        for row in _rows(compared, won, checked=checked, judged=judged):
+            counts.update(failing=row.failing, differing=row.differing)
+            yield row
+
+    rows = many(compared, counted())
+    differing_in = "checks" if checked else "wins" if judged else "answers"
+    labels = tuple(lane.label for lane in compared.lanes)
+    return Matrix(labels, rows, differing_in, counts["failing"], counts["differing"])
+
+
+def _rows(
+    compared: Comparison, won: Mapping[str, Counter[str]], *, checked: bool, judged: bool
+) -> Iterator[MatrixRow]:
+    lanes = [lane.id for lane in compared.lanes]
+    for place, (item, results) in enumerate(items_of(compared), 1):
         by_lane: dict[str, list[Result]] = defaultdict(list)
         for result in results:
             by_lane[result.lane].append(result)
@@ -222,17 +232,13 @@ def matrix(compared: Comparison) -> Matrix | None:
         alike = {cell.won if judged and not checked else cell.said for cell in cells}
         if not checked and not judged and len(alike) == 1:
             alike = {_text(by_lane[lane]) for lane in lanes}
-        rows.append(
-            MatrixRow(
-                place,
-                _short(results[0].turn.user.text),
-                tuple(cells),
-                any(cell.outcome in ("failed", "partly", "broken") for cell in cells),
-                len(alike) > 1,
-            )
+        yield MatrixRow(
+            place,
+            _short(results[0].turn.user.text),
+            tuple(cells),
+            any(cell.outcome in ("failed", "partly", "broken") for cell in cells),
+            len(alike) > 1,
         )
-    differing_in = "checks" if checked else "wins" if judged else "answers"
-    return Matrix(tuple(lane.label for lane in compared.lanes), tuple(rows), differing_in)
 
 
 def _cell(results: Sequence[Result], won: int) -> MatrixCell:

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from chatlab.compare.figures import StoredResults
 from chatlab.compare.model import Comparison, Receipt, Result
+from chatlab.compare.report.spool import SpooledResults, many
 from chatlab.messages import FilePart, Message, Part, TextPart
 from chatlab.redaction.texts import Pattern, TextRedaction
 
@@ -41,14 +43,20 @@ def redacted(compared: Comparison, patterns: Sequence[Pattern] = ()) -> Comparis
     def part_of(name: str) -> Callable[[str], str]:
         return lambda text: taking.text(text, name)
 
-    results = tuple(taking.result(result, labels.get(result.lane, "a lane")) for result in compared.results)
+    made = (taking.result(result, labels.get(result.lane, "a lane")) for result in compared.results)
+    results: Sequence[Result]
+    if isinstance(compared.results, StoredResults):
+        results = SpooledResults(made, compared.results.figures)
+        results.rename(lambda item: taking.name(item, "prompts"))
+    else:
+        results = tuple(made)
     found = replace(
         compared,
         title=taking.text(compared.title, "the title"),
         lanes=tuple(taking.walk(lane, "lanes") for lane in compared.lanes),
         results=results,
         votes=tuple(taking.walk(vote, "votes") for vote in compared.votes),
-        verdicts=tuple(taking.walk(verdict, "verdicts") for verdict in compared.verdicts),
+        verdicts=many(compared, (taking.walk(verdict, "verdicts") for verdict in compared.verdicts)),
         mismatches=tuple(map(part_of("notes"), compared.mismatches)),
         notes=tuple(map(part_of("notes"), compared.notes)),
     )

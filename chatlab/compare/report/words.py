@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
 
+from chatlab.compare.figures import figures_of, known
 from chatlab.compare.model import Comparison, Lane, Order, Receipt, Result
 from chatlab.compare.statistics.sentences import differences_said as said_of_differences
 from chatlab.compare.statistics.summary import (
@@ -95,8 +95,8 @@ def on_scale(value: float, unit: str) -> str:
 
 def facts_of(compared: Comparison) -> list[tuple[str, str]]:
     """Return when, how and how much was compared: names and what is said, "" where nothing is."""
-    failed = sum(result.turn.status != "finished" for result in compared.results)
-    prompts = len({(result.item, result.step) for result in compared.results})
+    figures = figures_of(compared)
+    failed = int((~figures.finished).sum())
     kind = {
         "own": "session, own history: each lane went on from its own answers",
         "shared": "session, shared history: all lanes went on from the answer that was picked",
@@ -110,7 +110,7 @@ def facts_of(compared: Comparison) -> list[tuple[str, str]]:
         ("Order", _ORDER[compared.order]),
         ("Blind", blind if compared.mode is not None else ""),
         ("Lanes", ", ".join(lane.label for lane in compared.lanes)),
-        ("Messages", str(prompts)),
+        ("Messages", str(figures.messages)),
         ("Answers", answers),
         ("Repeats", str(compared.repeats) if compared.repeats > 1 else ""),
         *((f"Judge {one.name}", judge_said(one, _amount)) for one in judges(compared)),
@@ -135,46 +135,69 @@ _LANES_HEAD = tuple(
 
 def lane_table(compared: Comparison) -> ReportTable:
     """Return each lane, as it was set and as the receipts say it was."""
-    by_lane: dict[str, list[Result]] = defaultdict(list)
+    found = {lane.id: _LaneFacts(lane, run=compared.mode is None) for lane in compared.lanes}
     for result in compared.results:
-        by_lane[result.lane].append(result)
-    rows = [_lane_row(lane, by_lane[lane.id], run=compared.mode is None) for lane in compared.lanes]
-    return ReportTable.of(_LANES_HEAD, rows)
+        if result.lane in found:
+            found[result.lane].add(result)
+    return ReportTable.of(_LANES_HEAD, [found[lane.id].row for lane in compared.lanes])
 
 
-def _lane_row(lane: Lane, results: Sequence[Result], *, run: bool) -> list[Cell]:
-    receipts = [one.receipt for one in results if one.receipt is not None]
-
-    def all_of(value_of: Callable[[Receipt], str | None]) -> str:
-        return ", ".join(dict.fromkeys(said for one in receipts if (said := value_of(one))))
-
-    system = all_of(lambda one: next((m.text for m in one.messages if m.role == "system"), None))
-    kinds = ", ".join(dict.fromkeys(one.turn.kind for one in results if one.turn.kind))
-    return [
-        Cell(lane.label),
-        Cell(f"{lane.backend} ({kinds})" if kinds and kinds != lane.backend else lane.backend),
-        Cell(all_of(lambda one: one.model)),
-        Cell(all_of(lambda one: one.model_answered)),
-        Cell(all_of(lambda one: one.endpoint)),
-        Cell(_parameters(lane, results, run=run)),
-        Cell(system or lane.system or "", "long"),
-        Cell(all_of(lambda one: one.identity)),
-    ]
+_SAID: Mapping[str, Callable[[Receipt], str | None]] = {
+    "model": lambda one: one.model,
+    "answered": lambda one: one.model_answered,
+    "endpoint": lambda one: one.endpoint,
+    "system": lambda one: next((m.text for m in one.messages if m.role == "system"), None),
+    "identity": lambda one: one.identity,
+}
 
 
-def _parameters(lane: Lane, results: Sequence[Result], *, run: bool) -> str:
-    """Return what the receipts say the lane was sent, but for what prompts of a run set, of which only the
-    names are said. A session's prompts set nothing: there it is what the lane was sent last.
+class _LaneFacts:
+    """Everything that the answers of one lane say of it. run: whether they are of a run, whose prompts may
+    set parameters.
     """
-    sent: dict[str, object] = {}
-    of_prompts: set[str] = set()
-    for one in results:
-        own = _set_by_prompt(lane, one) if run else set()
-        of_prompts |= own
-        if one.receipt is not None:
-            sent |= {name: value for name, value in one.receipt.parameters.items() if name not in own}
-    said = ", ".join(f"{name} = {value}" for name, value in (sent or lane.parameters).items())
-    return f"{said} (prompts set: {', '.join(sorted(of_prompts))})".lstrip() if of_prompts else said
+
+    def __init__(self, lane: Lane, *, run: bool) -> None:
+        self._lane = lane
+        self._run = run
+        self._said: dict[str, dict[str, None]] = {name: {} for name in ("kind", *_SAID)}  # in their order
+        self._sent: dict[str, object] = {}
+        self._of_prompts: set[str] = set()
+
+    def add(self, one: Result) -> None:
+        own = _set_by_prompt(self._lane, one) if self._run else set()
+        self._of_prompts |= own
+        self._said["kind"][one.turn.kind] = None
+        if one.receipt is None:
+            return
+        self._sent |= {name: value for name, value in one.receipt.parameters.items() if name not in own}
+        for name, value_of in _SAID.items():
+            self._said[name][value_of(one.receipt) or ""] = None
+
+    @property
+    def row(self) -> list[Cell]:
+        """Return the lane's row."""
+        said = {name: ", ".join(filter(None, values)) for name, values in self._said.items()}
+        lane, kinds = self._lane, said["kind"]
+        return [
+            Cell(lane.label),
+            Cell(f"{lane.backend} ({kinds})" if kinds and kinds != lane.backend else lane.backend),
+            Cell(said["model"]),
+            Cell(said["answered"]),
+            Cell(said["endpoint"]),
+            Cell(self._parameters()),
+            Cell(said["system"] or lane.system or "", "long"),
+            Cell(said["identity"]),
+        ]
+
+    def _parameters(self) -> str:
+        """Return what the receipts say the lane was sent, but for what prompts of a run set, of which only
+        the names are said. A session's prompts set nothing: there it is what the lane was sent last.
+        """
+        sent = self._sent or self._lane.parameters
+        said = ", ".join(f"{name} = {value}" for name, value in sent.items())
+        if not self._of_prompts:
+            return said
+        return f"{said} (prompts set: {', '.join(sorted(self._of_prompts))})".lstrip()
 
 
 def _set_by_prompt(lane: Lane, one: Result) -> set[str]:
@@ -230,35 +253,29 @@ def _seconds(times: Times | None) -> str:
     return "" if times is None else f"{number(times.median, 's')} ({number(times.p95, 's')})"
 
 
-_FIGURES: Sequence[tuple[str, str, Callable[[Result], float | None]]] = (
-    ("First token", "s", lambda one: one.turn.timing.first_token),
-    ("Total", "s", lambda one: one.turn.timing.total),
-    ("Longest stall", "s", lambda one: one.turn.timing.longest_stall),
-    ("Tokens a second", "", lambda one: one.turn.timing.tokens_per_second),
-    ("Cost of an answer", "", lambda one: one.turn.cost),
+_FIGURES = (
+    ("First token", "s", "first_token"),
+    ("Total", "s", "total"),
+    ("Longest stall", "s", "longest_stall"),
+    ("Tokens a second", "", "tokens_per_second"),
+    ("Cost of an answer", "", "cost"),
 )
+"""Each with its unit, and its column of the figures."""
 
 
-def measured(compared: Comparison) -> list[tuple[str, str, list[tuple[str, list[float]]]]]:
-    """Return each figure's name, unit, and values by lane, of the answers that finished.
+def measured(compared: Comparison) -> Iterator[tuple[str, str, list[tuple[str, list[float]]]]]:
+    """Yield each figure's name, unit, and values by lane, of the answers that finished.
 
     Lanes without any value are left out, and so are figures without any lane.
     """
-    values: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name, _, _ in _FIGURES}
-    for result in compared.results:
-        if result.turn.status == "finished":
-            for name, _, value_of in _FIGURES:
-                if (value := value_of(result)) is not None:
-                    values[name][result.lane].append(value)
-    return [
-        (
-            name,
-            unit,
-            [(lane.label, values[name][lane.id]) for lane in compared.lanes if values[name][lane.id]],
-        )
-        for name, unit, _ in _FIGURES
-        if values[name]
-    ]
+    of = figures_of(compared)
+    for name, unit, column in _FIGURES:
+        values = [
+            (lane.label, known(of.rows[column][of.finished & (of.lane == number)]))
+            for number, lane in enumerate(compared.lanes)
+        ]
+        if any(found for _, found in values):
+            yield name, unit, [(label, found) for label, found in values if found]
 
 
 def differences_said(compared: Comparison) -> list[str]:
@@ -284,16 +301,19 @@ def verdicts_said(compared: Comparison) -> list[str]:
 
 def repeats_said(compared: Comparison) -> list[str]:
     """Return how far answers of one lane to the same message lie apart, by its repeats: sentences."""
+    of = figures_of(compared)
     found = []
-    for name, unit, value_of in _FIGURES[:2]:
-        for lane in compared.lanes:
-            groups: dict[tuple[str, int], list[float]] = defaultdict(list)
-            for one in compared.results:
-                if one.lane == lane.id and one.turn.status == "finished":
-                    value = value_of(one)
-                    if value is not None:
-                        groups[one.item, one.step].append(value)
-            ranges = [max(values) - min(values) for values in groups.values() if len(values) > 1]
+    for name, unit, column in _FIGURES[:2]:
+        values = of.rows[column]
+        for place, lane in enumerate(compared.lanes):
+            there = np.flatnonzero((of.lane == place) & of.finished & ~np.isnan(values))
+            there = there[np.lexsort((of.step[there], of.item[there]))]
+            message = of.item[there].astype(np.int64) << 32 | of.step[there]
+            begins = np.flatnonzero(np.diff(message, prepend=-1))
+            if not len(begins):
+                continue
+            low, high = (do.reduceat(values[there], begins) for do in (np.minimum, np.maximum))
+            ranges = (high - low)[np.diff(begins, append=len(there)) > 1].tolist()
             if ranges:
                 found.append(
                     f"{name}, {lane.label}: repeats of one message are {number(median(ranges), unit)} apart "

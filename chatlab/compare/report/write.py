@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, TypeAlias, assert_never
 
 from chatlab.compare.model import Comparison
@@ -20,14 +20,24 @@ def report(compared: Comparison, form: Format = "html", patterns: Sequence[Patte
 
     Raises WrongPattern if a pattern takes too long.
     """
+    return "".join(report_pieces(compared, form, patterns))
+
+
+def report_pieces(
+    compared: Comparison, form: Format = "html", patterns: Sequence[Pattern] = ()
+) -> Iterator[str]:
+    """Yield the same piece by piece. Of a run's answers a few at a time are in memory while a page is
+    written; the other formats are one piece.
+    """
     compared = redacted(compared, patterns)
     match form:
         case "html":
-            return report_html(compared)
+            yield from report_html(compared)
         case "markdown":
-            return report_markdown(compared)
+            yield report_markdown(compared)
         case "jsonl":
-            return report_jsonl(compared)
+            yield report_jsonl(compared)
         case "votes":
-            return report_votes(compared)
-    assert_never(form)
+            yield report_votes(compared)
+        case _:
+            assert_never(form)

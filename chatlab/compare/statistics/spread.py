@@ -32,6 +32,7 @@ Array = NDArray[np.float64]
 Unit: TypeAlias = Literal["prompts", "repeats"]
 
 SAMPLES = 4000
+_AT_ONCE = 100  # prompts that are drawn together, 3 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,24 +132,78 @@ class Spread:
     samples: int = SAMPLES
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Groups:
+    """One lane's values: those of a prompt, which are its repeats, stand together. items: the prompts,
+    by number, upwards. begins: where the values of each begin, and at last where they end.
+    """
+
+    items: NDArray[np.intp]
+    begins: NDArray[np.intp]
+    values: Array
+
+    @classmethod
+    def of(cls, items: NDArray[np.intp], values: Array) -> Groups:
+        """Return the groups of these values, whose prompts stand beside them."""
+        begins = np.flatnonzero(np.diff(items, prepend=-1))
+        return cls(items[begins], np.append(begins, len(values)), values)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def among(self, items: NDArray[np.intp]) -> Groups:
+        """Return the groups of these prompts, all of which it has."""
+        if len(items) == len(self.items):
+            return self
+        there = np.isin(self.items, items)
+        sizes = self.sizes
+        return Groups(items, np.append(0, sizes[there].cumsum()), self.values[np.repeat(there, sizes)])
+
+    @property
+    def sizes(self) -> NDArray[np.intp]:
+        """Return how many values each prompt has."""
+        return np.diff(self.begins)
+
+    def each(self) -> list[Array]:
+        """Return the values of each prompt."""
+        return np.split(self.values, self.begins[1:-1])
+
+    def centres(self, measure: Measure) -> Array:
+        """Return the centre of each prompt's values."""
+        found = self.values[self.begins[:-1]]
+        for number in np.flatnonzero(self.sizes > 1).tolist():
+            found[number] = _centre(self.values[self.begins[number] : self.begins[number + 1]], measure)
+        return found
+
+
 def spread(measurements: Iterable[Measurement], measure: Measure, *, seed: int = 0) -> Spread:
     """Return a description of every lane and a comparison of every two."""
     grouped: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for one in measurements:
         grouped[one.lane][one.item].append(one.value)
-    lanes = {
-        lane: {item: np.array(values) for item, values in sorted(items.items())}
-        for lane, items in sorted(grouped.items())
+    number = {
+        item: at for at, item in enumerate(sorted({item for items in grouped.values() for item in items}))
     }
+    lanes = {}
+    for lane, items in grouped.items():
+        ordered = sorted(items)
+        places = np.repeat([number[item] for item in ordered], [len(items[item]) for item in ordered])
+        lanes[lane] = Groups.of(places, np.array([value for item in ordered for value in items[item]]))
+    return spread_of(lanes, measure, seed=seed)
+
+
+def spread_of(values: Mapping[str, Groups], measure: Measure, *, seed: int = 0) -> Spread:
+    """Return the same of the values of each lane."""
+    lanes = dict(sorted(values.items()))
     rng = np.random.default_rng(seed)
-    summaries = tuple(_summary(lane, items, measure, rng) for lane, items in lanes.items())
+    summaries = tuple(_summary(lane, groups, measure, rng) for lane, groups in lanes.items())
     found = [_difference(measure, a, b, lanes[a], lanes[b], rng) for a, b in combinations(lanes, 2)]
     return Spread(measure, summaries, _corrected(found), seed)
 
 
-def _summary(lane: str, items: Mapping[str, Array], measure: Measure, rng: np.random.Generator) -> Summary:
-    every = np.concatenate(list(items.values()))
-    centre, draws, _, units = _bootstrap(items.values(), None, measure, rng)
+def _summary(lane: str, items: Groups, measure: Measure, rng: np.random.Generator) -> Summary:
+    every = items.values
+    centre, draws, _, units = _bootstrap(items, None, measure, rng)
     interval = None
     if draws is not None:
         seen = _unanimous(draws, measure)
@@ -170,17 +225,15 @@ def _difference(
     measure: Measure,
     a: str,
     b: str,
-    of_a: Mapping[str, Array],
-    of_b: Mapping[str, Array],
+    of_a: Groups,
+    of_b: Groups,
     rng: np.random.Generator,
 ) -> Difference:
     """Two lanes before the correction for many comparisons."""
-    shared = [item for item in of_a if item in of_b]
-    if not shared:
+    shared = np.intersect1d(of_a.items, of_b.items, assume_unique=True)
+    if not len(shared):
         return Difference(measure, a, b, None, None, None, None, "prompts", 0, ENGLISH("spread.no-shared"))
-    difference, draws, unit, units = _bootstrap(
-        [of_a[item] for item in shared], [of_b[item] for item in shared], measure, rng
-    )
+    difference, draws, unit, units = _bootstrap(of_a.among(shared), of_b.among(shared), measure, rng)
     if draws is None:
         prompts = ENGLISH.counted("spread.prompt", len(shared))
         repeats = ENGLISH.counted("spread.repeat", units)
@@ -217,27 +270,25 @@ def _corrected(found: Sequence[Difference]) -> tuple[Difference, ...]:
 
 
 def _bootstrap(
-    of_a: Iterable[Array], of_b: Iterable[Array] | None, measure: Measure, rng: np.random.Generator
+    a: Groups, b: Groups | None, measure: Measure, rng: np.random.Generator
 ) -> tuple[float, Array | None, Unit, int]:
     """Return the centre over prompts of a lane's values, or of their differences from another's.
 
-    of_a, of_b: the repeats of each prompt. Also draws of it, what was resampled and how many: the prompts if
+    Also draws of it, what was resampled and how many: the prompts if
     they are enough, else the repeats of each prompt; with too few of both, nothing.
     """
-    a = list(of_a)
-    b = None if of_b is None else list(of_b)
-    by_prompt = np.array([_centre(repeats, measure) for repeats in a])
+    by_prompt = a.centres(measure)
     if b is not None:
-        by_prompt -= [_centre(repeats, measure) for repeats in b]
+        by_prompt -= b.centres(measure)
     estimate = float(_centre(by_prompt, measure))
     if len(by_prompt) >= FEWEST:
         return estimate, _resampled(by_prompt, measure, rng), "prompts", len(by_prompt)
-    fewest = min(map(len, [*a, *(b or ())]))
+    fewest = min(int(one.sizes.min()) for one in (a, b) if one is not None)
     if fewest < FEWEST:
         return estimate, None, "repeats", fewest
-    drawn = np.array([_resampled(repeats, measure, rng) for repeats in a])
+    drawn = np.array([_resampled(repeats, measure, rng) for repeats in a.each()])
     if b is not None:
-        drawn -= [_resampled(repeats, measure, rng) for repeats in b]
+        drawn -= [_resampled(repeats, measure, rng) for repeats in b.each()]
     return estimate, _centre(drawn, measure), "repeats", fewest
 
 
@@ -255,7 +306,11 @@ def _resampled(values: Array, measure: Measure, rng: np.random.Generator) -> Arr
     """
     n = len(values)
     if measure.centre == "mean":
-        return _centre(values[rng.integers(n, size=(n, SAMPLES))], measure)
+        total = np.zeros(SAMPLES)
+        for drawn in range(0, n, _AT_ONCE):  # one prompt after the other, as adding up all of them would
+            chosen = values[rng.integers(n, size=(min(_AT_ONCE, n - drawn), SAMPLES))]
+            total = np.add.reduce(np.concatenate([total[None], chosen]))
+        return total / n
     middle = (n + 1) // 2
     lower = rng.beta(middle, n + 1 - middle, SAMPLES)
     upper = lower if n % 2 else lower + (1 - lower) * rng.beta(1, n - middle, SAMPLES)

@@ -9,10 +9,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, quantiles
+from weakref import WeakKeyDictionary
 
-from chatlab.compare.model import UNCLEAR, Comparison, Lane, Result, Verdict
+import numpy as np
+from numpy.typing import NDArray
+
+from chatlab.compare.figures import UNKNOWN, Figures, figures_of, known
+from chatlab.compare.model import UNCLEAR, Comparison, Lane
 from chatlab.compare.statistics.intervals import Interval, wilson
-from chatlab.compare.statistics.spread import Difference, Measure, Measurement, spread
+from chatlab.compare.statistics.spread import Difference, Groups, Measure, spread_of
 from chatlab.spelling import count
 
 
@@ -62,15 +67,18 @@ class JudgeSummary:
 
 def judges(compared: Comparison) -> list[JudgeSummary]:
     """Return every judge of a comparison, in the order of their first verdicts."""
-    by_judge: dict[str, list[Verdict]] = defaultdict(list)
+    found: dict[str, JudgeSummary] = {}
     for one in compared.verdicts:
-        by_judge[one.judge].append(one)
-    found = []
-    for name, verdicts in by_judge.items():
-        known = [one.cost for one in verdicts if one.cost is not None]
-        unclear = sum(one.winner == UNCLEAR for one in verdicts)
-        found.append(JudgeSummary(name, len(verdicts), unclear, len(known), sum(known) if known else None))
-    return found
+        so_far = found.get(one.judge, JudgeSummary(one.judge, 0, 0, 0, None))
+        cost = so_far.cost if one.cost is None else (so_far.cost or 0) + one.cost
+        found[one.judge] = JudgeSummary(
+            one.judge,
+            so_far.verdicts + 1,
+            so_far.unclear + (one.winner == UNCLEAR),
+            so_far.priced + (one.cost is not None),
+            cost,
+        )
+    return list(found.values())
 
 
 def judge_said(one: JudgeSummary, money: Callable[[float], str]) -> str:
@@ -86,70 +94,72 @@ def judge_said(one: JudgeSummary, money: Callable[[float], str]) -> str:
 
 def summarise(compared: Comparison) -> list[LaneSummary]:
     """Return every lane, in the order of the comparison."""
-    by_lane: dict[str, list[Result]] = defaultdict(list)
-    for result in compared.results:
-        by_lane[result.lane].append(result)
-    return [_summary(lane, by_lane[lane.id]) for lane in compared.lanes]
+    figures = figures_of(compared)
+    checks = _checks(compared, figures)
+    return [
+        _summary(lane, figures, figures.lane == number, checks[number])
+        for number, lane in enumerate(compared.lanes)
+    ]
 
 
-def _summary(lane: Lane, results: Sequence[Result]) -> LaneSummary:
-    finished = [result for result in results if result.turn.status == "finished"]
-    checked = [result for result in finished if result.checks]
-    by_item: dict[str, list[bool]] = defaultdict(list)
-    by_check: dict[str, list[bool]] = defaultdict(list)
-    for result in checked:
-        by_item[result.item].append(_passed(result))
-        for check in result.checks:
-            by_check[check.name].append(check.passed)
-    shares = [fmean(passed) for passed in by_item.values()]
-    usages = [result.turn.finish.usage for result in finished if result.turn.finish]
+def _summary(
+    lane: Lane, figures: Figures, of_lane: NDArray[np.bool_], by_check: Mapping[str, tuple[int, int]]
+) -> LaneSummary:
+    finished = of_lane & figures.finished
+    rows = figures.rows[finished]
+    checked = rows["passed"] != UNKNOWN
+    items = figures.item[finished][checked]
+    trials = np.bincount(items)
+    passed = np.bincount(items, rows["passed"][checked])[trials > 0]
+    shares = (passed / trials[trials > 0]).tolist()
     return LaneSummary(
         lane,
-        len(finished),
-        len(results) - len(finished),
-        len(checked),
+        len(rows),
+        int(of_lane.sum()) - len(rows),
+        len(items),
         fmean(shares) if shares else None,
         wilson(sum(shares), len(shares)),
-        {name: (sum(passed), len(passed)) for name, passed in by_check.items()},
-        _times([result.turn.timing.first_token for result in finished]),
-        _times([result.turn.timing.total for result in finished]),
-        _sum([usage.input for usage in usages]),
-        _sum([usage.output for usage in usages]),
-        sum(known) if (known := _costs(results)) else None,
-        fmean(known) if (known := _costs(finished)) else None,
+        by_check,
+        _times(known(rows["first_token"])),
+        _times(known(rows["total"])),
+        _sum(rows["tokens_in"]),
+        _sum(rows["tokens_out"]),
+        sum(costs) if (costs := known(figures.rows["cost"][of_lane])) else None,
+        fmean(costs) if (costs := known(rows["cost"])) else None,
     )
 
 
-def _costs(results: Sequence[Result]) -> list[float]:
-    return [result.turn.cost for result in results if result.turn.cost is not None]
+def _checks(compared: Comparison, figures: Figures) -> list[dict[str, tuple[int, int]]]:
+    """Return of each lane how many answers passed each check, and of how many."""
+    found: list[dict[str, tuple[int, int]]] = [{} for _ in compared.lanes]
+    for number in np.flatnonzero(figures.finished & (figures.rows["passed"] != UNKNOWN)).tolist():
+        if (lane := int(figures.lane[number])) == UNKNOWN:
+            continue
+        for check in compared.results[number].checks:
+            passed, of = found[lane].get(check.name, (0, 0))
+            found[lane][check.name] = passed + check.passed, of + 1
+    return found
 
 
-def _passed(result: Result) -> bool:
-    return all(check.passed for check in result.checks)
-
-
-def _times(values: Sequence[float | None]) -> Times | None:
-    known = [value for value in values if value is not None]
-    if not known:
+def _times(values: Sequence[float]) -> Times | None:
+    if not values:
         return None
-    p95 = quantiles(known, n=20, method="inclusive")[-1] if len(known) > 1 else known[0]
-    return Times(median(known), p95)
+    p95 = quantiles(values, n=20, method="inclusive")[-1] if len(values) > 1 else values[0]
+    return Times(median(values), p95)
 
 
-def _sum(values: Sequence[int | None]) -> int | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
+def _sum(tokens: NDArray[np.int64]) -> int | None:
+    there = tokens[tokens != UNKNOWN]
+    return int(there.sum()) if len(there) else None
 
 
-_MEASURES: Sequence[tuple[Measure, Callable[[Result], float | None]]] = (
-    (
-        Measure("answers that pass", "%", "less often right", "more often right", "mean", (0.0, 1.0)),
-        lambda result: float(_passed(result)) if result.checks else None,
-    ),
-    (Measure("first token", "s", "sooner", "later"), lambda result: result.turn.timing.first_token),
-    (Measure("total", "s", "faster", "slower"), lambda result: result.turn.timing.total),
-    (Measure("cost of an answer", "", "cheaper", "dearer", "mean"), lambda result: result.turn.cost),
+_MEASURES = (
+    (Measure("answers that pass", "%", "less often right", "more often right", "mean", (0.0, 1.0)), "passed"),
+    (Measure("first token", "s", "sooner", "later"), "first_token"),
+    (Measure("total", "s", "faster", "slower"), "total"),
+    (Measure("cost of an answer", "", "cheaper", "dearer", "mean"), "cost"),
 )
+"""Each with its column of the figures."""
 
 
 def differences(compared: Comparison) -> list[tuple[str, tuple[Difference, ...]]]:
@@ -157,19 +167,46 @@ def differences(compared: Comparison) -> list[tuple[str, tuple[Difference, ...]]
 
     Of a conversation of several messages it is the mean over them.
     """
-    labels: dict[str, str] = {lane.id: lane.label for lane in compared.lanes}
-    found = []
-    for measure, value_of in _MEASURES:
-        # The steps of a conversation are neither independent nor repeats of each other: it is one value.
-        conversations: dict[tuple[str, str, int], list[float]] = defaultdict(list)
-        for result in compared.results:
-            if result.turn.status == "finished" and (value := value_of(result)) is not None:
-                conversations[labels[result.lane], result.item, result.repeat].append(value)
-        measurements = [
-            Measurement(label, item, fmean(values)) for (label, item, _), values in conversations.items()
+    figures = figures_of(compared)
+    names = tuple(lane.label for lane in compared.lanes)
+    known_already = _differences.setdefault(figures, {})
+    if names not in known_already:
+        known_already[names] = [
+            (measure.name, spread_of(measured, measure).differences)
+            for measure, column in _MEASURES
+            if (measured := _measured(figures, column, names))
         ]
-        if measurements:
-            found.append((measure.name, spread(measurements, measure).differences))
+    return known_already[names]
+
+
+_differences: WeakKeyDictionary[Figures, dict[tuple[str, ...], list[tuple[str, tuple[Difference, ...]]]]] = (
+    WeakKeyDictionary()
+)  # by the lanes' labels: it takes seconds for a long run, and a report says it twice
+
+
+def _measured(figures: Figures, column: str, names: Sequence[str]) -> dict[str, Groups]:
+    """Return the values of each lane by prompt, sorted by their ids; lanes without any are left out."""
+    values = figures.rows[column].astype(np.float64)
+    values[(values == UNKNOWN) if column == "passed" else np.zeros(len(values), bool)] = np.nan
+    by_id = np.argsort(np.argsort(np.array(figures.items, object)))
+    found = {}
+    for lane, name in enumerate(names):
+        there = np.flatnonzero((figures.lane == lane) & figures.finished & ~np.isnan(values))
+        # The steps of a conversation are neither independent nor repeats of each other: it is one value.
+        order = there[np.lexsort((figures.repeat[there], by_id[figures.item[there]]))]
+        items, repeats = by_id[figures.item[order]], figures.repeat[order]
+        begins = np.flatnonzero(np.diff(items, prepend=-1) | np.diff(repeats, prepend=-1))
+        if len(begins):
+            found[name] = Groups.of(items[begins], _means(values[order], begins))
+    return found
+
+
+def _means(values: NDArray[np.float64], begins: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the means of what stands between each two beginnings."""
+    sizes = np.diff(begins, append=len(values))
+    found = values[begins]
+    for number in np.flatnonzero(sizes > 1).tolist():
+        found[number] = fmean(values[begins[number] : begins[number] + sizes[number]].tolist())
     return found
 
 

@@ -1,0 +1,128 @@
+"""The prompts of a run in a file, one a line, of which one at a time is in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import weakref
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import BinaryIO, overload
+
+import numpy as np
+
+from chatlab.compare.batch.item import Item
+from chatlab.compare.batch.prompts import item_from_json, item_to_json
+from chatlab.compare.model_json import to_line
+
+
+class StoredItems(Sequence[Item]):
+    """Prompts in a file of their own. In memory are 32 bytes of each: where its line begins, how many answers
+    it gets, and a number that its id gives.
+
+    It is the file at `path`; without one a temporary file, which goes with this.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self._file: BinaryIO = tempfile.TemporaryFile() if path is None else path.open("rb")  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
+        self._begins = array("Q", [0])
+        self.steps = array("Q")
+        """How many answers each gets of every lane and repeat."""
+        self._ids = np.zeros(0, np.uint64)  # sorted
+        self._numbers = np.zeros(0, np.int64)  # of the items with these ids
+
+    @classmethod
+    def of(cls, items: Iterable[Item]) -> StoredItems:
+        """Return them in a temporary file."""
+        made = cls()
+
+        def written() -> Iterator[tuple[Item, int]]:
+            for item in items:
+                yield item, made._file.write(to_line(item_to_json(item)).encode("utf-8"))
+
+        made._index(written())
+        return made
+
+    @classmethod
+    def at(cls, path: Path) -> StoredItems:
+        """Return those of a file that `write` made. Raises OSError, and ValueError with file and line."""
+        made = cls(path)
+        made._index(_read(path, made._file))
+        return made
+
+    def _index(self, items: Iterable[tuple[Item, int]]) -> None:
+        """Take items with the bytes of their lines."""
+        ids = array("Q")
+        for item, size in items:
+            self._begins.append(self._begins[-1] + size)
+            self.steps.append(len(item.asked))
+            ids.append(_number_of(item.id))
+        found = np.array(ids, np.uint64)
+        self._numbers = np.argsort(found)
+        self._ids = found[self._numbers]
+
+    def number(self, item_id: str) -> int | None:
+        """Return the number of the prompt with an id, from 0; None if there is none."""
+        place = int(np.searchsorted(self._ids, np.uint64(_number_of(item_id))))
+        if place == len(self._ids) or self._ids[place] != _number_of(item_id):
+            return None
+        return int(self._numbers[place])
+
+    def write(self, path: Path) -> None:
+        """Write them to a file, whole or not at all."""
+        new = path.with_name(f"{path.name}.new")
+        with new.open("wb") as out:
+            self._file.seek(0)
+            while piece := self._file.read(1_000_000):
+                out.write(piece)
+            out.flush()
+            os.fsync(out.fileno())
+        new.replace(path)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @overload
+    def __getitem__(self, place: int) -> Item: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Item]: ...
+    def __getitem__(self, place: int | slice) -> Item | Sequence[Item]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(len(self))[place]]
+        number = range(len(self))[place]
+        self._file.seek(self._begins[number])
+        return item_from_json(json.loads(self._file.read(self._begins[number + 1] - self._begins[number])))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        same = zip(self, other, strict=False)
+        return self is other or (len(self) == len(other) and all(a == b for a, b in same))
+
+
+def stored_items(items: Sequence[Item]) -> StoredItems:
+    """Return items as they are if they are in a file, or else in a temporary one."""
+    return items if isinstance(items, StoredItems) else StoredItems.of(items)
+
+
+def _read(path: Path, file: BinaryIO) -> Iterator[tuple[Item, int]]:
+    for number, line in enumerate(iter(file.readline, b""), 1):
+        try:
+            yield item_from_json(json.loads(line)), len(line)
+        except KeyError as exc:
+            raise ValueError(f"{path}:{number}: {exc} is missing") from exc
+        except (TypeError, ValueError, AttributeError) as exc:
+            raise ValueError(f"{path}:{number}: {exc}") from exc
+
+
+def _number_of(item_id: str) -> int:
+    """Return a number of 64 bits for an id: that two of a million get the same is less likely than one in ten
+    million.
+    """
+    said = blake2b(item_id.encode("utf-8", "surrogatepass"), digest_size=8)
+    return int.from_bytes(said.digest(), "big")
