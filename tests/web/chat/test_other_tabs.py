@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,22 @@ def test_two_tabs_on_one_conversation_show_each_others_messages(upstream: Front,
     page.page.fill(".chatlab-rename", "better")
     page.page.press(".chatlab-rename", "Enter")
     wait_listed(tab, "better")
+
+
+def test_what_another_tab_asked_while_this_one_was_loading_is_shown(upstream: Front, open_page: Open) -> None:
+    page = open_page(config(upstream))
+    page.ask("one")
+    tab = ChatPage(page.page.context.new_page(), page.served)
+    loading: list[Any] = []
+    tab.page.route("**/other_tabs.js", lambda script: loading.append(script))
+    follow(tab, link(page))
+    wait_said(tab, "one")
+    page.ask("two")
+    assert tab.said == ["one"]
+    for script in loading:
+        script.continue_()
+    wait_said(tab, "one", "two")
+    tab.wait_ended(2)
 
 
 def test_what_another_browser_wrote_is_shown_when_one_comes_back_and_said_when_one_forks_it(

@@ -13,6 +13,7 @@ export class OtherTabs {
   constructor(root, page) {
     this.page = page;
     this.news = false;
+    this.opened = page.shown(); // what others asked in it while the page was loading, nobody told here
     this.looked = 0;
     this.channel = "BroadcastChannel" in window ? new BroadcastChannel(`chatlab ${root}`) : null;
     this.channel?.addEventListener("message", ({ data }) => {
@@ -31,12 +32,15 @@ export class OtherTabs {
   }
 
   /**
-   * Tells the others that somebody asked in a conversation here.
+   * Tells the others that somebody asked in a conversation here. When that with which the page began is
+   * painted, it asks them instead.
    *
    * @param {string} conversation
    */
   tell(conversation) {
-    this.channel?.postMessage(conversation);
+    if (conversation && conversation === this.opened) this.news = true;
+    else this.channel?.postMessage(conversation);
+    this.opened = "";
   }
 
   /** Asks for news that were told, once somebody sees this page and nothing runs on it. */
