@@ -250,9 +250,9 @@ class _Script:
         limit = request.parameters.get("max_tokens")
         notices = []
         if any(message.role == "system" for message in request.messages):
-            notices.append(Notice("other", "echo has no model that could follow the system prompt"))
+            notices.append(Notice("other", ENGLISH("notice.no-model")))
         if options.whole:
-            notices.append(Notice("not_streamed", "echo answers in one piece here"))
+            notices.append(Notice("not_streamed", ENGLISH("notice.echo-whole")))
         answer = options.reply if options.reply is not None else _said(request.messages)
         thoughts = tuple(match.group() for match in _TOKEN.finditer(options.reasoning or ""))
         thought = thoughts[:limit]

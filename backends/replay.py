@@ -86,7 +86,7 @@ class ReplayBackend(Backend):
         exchange, matched = self._choose(request)
         yield _provenance(self._recording.header)
         if not matched:
-            yield Notice("other", f"the recording has no answer to this; it answers {_short(exchange.asked)}")
+            yield Notice("other", ENGLISH("notice.not-recorded", asked=_short(exchange.asked)))
         speed = request.parameters.get("speed", self.options.speed)
         factor = 1 / speed if speed else 0.0
         pace = Pace()
@@ -142,10 +142,8 @@ def _provenance(header: Header) -> Notice:
         return Notice(
             "sample", f"{header.label or 'a sample'}: {header.origin or 'a recording made as a sample'}"
         )
-    made = f"; {header.origin}" if header.origin else ""
-    return Notice(
-        "other", f"a recording of {_recorded(header)} made {header.created}, not a live answer{made}"
-    )
+    said = ENGLISH("notice.recording", name=_recorded(header), when=header.created)
+    return Notice("other", f"{said}; {header.origin}" if header.origin else said)
 
 
 def _recorded(header: Header) -> str:

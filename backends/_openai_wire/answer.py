@@ -11,11 +11,12 @@ from backends._openai_wire.values import mapping, text_or_none
 from chatlab.errors import BackendError, BrokenStream
 from chatlab.messages import Citation, Finish, FinishReason, Notice, StreamEvent, TextDelta, Usage
 from chatlab.upstream import error_from_body, sentence_of
+from chatlab.words import ENGLISH
 
 _SPOKEN = ("role", "content")  # what a message of another protocol has
-NO_REASON = Notice("other", "the upstream gave no reason for the end of its answer: it may be cut off")
+NO_REASON = Notice("other", ENGLISH("notice.no-reason"))
 NO_ANSWER = "the upstream answered with nothing that is an answer; is its URL right?"
-CAME_WHOLE = Notice("not_streamed", "the server answered whole, not as a stream")
+CAME_WHOLE = Notice("not_streamed", ENGLISH("notice.came-whole"))
 
 
 class AnswerStream:

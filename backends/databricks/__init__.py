@@ -55,6 +55,7 @@ from chatlab.errors import (
 )
 from chatlab.messages import Notice, StreamEvent
 from chatlab.upstream import error_before_answer, error_from_body, error_from_exception, retry_after
+from chatlab.words import ENGLISH
 
 # How an endpoint says that it cannot stream: MLflow's own sentences, and what the serving layer answers.
 _NO_STREAM = re.compile(
@@ -302,7 +303,7 @@ class DatabricksBackend(Backend):
         for event in reader.end():
             if reader.whole and not told:
                 told = True
-                yield Notice("not_streamed", f"the endpoint {self._endpoint_name} answers in one piece")
+                yield Notice("not_streamed", ENGLISH("notice.endpoint-whole", name=self._endpoint_name))
             yield event
 
     async def _waited_for(self, sending: asyncio.Task[Any], access: Access, ctx: CallContext) -> str | None:

@@ -137,7 +137,7 @@ def body_of(task: Task, request: ChatRequest, options: RequestOptions) -> tuple[
         if options.files is None:
             messages = _without_files(messages, notices)
         notices += [
-            Notice("parameter_ignored", f"{name}: an agent's endpoint takes no sampling parameters")
+            Notice("parameter_ignored", ENGLISH("notice.no-sampling", name=name))
             for name, value in request.parameters.items()
             if value is not None
         ]
@@ -201,7 +201,7 @@ def _legacy_body(messages: tuple[Message, ...], form: LegacyRequest, notices: li
     if form == "inputs":
         question = next((m.text for m in reversed(messages) if m.role == "user"), "")
         if len(spoken) > 1:
-            notices.append(Notice("history_truncated", "this endpoint gets the last message only"))
+            notices.append(Notice("history_truncated", ENGLISH("notice.endpoint-last")))
         return {"inputs": [question]}
     assert_never(form)
 

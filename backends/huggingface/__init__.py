@@ -52,12 +52,13 @@ from chatlab.errors import (
 from chatlab.formats import PromptTemplate, to_openai, without_tools
 from chatlab.messages import Finish, Message, Notice, StreamEvent, TextDelta
 from chatlab.upstream import ChunkReader
+from chatlab.words import ENGLISH
 
 _SCOPE = (
     "visitors are asked for the scope inference-api once the Space's README.md has it among its scopes, "
     "and then sign in again"
 )
-_WHOLE = Notice("not_streamed", "the endpoint answered whole: how fast it wrote is not known")
+_WHOLE = Notice("not_streamed", ENGLISH("notice.speed-unknown"))
 
 
 class HuggingFaceBackend(Backend):

@@ -25,6 +25,7 @@ from chatlab.messages import (
     ToolResult,
     Usage,
 )
+from chatlab.words import ENGLISH
 
 _CUT_OFF = "the model's stream ended without saying that it ended"
 
@@ -125,7 +126,7 @@ class MessageEvents:
     def end(self) -> Iterator[StreamEvent]:
         """Yield the Finish, and before it what the person should know."""
         if self._pieces == 1 and not self._from_chunks:
-            yield Notice("not_streamed", "the answer came in one piece")
+            yield Notice("not_streamed", ENGLISH("notice.one-piece"))
         for word in dict.fromkeys(self._unknown):
             yield Notice("other", f"the model ended its answer for the reason {word!r}")
         usage = self._runs.usage()

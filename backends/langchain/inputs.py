@@ -14,6 +14,7 @@ from backends.langchain.options import LangChainOptions
 from chatlab.backend import ChatRequest
 from chatlab.formats import to_langchain, without_unmatched_tools
 from chatlab.messages import FilePart, Message, Notice
+from chatlab.words import ENGLISH
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Input:
         said = self.said
         text = said.text if said is not None else ""
         if said is not None and any(isinstance(part, FilePart) for part in said.parts):
-            self.notices.append(Notice("file_dropped", "this object takes text only"))
+            self.notices.append(Notice("file_dropped", ENGLISH("notice.text-only")))
         if self._made.shape == "chain":
             question, history = chain_keys(self._made.runnable, self._made.options)
             if question is None:
@@ -99,9 +100,9 @@ class Input:
         if not remembers:
             self._say_of_system()
             if any(message.role != "system" for message in self.earlier):
-                self.notices.append(Notice("history_truncated", "this object takes the last message only"))
+                self.notices.append(Notice("history_truncated", ENGLISH("notice.last-message")))
         return text if self._made.shape == "text" else {question: text}
 
     def _say_of_system(self) -> None:
         if any(message.role == "system" for message in self.earlier):
-            self.notices.append(Notice("other", "this object takes no system prompt"))
+            self.notices.append(Notice("other", ENGLISH("notice.no-system")))

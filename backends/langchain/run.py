@@ -21,6 +21,7 @@ from chatlab.credentials import PersonCredential
 from chatlab.errors import BrokenStream
 from chatlab.messages import Notice, StreamEvent
 from chatlab.sockets import close
+from chatlab.words import ENGLISH
 
 
 class Run:
@@ -165,6 +166,6 @@ class Run:
             elif name in specs or name in self._made.options.accepts:
                 configurable[name] = value
             else:
-                self.notices.append(Notice("parameter_ignored", f"{name}: this object has no place for it"))
+                self.notices.append(Notice("parameter_ignored", ENGLISH("notice.no-place", name=name)))
         if context and self._graph:
             self._kwargs["context"] = context

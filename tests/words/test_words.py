@@ -18,7 +18,7 @@ TEXTS = {
     language: json.loads((PACKAGE / "words" / f"{language}.json").read_text("utf-8")) for language in SHIPPED
 }
 MADE = re.compile(
-    r"(answer|button|chat\.wanted|detail|figures|finish|spread\.of|compare\.(status|previous|next))[.-]"
+    r"(answer|button|chat\.wanted|detail|figures|finish|spread\.of|compare\.(status|previous|next|vote))[.-]"
     r"|both\.(pages|chat|compare)"
 )
 

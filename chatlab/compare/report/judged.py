@@ -100,10 +100,15 @@ def _by_voter(source: Source, judgements: Sequence[Judgement]) -> list[str]:
     for voter in by_voter(judgements):
         wins = ", ".join(f"{lane} {count:g}" for lane, count in voter.wins.items()) or "none"
         found.append(
-            f"{who} {voter.voter or 'unnamed'}: {voter.share:.0%} of all; "
+            f"{_named(who, voter.voter)}: {voter.share:.0%} of all; "
             f"preferred {wins}; ties {voter.ties:g}, both bad {voter.both_bad:g}."
         )
     return found
+
+
+def _named(who: str, name: str) -> str:
+    """Return who judged, as a sentence begins: those without a name are called "voter 1" already."""
+    return name.capitalize() if name.startswith(f"{who.lower()} ") else f"{who} {name or 'unnamed'}"
 
 
 def _lean(what: str, unit: str, side: str, lean: Lean) -> str:

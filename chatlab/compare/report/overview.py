@@ -83,7 +83,7 @@ def compared_said(compared: Comparison) -> str:
 
 # -- who is ahead in what
 
-_HEAD = (Cell("in"), Cell("ahead"), Cell("how sure that is"))
+_HEAD = (Cell("measure"), Cell("ahead"), Cell("how sure"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,13 @@ const words =
   );
 
 /**
+ * A criterion or a reason of votes: those that come with chatlab in the page's language.
+ *
+ * @param {string} text
+ */
+export const voteWord = (text) => words[`compare.vote-${text.replaceAll(" ", "-")}`] ?? text;
+
+/**
  * A text of the page's language, with what it has places for.
  *
  * @param {string} key

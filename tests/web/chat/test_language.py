@@ -61,6 +61,7 @@ def test_the_page_speaks_german(open_page: Open) -> None:
     title = tab.locator("#conversation .title", has_text="insgesamt")
     title.click()
     expect(tab.locator("#conversation td", has_text="Anteil von chatlab")).to_be_visible()
+    expect(tab.locator("#conversation .chatlab-takes-back")).to_have_count(2)  # in a part, they are hidden
     tab.fill("#message textarea", "Und die Sonne?")
     tab.press("#message textarea", "Enter")
     expect(title).to_have_count(2)

@@ -34,6 +34,13 @@ const nameAll = (around) => {
       if (one.matches("button")) one.setAttribute("title", name);
     }
   }
+  for (const one of around.querySelectorAll("#conversation .message-buttons button")) {
+    const name = one.getAttribute("aria-label");
+    const back = name === chatlabWords["button.retry"] || name === chatlabWords["button.undo"];
+    one.classList.toggle("chatlab-takes-back", back);
+  }
+  // An icon's own title would be said in English, in place of its button's.
+  for (const title of around.querySelectorAll("#conversation button svg > title")) title.textContent = "";
   // Below whatever prefix this page is.
   const compare = document.querySelector(".chatlab-compare");
   for (const one of around.querySelectorAll("#conversation .placeholder a[href=compare]")) {

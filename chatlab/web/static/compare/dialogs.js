@@ -5,7 +5,7 @@
  * } from "../server.d.ts"
  */
 /** @import { Page } from "./page.js" */
-import { button, make, say } from "../dom.js";
+import { button, make, say, voteWord } from "../dom.js";
 import { close, show } from "../dialog.js";
 import { sharing } from "../sharing.js";
 import { laneForm } from "./setup.js";
@@ -42,16 +42,14 @@ export const ranking = async (page) => {
   show(say("compare.ranking-title"), said, ...found.criteria.map(rankedCriterion));
 };
 
-const COLUMNS = ["compare.rank", "compare.lane", "compare.score", "compare.interval", "compare.votes"].map(
-  (key) => say(key),
-);
+const COLUMNS = ["compare.rank", "compare.lane", "compare.score", "compare.votes"].map((key) => say(key));
 
 /** @param {RankedCriterion} found */
 const rankedCriterion = ({ criterion, rows, notes }) =>
   make(
     "section",
     {},
-    make("h3", {}, criterion),
+    make("h3", {}, voteWord(criterion)),
     make(
       "table",
       {},
@@ -74,11 +72,11 @@ const points = (score) => String(Math.round(score)).replace("-", "−");
 
 /** @param {RankedRow} row */
 const rankedRow = ({ rank, lane, score, low, high, count }) => {
-  const interval =
+  const within =
     low === null || high === null
-      ? say("compare.unknown")
-      : say("compare.from-to", { low: points(low), high: points(high) });
-  const cells = [rank, lane, points(score), interval, count];
+      ? points(score)
+      : say("compare.interval", { score: points(score), low: points(low), high: points(high) });
+  const cells = [rank, lane, within, count];
   return make(
     "tr",
     {},

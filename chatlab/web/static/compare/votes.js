@@ -1,7 +1,7 @@
 // What a person judges a round's answers to be, by criterion, with reasons and a note.
 /** @import { LaneView, RoundView, VoteView } from "../server.d.ts" */
 /** @import { Page } from "./page.js" */
-import { button, make, say } from "../dom.js";
+import { button, make, say, voteWord } from "../dom.js";
 import { reveal } from "./head.js";
 
 /**
@@ -20,8 +20,8 @@ const bestName = (page, best) => {
  */
 const inWords = (page, criterion, { best, reasons, note, marked }) => {
   const said = [
-    `${criterion}: ${bestName(page, best)}`,
-    reasons.length ? `(${reasons.join(", ")})` : "",
+    `${voteWord(criterion)}: ${bestName(page, best)}`,
+    reasons.length ? `(${reasons.map(voteWord).join(", ")})` : "",
     note ? `“${note}”` : "",
     marked.length ? `[${marked.join("; ")}]` : "",
   ];
@@ -104,7 +104,7 @@ const ballot = (page, round, lanes, criterion) => {
   return make(
     "div",
     { className: "vote", "data-criterion": criterion },
-    make("span", { className: "criterion" }, alone ? say("compare.best") : criterion),
+    make("span", { className: "criterion" }, alone ? say("compare.best") : voteWord(criterion)),
     lanes.map((lane) => option(lane.id, lane.name)),
     option("tie", say("compare.tie")),
     option("bad", say("compare.all-bad")),
@@ -131,15 +131,15 @@ const reasonsAndNote = (page, criterion, draft, changed) => {
       draft.reasons = input.checked ? [...others, reason] : others;
       changed();
     };
-    const input = make("input", { type: "checkbox", "aria-label": reason, onchange });
+    const input = make("input", { type: "checkbox", "aria-label": voteWord(reason), onchange });
     input.checked = draft.reasons.includes(reason);
-    return make("label", {}, input, reason);
+    return make("label", {}, input, voteWord(reason));
   });
   const note = make("input", {
     type: "text",
     placeholder: say("compare.note-placeholder"),
     dir: "auto",
-    "aria-label": say("compare.note-on", { criterion }),
+    "aria-label": say("compare.note-on", { criterion: voteWord(criterion) }),
     maxlength: "2000",
     oninput: () => {
       draft.note = note.value;
