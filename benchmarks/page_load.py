@@ -7,6 +7,7 @@ Machines are noisy, so what counts are the ratios of one run.
 
     python benchmarks/page_load.py            # about a minute
     python benchmarks/page_load.py --rounds 20
+    python benchmarks/page_load.py --latency 40  # as from a server that is not on the same machine
 """
 
 from __future__ import annotations
@@ -57,12 +58,16 @@ class Loads:
         return statistics.median(self.sizes), statistics.median(self.requests), statistics.median(self.ready)
 
 
-def load(context: Any, url: str, loads: Loads, *, list_all: bool) -> None:
-    """Open a page and note what it took, until nothing more is asked."""
+def load(context: Any, url: str, loads: Loads, *, latency: float, list_all: bool) -> None:
+    """Open a page and note what it took, until nothing more is asked. latency: milliseconds that the browser
+    adds to each request."""
     page = context.new_page()
     page.add_init_script(READY)
     devtools = context.new_cdp_session(page)
     devtools.send("Network.enable")
+    if latency:
+        network = {"offline": False, "downloadThroughput": -1, "uploadThroughput": -1, "latency": latency}
+        devtools.send("Network.emulateNetworkConditions", network)
     asked: dict[str, str] = {}
     sizes: dict[str, int] = {}
 
@@ -94,6 +99,7 @@ def main() -> None:
     parser.add_argument(
         "--rounds", type=int, default=9, help="how often each page is opened with nothing cached"
     )
+    parser.add_argument("--latency", type=float, default=0, help="milliseconds that each request takes more")
     parser.add_argument("--list", action="store_true", help="print each request of the first round, too")
     args = parser.parse_args()
     from playwright.sync_api import sync_playwright
@@ -117,13 +123,9 @@ def main() -> None:
             for name, port in apps.items():
                 context = browser.new_context()
                 kept = Loads() if number == 0 else first[name]  # the servers' own first time is not a load's
-                load(context, f"http://127.0.0.1:{port}", kept, list_all=args.list and number == 1)
-                load(
-                    context,
-                    f"http://127.0.0.1:{port}",
-                    Loads() if number == 0 else again[name],
-                    list_all=False,
-                )
+                cached = Loads() if number == 0 else again[name]
+                for loads, shown in ((kept, args.list and number == 1), (cached, False)):
+                    load(context, f"http://127.0.0.1:{port}", loads, latency=args.latency, list_all=shown)
                 context.close()
         browser.close()
     print(line("app", "load", "KB transferred", "requests", "box ready, ms") + "\n" + "| --- " * 5 + "|")

@@ -48,7 +48,7 @@ def preloaded(addresses: Iterable[str]) -> str:
     from other modules later."""
     return "".join(
         f'<link rel="preload" as="style" href="{one}">'
-        if one.endswith(".css")
+        if ".css" in one
         else f'<link rel="modulepreload" href="{one}">'
         for one in addresses
     )

@@ -86,7 +86,8 @@ def answer_directly(app: App) -> None:
     async def opened(request: Request) -> Any:
         deep_link = request.query_params.get("deep_link", "")
         made = await run_in_threadpool(page, request, None, "", deep_link)
-        made.body = made.body.replace(b"</head>", head, 1)
+        theme = preloaded([f"./theme.css?v={made.context['config']['theme_hash']}"])
+        made.body = made.body.replace(b"</head>", theme.encode() + head, 1)
         made.headers["content-length"] = str(len(made.body))
         return made
 

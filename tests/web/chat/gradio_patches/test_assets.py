@@ -34,7 +34,7 @@ def test_a_page_names_all_that_it_loads_at_its_beginning_and_asks_for_none_of_it
     page.goto(url + path)
     expect(page.locator(last)).to_be_visible()
     expect(page.locator("#conversations .chatlab-conversations > *").first).to_be_attached()
-    files = [one for one in asked if re.match(r"/(assets|-/static)/", one)]
+    files = [one for one in asked if re.match(r"/(assets|-/static)/|/theme\.css", one)]
     named = {
         urlsplit(str(httpx2.URL(url + path).join(one))).path
         for one in re.findall(r'(?:href|src)="([^"]+)"(?! disabled)', httpx2.get(url + path).text)
