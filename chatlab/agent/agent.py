@@ -13,7 +13,7 @@ from chatlab.agent.config import AgentConfig, load_agent
 from chatlab.agent.rights import Rights, endpoint_of, host_of
 from chatlab.agent.tools import Toolset, make_tools
 from chatlab.backend import current_call
-from chatlab.errors import AuthRequired, ConfigError
+from chatlab.errors import AuthRequired, ConfigError, UnsupportedContent
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -109,12 +109,22 @@ class Agent:
             write = get_stream_writer()
             rights = await self._rights_of_call(config.get("configurable") or {})
             before = state["messages"]
+            asked: list[Any] = []
+
+            async def note(request: Any) -> None:
+                asked.append(request)
+
             async with async_client() as http:
+                http.event_hooks = {"request": [note]}
                 made = await asyncio.to_thread(self.make, rights, http_async_client=http)
                 for skipped in made.toolset.skipped:
                     write({"notice": skipped})
                 found = await made.graph.ainvoke({"messages": before}, {**config, **made.config})
             new = found["messages"][len(before) :]
+            if not asked:  # at a retry or an edit of a reply: the graph within is past its question
+                raise UnsupportedContent(
+                    "this call was decided already, and is not decided anew: ask your question again"
+                )
             if ran := ran_as(new, made.toolset):
                 write({"notice": ran})
             return {"messages": new}

@@ -18,7 +18,7 @@ import chatlab.agent
 from chatlab.agent import Agent
 from chatlab.backend import CallContext
 from chatlab.credentials import ProtectedResource, one_token
-from chatlab.errors import AuthRequired, ChatlabError, NotReady
+from chatlab.errors import AuthRequired, ChatlabError, NotReady, UnsupportedContent
 from chatlab.lab import Answer, Lab, load
 from chatlab.messages import Message, ToolCall, ToolResult
 from tests.servers.data_of_workspace import INDEX, DataOfWorkspace
@@ -220,6 +220,46 @@ async def test_a_call_that_needs_approval_waits_for_the_person(
             assert not [note for note in found.notices if note.detail.startswith("ran ")]
             assert result.content == "The person refused this call: not for this"
             assert result.content in str(data.calls[-2].body)  # the model reads it
+
+
+@pytest.mark.parametrize("again", ["no", "approve"])
+async def test_a_call_that_was_refused_never_runs_afterwards(
+    data: DataOfWorkspace, project: Project, llama: Any, again: str
+) -> None:
+    ctx, _ = person(data.workspace, "ann@example.com", conversation=f"one-{time.monotonic()}")
+    async with lab_of(project("search if approved")) as lab:
+        asked = (Message.of("user", ASK), (await ask(lab, "me", ASK, ctx)).message)
+        refused = await ask(lab, "me", (*asked, Message.of("user", "no")), ctx)
+        with pytest.raises(UnsupportedContent, match="decided already"):  # a retry, or an edit of the reply
+            await ask(lab, "me", (*asked, Message.of("user", again)), ctx)
+        later = (*asked, Message.of("user", "no"), refused.message, Message.of("user", again))
+        assert (await ask(lab, "me", later, ctx)).text == llama.text
+    assert "search" not in [call.what for call in data.calls]
+
+
+async def test_who_approves_is_as_whom_the_call_runs(data: DataOfWorkspace, project: Project) -> None:
+    """Whoever answers in a conversation answers with their own rights, also to what another was asked."""
+    conversation = f"one-{time.monotonic()}"
+    ann, _ = person(data.workspace, "ann@example.com", conversation=conversation)
+    bob, bobs = person(data.workspace, "bob@example.com", conversation=conversation)
+    async with lab_of(project("search if approved")) as lab:
+        asked = await ask(lab, "me", ASK, ann)
+        await ask(lab, "me", (Message.of("user", ASK), asked.message, Message.of("user", "approve")), bob)
+    assert [call.token for call in data.calls if call.what == "search"] == [bobs]
+
+
+async def test_after_a_restart_no_call_runs_that_is_not_asked_about_again(
+    data: DataOfWorkspace, project: Project, llama: Any
+) -> None:
+    ctx, _ = person(data.workspace, "ann@example.com", conversation=f"one-{time.monotonic()}")
+    file = project("search if approved")
+    async with lab_of(file) as lab:
+        asked = await ask(lab, "me", ASK, ctx)
+    async with lab_of(file) as lab:
+        said = (Message.of("user", ASK), asked.message, Message.of("user", "approve"))
+        assert (await ask(lab, "me", said, ctx)).text == llama.text
+    assert [one["content"] for one in data.calls[-1].body["messages"]][-2:] == [asked.text, "approve"]
+    assert "search" not in [call.what for call in data.calls]
 
 
 def test_what_a_configuration_names_is_no_module_once_an_agent_was_made() -> None:
