@@ -114,7 +114,8 @@ More of the page that is set there: `ui.theme`, `ui.css`, `ui.head`, `ui.favicon
 `ui.language: de` has both pages speak German. Another language is a file of JSON: copy chatlab/words/en.json,
 translate the texts, leave keys and what stands in curly brackets, and name it in `ui.language`. What it
 leaves out is in English, and `chatlab check` says which key is none. `ui.labels` goes before both.
-Descriptions of parameters and errors of backends, of the configuration and of the storage are in English.
+Errors of backends, of the configuration and of the storage are in English, and so are reports and exports.
+What is stored is in English too, and shown by a page in its language.
 """
 
 
