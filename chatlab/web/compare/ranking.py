@@ -52,7 +52,8 @@ def ranking(state: SessionState, turn: Callable[[TurnId], StoredTurn], words: Wo
             if one.judged
         ]
         # Before the labels are in them, which may be words of a sentence themselves.
-        notes = [words.translated(said) for said in (*ranked.notes, *map(str, ranked.pairs))]
+        notes = [*map(words.translated, ranked.notes)]
+        notes += [f"{words.translated(str(pair))}." for pair in ranked.pairs]
         for lane, label in labels.items():
             notes = [note.replace(lane, label) for note in notes]
         criteria.append({"criterion": criterion, "rows": rows, "notes": notes})
