@@ -15,7 +15,8 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any, assert_never
+from functools import partial
+from typing import Any, TypeVar, assert_never
 
 from chatlab import __version__
 from chatlab.compare.batch.engines.engine import Lost, Meter, Ran
@@ -33,6 +34,8 @@ from chatlab.messages import FilePart, Message, Part
 from chatlab.secret import scrub
 from chatlab.store import new_id
 from chatlab.turns.ended import EndedTurn
+
+T = TypeVar("T")
 
 _PATIENCE = 20.0  # seconds in which a worker should be there, before it is said that none is
 _STARTS = 3  # of a worker that dies before it is ready
@@ -67,7 +70,7 @@ async def ray_engine(
         more = {"num_cpus": wanted, "object_store_memory": _MEMORY, "include_dashboard": False}
     terminated = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init("local" if own else address, log_to_driver=False, logging_level="error", **more)
+        ray.init("local" if own else address, log_to_driver=False, logging_level="critical", **more)
     except Exception as exc:
         what = "Ray cannot be started on this machine" if own else f"no Ray cluster at {_place(address)}"
         raise NotReady(f"{what}: {_first_line(exc)}") from exc
@@ -118,12 +121,6 @@ class RayEngine:
             ray.exceptions.WorkerCrashedError,
             ray.exceptions.ObjectLostError,
             ray.exceptions.NodeDiedError,
-        )
-        self._cut_off = (
-            ConnectionError,
-            ray.exceptions.LocalRayletDiedError,
-            ray.exceptions.RaySystemError,
-            ray.exceptions.RpcError,
         )
 
     async def start(self) -> None:
@@ -194,12 +191,12 @@ class RayEngine:
         call_id = new_id()
         actor.running += 1
         try:
-            reply = await self._said(actor, actor.handle.begin.remote(call_id, call))
+            reply = await self._said(actor, partial(actor.handle.begin.remote, call_id, call))
             while isinstance(reply, NeedsMore):
-                aside = await meter.more(reply.amount)
-                reply = await self._said(actor, actor.handle.go_on.remote(call_id, aside))
+                go_on = partial(actor.handle.go_on.remote, call_id, await meter.more(reply.amount))
+                reply = await self._said(actor, go_on)
         except asyncio.CancelledError:
-            await self._within(_END, [actor.handle.stop.remote(call_id)])
+            await self._within(_END, [partial(actor.handle.stop.remote, call_id)])
             raise
         finally:
             actor.running -= 1
@@ -207,36 +204,42 @@ class RayEngine:
             assert_never(reply)
         return Ran(EndedTurn(entry, **reply.turn), reply.wire_sha256, reply.deltas)
 
-    async def _said(self, actor: _Actor, reply: Awaitable[Reply]) -> Reply:
+    async def _said(self, actor: _Actor, ask: Callable[[], Awaitable[Reply]]) -> Reply:
         """Return what a worker says of a call. Raises Lost, and takes the worker for one that has to come
-        back first, where it is gone.
+        back first, where it is gone; NotReady where the whole cluster is.
         """
         try:
-            return await reply
+            return await ask()
         except self._gone as exc:
             if actor in self._there:  # the first of its calls that learns of it
                 self._there.remove(actor)
                 self.lost += 1
                 self._join(actor)
             raise Lost("the Ray worker that made this call died") from exc
-        except self._cut_off as exc:
+        except self._ray.exceptions.RayTaskError:  # a mistake in chatlab
+            raise
+        except Exception as exc:
             raise NotReady(f"the Ray cluster cannot be reached any more: {_first_line(exc)}") from exc
 
     async def aclose(self) -> None:
         """Have the workers close their connections, and end them."""
         for task in self._joining:
             task.cancel()
-        await self._within(_END, [actor.handle.close.remote() for actor in self._there])
+        await self._within(_END, [actor.handle.close.remote for actor in self._there])
         for actor in self._actors:
-            self._ray.kill(actor.handle)
+            with suppress(Exception):  # of a cluster that is gone
+                self._ray.kill(actor.handle)
 
-    async def _within(self, seconds: float, replies: Sequence[Awaitable[object]]) -> None:
+    async def _within(self, seconds: float, asks: Sequence[Callable[[], Awaitable[object]]]) -> None:
         """Wait so long for workers to do this; one that is gone has nothing to do any more."""
-        with suppress(TimeoutError):
+        with suppress(Exception):
             async with asyncio.timeout(seconds):
-                for reply in replies:
-                    with suppress(self._ray.exceptions.RayError):
-                        await reply
+                await asyncio.gather(*(_awaited(ask()) for ask in asks), return_exceptions=True)
+
+
+async def _awaited(reply: Awaitable[T]) -> T:
+    """Return what Ray answers; its own objects can be awaited, and are no coroutines."""
+    return await reply
 
 
 def _imported() -> Any:

@@ -60,7 +60,7 @@ def begun(out: str, lanes: str, *more: str) -> subprocess.Popen[str]:
 
 
 def ended(run: subprocess.Popen[str]) -> tuple[int, str]:
-    _, said = run.communicate(timeout=60)
+    _, said = run.communicate(timeout=100)
     return run.returncode, said
 
 
@@ -137,8 +137,8 @@ def cluster(upstream: Upstream) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--port", "0"]
-    command += ["--num-cpus", "2", "--include-dashboard", "false", "--ray-client-server-port", str(port)]
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"]
+    command += ["--port", str(port), "--num-cpus", "2", "--include-dashboard", "false"]
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}
     head = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -147,7 +147,7 @@ def cluster(upstream: Upstream) -> Iterator[str]:
                 if there.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.05)
-        yield f"ray://127.0.0.1:{port}"
+        yield f"127.0.0.1:{port}"
         assert head.poll() is None
     finally:
         head.terminate()
@@ -158,7 +158,8 @@ def test_a_budget_holds_for_all_workers_of_a_cluster_that_goes_on_running(
     upstream: Upstream, cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    options = ("--concurrency", "6", "--budget", "61", "--engine", cluster, "--workers", "2")
+    monkeypatch.setenv("RAY_ADDRESS", cluster)
+    options = ("--concurrency", "6", "--budget", "61", "--engine", "ray", "--workers", "2")
     code, said = ended(begun("run", "priced", *options))
     assert (code, "the budget of 61 has no room for another call" in said) == (5, True), said
     spent = json.loads(Path("run/summary.json").read_text())["spent"]

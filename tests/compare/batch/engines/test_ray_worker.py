@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from chatlab.config.load import load_config
 from chatlab.messages import FilePart, Message, TextPart
 from tests.compare.batch.upstream import Upstream
 from tests.servers.front import Front
+from tests.telemetry.collector import collector
 
 KEY = "sk-0123456789abcdefghij"
 
@@ -33,11 +35,12 @@ def front() -> Iterator[Front]:
         yield server
 
 
-def worker(folder: Path, *backends: str) -> RayWorker:
+def worker(folder: Path, *backends: str, more: str = "") -> RayWorker:
     """Return one that was given its configuration as Ray gives it, with all that is configured to call."""
-    (folder / "lab.yaml").write_text("\n  ".join(("backends:", *backends)))
-    configs = load_config(folder / "lab.yaml").backends
-    return RayWorker(pickle.loads(pickle.dumps(WorkerSetup(tuple(configs), dict(configs)))))
+    (folder / "lab.yaml").write_text("\n  ".join(("backends:", *backends)) + "\n" + more)
+    config = load_config(folder / "lab.yaml")
+    setup = WorkerSetup(tuple(config.backends), dict(config.backends), config.system, config.telemetry)
+    return RayWorker(pickle.loads(pickle.dumps(setup)))
 
 
 def call(text: str = "hello", estimate: Estimate | None = None, file: FilePart | None = None) -> WorkerCall:
@@ -109,3 +112,15 @@ async def test_attached_files_come_with_their_content_and_stay_at_the_worker(tmp
     reply = await one.begin("1", call(file=file))
     assert b"the content of notes" not in pickle.dumps(ran(reply).turn["request"].messages[0].parts[1:])
     await one.close()
+
+
+async def test_a_worker_tells_of_its_turns_within_the_trace_of_the_run(tmp_path: Path) -> None:
+    trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    with collector() as told:
+        one = worker(tmp_path, "a: {kind: echo}", more=f"telemetry: {{otlp: '{told.url}'}}\n")
+        await one.ready()
+        await one.begin("1", replace(call(), trace={"traceparent": f"00-{trace}-{span}-01"}))
+        await one.begin("2", call())
+        await one.close()
+    found = {(turn.trace_id.hex(), turn.parent_span_id.hex()) for turn in told.named("chat ")}
+    assert len(found) == 2 and (trace, span) in found
