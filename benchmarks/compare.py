@@ -11,9 +11,12 @@ table, with a target where there is one.
 - Agreement: first token, total and longest stall as a lane reports them, beside what the upstream wrote down
   by the same clock, for every answer of these rounds.
 - Cost: the comparison page's server with eight lanes, beside eight plain chats and eight of chatlab's own.
+- Batch: `chatlab compare` with a thousand prompts to three lanes at 200 ms latency and 64 at once, beside the
+  ideal rate, and beside promptfoo on the same upstream where it is (see batch.py, which measures memory too).
 
-    python benchmarks/compare.py             # everything, 80 seconds if nothing else runs
+    python benchmarks/compare.py             # everything but promptfoo, two minutes if nothing else runs
     python benchmarks/compare.py --skip-cost --rounds 30
+    python benchmarks/compare.py --only-batch --promptfoo ~/promptfoo
 """
 
 from __future__ import annotations
@@ -39,10 +42,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))  # a bare checkout will do
 
 import httpx2
+from batch import IDEAL, rate
 from in_turn import read_in_turn
 from openai import OpenAI
 from page_driver import cpu_seconds
-from streaming import CHATLAB, HERE, RATE, free_port, measure, process
+from streaming import HERE, RATE, apps_of, free_port, process
 
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.config.models import BackendConfig
@@ -346,18 +350,13 @@ async def compare_page(url: str, pid: int, lanes: int) -> Paints:
 
 def cost(table: Table, upstream: str, seconds: float) -> None:
     lanes, tokens = 8, int(seconds * RATE)
-    model, port = f"{tokens}-{RATE}", free_port()
-    config = Path(tempfile.mkdtemp()) / "bench.yaml"
-    config.write_text(CHATLAB.format(model=model, upstream=upstream))
-    url = f"http://127.0.0.1:{port}"
-    serve = f"from chatlab.web.server import serve; serve({str(config)!r}, port={port})"
-    with process(str(HERE / "plain_app.py"), str(port), upstream, model, port=port) as server:
-        measure("plain", server.pid, url, 1, 0, tokens)  # imports, first connections
-        plain = measure("plain", server.pid, url, lanes, 0, tokens)
-    with process("-c", serve, port=port) as server:
+    of_plain, of_chatlab = apps_of(upstream, f"{tokens}-{RATE}", None)
+    plain = of_plain.run(lanes, 0, tokens, 0.02)
+    with process(*of_chatlab.command, port=of_chatlab.port) as server:
+        url = f"http://127.0.0.1:{of_chatlab.port}"
         asyncio.run(compare_page(url, server.pid, 2))
         page = asyncio.run(compare_page(url, server.pid, lanes))
-        chats = measure("chatlab", server.pid, url, lanes, 0, tokens)
+        chats = of_chatlab.measure(server.pid, lanes, 0, tokens, 0.02)
     of = f"{lanes} x {RATE} tokens/s"
     mine = 1000 * page.cpu / (lanes * tokens)
     for app, theirs in (("plain chats", plain.cpu_ms_a_token), ("chatlab chats", chats.cpu_ms_a_token)):
@@ -374,22 +373,27 @@ def cost(table: Table, upstream: str, seconds: float) -> None:
     table.judged("tokens missing", of, lanes * tokens, page.tokens, lost, value=abs(lost), limit=1)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=8, help="of isolation: alone, and beside the others")
-    parser.add_argument("--seconds", type=float, default=3, help="how long each answer of the cost streams")
-    parser.add_argument("--skip-cost", action="store_true")
-    parser.add_argument("--skip-in-turn", action="store_true")
-    args = parser.parse_args()
-    for proxy in [name for name in os.environ if name.upper().endswith("_PROXY")]:
-        del os.environ[proxy]  # the upstream is on this machine
-    start, table, port = time.monotonic(), Table(), free_port()
-    base = f"http://127.0.0.1:{port}"
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; medians of {args.rounds} rounds\n")
-    table.head()
-    with process(str(HERE / "upstream.py"), str(port), port=port), tempfile.TemporaryDirectory() as folder:
+# -- many prompts
+
+
+def batch(table: Table, base: str, prompts: int, promptfoo: Path | None) -> None:
+    ours, theirs = rate(f"{base}/v1", prompts, promptfoo)
+    of = f"{ours.calls} calls at 200 ms, 64 at once"
+    missing = 1 - ours.rate / IDEAL
+    cells = ("batch: calls a second, beside the ideal", of, f"{IDEAL:.0f}", f"{ours.rate:.0f}")
+    table.judged(*cells, f"{missing:.0%} less", value=missing, limit=0.1)
+    what = "batch: CPU a call, beside promptfoo"
+    if theirs is None:
+        table.row(what, of, "–", f"{ours.cpu_ms_a_call:.2f} ms", "–", "–", "")
+        return
+    ratio = ours.cpu_ms_a_call / theirs.cpu_ms_a_call
+    cells = (what, of, f"{theirs.cpu_ms_a_call:.2f} ms", f"{ours.cpu_ms_a_call:.2f} ms")
+    table.judged(*cells, f"{ratio:.2f} times", value=ratio, limit=0.25)
+
+
+def lanes_together(table: Table, base: str, args: argparse.Namespace) -> None:
+    """Isolation, agreement and cost."""
+    with tempfile.TemporaryDirectory() as folder:
         with machine(table):
             moves, differences = asyncio.run(isolation_of_ours(base, folder, args.rounds))
         show_moves(table, moves, None if args.skip_in_turn else isolation_in_turn(base, 1))
@@ -406,6 +410,30 @@ def main() -> int:
             )
         if not args.skip_cost:
             cost(table, f"{base}/v1", args.seconds)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=8, help="of isolation: alone, and beside the others")
+    parser.add_argument("--seconds", type=float, default=3, help="how long each answer of the cost streams")
+    parser.add_argument("--skip-cost", action="store_true")
+    parser.add_argument("--skip-in-turn", action="store_true")
+    parser.add_argument("--only-batch", action="store_true")
+    parser.add_argument("--prompts", type=int, default=1000, help="of the batch")
+    parser.add_argument("--promptfoo", type=Path, help="the folder that has it in node_modules")
+    args = parser.parse_args()
+    for proxy in [name for name in os.environ if name.upper().endswith("_PROXY")]:
+        del os.environ[proxy]  # the upstream is on this machine
+    start, table, port = time.monotonic(), Table(), free_port()
+    base = f"http://127.0.0.1:{port}"
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; medians of {args.rounds} rounds\n")
+    table.head()
+    with process(str(HERE / "upstream.py"), str(port), port=port):
+        if not args.only_batch:
+            lanes_together(table, base, args)
+        batch(table, base, args.prompts, args.promptfoo)
     print(f"\n{table.missed} targets missed; {time.monotonic() - start:.0f} s in all")
     return 1 if table.missed else 0
 

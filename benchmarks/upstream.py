@@ -6,6 +6,7 @@ Run: python benchmarks/upstream.py PORT
 The model's name says what to send: "TOKENS-RATE", and after it, each behind a comma, what one needs of
 name=ANY (tells lanes apart), wait=SECONDS (before the first token), stall=SECONDS (in the middle),
 end=refuse (no answer but status 503), end=break (the connection is dropped in the middle).
+A request that does not ask for a stream is answered in one piece.
 A GET answers with what was recorded since the last one, as JSON: see `Served`.
 """
 
@@ -80,10 +81,36 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     length = next(
         int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
     )
-    sent = await reader.readexactly(length)
-    record = Served(json.loads(sent)["model"], time.monotonic())
+    sent = json.loads(await reader.readexactly(length))
+    record = Served(sent["model"], time.monotonic())
     served.append(record)
-    await stream(record, writer)
+    await (stream if sent.get("stream") else whole)(record, writer)
+
+
+async def whole(record: Served, writer: asyncio.StreamWriter) -> None:
+    """Answer in one piece, after the time that streaming it would take; it knows TOKENS-RATE and wait."""
+    how, *rest = record.model.split(",")
+    tokens, rate = map(int, how.split("-"))
+    wait = float(dict(item.split("=") for item in rest).get("wait", 0))
+    await asyncio.sleep(wait + tokens / rate)
+    record.done = time.monotonic()
+    text = "".join(f"w{n}@{record.done:.6f} " for n in range(tokens))
+    body = {
+        "id": "bench",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "bench",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        "usage": usage_of(tokens),
+    }
+    data = json.dumps(body).encode()
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    writer.write(head % len(data) + data)
+    await writer.drain()
+
+
+def usage_of(tokens: int) -> dict[str, int]:
+    return {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": tokens + 1}
 
 
 async def stream(record: Served, writer: asyncio.StreamWriter) -> None:
@@ -108,9 +135,10 @@ async def stream(record: Served, writer: asyncio.StreamWriter) -> None:
         record.tokens.append(now)
         writer.write(chunk({"content": f"w{n}@{now:.6f} "}))
         await writer.drain()
-    usage = {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": tokens + 1}
     record.done = time.monotonic()
-    writer.write(chunk({}, "stop") + chunk({}, usage=usage) + framed(b"data: [DONE]\n\n") + framed(b""))
+    writer.write(
+        chunk({}, "stop") + chunk({}, usage=usage_of(tokens)) + framed(b"data: [DONE]\n\n") + framed(b"")
+    )
     await writer.drain()
 
 
