@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from chatlab.render.markdown import MarkdownRenderer
 
 _LONG_TAIL = 4_000  # characters of an unfinished block from which on it is rendered less often
+_LONGEST_STEP = 10_000  # characters that one update renders at most: the event loop waits for it
 _LETTER = re.compile(r"[^\W\d_]")
 _PLAIN = re.compile(r"(?:[^\W_]|[ ,.'\"?!:+=%@(…–—-])*")
 """What changes nothing before it in a line that has a letter: it is no list's number, underline or rule."""
@@ -47,7 +48,10 @@ class IncrementalMarkdown:
         if len(text) == self._shown:
             return None
         self._shown = len(text)
-        end = _last_boundary(text, self.settled)
+        is_code = text.startswith(_FENCES, self.settled)
+        # The rest is shown as it is, until the next updates, or the end of the answer, come to it.
+        read = text if is_code else text[: self.settled + _LONGEST_STEP]
+        end = _last_boundary(read, self.settled)
         add = self.markdown.render(text[self.settled : end]) if end > self.settled else ""
         if end > self.settled:
             self._base, self._covered, self._is_open = "", 0, False
@@ -55,6 +59,8 @@ class IncrementalMarkdown:
         tail = text[end:]
         if tail.startswith(_FENCES):
             return add, self._code(tail) if "\n" in tail else ""
+        if len(tail) > _LONGEST_STEP:
+            return add, f"{self._base}<pre>{html.escape(tail[self._covered :])}"
         return add, self._block(tail) if tail.strip() else ""
 
     def _block(self, tail: str) -> str:

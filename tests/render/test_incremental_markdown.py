@@ -101,3 +101,26 @@ def test_code_that_is_not_closed_is_shown_as_code_however_long_it_is() -> None:
     *_, (html, _) = shown(text, 500)
     whole = code_block("x = '<b>'\n" * 1_000, "python", ENGLISH)
     assert same(html) == same(whole)
+
+
+@pytest.mark.parametrize("text", ["- a\n" * 30_000, "word " * 20_000, "One paragraph.\n\n" * 5_000])
+def test_no_update_renders_more_than_the_loop_can_wait_for_and_all_of_the_text_is_there(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered: list[int] = []
+    render_markdown = MarkdownRenderer.render
+
+    def noted(look: MarkdownRenderer, part: str) -> str:
+        rendered.append(len(part))
+        return render_markdown(look, part)
+
+    monkeypatch.setattr(MarkdownRenderer, "render", noted)
+    growing, settled = IncrementalMarkdown(), ""
+    for end in (*range(30_000, len(text), 30_000), len(text)):
+        before = len(rendered)
+        update = growing.update(text[:end])
+        assert update is not None
+        settled += update[0]
+        assert sum(rendered[before:]) <= 20_000
+        words = re.sub(r"<[^>]*>", "", settled + update[1])
+        assert re.findall(r"\w+", words) == re.findall(r"\w+", text[:end])
