@@ -71,7 +71,9 @@ def _take(
     connection: Connection, server: str, asked: Sequence[Sequence[Part]], held: Mapping[str, int]
 ) -> Sequence[Exceeded | None]:
     rows, moment = _locked(connection, sorted(held))
-    alive = set(connection.execute(select(servers.c.token)).scalars())
+    others = {token for row in rows.values() for token in row.held} - {server}
+    query = select(servers.c.token).where(servers.c.token.in_(others))
+    alive = set(connection.execute(query).scalars()) if others else set()
     for key, row in rows.items():
         row.held = {token: places for token, places in row.held.items() if token in alive}
         row.held[server] = held[key]
