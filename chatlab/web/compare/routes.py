@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from itertools import combinations
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
@@ -12,24 +10,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from chatlab.compare.model_json import receipt_to_json
-from chatlab.compare.session.blind import blind_round, lane_of, turn_of
+from chatlab.compare.session.blind import lane_of, turn_of
 from chatlab.compare.session.events import NOTHING_TO_PICK, Opened, SessionError
 from chatlab.compare.session.from_chat import chat_path
-from chatlab.compare.session.receipt import difference
-from chatlab.compare.statistics.text_diff import agreement, word_difference
 from chatlab.config.models import CompareLane, Config
-from chatlab.ids import ConversationId, LaneId, RoundId, TurnId
+from chatlab.ids import ConversationId, LaneId, TurnId
 from chatlab.lab import Lab
 from chatlab.messages import Message, TextPart
 from chatlab.store import StoredComparison, StoredTurn
 from chatlab.web.compare.assessed import note_vote
+from chatlab.web.compare.between_lanes import agreement_of, difference_of, ranking_of, receipts_of, text_shown
 from chatlab.web.compare.export import ExportRoutes
 from chatlab.web.compare.feed import EventStream, events, refusal
 from chatlab.web.compare.open_sessions import PageSession, PageSessions
 from chatlab.web.compare.options import backends_of, lane_spec, options_of
 from chatlab.web.compare.places import VisitorPlaces
-from chatlab.web.compare.ranking import ranking
 from chatlab.web.compare.schemas import (
     Ask,
     Ballot,
@@ -48,21 +43,15 @@ from chatlab.web.compare.schemas import (
 )
 from chatlab.web.compare.shown_runs import runs_of
 from chatlab.web.compare.uploads import PendingUploads
-from chatlab.web.compare.view import text_of
 from chatlab.web.compare.view_model import (
-    AgreementView,
     Begun,
     ChatToCompare,
     Continued,
-    DifferenceView,
     LaneMade,
-    RankingView,
-    Receipts,
     RoundAsked,
     SessionList,
     SessionListed,
     SessionView,
-    SpanKind,
     UndoneView,
     Uploaded,
 )
@@ -74,7 +63,6 @@ from chatlab.web.shared.stored_room import room_of, size_of
 
 InSession: TypeAlias = Callable[[PageSession, str, Request], Awaitable[Any]]
 _SHARES = ("GET", "POST", "DELETE")
-_KINDS: dict[str, SpanKind] = {"same": "same", "removed": "only_a", "added": "only_b"}
 
 
 class CompareRoutes:
@@ -125,10 +113,10 @@ class CompareRoutes:
             self._route(f"{one}/votes", "POST", self._vote),
             self._route(f"{one}/reveal", "POST", self._reveal),
             self._route(f"{one}/title", "POST", self._title),
-            self._route(f"{round_id}/receipts", "GET", self._receipts),
-            self._route(f"{round_id}/difference", "GET", self._difference),
-            self._route(f"{round_id}/agreement", "GET", self._agreement),
-            self._route(f"{one}/ranking", "GET", self._ranking),
+            self._route(f"{round_id}/receipts", "GET", receipts_of),
+            self._route(f"{round_id}/difference", "GET", difference_of),
+            self._route(f"{round_id}/agreement", "GET", agreement_of),
+            self._route(f"{one}/ranking", "GET", ranking_of),
             self._route(f"{one}/report", "GET", self.export.report),
             self._route(f"{lane}/recording", "GET", self.export.recording),
             *(self._route(f"{one}/shares", method, self.export.shares) for method in _SHARES),
@@ -366,7 +354,7 @@ class CompareRoutes:
     async def _pick(self, found: PageSession, _: str, request: Request) -> None:
         wanted = await body_of(request, Pick)
         hidden = found.session.state.hidden and not found.session.running()
-        if hidden and not _text_shown(found, wanted.round, wanted.lane, wanted.repeat):
+        if hidden and not text_shown(found, wanted.round, wanted.lane, wanted.repeat):
             raise SessionError(NOTHING_TO_PICK)  # also where something is that nobody may see
         await found.session.pick(turn_of(found.session.state, wanted.round, wanted.lane, wanted.repeat))
 
@@ -388,67 +376,6 @@ class CompareRoutes:
     async def _reveal(self, found: PageSession, _: str, request: Request) -> None:
         await body_of(request, Nothing)
         await found.session.reveal()
-
-    async def _receipts(self, found: PageSession, _: str, request: Request) -> Receipts:
-        found.require_names_told()
-        session, words, round_id = found.session, found.view.words, RoundId(request.path_params["round"])
-        known = session.receipts(round_id)
-        places = {found_id: session.state.positions[found_id] for found_id in known}
-        turns = session.state.round(round_id).turns
-        first = {lane: known[ids[0]] for lane, ids in turns.items() if ids[0] in known}
-        return {
-            "receipts": [
-                {
-                    "lane": places[found_id].lane,
-                    "repeat": places[found_id].repeat,
-                    "receipt": receipt_to_json(receipt),
-                }
-                for found_id, receipt in known.items()
-            ],
-            "differences": [
-                {
-                    "a": a,
-                    "b": b,
-                    "lines": [words.translated(str(one)) for one in difference(first[a], first[b])],
-                }
-                for a, b in combinations(first, 2)
-            ],
-            "mismatches": [words.translated(one.reason) for one in session.mismatches(round_id)],
-        }
-
-    async def _difference(self, found: PageSession, _: str, request: Request) -> DifferenceView:
-        query, round_id = request.query_params, RoundId(request.path_params["round"])
-        repeat = int(query.get("repeat", "0")) if query.get("repeat", "0").isdecimal() else 0
-        session = found.session
-        if session.state.hidden and session.running():
-            raise SessionError("wait for all answers")
-        a, b = (_text_shown(found, round_id, query.get(side, ""), repeat) for side in ("a", "b"))
-        spans = await asyncio.to_thread(word_difference, a, b)
-        return {
-            "agreement": await asyncio.to_thread(agreement, a, b),
-            "spans": [{"kind": _KINDS[span.kind], "text": span.text} for span in spans],
-        }
-
-    async def _agreement(self, found: PageSession, _: str, request: Request) -> AgreementView:
-        state = found.session.state
-        asked = state.round(RoundId(request.path_params["round"]))
-        if state.hidden and found.session.running():
-            return {"agreement": {}, "spread": []}
-        return await asyncio.to_thread(found.agreement.of, asked, state)
-
-    async def _ranking(self, found: PageSession, _: str, __: Request) -> RankingView:
-        found.require_names_told()
-        return await asyncio.to_thread(ranking, found.session.state, found.session.turn, found.view.words)
-
-
-def _text_shown(found: PageSession, round_id: RoundId, lane: str, repeat: int) -> str:
-    """Return the text of an answer as far as the page may show it. Raises SessionError."""
-    session, state = found.session, found.session.state
-    turn_id = turn_of(state, round_id, lane, repeat)
-    if not state.hidden:
-        return text_of(session.turn(turn_id))
-    answers = blind_round(state, state.round(round_id), session.turn).answers
-    return next(one.text for one in answers if (one.letter, one.repeat) == (lane, repeat))
 
 
 def _title(text: str) -> str:
