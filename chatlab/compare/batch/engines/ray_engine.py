@@ -243,8 +243,10 @@ async def _awaited(reply: Awaitable[T]) -> T:
 
 
 def _imported() -> Any:
-    """Return the module `ray`, which is told to send no statistics of its use. Raises MissingExtra."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    """Return the module `ray`, which is told to send no statistics of its use, and to look for no other
+    cluster where one is gone. Raises MissingExtra.
+    """
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_AUTO_CONNECT": "0"}
     try:
         import grpc  # noqa: F401 - of Ray's own client, which says that it is missing in many lines
         import ray
