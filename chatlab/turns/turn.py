@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 Outcome: TypeAlias = Literal["running", "finished", "stopped", "failed"]
 
 _MAX_UNREAD = 10_000  # events; a reader that far behind makes the upstream wait
+_AT_ONCE = 1_000  # events that come together, after which the others on the event loop have their turn
 # A read costs about as much as all that is done with the token in it, so that many turns share these.
 _CROWD = 20  # turns up to which every turn is read whenever something has arrived
 _READS = 1000  # a second, for all turns of a crowd together
@@ -332,6 +333,8 @@ class Turn:
                         timer.reschedule(min(deadline, asyncio.get_running_loop().time() + _LONGEST_END))
                     if len(self._unread) >= _MAX_UNREAD:
                         await self._wait_for_reader(timer, deadline)
+                    elif self._unread and len(self._unread) % _AT_ONCE == 0:
+                        await asyncio.sleep(0)
         finally:
             for rest in incoming.end():
                 self._deliver(rest)

@@ -315,6 +315,28 @@ async def many(request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEv
     yield Finish("stop")
 
 
+async def test_events_that_all_come_at_once_leave_the_loop_to_others_in_between() -> None:
+    together, most = 0, 0
+
+    async def counted(request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
+        nonlocal together
+        for _ in range(9_000):
+            together += 1
+            yield TextDelta("w")
+        yield Finish("stop")
+
+    async def others() -> None:
+        nonlocal together, most
+        while True:
+            most, together = max(most, together), 0
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    _, turn = await read(entry_for(counted)[0])
+    beside.cancel()
+    assert len(turn.answer.message.text) == 9_000 and 0 < most <= 1_001
+
+
 async def test_a_slow_reader_is_no_silence_of_the_upstream() -> None:
     entry, _ = entry_for(many, timeouts=Timeouts(idle=0.05))
     async with run_turn(entry, ASK) as turn:
