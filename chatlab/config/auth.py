@@ -141,13 +141,34 @@ class HostVariable(Model):
     env: str = Field(description="Name of the variable that holds the workspace's URL.")
 
 
+class DatabricksAccount(Model):
+    """The Databricks account at which people sign in."""
+
+    host: str = Field(
+        description="URL of the account console, such as `https://accounts.cloud.databricks.com` or "
+        "`https://accounts.azuredatabricks.net`."
+    )
+    id: str = Field(pattern=r"^[\w-]+$", description="The account's id.")
+
+    @field_validator("host")
+    @classmethod
+    def _url(cls, url: str) -> str:
+        return workspace_url(url)
+
+
 class Databricks(AtProvider):
-    """Sign-in at a Databricks workspace (OAuth, user to machine). Backends of the kind `databricks` with
-    `auth: {type: user}` are then asked with the person's own rights. Needs the extra `auth`.
+    """Sign-in at a Databricks workspace or account (OAuth, user to machine). Backends of the kind
+    `databricks` with `auth: {type: user}` are then asked with the person's own rights. Needs the extra
+    `auth`.
     """
 
     type: Literal["databricks"] = Field(description="How people sign in.")
     host: str | HostVariable = Field(description="URL of the workspace, or {env: NAME}.")
+    account: DatabricksAccount | None = Field(
+        None,
+        description="The account at which people sign in, in place of the workspace; the workspace still "
+        "says who they are, and is what is asked with their rights.",
+    )
     scopes: tuple[str, ...] = Field(
         ("all-apis", "offline_access"),
         description="What the workspace is asked for; without `offline_access` a sign-in lasts an hour.",

@@ -1,4 +1,4 @@
-"""Signing in at a Databricks workspace (OAuth, user to machine)."""
+"""Signing in at a Databricks workspace or account (OAuth, user to machine)."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ _APPS = ".databricksapps.com"
 
 
 class DatabricksProvider(CodeFlowProvider):
-    """A Databricks workspace, which says who somebody is when it is asked with their token."""
+    """A Databricks workspace, or the account it is of. The workspace says who somebody is when it is asked
+    with their token.
+    """
 
     def __init__(self, config: Databricks) -> None:
         try:
             self.resource = config.workspace()
         except LookupError as exc:
             raise NotReady(f"auth.host: {exc}") from exc
-        discovery = f"{self.resource}/oidc/.well-known/oauth-authorization-server"
-        super().__init__(config, discovery, config.scopes)
+        account = config.account
+        self._issuer = (
+            f"{self.resource}/oidc" if account is None else f"{account.host}/oidc/accounts/{account.id}"
+        )
+        super().__init__(config, f"{self._issuer}/.well-known/oauth-authorization-server", config.scopes)
 
     def passes_on(self, resource: ProtectedResource) -> bool:
         """Return whether an agent is asked that asks the workspace itself: on this machine, or as an app."""
@@ -34,7 +39,7 @@ class DatabricksProvider(CodeFlowProvider):
         )
 
     def _read(self, said: Mapping[str, Any]) -> Discovered:
-        return discovered({"issuer": f"{self.resource}/oidc", **said})
+        return discovered({"issuer": self._issuer, **said})
 
     async def _person(self, known: Discovered, begun: BegunSignIn, tokens: Mapping[str, Any]) -> Person:
         token = tokens.get("access_token")

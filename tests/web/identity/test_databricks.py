@@ -12,13 +12,14 @@ from typing import Any
 import httpx2
 import pytest
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from chatlab.config.auth import Databricks
 from chatlab.credentials import ProtectedResource
 from chatlab.identity.databricks import DatabricksProvider
 from chatlab.web.identity.gate import sign_in_service
 from tests.servers.databricks import Workspace
+from tests.servers.front import Front
 from tests.web.identity.people import OPENS, somebody
 from tests.web.identity.test_sign_in import ask
 from tests.web.pages import Served, chunks
@@ -94,6 +95,36 @@ def test_the_sample_as_it_is_asks_the_endpoint_as_whoever_signed_in(
         assert "you are ann@example.com" in ask(ann, "and now?", "hash-of-ann")
         assert CANARY not in said
     assert len(asked_by(workspace)) == 3
+
+
+def test_who_signs_in_at_the_account_asks_the_workspace_as_themselves(
+    workspace: Workspace, serve_file: Callable[..., Served]
+) -> None:
+    """The account is a server of its own: https://docs.databricks.com/dev-tools/auth/oauth-u2m."""
+    account = Front()
+    issuer = "/oidc/accounts/00000000-0000-0000-0000-000000000001"
+
+    async def metadata(_: Request) -> Response:
+        return JSONResponse(
+            {
+                "authorization_endpoint": f"{account.url}{issuer}/v1/authorize",
+                "token_endpoint": f"{account.url}{issuer}/v1/token",
+            }
+        )
+
+    account.on("GET", f"{issuer}/.well-known/oauth-authorization-server", metadata)
+    account.on("GET", f"{issuer}/v1/authorize", workspace._authorize)
+    account.on("POST", f"{issuer}/v1/token", workspace._token)
+    with account:
+        given = f"  account: {{host: '{account.url}', id: {issuer.rpartition('/')[2]}}}\n"
+        with signed_in_as(serve_file(given).url, workspace, "ann@example.com") as ann:
+            assert "you are ann@example.com" in ask(ann, "who am I?", "hash-of-ann")
+            workspace.lifetime = 30  # of less than a minute: to be renewed at the next call
+        with signed_in_as(serve_file(given).url, workspace, "ann@example.com") as ann:
+            assert "you are ann@example.com" in ask(ann, "and now?", "other-hash-of-ann")
+        assert workspace.renewals == 1
+        assert [seen.path for seen in account.requests if seen.method == "POST"] == [f"{issuer}/v1/token"] * 3
+    assert not any(path.startswith("/oidc/") for path in workspace.paths())
 
 
 def test_many_at_once_are_never_taken_for_each_other(
