@@ -248,8 +248,8 @@ def _imported() -> Any:
     """
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_AUTO_CONNECT": "0"}
     try:
-        import grpc  # noqa: F401 - of Ray's own client, which says that it is missing in many lines
         import ray
+        import ray.util.client.worker  # needs grpc, of which Ray says in many lines that it is missing
     except ModuleNotFoundError as exc:
         raise MissingExtra("ray", "ray", exc.name or "ray", what="--engine ray") from exc
     return ray
