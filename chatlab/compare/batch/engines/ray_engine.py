@@ -136,6 +136,7 @@ class RayEngine:
                 self._say(
                     "no Ray worker is ready yet: each needs a free CPU of its cluster; Ctrl-C ends the wait"
                 )
+        self._started = True
 
     def _join(self, actor: _Actor) -> None:
         task = asyncio.create_task(self._made_ready(actor), name="a Ray worker")

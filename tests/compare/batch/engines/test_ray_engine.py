@@ -12,10 +12,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from backends.echo import EchoOptions
+from chatlab import __version__
+from chatlab.compare.batch.engines.engine import Lost, Meter
+from chatlab.compare.batch.engines.ray_engine import RayEngine
+from chatlab.config.models import BackendConfig
+from chatlab.config.registry import Backends
+from chatlab.errors import NotReady
+from chatlab.messages import Message
 from tests.compare.batch.upstream import Upstream
 from tests.servers.front import Front
 
@@ -166,3 +175,33 @@ def test_a_budget_holds_for_all_workers_of_a_cluster_that_goes_on_running(
     assert spent == 5 * len(upstream.asked) == 5 * len(written("run"))
     assert 61 - 8 < spent <= 61
     assert not of_ray(workers=True)
+
+
+async def test_a_worker_that_does_not_come_back_is_said() -> None:
+    """Its handle is of this test: it dies at its first call, and comes back with another chatlab."""
+    ray = pytest.importorskip("ray")
+    versions = iter((__version__, "0.0"))
+
+    async def ready() -> tuple[str, tuple[str, ...]]:
+        return next(versions), ()
+
+    async def begin(*_: object) -> None:
+        raise ray.exceptions.RayActorError
+
+    async def more(_: float) -> float | None:
+        return None
+
+    handle = SimpleNamespace(ready=SimpleNamespace(remote=ready), begin=SimpleNamespace(remote=begin))
+    said: list[str] = []
+    engine = RayEngine(ray, [handle], said.append)
+    await engine.start()
+    backends = Backends({"a": BackendConfig(kind="echo", options=EchoOptions())})
+    entry, asked, meter = backends["a"], (Message.of("user", "hello"),), Meter(None, 1.0, more)
+    with pytest.raises(Lost, match="died"):
+        await engine(entry, asked, {}, None, meter)
+    with pytest.raises(NotReady, match="no Ray worker is left"):
+        await engine(entry, asked, {}, None, meter)
+    assert engine.lost == 1
+    assert said == [
+        f"one Ray worker less: a Ray worker has chatlab 0.0, and this is {__version__}: install the same"
+    ]
