@@ -10,7 +10,6 @@ ledger.jsonl      what was set aside and paid for calls of backends that have pr
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +24,7 @@ from chatlab.compare.batch.item import CheckSpec, Item
 from chatlab.compare.batch.on_disk import ResultsOnDisk, VerdictsOnDisk
 from chatlab.compare.batch.prompts import hash_of, item_from_json
 from chatlab.compare.batch.stored_items import StoredItems, stored_items
+from chatlab.compare.batch.whole_file import whole_file
 from chatlab.compare.model import Comparison, Lane, Order, Result, Verdict
 from chatlab.compare.model_json import lane_from_json, lane_to_json
 from chatlab.compare.versions import versions
@@ -234,12 +234,8 @@ def write_plan(path: Path, plan: Plan) -> None:
         "rpm": list(plan.rpm),
         "prompts_sha256": hash_of(plan.items),
     }
-    new = path / f"{_PLAN}.new"
-    with new.open("w", encoding="ascii") as out:
-        json.dump(value, out, indent=1)
-        out.flush()
-        os.fsync(out.fileno())
-    new.replace(path / _PLAN)
+    with whole_file(path / _PLAN) as out:
+        out.write(json.dumps(value, indent=1).encode("ascii"))
 
 
 def read_plan(path: Path) -> Plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import tempfile
 import weakref
 from array import array
@@ -16,6 +16,7 @@ import numpy as np
 
 from chatlab.compare.batch.item import Item
 from chatlab.compare.batch.prompts import item_from_json, item_to_json
+from chatlab.compare.batch.whole_file import whole_file
 from chatlab.compare.model_json import to_line
 
 
@@ -75,14 +76,9 @@ class StoredItems(Sequence[Item]):
 
     def write(self, path: Path) -> None:
         """Write them to a file, whole or not at all."""
-        new = path.with_name(f"{path.name}.new")
-        with new.open("wb") as out:
+        with whole_file(path) as out:
             self._file.seek(0)
-            while piece := self._file.read(1_000_000):
-                out.write(piece)
-            out.flush()
-            os.fsync(out.fileno())
-        new.replace(path)
+            shutil.copyfileobj(self._file, out)
 
     def __len__(self) -> int:
         return len(self.steps)

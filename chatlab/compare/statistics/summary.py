@@ -187,7 +187,8 @@ _differences: WeakKeyDictionary[Figures, dict[tuple[str, ...], list[tuple[str, t
 def _measured(figures: Figures, column: str, names: Sequence[str]) -> dict[str, Groups]:
     """Return the values of each lane by prompt, sorted by their ids; lanes without any are left out."""
     values = figures.rows[column].astype(np.float64)
-    values[(values == UNKNOWN) if column == "passed" else np.zeros(len(values), bool)] = np.nan
+    if column == "passed":
+        values[values == UNKNOWN] = np.nan
     by_id = np.argsort(np.argsort(np.array(figures.items, object)))
     found = {}
     for lane, name in enumerate(names):
