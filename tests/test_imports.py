@@ -91,6 +91,12 @@ def test_the_core_is_imported_without_any_sdk() -> None:
     assert imported_by(f"import {core}") == set()
 
 
+def test_the_kind_openai_needs_an_http_client_and_nothing_else() -> None:
+    options = "OpenAIOptions(model='m', base_url='http://127.0.0.1:1/v1')"
+    made = f"from backends.openai import *; OpenAIBackend({options})"
+    assert imported_by(made) == {"httpx2"}
+
+
 def test_what_is_asked_about_above_would_be_seen() -> None:
     assert imported_by("import httpx2") == {"httpx2"}
 

@@ -1,19 +1,18 @@
 """openai: Chat Completions and Responses, at OpenAI, at Azure, and at any server of the same protocol.
 
-The SDK makes the request and guards the connection; the stream is read as raw JSON (`_openai_wire`), because
-the SDK's typed chunk costs several times the parse, and because it lets a broken stream pass for a whole one.
+The requests are made here, without OpenAI's SDK: it costs more than the rest of a short call, reads variables
+of the environment that are meant for OpenAI alone, and lets a broken stream pass for a whole one. Answers are
+read by `_openai_wire`.
 Confirmed against llama.cpp and local stand-ins; what only OpenAI's or Azure's own cloud could show was not.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import AsyncExitStack, aclosing, contextmanager
-from contextvars import ContextVar
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
-from urllib.parse import parse_qsl
+from urllib.parse import urlencode
 
 from backends._openai_wire import (
     CAME_WHOLE,
@@ -27,6 +26,7 @@ from backends._openai_wire import (
 )
 from backends.openai.options import OWN_URL, OpenAIOptions, PersonAuth, ServiceAuth
 from backends.openai.parameters import parameters
+from chatlab import __version__
 from chatlab.azure_identity import AzureTokens, azure_problem
 from chatlab.backend import (
     Backend,
@@ -35,6 +35,7 @@ from chatlab.backend import (
     ChatRequest,
     Probe,
     Target,
+    joined_query,
     shown_url,
     split_query,
     without_route,
@@ -43,7 +44,7 @@ from chatlab.credentials import name_in, sendable, token_of
 from chatlab.errors import AuthenticationFailed, BackendError, ChatlabError, NotReady, PermissionDenied
 from chatlab.messages import StreamEvent
 from chatlab.secret import SecretRef, remember_if_secret
-from chatlab.upstream import error_from_exception
+from chatlab.upstream import error_before_answer, error_from_exception
 
 _ROLE = "Whoever administers the resource gives this identity the role Cognitive Services OpenAI User there."
 _IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
@@ -54,7 +55,7 @@ class OpenAIBackend(Backend):
     """Streams from one model of one server."""
 
     Options = OpenAIOptions
-    modules: ClassVar[tuple[str, ...]] = ("openai", "httpx2")
+    modules: ClassVar[tuple[str, ...]] = ("httpx2",)
     address_field: ClassVar[str | None] = "model"
     network: ClassVar[bool] = True
     options: OpenAIOptions
@@ -62,30 +63,24 @@ class OpenAIBackend(Backend):
     def __init__(self, options: OpenAIOptions) -> None:
         super().__init__(options)
         import httpx2
-        import openai
 
         from chatlab.http import async_client
 
         self._httpx2 = httpx2
-        self._no_authorization = {"Authorization": openai.Omit()}  # `_authorize` adds what there is
-        base_url, query = _address(options)
-        # Secrets are put in by the HTTP client, read anew each time: no SDK object ever holds one.
-        self._http = async_client(options.ca_bundle, event_hooks={"request": [self._authorize]})
+        self._base_url, self._query = _address(options)
+        # What the environment names was meant for OpenAI, whoever is called here: explicit or absent.
+        account = {"OpenAI-Organization": options.organization, "OpenAI-Project": options.project}
+        self._http = async_client(
+            options.ca_bundle,
+            headers={
+                "Accept": "application/json",
+                "User-Agent": f"chatlab/{__version__}",
+                **{name: value for name, value in account.items() if value},
+            },
+        )
         self._identity: AzureTokens | None = None
         if isinstance(options.auth, ServiceAuth):
             self._identity = AzureTokens(options.auth, options.auth.scope)
-        self._client = openai.AsyncOpenAI(
-            base_url=base_url,
-            api_key="put in by _authorize",
-            max_retries=0,
-            default_query=query,
-            default_headers=_no_ambient_headers(openai.Omit()),
-            http_client=self._http,
-        )
-        # Explicit or absent: what the environment names was meant for OpenAI, whoever is called here.
-        self._client.organization = options.organization
-        self._client.project = options.project
-        self._refusal = openai.APIStatusError
         self._own_options = OwnOptions("stream_options", "store", "stream")
 
     @classmethod
@@ -126,28 +121,20 @@ class OpenAIBackend(Backend):
             while True:
                 body = self._own_options.apply(self._body(request))
                 try:
-                    async with AsyncExitStack() as open_until_then:
-                        with _sent(token):
-                            call = self._call(body, ctx)
-                            response = await open_until_then.enter_async_context(call)
-                        events = await open_until_then.enter_async_context(aclosing(self._events(response)))
+                    async with self._answer(body, ctx, token) as pieces:
                         for notice in self._own_options.notices():
                             yield notice
-                        async for event in events:
-                            yield event
+                        async with aclosing(read_answer(pieces, self._reader())) as events:
+                            async for event in events:
+                                yield event
                     return
-                except self._refusal as exc:
-                    error = error_from_exception(exc)
-                    if not self._own_options.refused_by(error, body, self.options.extra_body):
-                        raise error from exc
+                except BackendError as exc:
+                    if not self._own_options.refused_by(exc, body, self.options.extra_body):
+                        raise
         except AuthenticationFailed as exc:
             if isinstance(self.options.auth, ServiceAuth) and "lacks the required data action" in exc.detail:
                 raise PermissionDenied(f"{exc.detail} {_ROLE}", status=exc.status) from exc
             raise
-        except ChatlabError:
-            raise
-        except Exception as exc:
-            raise error_from_exception(exc) from exc
 
     @classmethod
     def discovers(cls, options: OpenAIOptions) -> bool:
@@ -178,19 +165,15 @@ class OpenAIBackend(Backend):
         self._secret_headers()
         token = await self._token(ctx)
         timeout = self._httpx2.Timeout(30.0, connect=ctx.connect_timeout)
-        url = "/models"
+        base = self._base_url
         if self.options.azure and self.options.azure.api_version:
-            url = f"{self.options.azure.endpoint.rstrip('/')}/openai/models"
+            base = f"{self.options.azure.endpoint.rstrip('/')}/openai"
+        reply = None
         try:
-            with _sent(token):
-                reply = await self._client.get(
-                    url,
-                    cast_to=self._httpx2.Response,
-                    options={"timeout": timeout, "headers": self._no_authorization},
-                )
-            listed = reply.json().get("data")
+            reply = await self._http.send(self._request("GET", f"{base}/models", token, timeout=timeout))
+            listed = reply.raise_for_status().json().get("data")
         except Exception as exc:
-            raise error_from_exception(exc) from exc
+            raise (error_before_answer if reply is None else error_from_exception)(exc) from exc
         if not isinstance(listed, list):
             return None
         return {str(item.get("id")) for item in listed if isinstance(item, dict)}
@@ -198,7 +181,7 @@ class OpenAIBackend(Backend):
     async def aclose(self) -> None:
         if self._identity is not None:
             self._identity.close()
-        await self._client.close()
+        await self._http.aclose()
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         """Return the request's JSON."""
@@ -213,43 +196,51 @@ class OpenAIBackend(Backend):
                 body["max_completion_tokens"] = body.pop("max_tokens")
         return {**body, **options.extra_body}
 
-    def _call(self, body: dict[str, Any], ctx: CallContext) -> Any:
-        """Return the call, as a context manager over its response.
+    @asynccontextmanager
+    async def _answer(
+        self, body: Mapping[str, Any], ctx: CallContext, token: str | None
+    ) -> AsyncGenerator[AsyncIterator[bytes], None]:
+        """Send a request and give the bytes of its answer; leaving closes the connection's request.
 
-        Leaving it closes the connection's request.
+        Raises BackendError, for whatever happens while the bytes are read, too.
         """
-        # As extra_body everything goes out as it is: the SDK's walk through typed messages would cost more
-        # the longer the conversation is, and change nothing.
-        known: dict[str, Any] = {
-            "stream": body.get("stream", False),
-            "extra_headers": self._no_authorization,
-            "extra_body": body,
-            "timeout": self._httpx2.Timeout(None, connect=ctx.connect_timeout),
-        }
-        if self.options.api == "responses":
-            return self._client.responses.with_streaming_response.create(
-                model=body["model"], input=[], **known
-            )
-        return self._client.chat.completions.with_streaming_response.create(
-            model=body["model"], messages=[], **known
-        )
+        route = "responses" if self.options.api == "responses" else "chat/completions"
+        timeout = self._httpx2.Timeout(None, connect=ctx.connect_timeout)
+        response = None
+        try:
+            sent = {
+                **body,
+                "stream": body.get("stream", False),
+            }  # never left to what a server takes for usual
+            request = self._request("POST", f"{self._base_url}/{route}", token, json=sent, timeout=timeout)
+            response = await self._http.send(request, stream=True)
+            if not response.is_success:
+                await response.aread()
+                response.raise_for_status()
+            yield response.aiter_bytes()
+        except ChatlabError:
+            raise
+        except Exception as exc:
+            raise (error_before_answer if response is None else error_from_exception)(exc) from exc
+        finally:
+            if response is not None:
+                await response.aclose()
 
-    async def _events(self, response: Any) -> AsyncGenerator[StreamEvent, None]:
-        """Yield the events of an answer, streamed or whole, whatever its label says."""
+    def _reader(self) -> ChatStream | ResponsesStream:
+        """Return what makes events of an answer."""
         think = None
         if self.options.think_tags != "text":
             think = ThinkTags(inside=self.options.think_tags == "begun")
-        stream = (ResponsesStream if self.options.api == "responses" else ChatStream)(think, whole=CAME_WHOLE)
-        async with aclosing(read_answer(response.http_response.aiter_bytes(), stream)) as events:
-            async for event in events:
-                yield event
+        return (ResponsesStream if self.options.api == "responses" else ChatStream)(think, whole=CAME_WHOLE)
 
-    async def _authorize(self, request: Any) -> None:
+    def _request(self, method: str, url: str, token: str | None, **given: Any) -> Any:
+        """Return a request with the secrets of this moment in it: nothing else ever holds one."""
+        request = self._http.build_request(method, joined_query(url, self._query), **given)
         for name, value in self._secret_headers().items():
             request.headers[name] = value
-        token = _token.get()
         if token is not None:
             request.headers["Authorization"] = f"Bearer {token}"
+        return request
 
     async def _token(self, ctx: CallContext) -> str | None:
         """Return the token of a call, the person's own or the service's; None where a key or nothing is sent.
@@ -276,38 +267,15 @@ class OpenAIBackend(Backend):
         return headers
 
 
-_token: ContextVar[str | None] = ContextVar("token of the call that is being sent", default=None)
-
-
-@contextmanager
-def _sent(token: str | None) -> Iterator[None]:
-    """Have the requests that this task sends meanwhile carry a token: by the HTTP client, since what SDK
-    objects hold is logged and shown."""
-    before = _token.set(token)
-    try:
-        yield
-    finally:
-        _token.reset(before)
-
-
-def _address(options: OpenAIOptions) -> tuple[str, dict[str, object] | None]:
-    """Return the base URL and the query of every call.
-
-    Always given, so that no variable can redirect a key.
-    """
+def _address(options: OpenAIOptions) -> tuple[str, str]:
+    """Return the base URL and the query of every call."""
     azure = options.azure
     if azure is None:
         url, query = split_query(without_route(options.base_url or OWN_URL))
-        return url, dict(parse_qsl(query, keep_blank_values=True)) or None
+        return url.rstrip("/"), query
     root = f"{azure.endpoint.rstrip('/')}/openai"
     if azure.api_version is None:
-        return f"{root}/v1", None
+        return f"{root}/v1", ""
     if options.api == "chat":
         root = f"{root}/deployments/{azure.deployment}"
-    return root, {"api-version": azure.api_version}
-
-
-def _no_ambient_headers(omit: Any) -> dict[str, Any]:
-    """Takes back what the SDK reads from OPENAI_CUSTOM_HEADERS: it was not meant for this server."""
-    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
-    return {line.partition(":")[0].strip(): omit for line in lines if ":" in line}
+    return root, urlencode({"api-version": azure.api_version})

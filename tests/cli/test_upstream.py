@@ -186,8 +186,6 @@ def test_a_probe_that_fails_says_why_and_is_1(front: Front) -> None:
 
 
 def test_a_probe_waits_no_longer_than_it_may(front: Front) -> None:
-    import openai  # noqa: F401 - importing it takes a part of the time
-
     front.hang()
     code, report = checked("lab.yaml", "local", "--probe", "--timeout", "1")
     assert report["backends"][0]["reason"] == "no reply within 1 s"

@@ -172,6 +172,12 @@ class TestKeys:
             assert "authorization" not in sent.headers
             assert "sk-meant-for-openai-alone" not in str(sent.headers)
 
+    async def test_an_account_that_is_named_is_sent(self, front: Front, make: Make) -> None:
+        await answer(make(base_url=f"{front.url}/v1", organization="org-1", project="proj-2"), ask("hello"))
+        sent = front.last.headers
+        assert (sent["openai-organization"], sent["openai-project"]) == ("org-1", "proj-2")
+        assert sent["user-agent"].startswith("chatlab/")
+
     async def test_a_variable_cannot_send_the_key_elsewhere(
         self, front: Front, make: Make, monkeypatch: pytest.MonkeyPatch
     ) -> None:
