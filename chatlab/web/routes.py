@@ -25,8 +25,8 @@ from chatlab.web.shared.page_words import page_words, told_words
 from chatlab.web.shared.static_files import FOLDER, STATIC, OwnStatic, with_imported
 
 _WORD = re.compile(r"\{\{([\w.-]+)\}\}")  # the key of a text of the comparison page
-_SIGNED_IN = """<form class="person" method="post" action="{root}/-/sign-out">
-        <span>{name}</span> <button>{sign_out}</button>
+_SIGNED_IN = """<form class="chatlab-person" method="post" action="{root}/-/sign-out">
+        <span>{name}</span><button>{sign_out}</button>
       </form>"""
 
 

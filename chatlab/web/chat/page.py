@@ -63,6 +63,9 @@ _STYLES = "".join(
     (_STATIC / "chat" / name).read_text("utf-8") for name in ("page.css", "composer.css", "keys.css")
 )
 
+# Not part of the other styles: Gradio puts the page's container before each rule in them, and in those of a
+# media query before rules of the container itself, too, which then are of nothing.
+_HEAD = f"<style>{tokens()}{(_STATIC / 'head.css').read_text('utf-8')}</style>"
 
 _WIDE = """
 .gradio-container { --cl-column: 100%; }
@@ -113,8 +116,8 @@ class Page(PatchedBlocks):
         server, ui = self.lab_config.server, self.lab_config.ui
         settings = {
             "theme": _theme(ui),
-            "css": tokens() + CODE_CSS + _STYLES + _layout(ui) + _read(ui.css),
-            "head": _told(self._words) + _SCRIPTS + _read(ui.head),
+            "css": CODE_CSS + _STYLES + _layout(ui) + _read(ui.css),
+            "head": _HEAD + _told(self._words) + _SCRIPTS + _read(ui.head),
             "favicon_path": ui.favicon,
             "i18n": named_buttons(self._words),
             "show_error": False,  # the text of an exception is for the log

@@ -55,10 +55,12 @@ export const beside = (page) => {
   const arrange = () => show(wide.matches && !isClosed());
   wide.addEventListener("change", arrange);
   arrange();
-  return sidebar(/** @type {HTMLElement} */ (panel.firstElementChild), {
+  const list = /** @type {HTMLElement} */ (panel.firstElementChild);
+  const person = list.querySelector("form");
+  const { comparisons } = sidebar(list, {
     root: page.root,
     sharing: page.options.sharing,
-    signedIn: document.querySelector("form.person") !== null,
+    signedIn: person !== null,
     open: (conversation, turn) => {
       const query = new URLSearchParams({
         ...(conversation && { c: conversation }),
@@ -72,5 +74,7 @@ export const beside = (page) => {
       leave();
     },
     first: "comparisons",
-  }).comparisons;
+  });
+  if (person) list.append(person);
+  return comparisons;
 };

@@ -173,5 +173,5 @@ def test_the_page_is_filled_in_and_sent_in_a_browser(browser: Any, served: Serve
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
     page.wait_for_url(f"{served.url}/compare")
-    expect(page.locator("form.person span")).to_have_text("bob")
+    expect(page.locator("form.chatlab-person span")).to_have_text("bob")
     context.close()
