@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Coroutine, Generator, Iterator, Mapping
+from collections.abc import Coroutine, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
@@ -24,6 +26,14 @@ class JournalLine(NamedTuple):
     value: Any
 
 
+@dataclass(slots=True)
+class _Group:
+    """Lines that are written at once. begins: where each begins, once they are on the disk."""
+
+    lines: list[bytes] = field(default_factory=list)
+    begins: Sequence[int] | OSError = ()
+
+
 class AppendLog:
     """An append-only file of JSON lines, made if it is not there; one process at a time has it open.
 
@@ -34,6 +44,7 @@ class AppendLog:
         self._path = path
         self._file = path.open("a+b", buffering=0)
         self._turn = asyncio.Lock()
+        self._next = _Group()
         try:
             _lock(self._file.fileno())
         except OSError as exc:
@@ -61,19 +72,29 @@ class AppendLog:
 
     async def append(self, value: Mapping[str, Any]) -> int:
         """Return where the line begins, once it is on the disk. The event loop goes on meanwhile: others'
-        times are taken.
+        times are taken. Lines that come while others are written are then written together.
         """
-        line = to_line(value).encode("utf-8")
+        group, place = self._next, len(self._next.lines)
+        group.lines.append(to_line(value).encode("utf-8"))
         async with self._turn:
-            return await to_its_end(asyncio.to_thread(self._write, line))
+            if not group.begins:  # nobody has written it meanwhile
+                self._next = _Group()
+                await to_its_end(asyncio.to_thread(self._write, group))
+        if isinstance(group.begins, OSError):
+            raise group.begins
+        return group.begins[place]
 
-    def _write(self, line: bytes) -> int:
-        begin = self._file.seek(0, os.SEEK_END)
-        rest = memoryview(line)
-        while rest:
-            rest = rest[self._file.write(rest) :]
-        os.fsync(self._file.fileno())
-        return begin
+    def _write(self, group: _Group) -> None:
+        try:
+            begin = self._file.seek(0, os.SEEK_END)
+            rest = memoryview(b"".join(group.lines))
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except OSError as exc:  # what of it was written is not known: nobody writes it again
+            group.begins = exc
+        else:
+            group.begins = list(accumulate(map(len, group.lines[:-1]), initial=begin))
 
     def close(self) -> None:
         """Lets another process have it."""

@@ -19,18 +19,18 @@ from chatlab.backend import CallContext
 from chatlab.compare.batch.budget import Budget
 from chatlab.compare.batch.checks import check
 from chatlab.compare.batch.engines.engine import Engine, run_here
-from chatlab.compare.batch.folder import RunFolder
+from chatlab.compare.batch.folder import Plan, RunFolder
 from chatlab.compare.batch.item import CheckSpec, Item
 from chatlab.compare.batch.judge import Reply, question, read_reply, verdict
 from chatlab.compare.batch.scheduler import LaneLimit, ModelCall, Scheduler
 from chatlab.compare.batch.store import BatchStore
-from chatlab.compare.model import Check, Lane, Result, Verdict
+from chatlab.compare.model import Lane, Result, Verdict
 from chatlab.compare.model_json import result_to_json, verdict_to_json
 from chatlab.compare.session.receipt import receipt_of
 from chatlab.config.registry import Entry
 from chatlab.conversations.turn_state import stored
 from chatlab.ids import ConversationId, TurnId
-from chatlab.messages import Message, TextPart
+from chatlab.messages import FilePart, Message, TextPart
 from chatlab.observation import together
 from chatlab.store import new_id, now
 from chatlab.turns.ended import EndedTurn
@@ -176,54 +176,59 @@ class Batch:
             return None
         asked, to = self._plan.items[item], self._plan.lanes[lane]
         before = self._results.conversation(item, repeat, lane)
+        about = _LaneMessage(item, asked, step, repeat, to, before[-1].turn.id if before else None)
+        following = partial(self._next, item, repeat, lane, again=False)
         return ModelCall(
             to.id,
             self._entries[to.id],
             asked.conversation([_answer(result) for result in before]),
-            partial(
-                self._ended, asked, step, repeat, to, partial(self._next, item, repeat, lane, again=False)
-            ),
+            partial(self._ended, about, following),
             {**to.parameters, **asked.parameters},
             to.system,
+            last=about.last,
         )
 
     async def _ended(
         self,
-        item: Item,
-        step: int,
-        repeat: int,
-        lane: Lane,
+        about: _LaneMessage,
         following: Callable[[], ModelCall | None],
         turn: EndedTurn,
         wire: str | None,
     ) -> Sequence[ModelCall]:
-        plan, before = self._plan, self._results.get((item.id, step - 1, repeat, lane.id))
+        specs = about.checks(self._plan) if turn.error is None else ()
+        files = turn.request is not None and any(
+            isinstance(part, FilePart) for message in turn.request.messages for part in message.parts
+        )
+        if specs or files:  # either may take its time
+            result = await asyncio.to_thread(self._result, about, turn, wire, specs)
+        else:
+            result = self._result(about, turn, wire, specs)
+        await self._folder.add_result(result_to_json(result), result)
+        if self._store is not None:
+            await self._store.add(about.number, result, self._results)
+        self._progress.result(result)
+        call = following()
+        return () if call is None else (call,)
+
+    def _result(
+        self, about: _LaneMessage, turn: EndedTurn, wire: str | None, specs: Sequence[CheckSpec]
+    ) -> Result:
+        item, lane = about.item, about.lane
         answered = stored(
             TurnId(new_id()),
             self._store.owner if self._store is not None else "",
-            plan.conversations.get(lane.id, ConversationId("")),
-            None if before is None else before.turn.id,
-            item.messages[item.asked[step]],
+            self._plan.conversations.get(lane.id, ConversationId("")),
+            about.parent,
+            item.messages[item.asked[about.step]],
             turn,
             parameters={**lane.parameters, **item.parameters},
             system=lane.system,
             created=now() - timedelta(seconds=turn.timing.total or 0),
         )
-        last = step == len(item.asked) - 1
-        checks = await asyncio.to_thread(self._checks, item, turn) if last and turn.error is None else ()
-        receipt = await asyncio.to_thread(receipt_of, turn, turn.entry, ctx=CallContext(), wire_sha256=wire)
-        result = Result(item.id, step, repeat, lane.id, answered, receipt, checks, item.tags)
-        await self._folder.add_result(result_to_json(result), result)
-        if self._store is not None:
-            await self._store.add(item, result, self._results)
-        self._progress.result(result)
-        call = following()
-        return () if call is None else (call,)
-
-    def _checks(self, item: Item, turn: EndedTurn) -> tuple[Check, ...]:
-        specs = (*item.checks, *self._plan.checks) or (CheckSpec("expected"),)
-        text = turn.answer.message.text
-        return tuple(said for spec in specs if (said := check(spec, text, item)) is not None)
+        text = turn.answer.message.text if specs else ""
+        checks = tuple(said for spec in specs if (said := check(spec, text, item)) is not None)
+        receipt = receipt_of(turn, turn.entry, ctx=CallContext(), wire_sha256=wire)
+        return Result(item.id, about.step, about.repeat, lane.id, answered, receipt, checks, item.tags)
 
     def _judgements(self, judge: Entry) -> Iterator[tuple[_Judgement, int, int, int]]:
         """Yield each verdict that is to be had, with the numbers of its item and its two lanes."""
@@ -255,7 +260,8 @@ class Batch:
         first, second = (sides[1], sides[0]) if said else (sides[0], sides[1])
         asked = item.messages[: item.asked[0] + 1]
         messages = question(about.criterion, asked, first, second, item.expected)
-        return ModelCall(JUDGE, about.judge, messages, partial(self._judged, about, sides, said))
+        judged = partial(self._judged, about, sides, said)
+        return ModelCall(JUDGE, about.judge, messages, judged, last=bool(said))
 
     async def _judged(
         self,
@@ -277,6 +283,31 @@ class Batch:
         await self._folder.add_verdict(verdict_to_json(found), found)
         self._progress.verdict(found)
         return ()
+
+
+@dataclass(frozen=True, slots=True)
+class _LaneMessage:
+    """One message that is asked in one lane. number: the prompt's in the plan. parent: the turn before it in
+    its conversation.
+    """
+
+    number: int
+    item: Item
+    step: int
+    repeat: int
+    lane: Lane
+    parent: TurnId | None
+
+    @property
+    def last(self) -> bool:
+        """Return whether it is the last one of its conversation."""
+        return self.step == len(self.item.asked) - 1
+
+    def checks(self, plan: Plan) -> tuple[CheckSpec, ...]:
+        """Return the checks of its answer: of the last one alone, and those it can have."""
+        specs = (*self.item.checks, *plan.checks) or (CheckSpec("expected"),)
+        known = self.item.expected is not None
+        return tuple(spec for spec in specs if self.last and (known or not spec.needs_expected))
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,9 +61,13 @@ class _OnDisk(Mapping[K, T], Generic[K, T]):
         except ValueError as exc:
             raise StoreError(f"{self._path}:{line.number}: {exc}") from exc
 
-    def add(self, value: T, begin: int) -> None:
-        """Take what was written where it begins. Of what was asked for again, the last line counts."""
-        self.begins[self.number(self._key(value))] = begin + 1
+    def add(self, value: T, begin: int) -> int:
+        """Take what was written where it begins, and return its number. Of what was asked for again, the last
+        line counts.
+        """
+        number = self.number(self._key(value))
+        self.begins[number] = begin + 1
+        return number
 
     def numbered(self, number: int) -> T:
         """Return the value of a number that is there."""
@@ -125,12 +129,13 @@ class ResultsOnDisk(_OnDisk[ResultKey, Result]):
             raise ValueError(f"{item!r} has no message {step + 1} in repeat {repeat + 1} by run.json")
         return self._first(place, repeat, self._lanes[lane]) + step
 
-    def add(self, value: Result, begin: int) -> None:
-        super().add(value, begin)
-        self._rows[self.number(key_of(value))] = row_of(value)
+    def add(self, value: Result, begin: int) -> int:
+        number = super().add(value, begin)
+        self._rows[number] = row_of(value)
         if value.receipt is not None:
             of = (value.receipt.model, value.receipt.model_answered)
             self._models.update((value.lane, model) for model in of if model)
+        return number
 
     def models(self) -> Set[tuple[str, str]]:
         """Return the lanes by their ids with the models that were asked for and that answered."""
@@ -169,10 +174,6 @@ class ResultsOnDisk(_OnDisk[ResultKey, Result]):
         there, finished = self.begins[of] > 0, self._rows["finished"][of]
         last = np.arange(len(there)) % steps == steps - 1
         return bool((there & (last | ~finished)).reshape(-1, steps).any(axis=1).all())
-
-    def place(self, item: str) -> int:
-        """Return the number of a prompt, by its id. Raises ValueError for what is of another run."""
-        return _place(item, self._items, set(), self._lanes)
 
     def longest(self) -> dict[str, int]:
         """Return the most tokens that each lane has answered with, as far as known."""
@@ -269,9 +270,10 @@ class VerdictsOnDisk(_OnDisk[VerdictKey, Verdict]):
             )
         return (place * self._repeats + repeat) * len(self._of) + of
 
-    def add(self, value: Verdict, begin: int) -> None:
-        super().add(value, begin)
-        self._unclear[self.number(verdict_key(value))] = value.winner == UNCLEAR
+    def add(self, value: Verdict, begin: int) -> int:
+        number = super().add(value, begin)
+        self._unclear[number] = value.winner == UNCLEAR
+        return number
 
     def is_unclear(self, key: VerdictKey) -> bool | None:
         """Return whether a verdict is unclear; None if there is none. Nothing is read for it."""

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
-from chatlab.compare.batch.append_log import to_its_end
 from chatlab.compare.batch.budget import Budget, Estimate, counted, max_tokens, most
 from chatlab.compare.batch.engines.engine import Engine, Lost, Meter, Ran, run_here
 from chatlab.config.registry import Entry
@@ -38,7 +37,8 @@ class ModelCall:
 
     ended: gets the turn when it is over, and the SHA-256 of the request's body, where chatlab's own client
     sent it; says which calls follow from it, and those go first. tries: which one this is, from 1: a call is
-    tried again where nobody knows what became of it.
+    tried again where nobody knows what became of it. last: none follows from it, so that the next call need
+    not wait until what came of this one is on the disk.
     """
 
     who: str
@@ -49,6 +49,10 @@ class ModelCall:
     system: str | None = None
     tries: int = 1
     place: int = 0
+    last: bool = False
+
+
+_Task: TypeAlias = asyncio.Task[Sequence[ModelCall]]
 
 
 class _Lane:
@@ -111,7 +115,11 @@ class Scheduler:
         self._unproven = 0  # calls that run of lanes that have not answered yet
         # Of calls that run and may not heed max_tokens: what each may cost beyond what was set aside.
         self._beyond: dict[str, float] = {}
-        self._running: set[asyncio.Task[tuple[str, Sequence[ModelCall]]]] = set()
+        self._running = 0  # calls, each until its answer is there or, where others follow, written
+        self._calling: set[_Task] = set()  # what makes calls: ended when the run is
+        self._ending: set[_Task] = set()  # what writes what came of them: never ended
+        self._over: deque[_Task] = deque()  # those of both that were not looked at yet
+        self._news = asyncio.Event()
 
     async def run(self, calls: Mapping[str, Iterable[ModelCall]]) -> bool:
         """Makes all calls and those that follow from them. False: the budget had no room for all of them;
@@ -127,17 +135,19 @@ class Scheduler:
                 pass
             return not self._cut_short and not any(lane.next for lane in self._lanes.values())
         finally:
-            for task in self._running:
+            for task in self._calling:
                 task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
-            self._running.clear()
+            while unfinished := self._calling | self._ending:
+                await asyncio.wait(unfinished)
 
     async def _start_what_may(self) -> bool:
         """Starts a call, or waits for what lets one start. False if nothing is left that may."""
         clock = asyncio.get_running_loop().time
         now = clock()
         waits = {who: wait for who, lane in self._lanes.items() if (wait := lane.ready_in(now)) is not None}
-        if len(self._running) < self._concurrency:
+        # No more than so many answers are not written yet: those a crash would have paid for twice.
+        may = self._running < self._concurrency and len(self._ending) < self._concurrency
+        if may:
             full = False
             ready = [who for who, wait in waits.items() if wait == 0]
             for who in sorted(ready, key=lambda who: self._first(who).place):
@@ -154,23 +164,36 @@ class Scheduler:
                     full, self.no_room = True, (who, aside)
             if full:  # only the end of a call can make room
                 waits = {who: wait for who, wait in waits.items() if not self._costs(who)}
-        if not self._running and not waits:
+        if not (self._calling or self._ending or self._over or waits):
             return False
-        until = min(waits.values(), default=None) if len(self._running) < self._concurrency else None
-        if not self._running:
-            await asyncio.sleep(until or 0)
+        try:
+            async with asyncio.timeout(min(waits.values(), default=None) if may else None):
+                await self._news.wait()
+        except TimeoutError:
             return True
-        done, _ = await asyncio.wait(self._running, timeout=until, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            self._running.discard(task)
-            who, following = task.result()
-            self._lanes[who].running -= 1
-            for call in reversed(following):
+        self._news.clear()
+        while self._over:
+            for call in reversed(self._over.popleft().result()):
                 if call.who in self._dropped:
                     continue
                 self._lane(call.who).first.appendleft(replace(call, place=self._before))
                 self._before -= 1
         return True
+
+    def _begin(self, among: set[_Task], work: Coroutine[Any, Any, Sequence[ModelCall]], name: str) -> _Task:
+        """Begin a task; what it returns are calls that follow."""
+        task = asyncio.create_task(work, name=name)
+        among.add(task)
+
+        def over(task: _Task) -> None:
+            among.discard(task)
+            if not task.cancelled():
+                task.exception()  # of one that nobody looks at any more, asyncio would complain
+            self._over.append(task)
+            self._news.set()
+
+        task.add_done_callback(over)
+        return task
 
     def drop(self, who: str) -> None:
         """Start no more calls of a lane, or of the judge; those that run end as they would."""
@@ -221,10 +244,11 @@ class Scheduler:
 
     async def _start(self, lane: _Lane, estimate: Estimate | None) -> None:
         """Start the lane's first call, for which the budget has room."""
-        call_id = new_id()
+        call_id = "" if estimate is None else new_id()
         call = lane.first.popleft()
         if estimate is not None:
             await self._budget.set_aside(call_id, estimate.amount, call.who)
+        self._running += 1
         lane.running += 1
         lane.used(asyncio.get_running_loop().time(), 1)
         unproven = estimate is not None and not lane.proven
@@ -232,21 +256,35 @@ class Scheduler:
         if estimate is not None and estimate.amount and not lane.held:
             self._beyond[call_id] = estimate.beyond
         made = self._make(lane, call, call_id, estimate, unproven)
-        self._running.add(asyncio.create_task(made, name=f"call {call.who}"))
+        self._begin(self._calling, made, f"call {call.who}")
 
     async def _make(
         self, lane: _Lane, call: ModelCall, call_id: str, estimate: Estimate | None, unproven: bool
-    ) -> tuple[str, Sequence[ModelCall]]:
+    ) -> Sequence[ModelCall]:
         aside = _Aside(self._budget, call_id, call.who, estimate)
         held = None if self._budget.limit is None else estimate
         meter = Meter(held, lane.tokens_a_delta, aside.more)
         try:
-            ran = await self._engine(call.entry, call.messages, call.parameters, call.system, meter)
-        except Lost as lost:
-            return call.who, await to_its_end(self._lost(call, aside, lost))
+            try:
+                ran = await self._engine(call.entry, call.messages, call.parameters, call.system, meter)
+            except Lost as lost:
+                ending = self._lost(call, aside, lost)
+            else:
+                self._learn(lane, call, ran)
+                ending = self._end(call, ran, aside)
+            finally:
+                self._unproven -= unproven
+                self._beyond.pop(call_id, None)
+            ended = self._begin(self._ending, ending, f"end {call.who}")
+            if not call.last:
+                await asyncio.wait([ended])
         finally:
-            self._unproven -= unproven
-            self._beyond.pop(call_id, None)
+            self._running -= 1
+            lane.running -= 1
+        return ()
+
+    def _learn(self, lane: _Lane, call: ModelCall, ran: Ran) -> None:
+        """Note what a call says of its lane."""
         turn = ran.turn
         # The turn's own retries were requests too.
         lane.used(asyncio.get_running_loop().time(), turn.timing.attempts - 1)
@@ -261,7 +299,6 @@ class Scheduler:
                 elif limit is not None and finish.reason == "length":
                     lane.held = True
                 lane.tokens_a_delta = min(1.0, finish.usage.output / max(ran.deltas, 1))
-        return call.who, await to_its_end(self._end(call, ran, aside))
 
     async def _end(self, call: ModelCall, ran: Ran, aside: _Aside) -> Sequence[ModelCall]:
         following: Sequence[ModelCall] = ()

@@ -7,14 +7,14 @@ store that does not answer ends no run: nothing more is written to it, and that 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from chatlab.codec import message_to_json
 from chatlab.compare.batch.folder import Plan, read_run
 from chatlab.compare.batch.item import Item
-from chatlab.compare.batch.on_disk import ResultsOnDisk
+from chatlab.compare.batch.on_disk import ResultKey, ResultsOnDisk, key_of
 from chatlab.compare.model import Result
 from chatlab.compare.model_json import receipt_to_json
 from chatlab.compare.session.events import (
@@ -95,6 +95,8 @@ class BatchStore:
         self._last = 0  # the log's last entry
         self._logged = bytearray()  # by the items' numbers, whether their rounds are in the log
         self._writing = asyncio.Lock()
+        self._waiting: list[tuple[int, Result]] = []  # with their prompts' numbers, to be written next
+        self._positions: dict[ResultKey, TurnPosition] = {}  # of what was written, until its rounds are
         self._change: Callable[[Result], Result] = lambda result: result
 
     async def begin(
@@ -117,35 +119,43 @@ class BatchStore:
                     self._logged[int(event.round.partition(".")[0]) - 1] = True
             for number, item in enumerate(plan.items):
                 if self._to_be_logged(number, results):
-                    for step in range(len(item.asked)):
-                        for result in self._results(plan, item, step, results):
-                            await self._save(result)
-                    await self._log_rounds(plan, number, results)
+                    keys = [key for step in range(len(item.asked)) for key in _keys(plan, item, step)]
+                    await self._save([(number, results[key]) for key in keys if key in results])
+                    await self._log_rounds(plan, [number], results)
         except StoreError as exc:
             self.problem = str(exc)
 
-    async def add(self, item: Item, result: Result, results: ResultsOnDisk) -> None:
-        """Write a result; and the item's rounds, once every lane has ended with it."""
+    async def add(self, item: int, result: Result, results: ResultsOnDisk) -> None:
+        """Write a result of the prompt of this number; and its rounds, once every lane has ended with it.
+        What comes while others are written is then written together.
+        """
         plan = self._plan
         if plan is None:
             return
+        self._waiting.append((item, result))
         async with self._writing:
-            if self.problem is not None:
+            written, self._waiting = self._waiting, []
+            if self.problem is not None or not written:
                 return
             try:
-                await self._save(result)
-                number = results.place(item.id)
-                if self._to_be_logged(number, results):
-                    await self._log_rounds(plan, number, results)
+                await self._save(written)
+                ended = [one for one in dict(written) if self._to_be_logged(one, results)]
+                await self._log_rounds(plan, ended, results)
             except StoreError as exc:
                 self.problem = str(exc)
 
-    async def _save(self, result: Result) -> None:
-        turn = result.turn
-        answer = await self._taken(Message("assistant", turn.answer))
-        stored = replace(turn, user=await self._taken(turn.user), answer=answer.parts)
-        receipts = {} if result.receipt is None else {turn.id: receipt_to_json(result.receipt)}
-        await self._store.save([stored], receipts=receipts)
+    async def _save(self, results: Sequence[tuple[int, Result]]) -> None:
+        turns, receipts = [], {}
+        for item, one in results:
+            result = self._change(one)
+            turn = result.turn
+            answer = await self._taken(Message("assistant", turn.answer))
+            turns.append(replace(turn, user=await self._taken(turn.user), answer=answer.parts))
+            if result.receipt is not None:
+                receipts[turn.id] = receipt_to_json(result.receipt)
+            if not self._logged[item]:
+                self._positions[key_of(result)] = _position(item, result)
+        await self._store.save(turns, receipts=receipts)
 
     async def _taken(self, message: Message) -> Message:
         return message if self._files is None else await self._files.taken(message)
@@ -153,25 +163,38 @@ class BatchStore:
     def _to_be_logged(self, item: int, results: ResultsOnDisk) -> bool:
         return not self._logged[item] and results.ended(item)
 
-    async def _log_rounds(self, plan: Plan, number: int, results: ResultsOnDisk) -> None:
+    async def _log_rounds(self, plan: Plan, numbers: Sequence[int], results: ResultsOnDisk) -> None:
         assert plan.comparison is not None
         events = []
-        item = plan.items[number]
-        for step, asked in enumerate(item.asked):
-            round_id = RoundId(f"{number + 1}.{step + 1}")  # the same in every sitting
-            positions = tuple(_position(one, round_id) for one in self._results(plan, item, step, results))
-            if positions:
-                user = await self._taken(item.messages[asked])
-                events.append(event_to_data(Asked(round_id, message_to_json(user), positions)))
-        self._logged[number] = True
-        logged = await self._store.append(self.owner, plan.comparison, self._last, events)
-        self._last = logged[-1].seq
+        for number in numbers:
+            item = plan.items[number]
+            for step, asked in enumerate(item.asked):
+                found = (self._position(number, key, results) for key in _keys(plan, item, step))
+                positions = tuple(one for one in found if one is not None)
+                if positions:
+                    user = await self._taken(item.messages[asked])
+                    events.append(event_to_data(Asked(positions[0].round, message_to_json(user), positions)))
+            self._logged[number] = True
+        if events:
+            logged = await self._store.append(self.owner, plan.comparison, self._last, events)
+            self._last = logged[-1].seq
 
-    def _results(self, plan: Plan, item: Item, step: int, results: ResultsOnDisk) -> list[Result]:
-        """Return what there is of one step of an item, lane by lane."""
-        keys = [(item.id, step, repeat, lane.id) for lane in plan.lanes for repeat in range(plan.repeats)]
-        return [self._change(results[key]) for key in keys if key in results]
+    def _position(self, item: int, key: ResultKey, results: ResultsOnDisk) -> TurnPosition | None:
+        """Return where an answer stands, read from the disk if it is of an earlier sitting; None if there is
+        none.
+        """
+        known = self._positions.pop(key, None)
+        return known or (_position(item, self._change(results[key])) if key in results else None)
 
 
-def _position(result: Result, round_id: RoundId) -> TurnPosition:
+def _keys(plan: Plan, item: Item, step: int) -> list[ResultKey]:
+    """Return what the answers to one step of a prompt are found by, lane by lane."""
+    return [(item.id, step, repeat, lane.id) for lane in plan.lanes for repeat in range(plan.repeats)]
+
+
+def _position(item: int, result: Result) -> TurnPosition:
+    """Return where an answer to the prompt of this number stands: in a round that is the same in every
+    sitting.
+    """
+    round_id = RoundId(f"{item + 1}.{result.step + 1}")
     return TurnPosition(result.turn.id, result.lane, round_id, result.turn.parent, result.repeat)

@@ -36,6 +36,7 @@ class StoredItems(Sequence[Item]):
         """How many answers each gets of every lane and repeat."""
         self._ids = np.zeros(0, np.uint64)  # sorted
         self._numbers = np.zeros(0, np.int64)  # of the items with these ids
+        self._last: tuple[int, Item] | None = None  # read last: each lane asks for the same one
 
     @classmethod
     def of(cls, items: Iterable[Item]) -> StoredItems:
@@ -91,8 +92,11 @@ class StoredItems(Sequence[Item]):
         if isinstance(place, slice):
             return [self[number] for number in range(len(self))[place]]
         number = range(len(self))[place]
-        self._file.seek(self._begins[number])
-        return item_from_json(json.loads(self._file.read(self._begins[number + 1] - self._begins[number])))
+        if self._last is None or self._last[0] != number:
+            self._file.seek(self._begins[number])
+            line = self._file.read(self._begins[number + 1] - self._begins[number])
+            self._last = number, item_from_json(json.loads(line))
+        return self._last[1]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):

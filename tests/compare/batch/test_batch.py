@@ -25,6 +25,7 @@ from chatlab.compare.batch.folder import (
     RunFolder,
     load,
     read_plan,
+    read_run,
     refuse_differences,
     settings_of,
     write_plan,
@@ -592,6 +593,33 @@ async def test_a_run_is_in_the_store_as_a_session(tmp_path: Path, echoes: Rig) -
         again = BatchStore(store, "me")
         assert await echoes.run(store=again, retry_failed=False) and again.problem is None
         assert len(await store.log("me", plan.comparison)) == before
+    finally:
+        await store.aclose()
+
+
+async def test_results_that_come_together_are_stored_together(
+    tmp_path: Path, echoes: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await open_store("sqlite:s.db", tmp_path)
+    saved: list[int] = []
+    save = store.save
+
+    async def counted(turns: Sequence[StoredTurn], **more: Any) -> None:
+        saved.append(len(turns))
+        await save(turns, **more)
+
+    try:
+        plan = await make_comparison(store, "me", echoes.plan(["a"], prompts(12)))
+        assert await echoes.run(plan)
+        keep = BatchStore(store, "me")
+        RunFolder.make(tmp_path / "empty", plan).close()
+        await keep.begin(plan, read_run(tmp_path / "empty")[1])
+        monkeypatch.setattr(store, "save", counted)
+        _, results = read_run(echoes.folder)
+        found = [replace(one, turn=replace(one.turn, owner="me")) for one in results.in_order()]
+        await asyncio.gather(*(keep.add(number, one, results) for number, one in enumerate(found)))
+        assert keep.problem is None and saved == [1, 11]
+        assert len(reduce_log(await store.log("me", plan.comparison or "")).rounds) == 12
     finally:
         await store.aclose()
 
