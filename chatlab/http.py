@@ -19,6 +19,7 @@ from httpcore2._backends.anyio import AnyIOBackend, AnyIOStream
 
 from chatlab.backend import current_call
 from chatlab.errors import NotReady
+from chatlab.http_transport import IDLE_SECONDS, MOST_IDLE, DirectTransport
 from chatlab.upstream.network import authorities, certificates, network_problem
 
 # httpcore's trace points (https://www.encode.io/httpcore/extensions/#trace). Sending the headers is the
@@ -100,16 +101,18 @@ def async_client(
     Timeouts are left to `run_turn`, which holds all four of them for every backend alike; only the connect
     timeout has to be the client's: pass `timeout=httpx2.Timeout(None, connect=ctx.connect_timeout)` a call.
     """
-    # Idle connections are kept for as long as a person takes to write, so that a turn seldom opens TLS anew.
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=60)
+    limits = httpx2.Limits(
+        max_connections=None, max_keepalive_connections=MOST_IDLE, keepalive_expiry=IDLE_SECONDS
+    )
     kwargs.setdefault("timeout", httpx2.Timeout(None, connect=10.0))
     hooks = dict(kwargs.pop("event_hooks", {}))
     hooks["request"] = [mark_connection, *hooks.get("request", [])]
     problem = network_problem(ca_bundle)
     if problem is not None:
         raise NotReady(problem)
-    client = like(verify=ssl_context(ca_bundle), limits=limits, event_hooks=hooks, **kwargs)
-    _replace_network(client)
+    context = ssl_context(ca_bundle)
+    client = like(verify=context, limits=limits, event_hooks=hooks, **kwargs)
+    _replace_network(client, context)
     return client
 
 
@@ -125,8 +128,12 @@ def _context(where: Path | None, _changed: int) -> ssl.SSLContext:
     return (certificates(where) if where is not None else None) or httpx2.create_ssl_context(trust_env=False)
 
 
-def _replace_network(client: httpx2.AsyncClient) -> None:
-    """Have a client's connections made by `_Network`: there is no public way to give a pool its backend."""
-    for transport in (client._transport, *client._mounts.values()):
+def _replace_network(client: httpx2.AsyncClient, context: ssl.SSLContext) -> None:
+    """Have a client's connections made by `DirectTransport`, those through a proxy by `_Network`: there is no
+    public way to give a client its own transport and leave it the environment's proxies, nor a pool its
+    backend."""
+    if isinstance(client._transport, httpx2.AsyncHTTPTransport):
+        client._transport = DirectTransport(context)
+    for transport in client._mounts.values():
         if isinstance(transport, httpx2.AsyncHTTPTransport):
             transport._pool._network_backend = _Network()

@@ -102,7 +102,9 @@ async def test_a_call_that_rests_closes_at_once(upstream: Upstream) -> None:
         assert reading.cancelled()
 
 
-async def test_a_request_goes_out_whole(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_to_a_proxy_goes_out_whole(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sent: list[bytes] = []
     write = AnyIOStream.write
 
@@ -112,7 +114,7 @@ async def test_a_request_goes_out_whole(upstream: Upstream, monkeypatch: pytest.
 
     monkeypatch.setattr(AnyIOStream, "write", noted)
     quoted = b"GET / HTTP/1.1\r\n\r\n"  # the end of a head, within a body
-    async with serving(upstream) as url, async_client() as client:
+    async with serving(upstream) as url, async_client(proxy=url) as client:
         upstream.pieces.put_nowait(None)
         for content in (b"question", quoted, b"", None):
             upstream.pieces.put_nowait(None)

@@ -120,16 +120,18 @@ class OpenAIBackend(Backend):
         try:
             while True:
                 body = self._own_options.apply(self._body(request))
+                answered = False
                 try:
                     async with self._answer(body, ctx, token) as pieces:
                         for notice in self._own_options.notices():
                             yield notice
                         async with aclosing(read_answer(pieces, self._reader())) as events:
                             async for event in events:
+                                answered = True
                                 yield event
                     return
                 except BackendError as exc:
-                    if not self._own_options.refused_by(exc, body, self.options.extra_body):
+                    if answered or not self._own_options.refused_by(exc, body, self.options.extra_body):
                         raise
         except AuthenticationFailed as exc:
             if isinstance(self.options.auth, ServiceAuth) and "lacks the required data action" in exc.detail:
@@ -208,10 +210,7 @@ class OpenAIBackend(Backend):
         timeout = self._httpx2.Timeout(None, connect=ctx.connect_timeout)
         response = None
         try:
-            sent = {
-                **body,
-                "stream": body.get("stream", False),
-            }  # never left to what a server takes for usual
+            sent = {**body, "stream": body.get("stream", False)}  # said either way
             request = self._request("POST", f"{self._base_url}/{route}", token, json=sent, timeout=timeout)
             response = await self._http.send(request, stream=True)
             if not response.is_success:

@@ -23,6 +23,7 @@ from chatlab.backend import Backend, CallContext, ChatRequest, current_call
 from chatlab.config.registry import backend_class
 from chatlab.errors import BackendError, NotReady
 from chatlab.http import async_client
+from chatlab.http_transport import DirectTransport
 from chatlab.messages import Message
 from chatlab.upstream import network_problem
 from chatlab.upstream.network import exempt_problem
@@ -322,6 +323,11 @@ async def test_the_parts_of_httpcore_that_are_replaced_are_still_there(authority
     current_call.set(CallContext(mark=told.append, arrived=lambda: told.append("arrived")))
     with authority.cert_pem.tempfile() as pem:
         async with served(authority) as url, async_client(Path(pem)) as client:
+            assert isinstance(client._transport, DirectTransport)
             assert (await client.get(url)).json() == []
+    assert told[0] == "connected" and "arrived" in told
+    told.clear()
+    async with served(None) as url, async_client(proxy=url) as client:
+        assert (await client.get("http://localhost/")).json() == []
     assert told[0] == "connected", "httpcore's trace names the sending of headers otherwise"
     assert "arrived" in told, "a connection is read past the stream that replaces httpcore's"

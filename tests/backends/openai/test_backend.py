@@ -543,6 +543,12 @@ class TestTraps:
         assert "body.temperature: Input should be at most 2" in str(await failure(backend))
         assert len(front.requests) == 1
 
+    async def test_what_was_answered_is_not_asked_again(self, front: Front, make: Make) -> None:
+        refusal = {"error": {"message": "stream_options is not supported", "code": 400}}
+        front.stream(CHAT, [delta("Hello"), event(refusal)])
+        assert (await failure(make(base_url=f"{front.url}/v1"))).status == 400
+        assert len(front.requests) == 1
+
     async def test_a_server_that_cannot_stream_is_asked_for_the_whole_answer(
         self, front: Front, make: Make
     ) -> None:
