@@ -63,7 +63,8 @@ def add_unless_there(connection: Connection, new: BegunConversation) -> bool:
         "pinned": False,
         "comparison": new.comparison,
     }
-    return connection.execute(insert_unless_there(connection, conversations), row).rowcount == 1
+    made = insert_unless_there(connection, conversations).returning(_table.id)
+    return connection.execute(made, row).one_or_none() is not None
 
 
 def get(connection: Connection, owner: str, conversation_id: ConversationId) -> StoredConversation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -11,7 +12,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 def insert_unless_there(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """Return an insert that leaves rows alone that are there already."""
-    return _insert(connection, table).on_conflict_do_nothing()
+    return _unless_there(connection.dialect.name, table)
+
+
+@cache
+def _unless_there(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    return _insert(dialect, table).on_conflict_do_nothing()
 
 
 def insert_or_update(
@@ -23,7 +29,7 @@ def insert_or_update(
     """Return an insert of a row, or of several, of which only these columns are changed if its primary key
     is there already.
     """
-    made = _insert(connection, table).values(values)
+    made = _insert(connection.dialect.name, table).values(values)
     return made.on_conflict_do_update(
         index_elements=table.primary_key.columns, set_={name: made.excluded[name] for name in changed}
     )
@@ -35,10 +41,10 @@ def insert_or_add(
     """Return an insert of a row whose values of these columns are added to those of one that is there
     already.
     """
-    made = _insert(connection, table).values(values)
+    made = _insert(connection.dialect.name, table).values(values)
     sums = {name: table.c[name] + made.excluded[name] for name in added}
     return made.on_conflict_do_update(index_elements=table.primary_key.columns, set_=sums)
 
 
-def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+def _insert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)

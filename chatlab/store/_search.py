@@ -89,8 +89,18 @@ def set_title(connection: Connection, owner: str, conversation: ConversationId, 
     """Make a conversation found by this title, and by no other."""
     connection.execute(_NO_TITLE, {"of": owner, "which": conversation})
     if title:
-        words = title_document(owner, title)
-        connection.execute(_TITLE, {"owner": owner, "conversation": conversation, "words": words})
+        connection.execute(_TITLE, title_row(owner, conversation, title))
+
+
+def title_row(owner: str, conversation: ConversationId, title: str) -> dict[str, Any]:
+    """Return the row of `documents` by which a conversation is found that has none."""
+    words = title_document(owner, title)
+    return {"owner": owner, "conversation": conversation, "turn": None, "words": words}
+
+
+def turn_row(turn: StoredTurn, words: str) -> dict[str, Any]:
+    """Return the row of `documents` by which a new turn is found."""
+    return {"owner": turn.owner, "conversation": turn.conversation, "turn": turn.id, "words": words}
 
 
 def set_turn(connection: Connection, owner: str, turn: TurnId, words: str) -> None:

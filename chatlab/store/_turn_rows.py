@@ -14,8 +14,8 @@ from chatlab.store._exact import from_text, to_text
 
 
 def to_row(turn: StoredTurn) -> dict[str, Any]:
-    """Return the columns of `turns`, but for `server`. Raises ValueError for a file that is not in the
-    store."""
+    """Return the columns of `turns`, but for the `server` that runs it. Raise ValueError for a file that is
+    not in the store."""
     for file in _files(turn):
         if file.url is None or file.url.startswith("data:"):
             raise ValueError("a stored message names its files by content, as sha256:<hex>")
@@ -26,6 +26,7 @@ def to_row(turn: StoredTurn) -> dict[str, Any]:
         "parent": turn.parent,
         "created": turn.created,
         "status": turn.status,
+        "server": None,
         "asked": _text(
             user=message_to_json(turn.user),
             backend=turn.backend,

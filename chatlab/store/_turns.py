@@ -6,17 +6,18 @@ import itertools
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, FromClause, Row, Select, bindparam, insert, select, update
 
 from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import FilePart, Message
 from chatlab.slices import Slices
-from chatlab.store import NotStored, StoredTurn, now
+from chatlab.store import BegunConversation, NotStored, StoredTurn, now
 from chatlab.store._conversations import get as found
 from chatlab.store._insert import insert_unless_there
-from chatlab.store._search import set_title, set_turn, turn_document
+from chatlab.store._search import set_turn, title_row, turn_document, turn_row
 from chatlab.store._turn_rows import attachments as attachments_of
 from chatlab.store._turn_rows import from_row, to_row
 from chatlab.store.schema import attachments, conversations, documents, receipts, turns
@@ -94,14 +95,16 @@ def encoded(given: Iterable[StoredTurn]) -> list[Encoded]:
     ]
 
 
-def save(connection: Connection, batch: Sequence[Encoded], server: str) -> None:
-    """See `Store.save`."""
+def save(
+    connection: Connection, batch: Sequence[Encoded], server: str, made: Iterable[BegunConversation] = ()
+) -> None:
+    """See `Store.save`. made: conversations that this transaction has made."""
     checkpoints = [one for one in batch if one.words is None]
     rest = [one for one in batch if one.words is not None]
     if checkpoints and not _all_updated(connection, checkpoints, server):
         rest = list(batch)  # one came late, or was never saved before
-    if rest:
-        _save(connection, rest, server)
+    if rest and not (all(one.ended for one in rest) and _all_ended(connection, rest)):
+        _save(connection, rest, server, {(one.owner, one.id): _Chat.begun(one) for one in made})
 
 
 def _all_updated(connection: Connection, checkpoints: Sequence[Encoded], server: str) -> bool:
@@ -125,23 +128,36 @@ def _all_updated(connection: Connection, checkpoints: Sequence[Encoded], server:
     return True
 
 
+def _all_ended(connection: Connection, batch: Sequence[Encoded]) -> bool:
+    """Write how turns ended. Return whether all of them were there."""
+    chats = _touch(connection, batch)
+    return _update(connection, batch, chats) == len(batch)
+
+
 def save_hidden(connection: Connection, batch: Sequence[Encoded], server: str) -> None:
     """Save turns of a conversation that is being adopted, which nobody sees until all of it is there."""
-    _save(connection, batch, server, hidden=True)
+    _save(connection, batch, server, {}, hidden=True)
 
 
-def _save(connection: Connection, batch: Sequence[Encoded], server: str, *, hidden: bool = False) -> None:
-    chats = _conversations_of(connection, [one for one in batch if one.words is not None])
-    known = _known(connection, batch)
-    chats |= _conversations_of(
-        connection, [one for one in batch if one.turn.id not in known and one.chat not in chats]
-    )
+def _save(
+    connection: Connection, batch: Sequence[Encoded], server: str, made: _Chats, *, hidden: bool = False
+) -> None:
+    chats = dict(made)
+
+    def look(wanted: Iterable[Encoded]) -> None:
+        chats.update(_conversations_of(connection, [one for one in wanted if one.chat not in chats]))
+
+    look(one for one in batch if one.words is not None)
+    # What is in a conversation that was made just now is new, too.
+    known = _known(connection, [one for one in batch if one.chat not in made])
+    look(one for one in batch if one.turn.id not in known)
     new, changed = [], []
     for one in batch:
-        one.row["server"] = None if one.ended else server
+        if not one.ended:
+            one.row["server"] = server
         before = known.get(one.turn.id)
         if before is None:
-            if one.chat not in chats or (chats[one.chat].deleted is not None and not hidden):
+            if one.chat not in chats or (chats[one.chat].deleted and not hidden):
                 raise NotStored("there is no such conversation: it may have been deleted")
             new.append(one)
         elif before.conversation != one.turn.conversation:
@@ -152,14 +168,20 @@ def _save(connection: Connection, batch: Sequence[Encoded], server: str, *, hidd
         _insert(connection, new, chats)
     if changed:
         _update(connection, changed, chats)
+        _touch(connection, [one for one in changed if one.ended])
 
 
 _INSERT = insert(turns)
 _INSERT_DOCUMENT = insert(documents)
+_CHANGING = ("status", "server", "asked", "answered")
 _UPDATE = (
     update(turns)
-    .where(turns.c.owner == bindparam("of"), turns.c.id == bindparam("which"))
-    .values({name: bindparam(name) for name in ("status", "server", "asked", "answered")})
+    .where(
+        turns.c.owner == bindparam("of"),
+        turns.c.id == bindparam("which"),
+        turns.c.conversation == bindparam("where"),
+    )
+    .values({name: bindparam(name) for name in _CHANGING})
 )
 _CHECKPOINT = (
     update(turns)
@@ -174,51 +196,77 @@ _CHECKPOINT = (
 _OWN = update(conversations).where(
     conversations.c.owner == bindparam("of"), conversations.c.id == bindparam("which")
 )
-_TOUCH = _OWN.values(updated=bindparam("moment"))
+_TOUCH = _OWN.values(updated=bindparam("moment")).returning(conversations.c.title, conversations.c.comparison)
 _LEAD = _OWN.values(updated=bindparam("moment"), head=bindparam("last"))
-_NAME = _OWN.values(title=bindparam("called"))
+_LEAD_NAMED = _LEAD.values(title=bindparam("called"))
 
 
-def _insert(
-    connection: Connection, new: Sequence[Encoded], chats: Mapping[tuple[str, ConversationId], Any]
-) -> None:
+class _Chat(NamedTuple):
+    """A conversation whose turns are saved, as far as that needs it."""
+
+    title: str
+    comparison: str | None
+    deleted: bool
+
+    @classmethod
+    def begun(cls, one: BegunConversation) -> _Chat:
+        return cls(one.title, one.comparison, deleted=False)
+
+
+_Chats: TypeAlias = Mapping[tuple[str, ConversationId], _Chat]
+
+
+def _insert(connection: Connection, new: Sequence[Encoded], chats: _Chats) -> None:
     connection.execute(_INSERT, [one.row for one in new])
     words = [
-        {
-            "owner": one.turn.owner,
-            "conversation": one.turn.conversation,
-            "turn": one.turn.id,
-            "words": one.words or turn_document(one.turn),
-        }
+        turn_row(one.turn, one.words or turn_document(one.turn))
         for one in new
         if chats[one.chat].comparison is None
     ]
-    if words:
-        connection.execute(_INSERT_DOCUMENT, words)
-    _attach(connection, new)
     moment = now()
     for chat, last in {one.chat: one.turn.id for one in new}.items():
         owner, conversation_id = chat
-        connection.execute(_LEAD, {"of": owner, "which": conversation_id, "moment": moment, "last": last})
-        if not chats[chat].title:
-            title = title_of(next(one for one in new if one.chat == chat).turn.user)
-            connection.execute(_NAME, {"of": owner, "which": conversation_id, "called": title})
-            if chats[chat].comparison is None:
-                set_title(connection, owner, conversation_id, title)
+        lead = {"of": owner, "which": conversation_id, "moment": moment, "last": last}
+        if chats[chat].title:
+            connection.execute(_LEAD, lead)
+            continue
+        title = title_of(next(one for one in new if one.chat == chat).turn.user)
+        connection.execute(_LEAD_NAMED, {**lead, "called": title})
+        if title and chats[chat].comparison is None:
+            words.append(title_row(owner, conversation_id, title))
+    if words:
+        connection.execute(_INSERT_DOCUMENT, words)
+    _attach(connection, new)
 
 
-def _update(
-    connection: Connection, changed: Sequence[Encoded], chats: Mapping[tuple[str, ConversationId], Any]
-) -> None:
-    connection.execute(_UPDATE, [{**one.row, "of": one.turn.owner, "which": one.turn.id} for one in changed])
-    _attach(connection, changed)
-    ended = [one for one in changed if one.ended]
-    for one in ended:
-        if chats[one.chat].comparison is None:
-            set_turn(connection, one.turn.owner, one.turn.id, one.words or turn_document(one.turn))
-    moment = now()
-    for owner, conversation_id in sorted({one.chat for one in ended}):
-        connection.execute(_TOUCH, {"of": owner, "which": conversation_id, "moment": moment})
+def _update(connection: Connection, changed: Sequence[Encoded], chats: _Chats) -> int:
+    """Return how many of these turns were there, of which all that can change is written."""
+    rows = [
+        {
+            "of": one.turn.owner,
+            "which": one.turn.id,
+            "where": one.turn.conversation,
+            **{name: one.row[name] for name in _CHANGING},
+        }
+        for one in changed
+    ]
+    done = connection.execute(_UPDATE, rows).rowcount
+    if done == len(changed):
+        _attach(connection, changed)
+        for one in changed:
+            if one.ended and chats[one.chat].comparison is None:
+                set_turn(connection, one.turn.owner, one.turn.id, one.words or turn_document(one.turn))
+    return done
+
+
+def _touch(connection: Connection, batch: Sequence[Encoded]) -> _Chats:
+    """Say of conversations that there is news of them now; return those that are there."""
+    moment, chats = now(), {}
+    for chat in sorted({one.chat for one in batch}, key=itemgetter(1)):  # in the order of `_CONVERSATIONS`
+        told = {"of": chat[0], "which": chat[1], "moment": moment}
+        for row in connection.execute(_TOUCH, told):
+            chats[chat] = _Chat(row.title, row.comparison, deleted=False)
+    return chats
 
 
 _CONVERSATIONS = (
@@ -241,18 +289,18 @@ _KNOWN = (
 )
 
 
-def _conversations_of(
-    connection: Connection, batch: Sequence[Encoded]
-) -> dict[tuple[str, ConversationId], Any]:
+def _conversations_of(connection: Connection, batch: Sequence[Encoded]) -> _Chats:
     """Return the conversations of a batch, those that are there, held until the transaction's end."""
     if not batch:
         return {}
     owners, ids = {one.turn.owner for one in batch}, {one.turn.conversation for one in batch}
     rows = connection.execute(_CONVERSATIONS, {"owners": list(owners), "ids": list(ids)}).all()
-    return {(row.owner, row.id): row for row in rows}
+    return {(row.owner, row.id): _Chat(row.title, row.comparison, row.deleted is not None) for row in rows}
 
 
 def _known(connection: Connection, batch: Sequence[Encoded]) -> dict[TurnId, Any]:
+    if not batch:
+        return {}
     asked = {"owners": list({one.turn.owner for one in batch}), "ids": [one.turn.id for one in batch]}
     return {row.id: row for row in connection.execute(_KNOWN, asked).all()}
 

@@ -59,10 +59,11 @@ def save(
     for one in new:
         if one.comparison is not None:
             _comparisons.get(connection, one.owner, one.comparison)
-    for one in new:
-        if _conversations.add_unless_there(connection, one) and one.title and one.comparison is None:
+    made = [one for one in new if _conversations.add_unless_there(connection, one)]
+    for one in made:
+        if one.title and one.comparison is None:
             _search.set_title(connection, one.owner, one.id, one.title)
-    _turns.save(connection, batch, server)
+    _turns.save(connection, batch, server, made)
     _turns.add_receipts(connection, batch, receipts)
 
 

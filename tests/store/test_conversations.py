@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import tracemalloc
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Engine, event
 
 from chatlab.errors import StoreError
+from chatlab.ids import ConversationId
 from chatlab.messages import FilePart, Finish, Message, TextPart, Usage
-from chatlab.store import Conflict, NotStored, Store, StoredConversation, Unwanted, now
+from chatlab.store import (
+    BegunConversation,
+    Conflict,
+    NotStored,
+    Store,
+    StoredConversation,
+    Unwanted,
+    new_id,
+    now,
+)
 from chatlab.store._turns import title_of
 from chatlab.store.sql import open_store
 from tests.store.values import finished, turn_in, with_file
@@ -309,3 +321,47 @@ async def test_batches_that_cross_do_not_wait_for_each_other(store: Store) -> No
     one, two = await store.create(ME), await store.create(ME)
     await asyncio.gather(*(store.save([turn_in(a), turn_in(b)]) for a, b in [(one, two), (two, one)] * 20))
     assert len(await store.turns(ME, one.id)) == len(await store.turns(ME, two.id)) == 40
+
+
+async def test_a_turn_takes_few_statements(store: Store) -> None:
+    await store.save([turn_in(await store.create("ann"))])  # a server that is new says so first
+    sent: list[str] = []
+
+    def note(_: object, __: object, statement: str, *more: object) -> None:
+        if re.search("(INTO|UPDATE|FROM) (turns|conversations|documents)", statement):
+            sent.append(statement.split()[0])
+
+    conversation = BegunConversation(ConversationId(new_id()), "ann")
+    turn = turn_in(StoredConversation(conversation.id, "ann", "", now(), now()), "Is it a cat?")
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        await store.save([turn], [conversation])
+        began = [*sent]
+        sent.clear()
+        await store.save([replace(turn, status="finished", answer=(TextPart("Yes"),))])
+        ended = [*sent]
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert sorted(began) == ["INSERT", "INSERT", "INSERT", "UPDATE"]
+    assert ended == ["UPDATE", "UPDATE", "UPDATE"]
+    assert [hit.conversation.title for hit in await store.search("ann", "cat")] == ["Is it a cat?"]
+    assert [hit.turn for hit in await store.search("ann", "yes")] == [turn.id]
+
+
+@pytest.mark.parametrize("status", ["running", "finished"])
+async def test_a_turn_of_another_conversation_is_not_written_over(store: Store, status: str) -> None:
+    first = await store.create("ann")
+    turn = turn_in(first)
+    await store.save([turn])
+    other = BegunConversation(ConversationId(new_id()), "ann")
+    with pytest.raises(NotStored):
+        await store.save([replace(turn, conversation=other.id, status=status)], [other])
+    assert await store.turns("ann", first.id) == [turn]
+    with pytest.raises(NotStored):
+        await store.get("ann", other.id)
+
+
+async def test_a_conversation_that_is_begun_with_a_title_is_found_by_it(store: Store) -> None:
+    begun = BegunConversation(ConversationId(new_id()), ME, "Whiskers")
+    await store.save([turn_in(StoredConversation(begun.id, ME, "", now(), now()))], [begun])
+    assert [hit.conversation.title for hit in await store.search(ME, "whiskers")] == ["Whiskers"]
