@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
@@ -54,18 +54,7 @@ class Words:
 
     def translated(self, said: str) -> str:
         """Return what was made of the English words, in these; any other text as it is."""
-        if self is ENGLISH or len(said) > _LONGEST_CARRIED:
-            return said
-        for key, pieces in _carried():
-            found = _read(pieces, said)
-            if found is not None:
-                return self(key, **{name: self._placed(name, text) for name, text in found.items()})
-        return said
-
-    def _placed(self, name: str, text: str) -> str:
-        if name in _NUMBERS:
-            return self.number(text)
-        return self.translated(text) if name in _SENTENCES else text
+        return said if self is ENGLISH or len(said) > _LONGEST_CARRIED else _translated(self, said)
 
     def number(self, written: str) -> str:
         """Return a number as this language writes it, from how English does."""
@@ -160,6 +149,21 @@ def _carried() -> tuple[tuple[str, _Pieces], ...]:
             pieces = tuple((before, name or "") for before, name, _, _ in string.Formatter().parse(text))
             found.append((key, pieces if not pieces[-1][1] else (*pieces, ("", ""))))
     return tuple(sorted(found, key=lambda one: -sum(len(before) for before, _ in one[1])))
+
+
+@lru_cache(maxsize=500)  # the same few reasons and notices, turn after turn
+def _translated(words: Words, said: str) -> str:
+    for key, pieces in _carried():
+        found = _read(pieces, said)
+        if found is not None:
+            return words(key, **{name: _placed(words, name, text) for name, text in found.items()})
+    return said
+
+
+def _placed(words: Words, name: str, text: str) -> str:
+    if name in _NUMBERS:
+        return words.number(text)
+    return words.translated(text) if name in _SENTENCES else text
 
 
 def _read(pieces: _Pieces, said: str) -> dict[str, str] | None:

@@ -170,7 +170,8 @@ class RunningAnswer(ShownAnswer):
                 async for batch in batches:
                     for event in batch:
                         self._painting.add(event)
-                    self._changed()
+                    if self._turn.outcome == "running":  # else it is painted for good in a moment
+                        self._changed()
                     await pacing.pause(self._turn)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the answer ends with what had arrived
             if exc is self._turn.error:

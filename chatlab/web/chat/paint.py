@@ -109,6 +109,8 @@ class AnswerPainter:
         self._notices: list[Notice] = []
         self._citations: list[Citation] = []
         self._traces: list[Trace] = []
+        self._ended: tuple[object, tuple[str, str]] = None, ("", "")
+        """How the turn ended when that was last worded, and the line of figures with its table."""
 
     def add(self, event: StreamEvent) -> None:
         """Takes the next event."""
@@ -202,13 +204,20 @@ class AnswerPainter:
     def _footer(self, standing: TurnStatus) -> Painted:
         if standing.running:
             return self._thought("", self._marked(one_line(self._label), "chatlab-pending"), pending=True)
+        known = standing, len(self._notices), len(self._traces)
+        if self._ended[0] != known:
+            self._ended = known, self._figures(standing)
+        said, details = self._ended[1]
+        return self._thought("", self._marked(said), details)
+
+    def _figures(self, standing: TurnStatus) -> tuple[str, str]:
+        """Return the line of figures of a turn that has ended, and the table below it."""
         usage = standing.finish.usage if standing.finish else None
         words, outcome = self._words, standing.outcome
         ended = () if outcome == "finished" else (words(f"answer.{outcome}"),)
         label = one_line(self._label)
         said = figures_line(label, standing.timing, usage, standing.cost, *ended, words=words)
-        details = _details(standing, self._asked_as, self._notices, self._traces, words)
-        return self._thought("", self._marked(said), details)
+        return said, _details(standing, self._asked_as, self._notices, self._traces, words)
 
     def _marked(self, line: str, state: str = "") -> str:
         """Return a line with what page scripts read beside it.

@@ -40,7 +40,7 @@ def owner_of(request: Any) -> str | None:
 
 def browser_of(request: Any) -> str | None:
     """Return whose things a browser has where nobody signs in; None for a client without a cookie."""
-    token = getattr(request, "cookies", {}).get(COOKIE, "")
+    token = getattr(_asked(request), "cookies", {}).get(COOKIE, "")
     if not _SHAPE.fullmatch(token):
         return None
     return "browser-" + hashlib.sha256(token.encode("ascii")).hexdigest()[:32]
@@ -48,9 +48,13 @@ def browser_of(request: Any) -> str | None:
 
 def person_of(request: Any) -> Person | None:
     """Return who is signed in; None where nobody has to. Only `chatlab.web.identity` ever says who."""
-    asked = getattr(request, "request", None) or request  # Gradio's has Starlette's inside
-    scope = getattr(asked, "scope", None)
+    scope = getattr(_asked(request), "scope", None)
     return scope.get(PERSON) if isinstance(scope, dict) else None
+
+
+def _asked(request: Any) -> Any:
+    """Return Starlette's request, which Gradio's has inside and makes anew of JSON what it is asked for."""
+    return getattr(request, "request", None) or request
 
 
 def call_context(request: Any) -> CallContext:
@@ -58,9 +62,8 @@ def call_context(request: Any) -> CallContext:
     person, owner = person_of(request), owner_of(request)
     if person is None:
         return CallContext(owner=owner)
-    asked = getattr(request, "request", None) or request
     identity = person.email or person.name
-    return CallContext(identity=identity, credential=asked.scope[CREDENTIAL], owner=owner)
+    return CallContext(identity=identity, credential=_asked(request).scope[CREDENTIAL], owner=owner)
 
 
 class BrowserCookie:

@@ -104,6 +104,12 @@ async def test_many_deltas_are_few_paints(tmp_path: Path) -> None:
     assert 3 <= page.paints <= 20  # 0.3 s at 20 a second, the first and the last; 300 deltas
 
 
+async def test_an_answer_that_comes_at_once_is_painted_once(tmp_path: Path) -> None:
+    page = Browser(tmp_path, "backends: {echo: {kind: echo}}")
+    await page.ask("hi")
+    assert page.paints == 1
+
+
 async def test_a_history_the_server_does_not_hold_is_taken_over(tmp_path: Path) -> None:
     page = Browser(tmp_path, "backends: {echo: {kind: echo}}")
     history = [

@@ -63,6 +63,15 @@ async def test_a_turn_from_the_store_is_painted_like_one_that_just_ended(
         assert 'class="chatlab-at"' in painted[-1]["metadata"]["title"]
 
 
+def test_what_came_of_a_turn_is_worded_once() -> None:
+    painter = AnswerPainter("t", "Echo")
+    ended = StoredTurn("t", "o", "c", None, now(), HI, "b", "echo", "B", status="finished")
+    first, again = (painter.messages(ended)[-1]["content"][0]["text"] for _ in range(2))
+    assert first is again
+    painter.add(Notice("other", "One thing more"))
+    assert painter.messages(ended)[-1]["content"][0]["text"] is not first
+
+
 def test_attachments_stand_before_the_text_in_one_part_and_an_edit_keeps_them() -> None:
     sha = "ab" * 32
     files = (
