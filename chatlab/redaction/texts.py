@@ -24,6 +24,8 @@ from chatlab.shown_text import Shown, Span, replaced, spans_of, ways_to_see
 _LONGEST = 2.0  # seconds for one pattern on one text
 _LONGEST_ALL = 120.0  # and for everything together
 
+_REMEMBERED = 1_000  # texts in which there was nothing, each of so many characters at the most
+
 _OF_CREDENTIALS = ("url-userinfo", "api-key")
 
 
@@ -73,6 +75,7 @@ class TextRedaction:
 
     patterns: Sequence[Pattern] = ()
     counts: Counter[str] = field(default_factory=Counter)
+    _clean: set[str] = field(default_factory=set)
     _looked_at: tuple[str, Sequence[Shown]] | None = None
     _until: float = field(default_factory=lambda: monotonic() + _LONGEST_ALL)
 
@@ -81,11 +84,19 @@ class TextRedaction:
 
         Raises WrongPattern if a pattern takes too long on it.
         """
+        if text in self._clean:
+            return text
+        before = self.counts.total()
         # What a person asked for by its name is marked with it; the other credentials go without being asked.
         named = self._marked(text, place, [one for one in self.patterns if one.name in _OF_CREDENTIALS])
         found = credentials_in(named, self._ways_to_see(named))
         clean = self._without(named, place, "credential", found, "***")
-        return self._marked(clean, place, [one for one in self.patterns if one.name not in _OF_CREDENTIALS])
+        rest = self._marked(clean, place, [one for one in self.patterns if one.name not in _OF_CREDENTIALS])
+        if self.counts.total() == before and len(text) <= _REMEMBERED:
+            if len(self._clean) == _REMEMBERED:
+                self._clean.clear()
+            self._clean.add(text)
+        return rest
 
     def _marked(self, text: str, place: str, patterns: Sequence[Pattern]) -> str:
         for one in patterns:

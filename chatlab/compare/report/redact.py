@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, TypeVar
 
 from chatlab.compare.figures import StoredResults
@@ -65,6 +66,17 @@ def redacted(compared: Comparison, patterns: Sequence[Pattern] = ()) -> Comparis
     return replace(found, redacted={**dict(sorted(counts.items())), **unseen})
 
 
+_NUMBERS = (float, int, bool)
+
+
+@cache
+def _looked_at(kind: type, *but: str) -> tuple[str, ...]:
+    """Return the fields of a dataclass in which texts may stand, but for these; of another class none."""
+    if not dataclasses.is_dataclass(kind):
+        return ()
+    return tuple(one.name for one in dataclasses.fields(kind) if one.name not in _LEFT.union(but))
+
+
 class _Taking(TextRedaction):
     """Goes through values of any kind."""
 
@@ -92,22 +104,28 @@ class _Taking(TextRedaction):
             return self.text(value, place)
         if isinstance(value, FilePart):
             return self._file(value, place)
+        if isinstance(value, list | tuple):
+            return type(value)(self._walk(item, place) for item in value) if value else value
+        kind: Any = type(value)
+        if names := _looked_at(kind):
+            changed = self._changed(value, place, names)
+            return replace(value, **changed) if changed else value
         if isinstance(value, Mapping):
             return {self.name(str(key), place): self._walk(item, place) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return type(value)(self._walk(item, place) for item in value)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            changed = {}
-            for item in dataclasses.fields(value):
-                held = getattr(value, item.name)
-                if item.name in _LEFT or held is None:
-                    continue
-                if item.name in _NAMES and isinstance(held, str):
-                    changed[item.name] = self.name(held, place)
-                else:
-                    changed[item.name] = self._walk(held, place)
-            return replace(value, **changed)
         return value
+
+    def _changed(self, value: Any, place: str, names: Iterable[str]) -> dict[str, Any]:
+        """Return those of these fields of a dataclass in which something is taken out."""
+        changed = {}
+        for name in names:
+            held = getattr(value, name)
+            if held is None or type(held) in _NUMBERS:
+                continue
+            named = name in _NAMES and isinstance(held, str)
+            made = self.name(held, place) if named else self._walk(held, place)
+            if made is not held and made != held:
+                changed[name] = made
+        return changed
 
     def _file(self, part: FilePart, place: str) -> Part:
         if not self.patterns:
@@ -122,14 +140,15 @@ class _Taking(TextRedaction):
         turn = result.turn
         user: Message = self.walk(turn.user, "prompts")
         answer = self.walk(turn.answer, answers)
-        rest = self.walk(replace(turn, user=Message("user", ()), answer=()), answers)
+        kind: Any = type(turn)
+        rest = self._changed(turn, answers, _looked_at(kind, "user", "answer"))
         receipt: Receipt | None = self.walk(result.receipt, "receipts")
         if receipt is not None and answer != turn.answer:
             receipt = replace(receipt, arrivals=None)  # they would be the times of another text
         return replace(
             result,
             item=self.name(result.item, "prompts"),
-            turn=replace(rest, user=user, answer=answer),
+            turn=replace(turn, **rest, user=user, answer=answer),
             receipt=receipt,
             checks=self.walk(result.checks, "checks"),
             tags=self.walk(result.tags, "prompts"),

@@ -7,13 +7,33 @@ import tempfile
 import weakref
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from typing import Generic, TypeVar, overload
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
+from operator import attrgetter
+from typing import Any, Generic, TypeVar, overload
 
 from chatlab.compare.figures import Figures, StoredResults
 from chatlab.compare.model import Comparison, Result
 
 T = TypeVar("T")
+
+
+class _Pickler(pickle.Pickler):
+    """Writes a dataclass as a call of its class with its fields: Python's own way looks them up anew."""
+
+    def reducer_override(self, value: Any) -> Any:
+        kind: Any = type(value)
+        fields_of = _fields_of(kind)
+        return NotImplemented if fields_of is None else (kind, fields_of(value))
+
+
+@cache
+def _fields_of(kind: type) -> Callable[[Any], tuple[Any, ...]] | None:
+    """Return what gives the fields of a dataclass that its call takes; None for another class."""
+    if not is_dataclass(kind):
+        return None
+    names = [one.name for one in fields(kind)]
+    return attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
 
 
 class Spool(Sequence[T], Generic[T]):
@@ -25,7 +45,7 @@ class Spool(Sequence[T], Generic[T]):
         self._begins = array("Q")
         for value in values:
             self._begins.append(self._file.tell())
-            pickle.dump(value, self._file, pickle.HIGHEST_PROTOCOL)
+            _Pickler(self._file, pickle.HIGHEST_PROTOCOL).dump(value)
 
     def __len__(self) -> int:
         return len(self._begins)

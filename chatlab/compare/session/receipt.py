@@ -108,6 +108,8 @@ class SentDifference:
 
 def difference(a: Receipt | ChatRequest, b: Receipt | ChatRequest) -> tuple[SentDifference, ...]:
     """Return what is different between what two lanes were sent; nothing if both were sent the same."""
+    if (a.messages, a.parameters) == (b.messages, b.parameters):
+        return ()
     found: list[SentDifference] = []
     ours, theirs = _keys(a), _keys(b)
     for tag, a0, a1, b0, b1 in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
