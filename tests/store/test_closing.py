@@ -7,12 +7,17 @@ import threading
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection
+from sqlalchemy.util import await_only
 
 from chatlab.messages import TextPart
 from chatlab.store import _replicas, _servers
+from chatlab.store._database import Database, address
 from chatlab.store.sql import SqlStore, open_store
+from tests.store.databases import Postgres
 from tests.store.values import turn_in
 
 
@@ -72,6 +77,26 @@ async def test_a_store_whose_heartbeat_failed_is_closed_all_the_same(
     await other.aclose()
     assert writers() == before
     assert isinstance(failed.exception(), RuntimeError)
+
+
+async def test_a_connection_in_use_at_the_close_is_closed_after_it(
+    postgres_of_this_version: Postgres,
+) -> None:
+    database = Database(address(postgres_of_this_version.url("newest"), Path()))
+    used: list[Any] = []
+    begun, closed = asyncio.Event(), asyncio.Event()
+
+    def work(connection: Connection) -> None:
+        used.append(connection.connection.driver_connection)
+        begun.set()
+        await_only(closed.wait())
+
+    reading = asyncio.create_task(database.read(work))
+    await begun.wait()
+    await database.aclose()
+    closed.set()
+    await reading
+    assert used[0].closed
 
 
 async def _fail() -> None:
