@@ -2,9 +2,10 @@
 
 What is before the last empty line, and a block of code that is closed, will hardly change: it is rendered
 once. Only the unfinished block after it is rendered again, and not for each word: a word that cannot change
-how the block is read is put behind it, and code is coloured anew as often as it has grown by a quarter. So an
-answer costs about the same for each of its characters, however long it is. The whole is rendered once more
-when it is complete, which settles what needs the whole to be known.
+how the block is read is put behind it, and code is coloured anew as often as it has grown by a quarter, until
+it is long: what comes then is put behind it without colours. So an answer costs about the same for each of
+its characters, however long it is. The whole is rendered once more when it is complete, which settles what
+needs the whole to be known.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import html
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from chatlab.render.markdown import MarkdownRenderer
 
@@ -38,6 +40,8 @@ class IncrementalMarkdown:
     _covered: int = 0
     _is_open: bool = False
     """Whether words can be put behind that."""
+    _coloured: int = 0
+    """The first characters of unfinished code that have colours."""
 
     def update(self, text: str) -> tuple[str, str] | None:
         """Return the HTML to add for good, and that of the unfinished end, whose last elements may be left
@@ -48,15 +52,16 @@ class IncrementalMarkdown:
         if len(text) == self._shown:
             return None
         self._shown = len(text)
-        is_code = text.startswith(_FENCES, self.settled)
-        # The rest is shown as it is, until the next updates, or the end of the answer, come to it.
-        read = text if is_code else text[: self.settled + _LONGEST_STEP]
-        end = _last_boundary(read, self.settled)
-        add = self.markdown.render(text[self.settled : end]) if end > self.settled else ""
-        if end > self.settled:
-            self._base, self._covered, self._is_open = "", 0, False
-        self.settled = end
-        tail = text[end:]
+        tail = text[self.settled :]
+        add, end = self._long_code(tail)
+        if not end:
+            # The rest is shown as it is, until the next updates, or the end of the answer, come to it.
+            end = _last_boundary(tail[:_LONGEST_STEP])
+            add = self.markdown.render(tail[:end]) if end else ""
+        if end:
+            self._base, self._covered, self._is_open, self._coloured = "", 0, False, 0
+            self.settled += end
+            tail = tail[end:]
         if tail.startswith(_FENCES):
             return add, self._code(tail) if "\n" in tail else ""
         if len(tail) > _LONGEST_STEP:
@@ -84,35 +89,65 @@ class IncrementalMarkdown:
         self._base = made
         return made
 
+    def _long_code(self, tail: str) -> tuple[str, int]:
+        """Return the HTML of a block of code that is closed and too long for one step, and where it ends; 0
+        if none is there."""
+        if len(tail) <= _LONGEST_STEP or not tail.startswith(_FENCES) or "\n" not in tail:
+            return "", 0
+        found = _closing(_fence(tail)).search(
+            tail, max(tail.index("\n") + 1, tail.rfind("\n", 0, self._covered))
+        )
+        if found is None or found.end() <= _LONGEST_STEP:
+            return "", 0
+        return self._code(tail[: found.start()]) + _CLOSING_CODE, found.end()
+
     def _code(self, tail: str) -> str:
         """Return a block of code that is not closed yet."""
         lines_end = tail.rindex("\n") + 1
-        if not self._base or lines_end > self._covered * 1.25:
-            fence = tail[: len(tail) - len(tail.lstrip(tail[0]))]
-            self._base = self.markdown.render(f"{tail[:lines_end]}{fence}").removesuffix(_CLOSING_CODE)
-            self._covered = lines_end
-        last = "" if not tail[lines_end:].strip(tail[0]) else tail[lines_end:]  # it may become the fence
-        return self._base + html.escape(tail[self._covered : lines_end] + last, quote=False)
+        if not self._coloured or self._coloured * 1.25 < lines_end <= _LONGEST_STEP:
+            if lines_end > _LONGEST_STEP:
+                lines_end = max(tail.rfind("\n", 0, _LONGEST_STEP), tail.index("\n")) + 1
+            made = self.markdown.render(f"{tail[:lines_end]}{_fence(tail)}")
+            self._base = made.removesuffix(_CLOSING_CODE)
+            self._covered = self._coloured = lines_end
+        line = tail.rindex("\n") + 1
+        # What it ends with may become the fence.
+        shown = len(tail) if tail[line:].strip(f"{tail[0]} \t\r") else line
+        self._base += html.escape(tail[self._covered : shown], quote=False)
+        self._covered = shown
+        return self._base
 
 
-def _last_boundary(text: str, start: int) -> int:
-    """Return where the last whole block from `start` on ends: after an empty line that is not within code,
-    unless what comes next is indented and so part of the same; and before and after a block of code that is
-    not indented."""
-    boundary = position = start
-    empty = False
-    fence = ""
-    for line in text[start:].splitlines(keepends=True):
+def _last_boundary(text: str) -> int:
+    """Return where the last whole block ends: after an empty line that is not within code, unless what comes
+    next is indented and so part of the same; and before and after a block of code that is not indented."""
+    boundary = position = 0
+    empty = at_margin = False
+    closing: re.Pattern[str] | None = None
+    for line in text.splitlines(keepends=True):
         begin, position = position, position + len(line)
         bare = line.strip()
-        if fence:
-            if bare and not bare.strip(fence[0]) and len(bare) >= len(fence) and line.endswith("\n"):
-                boundary = position if line[0] == fence[0] else boundary
-                fence = ""
+        if closing is not None:
+            if closing.match(line):
+                boundary = position if at_margin else boundary
+                closing = None
         elif bare.startswith(_FENCES):
-            fence = bare[: len(bare) - len(bare.lstrip(bare[0]))]
-            boundary = begin if line[0] == fence[0] else boundary
+            at_margin = line[0] == bare[0]
+            closing = _closing(_fence(bare), at_margin)
+            boundary = begin if at_margin else boundary
         elif bare:
             boundary = begin if empty and not line[0].isspace() else boundary
         empty = not bare and line.endswith("\n")
     return boundary
+
+
+def _fence(text: str) -> str:
+    """Return the signs of one kind that a text begins with."""
+    return text[: len(text) - len(text.lstrip(text[0]))]
+
+
+@lru_cache(maxsize=32)
+def _closing(fence: str, at_margin: bool = True) -> re.Pattern[str]:
+    """Return what closes a block of code: a line of it. at_margin: whether its first is not indented."""
+    indent = " {0,3}" if at_margin else r"\s*"
+    return re.compile(rf"^{indent}{fence[0]}{{{len(fence)},}}[ \t\r]*\n", re.M)

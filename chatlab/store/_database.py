@@ -138,7 +138,7 @@ class Database:
         if isinstance(self._engine, _SqliteThreads):
             await asyncio.to_thread(self._engine.close)
         else:
-            # The pool closes those that are in it. What was cancelled a moment ago is still returning its own.
+            # The pool closes those in it; what was cancelled a moment ago is still returning its own.
             event.listen(self._engine.sync_engine, "checkin", lambda _, returned: returned.invalidate())
             await self._engine.dispose()
         if self._tokens is not None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chatlab.render import incremental_markdown
 from chatlab.render.code import code_block
 from chatlab.render.incremental_markdown import IncrementalMarkdown
 from chatlab.render.markdown import MarkdownRenderer, render
@@ -103,7 +104,47 @@ def test_code_that_is_not_closed_is_shown_as_code_however_long_it_is() -> None:
     assert same(html) == same(whole)
 
 
-@pytest.mark.parametrize("text", ["- a\n" * 30_000, "word " * 20_000, "One paragraph.\n\n" * 5_000])
+CODE = st.sampled_from(["x = 1\n", "``x", "<b>", "\n", "word ", " ", "~~~\n", "    ```\n", "``` x\n", "`\n"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(CODE, max_size=30), st.sampled_from(["```", "  ```", "```  ", "`````"]), st.integers(1, 30))
+def test_long_code_ends_as_it_is_rendered_whole(pieces: list[str], end: str, step: int) -> None:
+    text = f"```\n{''.join(pieces)}\n{end}\nAfter it.\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(incremental_markdown, "_LONGEST_STEP", 20)
+        *_, (html, _) = shown(text, step)
+    assert same(html) == same(render(text))
+
+
+def test_the_price_of_a_piece_of_code_does_not_grow_with_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    monkeypatch.setattr(incremental_markdown.html, "escape", lambda part, **_: read.append(len(part)) or part)
+    monkeypatch.setattr(MarkdownRenderer, "render", lambda _, part: read.append(len(part)) or part)
+    costs = []
+    for pieces in (1_000, 4_000):
+        read.clear()
+        growing, text = IncrementalMarkdown(), "```python\n"
+        for piece in ("x = ", "'<b>'\n") * pieces:
+            text += piece
+            growing.update(text)
+        costs.append(sum(read) / len(text))
+    assert costs[1] < costs[0]
+
+
+LONG_CODE = "```\n" + "a line of code\n" * 10_000 + "```\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LONG_CODE + "After it.\n",
+        LONG_CODE * 2,
+        "- a\n" * 30_000,
+        "word " * 20_000,
+        "One paragraph.\n\n" * 5_000,
+    ],
+)
 def test_no_update_renders_more_than_the_loop_can_wait_for_and_all_of_the_text_is_there(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
