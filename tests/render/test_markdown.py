@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -455,6 +455,7 @@ CELLS = st.text(st.sampled_from(SIGNS) | st.characters(codec="utf-8"), max_size=
 
 
 @settings(deadline=None)
+@example([("", "- \x1b")])
 @given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=4))
 def test_a_table_of_plain_text_is_what_its_markdown_is_and_is_not_read(rows: list[tuple[str, str]]) -> None:
     rows = [("Figure", "Value"), *rows, ("trace", "7 https://example.org/a_b and more")]
