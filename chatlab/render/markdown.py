@@ -132,7 +132,8 @@ class MarkdownRenderer:
         flat = " ".join(text.split())
         if flat.isprintable() and "://" not in flat:
             return html.escape(flat, quote=False)
-        return self.render(one_line(flat)).removeprefix('<p dir="auto">').removesuffix("</p>\n")
+        made = _markdown().renderInline(one_line(_whole(flat)), _environment(self))  # `- ` is no list there
+        return _cleaner(self).clean(made)
 
     def _is_own(self, address: str) -> bool:
         return self.own_files and _STORED.fullmatch(address) is not None

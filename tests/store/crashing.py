@@ -1,14 +1,10 @@
-"""Streams answers into a store, and says on its standard output what was saved, until it is killed.
-
-python -m tests.store.crashing URL OWNER
-"""
+"""Streams answers into a store, and says what was saved, until it is killed."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from dataclasses import replace
+from multiprocessing.connection import Connection
 
 from chatlab.messages import Finish, Message, TextPart
 from chatlab.store import StoredTurn, new_id, now
@@ -22,10 +18,15 @@ def text_of(words: int) -> str:
     return "".join(WORDS[:words])
 
 
-async def main(url: str, owner: str) -> None:
+def stream(url: str, owner: str, said: Connection) -> None:
+    """Stream as `owner`, and send what was saved to `said`."""
+    asyncio.run(_stream(url, owner, said))
+
+
+async def _stream(url: str, owner: str, said: Connection) -> None:
     store = await open_store(url)
     chat = await store.create(owner)
-    print(json.dumps({"conversation": chat.id}), flush=True)
+    said.send({"conversation": chat.id})
     parent = None
     while True:
         turn = StoredTurn(
@@ -51,9 +52,5 @@ async def main(url: str, owner: str) -> None:
                     )
                 ]
             )
-            print(json.dumps({"turn": turn.id, "words": words, "finished": last}), flush=True)
+            said.send({"turn": turn.id, "words": words, "finished": last})
         parent = turn.id
-
-
-if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))

@@ -2,50 +2,58 @@
 
 from __future__ import annotations
 
-import json
+import multiprocessing
 import random
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
+from multiprocessing.connection import Connection
 from typing import Any
 
 import pytest
 
 from chatlab.messages import Finish, TextPart
 from chatlab.store.sql import open_store
-from tests.store.crashing import WORDS, text_of
+from tests.store.crashing import WORDS, stream, text_of
 
-ROOT = Path(__file__).resolve().parents[2]
+# Processes of their own, forked from one that has imported already what takes them most of their time.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(
+    ["tests.store.crashing", "sqlalchemy.dialects.postgresql.psycopg", "psycopg"]
+)
 ROUNDS, AT_ONCE = 5, 4  # twenty are killed, four of them while the others write to the same database
 
 
 def stream_and_kill(url: str, chance: random.Random) -> list[dict[str, tuple[int, bool]]]:
     """What each of some servers had acknowledged, by turn, when it was killed at a random moment."""
-    servers = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.store.crashing", url, f"owner-{number}"],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-        )
-        for number in range(AT_ONCE)
-    ]
+    servers = []
+    for number in range(AT_ONCE):
+        said, saying = PROCESSES.Pipe(duplex=False)
+        server = PROCESSES.Process(target=stream, args=(url, f"owner-{number}", saying))
+        server.start()
+        saying.close()
+        servers.append((server, said))
     acknowledged = []
-    for server in servers:
-        assert server.stdout is not None
-        lines = [server.stdout.readline() for _ in range(chance.randint(2, 60))]
+    for server, said in servers:
+        lines = [said.recv() for _ in range(chance.randint(2, 60))]
         time.sleep(chance.random() * 0.01)  # not at the moment of an acknowledgement, but at any
-        server.send_signal(signal.SIGKILL)
-        lines += server.stdout.readlines()
-        server.stdout.close()
-        assert server.wait() == -signal.SIGKILL
-        if lines[-1][-1:] != b"\n":
-            lines.pop()
-        said: list[dict[str, Any]] = [json.loads(line) for line in lines]
-        assert set(said[0]) == {"conversation"}
-        acknowledged.append({line["turn"]: (line["words"], line["finished"]) for line in said[1:]})
+        server.kill()
+        lines += rest(said)
+        server.join()
+        assert server.exitcode == -signal.SIGKILL
+        assert set(lines[0]) == {"conversation"}
+        acknowledged.append({line["turn"]: (line["words"], line["finished"]) for line in lines[1:]})
     return acknowledged
+
+
+def rest(said: Connection) -> list[dict[str, Any]]:
+    """What a server that was killed had said until then, its last message only if it is whole."""
+    lines = []
+    with said:
+        while True:
+            try:
+                lines.append(said.recv())
+            except (EOFError, OSError):
+                return lines
 
 
 @pytest.mark.timeout(240)
