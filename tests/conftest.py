@@ -7,13 +7,16 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import httpcore2
 import pytest
 
 # Before anything is imported that reads it: a developer's own keys and settings never reach a test.
@@ -80,6 +83,23 @@ def _loopback(host: str) -> bool:
         return False
     return address.is_loopback or address.is_unspecified
 
+
+_read_authorities = httpcore2.default_ssl_context
+
+
+def _authorities(*, _trust_env: bool = True) -> ssl.SSLContext:
+    """Those that this machine trusts, read once: it takes 20 ms, and tests make thousands of clients."""
+    if _trust_env and (os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")):
+        return _read_authorities(_trust_env=True)
+    return _own_authorities()
+
+
+@cache
+def _own_authorities() -> ssl.SSLContext:
+    return _read_authorities(_trust_env=False)
+
+
+httpcore2.default_ssl_context = _authorities
 
 # Databases for whatever is stored, on SQLite and PostgreSQL alike.
 pytest_plugins = ["tests.store.databases"]

@@ -143,6 +143,7 @@ def launched(config_file: Path, folder: Path) -> Iterator[str]:
                 break
             except httpx2.TransportError:
                 assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.1)
         yield url
     finally:
         process.terminate()
