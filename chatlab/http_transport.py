@@ -51,6 +51,7 @@ class DirectTransport(httpx2.AsyncBaseTransport):
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
+        context.set_alpn_protocols(["http/1.1"])
         self._idle: dict[_Origin, deque[_Connection]] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:

@@ -33,10 +33,13 @@ class Server:
         self.connections = 0
         self.left = asyncio.Event()
         self.requests: list[bytes] = []
+        self.protocol: str | None = None
         self.written = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        if tls := writer.get_extra_info("ssl_object"):
+            self.protocol = tls.selected_alpn_protocol()
         try:
             while request := await reader.read(2**20):
                 self.requests.append(request)
@@ -267,6 +270,7 @@ def test_it_works_on_both_event_loops_and_over_tls() -> None:
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
+    context.set_alpn_protocols(["h2", "http/1.1"])
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
 
@@ -281,7 +285,7 @@ def test_it_works_on_both_event_loops_and_over_tls() -> None:
             async with client() as http:
                 with pytest.raises(httpx2.ConnectError, match="certificate verify failed"):
                     await http.get(url)
-        assert server.connections == 1
+        assert (server.connections, server.protocol) == (1, "http/1.1")
 
     asyncio.run(asked())
     uvloop.run(asked())
