@@ -96,7 +96,7 @@ class StoreError(ChatlabError):
     @property
     def sentence(self) -> str:
         """Without the file, database or host, which `str` names for whoever runs chatlab."""
-        return "conversations cannot be read or written just now: try again soon"
+        return "Conversations cannot be read or written just now: try again soon"  # as in `chatlab.words`
 
 
 class AuthRequired(ChatlabError):

@@ -23,6 +23,7 @@ from chatlab.secret import scrub, scrubbed_traceback
 from chatlab.store import BegunConversation, NotStored, Store, StoredTurn, Unreachable
 from chatlab.store.replicas import LOOKS_ON, Wish
 from chatlab.turns.turn import Turn
+from chatlab.words import ENGLISH
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ _LOOKED_ON = 0.25  # seconds between two checkpoints of a turn that a page of an
 
 _LAST = 10.0  # seconds in which a server that stops ends its turns, and again in which it saves them
 
-_LATER = "this answer is not saved: the database does not answer; it will be saved when it does"
+_LATER = ENGLISH("notice.saved-later")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from chatlab.errors import ChatlabError
 from chatlab.redaction.patterns import BUILT_IN
 from chatlab.secret import credentials_in
 from chatlab.shown_text import Shown, Span, replaced, spans_of, ways_to_see
+from chatlab.words import ENGLISH
 
 _LONGEST = 2.0  # seconds for one pattern on one text
 _LONGEST_ALL = 120.0  # and for everything together
@@ -62,9 +63,11 @@ def parse_patterns(said: Sequence[str]) -> tuple[Pattern, ...]:
             compiled = regex.compile(source)
             empty = compiled.search("", timeout=_LONGEST) is not None
         except regex.error as exc:
-            raise WrongPattern(f"{name} ({source!r}) is not a regular expression: {exc}") from exc
+            raise WrongPattern(
+                ENGLISH("refusal.pattern-wrong", name=name, pattern=source, detail=exc)
+            ) from exc
         if empty:
-            raise WrongPattern(f"{name} ({source!r}) matches nothing at all, so it would match everywhere")
+            raise WrongPattern(ENGLISH("refusal.pattern-empty", name=name, pattern=source))
         patterns.append(Pattern(name, compiled))
     return tuple(patterns)
 
@@ -105,9 +108,7 @@ class TextRedaction:
                     raise TimeoutError
                 spans = spans_of(text, one.spans, self._ways_to_see(text))
             except TimeoutError as exc:
-                raise WrongPattern(
-                    f"{one.name} takes too long on {place}: write it so that it cannot match in many ways"
-                ) from exc
+                raise WrongPattern(ENGLISH("refusal.pattern-slow", name=one.name, place=place)) from exc
             text = self._without(text, place, one.name, spans, f"[redacted: {one.name}]")
         return text
 

@@ -22,6 +22,6 @@ def document(title: str, body: str, *, css: str = "", lang: str = "en") -> str:
     )
 
 
-def sentence_document(title: str, sentence: str) -> str:
+def sentence_document(title: str, sentence: str, lang: str) -> str:
     """Return a document that says one sentence, such as why there is nothing else. Both are text."""
-    return document(title, Markup("<p>{}</p>").format(sentence))
+    return document(title, Markup("<p>{}</p>").format(sentence), lang=lang)

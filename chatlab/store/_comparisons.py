@@ -86,7 +86,7 @@ def _place(after: str) -> tuple[datetime, str]:
             raise ValueError("no zone")
         return moment, comparison_id
     except ValueError as error:
-        raise NotStored("the list cannot be continued from there: read it from its beginning") from error
+        raise NotStored("refusal.list-end") from error
 
 
 def retitle(connection: Connection, owner: str, comparison_id: str, title: str) -> None:
@@ -168,7 +168,7 @@ def append(
     )
     if (connection.execute(query.returning(_table.id))).one_or_none() is None:
         get(connection, owner, comparison_id)
-        raise Conflict("the session has gone on meanwhile: read it again")
+        raise Conflict("refusal.went-on")
     written = [LogEntry(after + number, moment, data) for number, data in enumerate(entries, start=1)]
     _insert_log(connection, owner, comparison_id, written)
     return written
@@ -203,5 +203,5 @@ def _lanes(owner: str, comparison_id: str) -> Update:
 
 def _one(row: Row[Any] | None) -> Row[Any]:
     if row is None:
-        raise NotStored("there is no such comparison session: it may have been deleted")
+        raise NotStored("refusal.no-session")
     return row

@@ -104,7 +104,7 @@ def _place(after: str) -> tuple[bool, datetime, str]:
             raise ValueError("no zone")
         return pinned == "1", moment, conversation_id
     except ValueError as error:
-        raise NotStored("the list cannot be continued from there: read it from its beginning") from error
+        raise NotStored("refusal.list-end") from error
 
 
 def change(
@@ -155,5 +155,5 @@ def _own(owner: str, conversation_id: ConversationId) -> Update:
 
 def _one(row: Row[Any] | None) -> Row[Any]:
     if row is None:
-        raise NotStored("there is no such conversation: it may have been deleted")
+        raise NotStored("refusal.no-conversation")
     return row

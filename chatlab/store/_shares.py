@@ -76,9 +76,7 @@ def followed(
     )
     row = (connection.execute(query)).one_or_none()
     if row is None or not _is_for(reader, row.owner, _audience(row.audience)):
-        raise NotStored(
-            "this link leads nowhere: it was ended, what it led to was deleted, or it is for others"
-        )
+        raise NotStored("refusal.dead-link")
     if row.conversation is not None:
         return row.owner, "conversation", row.conversation
     return row.owner, "comparison", row.comparison

@@ -51,7 +51,7 @@ def get(connection: Connection, owner: str, turn_id: TurnId) -> StoredTurn:
     query = _readable(select(turns), turns, owner).where(turns.c.id == turn_id)
     row = (connection.execute(query)).one_or_none()
     if row is None:
-        raise NotStored("there is no such turn: its conversation may have been deleted")
+        raise NotStored("refusal.no-turn")
     return from_row(row)
 
 
@@ -158,10 +158,10 @@ def _save(
         before = known.get(one.turn.id)
         if before is None:
             if one.chat not in chats or (chats[one.chat].deleted and not hidden):
-                raise NotStored("there is no such conversation: it may have been deleted")
+                raise NotStored("refusal.no-conversation")
             new.append(one)
         elif before.conversation != one.turn.conversation:
-            raise NotStored("there is no such turn: its conversation may have been deleted")
+            raise NotStored("refusal.no-turn")
         elif one.ended or before.status == "running":  # else it is a checkpoint that comes late
             changed.append(one)
     if new:

@@ -42,7 +42,7 @@ def create(
     try:
         made = _conversations.add(connection, owner, conversation_id, title, comparison)
     except IntegrityError:
-        raise Conflict("there is a conversation with this id already") from None
+        raise Conflict("refusal.id-taken") from None
     if comparison is None:
         _search.set_title(connection, owner, conversation_id, title)
     return made
@@ -140,7 +140,7 @@ def _conflicts() -> Iterator[None]:
     try:
         yield
     except (IntegrityError, NotStored):
-        raise Conflict("there is a conversation or a turn with one of these ids already") from None
+        raise Conflict("refusal.ids-taken") from None
 
 
 def adopt_comparison(
@@ -172,7 +172,7 @@ def adopt_comparison(
         if rows:
             connection.execute(insert(receipts), rows)
     except (IntegrityError, NotStored):
-        raise Conflict("there is a session, a conversation or a turn with one of these ids already") from None
+        raise Conflict("refusal.session-ids-taken") from None
     for lane in lanes:  # as in `adopt`
         connection.execute(
             update(conversations)

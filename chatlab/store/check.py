@@ -10,12 +10,18 @@ from pathlib import Path
 from chatlab.errors import UnsupportedContent
 from chatlab.formats.media import TEXTS, TEXTUAL, UNKNOWN, agreed, by_content, media_type_of
 from chatlab.formats.suffixes import canonical
+from chatlab.words import ENGLISH
 
 _HEAD = 4096
 _CHUNK = 1 << 20
 
 _SVG = "image/svg+xml"
-_CALLED = {"image": "an image", "audio": "audio", "video": "a video", "text": "a text"}
+_CALLED = {
+    "image": ENGLISH("refusal.an-image"),
+    "audio": ENGLISH("refusal.an-audio"),
+    "video": ENGLISH("refusal.a-video"),
+    "text": ENGLISH("refusal.a-text"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +68,29 @@ def check(path: Path, name: str | None, declared: str | None, limits: FileLimits
     try:
         size = path.stat().st_size
         if size == 0:
-            raise UnsupportedContent(f"{shown} is empty")
+            raise UnsupportedContent(ENGLISH("refusal.file-empty", file=shown))
         if size > limits.max_bytes:
-            raise UnsupportedContent(f"{shown} has {_mb(size)} MB: the most is {_mb(limits.max_bytes)} MB")
+            raise UnsupportedContent(
+                ENGLISH("refusal.file-large", file=shown, size=_mb(size), most=_mb(limits.max_bytes))
+            )
         found = sniff(path)
     except OSError as exc:
-        raise UnsupportedContent(f"{shown} cannot be read: attach it again") from exc
+        raise UnsupportedContent(ENGLISH("refusal.file-unreadable", file=shown)) from exc
     claimed = media_type_of(name)
     if claimed == _SVG:
-        raise UnsupportedContent(f"{shown} is an SVG picture, which can carry scripts: attach it as PNG")
+        raise UnsupportedContent(ENGLISH("refusal.file-svg", file=shown))
     media_type = agreed(found, claimed)
     if media_type is None:
-        what = "of no known kind" if found == UNKNOWN else found
+        what = ENGLISH("refusal.no-known-kind") if found == UNKNOWN else found
         called = _CALLED.get(claimed.partition("/")[0], claimed)
-        raise UnsupportedContent(f"{shown} is not {called}: its content is {what}")
+        raise UnsupportedContent(ENGLISH("refusal.file-other", file=shown, called=called, what=what))
     if claimed == UNKNOWN and declared:
         # A browser guesses that from the name too, and calls TypeScript a film: it decides nothing.
         media_type = agreed(found, canonical(declared)) or found
     if not _any(media_type, limits.types):
-        what = "of a kind that is not known" if media_type == UNKNOWN else media_type
+        what = ENGLISH("refusal.no-known-kind") if media_type == UNKNOWN else media_type
         raise UnsupportedContent(
-            f"{shown} is {what}, which cannot be attached: {', '.join(limits.types)} can"
+            ENGLISH("refusal.file-type", file=shown, what=what, names=", ".join(limits.types))
         )
     return media_type
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from chatlab.errors import StoreError
+from chatlab.words import ENGLISH, WordedError
 
 
-class _Told(StoreError):
+class _Told(WordedError, StoreError):
     """A StoreError whose words anybody may read."""
 
     @property
@@ -32,4 +33,4 @@ class Unreachable(StoreError):
     @property
     def sentence(self) -> str:
         """Without what the database's library says, which may name a host or a file."""
-        return "the database does not answer: try again later"
+        return ENGLISH("refusal.database")

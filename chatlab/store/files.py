@@ -27,6 +27,7 @@ from chatlab.errors import ChatlabError, StoreError, UnsupportedContent
 from chatlab.installing import how_to_install
 from chatlab.messages import FilePart, Message, Part
 from chatlab.store import FILE_SCHEME, Altered, NotStored, Store, now
+from chatlab.words import ENGLISH
 
 log = logging.getLogger(__name__)
 
@@ -163,10 +164,10 @@ class Files:
             path = await self.path(part.url.removeprefix(FILE_SCHEME))
         except NotStored as exc:
             name = part.name or "an attachment"
-            raise UnsupportedContent(f"{name} is no longer stored: attach it again") from exc
+            raise UnsupportedContent(ENGLISH("refusal.file-not-stored", file=name)) from exc
         except Altered as exc:
             name = part.name or "an attachment"
-            raise UnsupportedContent(f"{name} was altered since it was stored: attach it again") from exc
+            raise UnsupportedContent(ENGLISH("refusal.file-altered", file=name)) from exc
         return replace(part, path=path, url=None)
 
     @contextlib.asynccontextmanager
@@ -193,7 +194,7 @@ class Files:
 
     def _at(self, sha256: str) -> Path:
         if not _HASH.fullmatch(sha256):
-            raise NotStored("an attachment is named by its SHA-256")
+            raise NotStored("refusal.attachment-name")
         return self._folder / sha256[:2] / sha256
 
     def _key(self, sha256: str) -> str:
@@ -228,7 +229,7 @@ class Files:
                 try:
                     self._fs.get_file(self._key(sha256), str(new))
                 except FileNotFoundError as exc:
-                    raise NotStored("there is no such attachment") from exc
+                    raise NotStored("refusal.no-attachment") from exc
                 self._check(new, sha256)
                 self._finish(new, sha256)
             self._bound_cache()
@@ -244,9 +245,9 @@ class Files:
                     return
                 if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
                     log.error("the attachment %s was altered since it was stored", path)
-                    raise Altered("an attachment is damaged, altered since it was stored: attach it again")
+                    raise Altered("refusal.attachment-altered")
         except (FileNotFoundError, IsADirectoryError) as exc:
-            raise NotStored("there is no such attachment") from exc
+            raise NotStored("refusal.no-attachment") from exc
         self._checked[path] = seen
         while len(self._checked) > _CHECKED:
             self._checked.pop(next(iter(self._checked)), None)
@@ -384,7 +385,7 @@ def _opened(content: bytes | Path) -> BinaryIO:
     try:
         return content.open("rb")
     except OSError as exc:
-        raise UnsupportedContent(f"{content.name} is no longer there: attach it again") from exc
+        raise UnsupportedContent(ENGLISH("refusal.file-gone", file=content.name)) from exc
 
 
 def _utc(moment: datetime) -> datetime:

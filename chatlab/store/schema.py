@@ -43,7 +43,7 @@ class Id(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         if value is not None and _UNSTORABLE.search(value):
-            raise NotStored("there is no such thing: it may have been deleted")
+            raise NotStored("refusal.no-thing")
         return value
 
 

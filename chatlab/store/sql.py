@@ -232,7 +232,7 @@ class SqlStore(Store):
 
     async def save_receipt(self, owner: str, turn: TurnId, receipt: Mapping[str, Any]) -> None:
         if not await self._database.write(_turns.save_receipt, owner, turn, receipt):
-            raise Conflict("this turn has a receipt already, and receipts do not change")
+            raise Conflict("refusal.receipt-stands")
 
     async def receipts(self, owner: str, turns: Sequence[TurnId]) -> Mapping[TurnId, Mapping[str, Any]]:
         return await self._database.read(_turns.receipts_of, owner, turns)
@@ -341,5 +341,5 @@ def _a_row_is_missing() -> Iterator[None]:
         yield
     except StoreError as error:
         if isinstance(error.__cause__, IntegrityError):
-            raise NotStored("there is no such conversation, or no such turn before this one") from error
+            raise NotStored("refusal.no-parent") from error
         raise

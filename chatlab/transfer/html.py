@@ -129,7 +129,7 @@ async def shared_html(store: Store, files: Files, token: str, reader: LinkReader
     """
     owner, kind, target = await store.shared(token, reader)
     if kind != "conversation":
-        raise NotStored("this link does not lead to a conversation")
+        raise NotStored("refusal.no-chat-link")
     conversation = await store.get(owner, ConversationId(target))
     turns = await store.turns(owner, conversation.id)
     body = []

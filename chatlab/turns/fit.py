@@ -59,9 +59,7 @@ def fit(
     notices: list[Notice] = []
     fitted = [_fitted(message, capabilities.files, notices, text_of) for message in messages]
     if not fitted or not fitted[-1].parts:
-        raise UnsupportedContent(
-            "there is nothing to send: write a message, or choose a backend that takes files"
-        )
+        raise UnsupportedContent(ENGLISH("refusal.only-files"))
     fitted = [message for message in fitted if message.parts]
     if not capabilities.open_calls:
         matched, unmatched = without_unmatched_tools(fitted)
@@ -84,7 +82,7 @@ def fit(
     for parameter in capabilities.parameters:
         problem = parameter.problem(sent.get(parameter.name))
         if problem is not None:
-            raise InvalidRequest(f"{parameter.name} {problem}")
+            raise InvalidRequest(ENGLISH("refusal.parameter-here", name=parameter.name, problem=problem))
     return ChatRequest(tuple(fitted), sent), notices
 
 

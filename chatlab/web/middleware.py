@@ -20,10 +20,13 @@ from chatlab.web.shared.safety import SafetyHeaders
 from chatlab.web.shared.tab_guard import TabGuard
 from chatlab.web.shared.tabs import TabOwners
 from chatlab.web.shared.uploads import UploadGuard, UploadOwners
+from chatlab.words import Words
 
 
 class GuardedPage(Protocol):
     """The chat page, as far as its middleware knows it."""
+
+    words: Words
 
     @property
     def uploads(self) -> UploadOwners: ...
@@ -55,7 +58,7 @@ def page_middleware(
         host_guard(server, host, path),
         ours,  # before everything that answers: who asks, and whether they may
         Middleware(TabGuard, tabs=tabs, limits=limits, event_session=page.session_of, path=path),
-        Middleware(UploadGuard, uploads=page.uploads, limits=limits, path=path),
+        Middleware(UploadGuard, uploads=page.uploads, limits=limits, words=page.words, path=path),
         Middleware(Compressed, path=path),
         Middleware(ApiRoutes, lab=lab, path=path),
     ]

@@ -41,7 +41,7 @@ class ApiRoutes:
             Route("/code.css", _code_style),
             Mount("/static", OwnStatic()),
             Mount("/compare", routes=compare.routes()),
-            Route("/backends/{name}/models", models_endpoint(lab)),
+            Route("/backends/{name}/models", models_endpoint(lab, compare.sessions.words)),
             Route("/shared/comparison/{token}", compare.export.shared),
             *conversation_routes(lab),
         ]

@@ -1,10 +1,10 @@
 """The words of the pages: every label and sentence of chatlab's own, by key, in one file a language.
 
-English and German come with chatlab; a file of one's own has the same keys. What a person reads of an error
-of a backend, of the configuration or of the storage is said in English everywhere, as in the log.
+English and German come with chatlab; a file of one's own has the same keys. What an upstream, the
+configuration or the storage says of itself is in English everywhere, as in the log.
 
-What is stored, exported or told to programs is English whatever the page speaks: the notices of a turn, the
-sentences of statistics, the descriptions of parameters. A page shows them in its language by
+What is stored, exported or told to programs is English whatever the page speaks: refusals, the notices of a
+turn, the sentences of statistics, the descriptions of parameters. A page shows them in its language by
 `Words.translated`, which finds the key that a sentence was made by.
 """
 
@@ -25,11 +25,14 @@ _FOLDER = Path(__file__).resolve().parent
 SHIPPED = ("en", "de")
 """The languages that come with chatlab."""
 
-_CARRIED = ("notice.", "finish.", "parameter.", "ranking.", "spread.", "sent.")
+_CARRIED = ("notice.", "finish.", "parameter.", "ranking.", "refusal.", "spread.", "sent.")
 """How the keys begin of what is made in English and shown in a page's language."""
-_NUMBERS = frozenset(("count", "difference", "fewest", "low", "high", "p", "seconds"))
+_NUMBERS = frozenset(("count", "difference", "fewest", "high", "low", "most", "p", "seconds", "size"))
 _SENTENCES = frozenset(
-    ("file", "judged", "one", "other", "prompts", "reason", "repeats", "sentence", "unit", "what", "word")
+    (
+        *("called", "file", "judged", "lane", "one", "other", "problem", "prompts", "reason"),
+        *("repeats", "sentence", "unit", "what", "who", "word"),
+    )
 )
 """The places of these that hold numbers, and other texts that are translated by themselves."""
 
@@ -55,6 +58,10 @@ class Words:
     def translated(self, said: str) -> str:
         """Return what was made of the English words, in these; any other text as it is."""
         return said if self is ENGLISH or len(said) > _LONGEST_CARRIED else _translated(self, said)
+
+    def told(self, error: ChatlabError) -> str:
+        """Return what a page says of an error, in these words as far as it was made of our own."""
+        return self.translated(error.sentence)
 
     def number(self, written: str) -> str:
         """Return a number as this language writes it, from how English does."""
@@ -89,19 +96,13 @@ def words_of(language: str | Path) -> Words:
 
 
 class WordedError(ChatlabError):
-    """A refusal by a page, which says it in its own language. As a text it is in English.
+    """A refusal in words that are by a key. A page says it in its own language by `Words.told`.
 
-    key: of its sentence. values: what that has places for.
+    key: of its sentence, in English. values: what that has places for.
     """
 
     def __init__(self, key: str, **values: object) -> None:
         super().__init__(ENGLISH(key, **values))
-        self.key = key
-        self.values = values
-
-    def said(self, words: Words) -> str:
-        """Return the sentence in the words of a page."""
-        return words(self.key, **self.values)
 
 
 def _problems(given: Mapping[str, str]) -> Iterable[str]:

@@ -95,7 +95,7 @@ def test_a_lane_of_a_run_becomes_a_recording_that_replay_plays() -> None:
     done = run("chat", "replay:b.jsonl", "one two three")
     assert done.stdout == "one two\n" and "a lane of the comparison 'a and B on p.txt'" in done.stderr
     done = run("report", "run", "--recording", "C")
-    assert done.exit_code == 2 and "there is no lane 'C' in this comparison: it has a, B" in done.stderr
+    assert done.exit_code == 2 and "There is no lane “C” in this comparison: it has a, B" in done.stderr
 
 
 @pytest.mark.parametrize("owner", ["local", "somebody"])
@@ -133,7 +133,7 @@ def test_a_run_in_the_store_is_reported_with_all_its_prompts() -> None:
 
 def test_a_blind_session_is_refused_with_a_sentence() -> None:
     done = run("report", asyncio.run(kept("local", blind=True)), "lab.yaml")
-    assert done.exit_code == 1 and "reveal the names first" in done.stderr and done.stdout == ""
+    assert done.exit_code == 1 and "Reveal the names first" in done.stderr and done.stdout == ""
 
 
 @pytest.mark.usefixtures("ran")

@@ -17,4 +17,4 @@ def test_a_document_says_of_itself_that_nothing_may_run_or_load() -> None:
 
 
 def test_a_sentence_is_text_and_not_markup() -> None:
-    assert "<p>no &lt;b&gt; here</p>" in sentence_document("Gone", "no <b> here")
+    assert "<p>no &lt;b&gt; here</p>" in sentence_document("Gone", "no <b> here", "en")

@@ -355,7 +355,7 @@ def test_types_are_limited(tmp_path: Path) -> None:
     assert check(SAMPLES / "v.mp4", "v.mp4", None, FileLimits(types=("video/*",))) == "video/mp4"
     unknown = tmp_path / "a"
     unknown.write_bytes(b"\0\1")
-    with pytest.raises(UnsupportedContent, match=r"^a is of a kind that is not known, which cannot"):
+    with pytest.raises(UnsupportedContent, match=r"^a is of no known kind, which cannot"):
         check(unknown, "a", None, FileLimits())
 
 

@@ -159,7 +159,7 @@ def test_what_a_database_says_names_it_to_whoever_runs_chatlab_and_to_nobody_els
         Unreachable("the database does not answer (connection to db.internal:5432 failed): try again later"),
     ):
         assert "db" in str(error) and "db" not in error.sentence and "/" not in error.sentence
-    assert NotStored("there is no such file").sentence == "there is no such file"
+    assert NotStored("refusal.no-file").sentence == "There is no such file"
 
 
 @pytest.mark.parametrize("url", ["sqlite://chatlab.db", "sqlite://", "sqlite://host/chatlab.db"])

@@ -43,7 +43,7 @@ async def test_a_turn_that_follows_none_that_is_there_is_refused_with_all_that_c
     store: SqlStore,
 ) -> None:
     lost = finished(CHAT, "go on", "gladly", id="t3", parent="nowhere", created=WHEN)
-    with pytest.raises(NotStored, match="no such turn before this one"):
+    with pytest.raises(NotStored, match="no such answer before this one"):
         await store.adopt(CHAT, [*TURNS, lost])
     assert list(await store.owners()) == []
 

@@ -66,7 +66,7 @@ async def test_after_sigterm_an_answer_comes_to_its_end_and_none_begins(tmp_path
             await asyncio.sleep(0.01)
         assert (await one.other.get(f"{one.url}/healthz")).status_code == 200
         refused = await one.page.ask(one.other, secrets.token_hex(6), "hello", [])
-        assert "the server is about to restart" in str(refused.shown)
+        assert "The server is about to restart" in str(refused.shown)
         await asyncio.to_thread(one.server.wait, 60)
         (end,) = [message for message in one.told if message["msg"] == "process_completed"]
         assert end["success"]

@@ -18,8 +18,8 @@ TEXTS = {
     language: json.loads((PACKAGE / "words" / f"{language}.json").read_text("utf-8")) for language in SHIPPED
 }
 MADE = re.compile(
-    r"(answer|button|chat\.wanted|detail|figures|finish|spread\.of|compare\.(status|previous|next|vote))[.-]"
-    r"|both\.(pages|chat|compare)"
+    r"(answer|button|chat\.wanted|detail|figures|finish|spread\.of|compare\.(status|previous|next|vote)|refusal\.advice)[.-]"
+    r"|both\.(pages|chat|compare)|refusal\.(of-backend|store)"  # those are held by test_refusals.py
 )
 
 
@@ -59,7 +59,9 @@ def test_every_key_that_is_said_is_there() -> None:
 
 
 CARRIED = [
-    key for key in TEXTS["en"] if key.startswith(("notice.", "parameter.", "ranking.", "spread.", "sent."))
+    key
+    for key in TEXTS["en"]
+    if key.startswith(("notice.", "parameter.", "ranking.", "refusal.", "spread.", "sent."))
 ]
 
 
@@ -76,7 +78,7 @@ def test_a_sentence_that_was_stored_in_english_is_shown_in_the_language_of_the_p
         assert ENGLISH.translated(stored) == stored
 
 
-NUMBERS = {"count", "difference", "fewest", "low", "high", "p", "seconds"}
+NUMBERS = {"count", "difference", "fewest", "low", "high", "most", "p", "seconds", "size"}
 
 
 def test_sentences_within_a_sentence_are_translated_too_and_what_is_not_ours_stays() -> None:

@@ -25,6 +25,7 @@ from chatlab.known_secrets import known_secrets, remember
 from chatlab.messages import ReasoningPart, TextPart, ToolResult
 from chatlab.own_process import let_others_go_first, limit_memory, own_process
 from chatlab.redaction.texts import WrongPattern, parse_patterns
+from chatlab.words import ENGLISH
 
 _LONG = 300_000  # characters: more of them hold Python for longer than anybody should wait
 _MAIN = "from chatlab.compare.report.apart import main; main()"
@@ -36,9 +37,7 @@ class ReportTooLong(ChatlabError):
     http_status = 422
 
     def __init__(self, most: str) -> None:
-        super().__init__(
-            f"this takes more than {most} to be written, and was ended: compare in shorter sessions"
-        )
+        super().__init__(ENGLISH("refusal.report-long", what=most))
 
 
 class ReportsBusy(ChatlabError):
@@ -47,9 +46,7 @@ class ReportsBusy(ChatlabError):
     http_status = 503
 
     def __init__(self) -> None:
-        super().__init__(
-            "too many long reports are being written here (limits.reports.waiting): try again soon"
-        )
+        super().__init__(ENGLISH("refusal.reports-busy"))
 
 
 @dataclass(slots=True)
@@ -98,12 +95,12 @@ async def _written(work: partial[str], limits: ReportLimits) -> str:
             async with asyncio.timeout(limits.seconds):
                 said, _ = await process.communicate(await asyncio.to_thread(pickle.dumps, task))
         except TimeoutError:
-            raise ReportTooLong(f"{limits.seconds:g} s (limits.reports.seconds)") from None
+            raise ReportTooLong(ENGLISH("refusal.report-seconds", seconds=f"{limits.seconds:g}")) from None
     if process.returncode:
         raise StoreError(f"a report ended with {process.returncode} before it was written")
     result = pickle.loads(said)  # noqa: S301 - of our own process
     if result is None:
-        raise ReportTooLong(f"{limits.memory_mb:g} MB of memory (limits.reports.memory_mb)")
+        raise ReportTooLong(ENGLISH("refusal.report-memory", most=f"{limits.memory_mb:g}"))
     if isinstance(result, ChatlabError):
         raise result
     return str(result)

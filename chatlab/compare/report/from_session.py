@@ -34,7 +34,7 @@ def comparison_of(
     """
     state = session.state
     if state.hidden:
-        raise SessionError("reveal the names first: a report says which lane gave which answer")
+        raise SessionError("refusal.report-tells")
     run = is_run(state)
     rounds = rounds_shown(state)
     results, running = _results(session, rounds, run=run)

@@ -34,6 +34,7 @@ from chatlab.recording.format import Exchange, Failure, Header, Recording, Timed
 from chatlab.redaction.texts import Pattern
 from chatlab.secret import scrubbed_value
 from chatlab.store import StoredTurn
+from chatlab.words import ENGLISH
 
 _WORD = re.compile(r"\s*\S+\s*?|\s+")
 
@@ -53,7 +54,7 @@ def recording_of(compared: Comparison, lane: str, *, sample: bool = False) -> Re
     found = _lane(compared, lane)
     results = sorted((one for one in compared.results if one.lane == found.id), key=lambda one: one.repeat)
     if not results:
-        raise NoSuchLane(f"{found.label} gave no answer that could be recorded")
+        raise NoSuchLane(ENGLISH("refusal.not-recordable", lane=found.label))
     exchanges, made_up = [], 0
     for result in results:
         exchange, true_times = exchange_of(result)
@@ -104,7 +105,7 @@ def _lane(compared: Comparison, name: str) -> Lane:
         if name in (lane.id, lane.label):
             return lane
     labels = ", ".join(lane.label for lane in compared.lanes)
-    raise NoSuchLane(f"there is no lane {name!r} in this comparison: it has {labels}")
+    raise NoSuchLane(ENGLISH("refusal.no-lane-named", lane=name, names=labels))
 
 
 def exchange_of(result: Result) -> tuple[Exchange, bool]:

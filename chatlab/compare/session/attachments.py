@@ -16,10 +16,10 @@ def asked_for(message: str | Message) -> Message:
     """Return what a person asks as a message. Raises SessionError for one that cannot be sent."""
     user = Message.of("user", message) if isinstance(message, str) else message
     if user.role != "user" or not any(isinstance(part, FilePart) or user.text.strip() for part in user.parts):
-        raise SessionError("there is nothing to send: write a message")
+        raise SessionError("refusal.nothing-to-send")
     for part in user.parts:
         if isinstance(part, FilePart) and part.url is not None and part.url.startswith(FILE_SCHEME):
-            raise SessionError("attach the file itself: a hash is no proof of having it")
+            raise SessionError("refusal.only-a-hash")
     return user
 
 

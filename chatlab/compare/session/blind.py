@@ -53,7 +53,7 @@ def lane_of(state: SessionState, name: str) -> LaneId:
                 return lane_id
     elif name in state.heads:
         return LaneId(name)
-    raise SessionError("there is no such lane in this session")
+    raise SessionError("refusal.no-lane")
 
 
 def turn_of(state: SessionState, round_id: RoundId, name: str, repeat: int = 0) -> TurnId:
@@ -63,7 +63,7 @@ def turn_of(state: SessionState, round_id: RoundId, name: str, repeat: int = 0) 
     """
     turns = state.round(round_id).turns.get(lane_of(state, name), ())
     if not 0 <= repeat < len(turns):
-        raise SessionError("there is no such answer in this session")
+        raise SessionError("refusal.no-answer")
     return turns[repeat]
 
 

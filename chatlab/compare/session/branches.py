@@ -37,7 +37,7 @@ class Branches:
         """
         if self._record.state.mode == "shared" and self._record.state.lanes:
             if not self._record.state.common:
-                raise SessionError("pick the answer from which all lanes go on, then change the lanes")
+                raise SessionError("refusal.pick-then-change")
             like = self._record.state.lanes[0].id
         if like is None:
             return None
@@ -94,7 +94,7 @@ class Branches:
         position = state.positions.get(turn_id)
         ends = {state.positions[head].round for head in state.heads.values() if head is not None}
         if position is None or position.round not in ends:
-            raise SessionError("only an answer to the last message can be picked")
+            raise SessionError("refusal.pick-last")
         self._rules.require_idle([state.lane(position.lane)])
         if without_answer(self._record.turns[turn_id]):
             raise SessionError(NOTHING_TO_PICK)
@@ -103,7 +103,7 @@ class Branches:
         elif turn_id in state.round(position.round).turns.get(position.lane, ()):
             copies, back = [], {}
         else:
-            raise SessionError("only an answer to the last message can be picked")
+            raise SessionError("refusal.pick-last")
         await self._record.append(Picked(turn_id, tuple(copies)), *([CheckedOut(back)] if back else []))
 
     async def to_version(self, round_id: RoundId) -> None:
@@ -122,7 +122,7 @@ class Branches:
         (lane,) = self._rules.present([lane_id])
         attempts = self._record.state.round(round_id).attempts.get(lane.id, ())
         if not 0 <= answer < len(attempts):
-            raise SessionError("there is no such answer in this session")
+            raise SessionError("refusal.no-answer")
         position = self._record.state.position_in(lane.id, round_id)
         head = self._record.state.previous_head(lane.id, round_id, attempts[answer])
         if head is not None and (position is None or position.turn not in attempts[answer]):

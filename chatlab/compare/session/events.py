@@ -10,17 +10,17 @@ from pydantic import TypeAdapter
 
 from chatlab.codec import from_plain
 from chatlab.compare.model import Lane, Mode, Vote
-from chatlab.errors import ChatlabError
 from chatlab.ids import ConversationId, LaneId, RoundId, TurnId
+from chatlab.words import WordedError
 
 
-class SessionError(ChatlabError):
+class SessionError(WordedError):
     """A request that is not possible in this session as it stands; the sentence says why."""
 
     http_status = 409
 
 
-NOTHING_TO_PICK = "there is nothing to go on from: pick another answer"
+NOTHING_TO_PICK = "refusal.nothing-to-pick"
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,15 +248,12 @@ def event_from_data(data: Mapping[str, Any]) -> SessionEvent:
     name = str(data.get("type"))
     cls = _TYPES.get(_OLDER_TYPES.get(name, name))
     if cls is None:
-        raise SessionError(
-            f"this session holds an entry of type {data.get('type')!r}, which this version of chatlab does "
-            "not know: open it with the version that wrote it"
-        )
+        raise SessionError("refusal.unknown-entry", type=data.get("type"))
     try:
         fields = {_OLDER_FIELDS.get(key, key): value for key, value in data.items() if key != "type"}
         return from_plain(cls, fields)
     except ValueError as exc:
-        raise SessionError(f"an entry of type {data['type']} of this session cannot be read: {exc}") from exc
+        raise SessionError("refusal.unreadable-entry", type=data["type"], detail=exc) from exc
 
 
 def positions_of(event: SessionEvent) -> tuple[TurnPosition, ...]:

@@ -20,9 +20,9 @@ def chat_path(turns: Sequence[StoredTurn], last: TurnId) -> tuple[StoredTurn, ..
         found.append(by_id[at])
         at = by_id[at].parent
     if not found:
-        raise SessionError("this answer is not in the chat any more: open the chat and choose another")
+        raise SessionError("refusal.answer-gone")
     if found[0].status == "running":
-        raise SessionError("this answer is still being given: wait for it, then compare")
+        raise SessionError("refusal.answer-runs")
     return tuple(reversed(found))
 
 

@@ -43,14 +43,14 @@ class Judging:
         known = state.round(round_id)
         criteria = state.opened.criteria
         if criterion is not None and criterion not in criteria:
-            raise SessionError(f"there is no criterion {criterion!r}: it is {', '.join(criteria)}")
+            raise SessionError("refusal.no-criterion", name=criterion, names=", ".join(criteria))
         if not state.visible or state.visible[-1].id != round_id:
-            raise SessionError("a vote can be given and changed until the next message only")
+            raise SessionError("refusal.vote-late")
         if self._runner.round_runs(round_id):
-            raise SessionError("wait for all answers, then vote")
+            raise SessionError("refusal.wait-then-vote")
         shown = state.shown(known)
         if best not in (*shown, "tie", "bad"):
-            raise SessionError("vote for a lane that answered, for a tie, or for none")
+            raise SessionError("refusal.vote-for")
         marked: tuple[str, ...] = ()
         if state.hidden:  # in a thread, and with a copy: answers can be long
             turns = {turn_id: self._runner.turn(turn_id) for ids in known.turns.values() for turn_id in ids}
@@ -74,17 +74,17 @@ class Judging:
     async def reveal(self) -> None:
         """Reveal the names, for good."""
         if self._runner.is_running():
-            raise SessionError("wait for all answers, then reveal the names")
+            raise SessionError("refusal.wait-then-reveal")
         if self._record.state.hidden:
             await self._record.append(Revealed())
 
     async def continue_in_chat(self, lane_id: LaneId) -> ConversationId:
         """Make a chat that goes on from where a lane is, and return its id."""
         if self._record.state.hidden:
-            raise SessionError("reveal the names first: a chat shows which backend answers")
+            raise SessionError("refusal.chat-tells")
         store = self._record.store
         if store is None:
-            raise SessionError("without storage there is no chat to go on in: configure `storage`")
+            raise SessionError("refusal.no-storage-chat")
         (lane,) = self._rules.present([lane_id])
         self._rules.require_idle([lane])
         conversation = (await store.create(self._record.owner)).id

@@ -87,7 +87,7 @@ class LaneChanges:
         (known,) = self._rules.present([lane_id])
         self._rules.require_lanes_changeable()
         if lane.backend != known.backend:
-            raise SessionError("another backend is another lane: swap it")
+            raise SessionError("refusal.swap")
         others = [other for other in self._record.state.lanes if other.id != lane_id]
         new = replace(new_lane(lane, self._backends, others), id=known.id)
         await self._record.append(LaneChanged(new))

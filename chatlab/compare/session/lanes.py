@@ -27,11 +27,11 @@ def new_lane(spec: str | CompareLane, backends: Mapping[str, Entry], others: Col
     for name, value in spec.parameters.items():
         if name not in known:
             raise SessionError(
-                f"{entry.label} has no parameter {name}: it takes {', '.join(known) or 'none'}"
+                "refusal.no-parameter", label=entry.label, name=name, names=", ".join(known) or "none"
             )
         problem = known[name].problem(value)
         if problem is not None:
-            raise SessionError(f"{entry.label}: {name} {problem}")
+            raise SessionError("refusal.parameter", label=entry.label, name=name, problem=problem)
     label = wanted = spec.label or entry.label
     taken = {lane.label for lane in others}
     number = 1

@@ -77,7 +77,7 @@ class OpenSessions:
                     files=self._files,
                 )
             if session is None or session.owner != owner:
-                raise NotStored("there is no such comparison session: it may have been deleted")
+                raise NotStored("refusal.no-session")
             await self._hold(session)
             return session
 

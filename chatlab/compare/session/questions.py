@@ -44,7 +44,7 @@ class Questions:
         asked = self._rules.present(lanes)
         self._rules.require_idle(asked)
         if self._record.state.mode == "shared" and not self._record.state.common:
-            raise SessionError("pick the answer from which all lanes go on, then ask")
+            raise SessionError("refusal.pick-then-ask")
         parents = {lane.id: self._record.state.heads[lane.id] for lane in asked}
         return await self._ask(user, parents, to_all=lanes is None, repeats=repeats, ctx=ctx, places=places)
 
@@ -107,7 +107,7 @@ class Questions:
             if back:
                 break
         else:
-            raise SessionError("there is nothing to take back")
+            raise SessionError("refusal.nothing-to-undo")
         (user,) = await self._attachments.to_send([last.user])
         await self._runner.halt(back)
         await self._record.append(Undone(last.id, back))
@@ -126,7 +126,7 @@ class Questions:
     ) -> RoundId:
         """Begin a round in the lanes of `parents`, each after its turn there; stop those of an edit first."""
         if repeats is not None and not 1 <= repeats <= MOST_REPEATS:
-            raise SessionError(f"a message can be asked 1 to {MOST_REPEATS} times")
+            raise SessionError("refusal.repeats", most=MOST_REPEATS)
         for lane in self._rules.present(list(parents)):
             self._runner.entry(lane, self._rules.name(lane))
         round_id = RoundId(new_id())

@@ -54,9 +54,7 @@ class SessionRecord:
                 logged = await self.store.append(self.owner, self.id, self.state.seq, data)
             except Conflict as exc:
                 await self.refresh()
-                raise Conflict(
-                    "this session was changed elsewhere meanwhile: look again, then repeat"
-                ) from exc
+                raise Conflict("refusal.changed-elsewhere") from exc
         self.state = reduce_log(logged, self.state)
         self._news.state()
 

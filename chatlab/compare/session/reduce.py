@@ -69,7 +69,7 @@ def _(event: Opened, state: SessionState) -> SessionState:
 @reduced.register
 def _(event: LaneAdded, state: SessionState) -> SessionState:
     if len(state.lanes) >= MOST_LANES:
-        raise SessionError(f"a comparison has at most {MOST_LANES} lanes")
+        raise SessionError("refusal.most-lanes", most=MOST_LANES)
     state = replace(state, lanes=(*state.lanes, event.lane))
     return _with_history(state, event.lane.id, event.conversation, event.history)
 
@@ -98,7 +98,7 @@ def _(event: LaneChanged, state: SessionState) -> SessionState:
 @reduced.register
 def _(event: Reordered, state: SessionState) -> SessionState:
     if sorted(event.lanes) != sorted(lane.id for lane in state.lanes):
-        raise SessionError("name every lane once, in the new order")
+        raise SessionError("refusal.lane-order")
     return replace(state, lanes=tuple(state.lane(lane_id) for lane_id in event.lanes))
 
 
@@ -147,7 +147,7 @@ def _(event: CheckedOut, state: SessionState) -> SessionState:
     for lane_id, head in event.heads.items():
         known = lane_id in state.heads and head in state.positions
         if not known or state.positions[head].lane != lane_id:
-            raise SessionError("a lane can go on only from an answer in its own conversation")
+            raise SessionError("refusal.own-conversation")
         for position in state.path(head):  # what led to it is what answers its rounds again
             asked = rounds[position.round]
             for answer in asked.attempts.get(lane_id, ()):
@@ -225,5 +225,5 @@ def _with_heads(state: SessionState, heads: Mapping[LaneId, TurnId | None]) -> S
 def _parent(state: SessionState, lane_id: LaneId, round_id: RoundId) -> TurnId | None:
     position = state.position_in(lane_id, round_id)
     if position is None:
-        raise SessionError("this lane does not go on from that message")
+        raise SessionError("refusal.not-from-there")
     return position.parent

@@ -10,6 +10,7 @@ from chatlab.compare.session.record import SessionRecord
 from chatlab.compare.session.runner import LaneRunner
 from chatlab.compare.session.state import SessionState
 from chatlab.ids import LaneId, RoundId, TurnId
+from chatlab.words import ENGLISH
 
 
 class Rules:
@@ -29,7 +30,7 @@ class Rules:
             lanes = [lane.id for lane in self._state.lanes]
         found = tuple(lane for lane in self._state.lanes if lane.id in lanes)
         if not found or len(found) != len(set(lanes)):
-            raise SessionError("there is no such lane in this session" if lanes else "add a lane first")
+            raise SessionError("refusal.no-lane" if lanes else "refusal.add-lane")
         return found
 
     def require_idle(self, lanes: Collection[Lane]) -> None:
@@ -37,23 +38,23 @@ class Rules:
         self.require_removable()  # which lane is not ready yet would tell how slow it is
         for lane in lanes:
             if self._runner.is_running(lane.id):
-                raise SessionError(f"{self.name(lane)} is still being answered: wait for it, or stop it")
+                raise SessionError("refusal.lane-runs", lane=self.name(lane))
 
     def require_lanes_changeable(self) -> None:
         """Raise SessionError while a change of lanes would tell which is which."""
         if self._state.hidden and self._state.rounds:
-            raise SessionError(
-                "lanes cannot be changed while their names are hidden: who does it would know one"
-            )
+            raise SessionError("refusal.hidden-lanes")
 
     def require_removable(self) -> None:
         """Raise SessionError while it would tell who is slow that the others are shown without a lane."""
         if self._state.hidden and self._state.opened.reveal != "as they come" and self._runner.is_running():
-            raise SessionError("the lanes are still being answered: wait for them, or stop them")
+            raise SessionError("refusal.lanes-run")
 
     def name(self, lane: Lane) -> str:
         """Return what a person may call a lane now."""
-        return self._state.letters.get(lane.id, "a lane") if self._state.hidden else lane.label
+        return (
+            self._state.letters.get(lane.id, ENGLISH("refusal.a-lane")) if self._state.hidden else lane.label
+        )
 
     def before(self, round_id: RoundId, lanes: Sequence[LaneId] | None) -> dict[LaneId, TurnId | None]:
         """Return the lanes, of these or all, that go on from a round, with the turn before it."""
@@ -64,7 +65,7 @@ class Rules:
             if position is not None:
                 found[lane.id] = position.parent
             elif lanes is not None:
-                raise SessionError("this lane does not go on from that message")
+                raise SessionError("refusal.not-from-there")
         if not found:
-            raise SessionError("no lane goes on from that message any more")
+            raise SessionError("refusal.none-from-there")
         return found

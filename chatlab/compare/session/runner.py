@@ -107,7 +107,7 @@ class LaneRunner:
         if turn_id in self._running:
             return self._running[turn_id].now
         if turn_id not in self._record.turns:
-            raise SessionError("there is no such answer in this session")
+            raise SessionError("refusal.no-answer")
         return self._record.turns[turn_id]
 
     def is_running(self, lane_id: LaneId | None = None) -> bool:
@@ -170,7 +170,7 @@ class LaneRunner:
         and what `places` raises.
         """
         if self._closed:
-            raise SessionError("this session was closed: open it again")
+            raise SessionError("refusal.closed")
         state = reduce(self._record.state, event)
         prepared = [await self._prepared(state, one, ctx or CallContext(), places) for one in event.positions]
         if places is not None and not charged:
@@ -214,7 +214,7 @@ class LaneRunner:
         try:
             return self._backends[lane.backend]
         except (ConfigError, KeyError) as exc:
-            raise SessionError(f"{name} is not a backend that is configured here: remove it") from exc
+            raise SessionError("refusal.not-configured", name=name) from exc
 
     async def _prepared(
         self, state: SessionState, position: TurnPosition, ctx: CallContext, places: Places | None
@@ -303,7 +303,7 @@ class LaneRunner:
         """Begin to ask a lane its rounds anew, one after the other. Raises what `start` raises."""
         rounds, parent = to_rerun(self._record.state, lane_id)
         if not rounds:
-            raise SessionError("nothing was asked yet that this lane could be asked again")
+            raise SessionError("refusal.nothing-asked-yet")
         if places is not None:
             await places.charge(sum(map(_repeats, rounds)))
         await self.halt([lane_id])

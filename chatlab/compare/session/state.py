@@ -72,13 +72,13 @@ class SessionState:
         for lane in (*self.lanes, *self.removed):
             if lane.id == lane_id:
                 return lane
-        raise SessionError("there is no such lane in this session")
+        raise SessionError("refusal.no-lane")
 
     def round(self, round_id: RoundId) -> Round:
         """Return a round. Raises SessionError for an id that there is not."""
         found = self.rounds.get(round_id)
         if found is None:
-            raise SessionError("there is no such message in this session")
+            raise SessionError("refusal.no-message")
         return found
 
     def path(self, last: TurnId | None) -> tuple[TurnPosition, ...]:
@@ -92,7 +92,7 @@ class SessionState:
     def history(self, lane_id: LaneId) -> tuple[TurnPosition, ...]:
         """Return the turns that a present lane goes on from. Raises SessionError."""
         if lane_id not in self.heads:
-            raise SessionError("there is no such lane in this session")
+            raise SessionError("refusal.no-lane")
         return self.path(self.heads[lane_id])
 
     def position_in(self, lane_id: LaneId, round_id: RoundId) -> TurnPosition | None:

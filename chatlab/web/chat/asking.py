@@ -87,7 +87,7 @@ class Asking:
             if parent is not None:  # with what the other tab wrote
                 await stored_turns.found(asked.storage, page, parent, self._shared)
         if parent in page.running:
-            raise WordedError("chat.still-runs")
+            raise WordedError("refusal.still-runs")
         conversation = page.conversation
         user = await self._user(page, asked)
         # What follows on something that is not in the store cannot be there either.
@@ -116,7 +116,7 @@ class Asking:
         if edits is not None:
             return edited(edits.user, str(asked.message.get("text") or ""))
         if not asked.message:
-            raise WordedError("chat.nothing-asked")
+            raise WordedError("refusal.nothing-to-send")
         user = from_gradio([], asked.message)[0][-1]
         self._uploads.check(user, asked.sender)
         return await _checked(user, self._limits)
@@ -140,7 +140,7 @@ class Asking:
             if asked.storage is not None:
                 if await stored_turns.found(asked.storage, page, named, self._shared):
                     return named, ()
-                raise WordedError("chat.not-there")
+                raise WordedError("refusal.not-there")
         return self._adopt(page.conversation, asked)
 
     def _adopt(
@@ -221,8 +221,8 @@ async def _sendable(storage: StorageService | None, messages: Sequence[Message])
         for part in (part for message in messages for part in message.parts):
             if isinstance(part, FilePart) and part.path is not None and not part.path.exists():
                 if part.name:
-                    raise WordedError("chat.attachment-gone", name=part.name)
-                raise WordedError("chat.some-attachment-gone")
+                    raise WordedError("refusal.gone-attachment", name=part.name)
+                raise WordedError("refusal.some-attachment-gone")
         return tuple(messages)
     return tuple(
         [

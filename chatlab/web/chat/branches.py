@@ -94,7 +94,7 @@ class BranchNavigation:
             if turn not in page.conversation:
                 storage = await self._chat.storage(page)
                 if storage is None or not await stored_turns.found(storage, page, turn, self._chat.shared):
-                    raise WordedError("chat.not-there")
+                    raise WordedError("refusal.not-there")
         except (StoreError, WordedError) as exc:
             shown = [*self._chat.window(page), paint_error(self._said(exc))]
             return shown, _as_state(shown), gr.skip(), gr.skip()
@@ -190,7 +190,7 @@ class BranchNavigation:
         try:
             storage = await self._chat.storage(page)
             if storage is None:
-                raise WordedError("chat.not-stored")
+                raise WordedError("refusal.not-stored")
             assert page.owner is not None
             conversation, last = await stored_turns.opened(
                 storage, page.owner, conversation_id, turn, shared=self._chat.shared
@@ -254,11 +254,9 @@ class BranchNavigation:
 
     def _said(self, error: StoreError | WordedError) -> str:
         words = self._chat.words
-        if isinstance(error, WordedError):
-            return error.said(words)
         if isinstance(error, Unreachable):
             return words("chat.try-again-soon", reason=scrub(str(error)))
-        return scrub(str(error))
+        return words.told(error)
 
 
 def _turn_id(sent: str | None) -> TurnId | None:

@@ -95,7 +95,7 @@ def _value(parameter: Parameter, value: Any, words: Words) -> Any:
             raise InvalidRequest(words(f"chat.wanted-{parameter.type}", name=parameter.name)) from exc
     problem = parameter.problem(value)
     if problem is not None:
-        raise InvalidRequest(f"{parameter.name} {words.translated(problem)}")
+        raise InvalidRequest(ENGLISH("refusal.parameter-here", name=parameter.name, problem=problem))
     return value
 
 

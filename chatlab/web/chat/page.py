@@ -80,7 +80,7 @@ class Page(PatchedBlocks):
         assert lab.config is not None
         patch_process()
         self.lab_config: Config = lab.config
-        self._words = page_words(lab.config.ui)
+        self.words = page_words(lab.config.ui)
         self.markdown = page_markdown(lab.config.ui)
         sidebar_loads = () if lab.config.storage is None else sidebar.LOADED
         self.modules = with_imported(*backend_menu.LOADED, *sidebar_loads)
@@ -107,7 +107,7 @@ class Page(PatchedBlocks):
     def admit(self, session_hash: str | None, request: gr.Request) -> None:
         """Raise gr.Error for an event of a page that is not this browser's, as `TabGuard` names it."""
         if session_hash and not is_scoped(session_hash, owner_of(request)):
-            raise gr.Error(self._words("chat.somebody-elses"), print_exception=False)
+            raise gr.Error(self.words("refusal.somebody-elses"), print_exception=False)
 
     def settings(self, serve: Callable[..., Any]) -> dict[str, Any]:
         """Return what `gr.Blocks.launch` or `gr.mount_gradio_app` is to be called with, for this page's look
@@ -117,9 +117,9 @@ class Page(PatchedBlocks):
         settings = {
             "theme": _theme(ui),
             "css": CODE_CSS + _STYLES + _layout(ui) + _read(ui.css),
-            "head": _HEAD + _told(self._words) + _SCRIPTS + _read(ui.head),
+            "head": _HEAD + _told(self.words) + _SCRIPTS + _read(ui.head),
             "favicon_path": ui.favicon,
-            "i18n": named_buttons(self._words),
+            "i18n": named_buttons(self.words),
             "show_error": False,  # the text of an exception is for the log
             "ssr_mode": False,
             "run_history": False,

@@ -77,7 +77,7 @@ class OpenPage:
         """Take one of `most` places for running answers, until the answer is among them. Raise WordedError
         if there is none; nothing is awaited between seeing that and taking it."""
         if len(self.running) + self.starting >= most:
-            raise WordedError("chat.too-many", most=most)
+            raise WordedError("refusal.too-many", most=most)
         self.starting += 1
         try:
             yield

@@ -35,7 +35,7 @@ from chatlab.web.chat.paint import AnswerPainter
 from chatlab.web.chat.paint_messages import Painted, paint_error
 from chatlab.web.chat.shown_answer import ShownAnswer
 from chatlab.web.chat.window import before_answer, mark_of, shown_window
-from chatlab.web.shared.limits import Held, LimitReached, VisitorLimits
+from chatlab.web.shared.limits import Held, VisitorLimits
 from chatlab.web.shared.owner import call_context, owner_of
 from chatlab.web.shared.page_words import page_words
 from chatlab.web.shared.stored_room import StoredRoom
@@ -309,8 +309,6 @@ class Chat:
         return (self.box(), gr.skip()) if began else ({**self.box(), "value": message}, shown)
 
     def _refusal(self, error: Exception) -> str:
-        if isinstance(error, WordedError):
-            return error.said(self.words)
         return self.words.translated(_sentence(error))
 
     def closed(self, request: gr.Request) -> None:
@@ -331,7 +329,7 @@ def _plain(message: str | dict[str, Any] | None) -> list[dict[str, str]]:
 
 def _sentence(error: Exception) -> str:
     """Return what the person reads, in English; what only the log has can be found by the incident's id."""
-    if isinstance(error, LimitReached):  # of which anybody can have as many as they like
+    if isinstance(error, WordedError) and not isinstance(error, StoreError):
         return error.sentence
     if isinstance(error, UnsupportedContent) or (isinstance(error, InvalidRequest) and not error.backend):
         return error.sentence  # a mistake of whoever asks, seen before any backend was called

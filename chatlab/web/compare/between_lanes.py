@@ -56,7 +56,7 @@ async def difference_of(found: PageSession, _: str, request: Request) -> Differe
     repeat = int(query.get("repeat", "0")) if query.get("repeat", "0").isdecimal() else 0
     session = found.session
     if session.state.hidden and session.running():
-        raise SessionError("wait for all answers")
+        raise SessionError("refusal.wait-for-all")
     a, b = (text_shown(found, round_id, query.get(side, ""), repeat) for side in ("a", "b"))
     spans = await asyncio.to_thread(word_difference, a, b)
     return {

@@ -15,11 +15,12 @@ from chatlab import content_security
 from chatlab.compare.report import Format, session_recording, session_report
 from chatlab.compare.session.blind import lane_of
 from chatlab.conversations.service import StorageService
-from chatlab.errors import ChatlabError, InvalidRequest
+from chatlab.errors import ChatlabError
 from chatlab.lab import Lab
 from chatlab.render.document import sentence_document
 from chatlab.store import NotStored
 from chatlab.web.compare.open_sessions import PageSession, PageSessions
+from chatlab.web.shared.endpoint import NotPossible
 from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.schemas import ShareLink
 from chatlab.web.shared.sharing import audience_of, links_of, reader_of
@@ -48,7 +49,7 @@ class ExportRoutes:
         query = request.query_params
         wanted = query.get("format", "html")
         if wanted not in get_args(Format):
-            raise InvalidRequest(f"there is no report as {wanted!r}: it is {', '.join(get_args(Format))}")
+            raise NotPossible("refusal.no-format", name=wanted, names=", ".join(get_args(Format)))
         storage = await self._lab.storage()
         with self._place(request):
             text = await session_report(
@@ -96,12 +97,13 @@ class ExportRoutes:
             token, reader = request.path_params["token"], reader_of(request)
             owner, what, session_id = await storage.store.shared(token, reader)
             if what != "comparison":
-                raise NotStored("there is no such link")
+                raise NotStored("refusal.no-link")
             return await self.report(await self._sessions.get(owner, session_id), owner, request)
         except ChatlabError as exc:
             gone = isinstance(exc, NotStored)
-            said = "This link leads nowhere, was ended, or is for others." if gone else exc.sentence
-            page = sentence_document("Comparison", said)
+            words = self._sessions.words
+            said = words("refusal.dead-link") if gone else words.told(exc)
+            page = sentence_document(words("compare.title"), said, words.language)
             return HTMLResponse(page, status_code=404 if gone else exc.http_status, headers=_HEADERS)
 
     @contextmanager
@@ -117,7 +119,7 @@ class ExportRoutes:
         storage = await self._lab.storage()
         configured = self._lab.config.storage if self._lab.config else None
         if storage is None or configured is None or not configured.sharing:
-            raise NotStored("links are not switched on here: `storage: {sharing: true}`")
+            raise NotStored("refusal.no-links")
         return storage
 
 

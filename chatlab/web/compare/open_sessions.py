@@ -30,7 +30,7 @@ class PageSession:
     def require_names_told(self) -> None:
         """Raises SessionError while the lanes' names are hidden: for what would tell which lane is which."""
         if self.session.state.hidden:
-            raise SessionError("reveal the names first: this would tell which lane is which")
+            raise SessionError("refusal.would-tell")
 
 
 class PageSessions:

@@ -56,7 +56,7 @@ from chatlab.web.compare.view_model import (
     Uploaded,
 )
 from chatlab.web.shared.assessments import assessments_of
-from chatlab.web.shared.endpoint import body_of, endpoint
+from chatlab.web.shared.endpoint import Answer, body_of, endpoint
 from chatlab.web.shared.limits import LimitReached, limits_of
 from chatlab.web.shared.owner import call_context, owner_of
 from chatlab.web.shared.stored_room import room_of, size_of
@@ -85,16 +85,16 @@ class CompareRoutes:
         one = "/sessions/{id}"
         lane, round_id = f"{one}/lanes/{{lane}}", f"{one}/rounds/{{round}}"
         return [
-            Route("/options", endpoint(self._options)),
-            Route("/backends", endpoint(self._backends)),
-            Route("/chats/{id}", endpoint(self._from_chat)),
-            Route("/runs/{token}", endpoint(self._run), methods=["POST"]),
-            Route("/uploads", endpoint(self._upload), methods=["POST"]),
-            Route("/sessions", endpoint(self._list), methods=["GET"]),
-            Route("/sessions", endpoint(self._begin), methods=["POST"]),
-            Route(one, endpoint(self._delete), methods=["DELETE"]),
-            Route(f"{one}/restore", endpoint(self._restore), methods=["POST"]),
-            Route(f"{one}/events", endpoint(self._events)),
+            Route("/options", self._endpoint(self._options)),
+            Route("/backends", self._endpoint(self._backends)),
+            Route("/chats/{id}", self._endpoint(self._from_chat)),
+            Route("/runs/{token}", self._endpoint(self._run), methods=["POST"]),
+            Route("/uploads", self._endpoint(self._upload), methods=["POST"]),
+            Route("/sessions", self._endpoint(self._list), methods=["GET"]),
+            Route("/sessions", self._endpoint(self._begin), methods=["POST"]),
+            Route(one, self._endpoint(self._delete), methods=["DELETE"]),
+            Route(f"{one}/restore", self._endpoint(self._restore), methods=["POST"]),
+            Route(f"{one}/events", self._endpoint(self._events)),
             self._route(one, "GET", self._whole),
             self._route(f"{one}/ask", "POST", self._ask),
             self._route(f"{one}/edit", "POST", self._edit),
@@ -122,13 +122,16 @@ class CompareRoutes:
             *(self._route(f"{one}/shares", method, self.export.shares) for method in _SHARES),
         ]
 
+    def _endpoint(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+        return endpoint(answer, self.sessions.words)
+
     def _route(self, path: str, method: str, act: InSession) -> Route:
         async def acted(owner: str, request: Request) -> Response:
             found = await self.sessions.get(owner, request.path_params["id"])
             said = await act(found, owner, request)
             return said if isinstance(said, Response) else JSONResponse(said or {})
 
-        return Route(path, endpoint(acted), methods=[method])
+        return Route(path, self._endpoint(acted), methods=[method])
 
     async def _places(self, request: Request, message: Message | None = None) -> VisitorPlaces:
         """Return where turns may run whose message is stored. Raise NoRoom."""
@@ -185,7 +188,7 @@ class CompareRoutes:
         """Return a chat's title, and its turns up to one. Raises NotStored, SessionError."""
         storage = await self._lab.storage()
         if storage is None:
-            raise SessionError("without storage there is no chat to compare from: configure `storage`")
+            raise SessionError("refusal.no-storage-compare")
         chat = ConversationId(conversation)
         found = await storage.store.get(owner, chat)
         return found.title, chat_path(await storage.store.turns(owner, chat), TurnId(turn))
@@ -202,7 +205,7 @@ class CompareRoutes:
     async def _restore(self, owner: str, request: Request) -> Response:
         storage = await self._lab.storage()
         if storage is None:
-            raise SessionError("without storage nothing can be brought back")
+            raise SessionError("refusal.no-storage-restore")
         await storage.store.restore_comparison(owner, request.path_params["id"])
         return JSONResponse({})
 
@@ -211,7 +214,7 @@ class CompareRoutes:
         try:
             held = self._limits.hold_session(self._limits.visitor(request))
         except LimitReached as exc:
-            return EventStream(refusal(exc.sentence))
+            return EventStream(refusal(self.sessions.words.told(exc)))
         return EventStream(events(found, owner), held)
 
     async def _whole(self, found: PageSession, owner: str, _: Request) -> SessionView:
@@ -387,9 +390,7 @@ def _lanes(found: PageSession, names: list[str] | None) -> list[LaneId] | None:
     """Return the lanes that a page means, in its own names for them."""
     opened = found.session.state.opened
     if names is not None and found.session.state.hidden and opened.reveal != "as they come":
-        raise SessionError(
-            "reveal the names first, or act on all lanes: the time that one takes tells which it is"
-        )
+        raise SessionError("refusal.time-tells")
     return None if names is None else [lane_of(found.session.state, name) for name in names]
 
 

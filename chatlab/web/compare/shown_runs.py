@@ -33,10 +33,10 @@ class ShownRuns:
         """
         folder = self._folders.get(token)
         if folder is None:
-            raise NotStored("this address is of no run, or of a server that has ended: start it again")
+            raise NotStored("refusal.no-run")
         storage = await lab.storage()
         if storage is None:
-            raise SessionError("without storage no run can be opened on the page: configure `storage`")
+            raise SessionError("refusal.no-storage-run")
         async with self._copying:
             known = self._sessions.get((owner, token))
             if known is not None:

@@ -16,6 +16,7 @@ from chatlab.messages import FilePart
 from chatlab.store import new_id
 from chatlab.store.check import FileLimits, check
 from chatlab.web.shared.limits import Held, Visitor, VisitorLimits
+from chatlab.words import ENGLISH
 
 _LONGEST = 3600.0  # seconds that an upload may wait to be sent
 _MOST_SENT = 200  # files of one owner that were sent in sessions which no store has; the oldest go first
@@ -95,7 +96,7 @@ class PendingUploads:
         """Return an owner's upload. Raises UnsupportedContent."""
         found = self._uploads.get(upload_id)
         if found is None or found.owner != owner:
-            raise UnsupportedContent("that file was not uploaded here: attach it again")
+            raise UnsupportedContent(ENGLISH("refusal.not-uploaded"))
         return found.part
 
     def sent(self, owner: str, upload_ids: Iterable[str]) -> None:

@@ -113,7 +113,7 @@ class View:
         """Return why something that was answered is not saved, each reason once."""
         turns = (one for asked in state.visible for ids in asked.turns.values() for one in ids)
         reasons = (self._session.unsaved(turn_id) for turn_id in turns)
-        return list(dict.fromkeys(reason for reason in reasons if reason is not None))
+        return list(dict.fromkeys(self.words.translated(one) for one in reasons if one is not None))
 
     # -- named
 
@@ -207,7 +207,8 @@ class View:
     def answer(self, turn_id: TurnId) -> AnswerView:
         """Return one answer; its text is left to be painted while it runs."""
         turn = self._session.turn(turn_id)
-        shown: AnswerView = {"turn": turn_id, "status": turn.status, "html": "", "error": turn.error}
+        error = turn.error and self.words.translated(turn.error)
+        shown: AnswerView = {"turn": turn_id, "status": turn.status, "html": "", "error": error}
         told = (notice for notice in turn.notices if notice.kind != "thoughts_dropped")
         shown["notices"] = [self.words.translated(notice.detail) for notice in told]
         if turn.status == "running":
@@ -348,7 +349,7 @@ class View:
         if answer.waiting:
             return {"status": "waiting", "html": ""}  # what may be seen of it is painted
         if answer.empty:
-            return {"status": "finished", "html": "", "error": "no answer"}
+            return {"status": "finished", "html": "", "error": self.words("compare.no-answer")}
         return {"status": "finished", "html": self.markdown.render(answer.text)}
 
 

@@ -34,7 +34,7 @@ class TooSlow(LimitReached):
     http_status = 408
 
     def __init__(self) -> None:
-        super().__init__(f"nothing more of the file arrived within {_SILENCE:g} s: import it again")
+        super().__init__("refusal.import-slow", seconds=f"{_SILENCE:g}")
 
 
 class TooLarge(LimitReached):
@@ -66,10 +66,10 @@ class Imports:
         """Take in the file that a request brings."""
         address = self._visitors.visitor(request).address
         if owner in self._running:
-            raise LimitReached("one visitor may have one import running: wait for it to end")
+            raise LimitReached("refusal.one-import")
         here = sum(one == address for one, _ in self._running.values())
         if here >= _IMPORTS_OF_ADDRESS or len(self._running) >= _IMPORTS_IN_ALL:
-            raise LimitReached("too many files are being imported here: try again in a minute")
+            raise LimitReached("refusal.many-imports")
         self._running[owner] = address, transfer.ImportResult()
         try:
             with tempfile.NamedTemporaryFile() as file:
@@ -102,9 +102,7 @@ class Imports:
 
     def _require_room(self, size: int) -> None:
         if size > self._limits.mb * 1_000_000:
-            raise TooLarge(
-                f"a file to import may have {self._limits.mb:g} MB (limits.imports.mb): import less at once"
-            )
+            raise TooLarge("refusal.import-large", most=f"{self._limits.mb:g}")
 
     async def _imported(
         self, storage: StorageService, owner: str, request: Request, file: Path, size: int

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from chatlab import content_security
 from chatlab.conversations.service import StorageService
-from chatlab.errors import InvalidRequest, StoreError
+from chatlab.errors import StoreError
 from chatlab.ids import ConversationId
 from chatlab.lab import Lab
 from chatlab.render.document import sentence_document
@@ -31,11 +31,13 @@ from chatlab.web.conversations.schemas import (
     ConversationList,
     ConversationListed,
 )
-from chatlab.web.shared.endpoint import body_of, endpoint
+from chatlab.web.shared.endpoint import NotPossible, body_of, endpoint
 from chatlab.web.shared.limits import limits_of
+from chatlab.web.shared.page_words import page_words
 from chatlab.web.shared.schemas import ShareLink
 from chatlab.web.shared.sharing import audience_of, links_of, reader_of
 from chatlab.web.shared.stored_room import room_of
+from chatlab.words import Words
 
 Handler: TypeAlias = Callable[[StorageService, str, Request], Awaitable[Response]]
 
@@ -61,6 +63,7 @@ def conversation_routes(lab: Lab) -> list[Route]:
     """Return the routes, for a lab whose configuration stores conversations; none for `storage: none`."""
     if lab.config is None or lab.config.storage is None:
         return []
+    words = page_words(lab.config.ui)
 
     def route(path: str, answer: Handler, method: str) -> Route:
         async def with_storage(owner: str, request: Request) -> Response:
@@ -68,7 +71,7 @@ def conversation_routes(lab: Lab) -> list[Route]:
             assert storage is not None
             return await answer(storage, owner, request)
 
-        return Route(path, endpoint(with_storage), methods=[method])
+        return Route(path, endpoint(with_storage, words), methods=[method])
 
     imports = Imports(lab.config.storage, lab.config.limits.imports, limits_of(lab), room_of(lab))
     along = TakenAlong(lab)
@@ -91,7 +94,7 @@ def conversation_routes(lab: Lab) -> list[Route]:
                 route("/conversations/{id}/shares", _shares, "GET"),
                 route("/conversations/{id}/shares", _share, "POST"),
                 route("/conversations/{id}/shares", _revoke, "DELETE"),
-                Route("/shared/{token}", _shared(lab), methods=["GET"]),
+                Route("/shared/{token}", _shared(lab, words), methods=["GET"]),
             ]
             if sharing
             else []
@@ -129,7 +132,7 @@ async def _restore(storage: StorageService, owner: str, request: Request) -> Res
 async def _export(storage: StorageService, owner: str, request: Request) -> Response:
     wanted = request.query_params.get("format", "jsonl")
     if wanted not in _ENDING:
-        raise InvalidRequest(f"the format is one of {', '.join(get_args(Format))}")
+        raise NotPossible("refusal.format", names=", ".join(get_args(Format)))
     conversation_id = _id(request) if "id" in request.path_params else None
     title = (
         "conversations"
@@ -159,7 +162,7 @@ async def _encoded(pieces: AsyncIterator[str]) -> AsyncIterator[bytes]:
     yield bytes(made)
 
 
-def _shared(lab: Lab) -> Callable[[Request], Awaitable[Response]]:
+def _shared(lab: Lab, words: Words) -> Callable[[Request], Awaitable[Response]]:
     """Return the endpoint of a read-only link: the only answer that is given without asking whose browser
     it is."""
 
@@ -170,11 +173,11 @@ def _shared(lab: Lab) -> Callable[[Request], Awaitable[Response]]:
             token, reader = request.path_params["token"], reader_of(request)
             page = await shared_html(storage.store, storage.files, token, reader)
         except NotStored:
-            text = "This link leads nowhere: it was ended, the conversation was deleted, or it is for others."
-            return HTMLResponse(sentence_document("Not found", text), status_code=404, headers=_INERT)
+            page = sentence_document(words("refusal.not-found"), words("refusal.dead-link"), words.language)
+            return HTMLResponse(page, status_code=404, headers=_INERT)
         except StoreError:
-            text = "The conversation cannot be read just now: try again soon."
-            return HTMLResponse(sentence_document("Not now", text), status_code=503, headers=_INERT)
+            page = sentence_document(words("refusal.not-now"), words("refusal.store"), words.language)
+            return HTMLResponse(page, status_code=503, headers=_INERT)
         return HTMLResponse(page, headers=_INERT)
 
     return shared
@@ -184,7 +187,7 @@ async def _file(storage: StorageService, owner: str, request: Request) -> Respon
     sha256 = request.path_params["sha256"]
     media_type = await storage.store.may_read(owner, sha256)
     if media_type is None:
-        raise NotStored("there is no such file")
+        raise NotStored("refusal.no-file")
     shown = media_type.startswith(_SHOWN)
     return FileResponse(
         await storage.files.path(sha256),

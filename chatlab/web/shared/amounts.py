@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Literal, TypeAlias
 
-from chatlab.errors import ChatlabError
+from chatlab.words import ENGLISH, WordedError
 
 Scope: TypeAlias = Literal["visitor", "address", "total"]
 
 SUBJECT: dict[Scope, str] = {
-    "visitor": "one visitor",
-    "address": "all visitors of your network address together",
-    "total": "all visitors together",
+    "visitor": ENGLISH("refusal.one-visitor"),
+    "address": ENGLISH("refusal.of-address"),
+    "total": ENGLISH("refusal.all-visitors"),
 }
+"""Whom a refusal is about."""
 _BUCKETS = 50_000  # keys of a rate, of which the full ones are forgotten first
 
 
-class LimitReached(ChatlabError):
+class LimitReached(WordedError):
     """A visitor, an address or everybody together asks for more than is allowed."""
 
     http_status = 429
@@ -39,7 +40,10 @@ class Visitor:
 
 
 class Amounts:
-    """The amounts of one thing that each visitor, each address and everybody holds."""
+    """The amounts of one thing that each visitor, each address and everybody holds.
+
+    refusal: the key of its sentence.
+    """
 
     def __init__(self, most: dict[Scope, float | None], refusal: str) -> None:
         self.most = most
@@ -54,7 +58,7 @@ class Amounts:
 
     def refused(self, scope: Scope, most: Mapping[Scope, float | None]) -> LimitReached:
         """Return the refusal of somebody who would have more than this."""
-        return LimitReached(self._refusal.format(who=SUBJECT[scope], most=f"{most[scope]:g}"))
+        return LimitReached(self._refusal, who=SUBJECT[scope], most=f"{most[scope]:g}")
 
     def has_room(self, visitor: Visitor, amount: float) -> bool:
         """Return whether there is room for so much more."""
@@ -79,7 +83,7 @@ class Amounts:
 
 class Rate:
     """The rates at which each visitor, each address and everybody begins something: buckets that fill within
-    a minute. name: of what, among other rates."""
+    a minute. name: of what, among other rates. refusal: the key of its sentence."""
 
     def __init__(self, name: str, most: dict[Scope, float | None], refusal: str) -> None:
         self.name = name
@@ -89,7 +93,7 @@ class Rate:
 
     def refused(self, scope: Scope) -> LimitReached:
         """Return the refusal of somebody who would take more than there is."""
-        return LimitReached(self._refusal.format(who=SUBJECT[scope], most=f"{self.most[scope]:g}"))
+        return LimitReached(self._refusal, who=SUBJECT[scope], most=f"{self.most[scope]:g}")
 
     def take(self, visitor: Visitor, amount: float) -> None:
         """Take so much, of every bucket or of none. Raise LimitReached."""

@@ -37,8 +37,8 @@ from chatlab.web.shared.owner import owner_of
 from chatlab.web.shared.spent import DaySpending
 
 _SPENT = (
-    "{who} may take {most} tokens a day, and these are used up: go on tomorrow",
-    "{who} may spend {most} a day, and that is spent: go on tomorrow",
+    "refusal.tokens-a-day",
+    "refusal.cost-a-day",
 )
 _LOOK_AGAIN = 0.5  # seconds after which who waits looks whether another server gave a place back
 
@@ -52,7 +52,7 @@ class AboutToStop(LimitReached):
     http_status = 503
 
     def __init__(self) -> None:
-        super().__init__("the server is about to restart: ask again in a moment")
+        super().__init__("refusal.restart")
 
 
 class Held:
@@ -89,42 +89,42 @@ class VisitorLimits:
         limits, concurrency = config.limits, config.server.concurrency
         self._running = Amounts(
             {**_scopes(limits.running_turns), "total": limits.running_turns.total or concurrency},
-            "{who} may have {most} answers running at a time: wait for one to end, or stop one",
+            "refusal.running",
         )
         self._at_once = _scopes(limits.running_turns)  # on all servers; one alone runs no more than it can
         self._turns = Rate(
             "turns",
             _scopes(limits.turns_a_minute),
-            "{who} may begin {most} answers a minute, and this would be more: wait a little, or ask less",
+            "refusal.turns",
         )
         self._sign_ins = Rate(
             "sign-ins",
             _scopes(limits.sign_ins_a_minute),
-            "{who} may take {most} steps of signing in a minute: wait a little, then open the page again",
+            "refusal.sign-ins",
         )
         passwords = limits.passwords_a_minute
         self._passwords = Rate(
             "passwords",
             {**_scopes(passwords), "visitor": passwords.person},
-            "too many passwords were tried here within a minute: wait a little, then try again",
+            "refusal.passwords",
         )
         self._a_day = (_scopes(limits.tokens_a_day), _scopes(limits.cost_a_day))
         self.spending = DaySpending()
         self._uploads = Amounts(
             _scopes(limits.uploads),
-            "{who} may have {most} uploaded files: send those that wait first, or try again tomorrow",
+            "refusal.uploads",
         )
         self._upload_mb = Amounts(
             _scopes(limits.uploads_mb),
-            "{who} may have {most} MB of uploaded files: send those that wait first, or try again tomorrow",
+            "refusal.uploads-mb",
         )
         self._sessions = Amounts(
             _scopes(limits.sessions),
-            "{who} may have {most} sessions open: close one you no longer need first",
+            "refusal.sessions",
         )
         self._reports = Amounts(
             _scopes(limits.reports),
-            "{who} may have {most} reports written at a time: open this one again once another is there",
+            "refusal.reports",
         )
         self._trusted = trusted_networks(config.server.trusted_proxies)
         self._lock = threading.Lock()
@@ -248,7 +248,7 @@ class VisitorLimits:
             for amount, most, refusal in zip(self.spending.of_day(owner), self._a_day, _SPENT, strict=True):
                 limit = most.get(scope)
                 if limit is not None and amount >= limit:
-                    raise LimitReached(refusal.format(who=SUBJECT[scope], most=f"{limit:g}"))
+                    raise LimitReached(refusal, who=SUBJECT[scope], most=f"{limit:g}")
 
     def _check_open(self) -> None:
         if self.draining:

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pydantic import Field
 from starlette.requests import Request
 
-from chatlab.errors import InvalidRequest
 from chatlab.store import Audience, LinkReader
-from chatlab.web.shared.endpoint import Body, body_of
+from chatlab.web.shared.endpoint import Body, NotPossible, body_of
 from chatlab.web.shared.owner import person_of
 from chatlab.web.shared.schemas import Links
 
@@ -22,18 +21,16 @@ class ShareFor(Body):
 
 
 async def audience_of(request: Request) -> Audience:
-    """Return for whom a link is to be that is asked for. Raise InvalidRequest for a group that the asker is
+    """Return for whom a link is to be that is asked for. Raise NotPossible for a group that the asker is
     not in: a name that was misspelt would be for nobody, or for others."""
     wanted, person = (await body_of(request, ShareFor)).groups, person_of(request)
     if person is None and wanted:
-        raise InvalidRequest(
-            "nobody signs in here, so a link cannot be for a group: `auth` in the configuration"
-        )
+        raise NotPossible("refusal.no-groups")
     if person is None:
         return None
     for group in wanted:
         if group not in person.groups:
-            raise InvalidRequest(f"you are not in the group {group!r}: choose among your own")
+            raise NotPossible("refusal.not-in-group", name=group)
     return tuple(dict.fromkeys(wanted))
 
 

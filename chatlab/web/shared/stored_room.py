@@ -17,7 +17,7 @@ from chatlab.config.limits import StoredMb
 from chatlab.conversations.service import StorageService
 from chatlab.lab import Lab
 from chatlab.messages import FilePart, Message
-from chatlab.web.shared.limits import LimitReached
+from chatlab.web.shared.amounts import SUBJECT, LimitReached, Scope
 
 _MEASURED_EVERY = 60.0  # seconds
 _REMEMBERED = 10_000  # visitors
@@ -76,17 +76,14 @@ class StoredRoom:
             await own.measure(of_owner)
         # Nothing is awaited from here on, so that requests that come together cannot find the same room.
         if own is not None:
-            self._require(own.bytes + size, most, "one visitor", "visitor")
+            self._require(own.bytes + size, most, "visitor")
             own.bytes += size
-        self._require(self._all.bytes + size, self._limits.total, "all visitors together", "total")
+        self._require(self._all.bytes + size, self._limits.total, "total")
         self._all.bytes += size
 
-    def _require(self, held: int, most: float | None, who: str, key: str) -> None:
+    def _require(self, held: int, most: float | None, scope: Scope) -> None:
         if most is not None and held > most * 1_000_000:
-            raise NoRoom(
-                f"{who} may have {most:g} MB stored (limits.stored_mb.{key}): delete conversations you no "
-                "longer need, and try again in two minutes"
-            )
+            raise NoRoom("refusal.stored", who=SUBJECT[scope], most=f"{most:g}", scope=scope)
 
 
 def size_of(message: Message) -> int:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from chatlab.web.shared.limits import LimitReached
+from chatlab.web.shared.amounts import SUBJECT, LimitReached
 
 LONGEST = 64
 """Characters of a page's hash; Gradio's own have 11."""
@@ -54,9 +54,9 @@ class TabOwners:
     ) -> None:
         self._tabs: dict[str, _Tab] = {}
         self._scopes = (
-            _TabScope("one visitor", per_owner, lambda tab: tab.owner),
-            _TabScope("all visitors of your network address together", per_address, lambda tab: tab.address),
-            _TabScope("all visitors together", most, lambda _: ""),
+            _TabScope(SUBJECT["visitor"], per_owner, lambda tab: tab.owner),
+            _TabScope(SUBJECT["address"], per_address, lambda tab: tab.address),
+            _TabScope(SUBJECT["total"], most, lambda _: ""),
         )
 
     def admit(self, session_hash: str | None, owner: str | None, address: str = "") -> bool:
@@ -115,9 +115,7 @@ class _TabScope:
         for session_hash, tab in tabs.items():
             if not tab.connections:
                 return session_hash
-        raise LimitReached(
-            f"{self._who} may have {self._most} pages open: close one, then open this one again"
-        )
+        raise LimitReached("refusal.pages", who=self._who, most=self._most)
 
     def use(self, session_hash: str, tab: _Tab) -> None:
         """Make a page the last one in the order of use."""

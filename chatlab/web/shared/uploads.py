@@ -24,6 +24,7 @@ from chatlab.messages import Message as ChatMessage
 from chatlab.web.shared.limits import Held, LimitReached, Visitor, VisitorLimits
 from chatlab.web.shared.owner import owner_of
 from chatlab.web.shared.request_guard import path_below
+from chatlab.words import ENGLISH, Words
 
 UPLOAD_LIFETIME = 86_400
 """Seconds after which an upload is removed."""
@@ -107,16 +108,19 @@ class UploadOwners:
             if isinstance(part, FilePart) and part.path:
                 found = part.path.resolve()
                 if found not in self._public and owner not in self._owners.get(found, ()):
-                    raise UnsupportedContent("that file was not uploaded here: attach it again")
+                    raise UnsupportedContent(ENGLISH("refusal.not-uploaded"))
 
 
 class UploadGuard:
     """ASGI middleware that notes who uploads what, and refuses everybody else's reading it."""
 
-    def __init__(self, app: ASGIApp, uploads: UploadOwners, limits: VisitorLimits, path: str = "/") -> None:
+    def __init__(
+        self, app: ASGIApp, uploads: UploadOwners, limits: VisitorLimits, words: Words, path: str = "/"
+    ) -> None:
         self._app = app
         self._uploads = uploads
         self._limits = limits
+        self._words = words
         self._path = path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,7 +134,7 @@ class UploadGuard:
             return
         asked = _FILE.search(scope["path"])
         if asked is not None and not self._uploads.readable(asked["path"], owner_of(connection)):
-            await PlainTextResponse("there is no such file", 404)(scope, receive, send)
+            await PlainTextResponse(self._words("refusal.no-file"), 404)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -142,7 +146,7 @@ class UploadGuard:
         try:
             place = self._limits.hold_upload(visitor, size)
         except LimitReached as exc:
-            await PlainTextResponse(str(exc), exc.http_status)(scope, receive, send)
+            await PlainTextResponse(self._words.told(exc), exc.http_status)(scope, receive, send)
             return
         # Not compressed: the answer is read on its way.
         plain = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
@@ -154,7 +158,7 @@ class UploadGuard:
         try:
             await self._note([Path(path) for path in answer.paths()], visitor)
         except LimitReached as exc:
-            await PlainTextResponse(str(exc), exc.http_status)(scope, receive, send)
+            await PlainTextResponse(self._words.told(exc), exc.http_status)(scope, receive, send)
         else:
             for message in answer.messages:
                 await send(message)

@@ -364,7 +364,7 @@ async def test_a_session_can_be_reported_with_its_votes() -> None:
 
 async def test_a_blind_session_has_no_report_before_its_names_are_shown() -> None:
     session, _ = await asked("a", "b", blind=True)
-    with pytest.raises(SessionError, match="reveal the names"):
+    with pytest.raises(SessionError, match="Reveal the names"):
         await session_report(session)
     await session.reveal()
     page = Page(await session_report(session))

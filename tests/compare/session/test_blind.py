@@ -105,7 +105,7 @@ async def test_letters_stay_for_the_session_and_lanes_cannot_be_changed_behind_t
     await session.remove_lane(lane_of(session.state, "B"))
     assert session.state.letters == letters and view(session).letters == ("A", "C")
     assert [answer.letter for answer in view(session).rounds[0].answers] == ["A", "C"]
-    with pytest.raises(SessionError, match="reveal the names"):
+    with pytest.raises(SessionError, match="Reveal the names"):
         await session.continue_in_chat(mine)
     await session.aclose()
 
@@ -135,7 +135,7 @@ async def test_speed_tells_nothing_unless_it_is_meant_to(reveal: str, texts: set
     answers = view(session).rounds[0].answers
     assert {answer.text for answer in answers} == texts
     assert {answer.waiting for answer in answers} == ({True, False} if reveal == "as they come" else {True})
-    with pytest.raises(SessionError, match="wait for all answers"):
+    with pytest.raises(SessionError, match="Wait for all answers"):
         await session.reveal()
     assert scripts[1].hold is not None
     scripts[1].hold.set()

@@ -74,7 +74,7 @@ async def test_what_runs_on_one_server_is_seen_growing_on_the_other_and_stopped_
     await until(second, lambda: bool(second.state.rounds) and text(second, "a") == "a says 1")
     await until(second, lambda: text(second, "b") == "b sa")  # the first half
     assert second.running(lane(second, "b").id)
-    with pytest.raises(SessionError, match="b is still being answered"):
+    with pytest.raises(SessionError, match="b is still answering"):
         await second.ask("And?")
     await second.stop(lane(second, "b").id)
     assert head(second, "b").status == "stopped" and not second.running()

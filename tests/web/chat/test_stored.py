@@ -313,7 +313,7 @@ def test_an_unknown_conversation_and_somebody_elses_are_one_sentence(
     other = open_page(page.served)
     for wrong in (address, "?c=nosuch"):
         follow(other, wrong)
-        other.wait_text("there is no such conversation")
+        other.wait_text("There is no such conversation")
         assert other.said == [] and listed(other) == []
         assert "for my eyes" not in other.page.content()
     other.ask("mine")

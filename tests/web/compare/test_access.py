@@ -71,11 +71,11 @@ def test_a_visitor_has_so_many_reports_written_and_leaves_the_other_places_to_ot
     mine = [limits.hold_report(visitor(me)) for _ in range(2)]  # as two that are being written
     for path in ("/report?format=html", f"/lanes/{asked.lanes[0]}/recording"):
         status, sentence = me.refused("GET", f"{asked.path}{path}")
-        assert status == 429 and sentence.startswith("one visitor may have 2 reports written at a time: ")
+        assert status == 429 and sentence.startswith("One visitor may have 2 reports written at a time: ")
     assert "Alpha" in you.send("GET", f"{others.path}/report?format=html").text
     theirs = limits.hold_report(visitor(you))
     status, sentence = you.refused("GET", f"{others.path}/report?format=html")
-    assert status == 429 and sentence.startswith("all visitors of your network address together may have 3")
+    assert status == 429 and sentence.startswith("All visitors of your network address together may have 3")
     for place in (*mine, theirs):
         place.release()
     for _ in range(4):  # each gives its place back

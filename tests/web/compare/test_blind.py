@@ -215,7 +215,7 @@ def test_one_lane_alone_is_not_asked_nor_stopped_where_its_time_would_tell(me: P
         ("stop", {"lane": "A"}),
     ):
         status, sentence = me.refused("POST", f"{asked.path}/{path}", body)
-        assert (status, "reveal the names first" in sentence) == (409, True)
+        assert (status, "Reveal the names first" in sentence) == (409, True)
 
 
 def test_stopping_all_shows_of_each_no_more_than_of_the_slowest(me: Person) -> None:

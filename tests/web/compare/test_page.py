@@ -325,7 +325,7 @@ def test_in_shared_mode_an_answer_is_picked_and_all_go_on_from_it(open_compare: 
     page.page.get_by_label("History").select_option("shared")
     page.ask("one")
     page.ask("two", wait=False)
-    page.told("pick the answer from which all lanes go on")
+    page.told("Pick the answer from which all lanes go on")
     page.page.locator(".answer[aria-label=Other]").get_by_role("button", name="Continue from this").click()
     page.page.get_by_role("button", name="Picked", exact=True).wait_for()
     page.page.press("#composer textarea", "Enter")

@@ -200,7 +200,7 @@ def test_in_shared_mode_all_go_on_from_the_picked_answer(me: Person) -> None:
     _, second = asked.lanes
     (asked_round,) = asked.ask("one")["rounds"]
     status, sentence = me.refused("POST", f"{asked.path}/ask", {"text": "two"})
-    assert (status, sentence) == (409, "pick the answer from which all lanes go on, then ask")
+    assert (status, sentence) == (409, "Pick the answer from which all lanes go on, then ask")
     asked.post("/pick", {"round": asked_round["id"], "lane": second})
     assert asked.view["rounds"][0]["picked"] == second
     last = asked.ask("two")["rounds"][-1]["id"]
@@ -242,7 +242,7 @@ def test_votes_change_until_the_next_message_and_come_to_a_ranking(me: Person) -
     assert (found["sentence"], found["criteria"]) == (said, []), "as the report has it"
     asked.ask("two")
     status, sentence = me.refused("POST", f"{asked.path}/votes", ballot)
-    assert (status, sentence) == (409, "a vote can be given and changed until the next message only")
+    assert (status, sentence) == (409, "A vote can be given and changed only until the next message")
 
 
 def test_the_difference_and_agreement_of_two_answers(me: Person) -> None:
@@ -483,7 +483,7 @@ def test_nothing_changes_without_the_header_that_other_sites_cannot_send(served:
         path = "/-/compare" + route.path.format(**names)
         for method in (route.methods or set()) - {"HEAD", "GET"}:
             answer = me.http.request(method, path, json={})
-            assert (answer.status_code, answer.json()) == (403, {"error": "the header x-chatlab is missing"})
+            assert (answer.status_code, answer.json()) == (403, {"error": "The header x-chatlab is missing"})
             tried += 1
     assert tried > 20
 

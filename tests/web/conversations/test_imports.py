@@ -96,7 +96,7 @@ def _list_of(things: int) -> bytes:
 @pytest.mark.parametrize(
     ("limits", "content", "status", "says"),
     [
-        ("{mb: 0.5}", b" " * 600_000, 413, "a file to import may have 0.5 MB (limits.imports.mb)"),
+        ("{mb: 0.5}", b" " * 600_000, 413, "A file to import may have 0.5 MB (limits.imports.mb)"),
         ("{memory_mb: 300}", _list_of(700_000), 200, "300 MB of memory (limits.imports.memory_mb)"),
         ("{seconds: 0.2}", conversation_of(5_000), 200, "took more than 0.2 s (limits.imports.seconds)"),
     ],
@@ -143,7 +143,7 @@ async def test_a_second_import_of_the_same_visitor_is_refused_with_a_sentence(tm
         answered = sorted(await asyncio.gather(*asked), key=lambda answer: answer.status_code)
         assert [one.status_code for one in answered] == [200, 429, 429]
         assert answered[0].json()["turns"] == 3_000
-        assert answered[1].json()["error"] == "one visitor may have one import running: wait for it to end"
+        assert answered[1].json()["error"] == "One visitor may have one import running: wait for it to end"
         assert (await browser.post("/-/import", content=conversation_of(1))).json()["turns"] == 1
 
 

@@ -368,7 +368,7 @@ def test_a_page_that_claims_to_show_anothers_conversation_cannot_go_on_with_it(
     claims = Browser(stranger.client, "claims", stranger.components, stranger.dependencies)
     shown = forged(theirs)
     said = claims.fire(claims.event("_submit_fn"), shown, None)
-    assert "this conversation is not there any more" in said and SECRET not in said
+    assert "This conversation is not there any more" in said and SECRET not in said
     assert theirs.snapshot() == before
 
 

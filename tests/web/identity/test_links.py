@@ -85,7 +85,7 @@ def test_a_link_for_a_group_is_read_by_its_people_and_leads_nowhere_for_all_othe
             asked = [nobody.get(one, headers=OPENS).status_code for one in (to_red, to_all, guessed)]
             assert asked == [303, 303, 303]
             assert {nobody.get(one).status_code for one in (to_red, guessed)} == {401}
-            for groups, why in ((["green"], "'green'"), ([""], "''"), ("red", "array"), ([1], "groups.0")):
+            for groups, why in ((["green"], "“green”"), ([""], "“”"), ("red", "array"), ([1], "groups.0")):
                 answer = ann.post(shares, json={"groups": groups})
                 assert answer.status_code == 400 and why in answer.json()["error"]
             for client in (bob, eve):
@@ -149,7 +149,7 @@ def test_without_sign_in_no_link_is_for_a_group(serve: Callable[[str], Served]) 
         one.get("/", headers=OPENS)
         shares = f"/-/conversations/{conversation(one)}/shares"
         answer = one.post(shares, json={"groups": ["red"]})
-        assert answer.status_code == 400 and "nobody signs in here" in answer.json()["error"]
+        assert answer.status_code == 400 and "Nobody signs in here" in answer.json()["error"]
         assert one.get(shares).json() == {"links": 0}
 
 

@@ -60,7 +60,7 @@ async def test_limits_hold_for_two_servers_together(two: tuple[VisitorLimits, Vi
     places, refused = await _outcomes(*(server.begin(ANN) for server in two for _ in range(10)))
     assert len(places) == 3 and len(refused) == 17
     assert set(refused) == {
-        "one visitor may have 3 answers running at a time: wait for one to end, or stop one"
+        "One visitor may have 3 answers running at a time: wait for one to end, or stop one"
     }
     async with AsyncExitStack() as held:
         waits = asyncio.create_task(held.enter_async_context(other.turn(ANN, charged=True, wait=True)))

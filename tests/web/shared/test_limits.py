@@ -44,7 +44,7 @@ async def test_of_many_requests_that_come_together_no_more_get_in_than_there_is_
     await asyncio.gather(*(join() for _ in range(40)))
     assert most_inside == 5 and len(refused) == 35
     assert set(refused) == {
-        "one visitor may have 5 answers running at a time: wait for one to end, or stop one"
+        "One visitor may have 5 answers running at a time: wait for one to end, or stop one"
     }
     async with mine.turn(ANN):
         pass  # all of it was given back
@@ -87,7 +87,7 @@ def test_all_together_run_no_more_answers_than_the_server_may() -> None:
     mine = limits(server={"concurrency": 2})
     mine.take_turn(ANN)
     mine.take_turn(BOB)
-    with pytest.raises(LimitReached, match="all visitors together may have 2 answers running"):
+    with pytest.raises(LimitReached, match="All visitors together may have 2 answers running"):
         mine.take_turn(EVE)
 
 
@@ -95,7 +95,7 @@ async def test_a_round_of_turns_is_charged_whole_or_not_at_all() -> None:
     mine = limits(turns_a_minute={"visitor": 160, "address": 200})
     await mine.charge(ANN, 150)
     for _ in range(5):
-        with pytest.raises(LimitReached, match="one visitor may begin 160 answers a minute"):
+        with pytest.raises(LimitReached, match="One visitor may begin 160 answers a minute"):
             await mine.charge(ANN, 160)
     await mine.charge(ANN, 10)  # the refused rounds took nothing
     with pytest.raises(LimitReached, match="your network address"):
@@ -149,7 +149,7 @@ def test_uploads_are_limited_by_number_and_by_bytes_and_given_back() -> None:
     mine = limits(uploads={"visitor": 2}, uploads_mb={"address": 10})
     first = mine.hold_upload(ANN, 4_000_000)
     mine.hold_upload(ANN, 1)
-    with pytest.raises(LimitReached, match="one visitor may have 2 uploaded files"):
+    with pytest.raises(LimitReached, match="One visitor may have 2 uploaded files"):
         mine.hold_upload(ANN, 1)
     with pytest.raises(LimitReached, match="10 MB"):
         mine.hold_upload(BOB, 7_000_000)
@@ -198,12 +198,12 @@ async def test_what_a_visitor_spent_counts_for_a_day_and_holds_for_chats_and_com
     await mine.charge(ANN)
     mine.spend("ann", 1, 0.5)
     for begin in (mine.charge, mine.begin):
-        with pytest.raises(LimitReached, match="one visitor may take 10 tokens a day"):
+        with pytest.raises(LimitReached, match="One visitor may take 10 tokens a day"):
             await begin(ANN)
     await mine.charge(BOB)
     hours += 12
     mine.spend("bob", 1, 1.0)
-    with pytest.raises(LimitReached, match="all visitors together may spend 2 a day"):
+    with pytest.raises(LimitReached, match="All visitors together may spend 2 a day"):
         await mine.charge(BOB)
     hours += 12  # what was spent first is over for a day now
     await mine.charge(ANN)
@@ -224,7 +224,7 @@ async def test_what_was_spent_is_forgotten_once_it_counts_no_more_and_not_before
         taken = tracemalloc.get_traced_memory()[0]
         hours += 23
         mine.spend("bob", 1, 0)
-        with pytest.raises(LimitReached, match="one visitor may take 10 tokens a day"):
+        with pytest.raises(LimitReached, match="One visitor may take 10 tokens a day"):
             await mine.charge(ANN)
         hours += 2
         mine.spend("bob", 1, 0)

@@ -43,11 +43,11 @@ async def test_requests_that_come_together_get_no_more_room_than_there_is(tmp_pa
         room = StoredRoom(StoredMb(visitor=0.05, total=(there + 120_000) / 1e6))
         assert await _hold_many(room, storage, "ann") == 5
         with pytest.raises(
-            NoRoom, match=r"one visitor may have 0\.05 MB stored \(limits\.stored_mb\.visitor\)"
+            NoRoom, match=r"One visitor may have 0\.05 MB stored \(limits\.stored_mb\.visitor\)"
         ):
             await room.hold(storage, "ann", 1)
         assert await _hold_many(room, storage, "bob", "eve") == 7
-        with pytest.raises(NoRoom, match=r"all visitors together .*limits\.stored_mb\.total"):
+        with pytest.raises(NoRoom, match=r"All visitors together .*limits\.stored_mb\.total"):
             await room.hold(storage, "dan", 10_000)
 
 
@@ -71,7 +71,7 @@ async def test_what_is_stored_counts_with_its_files_until_it_is_deleted(tmp_path
 async def test_chats_comparisons_and_imports_are_refused_where_there_is_no_room(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("backends: {echo: {kind: echo}}\nlimits: {stored_mb: {visitor: 0.02}}\n", "utf-8")
-    said = "one visitor may have 0.02 MB stored (limits.stored_mb.visitor)"
+    said = "One visitor may have 0.02 MB stored (limits.stored_mb.visitor)"
     pair = [{"role": "user", "content": "x" * 9_000}, {"role": "assistant", "content": "y" * 9_000}]
     lanes = {"lanes": [{"backend": "echo", "label": "a"}, {"backend": "echo", "label": "b"}]}
     served = Served(file)
@@ -88,6 +88,6 @@ async def test_chats_comparisons_and_imports_are_refused_where_there_is_no_room(
             assert asked.status_code == 507 and asked.json()["error"].startswith(said)
             page = await PageDriver.of(served.url, browser)
             shown = (await page.ask(browser, "tab", "z" * 5_000, [])).shown
-            assert "one visitor may have 0.02 MB stored" in json.dumps(shown)
+            assert "One visitor may have 0.02 MB stored" in json.dumps(shown)
     finally:
         served.stop()

@@ -205,7 +205,7 @@ def test_where_every_page_is_connected_a_new_one_is_refused_with_a_sentence() ->
     tabs = TabOwners(per_owner=2)
     assert tabs.admit("a", "me") and tabs.admit("b", "me")
     with tabs.connected("a"), tabs.connected("b"):
-        with pytest.raises(LimitReached, match="one visitor may have 2 pages open: close one"):
+        with pytest.raises(LimitReached, match="One visitor may have 2 pages open: close one"):
             tabs.admit("c", "me")
         assert tabs.admit("c", "you")
     assert tabs.admit("d", "me")

@@ -91,7 +91,7 @@ def test_an_upload_is_read_by_its_uploader_alone(url: str, mine: Browser, other:
 
 def test_nobody_elses_upload_is_taken_into_a_message(mine: Browser, other: Browser) -> None:
     (path,) = upload(mine, "dot.png", PNG + os.urandom(8))
-    assert "that file was not uploaded here" in ask(other, "what is it?", path)
+    assert "That file was not uploaded here" in ask(other, "what is it?", path)
     answer = ask(mine, "what is it?", path)
     assert "dot.png (image/png)" in answer
 
