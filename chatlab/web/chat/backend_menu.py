@@ -11,23 +11,28 @@ from typing import Any
 import gradio as gr
 
 from chatlab.config.registry import ServedBackends
-from chatlab.web.chat.sidebar import ROOT
-from chatlab.web.shared.static_files import STATIC
+from chatlab.web.chat.sidebar import once_shown
 
 LOADED = ("chat/backends.js", "chat/backends.css")
 """Its script and the styles that this loads, below `STATIC`."""
-_MENU = f"""{ROOT}
-import(root + "/{STATIC}/{LOADED[0]}").then(({{ backendMenu }}) => backendMenu(element, {{
-  root,
-  label: props.menu_label,
-  value: () => props.value,
-  changed: (redraw) => watch("value", redraw),
-  choose: (name) => {{ props.value = {{ ...props.value, chosen: name }}; trigger("select"); }},
-}}));"""
+_MENU = once_shown(
+    LOADED[0],
+    """({ backendMenu }) => {
+  backendMenu(element, {
+    root,
+    label: props.menu_label,
+    value: () => props.value,
+    changed: (redraw) => watch("value", redraw),
+    choose: (name) => { props.value = { ...props.value, chosen: name }; trigger("select"); },
+  });
+  trigger("focus");
+}""",
+)
 
 
 def backend_menu(backends: ServedBackends, first: str, label: str) -> gr.HTML:
-    """Return the button that shows who is asked and opens the menu, not rendered yet."""
+    """Return the button that shows who is asked and opens the menu, not rendered yet. It tells `focus` once
+    it is there."""
     return gr.HTML(
         menu_value(backends, first),
         html_template="<div></div>",
@@ -39,8 +44,9 @@ def backend_menu(backends: ServedBackends, first: str, label: str) -> gr.HTML:
     )
 
 
-def menu_value(backends: ServedBackends, chosen: str) -> dict[str, Any]:
-    """Return what the menu shows: the backend that is chosen, and all of them as they are now."""
+def menu_value(backends: ServedBackends, chosen: str = "") -> dict[str, Any]:
+    """Return what the menu shows: the backend that is chosen ("": as it is), and all of them as they are
+    now."""
     choices = [
         {
             "name": name,

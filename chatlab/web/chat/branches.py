@@ -44,18 +44,6 @@ class BranchNavigation:
         self._chat = chat
         self.assessments = assessments
 
-    async def arrived(self, request: gr.Request) -> tuple[Any, ...]:
-        """Return what a page shows that was opened: by a link to a conversation, that one, and with what it
-        was last asked."""
-        wanted = request.query_params.get("c")
-        page = self._chat.page(request)
-        shown = gr.skip()
-        if wanted and page.owner is not None:
-            shown = await self._show(
-                page, ConversationId(str(wanted)), _turn_id(request.query_params.get("t"))
-            )
-        return shown, *self._chat.choices(page.settings)
-
     async def asked(self, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Return what the page shows once the sidebar, or a control of the conversation, has asked for
         another one, or for another part of it; and with what another one was last asked.

@@ -64,11 +64,11 @@ def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
 
     choice.settings.click(lambda: gr.update(open=True), None, options.panel, **_PRIVATE)
     _follow_choices(backends, chat.words, config.ui, parameters, choice, options, interface.textbox)
-    _warm(page, chat, backends, choice)
+    _warm(chat, backends, choice)
     _stop_and_clear(interface, chat, navigation)
     if scripts is not None:
         choices = (choice.selector, choice.status, options.preset, options.system, *options.controls)
-        opened_by_scripts(page, scripts, interface, navigation, chat, choices)
+        opened_by_scripts(scripts, interface, navigation, chat, choices)
     page.unload(chat.closed)
     queue_only_answers(page)
     run_on_loop(page)
@@ -265,16 +265,19 @@ def _follow_choices(
     options.preset.input(prepared, options.preset, [options.system, *options.controls], **_PRIVATE)
 
 
-def _warm(page: gr.Blocks, chat: Chat, backends: ServedBackends, choice: _Choice) -> None:
+def _warm(chat: Chat, backends: ServedBackends, choice: _Choice) -> None:
     """Have the chosen backend made before it is asked, and each page show which ones are ready now:
-    variables may have been set since it was built."""
+    variables may have been set since it was built.
 
-    def now(name: str) -> tuple[Any, Any]:
-        return gr.update(choices=_choices(backends)), menu_value(backends, name)
+    Not at the page's `load`: until that is answered, Gradio's page would be busy with it, and not shown.
+    """
+
+    def now() -> dict[str, Any]:
+        return menu_value(backends)
 
     choice.selector.change(chat.warm, choice.selector, None, **_PRIVATE)
-    page.load(chat.warm, choice.selector, None, **_PRIVATE)
-    page.load(now, choice.selector, [choice.selector, choice.menu], **_PRIVATE)
+    choice.menu.focus(now, None, choice.menu, **_PRIVATE)
+    choice.menu.focus(chat.warm, choice.selector, None, **_PRIVATE)
 
 
 def _stop_and_clear(interface: gr.ChatInterface, chat: Chat, navigation: BranchNavigation) -> None:

@@ -22,11 +22,25 @@ ROOT = 'const root = new URL(window.gradio_config?.root || "/", location.href).p
 LOADED = ("chat/conversations.js", "sidebar/sidebar.css", "chat/branches.css")
 """Its script and the styles that this loads, below `STATIC`."""
 
-_SIDEBAR = f"""{ROOT}
-import(root + "/{STATIC}/{LOADED[0]}").then(({{ conversations }}) => conversations(element, {{
+
+def once_shown(module: str, then: str, first: str = "") -> str:
+    """Return the script of an element that hands it to a module of ours, below `STATIC`, once the page is
+    shown, so that one can write before. then: what is called with what the module exports. first: what is
+    done before it is loaded."""
+    load = f'() => {{ {first} import(root + "/{STATIC}/{module}").then({then}); }}'
+    return f"{ROOT}\n(window.requestIdleCallback ?? setTimeout)({load}, {{ timeout: 500 }});"
+
+
+_SIDEBAR = once_shown(
+    LOADED[0],
+    """({ conversations }) => conversations(element, {
   root, sharing: Boolean(props.sharing), signedIn: Boolean(props.signed_in),
   ask: (name, what) => trigger(name, what),
-}}));"""
+})""",
+    # What the page's address names. Not at the page's `load`, which each page would wait for.
+    """const { c: conversation, t: turn } = Object.fromEntries(new URLSearchParams(location.search));
+if (conversation) trigger("select", { conversation, ...(turn && { turn }) });""",
+)
 
 _PAGES = f"""{ROOT}
 element.querySelector(".chatlab-chat").href = root + "/";
@@ -62,7 +76,6 @@ def pages_links(words: Words) -> None:
 
 
 def opened_by_scripts(
-    page: gr.Blocks,
     bridge: gr.HTML,
     chat: PatchedChatInterface,
     navigation: BranchNavigation,
@@ -73,7 +86,6 @@ def opened_by_scripts(
     answer that runs followed. choices: what shows with what a conversation is asked, as
     `Chat.choices` has them."""
     private = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
-    page.load(navigation.arrived, None, [chat.chatbot, *choices], **private)
     # By default Gradio drops what is asked before the same event has been answered.
     bridge.select(
         navigation.asked, None, [chat.chatbot, chat.textbox, *choices], trigger_mode="multiple", **private

@@ -12,6 +12,7 @@ import { asking, button, isComposing, make, say, sentence } from "../dom.js";
  * }} Choice
  *   problem: what to do before it can be used, "" if it is ready
  * @typedef {{ chosen: string, choices: Choice[] }} Backends
+ *   chosen: "" leaves it as it is
  * @typedef {{
  *   root: string,
  *   label: string,
@@ -66,7 +67,8 @@ export function backendMenu(element, { root, label, value, changed, choose }) {
     opener.classList.toggle("chatlab-not-ready", Boolean(found?.problem));
   };
   const redraw = () => {
-    backends = value();
+    const now = value();
+    backends = { ...now, chosen: now.chosen || backends.chosen };
     if (!opener.isConnected) element.replaceChildren(opener);
     sayChosen();
   };
