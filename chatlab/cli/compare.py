@@ -44,6 +44,7 @@ from chatlab.config.models import Compare, CompareLane
 from chatlab.config.registry import Entry
 from chatlab.conversations.storage import OpenStorage, open_storage
 from chatlab.errors import StoreError
+from chatlab.garbage import less_looking_for_garbage
 from chatlab.lab import Lab
 from chatlab.spelling import count, listed
 from chatlab.store import now
@@ -74,6 +75,7 @@ class CompareOptions:
     as_json: bool
 
 
+@less_looking_for_garbage()
 def compare(config: str | None, options: CompareOptions) -> int:
     """Runs the command and returns its exit code."""
     if options.resume is not None and options.out is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -21,6 +20,7 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
+from chatlab.garbage import look_less_for_garbage
 from chatlab.lab import Lab, load
 from chatlab.log import JsonFormatter
 from chatlab.secret import ScrubbingFormatter, scrubbed_traceback
@@ -35,9 +35,6 @@ from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.spent import spending_stored
 
 log = logging.getLogger(__name__)
-
-
-_NEW_OBJECTS = 10_000  # after which garbage is looked for; Python's own is 700
 
 
 class LaunchedPage(Page):
@@ -107,7 +104,7 @@ async def _running(lab: Lab, *, alone: bool) -> AsyncIterator[None]:
     """Warm a lab up while its page is there already, and close it at the end, whatever became of that."""
     warming = asyncio.create_task(_warm(lab), name="warm up")
     if alone:
-        warming.add_done_callback(lambda _: _look_less_for_garbage())
+        warming.add_done_callback(lambda _: look_less_for_garbage())
     try:
         async with _counted_together(lab):
             yield
@@ -115,14 +112,6 @@ async def _running(lab: Lab, *, alone: bool) -> AsyncIterator[None]:
         warming.cancel()
         await asyncio.wait([warming])
         await lab.aclose()
-
-
-def _look_less_for_garbage() -> None:
-    """Have what a server holds for good, some 300,000 objects, never looked through for garbage again: that
-    takes 0.2 to 0.5 s, for which everybody waits. And what is new less often, since a turn makes thousands of
-    objects, hardly any of which is garbage of the kind that must be looked for."""
-    gc.freeze()
-    gc.set_threshold(_NEW_OBJECTS)
 
 
 @asynccontextmanager

@@ -110,6 +110,8 @@ class Batch:
                 return await self._run()
         finally:
             one.end()
+            if self._store is not None:
+                await self._store.end()
 
     async def _run(self) -> bool:
         if self._store is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +32,9 @@ from chatlab.ids import ConversationId, LaneId, RoundId, TurnId
 from chatlab.messages import Message
 from chatlab.store import Store, new_id
 from chatlab.store.files import Files
+
+_TOGETHER = 0.2  # seconds of which the results are written in one transaction
+_MOST_WAITING = 500  # results
 
 
 async def make_comparison(store: Store, owner: str, plan: Plan) -> Plan:
@@ -83,7 +87,8 @@ class BatchStore:
     """Writes a run's results to its session. problem: why it does so no longer.
 
     files: where attachments are stored, which the stored turns then name by their content. It belongs to the
-    event loop; one result is written at a time.
+    event loop. Results are written some tenths of a second later, those of that time together; of a run that
+    is killed, the next sitting writes what is left.
     """
 
     def __init__(self, store: Store, owner: str, files: Files | None = None) -> None:
@@ -94,7 +99,8 @@ class BatchStore:
         self._plan: Plan | None = None
         self._last = 0  # the log's last entry
         self._logged = bytearray()  # by the items' numbers, whether their rounds are in the log
-        self._writing = asyncio.Lock()
+        self._writing: asyncio.Task[None] | None = None
+        self._over = asyncio.Event()
         self._waiting: list[tuple[int, Result]] = []  # with their prompts' numbers, to be written next
         self._positions: dict[ResultKey, TurnPosition] = {}  # of what was written, until its rounds are
         self._change: Callable[[Result], Result] = lambda result: result
@@ -126,23 +132,38 @@ class BatchStore:
             self.problem = str(exc)
 
     async def add(self, item: int, result: Result, results: ResultsOnDisk) -> None:
-        """Write a result of the prompt of this number; and its rounds, once every lane has ended with it.
-        What comes while others are written is then written together.
+        """Have a result of the prompt of this number written soon; and its rounds, once every lane has ended
+        with it. Waits if too many are to be written before.
         """
         plan = self._plan
-        if plan is None:
+        if plan is None or self.problem is not None:
             return
         self._waiting.append((item, result))
-        async with self._writing:
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write(plan, results), name="store a run")
+        if len(self._waiting) >= _MOST_WAITING:
+            await asyncio.wait([self._writing])
+
+    async def end(self) -> None:
+        """Write what waits, now."""
+        self._over.set()
+        if self._writing is not None:
+            await self._writing
+
+    async def _write(self, plan: Plan, results: ResultsOnDisk) -> None:
+        """Write what waits, until nothing does."""
+        while self._waiting:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TOGETHER):
+                    await self._over.wait()
             written, self._waiting = self._waiting, []
-            if self.problem is not None or not written:
-                return
             try:
                 await self._save(written)
                 ended = [one for one in dict(written) if self._to_be_logged(one, results)]
                 await self._log_rounds(plan, ended, results)
             except StoreError as exc:
                 self.problem = str(exc)
+                self._waiting.clear()
 
     async def _save(self, results: Sequence[tuple[int, Result]]) -> None:
         turns, receipts = [], {}

@@ -253,7 +253,7 @@ def _answer(result: Result, repeats: int) -> AnswerCell:
         tuple(map(_shown, turn.answer)),
         outcome(turn),
         tuple(result.checks),
-        _safe(render(sources(turn.citations))),
+        _safe(render(sources(turn.citations)) if turn.citations else ""),
         tuple(notice.detail for notice in turn.notices),
         took,
     )

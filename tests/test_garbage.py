@@ -1,0 +1,15 @@
+"""Python looks less for garbage while many calls are made, and as before afterwards."""
+
+from __future__ import annotations
+
+import gc
+
+from chatlab.garbage import less_looking_for_garbage
+
+
+def test_it_is_looked_for_less_until_the_block_ends() -> None:
+    before, frozen = gc.get_threshold(), gc.get_freeze_count()
+    with less_looking_for_garbage():
+        assert gc.get_threshold()[0] > 10 * before[0]
+        assert gc.get_freeze_count() > frozen + 1_000
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, frozen)
