@@ -252,7 +252,7 @@ def _number(value: float | None, form: str = "") -> str:
 _COLUMNS = (
     ("answers", lambda one: str(one.answers)),
     ("failed", lambda one: str(one.failed)),
-    ("checks passed (95 %)", _passed),
+    ("checks passed (95%)", _passed),
     ("first token s (p95)", lambda one: _seconds(one.first_token)),
     ("total s (p95)", lambda one: _seconds(one.total)),
     ("tokens in", lambda one: _number(one.tokens_in)),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from chatlab.compare.model import Receipt
 from chatlab.errors import ConfigError
-from chatlab.messages import Timing, Usage
+from chatlab.messages import Role, Timing, Usage
 from chatlab.render.figures import figures_line
 from chatlab.words import ENGLISH, SHIPPED, words_of
 
@@ -18,7 +21,7 @@ TEXTS = {
     language: json.loads((PACKAGE / "words" / f"{language}.json").read_text("utf-8")) for language in SHIPPED
 }
 MADE = re.compile(
-    r"(answer|button|chat\.wanted|detail|figures|finish|spread\.of|compare\.(status|previous|next|vote)|refusal\.advice)[.-]"
+    r"(answer|button|chat\.wanted|detail|figures|finish|spread\.of|compare\.(status|previous|next|receipt|vote)|refusal\.advice)[.-]"
     r"|both\.(pages|chat|compare)|refusal\.(of-backend|store)"  # those are held by test_refusals.py
 )
 
@@ -33,6 +36,17 @@ def test_every_language_has_the_same_keys_and_says_the_same_things(language: str
     for key, text in TEXTS[language].items():
         assert text.strip(), key
         assert places(text) == places(TEXTS["en"][key]), key
+
+
+def test_what_a_receipt_has_is_named_and_a_percentage_is_written_in_one_way() -> None:
+    """Without a space in English; in German with one that no line is broken at."""
+    for field in fields(Receipt):
+        key = f"compare.receipt-{field.name.replace('sha256', 'hash')}"
+        assert key in TEXTS["en"] or field.name in ("messages", "arrivals"), field
+    for role in get_args(Role):
+        assert f"compare.receipt-role-{role}" in TEXTS["en"]
+    for language, wrong in (("en", r"[\d}]\s%"), ("de", r"[\d}](%| %)")):
+        assert [key for key, text in TEXTS[language].items() if re.search(wrong, text)] == []
 
 
 def test_every_text_is_said_somewhere() -> None:

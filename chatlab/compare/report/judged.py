@@ -118,7 +118,7 @@ def _lean(what: str, unit: str, side: str, lean: Lean) -> str:
         return f"{what}: no preference tells{other}."
     return (
         f"{what} (a {unit} counts once): in {lean.toward} of {lean.toward + lean.away}, most preferences "
-        f"were for an answer that was {side} ({lean.share:.0%}, 95 % interval {lean.interval.low:.0%} to "
+        f"were for an answer that was {side} ({lean.share:.0%}, 95% interval {lean.interval.low:.0%} to "
         f"{lean.interval.high:.0%}, p = {lean.p:.2g}){other}."
     )
 
@@ -139,11 +139,11 @@ def agreement(compared: Comparison) -> str:
 
 def _percent(found: Agreement) -> str:
     interval = found.agreed_interval
-    return "" if interval is None else f" (95 % interval {interval.low:.0%} to {interval.high:.0%})"
+    return "" if interval is None else f" (95% interval {interval.low:.0%} to {interval.high:.0%})"
 
 
 def _said(interval: Interval | None) -> str:
-    return "" if interval is None else f" (95 % interval {_plain(interval.low)} to {_plain(interval.high)})"
+    return "" if interval is None else f" (95% interval {_plain(interval.low)} to {_plain(interval.high)})"
 
 
 def _plain(value: float) -> str:
@@ -153,7 +153,7 @@ def _plain(value: float) -> str:
 _PLACES_HEAD = tuple(
     Cell(name, "number" if number else "")
     for number, name in enumerate(
-        ("lane", "rank", "ranks not excluded", "strength (95 %)", "won", "lost", "tied", "both bad")
+        ("lane", "rank", "ranks not excluded", "strength (95%)", "won", "lost", "tied", "both bad")
     )
 )
 

@@ -21,7 +21,7 @@ from chatlab.spelling import count, listed
 
 HOW_SURE = (
     "Ahead is the lane with the best figure. The last column says from which lanes it differs by more than "
-    "chance: at the 95 % level, corrected for all pairs of lanes."
+    "chance: at the 95% level, corrected for all pairs of lanes."
 )
 
 Outcome: TypeAlias = Literal["passed", "failed", "partly", "broken", "answered", "none"]
@@ -104,7 +104,7 @@ def _seconds(times: Times | None) -> str:
 
 
 def _passed(one: LaneSummary) -> str:
-    within = f" (95 % interval {one.interval.low:.0%} to {one.interval.high:.0%})" if one.interval else ""
+    within = f" (95% interval {one.interval.low:.0%} to {one.interval.high:.0%})" if one.interval else ""
     return f"{one.passed or 0:.0%}{within}"
 
 

@@ -37,7 +37,7 @@ METHOD = (
     "whisker ends at the 95th percentile. Failed and stopped answers are left out of it.",
     "The SHA-256 of a receipt is that of the messages and parameters as canonical JSON (sorted keys, no "
     "spaces, UTF-8); files are named by their content. Equal hashes mean that the same was sent.",
-    "A difference counts as one if its 95 % interval, from a bootstrap over prompts (exact where all prompts "
+    "A difference counts as one if its 95% interval, from a bootstrap over prompts (exact where all prompts "
     "say the same of the checks), excludes zero and it outlasts Holm's correction for all pairs of "
     "lanes; otherwise the two are not distinguishable, which is not to say that they are the same. Below six "
     "prompts (or repeats) no interval is given.",
@@ -212,7 +212,7 @@ def _set_by_prompt(lane: Lane, one: Result) -> set[str]:
 _SUMMARY_HEAD = tuple(
     Cell(name, "number" if name != "lane" else "")
     for name in (
-        *("lane", "answers", "not finished", "checks passed (95 %)", "first token, median (p95)"),
+        *("lane", "answers", "not finished", "checks passed (95%)", "first token, median (p95)"),
         *("total, median (p95)", "tokens in", "tokens out", "cost"),
     )
 )

@@ -172,7 +172,7 @@ def test_a_judge_that_likes_the_longer_or_the_first_answer_is_told_by_the_audit(
     made = report(replace(whole, results=results, verdicts=verdicts, votes=()))
     assert (
         "Length (a prompt counts once): in 8 of 8, most preferences were for an answer that was longer "
-        "(100%, 95 % interval 68% to 100%, p = 0.0078)." in Page(made).text
+        "(100%, 95% interval 68% to 100%, p = 0.0078)." in Page(made).text
     )
     assert "Order: no preference tells; neither 8, unknown 0. 0 of 8 verdicts flipped" in Page(made).text
     verdicts = tuple(replace(one, winner="flip", preferred=flipped) for one in whole.verdicts)
@@ -203,7 +203,7 @@ def test_the_report_begins_with_who_is_ahead_in_what_and_how_sure_that_is() -> N
     summary = text[text.index("Summary") : text.index("Prompt by prompt")]
     assert "3 lanes answered 12 prompts on 2026-11-21: 36 answers, of which 1 did not finish." in text
     for said in (
-        "answers that passGPT mini: 92% (95 % interval 65% to 99%)more often right than Haiku; "
+        "answers that passGPT mini: 92% (95% interval 65% to 99%)more often right than Haiku; "
         "not distinguishable from Qwen 8B (local)",
         "first tokenGPT mini: 116 ms, mediansooner than all others",
         "totalGPT mini: 465 ms, medianfaster than all others",
@@ -216,7 +216,7 @@ def test_the_report_begins_with_who_is_ahead_in_what_and_how_sure_that_is() -> N
     alone = Page(report(run_of_many(1))).text
     assert "Summary" not in alone and "1 lane answered 12 prompts" in alone
     two = Page(report(run_of_many(2))).text
-    assert "GPT mini is faster than Haiku by 1 s (95 % interval 1 s to 1 s; 12 prompts)" in two
+    assert "GPT mini is faster than Haiku by 1 s (95% interval 1 s to 1 s; 12 prompts)" in two
 
 
 def test_two_lanes_that_are_alike_are_said_to_be_so_at_the_beginning() -> None:
@@ -279,7 +279,7 @@ def test_six_checks_passed_of_six_against_none_have_an_interval_of_some_width() 
         )
         for one in whole.results
     )
-    said = "GPT mini is more often right than Qwen by 100% (95 % interval 8% to 100%; 6 prompts)"
+    said = "GPT mini is more often right than Qwen by 100% (95% interval 8% to 100%; 6 prompts)"
     assert said in Page(report(replace(whole, results=results))).text
 
 

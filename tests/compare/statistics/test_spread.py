@@ -56,7 +56,7 @@ def test_a_difference_smaller_than_that_between_prompts_is_found_by_pairing() ->
 def test_the_sentence_says_who_by_how_much_and_how_sure() -> None:
     given = [Measurement(lane, str(n), value) for n in range(20) for lane, value in (("a", 2.5), ("b", 1.0))]
     (found,) = spread(given, TIME).differences
-    assert str(found) == "a is slower than b by 1.5 s (95 % interval 1.5 s to 1.5 s; 20 prompts)"
+    assert str(found) == "a is slower than b by 1.5 s (95% interval 1.5 s to 1.5 s; 20 prompts)"
 
 
 @pytest.mark.parametrize(("prompts", "repeats"), [(6, 1), (6, 20), (1, 6)])

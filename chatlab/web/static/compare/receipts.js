@@ -43,7 +43,7 @@ const receipt = ({ receipt, repeat }, many) => {
       "dl",
       {},
       facts.flatMap(([key, value]) => [
-        make("dt", {}, key.replaceAll("_", " ").replace("sha256", "SHA-256")),
+        make("dt", {}, say(`compare.receipt-${key.replace("sha256", "hash")}`)),
         make("dd", {}, typeof value === "string" ? value : JSON.stringify(value)),
       ]),
     ),
@@ -60,7 +60,7 @@ const sentMessage = ({ role, parts }) =>
   make(
     "div",
     { className: "sent" },
-    make("strong", {}, role),
+    make("strong", {}, say(`compare.receipt-role-${role}`)),
     parts.map((part) =>
       make(
         "pre",
