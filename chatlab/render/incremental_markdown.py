@@ -19,6 +19,8 @@ from chatlab.render.markdown import MarkdownRenderer
 
 _LONG_TAIL = 4_000  # characters of an unfinished block from which on it is rendered less often
 _LONGEST_STEP = 10_000  # characters that one update renders at most: the event loop waits for it
+# The same in what makes Markdown dear: a line of two letters costs as much as a hundred words.
+_MOST_MARKS = re.compile(r"(?:[^\n*_\[`|$<&]*[\n*_\[`|$<&]){600}")
 _LETTER = re.compile(r"[^\W\d_]")
 _PLAIN = re.compile(r"(?:[^\W_]|[ ,.'\"?!:+=%@(…–—-])*")
 """What changes nothing before it in a line that has a letter: it is no list's number, underline or rule."""
@@ -56,7 +58,7 @@ class IncrementalMarkdown:
         add, end = self._long_code(tail)
         if not end:
             # The rest is shown as it is, until the next updates, or the end of the answer, come to it.
-            end = _last_boundary(tail[:_LONGEST_STEP])
+            end = _last_boundary(tail[: _step(tail)])
             add = self.markdown.render(tail[:end]) if end else ""
         if end:
             self._base, self._covered, self._is_open, self._coloured = "", 0, False, 0
@@ -64,7 +66,7 @@ class IncrementalMarkdown:
             tail = tail[end:]
         if tail.startswith(_FENCES):
             return add, self._code(tail) if "\n" in tail else ""
-        if len(tail) > _LONGEST_STEP:
+        if len(tail) > _step(tail):
             return add, f"{self._base}<pre>{html.escape(tail[self._covered :])}"
         return add, self._block(tail) if tail.strip() else ""
 
@@ -116,6 +118,12 @@ class IncrementalMarkdown:
         self._base += html.escape(tail[self._covered : shown], quote=False)
         self._covered = shown
         return self._base
+
+
+def _step(text: str) -> int:
+    """Return how many of its characters one update may render."""
+    found = _MOST_MARKS.match(text, 0, _LONGEST_STEP)
+    return _LONGEST_STEP if found is None else found.end()
 
 
 def _last_boundary(text: str) -> int:

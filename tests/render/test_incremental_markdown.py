@@ -141,6 +141,7 @@ LONG_CODE = "```\n" + "a line of code\n" * 10_000 + "```\n"
         LONG_CODE + "After it.\n",
         LONG_CODE * 2,
         "- a\n" * 30_000,
+        "a\n" * 60_000,
         "word " * 20_000,
         "One paragraph.\n\n" * 5_000,
     ],
@@ -149,19 +150,21 @@ def test_no_update_renders_more_than_the_loop_can_wait_for_and_all_of_the_text_i
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rendered: list[int] = []
+    lines: list[int] = []
     render_markdown = MarkdownRenderer.render
 
     def noted(look: MarkdownRenderer, part: str) -> str:
         rendered.append(len(part))
+        lines.append(part.count("\n"))
         return render_markdown(look, part)
 
     monkeypatch.setattr(MarkdownRenderer, "render", noted)
     growing, settled = IncrementalMarkdown(), ""
-    for end in (*range(30_000, len(text), 30_000), len(text)):
+    for end in (9_000, *range(30_000, len(text), 30_000), len(text)):
         before = len(rendered)
         update = growing.update(text[:end])
         assert update is not None
         settled += update[0]
-        assert sum(rendered[before:]) <= 20_000
+        assert sum(rendered[before:]) <= 20_000 and sum(lines[before:]) <= 2_000
         words = re.sub(r"<[^>]*>", "", settled + update[1])
         assert re.findall(r"\w+", words) == re.findall(r"\w+", text[:end])
