@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -52,6 +53,22 @@ async def test_answers_begin_when_they_come_and_when_one_before_them_has_ended(
         asked = (page.ask(client, f"tab{n}", f"say {n}", []) for n in range(8))
         answers = [str(one.shown) for one in await asyncio.gather(*asked)]
     assert all(f"say {n}" in answer for n, answer in enumerate(answers))
+
+
+async def test_of_many_who_ask_at_once_each_is_told_of_its_own_place_and_not_of_every_begin(
+    serve: Callable[[str], Served],
+) -> None:
+    served = serve("backends: {echo: {kind: echo}}\nlimits: {running_turns: {visitor: null, address: null}}")
+    places: Counter[str] = Counter()
+
+    def told(tab: str) -> Callable[[dict[str, Any]], None]:
+        return lambda message: places.update([tab] if message["msg"] == "estimation" else [])
+
+    async with httpx2.AsyncClient(timeout=60) as client:
+        page = await PageDriver.of(served.url, client)
+        tabs = [f"tab{n}" for n in range(20)]
+        await asyncio.gather(*(page.ask(client, tab, "hello", [], on_message=told(tab)) for tab in tabs))
+    assert set(places) == set(tabs) and sum(places.values()) < 3 * len(tabs)
 
 
 async def test_an_answer_takes_no_thread_of_gradios(
