@@ -61,3 +61,10 @@ def test_every_folder_of_the_product_has_one_of_tests() -> None:
 def test_a_test_beside_the_folders_is_of_a_module_there_or_of_the_whole() -> None:
     modules = {f"test_{file.name}" for file in (ROOT / "chatlab").glob("*.py")}
     assert sorted({file.name for file in TESTS.glob("test_*.py")} - modules) == sorted(OF_THE_WHOLE)
+
+
+def test_no_module_of_the_product_has_400_lines() -> None:
+    """A file that passes them is two files."""
+    modules = [file for top in ("chatlab", "backends") for file in (ROOT / top).rglob("*.py")]
+    lines = {str(file.relative_to(ROOT)): len(file.read_text("utf-8").splitlines()) for file in modules}
+    assert {name: number for name, number in lines.items() if number >= 400} == {}

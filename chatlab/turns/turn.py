@@ -34,6 +34,7 @@ from chatlab.recording.arrivals import Arrivals
 from chatlab.secret import scrubbed_traceback
 from chatlab.turns.fit import fit
 from chatlab.turns.incoming import Incoming
+from chatlab.turns.silence import Silence
 from chatlab.turns.stopwatch import Stopwatch
 from chatlab.turns.watchdog import Watchdog
 from chatlab.words import ENGLISH
@@ -99,7 +100,7 @@ class Turn:
         self._ctx = replace(
             ctx, connect_timeout=timeouts.connect, mark=watch.mark, rest=self._rest, arrived=self._came
         )
-        self._silence: _Silence | None = None
+        self._silence: Silence | None = None
         self._unread: list[StreamEvent] = []
         self._news = asyncio.Event()
         self._urgent = asyncio.Event()  # the first visible token, or the end, is there
@@ -313,7 +314,7 @@ class Turn:
     async def _attempt(self, timer: asyncio.Timeout, deadline: float) -> None:
         assert self.request is not None
         entry, watch, idle = self.entry, self._stopwatch, self.entry.config.timeouts.idle
-        self._silence = _Silence(timer, deadline, idle)
+        self._silence = Silence(timer, deadline, idle)
         backend = entry.backend() if entry.made else await self._made(timer, deadline)
         incoming = Incoming(entry.config.kind)
         try:
@@ -382,21 +383,3 @@ class Turn:
         if self._stopwatch.delta_seen:
             return f"nothing arrived for {timeouts.idle:g} s"
         return f"no first token within {timeouts.first_token:g} s"
-
-
-class _Silence:
-    """Ends an attempt when nothing arrives for so many seconds, as far as its whole time goes."""
-
-    def __init__(self, timer: asyncio.Timeout, deadline: float, seconds: float) -> None:
-        self._timer = timer
-        self._deadline = deadline
-        self._seconds = seconds
-        self._clock = asyncio.get_running_loop().time
-        self._next = 0.0
-
-    def broken(self) -> None:
-        """Count anew. Once in a while is enough: the timer fires late by that, never early."""
-        now = self._clock()
-        if now >= self._next and not self._timer.expired():
-            self._timer.reschedule(min(self._deadline, now + 1.05 * self._seconds))
-            self._next = now + 0.05 * self._seconds

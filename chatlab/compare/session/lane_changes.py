@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from chatlab.compare.model import Lane
+from chatlab.compare.model import Lane, Mode
 from chatlab.compare.session.blind import draw
 from chatlab.compare.session.branches import Branches
 from chatlab.compare.session.events import (
@@ -14,7 +14,9 @@ from chatlab.compare.session.events import (
     LaneChanged,
     LaneRemoved,
     LaneSwapped,
+    ModeSet,
     Opened,
+    Reordered,
     SessionError,
     SessionEvent,
     TurnPosition,
@@ -99,6 +101,13 @@ class LaneChanges:
         self._rules.require_removable()
         await self._runner.halt([known.id])
         await self._record.append(*_with_letters(self._record.state, [LaneRemoved(known.id)]))
+
+    async def reorder(self, lanes: Sequence[LaneId]) -> None:
+        self._rules.require_lanes_changeable()
+        await self._record.append(Reordered(tuple(lanes)))
+
+    async def set_mode(self, mode: Mode) -> None:
+        await self._record.append(ModeSet(mode))
 
     async def _begun_with(self, chat: Sequence[StoredTurn], lanes: Sequence[Lane]) -> list[SessionEvent]:
         """Return the events that add the first lanes, and what they have of a chat."""

@@ -27,13 +27,7 @@ from chatlab.backend import CallContext
 from chatlab.compare.model import Lane, Mode, Receipt, Vote
 from chatlab.compare.session.attachments import Attachments
 from chatlab.compare.session.branches import Branches
-from chatlab.compare.session.events import (
-    LaneAdded,
-    Mismatch,
-    ModeSet,
-    Opened,
-    Reordered,
-)
+from chatlab.compare.session.events import LaneAdded, Mismatch, Opened
 from chatlab.compare.session.judging import Judging
 from chatlab.compare.session.lane_changes import LaneChanges
 from chatlab.compare.session.lanes import new_lane
@@ -104,7 +98,6 @@ class ComparisonSession:
             serial=self._serial,
         )
         rules = Rules(self._record, self._runner)
-        self._rules = rules
         self._branches = Branches(self._record, self._runner, rules)
         self._lane_changes = LaneChanges(self._record, self._runner, rules, self._branches, backends)
         self._questions = Questions(self._record, self._runner, rules, self._attachments)
@@ -261,8 +254,7 @@ class ComparisonSession:
     @carried_out_whole
     async def reorder(self, lanes: Sequence[LaneId]) -> None:
         """Put the lanes into another order, all of them named."""
-        self._rules.require_lanes_changeable()
-        await self._record.append(Reordered(tuple(lanes)))
+        await self._lane_changes.reorder(lanes)
 
     @carried_out_whole
     async def set_mode(self, mode: Mode) -> None:
@@ -271,7 +263,7 @@ class ComparisonSession:
         Lanes that go on from different answers need a `pick` in shared mode before they are asked again; in
         own mode each goes on from its own.
         """
-        await self._record.append(ModeSet(mode))
+        await self._lane_changes.set_mode(mode)
 
     # -- asking
 
