@@ -94,7 +94,7 @@ def _take(
         for key, row in rows.items()
     ]
     if changed:
-        connection.execute(insert_or_update(connection, allowances, changed, "taken", "since", "held"))
+        connection.execute(insert_or_update(connection, allowances, "taken", "since", "held"), changed)
     return exceeded
 
 
@@ -104,10 +104,10 @@ def _locked(connection: Connection, keys: Sequence[str]) -> tuple[dict[str, _Row
     if not keys:
         return {}, now()
     new = [{"key": key, "taken": 0.0, "since": _LONG_AGO, "held": {}} for key in keys]
-    query = insert_or_update(connection, allowances, new, "key").returning(
+    query = insert_or_update(connection, allowances, "key").returning(
         *allowances.c, clock_of(connection).label("clock")
     )
-    found = connection.execute(query).all()
+    found = connection.execute(query, new).all()
     return {row.key: _Row(row.taken, row.since, dict(row.held)) for row in found}, found[0].clock
 
 

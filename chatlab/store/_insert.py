@@ -21,15 +21,16 @@ def _unless_there(dialect: str, table: Table) -> sqlite.Insert | postgresql.Inse
 
 
 def insert_or_update(
-    connection: Connection,
-    table: Table,
-    values: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-    *changed: str,
+    connection: Connection, table: Table, *changed: str
 ) -> sqlite.Insert | postgresql.Insert:
-    """Return an insert of a row, or of several, of which only these columns are changed if its primary key
-    is there already.
-    """
-    made = _insert(connection.dialect.name, table).values(values)
+    """Return an insert of which only these columns are changed if a row's primary key is there already. Given
+    rows as parameters it is compiled once."""
+    return _or_update(connection.dialect.name, table, changed)
+
+
+@cache
+def _or_update(dialect: str, table: Table, changed: Sequence[str]) -> sqlite.Insert | postgresql.Insert:
+    made = _insert(dialect, table)
     return made.on_conflict_do_update(
         index_elements=table.primary_key.columns, set_={name: made.excluded[name] for name in changed}
     )

@@ -67,7 +67,7 @@ class DatabaseServer:
         """Announce this process, by the database's clock. Its first turns may begin at once, and then each
         of them says so: one statement, of which either database makes one row."""
         row = {"token": self.token, "host": self.host, "pid": self.pid, "seen": clock_of(connection)}
-        connection.execute(insert_or_update(connection, servers, row, "seen"))
+        connection.execute(insert_or_update(connection, servers, "seen").values(row))
 
     def leave(self, connection: Connection) -> None:
         """Take this process back: whatever it still runs is interrupted."""
@@ -122,7 +122,7 @@ def wish(connection: Connection, owner: str, wanted: Sequence[TurnId], *, stop: 
     for turn, _ in found:
         row = {"turn": turn, "owner": owner, "until": until, "stop": stop}
         changed = ("until", "stop") if stop else ("until",)  # who only looks on takes no stop back
-        connection.execute(insert_or_update(connection, onlookers, row, *changed))
+        connection.execute(insert_or_update(connection, onlookers, *changed).values(row))
     return sorted({server for _, server in found if server is not None})
 
 

@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from chatlab.store import _allowances
 from chatlab.store.allowances import Exceeded, Part
@@ -43,6 +44,13 @@ async def test_places_are_those_of_all_servers_and_a_server_that_is_gone_has_non
     assert await other.allowances.take([[part], [part]], {"a": 1}) == [None, full], "one was given back"
     await other.aclose()
     assert await store.allowances.take([[part], [part], [part]], {"a": 1}) == [None, None, full]
+
+
+async def test_to_take_again_compiles_nothing_anew(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [Part("a", amount=1, a_minute=10), Part("b", amount=1, a_minute=10)]
+    await store.allowances.take([parts], {"a": 0, "b": 0})
+    monkeypatch.setattr(SQLCompiler, "__init__", None)
+    assert await store.allowances.take([parts], {"a": 0, "b": 0}) == [None]
 
 
 async def test_what_limits_nobody_any_more_is_forgotten(
