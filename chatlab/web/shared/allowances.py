@@ -87,7 +87,7 @@ class SharedAllowances:
                 store = await self._store()
                 if not store.replicas.several:
                     self._is_away(asking, Unreachable("no other server uses this database"), inf)
-                    return
+                    continue  # with those who asked while it was opened
                 held = {key: self._held.get(key, 0) for key in keys}
                 answers = await store.allowances.take([one.parts for one in asking], held)
             except Exception as exc:  # noqa: BLE001 - whatever it is, nobody may wait for ever

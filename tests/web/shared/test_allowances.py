@@ -12,7 +12,10 @@ import pytest
 
 import chatlab
 from chatlab.store import Unreachable
+from chatlab.store.allowances import Part
+from chatlab.store.sql import SqlStore, open_store
 from chatlab.web.server import create_app
+from chatlab.web.shared.allowances import SharedAllowances
 from chatlab.web.shared.limits import LimitReached, Visitor, VisitorLimits, limits_of
 from tests.store.databases import Postgres, on_machines_of_their_own
 
@@ -53,6 +56,30 @@ async def _outcomes(*tries: Any) -> tuple[list[Any], list[str]]:
     assert all(not isinstance(one, BaseException) or isinstance(one, LimitReached) for one in done), done
     refused = [one for one in done if isinstance(one, LimitReached)]
     return [one for one in done if one not in refused], [str(one) for one in refused]
+
+
+async def test_nobody_waits_for_ever_who_asks_while_a_database_of_one_server_is_opened(
+    tmp_path: Path,
+) -> None:
+    asked, opens = asyncio.Event(), asyncio.Event()
+    store = await open_store(f"sqlite:{tmp_path}/chatlab.db")
+
+    async def opened() -> SqlStore:
+        asked.set()
+        await opens.wait()
+        return store
+
+    shared = SharedAllowances(opened)
+    first = asyncio.create_task(shared.take([Part("ann", places=1, at_once=3)]))
+    await asked.wait()
+    second = asyncio.create_task(shared.take([Part("bob", places=1, at_once=3)]))
+    await asyncio.wait([second], timeout=0)
+    opens.set()
+    async with asyncio.timeout(10):
+        came = await asyncio.gather(first, second, return_exceptions=True)
+    assert [type(one) for one in came] == [Unreachable, Unreachable]
+    await shared.aclose()
+    await store.aclose()
 
 
 async def test_limits_hold_for_two_servers_together(two: tuple[VisitorLimits, VisitorLimits]) -> None:
