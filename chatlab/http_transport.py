@@ -7,6 +7,7 @@ Calls through a proxy use them still; `chatlab.http` says which go where.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import socket
 import ssl
@@ -18,6 +19,8 @@ import httptools
 import httpx2
 
 from chatlab.backend import current_call
+
+log = logging.getLogger(__name__)
 
 # Idle connections are kept for as long as a person takes to write, so that a turn seldom opens TLS anew.
 IDLE_SECONDS = 60
@@ -74,6 +77,7 @@ class DirectTransport(httpx2.AsyncBaseTransport):
         except BaseException:
             connection.close()
             raise
+        log.debug("the head of a response: %d %r", exchange.status, exchange.headers)
         return httpx2.Response(exchange.status, headers=exchange.headers, stream=exchange)
 
     async def aclose(self) -> None:

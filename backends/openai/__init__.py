@@ -8,6 +8,7 @@ Confirmed against llama.cpp and local stand-ins; what only OpenAI's or Azure's o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -46,6 +47,8 @@ from chatlab.errors import AuthenticationFailed, BackendError, ChatlabError, Not
 from chatlab.messages import StreamEvent
 from chatlab.secret import SecretRef, remember_if_secret
 from chatlab.upstream import error_before_answer, error_from_exception
+
+log = logging.getLogger(__name__)
 
 _ROLE = "Whoever administers the resource gives this identity the role Cognitive Services OpenAI User there."
 _IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
@@ -221,6 +224,7 @@ class OpenAIBackend(Backend):
         except ChatlabError:
             raise
         except Exception as exc:
+            log.debug("a call failed", exc_info=True)
             raise (error_before_answer if response is None else error_from_exception)(exc) from exc
         finally:
             if response is not None:

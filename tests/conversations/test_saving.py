@@ -67,7 +67,7 @@ class Memory(Store):
 
     async def get(self, owner: str, conversation: str) -> StoredConversation:
         if conversation not in self.known:
-            raise NotStored("no such conversation")
+            raise NotStored("refusal.no-conversation")
         return self.known[conversation]
 
     async def save(
@@ -75,7 +75,7 @@ class Memory(Store):
     ) -> None:
         await self._reached()
         if any(turn.conversation not in {*self.known, *(one.id for one in new)} for turn in turns):
-            raise NotStored("no such conversation")
+            raise NotStored("refusal.no-conversation")
         if self.poison and any(turn.user.text == "poison" for turn in turns):
             raise self.poison
         for one in new:

@@ -390,7 +390,7 @@ def test_the_owner_can_do_all_of_that(owner: Browser, theirs: Theirs) -> None:
     said = owner.fire(owner.event("asked"), forged(theirs), {"conversation": theirs.conversation})
     assert SECRET in said
     fresh = Browser(owner.client, "ownerssecondpage", owner.components, owner.dependencies)
-    assert SECRET in fresh.fire(fresh.event("arrived"), {}, None, query=f"c={theirs.conversation}")
+    assert SECRET in fresh.fire(fresh.event("asked"), {}, {"conversation": theirs.conversation})
     for path in ("/-/conversations", f"/-/conversations/{theirs.conversation}/export?format=markdown"):
         assert SECRET in owner.client.get(path).text
     assert owner.client.get(f"/-/conversations?q={SECRET[:4]}").json()["conversations"]

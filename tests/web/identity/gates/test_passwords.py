@@ -129,7 +129,7 @@ def test_passwords_are_tried_a_few_times_a_minute_for_a_name_whoever_has_it(tmp_
         for name in ("ann", "somebody"):
             pages = [sent(client, opened(client), name, password) for password in ("wrong", PASSWORD)]
             assert [page.status_code for page in pages] == [403, 429]  # the right one has to wait, too
-            assert "too many passwords" in pages[1].text
+            assert "Too many passwords" in pages[1].text
         assert sent(client, opened(client), "bob").status_code == 303  # nobody else has to
     served.stop()
 
