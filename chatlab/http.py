@@ -19,7 +19,7 @@ from httpcore2._backends.anyio import AnyIOBackend, AnyIOStream
 
 from chatlab.backend import current_call
 from chatlab.errors import NotReady
-from chatlab.http_transport import IDLE_SECONDS, MOST_IDLE, DirectTransport
+from chatlab.http_transport import IDLE_SECONDS, AiohttpTransport
 from chatlab.upstream.network import authorities, certificates, network_problem
 
 # httpcore's trace points (https://www.encode.io/httpcore/extensions/#trace). Sending the headers is the
@@ -101,9 +101,7 @@ def async_client(
     Timeouts are left to `run_turn`, which holds all four of them for every backend alike; only the connect
     timeout has to be the client's: pass `timeout=httpx2.Timeout(None, connect=ctx.connect_timeout)` a call.
     """
-    limits = httpx2.Limits(
-        max_connections=None, max_keepalive_connections=MOST_IDLE, keepalive_expiry=IDLE_SECONDS
-    )
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=IDLE_SECONDS)
     kwargs.setdefault("timeout", httpx2.Timeout(None, connect=10.0))
     hooks = dict(kwargs.pop("event_hooks", {}))
     hooks["request"] = [mark_connection, *hooks.get("request", [])]
@@ -129,11 +127,13 @@ def _context(where: Path | None, _changed: int) -> ssl.SSLContext:
 
 
 def _replace_network(client: httpx2.AsyncClient, context: ssl.SSLContext) -> None:
-    """Have a client's connections made by `DirectTransport`, those through a proxy by `_Network`: there is no
-    public way to give a client its own transport and leave it the environment's proxies, nor a pool its
-    backend."""
+    """Have a client's connections made by `AiohttpTransport`, those through a proxy by `_Network`.
+
+    There is no public way to give a client its own transport and leave it the environment's proxies, nor a
+    pool its backend.
+    """
     if isinstance(client._transport, httpx2.AsyncHTTPTransport):
-        client._transport = DirectTransport(context)
+        client._transport = AiohttpTransport(context)
     for transport in client._mounts.values():
         if isinstance(transport, httpx2.AsyncHTTPTransport):
             transport._pool._network_backend = _Network()

@@ -94,7 +94,7 @@ def test_the_core_is_imported_without_any_sdk() -> None:
 def test_the_kind_openai_needs_an_http_client_and_nothing_else() -> None:
     options = "OpenAIOptions(model='m', base_url='http://127.0.0.1:1/v1')"
     made = f"from backends.openai import *; OpenAIBackend({options})"
-    assert imported_by(made) == {"httpx2"}
+    assert imported_by(made) == {"httpx2", "aiohttp"}
 
 
 def test_what_is_asked_about_above_would_be_seen() -> None:

@@ -23,7 +23,7 @@ from chatlab.backend import Backend, CallContext, ChatRequest, current_call
 from chatlab.config.registry import backend_class
 from chatlab.errors import BackendError, NotReady
 from chatlab.http import async_client
-from chatlab.http_transport import DirectTransport
+from chatlab.http_transport import AiohttpTransport
 from chatlab.messages import Message
 from chatlab.upstream import network_problem
 from chatlab.upstream.network import exempt_problem
@@ -192,8 +192,10 @@ async def served(
 
 async def answer_of(backend: Backend) -> str:
     request = ChatRequest((Message.of("user", "hi"),))
-    found = [event async for event in backend.stream(request, CallContext())]
-    await backend.aclose()
+    try:
+        found = [event async for event in backend.stream(request, CallContext())]
+    finally:
+        await backend.aclose()
     return accumulate(found).message.text
 
 
@@ -323,7 +325,7 @@ async def test_the_parts_of_httpcore_that_are_replaced_are_still_there(authority
     current_call.set(CallContext(mark=told.append, arrived=lambda: told.append("arrived")))
     with authority.cert_pem.tempfile() as pem:
         async with served(authority) as url, async_client(Path(pem)) as client:
-            assert isinstance(client._transport, DirectTransport)
+            assert isinstance(client._transport, AiohttpTransport)
             assert (await client.get(url)).json() == []
     assert told[0] == "connected" and "arrived" in told
     told.clear()
