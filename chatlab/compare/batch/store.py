@@ -140,6 +140,8 @@ class BatchStore:
             return
         self._waiting.append((item, result))
         if self._writing is None or self._writing.done():
+            if self._writing is not None:
+                self._writing.result()  # raises what is no trouble of the store: the run ends with it
             self._writing = asyncio.create_task(self._write(plan, results), name="store a run")
         if len(self._waiting) >= _MOST_WAITING:
             await asyncio.wait([self._writing])

@@ -625,6 +625,32 @@ async def test_results_that_come_together_are_stored_together(
         await store.aclose()
 
 
+async def test_a_fault_while_storing_that_is_not_the_stores_is_raised_at_the_next_result(
+    tmp_path: Path, echoes: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await open_store("sqlite:s.db", tmp_path)
+
+    async def faulty(turns: Sequence[StoredTurn], **more: Any) -> None:
+        raise ValueError("a fault of ours")
+
+    try:
+        plan = await make_comparison(store, "me", echoes.plan(["a"], prompts(2)))
+        assert await echoes.run(plan)
+        keep = BatchStore(store, "me")
+        RunFolder.make(tmp_path / "empty", plan).close()
+        await keep.begin(plan, read_run(tmp_path / "empty")[1])
+        monkeypatch.setattr(store, "save", faulty)
+        _, results = read_run(echoes.folder)
+        first, second = results.in_order()
+        await keep.add(0, first, results)
+        with pytest.raises(ValueError, match="a fault of ours"):
+            await keep.end()
+        with pytest.raises(ValueError, match="a fault of ours"):
+            await keep.add(1, second, results)
+    finally:
+        await store.aclose()
+
+
 async def test_a_store_that_fails_ends_no_run(tmp_path: Path, echoes: Rig) -> None:
     store = await open_store("sqlite:s.db", tmp_path)
     try:
