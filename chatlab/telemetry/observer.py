@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from time import time_ns
 from typing import Any
 from urllib.parse import urlsplit
 
-from opentelemetry.metrics import Meter
+from opentelemetry.metrics import CallbackOptions, Meter
+from opentelemetry.metrics import Observation as Measured
 from opentelemetry.trace import (
     Span,
     SpanKind,
@@ -54,8 +57,10 @@ class TurnObserver:
         self.tracer = tracer
         self.content = content
         self._propagator = TraceContextTextMapPropagator() if propagate else None
-        self.running = meter.create_up_down_counter(
-            names.RUNNING, unit="{turn}", description="Turns that run now."
+        self._running: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        meter.create_observable_up_down_counter(
+            names.RUNNING, [self._runs], unit="{turn}", description="Turns that run now."
         )
         self.duration = meter.create_histogram(
             names.DURATION,
@@ -75,6 +80,15 @@ class TurnObserver:
             description="Tokens of a turn, as its upstream counted them.",
             explicit_bucket_boundaries_advisory=names.TOKEN_BUCKETS,
         )
+
+    def count(self, backend: str, more: int) -> None:
+        """Count turns of a backend that began to run; less than none, that ended."""
+        with self._lock:
+            self._running[backend] += more
+
+    def _runs(self, _: CallbackOptions) -> list[Measured]:
+        with self._lock:
+            return [Measured(count, {names.BACKEND: backend}) for backend, count in self._running.items()]
 
     def began(self, backend: str, kind: str, target: Target, ctx: CallContext) -> Observation:
         """Return the observation of a turn that begins now."""
@@ -122,26 +136,19 @@ class _ObservedTurn:
         self._observer = observer
         self._attempts = 0
         self._zero = time_ns()
-        place = urlsplit(target.endpoint or "")
-        common: dict[str, Any] = {
-            names.OPERATION: names.CHAT,
-            names.PROVIDER: _provider(kind, place.hostname),
-            names.REQUEST_MODEL: target.model,
-            names.SERVER_ADDRESS: place.hostname,
-            names.SERVER_PORT: place.port or {"https": 443, "http": 80}.get(place.scheme),
-        }
-        self._common = {name: value for name, value in common.items() if value is not None}
+        self._backend = backend
+        self._common = _common(kind, target.model, target.endpoint)
+        attributes = self._common | {names.BACKEND: backend, names.REQUEST_STREAM: True}
+        if ctx.conversation is not None:
+            attributes[names.CONVERSATION] = ctx.conversation
         self._span = observer.tracer.start_span(
             f"{names.CHAT} {target.model or backend}",
             kind=SpanKind.CLIENT,
             start_time=self._zero,
-            attributes=self._common | {names.BACKEND: backend, names.REQUEST_STREAM: True},
+            attributes=attributes,
         )
-        if ctx.conversation is not None:
-            self._span.set_attribute(names.CONVERSATION, ctx.conversation)
         self._headers = observer.headers(self._span)
-        self._counted = {names.BACKEND: backend}
-        observer.running.add(1, self._counted)
+        observer.count(backend, 1)
 
     @property
     def trace_id(self) -> str:
@@ -169,7 +176,7 @@ class _ObservedTurn:
             span.end()
 
     def ended(self, turn: ObservedTurn) -> None:
-        self._observer.running.add(-1, self._counted)
+        self._observer.count(self._backend, -1)
         ended = time_ns()
         try:
             self._tell(turn)
@@ -188,17 +195,20 @@ class _ObservedTurn:
 
     def _tell(self, turn: ObservedTurn) -> None:
         span, timing, finish = self._span, turn.timing, turn.answer.finish
-        span.set_attributes({names.OUTCOME: turn.outcome, names.ATTEMPTS: timing.attempts})
+        told: dict[str, Any] = {
+            names.OUTCOME: turn.outcome,
+            names.ATTEMPTS: timing.attempts,
+            names.RESPONSE_FIRST_CHUNK: timing.first_event,
+            names.COST: turn.cost,
+        }
         for name, value in (turn.request.parameters if turn.request else {}).items():
             if name in names.REQUEST_PARAMETERS and isinstance(value, str | int | float | list | tuple):
-                span.set_attribute(names.REQUEST_PARAMETERS[name], value)
+                told[names.REQUEST_PARAMETERS[name]] = value
         if turn.answer.traces:
-            span.set_attribute(names.RESPONSE_ID, turn.answer.traces[0].id)
+            told[names.RESPONSE_ID] = turn.answer.traces[0].id
         usage: dict[str, int | None] = {}
         if finish is not None:
-            span.set_attribute(names.RESPONSE_FINISH_REASONS, [finish.reason])
-            if finish.model is not None:
-                span.set_attribute(names.RESPONSE_MODEL, finish.model)
+            told |= {names.RESPONSE_FINISH_REASONS: [finish.reason], names.RESPONSE_MODEL: finish.model}
             usage = {
                 names.INPUT_TOKENS: finish.usage.input,
                 names.OUTPUT_TOKENS: finish.usage.output,
@@ -206,11 +216,7 @@ class _ObservedTurn:
                 names.CACHE_WRITTEN_TOKENS: finish.usage.cache_written,
                 names.REASONING_TOKENS: finish.usage.reasoning,
             }
-        told = {
-            **usage,
-            names.RESPONSE_FIRST_CHUNK: timing.first_event,
-            names.COST: turn.cost,
-        }
+        told |= usage
         span.set_attributes({name: value for name, value in told.items() if value is not None})
         if turn.error is not None:
             _fail(span, turn.error)
@@ -239,7 +245,7 @@ class _ObservedTurn:
 
     def _measure(self, turn: ObservedTurn, usage: Mapping[str, int | None]) -> None:
         observer, timing = self._observer, turn.timing
-        common = self._common | {names.BACKEND: self._counted[names.BACKEND]}
+        common = self._common | {names.BACKEND: self._backend}
         ended = common | ({names.ERROR_TYPE: _type(turn.error)} if turn.error is not None else {})
         if timing.total is not None:
             observer.duration.record(timing.total, ended)
@@ -260,6 +266,20 @@ def _type(error: ChatlabError) -> str:
     if isinstance(error, BackendError) and error.status is not None:
         return str(error.status)
     return type(error).__name__
+
+
+@lru_cache(maxsize=1_000)
+def _common(kind: str, model: str | None, endpoint: str | None) -> dict[str, Any]:
+    """Return what spans and measurements say alike of turns of one kind, to one place."""
+    place = urlsplit(endpoint or "")
+    common = {
+        names.OPERATION: names.CHAT,
+        names.PROVIDER: _provider(kind, place.hostname),
+        names.REQUEST_MODEL: model,
+        names.SERVER_ADDRESS: place.hostname,
+        names.SERVER_PORT: place.port or {"https": 443, "http": 80}.get(place.scheme),
+    }
+    return {name: value for name, value in common.items() if value is not None}
 
 
 def _provider(kind: str, host: str | None) -> str:

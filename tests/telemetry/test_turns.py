@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -170,6 +171,16 @@ async def test_turns_are_measured(tmp_path: Path, told: Collector, upstream: Fro
     assert duration.count == first.count == 2 and 0 < first.sum <= duration.sum
     (running,) = told.metrics["chatlab.turns.running"].sum.data_points
     assert running.as_int == 0
+
+
+async def test_whoever_reads_the_measurements_sees_how_many_turns_run(tmp_path: Path) -> None:
+    async with chatlab.load(configured(tmp_path, "{prometheus: ['127.0.0.1']}")) as lab:
+        assert lab.telemetry is not None and lab.telemetry.metrics is not None
+        async with lab.turn("slow", "one two three four five"), lab.turn("slow", "one two three"):
+            running = lab.telemetry.metrics()
+        ended = lab.telemetry.metrics()
+    assert re.search(rb'chatlab_turns_running{[^}]*chatlab_backend="slow"[^}]*} 2.0', running)
+    assert re.search(rb'chatlab_turns_running{[^}]*chatlab_backend="slow"[^}]*} 0.0', ended)
 
 
 def test_blocking_calls_are_told_and_measured_by_the_lab_they_belong_to(
