@@ -509,7 +509,10 @@ def test_a_link_is_for_anybody_until_it_is_ended_and_what_is_not_saved_is_said(
     dialog.get_by_text("There is no link yet.").wait_for()
     assert dialog.locator("a").count() == 0
     assert reader.reload().status == 404
-    assert "This link leads nowhere, was ended, or is for others." in reader.inner_text("body")
+    assert (
+        "This link leads nowhere: it was ended, what it led to was deleted, or it is for others"
+        in reader.inner_text("body")
+    )
     context.close()
 
 

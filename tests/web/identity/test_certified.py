@@ -94,7 +94,7 @@ def test_of_entra_id_a_person_is_the_tenant_and_the_object_and_comes_in_by_a_gro
     assert f"{provider.url}/{TENANT}/" in tab.url
     fill_in(tab, "ann")
     tab.wait_for_url(f"{served.url}/compare?x=a%2Fb")
-    expect(tab.locator("form.person span")).to_have_text("Ann")
+    expect(tab.locator(".chatlab-person span")).to_have_text("Ann")
     chat = ChatPage(tab, served)
     chat.open()
     chat.ask("who am I?")

@@ -35,8 +35,8 @@ def test_a_person_sees_who_they_are_and_signs_out(chat: ChatPage, provider: Oidc
     expect(chat.page.locator(".chatlab-person span")).to_have_text("Ann <b>Example</b>")
     assert chat.page.evaluate("document.cookie") == ""
     chat.page.goto(f"{chat.served.url}/compare")
-    expect(chat.page.locator("form.person span")).to_have_text("Ann <b>Example</b>")
-    chat.page.click("form.person button")
+    expect(chat.page.locator(".chatlab-person span")).to_have_text("Ann <b>Example</b>")
+    chat.page.click(".chatlab-person button")
     chat.page.wait_for_url(f"{provider.issuer}/end?**")
     with httpx2.Client(base_url=chat.served.url) as nobody:
         assert nobody.get("/-/me").status_code == 401
