@@ -165,7 +165,7 @@ def test_secrets_are_referred_to_and_each_that_is_named_is_given(overlay: str) -
 def test_the_autoscaler_asks_for_a_metric_that_there_is() -> None:
     exporting = Exporting(Telemetry(prometheus=("127.0.0.1",)))
     try:
-        exporting.observer.running.add(1, {"chatlab.backend": "echo"})
+        exporting.observer.count("echo", 1)
         assert exporting.metrics is not None
         told = exporting.metrics().decode()
     finally:

@@ -10,7 +10,7 @@ from time import monotonic
 
 from opentelemetry.metrics import CallbackOptions, Histogram, Observation
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
@@ -45,9 +45,11 @@ class Exporting:
         sampler = ParentBased(TraceIdRatioBased(config.sample))
         self._traces = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
         readers: list[MetricReader] = []
-        for exporter, reader in _exporters(config):
-            self._traces.add_span_processor(BatchSpanProcessor(exporter))
-            readers.append(reader)
+        self._exporters: list[SpanExporter | MetricExporter] = []
+        for spans, measurements in _exporters(config):
+            self._traces.add_span_processor(BatchSpanProcessor(spans))
+            readers.append(PeriodicExportingMetricReader(measurements))
+            self._exporters += (spans, measurements)
         self.metrics: Callable[[], bytes] | None = None
         if config.prometheus:
             reader, self.metrics = _prometheus()
@@ -94,7 +96,9 @@ class Exporting:
 
     def close(self) -> None:
         """Send what is still to be sent, for some seconds at most, and end."""
-        _for_a_while(self._end)
+        if not _for_a_while(self._end):
+            for exporter in self._exporters:  # whose threads would try again for a while
+                exporter.shutdown()
 
     def flush(self) -> None:
         """Send what is still to be sent, for some seconds at most, and go on."""
@@ -111,11 +115,13 @@ class Exporting:
         self._meters.force_flush()
 
 
-def _for_a_while(work: Callable[[], object]) -> None:
-    """Do it in a thread, and leave it to itself once it takes too long: a collector may not answer."""
+def _for_a_while(work: Callable[[], object]) -> bool:
+    """Do it in a thread, and leave it to itself once it takes too long: a collector may not answer. Return
+    whether it was done."""
     thread = threading.Thread(target=work, name="telemetry's last", daemon=True)
     thread.start()
     thread.join(_LAST)
+    return not thread.is_alive()
 
 
 async def _look(lag: Histogram) -> None:
@@ -125,7 +131,7 @@ async def _look(lag: Histogram) -> None:
         lag.record(max(0.0, monotonic() - due))
 
 
-def _exporters(config: Telemetry) -> Iterator[tuple[SpanExporter, MetricReader]]:
+def _exporters(config: Telemetry) -> Iterator[tuple[SpanExporter, MetricExporter]]:
     """Yield what sends spans, with what sends measurements to the same place."""
     if config.otlp is not None:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -135,7 +141,7 @@ def _exporters(config: Telemetry) -> Iterator[tuple[SpanExporter, MetricReader]]
         headers = header_texts(config.headers, "telemetry.headers")
         yield (
             OTLPSpanExporter(f"{base}/v1/traces", headers=headers),
-            PeriodicExportingMetricReader(OTLPMetricExporter(f"{base}/v1/metrics", headers=headers)),
+            OTLPMetricExporter(f"{base}/v1/metrics", headers=headers),
         )
     if config.azure_monitor is not None:
         from azure.monitor.opentelemetry.exporter import AzureMonitorMetricExporter, AzureMonitorTraceExporter
@@ -145,7 +151,7 @@ def _exporters(config: Telemetry) -> Iterator[tuple[SpanExporter, MetricReader]]
         given = {"connection_string": where, "credential": None if auth is None else credential(auth)}
         yield (
             AzureMonitorTraceExporter(**given),
-            PeriodicExportingMetricReader(AzureMonitorMetricExporter(**given)),
+            AzureMonitorMetricExporter(**given),
         )
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,10 @@ async def test_an_answer_does_not_wait_for_a_collector_that_is_away(tmp_path: Pa
         async with chatlab.load(file) as lab:
             for _ in range(20):
                 assert (await lab.answer("echo", "hello")).text
+    left = [one for one in threading.enumerate() if one.name == "telemetry's last"]
+    for one in left:
+        one.join(2)
+    assert not any(one.is_alive() for one in left), "it tries again after its lab was closed"
 
 
 async def test_the_headers_of_a_collector_are_given_by_reference(

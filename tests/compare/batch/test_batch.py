@@ -787,15 +787,15 @@ async def test_a_budget_is_not_passed_by_answers_that_are_longer_than_allowed(
 async def test_no_more_than_one_answer_at_once_can_pass_the_budget_however_short_the_first_were(
     tmp_path: Path, front: Front
 ) -> None:
-    upstream = Upstream(front)
-    upstream.usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    def reply(_: object) -> str:
+        tokens = 1 if len(front.requests) == 1 else 7
+        upstream.usage = {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": 1 + tokens}
+        return "fine"
+
+    upstream = Upstream(front, reply)
     rig = Rig(tmp_path, upstreams(front, "a", more=HEEDLESS))
     plan = rig.plan(["a"], prompts(12))
-
-    def answered(_: object) -> None:
-        upstream.usage = {"prompt_tokens": 1, "completion_tokens": 7, "total_tokens": 8}
-
-    assert not await rig.run(plan, budget=9, concurrency=4, progress=Listeners(result=answered))
+    assert not await rig.run(plan, budget=9, concurrency=4)
     assert rig.spent() == 8, "one of 1, one of 7, and none beside it"
     assert upstream.at_once["a"] == 1
 
