@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from itertools import count
@@ -19,7 +20,7 @@ class Balancer:
     """Leads each request to the server that its cookie names, or else to the next one that is ready.
 
     ports: of the servers, by the names in their cookies; may be changed at any time. affinity: whether the
-    cookie counts. Each connection is of one request.
+    cookie counts. connections: how many each server has. Each connection is of one request.
     """
 
     def __init__(self, ports: dict[str, int]) -> None:
@@ -27,6 +28,7 @@ class Balancer:
         self.affinity = True
         self.url = ""
         self.ready: list[str] = list(ports)
+        self.connections: Counter[str] = Counter()
         self._turn = count()
         self._leading: set[asyncio.Task[None]] = set()
 
@@ -63,7 +65,7 @@ class Balancer:
                 self.ready = [name for name, is_ready in zip(names, found, strict=True) if is_ready]
                 await asyncio.sleep(0.3)
 
-    async def _connected(self, head: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connected(self, head: bytes) -> tuple[str, asyncio.StreamReader, asyncio.StreamWriter]:
         sent = _SENT.search(head)
         wanted = sent[1].decode() if sent and self.affinity else ""
         while True:
@@ -71,7 +73,7 @@ class Balancer:
                 await asyncio.sleep(0.1)
             name = wanted if wanted in self.ready else self.ready[next(self._turn) % len(self.ready)]
             try:
-                return await asyncio.open_connection("127.0.0.1", self.ports[name])
+                return name, *(await asyncio.open_connection("127.0.0.1", self.ports[name]))
             except OSError:
                 self.ready = [one for one in self.ready if one != name]
 
@@ -80,10 +82,11 @@ class Balancer:
         assert task is not None
         self._leading.add(task)
         passing: list[asyncio.Task[None]] = []
-        ends = [writer]
+        ends, name = [writer], ""
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-            there, back = await self._connected(head)
+            name, there, back = await self._connected(head)
+            self.connections[name] += 1
             ends.append(back)
             back.write(_alone(head))
             passing.append(asyncio.create_task(_pass(reader, back)))
@@ -98,6 +101,7 @@ class Balancer:
             for end in ends:
                 end.close()
             self._leading.discard(task)
+            self.connections[name] -= bool(name)
 
 
 def _alone(head: bytes) -> bytes:
