@@ -194,6 +194,7 @@ def test_blocking_calls_are_told_and_measured_by_the_lab_they_belong_to(
     assert len(told.named("chat ")) == 1
     (duration,) = told.metrics["gen_ai.client.operation.duration"].histogram.data_points
     assert duration.count == 1
+    lab.telemetry.close()  # or it would send measurements for as long as this process lives
 
 
 async def test_a_comparison_or_whatever_else_runs_turns_is_their_parent(

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class Upstream:
         self.reason = "stop"
         self.sent = 0
         self._there: Counter[str] = Counter()
+        self._number = count(1)
 
     @property
     def asked(self) -> list[str]:
@@ -54,19 +56,20 @@ class Upstream:
                 await asyncio.sleep(0.02)
 
     async def _answer(self, request: Request) -> Response:
+        number = next(self._number)
         body = json.loads(await request.body())
         if self.fails(body):
             return Response(
                 json.dumps({"error": {"message": self.refusal}}), 400, media_type="application/json"
             )
-        return StreamingResponse(self._stream(body), media_type="text/event-stream")
+        return StreamingResponse(self._stream(body, number), media_type="text/event-stream")
 
-    async def _stream(self, body: Mapping[str, Any]) -> AsyncIterator[str]:
+    async def _stream(self, body: Mapping[str, Any], number: int) -> AsyncIterator[str]:
         for who in ("", body["model"]):
             self._there[who] += 1
             self.at_once[who] = max(self.at_once[who], self._there[who])
         try:
-            if self.hold_after is not None and len(self.front.requests) > self.hold_after:
+            if self.hold_after is not None and number > self.hold_after:
                 await asyncio.Event().wait()
             await asyncio.sleep(self.seconds)  # an upstream takes its time; nothing waits for this to pass
             for piece in self.pieces(self.reply(body)):
