@@ -137,7 +137,8 @@ class _Body(httpx2.AsyncByteStream):
         ctx = current_call.get()
         with _httpx2_errors():
             while True:
-                if ctx is not None and (rest := ctx.rest()):
+                # Of a body that is whole nothing more gathers.
+                if ctx is not None and not content.is_eof() and (rest := ctx.rest()):
                     await self._rest(rest)
                 try:
                     piece = await content.readany()

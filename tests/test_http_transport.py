@@ -15,6 +15,7 @@ import pytest
 import trustme
 import uvloop
 
+from chatlab.backend import CallContext, current_call
 from chatlab.http_transport import AiohttpTransport
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -83,6 +84,13 @@ async def test_a_connection_serves_one_request_after_the_other() -> None:
         assert [(await http.post(url, content=b"ask")).text for _ in range(3)] == ["hi"] * 3
     assert server.connections == 1
     assert [request.rpartition(b"\r\n\r\n")[2] for request in server.requests] == [b"ask"] * 3
+
+
+async def test_a_body_that_is_whole_waits_for_no_more_of_it() -> None:
+    server = Server(TWO)
+    current_call.set(CallContext(rest=lambda: 3600.0))  # of a turn among many
+    async with asyncio.timeout(10), serving(server.serve) as url, client() as http:
+        assert (await http.get(url)).text == "hi"
 
 
 async def test_two_at_once_have_a_connection_each() -> None:
