@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatlab.web.shared.limits import LimitReached, Visitor, VisitorLimits
 from chatlab.web.shared.request_guard import Refused, path_below, read_body, received_again
-from chatlab.web.shared.tabs import TabOwners, is_scoped, scoped_hash, text_of
+from chatlab.web.shared.tabs import PAGE, TabOwners, is_scoped, scoped_hash, text_of
 
 # Gradio's routes that its page and its clients use. Others hand out a session's values by its hash
 # (deep_link), run a component's functions, fetch addresses, or belong to features that are off.
@@ -94,7 +94,7 @@ class TabGuard:
         """Raise Refused for an event of somebody else's page."""
         event = text_of(given, "an event's id")
         session = None if event is None else self._event_session(event)
-        if session is not None and session != event and not is_scoped(session, visitor.owner):
+        if session is not None and not is_scoped(session, visitor.owner):
             raise Refused("this page is somebody else's", 403)
 
     def _own_address(self, scope: Scope, route: str, visitor: Visitor) -> tuple[str | None, Scope]:
@@ -115,7 +115,8 @@ class TabGuard:
                     text_of(given["upload_id"], "an upload's id") or "", visitor.owner
                 )
             scope = {**scope, "query_string": urlencode(given).encode("ascii")}
-        by_event = _BY_EVENT.fullmatch(route)
+        # To be written to, `call/v2/chat` has a name and no event.
+        by_event = _BY_EVENT.fullmatch(route) if scope["method"] in ("GET", "HEAD") else None
         if by_event is not None:
             self._own_event(by_event["event"], visitor)
             if self._event_session(by_event["event"]) is None:
@@ -133,14 +134,14 @@ class TabGuard:
         """Return the body that Gradio is to see, and the scope with its length."""
         body = await _parsed(await read_body(receive, _LARGEST_BODY))
         self._own_event(body.get("event_id"), visitor)
+        if route.startswith("call/"):
+            scope = {**scope, PAGE: scoped_hash(secrets.token_hex(16), visitor.owner)}
         if route.startswith("call/v2/"):
             body.pop("session_hash", None)  # there it would be one of the call's own values
         else:
             if route not in ("cancel", "reset"):
                 body = {name: body[name] for name in _PREDICTS if name in body}
             own = self._own_hash(body.get("session_hash"), visitor)
-            if own is None and route.startswith("call/"):
-                own = scoped_hash(secrets.token_hex(16), visitor.owner)
             if own is not None:
                 body["session_hash"] = own
         content = to_json(body)

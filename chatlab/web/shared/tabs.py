@@ -19,6 +19,10 @@ from chatlab.web.shared.amounts import SUBJECT, LimitReached
 LONGEST = 64
 """Characters of a page's hash; Gradio's own have 11."""
 
+PAGE = "chatlab.page"
+"""The key under which the scope of a call that names no page has the hash of one of its own. No client can
+set it."""
+
 
 def scoped_hash(session_hash: str, owner: str | None) -> str:
     """Return the hash by which Gradio knows an owner's page."""

@@ -147,6 +147,16 @@ def test_the_hash_of_somebody_elses_page_is_worth_nothing(url: str, provider: Oi
         assert "only emma" not in said and "somebody else's" in said
 
 
+def test_the_id_of_somebody_elses_call_is_worth_nothing(url: str, provider: Oidc) -> None:
+    with signed_in(url, provider, "nora") as nora, signed_in(url, provider, "owen") as owen:
+        asked = nora.post("/gradio_api/call/v2/chat", json={"message": {"text": "of nora", "files": []}})
+        event = asked.raise_for_status().json()["event_id"]
+        for path in ("call/chat", "call/v2/chat"):
+            assert owen.get(f"/gradio_api/{path}/{event}").status_code == 403
+        assert owen.post("/gradio_api/cancel", json={"event_id": event}).status_code == 403
+        assert "event: " in nora.get(f"/gradio_api/call/v2/chat/{event}").raise_for_status().text
+
+
 def test_an_upload_is_its_persons_alone(url: str, provider: Oidc) -> None:
     with signed_in(url, provider, "gina") as gina, signed_in(url, provider, "hugo") as hugo:
         sent = gina.post("/gradio_api/upload", files={"files": ("own.txt", b"of gina", "text/plain")})

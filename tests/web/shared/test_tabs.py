@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from benchmarks.page_driver import shown_after
+from chatlab.web.chat.gradio_patches.refusals import UNREADABLE
 from chatlab.web.shared.limits import LimitReached
 from chatlab.web.shared.tabs import TabOwners
 from tests.web.conversations.test_routes import Browser
@@ -126,6 +128,44 @@ def test_an_event_of_another_page_is_not_ended_or_read_by_its_id(mine: Browser, 
             assert other.client.get(f"/gradio_api/{route}/{named['event_id']}").status_code == 403
 
     ends_whole(mine, attack)
+
+
+WORDS = "word " * 20
+CALL = {"text": WORDS, "files": []}
+# That Gradio forgets its own hidden value, the conversation, in any call by an event's name.
+ANSWERED = UNREADABLE if gr.__version__.startswith("6.17.") else WORDS.strip()
+
+
+@pytest.mark.parametrize(("message", "said"), [(CALL, ANSWERED), (5, UNREADABLE)])
+def test_a_program_asks_by_the_names_of_values(mine: Browser, message: Any, said: str) -> None:
+    asked = mine.client.post("/gradio_api/call/v2/chat", json={"message": message})
+    event = asked.raise_for_status().json()["event_id"]
+    assert said in mine.client.get(f"/gradio_api/call/v2/chat/{event}").raise_for_status().text
+    for name, body in (("nothing", {}), ("chat", {"nothing": 1})):
+        refused = mine.client.post(f"/gradio_api/call/v2/{name}", json=body)
+        assert (refused.status_code, refused.json()) == (422, {"detail": UNREADABLE})
+
+
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("call/chat", {"data": [CALL, "slow", None, None, None]}),
+        ("call/v2/chat", {"message": CALL}),
+        ("call/v2/chat", {"message": CALL, "session_hash": "x"}),
+    ],
+)
+def test_the_answer_of_a_call_is_read_and_ended_by_its_browser_alone(
+    mine: Browser, other: Browser, route: str, body: dict[str, Any]
+) -> None:
+    event = mine.client.post(f"/gradio_api/{route}", json=body).raise_for_status().json()["event_id"]
+    for one in ({"event_id": event}, {"event_id": event, "session_hash": event, "fn_index": 0}):
+        for path in ("cancel", "reset"):
+            assert other.client.post(f"/gradio_api/{path}", json=one).status_code == 403
+    for path in ("call/chat", "call/v2/chat", "call/v2"):
+        assert other.client.get(f"/gradio_api/{path}/{event}").status_code == 403
+    with other.client.stream("GET", f"/gradio_api/queue/data?session_hash={event}") as nothing:
+        assert "Not Found" in nothing.read().decode()
+    assert ANSWERED in mine.client.get(f"/gradio_api/{route}/{event}").raise_for_status().text
 
 
 def test_nothing_is_put_into_the_stream_of_another_page(mine: Browser, other: Browser) -> None:

@@ -11,6 +11,8 @@ import anyio.to_thread
 import gradio.queueing
 from gradio.queueing import Queue
 
+from chatlab.web.shared.tabs import PAGE
+
 _LONGEST = 0.25  # seconds after which a queue looks though nothing woke it
 
 
@@ -29,10 +31,13 @@ class LeanQueue(Queue):  # type: ignore[misc]
         self.ANALYTICS_MAX_EVENTS = 1
         self.live_updates = False  # those who wait are told their places once a second, not at every begin
 
-    async def push(self, *args: Any, **kwargs: Any) -> Any:
-        """As Gradio's own."""
+    async def push(self, body: Any, request: Any, username: str | None) -> Any:
+        """As Gradio's own, but an event of no page gets the one that the guard made for it: Gradio would take
+        the event's id for one, and that says nothing of whose it is."""
+        if body.session_hash is None:
+            body.session_hash = request.scope[PAGE]
         try:
-            return await super().push(*args, **kwargs)
+            return await super().push(body, request, username)
         finally:
             self.sleep_when_free.tell()
 

@@ -40,9 +40,12 @@ def answer_directly(app: App) -> None:
     if app.auth is not None or app.auth_dependency is not None:
         return
     own = dict(endpoints(app.router))
-    predict, call, join, heartbeat = (
+    predict, call, call_by_names, read, join, heartbeat = (
         own[f"/gradio_api/{path}"]
-        for path in ("run/{api_name}", "call/{api_name}", "queue/join", "heartbeat/{session_hash}")
+        for path in (
+            *("run/{api_name}", "call/{api_name}", "call/v2/{api_name}", "call/{api_name}/{event_id}"),
+            *("queue/join", "heartbeat/{session_hash}"),
+        )
     )
     asset, assets = own["/assets/{path:path}"], PageAssets(_shown(app.get_blocks()))
     page: Any = own["/"]
@@ -101,6 +104,9 @@ def answer_directly(app: App) -> None:
         *_posted("/gradio_api/run/{api_name}", run),
         *_posted("/gradio_api/api/{api_name}", run),
         *_posted("/gradio_api/call/{api_name}", called),
+        *_posted("/gradio_api/call/v2/{api_name}", _by_names(call_by_names)),
+        Route("/gradio_api/call/{api_name}/{event_id}", _of_event(app, read), methods=["GET"]),
+        Route("/gradio_api/call/v2/{api_name}/{event_id}", _of_event(app, read), methods=["GET"]),
         Route("/gradio_api/queue/join", joined, methods=["POST"]),
         Route("/gradio_api/queue/data", streamed, methods=["GET"]),
         Route("/gradio_api/heartbeat/{session_hash}", present, methods=["GET"]),
@@ -117,6 +123,30 @@ def _shown(blocks: Blocks) -> Iterator[str]:
             within = within.parent
         if within is None:
             yield block.get_block_name()
+
+
+def _by_names(call: Callable[..., Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
+    """Return what answers a call that names its values. call: Gradio's own."""
+
+    async def called(request: Request) -> Response:
+        body = await request.json()
+        try:
+            return JSONResponse(await call(request.path_params["api_name"], body, request, None))
+        except (KeyError, TypeError, ValueError):  # of an event, or of values, that there are not
+            return _unreadable()
+
+    return called
+
+
+def _of_event(app: App, read: Callable[..., Awaitable[Any]]) -> Callable[[Request], Awaitable[Any]]:
+    """Return what tells the answer of a call. read: Gradio's own, which takes an id that no event has for a
+    page's hash, and in some of its versions every id."""
+
+    async def told(request: Request) -> Any:
+        event, page = request.path_params["event_id"], app.get_blocks()
+        return await read(request, page.session_of(event) or event)
+
+    return told
 
 
 def _posted(path: str, answer: Callable[[Request], Awaitable[Any]]) -> list[Route]:

@@ -64,6 +64,8 @@ def same_edits() -> bool:
 def _routes(app: App) -> bool:
     wanted = {
         "/gradio_api/run/{api_name}": ["api_name", "body", "request", "username"],
+        "/gradio_api/call/v2/{api_name}": ["api_name", "body", "request", "username"],
+        "/gradio_api/call/{api_name}/{event_id}": ["request", "event_id"],
         "/gradio_api/queue/join": ["body", "request", "username"],
         "/gradio_api/heartbeat/{session_hash}": ["session_hash", "request", "background_tasks", "username"],
     }
@@ -188,6 +190,7 @@ def claims() -> Iterator[tuple[str, bool]]:
         "a Queue sleeps by asyncio.sleep(self.sleep_when_free) until an event was pushed, or has ended",
         "asyncio.sleep(self.sleep_when_free)" in inspect.getsource(Queue.start_processing)
         and inspect.iscoroutinefunction(Queue.push)
+        and list(inspect.signature(Queue.push).parameters) == ["self", "body", "request", "username"]
         and inspect.iscoroutinefunction(Queue.process_events),
     )
     yield (
