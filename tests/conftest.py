@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import re
@@ -10,8 +11,10 @@ import signal
 import ssl
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -43,6 +46,10 @@ os.environ |= {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "NO_PROXY": "*",
 }
+
+# Images of Docker set it. Each worker and each command that a test starts would then compile all anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # So a shell starts what it puts into the background, and the commands that tests start would inherit it.
@@ -119,6 +126,32 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         print(told, file=sys.stderr, flush=True)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Import the tests without looking for garbage meanwhile, which takes longer than the imports themselves.
+
+    Each worker begins at another place, so that a module is compiled by one of them, and read by the others.
+    """
+    gc.disable()
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        files = _test_files(session.config)
+        begin = len(files) * int(worker[2:]) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        for file in files[begin:] + files[:begin]:
+            with suppress(Exception, pytest.skip.Exception):  # pytest imports it anew, and says what is wrong
+                import_module(".".join(file.relative_to(session.config.rootpath).with_suffix("").parts))
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _test_files(config: pytest.Config) -> list[Path]:
+    """Return the files of tests among what was asked for."""
+    asked = [config.invocation_params.dir / one.partition("::")[0] for one in config.args]
+    return [file for path in asked for file in (sorted(path.rglob("test_*.py")) if path.is_dir() else [path])]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes a minute, and mix the modules: those of a page, which drive a browser, would else
     all come together at the end, and wait for each other longer than any of them may take."""
@@ -162,6 +195,14 @@ def _own_secrets() -> Iterator[None]:
     before = {name: dict(value) if isinstance(value, dict) else value for name, value in known.items()}
     yield
     known.update(before)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _garbage_among_what_is_new() -> None:
+    """Has it not looked for in what is imported, a third of a million objects, after a module that looked."""
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")

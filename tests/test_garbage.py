@@ -8,6 +8,7 @@ from chatlab.garbage import less_looking_for_garbage
 
 
 def test_it_is_looked_for_less_until_the_block_ends() -> None:
+    gc.unfreeze()
     before, frozen = gc.get_threshold(), gc.get_freeze_count()
     with less_looking_for_garbage():
         assert gc.get_threshold()[0] > 10 * before[0]
