@@ -13,7 +13,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import httpx2
@@ -61,8 +61,6 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
     def __init__(self, context: ssl.SSLContext) -> None:
         context.set_alpn_protocols(["http/1.1"])
         self._context = context
-        self._traced = aiohttp.TraceConfig()
-        self._traced.on_request_headers_sent.append(_sends)
         self._connections: _Connections | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -85,7 +83,6 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 max_field_size=_LONGEST_LINE,
                 max_line_size=_LONGEST_LINE,
                 skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
-                trace_configs=[self._traced],
             ) as session:
                 response = await session.request(
                     request.method,
@@ -96,7 +93,6 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                     timeout=aiohttp.ClientTimeout(
                         connect=timeouts.get("connect"), sock_read=timeouts.get("read")
                     ),
-                    trace_request_ctx=request.extensions.get("trace"),
                 )
         if response.status == 101:
             response.close()
@@ -120,7 +116,13 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
 class _Connections(aiohttp.TCPConnector):  # type: ignore[misc]
     """Connections that go without an error in the log if nobody closes them, as those of httpx2 do: a script
-    may throw its lab away."""
+    may throw its lab away. A call is told when it has its connection."""
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        connection = await super().connect(*args, **kwargs)
+        if (ctx := current_call.get()) is not None:
+            ctx.mark("connected")
+        return connection
 
     def __del__(self, *_: object) -> None:
         pass
@@ -170,11 +172,6 @@ class _Body(httpx2.AsyncByteStream):
         if connection is not None and connection.transport is not None:
             connection.transport.abort()
         self._response.close()
-
-
-async def _sends(_: object, context: SimpleNamespace, __: object) -> None:
-    if (trace := context.trace_request_ctx) is not None:
-        await trace("http11.send_request_headers.started", {})
 
 
 @contextmanager

@@ -16,31 +16,40 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-# Escapes of JSON, programs and Markdown, entities of HTML, escapes of URLs; what is invisible or a form of
-# another character.
-_WRITTEN = re.compile(
-    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}"
-    r"|\\[uxo]\{[0-9a-fA-F]{1,8}\}|\\U[0-9a-fA-F]{8}|\\N\{[A-Za-z][A-Za-z0-9 -]{1,80}\}"
-    r"|\\[!-/:-@\[-`{-~]"
-    r"|&(?:#\d{1,10}|#[xX][0-9a-fA-F]{1,8}|[A-Za-z][A-Za-z0-9]{1,31});?"
-    r"|(?:%[2-7][0-9a-fA-F]|%[cCdD][0-9a-fA-F]%[89abAB][0-9a-fA-F]|%[eE][0-9a-fA-F](?:%[89abAB][0-9a-fA-F]){2}"
-    r"|%[fF][0-4](?:%[89abAB][0-9a-fA-F]){3})"
-    "|[\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\u3164"
+# Every pattern begins with a set of characters, by which alone the places where it may match are found: ten
+# times as fast as one that tries its alternatives at every character.
+
+# What is invisible, or a form of another character.
+_HIDDEN = (
+    "\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\u3164"
     "\ufe00-\ufe0f\ufe50-\ufe6f\ufeff-\uffef\u2100-\u214f\u2460-\u24ff\U0001d400-\U0001d7ff"
-    "\U000e0000-\U000e0fff]"
+    "\U000e0000-\U000e0fff"
+)
+# That, escapes of JSON, programs and Markdown, entities of HTML, and escapes of URLs.
+_WRITTEN = re.compile(
+    rf"[\\&%{_HIDDEN}](?:"
+    r"(?<=\\)(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}"
+    r"|[uxo]\{[0-9a-fA-F]{1,8}\}|U[0-9a-fA-F]{8}|N\{[A-Za-z][A-Za-z0-9 -]{1,80}\}|[!-/:-@\[-`{-~])"
+    r"|(?<=&)(?:#\d{1,10}|#[xX][0-9a-fA-F]{1,8}|[A-Za-z][A-Za-z0-9]{1,31});?"
+    r"|(?<=%)(?:[2-7][0-9a-fA-F]|[cCdD][0-9a-fA-F]%[89abAB][0-9a-fA-F]"
+    r"|[eE][0-9a-fA-F](?:%[89abAB][0-9a-fA-F]){2}|[fF][0-4](?:%[89abAB][0-9a-fA-F]){3})"
+    rf"|(?<=[{_HIDDEN}]))"
 )
 # Escapes that stand in many a text for themselves: octal ones of programs, those of style sheets (which end
 # with a space), and those of mail (quoted-printable). A text is looked at with and without them.
 _RARELY_WRITTEN = re.compile(
-    r"(?P<octal>\\0[4-7][0-7](?!\s)|\\1[0-7]{2})|(?P<style>\\[0-9a-fA-F]{1,6}\s?)|(?P<mail>=[0-9A-F]{2}|=\r?\n)"
+    r"[\\=](?:(?<=\\)(?:(?P<octal>0[4-7][0-7](?!\s)|1[0-7]{2})|[0-9a-fA-F]{1,6}\s?)|(?<==)(?:[0-9A-F]{2}|\r?\n))"
 )
-_EMPHASIS = re.compile(r"\*+|`+|~~|(?<![^\W_])_+(?=\w)|(?<=\w)_+(?![^\W_])")
+_EMPHASIS = re.compile(
+    r"[*`~_](?:(?<=\*)\**|(?<=`)`*|(?<=~)~|(?<=_)(?:(?<![^\W_]_)_*(?=\w)|(?<=\w_)_*(?![^\W_])))"
+)
 _COMMENT_END = "-->"
 _COMMENT = re.compile(r"<!--.*?-->", re.S)
 # Tags, and of links and pictures what stands around their words. What breaks a line is one.
 _TAG = re.compile(
-    r"""</?[A-Za-z](?:[^<>"']|"[^"<]*"|'[^'<]*')*+>|</?[A-Za-z][^<>]*+>"""
-    r"|!?\[(?=[^\[\]\n]*+\][(\[])|\](?:\((?:[^()\n]|\([^()\n]*+\))*+\)|\[[^\[\]\n]*+\])"
+    r"""[<!\[\]](?:(?<=<)(?:/?[A-Za-z](?:[^<>"']|"[^"<]*"|'[^'<]*')*+>|/?[A-Za-z][^<>]*+>)"""
+    r"|(?:(?<=!)\[|(?<=\[))(?=[^\[\]\n]*+\][(\[])"
+    r"|(?<=\])(?:\((?:[^()\n]|\([^()\n]*+\))*+\)|\[[^\[\]\n]*+\]))"
 )
 _BREAKS = re.compile(r"</?(?:br|p|div|li|ul|ol|tr|td|th|table|h[1-6]|hr|pre|blockquote)\b", re.I)
 _FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
@@ -233,7 +242,7 @@ def _rarely_seen(written: str) -> str:
         return chr(int(written[1:], 16)) if written[1:].isalnum() else ""
     octal = _RARELY_WRITTEN.match(written)
     digits = written[1:].rstrip()
-    return _character(int(digits, 8 if octal and octal["octal"] == written else 16), written)
+    return _character(int(digits, 8 if octal and octal["octal"] == digits else 16), written)
 
 
 def _character(code: int, written: str) -> str:
