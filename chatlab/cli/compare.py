@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import secrets
 from collections.abc import Mapping, Sequence
@@ -44,6 +43,7 @@ from chatlab.config.models import Compare, CompareLane
 from chatlab.config.registry import Entry
 from chatlab.conversations.storage import OpenStorage, open_storage
 from chatlab.errors import StoreError
+from chatlab.event_loop import run
 from chatlab.garbage import less_looking_for_garbage
 from chatlab.lab import Lab
 from chatlab.spelling import count, listed
@@ -106,7 +106,7 @@ def compare(config: str | None, options: CompareOptions) -> int:
     if before is None and (folder / "run.json").exists():
         raise click.UsageError(f"{folder} has a run already: --resume {folder} goes on with it")
     try:
-        return asyncio.run(_run(lab, folder, plan, before, entries, judge, limits, options, ray))
+        return run(_run(lab, folder, plan, before, entries, judge, limits, options, ray))
     except KeyboardInterrupt:
         say(f"interrupted: chatlab compare --resume {folder} goes on")
         return INTERRUPTED
