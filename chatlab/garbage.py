@@ -18,6 +18,18 @@ def look_less_for_garbage() -> None:
 
 
 @contextmanager
+def importing_for_good() -> Iterator[None]:
+    """Have garbage not looked for while modules are imported, nor later among what they made: it is a quarter
+    of the time that the page's modules take, and finds nothing."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@contextmanager
 def less_looking_for_garbage() -> Iterator[None]:
     """Do so until the block ends."""
     before = gc.get_threshold()

@@ -132,18 +132,16 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
 
     Each worker begins at another place, so that a module is compiled by one of them, and read by the others.
     """
-    gc.disable()
-    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-        files = _test_files(session.config)
-        begin = len(files) * int(worker[2:]) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-        for file in files[begin:] + files[:begin]:
-            with suppress(Exception, pytest.skip.Exception):  # pytest imports it anew, and says what is wrong
-                import_module(".".join(file.relative_to(session.config.rootpath).with_suffix("").parts))
-    try:
+    from chatlab.garbage import importing_for_good
+
+    with importing_for_good():
+        if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+            files = _test_files(session.config)
+            begin = len(files) * int(worker[2:]) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+            for file in files[begin:] + files[:begin]:
+                with suppress(Exception, pytest.skip.Exception):  # pytest says what is wrong, by its import
+                    import_module(".".join(file.relative_to(session.config.rootpath).with_suffix("").parts))
         return (yield)
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _test_files(config: pytest.Config) -> list[Path]:

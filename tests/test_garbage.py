@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from chatlab.garbage import less_looking_for_garbage
+from chatlab.garbage import importing_for_good, less_looking_for_garbage
 
 
 def test_it_is_looked_for_less_until_the_block_ends() -> None:
@@ -14,3 +14,12 @@ def test_it_is_looked_for_less_until_the_block_ends() -> None:
         assert gc.get_threshold()[0] > 10 * before[0]
         assert gc.get_freeze_count() > frozen + 1_000
     assert (gc.get_threshold(), gc.get_freeze_count()) == (before, frozen)
+
+
+def test_of_what_is_imported_for_good_none_is_looked_through() -> None:
+    gc.unfreeze()
+    with importing_for_good():
+        assert not gc.isenabled()
+        made = [{} for _ in range(1_000)]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > len(made)

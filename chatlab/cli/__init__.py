@@ -74,7 +74,10 @@ def serve(config: str | None, host: str | None, port: int | None, run: Path | No
         from chatlab.cli.program import starting
 
         starting(wanted.ui.title)
-    from chatlab.web.server import serve as serve_page
+    from chatlab.garbage import importing_for_good
+
+    with importing_for_good():
+        from chatlab.web.server import serve as serve_page
 
     try:
         serve_page(path, host, port, run)
