@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +23,10 @@ from chatlab.compare.batch.engines.ray_worker import (
 )
 from chatlab.config.load import load_config
 from chatlab.messages import FilePart, Message, TextPart
-from tests.compare.batch.upstream import Upstream
+from tests.compare.batch.upstream import PATH, Upstream
 from tests.servers.front import Front
 from tests.telemetry.collector import collector
+from tests.web.pages import chunks, says
 
 KEY = "sk-0123456789abcdefghij"
 
@@ -63,12 +65,18 @@ async def test_a_worker_says_what_keeps_it_from_making_calls(tmp_path: Path) -> 
     assert await worker(tmp_path, "a: {kind: echo}").ready() == (__version__, ())
 
 
-async def test_a_call_goes_on_with_what_is_set_aside_and_is_ended_without(tmp_path: Path) -> None:
-    one = worker(tmp_path, "a: {kind: echo, reply: one two three four, rate: 50}")
+async def test_a_call_goes_on_with_what_is_set_aside_and_is_ended_without(
+    tmp_path: Path, front: Front
+) -> None:
+    go_on = threading.Event()
+    front.on("POST", PATH, says(chunks(["one", " two", " three", " four"]), go_on, after=2))
+    one = worker(tmp_path, f'a: {{kind: openai, model: m, base_url: "{front.url}/v1"}}')
     estimate = Estimate(0.0, 1, 1.0)  # of an answer of one token, at 1 each
     assert await one.begin("1", call(estimate=estimate)) == NeedsMore(2.0)
+    go_on.set()
     whole = ran(await one.go_on("1", 10.0))
     assert (whole.turn["outcome"], whole.turn["answer"].message.text) == ("finished", "one two three four")
+    go_on.clear()
     assert await one.begin("2", call(estimate=estimate)) == NeedsMore(2.0)
     assert ran(await one.go_on("2", None)).turn["outcome"] == "stopped"
     await one.close()
