@@ -260,7 +260,9 @@ async def drive(
 
         async def opened() -> httpx2.AsyncClient:
             """A browser of its own that has opened the page, so that what is said there is stored."""
-            client = httpx2.AsyncClient(timeout=300, verify=False)
+            # No connection is used again that the server, after five idle seconds, is just about to close.
+            limits = httpx2.Limits(keepalive_expiry=3)
+            client = httpx2.AsyncClient(timeout=300, verify=False, limits=limits)
             if cookie := next(_COOKIES, ""):
                 client.headers["cookie"] = cookie
             await stack.enter_async_context(client)

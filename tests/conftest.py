@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import ipaddress
 import os
@@ -11,9 +12,10 @@ import signal
 import ssl
 import sys
 import tempfile
+import threading
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from functools import cache
+from functools import cache, wraps
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -107,6 +109,27 @@ def _own_authorities() -> ssl.SSLContext:
 
 
 httpcore2.default_ssl_context = _authorities
+
+_parse, _parsing = ast.parse, threading.RLock()
+
+
+@wraps(_parse)
+def _parse_alone(*args: Any, **kwargs: Any) -> Any:
+    """Parse while no garbage is looked for. Before 3.11.8 and 3.12.2 Python fails where a tree is made in the
+    middle of another one, as an object's end may have it: pytest's warning of an open socket has a traceback.
+    """
+    with _parsing:
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            return _parse(*args, **kwargs)
+        finally:
+            if enabled:
+                gc.enable()
+
+
+if sys.version_info < (3, 12, 2):
+    ast.parse = _parse_alone
 
 # Databases for whatever is stored, on SQLite and PostgreSQL alike.
 pytest_plugins = ["tests.store.databases"]

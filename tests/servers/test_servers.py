@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import gc
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -136,3 +138,28 @@ def test_the_network_ends_at_loopback() -> None:
         socket.getaddrinfo("example.org", 80)
     assert len(conftest._refused) == 2
     conftest._refused.clear()  # or this very test would be failed for it
+
+
+def test_a_source_is_parsed_whatever_ends_meanwhile() -> None:
+    ended = 0
+
+    class Ends:
+        def __init__(self) -> None:
+            self.only_garbage_collection_finds = self
+
+        def __del__(self) -> None:
+            nonlocal ended
+            ended += 1
+            ast.parse("1")
+            if ended < 1_000:
+                Ends()
+
+    before = gc.get_threshold()
+    Ends()
+    gc.set_threshold(1)
+    try:
+        for _ in range(100):
+            assert len(ast.parse("a = b\n" * 100).body) == 100
+    finally:
+        gc.set_threshold(*before)
+    assert ended
