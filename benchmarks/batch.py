@@ -24,7 +24,7 @@ import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # a bare checkout will do
@@ -62,14 +62,20 @@ class Cost:
         return 1000 * self.cpu / self.calls
 
 
-def chatlab(base: str, model: str, prompts: int) -> Cost:
-    """Ask every lane everything by the command line."""
-    backends = {lane: {"kind": "openai", "model": f"{model},name={lane}", "base_url": base} for lane in LANES}
+def chatlab(base: str, model: str, prompts: int, judge: bool = False) -> Cost:
+    """Ask every lane everything by the command line. judge: have each two answers judged, in both orders."""
+    models = {lane: f"{model},name={lane}" for lane in LANES}
+    if judge:
+        models["judge"] = f"{QUICK},winner=first"
+    backends = {name: {"kind": "openai", "model": asked, "base_url": base} for name, asked in models.items()}
     files = {"bench.json": json.dumps({"version": 1, "backends": backends})}
     files["prompts.txt"] = "".join(f"{text}\n" for text in texts(prompts))
     command = [sys.executable, "-m", "chatlab", "compare", "bench.json", "--lanes", ",".join(LANES)]
     command += ["--prompts", "prompts.txt", "--concurrency", str(AT_ONCE), "--out", "run"]
-    return measured(base, command, files, prompts * len(LANES), {"PYTHONPATH": str(HERE.parent)})
+    if judge:
+        command += ["--judge", "judge"]
+    calls = prompts * (len(LANES) + judge * 2 * len(list(combinations(LANES, 2))))
+    return measured(base, command, files, calls, {"PYTHONPATH": str(HERE.parent)})
 
 
 def promptfoo(base: str, model: str, prompts: int, where: Path) -> Cost:
@@ -137,11 +143,26 @@ def rate(base: str, prompts: int, where: Path | None) -> tuple[Cost, Cost | None
     return ours, promptfoo(base, SLOW, prompts, where)
 
 
+def memory(base: str, sizes: Sequence[int], *, judge: bool) -> None:
+    """Print what runs of these many prompts take, and what each prompt more does."""
+    found = []
+    for prompts in sizes:
+        found.append((prompts, one := chatlab(base, QUICK, prompts, judge)))
+        print(
+            f"{prompts} prompts x {len(LANES)}{', judged' if judge else ''}: peak {one.peak / 1e6:.0f} MB, "
+            f"{one.cpu_ms_a_call:.2f} ms of CPU a call",
+            flush=True,
+        )
+    for (few, a), (many, b) in pairwise(found):
+        print(f"{few} to {many}: {(b.peak - a.peak) / (many - few):.0f} bytes a prompt more")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--prompts", type=int, nargs="*", default=[500, 2000], help="for the memory")
+    parser.add_argument("--judged", type=int, nargs="*", default=[500], help="for the memory with a judge")
     parser.add_argument("--rate-prompts", type=int, default=1000, help="for rate and CPU")
     parser.add_argument("--promptfoo", type=Path, help="the folder that has it in node_modules")
     args = parser.parse_args()
@@ -151,16 +172,8 @@ def main() -> None:
     base = f"http://127.0.0.1:{port}/v1"
     with process(str(HERE / "upstream.py"), str(port), port=port):
         print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
-        found = []
-        for prompts in args.prompts:
-            found.append((prompts, one := chatlab(base, QUICK, prompts)))
-            print(
-                f"{prompts} prompts x {len(LANES)}: peak {one.peak / 1e6:.0f} MB, "
-                f"{one.cpu_ms_a_call:.2f} ms of CPU a call",
-                flush=True,
-            )
-        for (few, a), (many, b) in pairwise(found):
-            print(f"{few} to {many}: {(b.peak - a.peak) / (many - few):.0f} bytes a prompt more")
+        memory(base, args.prompts, judge=False)
+        memory(base, args.judged, judge=True)
         if args.rate_prompts:
             ours, theirs = rate(base, args.rate_prompts, args.promptfoo)
             for name, cost in (("chatlab", ours), ("promptfoo", theirs)):

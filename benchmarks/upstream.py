@@ -5,7 +5,8 @@ Run: python benchmarks/upstream.py PORT
 
 The model's name says what to send: "TOKENS-RATE", and after it, each behind a comma, what one needs of
 name=ANY (tells lanes apart), wait=SECONDS (before the first token), stall=SECONDS (in the middle),
-end=refuse (no answer but status 503), end=break (the connection is dropped in the middle).
+winner=WHICH (the last token is a judge's verdict: first, second or tie), end=refuse (no answer but status
+503), end=break (the connection is dropped in the middle).
 A request that does not ask for a stream is answered in one piece.
 A GET answers with what was recorded since the last one, as JSON: see `Served`.
 """
@@ -135,6 +136,9 @@ async def stream(record: Served, writer: asyncio.StreamWriter) -> None:
         record.tokens.append(now)
         writer.write(chunk({"content": f"w{n}@{now:.6f} "}))
         await writer.drain()
+    if "winner" in more:
+        verdict = {"reason": f"The other leaves out what was asked at {now:.6f}.", "winner": more["winner"]}
+        writer.write(chunk({"content": "\n" + json.dumps(verdict)}))
     record.done = time.monotonic()
     writer.write(
         chunk({}, "stop") + chunk({}, usage=usage_of(tokens)) + framed(b"data: [DONE]\n\n") + framed(b"")

@@ -36,13 +36,14 @@ def is_config(word: str) -> bool:
 
 def is_address(word: str) -> bool:
     """Return whether a word is `kind:rest` with a known kind. Raises UsageError if it only looks like one."""
-    known = _kinds()
     kind, colon, rest = word.partition(":")
-    if colon and kind in known and not rest[:1].isspace():
+    if colon and _is_kind(kind) and not rest[:1].isspace():
         return True
     if _ADDRESS_LIKE.fullmatch(word):
+        from chatlab.config.registry import kinds
         from chatlab.spelling import closest
 
+        known = tuple(kinds())
         near = closest(kind, known)
         hint = f"did you mean {near}:{rest}?" if near else f"the kinds are {', '.join(known)}"
         raise click.UsageError(f"{word!r} is no address, there is no kind {kind!r}: {hint}")
@@ -50,10 +51,10 @@ def is_address(word: str) -> bool:
 
 
 @cache
-def _kinds() -> tuple[str, ...]:
-    from chatlab.config.registry import kinds
+def _is_kind(word: str) -> bool:
+    from chatlab.config.registry import built_in, kinds
 
-    return tuple(kinds())
+    return word in built_in() or word in kinds()
 
 
 def default_config() -> Path:

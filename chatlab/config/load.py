@@ -166,17 +166,16 @@ class _Loader:
 
     def _class(self, path: yaml_positions.Path, entry: dict[str, Any]) -> type[Backend] | None:
         try:
-            known = sorted(kinds())
             if "kind" not in entry:
                 misspelt = next((key for key in entry if key not in COMMON and closest(key, ["kind"])), None)
                 if misspelt is None:
-                    self._say(path, f"kind is missing: the kinds are {', '.join(known)}")
+                    self._say(path, f"kind is missing: the kinds are {', '.join(sorted(kinds()))}")
                 else:
                     self._say((*path, misspelt), "unknown key, did you mean kind?", key=True)
                 return None
             kind = entry["kind"]
             if not isinstance(kind, str):
-                self._say((*path, "kind"), f"should be the name of a kind: {', '.join(known)}")
+                self._say((*path, "kind"), f"should be the name of a kind: {', '.join(sorted(kinds()))}")
                 return None
             return backend_class(kind)
         except ConfigError as exc:

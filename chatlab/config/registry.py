@@ -57,7 +57,9 @@ def _plugins(_: tuple[str, ...]) -> list[tuple[str, str]]:
 
 def backend_class(kind: str) -> type[Backend]:
     """Return the class of a kind; its SDK is not imported. Raises ConfigError for an unknown kind."""
-    known = kinds()
+    known = built_in()
+    if kind not in known:
+        known = kinds()  # every installed distribution is opened for it
     if kind not in known:
         close = did_you_mean(kind, known)
         raise ConfigError([f"unknown kind {kind!r}{close or ':'} the kinds are {', '.join(sorted(known))}"])

@@ -16,7 +16,7 @@ from typing import Any, assert_never
 
 from markupsafe import Markup
 
-from chatlab.compare.model import Check, Comparison, Result, Verdict
+from chatlab.compare.model import Check, Comparison, Result
 from chatlab.compare.report import overview, plots, words
 from chatlab.compare.report.items import current_votes, items_of, steps_of, verdict_sentence, vote_sentence
 from chatlab.compare.report.judged import Judged, agreement, judged_criteria, pairs, places, strength
@@ -212,9 +212,9 @@ def _item_sections(
     labels: dict[str, str] = {lane.id: lane.label for lane in compared.lanes}
     what = "Message" if compared.session and compared.mode is not None else "Prompt"
     votes = current_votes(compared)
-    verdicts: dict[str, list[Verdict]] = {}
-    for verdict in compared.verdicts:
-        verdicts.setdefault(verdict.item, []).append(verdict)
+    verdicts: dict[str, list[int]] = {}  # their places: with their reasons they may be on the disk
+    for place, verdict in enumerate(compared.verdicts):
+        verdicts.setdefault(verdict.item, []).append(place)
     for number, (item, results) in enumerate(items_of(compared), 1):
         named = "" if compared.session or item == str(number) else f" · {item}"
         cast = votes.get(item, [])
@@ -233,7 +233,7 @@ def _item_sections(
                 for step, group in steps_of(compared, results)
             ),
             tuple(vote_sentence(vote, labels) for vote in cast),
-            tuple(verdict_sentence(verdict, labels) for verdict in verdicts.get(item, ())),
+            tuple(verdict_sentence(compared.verdicts[place], labels) for place in verdicts.get(item, ())),
         )
 
 

@@ -76,8 +76,7 @@ def judged_criteria(compared: Comparison) -> list[Judged]:
         groups.setdefault((one.criterion, one.source), []).append(one)
     found = []
     for (criterion, source), given in groups.items():
-        verdicts = [one for one in compared.verdicts if one.criterion == criterion]
-        place = _by_place(given) if source == "vote" else _by_order(verdicts)
+        place = _by_place(given) if source == "vote" else _by_order(compared.verdicts, criterion)
         audit = (place, _lean("Length", "prompt", "longer", by_length(given)), *_by_voter(source, given))
         found.append(Judged(criterion, source, tuple(given), rank(given, lanes), audit))
     return found
@@ -88,10 +87,11 @@ def _by_place(votes: Sequence[Judgement]) -> str:
     return _lean("Position", "session" if same_places else "prompt", "further left", by_position(votes))
 
 
-def _by_order(verdicts: Sequence[Verdict]) -> str:
-    flipped = sum(one.winner == "flip" for one in verdicts)
-    said = _lean("Order", "prompt", "shown first", by_order(verdicts))
-    return f"{said} {flipped} of {len(verdicts)} verdicts flipped with the order."
+def _by_order(verdicts: Sequence[Verdict], criterion: str) -> str:
+    winners = [one.winner for one in verdicts if one.criterion == criterion]
+    lean = by_order(one for one in verdicts if one.criterion == criterion)
+    said = _lean("Order", "prompt", "shown first", lean)
+    return f"{said} {winners.count('flip')} of {len(winners)} verdicts flipped with the order."
 
 
 def _by_voter(source: Source, judgements: Sequence[Judgement]) -> list[str]:
