@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,11 +21,14 @@ from chatlab.store import now
 
 log = logging.getLogger(__name__)
 
+_GATHERING = 0.25  # seconds in which lines are gathered: to wake a thread costs more than to write one
+
 Event: TypeAlias = Literal["signed in", "signed out", "refused", "asked", "took along"]
 
 
 class AuditLog:
-    """The audit log of a server. Its file is opened for each line, so that it may be moved away at any time.
+    """The audit log of a server. Its file is opened a few times a second, while there is something to write:
+    it may be moved away at any time.
 
     path: where it is; None for the server's log alone. Any thread may write, and none waits for the disk:
     one of the log's own writes the lines, in their order, to the last one that there is when Python ends.
@@ -33,6 +37,9 @@ class AuditLog:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._writer = ThreadPoolExecutor(1, "audit")  # which has a thread once there is something to write
+        self._lock = threading.Lock()
+        self._lines: list[str] = []  # that are to be written
+        self._at_once = threading.Event()
         self._lost = 0  # lines since the file could last be written; the writer's alone
 
     def write(self, event: Event, person: str | None, **details: str | None) -> None:
@@ -45,23 +52,27 @@ class AuditLog:
         if self._path is not None:
             moment = f"{now():%Y-%m-%dT%H:%M:%S}Z"
             line = json.dumps({"at": moment, "event": event, "person": person, **said}) + "\n"
-            self._writer.submit(self._append, self._path, line)
+            with self._lock:
+                self._lines.append(line)
+                if len(self._lines) == 1:
+                    self._writer.submit(self._append, self._path)
 
     async def flush(self) -> None:
         """Return once all that was said until now is written, or refused."""
-        await asyncio.wrap_future(self._writer.submit(lambda: None))
+        self._at_once.set()
+        await asyncio.wrap_future(self._writer.submit(self._at_once.clear))
 
-    def _append(self, path: Path, line: str) -> None:
+    def _append(self, path: Path) -> None:
+        self._at_once.wait(_GATHERING)
+        with self._lock:
+            lines, self._lines = self._lines, []
         try:
-            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            try:
-                os.write(file, line.encode())
-            finally:
-                os.close(file)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as file:
+                file.write("".join(lines).encode())
         except OSError as exc:
-            self._lost += 1
-            if self._lost == 1:
+            if not self._lost:
                 log.error("the audit log cannot be written: %s", exc)
+            self._lost += len(lines)
             return
         if self._lost:
             log.error("the audit log can be written again, and %d lines of it are missing", self._lost)

@@ -7,6 +7,7 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +56,25 @@ async def test_a_log_that_was_moved_away_begins_anew_and_one_that_cannot_be_writ
     await log.flush()
     assert "can be written again, and 3 lines of it are missing" in caplog.text
     assert len(list(audited(folder / "audit.jsonl"))) == 1
+
+
+async def test_the_file_is_not_opened_for_each_line_that_a_moment_brings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, opened, plainly = tmp_path / "audit.jsonl", 0, os.open
+
+    def count(path: Any, *args: Any, **kwargs: Any) -> int:
+        nonlocal opened
+        opened += path == file
+        return plainly(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", count)
+    log = AuditLog(file)
+    for number in range(200):
+        log.write("asked", f"person-{number}")
+    await log.flush()
+    assert [one["person"] for one in audited(file)] == [f"person-{number}" for number in range(200)]
+    assert opened < 20
 
 
 async def test_nobody_waits_for_the_disk_and_the_lines_stay_in_their_order(tmp_path: Path) -> None:
