@@ -250,12 +250,13 @@ StreamEvent: TypeAlias = (
 class Accumulator:
     """Folds a stream's events into an answer. Adding a delta costs the same however long the answer is."""
 
-    __slots__ = ("_open", "_open_type", "_parts", "citations", "finish", "notices", "traces")
+    __slots__ = ("_all", "_open", "_open_type", "_parts", "citations", "finish", "notices", "traces")
 
     def __init__(self) -> None:
         self._parts: list[Part] = []
         self._open: list[str] = []
         self._open_type: type[TextPart] | type[ReasoningPart] = TextPart
+        self._all: tuple[Part, ...] | None = ()
         self.citations: list[Citation] = []
         self.traces: list[Trace] = []
         self.notices: list[Notice] = []
@@ -263,6 +264,7 @@ class Accumulator:
 
     def add(self, event: StreamEvent) -> None:
         """Take the next event, in order."""
+        self._all = None
         if isinstance(event, TextDelta):
             self._extend(TextPart, event.text)
         elif isinstance(event, ReasoningDelta):
@@ -297,10 +299,14 @@ class Accumulator:
     @property
     def parts(self) -> tuple[Part, ...]:
         """Return everything so far, adjacent deltas of one kind joined."""
-        if len(self._open) > 1:  # keep what was joined, so that repeated looks do not join it again
-            self._open = ["".join(self._open)]
-        tail: tuple[Part, ...] = (self._open_type(self._open[0]),) if self._open else ()
-        return (*self._parts, *tail)
+        if (
+            self._all is None
+        ):  # else it was made since the last event: it is looked at several times at the end
+            if len(self._open) > 1:  # keep what was joined, so that repeated looks do not join it again
+                self._open = ["".join(self._open)]
+            tail: tuple[Part, ...] = (self._open_type(self._open[0]),) if self._open else ()
+            self._all = (*self._parts, *tail)
+        return self._all
 
     @property
     def message(self) -> Message:

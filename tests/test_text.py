@@ -98,6 +98,14 @@ def test_an_answer_joins_halves_that_two_deltas_brought() -> None:
     assert answer.message.text == f"hi {SMILE} ok"
 
 
+def test_an_answer_that_is_looked_at_again_is_not_checked_again() -> None:
+    answer = Accumulator()
+    for text in ("one ", "two"):
+        answer.add(TextDelta(text))
+        assert answer.parts is answer.parts
+    assert answer.message.text == "one two"
+
+
 def test_what_is_imported_is_well_formed() -> None:
     read = message_from_json(
         json.loads(r'{"role": "user", "parts": [{"type": "text", "text": "a\ud83d\u0000"}]}')

@@ -8,13 +8,11 @@ can have meant.
 
 from __future__ import annotations
 
-import asyncio
 import html
 import re
 from collections.abc import Iterable, Iterator, MutableMapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any, Self
 
 import nh3
@@ -24,6 +22,7 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
 
+from chatlab.render.beside import beside
 from chatlab.render.code import SPAN_CLASSES, code_block
 from chatlab.render.footnotes import add_footnotes
 from chatlab.render.formulas import (
@@ -40,8 +39,6 @@ from chatlab.words import ENGLISH, Words
 LONGEST_TEXT = 400_000
 """Characters that are still read as Markdown; a longer text is shown as it is."""
 _LONG = 4_000  # characters: more of them take the event loop for longer than anybody should wait
-_BESIDE = ThreadPoolExecutor(1, "rendering")
-
 
 _LONGEST_ADDRESS = 300
 _BLOCKS = ("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "table")
@@ -88,10 +85,9 @@ class MarkdownRenderer:
     async def ahead(self, texts: Iterable[str]) -> None:
         """Render the long ones of these texts beside the event loop, one after the other whoever asks, so
         that `render` has them at hand."""
-        loop = asyncio.get_running_loop()
         for text in texts:
             if len(text) > _LONG:
-                await loop.run_in_executor(_BESIDE, _rendered_once, self, text)
+                await beside(partial(_rendered_once, self, text))
 
     def may_lead_to(self, address: str) -> bool:
         """Return whether a link may have this target: a page of the web, or a mail address."""

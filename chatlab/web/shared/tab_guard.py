@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatlab.web.shared.limits import LimitReached, Visitor, VisitorLimits
 from chatlab.web.shared.request_guard import Refused, path_below, read_body, received_again
-from chatlab.web.shared.tabs import PAGE, TabOwners, is_scoped, scoped_hash, text_of
+from chatlab.web.shared.tabs import BODY, PAGE, TabOwners, is_scoped, scoped_hash, text_of
 
 # Gradio's routes that its page and its clients use. Others hand out a session's values by its hash
 # (deep_link), run a component's functions, fetch addresses, or belong to features that are off.
@@ -35,7 +35,7 @@ _PREDICTS = ("data", "fn_index", "session_hash", "event_data", "trigger_id", "si
 
 _LARGEST_BODY = 8_000_000  # bytes of JSON: some 30 painted messages, each as long as a page takes
 _MOST_VALUES = 400_000  # values of JSON, of which Gradio looks at each several times
-_PARSED_AT_ONCE = 200_000  # bytes that are parsed within a millisecond or two
+_MADE_AT_ONCE = 200_000  # bytes of JSON that are read or written within a millisecond or two
 
 
 class TabGuard:
@@ -132,7 +132,8 @@ class TabGuard:
         self, scope: Scope, receive: Receive, route: str, visitor: Visitor
     ) -> tuple[Receive, Scope]:
         """Return the body that Gradio is to see, and the scope with its length."""
-        body = await _parsed(await read_body(receive, _LARGEST_BODY))
+        sent = await read_body(receive, _LARGEST_BODY)
+        body, whole = await _parsed(sent), len(sent)
         self._own_event(body.get("event_id"), visitor)
         if route.startswith("call/"):
             scope = {**scope, PAGE: scoped_hash(secrets.token_hex(16), visitor.owner)}
@@ -144,14 +145,14 @@ class TabGuard:
             own = self._own_hash(body.get("session_hash"), visitor)
             if own is not None:
                 body["session_hash"] = own
-        content = to_json(body)
+        content = await _beside(to_json, body, whole)
         headers = [
             (name, value)
             for name, value in scope["headers"]
             if name not in (b"content-length", b"transfer-encoding")
         ]
         headers.append((b"content-length", str(len(content)).encode("ascii")))
-        return received_again(content, receive), {**scope, "headers": headers}
+        return received_again(content, receive), {**scope, "headers": headers, BODY: body}
 
 
 async def _parsed(content: bytes) -> dict[str, Any]:
@@ -162,12 +163,14 @@ async def _parsed(content: bytes) -> dict[str, Any]:
     if content.count(b",") + content.count(b"[") + content.count(b"{") > _MOST_VALUES:
         raise Refused("that has too many values: send less at once", 413)
     try:
-        if len(content) > _PARSED_AT_ONCE:
-            body = await asyncio.to_thread(from_json, content)
-        else:
-            body = from_json(content)
+        body = await _beside(from_json, content, len(content))
     except ValueError:
         body = None
     if not isinstance(body, dict):
         raise Refused("the body is no JSON object", 422)
     return body
+
+
+async def _beside(make: Callable[[Any], Any], given: Any, size: int) -> Any:
+    """Return what is made of something, beside the event loop where there is much of it. size: in bytes."""
+    return await asyncio.to_thread(make, given) if size > _MADE_AT_ONCE else make(given)

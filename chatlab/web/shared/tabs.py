@@ -24,6 +24,10 @@ PAGE = "chatlab.page"
 set it."""
 
 
+BODY = "chatlab.body"
+"""The key under which the scope of a request that writes has what its body says, a JSON object."""
+
+
 def scoped_hash(session_hash: str, owner: str | None) -> str:
     """Return the hash by which Gradio knows an owner's page."""
     whole = hashlib.sha256(f"{owner or ''}\n{session_hash}".encode("utf-8", "surrogatepass"))

@@ -200,12 +200,12 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
         async with aclosing(output.pop("iterator")) as values:
             self._queue.send_message(event, ProcessGeneratingMessage(output=output, success=True))
             async for last in values:
-                shows = send_changes(growing.shown(last[0]))
+                shows = send_changes(await growing.shown_soon(last[0]))
                 if not event.alive:
                     break
         if last is not None and last[0]:
             await render_ahead(last[0], self.markdown)
-            send_changes(growing.shown(last[0], ended=True))
+            send_changes(await growing.shown_soon(last[0], ended=True))
         return last
 
 

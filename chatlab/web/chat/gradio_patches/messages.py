@@ -19,6 +19,7 @@ from gradio.server_messages import (
 from gradio.utils import get_heartbeat_rate
 
 _LONGEST = 10.0  # seconds after which it is seen that the server stops
+_PIECE = 200_000  # bytes that are sent at once
 
 
 async def messages_of(page: Blocks, session_hash: str) -> AsyncIterator[bytes]:
@@ -46,7 +47,11 @@ async def messages_of(page: Blocks, session_hash: str) -> AsyncIterator[bytes]:
             left.difference_update(ended)
             if ended and not left:
                 told.append(CloseStreamMessage())
-            yield b"".join(map(_line, told))
+            lines = b"".join(map(_line, told))
+            yield lines[:_PIECE]
+            for start in range(_PIECE, len(lines), _PIECE):
+                await asyncio.sleep(0)  # the others have their turn: who sends it makes copies
+                yield lines[start : start + _PIECE]
             if ended and not left:
                 return
     except BaseException:
@@ -69,4 +74,4 @@ async def _next(messages: asyncio.Queue[EventMessage]) -> list[EventMessage]:
 
 
 def _line(message: Any) -> bytes:
-    return b"data: " + orjson.dumps(message.model_dump(), default=str) + b"\n\n"
+    return b"".join((b"data: ", orjson.dumps(message.model_dump(), default=str), b"\n\n"))

@@ -24,6 +24,7 @@ from chatlab.web.chat.gradio_patches.messages import messages_of
 from chatlab.web.chat.gradio_patches.refusals import UNREADABLE, refused
 from chatlab.web.shared.immutable_files import preloaded
 from chatlab.web.shared.static_files import STATIC
+from chatlab.web.shared.tabs import BODY
 
 _UNREADABLE = 422
 
@@ -54,7 +55,7 @@ def answer_directly(app: App) -> None:
 
     async def run(request: Request) -> Any:
         name = request.path_params["api_name"]
-        body = _body(await request.body(), app.get_blocks(), name)
+        body = _body(request, app.get_blocks(), name)
         if body is None:
             return _unreadable()
         answer = await predict(name, body, request, None)
@@ -64,11 +65,11 @@ def answer_directly(app: App) -> None:
 
     async def called(request: Request) -> Response:
         name = request.path_params["api_name"]
-        body = _simple_body(await request.body(), app.get_blocks(), name)
+        body = _simple_body(request, app.get_blocks(), name)
         return _unreadable() if body is None else JSONResponse(await call(name, body, request, None))
 
     async def joined(request: Request) -> Response:
-        body = _body(await request.body(), app.get_blocks())
+        body = _body(request, app.get_blocks())
         return _unreadable() if body is None else JSONResponse(await join(body, request, None))
 
     async def streamed(request: Request) -> Response:
@@ -129,7 +130,7 @@ def _by_names(call: Callable[..., Awaitable[Any]]) -> Callable[[Request], Awaita
     """Return what answers a call that names its values. call: Gradio's own."""
 
     async def called(request: Request) -> Response:
-        body = await request.json()
+        body = request.scope[BODY]
         try:
             return JSONResponse(await call(request.path_params["api_name"], body, request, None))
         except (KeyError, TypeError, ValueError):  # of an event, or of values, that there are not
@@ -187,12 +188,13 @@ def endpoints(router: Any) -> Iterator[tuple[str, Callable[..., Awaitable[Any]]]
             yield route.path, route.endpoint
 
 
-def _body(content: bytes, page: Blocks, name: str | None = None) -> PredictBody | None:
-    """Return what a page sends; None for what no page does. Gradio would fail of an event that is not there,
-    or of one with too few values, and log that as an error of its own. name: of the event, without a number.
+def _body(request: Request, page: Blocks, name: str | None = None) -> PredictBody | None:
+    """Return what a page sends, which the guard has read; None for what no page does. Gradio would fail of an
+    event that is not there, or of one with too few values, and log that as an error of its own. name: of the
+    event, without a number.
     """
     try:
-        body = PredictBody.model_validate_json(content)
+        body = PredictBody.model_validate(request.scope[BODY])
     except ValidationError:
         return None
     event = _named(page, name) if body.fn_index is None else page.fns.get(body.fn_index)
@@ -201,10 +203,10 @@ def _body(content: bytes, page: Blocks, name: str | None = None) -> PredictBody 
     return body
 
 
-def _simple_body(content: bytes, page: Blocks, name: str) -> SimplePredictBody | None:
+def _simple_body(request: Request, page: Blocks, name: str) -> SimplePredictBody | None:
     """Return what a client sends that calls an event by its name; None for what none does."""
     try:
-        return None if _named(page, name) is None else SimplePredictBody.model_validate_json(content)
+        return None if _named(page, name) is None else SimplePredictBody.model_validate(request.scope[BODY])
     except ValidationError:
         return None
 

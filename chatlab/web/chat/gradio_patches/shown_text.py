@@ -11,16 +11,17 @@ from __future__ import annotations
 import asyncio
 import html
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache, lru_cache, wraps
+from functools import cache, lru_cache, partial, wraps
 from typing import Any
 
 import gradio as gr
 from gradio.components.chatbot import Message
 from pydantic import PrivateAttr
 
+from chatlab.render.beside import beside
 from chatlab.render.incremental_markdown import IncrementalMarkdown
 from chatlab.render.markdown import MarkdownRenderer, as_typed
 
@@ -30,6 +31,7 @@ CONVERSATION = "chatlab-conversation"
 page_look: ContextVar[MarkdownRenderer] = ContextVar("page_look", default=MarkdownRenderer())  # noqa: B039
 """How the page of this event shows Markdown."""
 
+_LONG = 100_000  # characters, of which the HTML takes the event loop for a millisecond
 _OPENING = '<div class="text">'
 _BLOCK = re.compile(f'{_OPENING}(.*?)(?:<span hidden content="([^"]*)"></span>\n*|$)', re.DOTALL)
 _ATTACHED = re.compile(r"(!?\[(?:📎 )?[^\]\n]*\]\(-/files/[0-9a-f]{64}\)\n\n)+")
@@ -72,6 +74,15 @@ class GrowingAnswer:
                     texts += 1
             shown.append({"metadata": None, "options": None, **message, "content": content})
         return shown
+
+    async def shown_soon(
+        self, answer: Sequence[Mapping[str, Any]], *, ended: bool = False
+    ) -> list[dict[str, Any]]:
+        """Do as `shown`, beside the event loop where a text is long."""
+        texts = (part.get("text", "") for message in answer for part in message["content"])
+        if any(len(text) > _LONG for text in texts):
+            return await beside(partial(self.shown, answer, ended=ended))
+        return self.shown(answer, ended=ended)
 
     def _text(self, number: int) -> _GrowingText:
         return self._texts.setdefault(number, _GrowingText(IncrementalMarkdown(self.look)))

@@ -41,6 +41,26 @@ async def test_what_is_there_at_the_same_time_goes_out_together_and_ends_with_th
     assert page._queue.pending_event_ids_session["s"] == set()
 
 
+async def test_a_long_message_goes_out_in_pieces_between_which_the_others_have_their_turn(page: Any) -> None:
+    long = ProcessCompletedMessage(event_id="e", output={"data": ["x" * 1_000_000]}, success=True)
+    page._queue.pending_messages_per_session["s"].put_nowait(long)
+    turns, pieces = 0, []
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(other())
+    async for piece in messages_of(page, "s"):
+        pieces.append((piece, turns))
+    others.cancel()
+    seen = [turn for _, turn in pieces]
+    assert max(len(piece) for piece, _ in pieces) <= 200_000 and seen == sorted(set(seen))
+    assert [one["msg"] for one in told(b"".join(piece for piece, _ in pieces))][-1] == "close_stream"
+
+
 async def test_a_page_that_the_queue_does_not_know_is_told_so(page: Any) -> None:
     (sent,) = [one async for one in messages_of(page, "nobody's")]
     (message,) = told(sent)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gradio.utils import diff
@@ -81,6 +83,23 @@ def test_edits_of_a_growing_answer_are_about_as_long_as_what_they_add_however_lo
     assert from_page(shown).startswith(paragraph * 9)
     _, shown = sent(EVERYTHING)
     assert from_page(shown).startswith(EVERYTHING.partition("[^n]:")[0])
+
+
+async def test_of_a_long_answer_the_html_is_made_beside_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: list[str] = []
+    plainly = GrowingAnswer.shown
+
+    def shown(growing: GrowingAnswer, *args: Any, **kwargs: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return plainly(growing, *args, **kwargs)
+
+    monkeypatch.setattr(GrowingAnswer, "shown", shown)
+    for size, name in ((100, "MainThread"), (200_000, "rendering_0")):
+        answer = [{"role": "assistant", "content": [{"type": "text", "text": "x" * size}]}]
+        made = await GrowingAnswer(LOOK).shown_soon(answer, ended=True)
+        assert from_page(made[0]["content"][0]["text"]) == "x" * size and threads.pop() == name
 
 
 def test_a_thought_that_grows_is_shown_as_it_comes_and_as_markdown_once_it_has_ended() -> None:
