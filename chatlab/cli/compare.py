@@ -48,6 +48,7 @@ from chatlab.garbage import less_looking_for_garbage
 from chatlab.lab import Lab
 from chatlab.spelling import count, listed
 from chatlab.store import now
+from chatlab.words import ENGLISH, words_of
 
 OWNER = "local"
 """Whose the comparisons of this command are in the store: nobody is signed in on a command line."""
@@ -373,7 +374,8 @@ async def _run(
             say(f"{count(workers.lost, 'Ray worker')} died: {LOST}")
         if keep is not None and keep.problem is not None:
             say(f"not everything is in the store, only in {where}: {keep.problem}")
-        return finish(folder, budget, batch, whole=whole, as_json=options.as_json)
+        words = ENGLISH if lab.config is None else words_of(lab.config.ui.language)
+        return finish(folder, budget, batch, whole=whole, as_json=options.as_json, words=words)
 
 
 async def _storage(lab: Lab, opened: AsyncExitStack) -> OpenStorage | None:

@@ -15,6 +15,7 @@ from chatlab.compare.batch.budget import Budget
 from chatlab.compare.batch.folder import Plan, RunFolder, comparison_of_run
 from chatlab.compare.report import report_pieces
 from chatlab.spelling import count
+from chatlab.words import Words
 
 SPENT_COUNTS = (
     "every call of this run, in all its sittings, to backends with prices, the judge's too: an answer that "
@@ -22,10 +23,12 @@ SPENT_COUNTS = (
 )
 
 
-def finish(folder: RunFolder, budget: Budget, batch: Batch, *, whole: bool, as_json: bool) -> int:
+def finish(
+    folder: RunFolder, budget: Budget, batch: Batch, *, whole: bool, as_json: bool, words: Words
+) -> int:
     """Write report.html and summary.json, print the summary, and return the exit code.
 
-    whole: whether the budget had room for everything.
+    whole: whether the budget had room for everything. words: of the report.
     """
     found = comparison_of_run(folder.plan, folder.results, folder.verdicts)
     page = folder.path / "report.html"
@@ -51,7 +54,10 @@ def finish(folder: RunFolder, budget: Budget, batch: Batch, *, whole: bool, as_j
         print_summary(found)
         _print_spent(budget)
         _print_places(folder, judged=bool(found.verdicts))
-    for path, pieces in ((page, report_pieces(found)), (folder.path / "summary.json", (written, "\n"))):
+    for path, pieces in (
+        (page, report_pieces(found, words=words)),
+        (folder.path / "summary.json", (written, "\n")),
+    ):
         with replaced(path, 0o666) as file:  # as what stands beside it
             file.writelines(pieces)
     return _say_end(folder, budget, batch, whole=whole)

@@ -15,16 +15,19 @@ from chatlab.cli.program import OK, say
 from chatlab.cli.target import config_of
 from chatlab.cli.terminal_text import Cleaner
 from chatlab.cli.transfer import opened, replaced
-from chatlab.compare.batch.folder import load
+from chatlab.compare.batch.folder import load, read_plan
 from chatlab.compare.report import Format, report_pieces
 from chatlab.compare.report.from_session import comparison_of, with_pictures
 from chatlab.compare.report.judged import agreement
 from chatlab.compare.report.recording import NoSuchLane, lane_recording
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.statistics.votes_csv import read, votes_on
+from chatlab.config.load import load_config
+from chatlab.errors import ConfigError
 from chatlab.lab import load as load_lab
 from chatlab.redaction.texts import Pattern, WrongPattern, parse_patterns
 from chatlab.store import NotStored
+from chatlab.words import ENGLISH, Words, words_of
 
 if TYPE_CHECKING:
     from chatlab.compare.model import Comparison
@@ -53,18 +56,31 @@ def print_report(
         if config is not None:
             raise click.UsageError(f"{what} is a run's folder: it needs no configuration")
         found = load(folder)
+        words = _words_of_run(folder)
         if votes is not None:
             found = replace(found, votes=votes_on(found, read(votes), votes.name))
             say(agreement(found) or f"no verdict of a judge is on what {votes.name} votes on")
     elif votes is not None:
         raise click.UsageError("--votes is for the folder of a run: a session has its votes already")
     else:
-        found = asyncio.run(_stored(what, config, pictures=output_format == "html" and not wanted))
+        document = output_format in ("html", "markdown")
+        pictures = output_format == "html" and not wanted
+        found, words = asyncio.run(_stored(what, config, pictures=pictures, document=document))
     if recording is not None:
         _write((_recording(found, recording, wanted),), output)
     else:
-        _write(report_pieces(found, output_format, wanted), output)
+        _write(report_pieces(found, output_format, wanted, words), output)
     return OK
+
+
+def _words_of_run(folder: Path) -> Words:
+    """Return the words of the configuration that a run was begun with, in which its own report is; English if
+    that is not there any more."""
+    config = read_plan(folder).config
+    try:
+        return ENGLISH if config is None else words_of(load_config(config).ui.language)
+    except ConfigError:
+        return ENGLISH
 
 
 def _recording(found: Comparison, lane: str, patterns: tuple[Pattern, ...]) -> str:
@@ -74,10 +90,15 @@ def _recording(found: Comparison, lane: str, patterns: tuple[Pattern, ...]) -> s
         raise click.UsageError(f"--recording: {exc}") from exc
 
 
-async def _stored(session_id: str, config: str | None, *, pictures: bool) -> Comparison:
-    """Return a session from the store. Raises NotStored."""
+async def _stored(
+    session_id: str, config: str | None, *, pictures: bool, document: bool
+) -> tuple[Comparison, Words]:
+    """Return a session from the store, and the words of its configuration. document: whether they are
+    those of a title, too. Raises NotStored.
+    """
     lab = load_lab(config_of(config))
     assert lab.config is not None
+    words = words_of(lab.config.ui.language)
     try:
         async with opened(lab.config.storage) as storage:
             try:
@@ -90,10 +111,15 @@ async def _stored(session_id: str, config: str | None, *, pictures: bool) -> Com
                 lab.backends, session_id, owner=whose, store=storage.store, files=storage.files
             )
             try:
-                found = comparison_of(session, title=about.title, created=about.created)
+                found = comparison_of(
+                    session,
+                    title=about.title,
+                    created=about.created,
+                    words=words if document else ENGLISH,
+                )
             finally:
                 await session.aclose()
-            return await with_pictures(found, storage.files) if pictures else found
+            return await with_pictures(found, storage.files) if pictures else found, words
     finally:
         await lab.aclose()
 

@@ -145,16 +145,16 @@ def _median(values: Sequence[float | None]) -> float | None:
     return median(known) if known else None
 
 
-def outcome(turn: StoredTurn) -> str | None:
+def outcome(turn: StoredTurn, words: Words = ENGLISH) -> str | None:
     """Return a sentence about a turn that did not finish, or None for one that did."""
     match turn.status:
         case "finished":
             return None
         case "failed":
-            return turn.error or "This turn failed."
+            return words.translated(turn.error) if turn.error else words("answer.turn-failed")
         case "stopped":
-            return "Stopped."
+            return words("answer.turn-stopped")
         case "interrupted" | "running":
-            return "Interrupted: the answer was not finished."
+            return words("answer.turn-interrupted")
         case _:
             assert_never(turn.status)

@@ -135,14 +135,16 @@ class MarkdownRenderer:
         return self.own_files and _STORED.fullmatch(address) is not None
 
 
-def render(text: str, *, allowed_hosts: Sequence[str] = ()) -> str:
-    """As `MarkdownRenderer.render`, with the usual formulas and in English."""
-    return MarkdownRenderer(tuple(allowed_hosts)).render(text)
+def render(text: str, *, allowed_hosts: Sequence[str] = (), words: Words = ENGLISH) -> str:
+    """As `MarkdownRenderer.render`, with the usual formulas."""
+    return MarkdownRenderer(tuple(allowed_hosts), words=words).render(text)
 
 
-async def render_ahead(texts: Iterable[str], *, allowed_hosts: Sequence[str] = ()) -> None:
+async def render_ahead(
+    texts: Iterable[str], *, allowed_hosts: Sequence[str] = (), words: Words = ENGLISH
+) -> None:
     """As `MarkdownRenderer.ahead`, for `render`."""
-    await MarkdownRenderer(tuple(allowed_hosts)).ahead(texts)
+    await MarkdownRenderer(tuple(allowed_hosts), words=words).ahead(texts)
 
 
 def as_typed(text: str) -> str:

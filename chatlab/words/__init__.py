@@ -3,8 +3,8 @@
 English and German come with chatlab; a file of one's own has the same keys. What an upstream, the
 configuration or the storage says of itself is in English everywhere, as in the log.
 
-What is stored, exported or told to programs is English whatever the page speaks: refusals, the notices of a
-turn, the sentences of statistics, the descriptions of parameters. A page shows them in its language by
+What is stored or told to programs is English whatever the page speaks: refusals, the notices of a turn, the
+sentences of statistics, the descriptions of parameters. A page or a report shows them in its language by
 `Words.translated`, which finds the key that a sentence was made by.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +25,7 @@ _FOLDER = Path(__file__).resolve().parent
 SHIPPED = ("en", "de")
 """The languages that come with chatlab."""
 
-_CARRIED = ("notice.", "finish.", "parameter.", "ranking.", "refusal.", "spread.", "sent.")
+_CARRIED = ("notice.", "finish.", "parameter.", "ranking.", "refusal.", "said.", "spread.", "sent.")
 """How the keys begin of what is made in English and shown in a page's language."""
 _NUMBERS = frozenset(("count", "difference", "fewest", "high", "low", "most", "p", "seconds", "size"))
 _SENTENCES = frozenset(
@@ -35,6 +35,8 @@ _SENTENCES = frozenset(
     )
 )
 """The places of these that hold numbers, and other texts that are translated by themselves."""
+_NAME = "parameter"
+"""The place of this holds one name, without spaces."""
 
 
 class Words:
@@ -45,6 +47,7 @@ class Words:
         self.language = texts["language"]
         """By its code, such as `de`, for browsers."""
         pairs = {",": texts["number.thousands"], ".": texts["number.decimal"], "-": "−"}
+        pairs["%"] = texts["number.percent"]
         self._separators = str.maketrans(pairs)
 
     def __call__(self, key: str, **values: object) -> str:
@@ -66,6 +69,20 @@ class Words:
     def number(self, written: str) -> str:
         """Return a number as this language writes it, from how English does."""
         return written.translate(self._separators)
+
+    def share(self, value: float) -> str:
+        """Return a share of one as a percentage."""
+        return self.number(f"{value:.0%}")
+
+    def vote_word(self, said: str) -> str:
+        """Return a criterion or a reason of a vote; one of somebody's own as it is."""
+        return self._texts.get(f"compare.vote-{said.replace(' ', '-')}", said)
+
+    def listed(self, names: Sequence[str], most: int | None = None) -> str:
+        """Return names as a list in a sentence: "a, b and c". most: how many are named; then "and 3 more"."""
+        if most is not None and len(names) > most:
+            return self("both.and-more", names=", ".join(names[:most]), count=len(names) - most)
+        return self("both.and", a=", ".join(names[:-1]), b=names[-1]) if len(names) > 1 else "".join(names)
 
     def of(self, *prefixes: str) -> dict[str, str]:
         """Return the texts whose keys begin with one of these, for a page's scripts."""
@@ -185,7 +202,7 @@ def _read(pieces: _Pieces, said: str) -> dict[str, str] | None:
     if at >= end:
         return None
     found[pieces[-2][1]] = said[at:end]
-    return found
+    return None if " " in found.get(_NAME, "") else found
 
 
 ENGLISH = Words(_english())

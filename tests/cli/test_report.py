@@ -71,6 +71,20 @@ def test_a_run_leaves_a_report_and_the_command_writes_the_same_again() -> None:
     assert run("report", "run").stdout == left
 
 
+def test_a_report_is_in_the_language_of_the_configuration_and_what_is_for_programs_in_english() -> None:
+    Path("lab.yaml").write_text(f"ui: {{language: de}}\n{CONFIG}")
+    assert run("compare", "lab.yaml", "--lanes", "a,b", "--prompts", "p.txt", "--out", "run").exit_code == 0
+    left = Path("run/report.html").read_text("utf-8")
+    assert '<html lang="de">' in left and "2 Spuren, 2 Prompts" in left and "How to read" not in left
+    assert run("report", "run").stdout == left
+    session = asyncio.run(kept("nobody"))
+    assert "## Spuren" in run("report", session, "lab.yaml", "--format", "markdown").stdout
+    data = json.loads(run("report", "run", "--format", "jsonl").stdout.splitlines()[0])
+    assert data["order"] == "interleaved"
+    Path("lab.yaml").unlink()
+    assert '<html lang="en">' in run("report", "run").stdout
+
+
 @pytest.mark.usefixtures("ran")
 @pytest.mark.parametrize("format", ["html", "markdown", "jsonl"])
 def test_what_is_to_be_redacted_is_in_no_format(format: str) -> None:

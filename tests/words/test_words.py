@@ -22,6 +22,8 @@ TEXTS = {
 }
 MADE = re.compile(
     r"(answer|button|chat\.wanted|detail|figures|finish|spread\.of|compare\.(status|previous|next|receipt|vote)|refusal\.advice)[.-]"
+    r"|report\.(better|by|column|differ|fact|figure|lean|method|order|preferred|ranking-by|side|was|what|not-blind|message-|prompt-)"
+    r"|report\.judged-|said\.(in-|attachment|credential)"
     r"|both\.(pages|chat|compare)|refusal\.(of-backend|store)"  # those are held by test_refusals.py
 )
 
@@ -75,7 +77,7 @@ def test_every_key_that_is_said_is_there() -> None:
 CARRIED = [
     key
     for key in TEXTS["en"]
-    if key.startswith(("notice.", "parameter.", "ranking.", "refusal.", "spread.", "sent."))
+    if key.startswith(("notice.", "parameter.", "ranking.", "refusal.", "said.", "spread.", "sent."))
 ]
 
 
@@ -84,7 +86,8 @@ def test_a_sentence_that_was_stored_in_english_is_shown_in_the_language_of_the_p
     """Whatever stands in its places; so no two keys make sentences that could be taken for each other's."""
     german = words_of("de")
     for filled in ("a.png", "report (2), Ärger; v1"):
-        values = {name: filled for name in places(TEXTS["en"][key]) if name not in NUMBERS}
+        named = places(TEXTS["en"][key]) - NUMBERS
+        values = {name: "top_p" if name == "parameter" else filled for name in named}
         numbers = {name: "1.5" for name in places(TEXTS["en"][key]) & NUMBERS}
         stored = ENGLISH(key, **values, **numbers)
         shown = german(key, **values, **{name: "1,5" for name in numbers})
@@ -103,8 +106,13 @@ def test_sentences_within_a_sentence_are_translated_too_and_what_is_not_ours_sta
     assert german.translated(said) == (
         "one und two sind nicht zu unterscheiden: 1 Prompt wurde beurteilt, und ein Intervall braucht 6"
     )
+    nothing = ENGLISH("sent.nothing")
     no_name = ENGLISH("notice.file-as-text", file=ENGLISH("notice.a-file"))
     assert german.translated(no_name) == "Als Text in der Nachricht gesendet: eine Datei"
+    unlike = ENGLISH(
+        "sent.difference", what=ENGLISH("sent.parameter", parameter="seed"), one="1", other=nothing
+    )
+    assert german.translated(unlike) == "Parameter seed: 1 | nicht gesendet"
     for other in ("", "the model is loading", "a file", "x" * 10_000 + " was sent as text in the message"):
         assert german.translated(other) == (other if other != "a file" else "eine Datei")
 

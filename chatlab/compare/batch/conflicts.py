@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from chatlab.compare.model import Lane
 from chatlab.compare.session.blind import families
 from chatlab.config.registry import Entry
+from chatlab.words import ENGLISH
 
 
 def judge_conflicts(
@@ -34,13 +35,12 @@ def judge_conflicts(
 
 def _conflict(judge: str, judge_model: str | None, own: Set[str], lane: Lane, models: Set[str]) -> str | None:
     if lane.backend == judge:
-        return f"The judge {judge} is also the lane {lane.label}: it may favour its own answers."
-    both = f"The judge {judge} and the lane {lane.label} are"
+        return ENGLISH("said.judge-is-lane", judge=judge, lane=lane.label)
     if judge_model in models:
-        return f"{both} the same model ({judge_model}): it may favour its own answers."
+        return ENGLISH("said.judge-same-model", judge=judge, lane=lane.label, model=judge_model)
     common = sorted(families(own) & families({lane.backend, *models}))
     if common:
-        return f"{both} of one family ({', '.join(common)}): it may favour answers of its own family."
+        return ENGLISH("said.judge-family", judge=judge, lane=lane.label, names=", ".join(common))
     return None
 
 

@@ -21,6 +21,7 @@ from chatlab.config.limits import ReportLimits
 from chatlab.ids import LaneId
 from chatlab.redaction.texts import parse_patterns
 from chatlab.store.files import Files
+from chatlab.words import ENGLISH, Words
 
 __all__ = ["Format", "report", "report_pieces", "session_recording", "session_report"]
 
@@ -34,21 +35,24 @@ async def session_report(
     created: datetime | None = None,
     files: Files | None = None,
     limits: ReportLimits | None = None,
+    words: Words = ENGLISH,
 ) -> str:
-    """Return the report of a session on the page. redact: names and patterns as for `--redact`. A
+    """Return the report of a session on the page. redact: names and patterns as for `--redact`. words: as for
+    `report`. A
     long one is written by a process of its own, within limits (by default those of a configuration).
 
     Raises SessionError while names are hidden, WrongPattern for a pattern that cannot be used, and what
     `written_apart` raises.
     """
     patterns = parse_patterns(redact)
-    found = comparison_of(session, title=title, created=created)
+    of_title = words if form in ("html", "markdown") else ENGLISH
+    found = comparison_of(session, title=title, created=created, words=of_title)
     if files is not None and form == "html" and not patterns:
         found = await with_pictures(found, files)
     if is_long(found):
-        work = partial(redacted_report, found, form, tuple(redact))
+        work = partial(redacted_report, found, form, tuple(redact), words)
         return await written_apart(work, limits or ReportLimits())
-    return await asyncio.to_thread(report, found, form, patterns)
+    return await asyncio.to_thread(report, found, form, patterns, words)
 
 
 async def session_recording(

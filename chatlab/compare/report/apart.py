@@ -25,7 +25,7 @@ from chatlab.known_secrets import known_secrets, remember
 from chatlab.messages import ReasoningPart, TextPart, ToolResult
 from chatlab.own_process import let_others_go_first, limit_memory, own_process
 from chatlab.redaction.texts import WrongPattern, parse_patterns
-from chatlab.words import ENGLISH
+from chatlab.words import ENGLISH, Words
 
 _LONG = 300_000  # characters: more of them hold Python for longer than anybody should wait
 _MAIN = "from chatlab.compare.report.apart import main; main()"
@@ -65,9 +65,11 @@ def is_long(compared: Comparison) -> bool:
     return sum(map(_length, compared.results)) > _LONG
 
 
-def redacted_report(compared: Comparison, form: Format, redact: tuple[str, ...]) -> str:
+def redacted_report(
+    compared: Comparison, form: Format, redact: tuple[str, ...], words: Words = ENGLISH
+) -> str:
     """Return the report of a comparison as `report` does. redact: as for `parse_patterns`."""
-    return report(compared, form, parse_patterns(redact))
+    return report(compared, form, parse_patterns(redact), words)
 
 
 async def written_apart(work: partial[str], limits: ReportLimits) -> str:

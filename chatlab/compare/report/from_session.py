@@ -15,21 +15,21 @@ from chatlab.compare.session.state import Round, SessionState, in_order, is_run,
 from chatlab.compare.versions import versions
 from chatlab.ids import LaneId, TurnId
 from chatlab.messages import FilePart, Message, Part
-from chatlab.spelling import listed
 from chatlab.store import FILE_SCHEME, NotStored, StoredTurn, now
 from chatlab.store.files import Files
-from chatlab.words import ENGLISH
+from chatlab.words import ENGLISH, Words
 
 _MOST_PICTURES = 30_000_000  # bytes of pictures from a session's attachments in one report
 
 
 def comparison_of(
-    session: ComparisonSession, *, title: str = "", created: datetime | None = None
+    session: ComparisonSession, *, title: str = "", created: datetime | None = None, words: Words = ENGLISH
 ) -> Comparison:
     """Return a session as it stands: the answers that its rounds have now, with their receipts and votes.
 
     Rounds that no lane goes on from any more, answers that were replaced by others and votes on those are not
     in it; `notes` says how many. created: when the session was begun, its first answer if not given.
+    words: of the title, if none is given.
     Raises SessionError while names are hidden: a report names the lanes.
     """
     state = session.state
@@ -47,7 +47,7 @@ def comparison_of(
     votes = _named(standing_votes(state, session.turn))
     left, stale = len(state.rounds) - len(rounds), len(state.votes) - len(votes)
     return Comparison(
-        title or f"Comparison of {listed([lane.label for lane in lanes], 3)}",
+        title or words("report.of", lanes=words.listed([lane.label for lane in lanes], 3)),
         created or min((result.turn.created for result in results), default=now()),
         None if run else state.mode,
         "interleaved" if run else "parallel",
@@ -102,8 +102,12 @@ def _mismatches(
 ) -> Iterator[str]:
     for number, asked in enumerate(rounds, 1):
         for one in session.mismatches(asked.id):
-            lanes = " and ".join(labels.get(lane, "?") for lane in one.lanes)
-            yield f"message {number}, {lanes}: {one.reason}"
+            lane, *others = (labels.get(lane, "?") for lane in one.lanes)
+            said = {"number": number, "lane": lane, "reason": one.reason}
+            for other in others[:1]:
+                yield ENGLISH("said.mismatch-of-two", other_lane=other, **said)
+            if not others:
+                yield ENGLISH("said.mismatch", **said)
 
 
 def _distinct(lanes: Iterable[Lane]) -> tuple[Lane, ...]:
@@ -140,7 +144,7 @@ def stale_votes(count: int) -> str:
 def _named(votes: Sequence[Vote]) -> tuple[Vote, ...]:
     """Return the votes with numbers for the voters who did not sign in, who are browsers."""
     browsers = dict.fromkeys(vote.voter for vote in votes if vote.voter.startswith("browser-"))
-    names = {voter: f"voter {number}" for number, voter in enumerate(browsers, 1)}
+    names = {voter: ENGLISH("said.voter", number=number) for number, voter in enumerate(browsers, 1)}
     return tuple(replace(vote, voter=names.get(vote.voter, vote.voter)) for vote in votes)
 
 
@@ -153,12 +157,9 @@ def _notes(
     labels: Mapping[str, str],
 ) -> Iterable[str]:
     if left:
-        yield (
-            f"Messages that were edited or taken back, and so left behind, are not in it: {left}. "
-            "The session keeps them."
-        )
+        yield ENGLISH("said.left-behind", count=left)
     if running:
-        yield f"Answers that were still being given are not in it: {running}."
+        yield ENGLISH("said.still-running", count=running)
     if stale:
         yield stale_votes(stale)
     settings: dict[str, set[str]] = defaultdict(set)
@@ -166,13 +167,10 @@ def _notes(
         settings[result.lane].add(repr((sorted(result.turn.parameters.items()), result.turn.system)))
     changed = [labels[lane] for lane, seen in settings.items() if len(seen) > 1]
     if changed:
-        yield (
-            f"Settings were changed in the course of the session: {', '.join(changed)}. The receipt of each "
-            "answer has those it was given with."
-        )
+        yield ENGLISH("said.settings-changed", names=", ".join(changed))
     removed = [labels[lane.id] for lane in session.state.removed if lane.id in labels]
     if removed:
-        yield f"Removed in the course of the session: {', '.join(removed)}."
+        yield ENGLISH("said.removed", names=", ".join(removed))
 
 
 async def with_pictures(compared: Comparison, files: Files) -> Comparison:

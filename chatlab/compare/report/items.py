@@ -9,6 +9,8 @@ import numpy as np
 
 from chatlab.compare.figures import figures_of
 from chatlab.compare.model import Comparison, Result, Verdict, Vote
+from chatlab.compare.report.sent import named
+from chatlab.words import Words
 
 
 def items_of(compared: Comparison) -> Iterator[tuple[str, list[Result]]]:
@@ -41,31 +43,39 @@ def current_votes(compared: Comparison) -> dict[str, list[Vote]]:
     return found
 
 
-def vote_sentence(vote: Vote, labels: Mapping[str, str]) -> str:
+def vote_sentence(vote: Vote, labels: Mapping[str, str], words: Words) -> str:
     """Return a vote in one line. labels: of lanes by id."""
-    best = {"tie": "a tie", "bad": "all bad"}.get(vote.best) or labels.get(
-        vote.best, "a lane that was removed"
-    )
-    among = ", ".join(labels.get(lane, "a lane that was removed") for lane in vote.shown)
-    of = f" ({among})" if len(vote.shown) < len(labels) else ""
-    made = f"Vote of {vote.voter or 'somebody'}, {vote.criterion}{of}: {best}" + (
-        " (blind)" if vote.blind else ""
-    )
-    made += f"; {', '.join(vote.reasons)}" if vote.reasons else ""
-    made += f"; “{vote.note}”" if vote.note else ""
-    return made + (f"; to be taken with care: {', '.join(vote.marked)}" if vote.marked else "")
+    removed = words("compare.removed-lane")
+    best = {"tie": words("report.a-tie"), "bad": words("report.all-bad")}.get(vote.best)
+    about = words.vote_word(vote.criterion)
+    if len(vote.shown) < len(labels):
+        among = ", ".join(labels.get(lane, removed) for lane in vote.shown)
+        about = words("report.of-lanes", about=about, lanes=among)
+    said = [
+        words(
+            "report.blind-vote" if vote.blind else "report.vote",
+            voter=words.translated(vote.voter) or words("report.somebody"),
+            about=about,
+            best=best or labels.get(vote.best, removed),
+        )
+    ]
+    if vote.reasons:
+        said.append(", ".join(map(words.vote_word, vote.reasons)))
+    if vote.note:
+        said.append(words("report.quoted", note=vote.note))
+    if vote.marked:
+        said.append(words("report.care", marks=", ".join(map(words.translated, vote.marked))))
+    return "; ".join(said)
 
 
-def verdict_sentence(one: Verdict, labels: Mapping[str, str]) -> str:
+def verdict_sentence(one: Verdict, labels: Mapping[str, str], words: Words) -> str:
     """Return a verdict in one line. labels: of lanes by id."""
-    a, b = labels.get(one.lane_a, "?"), labels.get(one.lane_b, "?")
     said = {
-        "tie": "a tie",
-        "flip": "no preference: it flipped with the order",
-        "unclear": "unclear",
+        "tie": words("report.a-tie"),
+        "flip": words("report.flipped"),
+        "unclear": words("report.judged-unclear"),
     }.get(one.winner) or labels.get(one.winner, "?")
-    repeat = f", repeat {one.repeat + 1}" if one.repeat else ""
-    reasons = " | ".join(filter(None, one.reasons))
-    return (
-        f"Judge {one.judge}, {one.criterion}, {a} and {b}{repeat}: {said}{'; ' + reasons if reasons else ''}"
-    )
+    pair = words("both.and", a=labels.get(one.lane_a, "?"), b=labels.get(one.lane_b, "?"))
+    about = {"criterion": words.vote_word(one.criterion), "lanes": named(pair, one.repeat, words)}
+    verdict = words("report.verdict-of", judge=one.judge, **about, verdict=said)
+    return "; ".join(filter(None, (verdict, " | ".join(filter(None, one.reasons)))))

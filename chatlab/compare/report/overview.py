@@ -11,18 +11,22 @@ from typing import Literal, TypeAlias
 from chatlab.compare.figures import UNKNOWN, figures_of
 from chatlab.compare.model import Comparison, Result
 from chatlab.compare.report.items import current_votes, items_of
-from chatlab.compare.report.judged import Judged
+from chatlab.compare.report.judged import Judged, within
 from chatlab.compare.report.spool import many
-from chatlab.compare.report.words import Cell, ReportTable, number, on_scale
+from chatlab.compare.report.tables import Cell, ReportTable, head, number, on_scale
 from chatlab.compare.statistics.spread import Difference
-from chatlab.compare.statistics.summary import LaneSummary, Times, differences, summarise
-from chatlab.messages import TextPart
-from chatlab.spelling import count, listed
-
-HOW_SURE = (
-    "Ahead is the lane with the best figure. The last column says from which lanes it differs by more than "
-    "chance: at the 95% level, corrected for all pairs of lanes."
+from chatlab.compare.statistics.summary import (
+    COST,
+    FIRST_TOKEN,
+    PASSED,
+    TOTAL,
+    LaneSummary,
+    Times,
+    differences,
+    summarise,
 )
+from chatlab.messages import TextPart
+from chatlab.words import Words
 
 Outcome: TypeAlias = Literal["passed", "failed", "partly", "broken", "answered", "none"]
 
@@ -65,25 +69,27 @@ class Matrix:
     differing: int
 
 
-def compared_said(compared: Comparison) -> str:
+def compared_said(compared: Comparison, words: Words) -> str:
     """Return in a sentence what was compared, how often and when."""
     figures = figures_of(compared)
     messages, prompts = figures.messages, len(figures.items)
-    asked = count(messages, "message")
+    asked = words.counted("count.message", messages)
     if compared.mode is None:
-        asked = count(prompts, "prompt") + (f" of {asked}" if messages > prompts else "")
-    each = f", {compared.repeats} times each," if compared.repeats > 1 else ""
-    unfinished = int((~figures.finished).sum())
-    lost = f", of which {unfinished} did not finish" if unfinished else ""
-    return (
-        f"{count(len(compared.lanes), 'lane')} answered {asked}{each} on "
-        f"{compared.created:%Y-%m-%d}: {count(len(compared.results), 'answer')}{lost}."
+        of_prompts = words.counted("count.prompt", prompts)
+        several = messages > prompts
+        asked = words("report.prompts-of", prompts=of_prompts, messages=asked) if several else of_prompts
+    if compared.repeats > 1:
+        asked = words("report.times-each", asked=asked, count=compared.repeats)
+    answers = words.counted("count.answer", len(compared.results))
+    if unfinished := int((~figures.finished).sum()):
+        answers = words("report.of-which-unfinished", answers=answers, count=unfinished)
+    lanes = words.counted("count.lane", len(compared.lanes))
+    return words(
+        "report.compared", lanes=lanes, asked=asked, date=f"{compared.created:%Y-%m-%d}", answers=answers
     )
 
 
 # -- who is ahead in what
-
-_HEAD = (Cell("measure"), Cell("ahead"), Cell("how sure"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,7 @@ class _Figure:
     """The figure of a lane in one measure, as a value and in words."""
 
     value: Callable[[LaneSummary], float | None]
-    told: Callable[[LaneSummary], str]
+    told: Callable[[LaneSummary, Words], str]
     more_is_better: bool = False
 
 
@@ -99,39 +105,45 @@ def _median(times: Times | None) -> float | None:
     return None if times is None else times.median
 
 
-def _seconds(times: Times | None) -> str:
-    return "" if times is None else f"{number(times.median, 's')}, median"
+def _seconds(times: Times | None, words: Words) -> str:
+    return "" if times is None else words("report.median", value=number(times.median, "s", words))
 
 
-def _passed(one: LaneSummary) -> str:
-    within = f" (95% interval {one.interval.low:.0%} to {one.interval.high:.0%})" if one.interval else ""
-    return f"{one.passed or 0:.0%}{within}"
+def _passed(one: LaneSummary, words: Words) -> str:
+    return within(words.share(one.passed or 0), one.interval, words.share, words)
+
+
+def _cost(one: LaneSummary, words: Words) -> str:
+    return words("report.average", value=on_scale(one.mean_cost or 0, "", words))
 
 
 _FIGURES = {
-    "answers that pass": _Figure(lambda one: one.passed, _passed, more_is_better=True),
-    "first token": _Figure(lambda one: _median(one.first_token), lambda one: _seconds(one.first_token)),
-    "total": _Figure(lambda one: _median(one.total), lambda one: _seconds(one.total)),
-    "cost of an answer": _Figure(
-        lambda one: one.mean_cost, lambda one: f"{on_scale(one.mean_cost or 0, '')} on average"
+    PASSED: _Figure(lambda one: one.passed, _passed, more_is_better=True),
+    FIRST_TOKEN: _Figure(
+        lambda one: _median(one.first_token), lambda one, words: _seconds(one.first_token, words)
     ),
+    TOTAL: _Figure(lambda one: _median(one.total), lambda one, words: _seconds(one.total, words)),
+    COST: _Figure(lambda one: one.mean_cost, _cost),
 }
 """By the names of measures."""
 
 
-def findings(compared: Comparison, judged: Iterable[Judged]) -> ReportTable | None:
+def findings(compared: Comparison, judged: Iterable[Judged], words: Words) -> ReportTable | None:
     """Return who is ahead in each measure and criterion, and how sure that is; None if there is nobody to be
     ahead of.
     """
     lanes = summarise(compared)
     if len(lanes) < 2:
         return None
-    rows = [_of_measure(name, found, lanes) for name, found in differences(compared)]
-    rows += [_of_criterion(one) for one in judged]
-    return ReportTable.of(_HEAD, [row for row in rows if row]) if any(rows) else None
+    rows = [_of_measure(name, found, lanes, words) for name, found in differences(compared)]
+    rows += [_of_criterion(one, words) for one in judged]
+    columns = head(("measure", "ahead", "how-sure"), words)
+    return ReportTable.of(columns, [row for row in rows if row]) if any(rows) else None
 
 
-def _of_measure(name: str, found: Sequence[Difference], lanes: Sequence[LaneSummary]) -> list[Cell]:
+def _of_measure(
+    name: str, found: Sequence[Difference], lanes: Sequence[LaneSummary], words: Words
+) -> list[Cell]:
     figure = _FIGURES[name]
     more_is_better = figure.more_is_better
     known = [(value, one) for one in lanes if (value := figure.value(one)) is not None]
@@ -146,16 +158,20 @@ def _of_measure(name: str, found: Sequence[Difference], lanes: Sequence[LaneSumm
             continue
         other = two.b if two.a == label else two.a
         if not two.distinguishable or two.difference is None:
-            reasons[other] = two.reason
+            reasons[other] = words.translated(two.reason)
             continue
         word = two.measure.higher if more_is_better else two.measure.lower
         ahead = (two.difference > 0) is ((two.a == label) is more_is_better)
         (better if ahead else worse).append(other)
-    sure = str(found[0]) if len(found) == 1 and better else _sure(word, better, worse, reasons)
-    return [Cell(name), Cell(f"{label}: {figure.told(best)}"), Cell(sure)]
+    if len(found) == 1 and better:
+        sure = words.translated(str(found[0]))
+    else:
+        others = _others("report.better", better, worse, reasons, words, word=words.translated(word))
+        sure = _sure(others, worse, reasons, words)
+    return [Cell(words.translated(name)), Cell(f"{label}: {figure.told(best, words)}"), Cell(sure)]
 
 
-def _of_criterion(one: Judged) -> list[Cell]:
+def _of_criterion(one: Judged, words: Words) -> list[Cell]:
     ranked = [lane for lane in one.ranking.lanes if lane.judged]
     if len(ranked) < 2:
         return []
@@ -168,39 +184,50 @@ def _of_criterion(one: Judged) -> list[Cell]:
         if pair.distinguishable:
             better.append(other)
         else:
-            reasons[other] = pair.reason
-    won = f"won {best.wins:g}, lost {best.losses:g}, neither {best.ties + best.both_bad:g}"
+            reasons[other] = words.translated(pair.reason)
+    counts = {"won": best.wins, "lost": best.losses, "neither": best.ties + best.both_bad}
+    won = words("report.record", **{key: words.number(f"{value:g}") for key, value in counts.items()})
     never = [lane.lane for lane in ranked if lane.group != best.group]
-    sure = _sure("preferred", better, [], reasons, to="to")
+    sure = _sure(_others("report.preferred", better, [], reasons, words), [], reasons, words)
     if never:
-        sure += f"; never compared with {listed(never)}"
-    return [Cell(one.summary_title), Cell(f"{best.lane}: {won}"), Cell(sure)]
+        sure += f"; {words('report.never-compared', lanes=words.listed(never))}"
+    return [Cell(one.summary_title(words)), Cell(f"{words.translated(best.lane)}: {won}"), Cell(sure)]
 
 
-def _sure(
-    word: str, better: Sequence[str], worse: Sequence[str], reasons: Mapping[str, str], *, to: str = "than"
+def _others(
+    key: str,
+    better: Sequence[str],
+    worse: Sequence[str],
+    reasons: Mapping[str, str],
+    words: Words,
+    **values: str,
 ) -> str:
+    """Return the lanes that the best one is ahead of, in the text of a key; "" if of none."""
+    if not better:
+        return ""
+    if len(better) > 1 and not worse and not reasons:
+        return words(f"{key}-all", **values)
+    return words(key, lanes=words.listed(better), **values)
+
+
+def _sure(ahead: str, worse: Sequence[str], reasons: Mapping[str, str], words: Words) -> str:
     """Return what is certain of the lane that is ahead. reasons: of each lane that it cannot be told from."""
-    parts = []
-    if better:
-        all_others = len(better) > 1 and not worse and not reasons
-        parts.append(f"{word} {to} {'all others' if all_others else listed(better)}")
+    parts = [ahead] if ahead else []
     if worse:
-        parts.append(f"yet prompt by prompt {listed(worse)} did better")
+        parts.append(words("report.yet", lanes=words.listed(worse)))
     if reasons:
-        from_all = len(reasons) > 1 and not better and not worse
+        alike = words("report.alike", lanes=words.listed(list(reasons)))
+        if len(reasons) > 1 and not ahead and not worse:
+            alike = words("report.alike-any")
         why = set(reasons.values())
-        because = f": {why.pop()}" if len(why) == 1 else ""
-        parts.append(
-            f"not distinguishable from {'any other' if from_all else listed(list(reasons))}{because}"
-        )
-    return "; ".join(parts) or "no other lane has any"
+        parts.append(f"{alike}: {why.pop()}" if len(why) == 1 else alike)
+    return "; ".join(parts) or words("report.no-other")
 
 
 # -- prompts and lanes
 
 
-def matrix(compared: Comparison) -> Matrix | None:
+def matrix(compared: Comparison, words: Words) -> Matrix | None:
     """Return how each lane did with each prompt; None of a single prompt."""
     figures = figures_of(compared)
     if len(figures.items) < 2:
@@ -210,7 +237,7 @@ def matrix(compared: Comparison) -> Matrix | None:
     counts: Counter[str] = Counter()
 
     def counted() -> Iterator[MatrixRow]:
-        for row in _rows(compared, won, checked=checked, judged=judged):
+        for row in _rows(compared, won, words, checked=checked, judged=judged):
             counts.update(failing=row.failing, differing=row.differing)
             yield row
 
@@ -221,14 +248,14 @@ def matrix(compared: Comparison) -> Matrix | None:
 
 
 def _rows(
-    compared: Comparison, won: Mapping[str, Counter[str]], *, checked: bool, judged: bool
+    compared: Comparison, won: Mapping[str, Counter[str]], words: Words, *, checked: bool, judged: bool
 ) -> Iterator[MatrixRow]:
     lanes = [lane.id for lane in compared.lanes]
     for place, (item, results) in enumerate(items_of(compared), 1):
         by_lane: dict[str, list[Result]] = defaultdict(list)
         for result in results:
             by_lane[result.lane].append(result)
-        cells = [_cell(by_lane[lane], won[item][lane]) for lane in lanes]
+        cells = [_cell(by_lane[lane], won[item][lane], words) for lane in lanes]
         alike = {cell.won if judged and not checked else cell.said for cell in cells}
         if not checked and not judged and len(alike) == 1:
             alike = {_text(by_lane[lane]) for lane in lanes}
@@ -241,25 +268,28 @@ def _rows(
         )
 
 
-def _cell(results: Sequence[Result], won: int) -> MatrixCell:
-    outcome, said = _outcome(results)
-    return MatrixCell(outcome, said, f"won {won}" if won else "")
+def _cell(results: Sequence[Result], won: int, words: Words) -> MatrixCell:
+    outcome, said = _outcome(results, words)
+    return MatrixCell(outcome, said, words("report.won-times", count=won) if won else "")
 
 
-def _outcome(results: Sequence[Result]) -> tuple[Outcome, str]:
+def _outcome(results: Sequence[Result], words: Words) -> tuple[Outcome, str]:
     if not results:
         return "none", ""
     unfinished = sum(one.turn.status != "finished" for one in results)
     if unfinished:
-        of = f"{unfinished} of {len(results)} " if len(results) > 1 else ""
-        return "broken", f"{of}not finished"
+        several = len(results) > 1
+        said = words("report.unfinished-of", count=unfinished, all=len(results)) if several else ""
+        return "broken", said or words("report.unfinished")
     checked = [one for one in results if one.checks]
     if not checked:
-        return "answered", "answered"
+        return "answered", words("report.answered")
     passed = sum(all(check.passed for check in one.checks) for one in checked)
     if len(checked) == 1:
-        return ("passed", "✓ passed") if passed else ("failed", "✗ failed")
-    said = f"{passed} of {len(checked)} passed"
+        return (
+            ("passed", f"✓ {words('report.passed')}") if passed else ("failed", f"✗ {words('report.failed')}")
+        )
+    said = words("report.passed-of", count=passed, all=len(checked))
     if passed == len(checked):
         return "passed", f"✓ {said}"
     return ("partly" if passed else "failed"), f"✗ {said}"

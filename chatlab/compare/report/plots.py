@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chatlab.compare.report.words import number, on_scale
+from chatlab.compare.report.tables import number, on_scale
 from chatlab.compare.statistics.intervals import Interval
+from chatlab.words import Words
 
 _MOST_DOTS = 150
 
@@ -70,14 +71,16 @@ class Plot:
     axis: tuple[Mark, ...]
 
 
-def distributions(name: str, unit: str, lanes: Sequence[tuple[str, Sequence[float]]]) -> Plot:
+def distributions(name: str, unit: str, lanes: Sequence[tuple[str, Sequence[float]]], words: Words) -> Plot:
     """Return the values of each lane on one scale from zero: dots over the quartiles and the median."""
     scale = _Scale(0.0, max(max(values) for _, values in lanes))
-    rows = tuple(_distribution(scale, name, unit, lane, values) for lane, values in lanes)
-    return Plot(rows, scale.axis(unit))
+    rows = tuple(_distribution(scale, name, unit, lane, values, words) for lane, values in lanes)
+    return Plot(rows, scale.axis(unit, words))
 
 
-def _distribution(scale: _Scale, name: str, unit: str, lane: str, values: Sequence[float]) -> Row:
+def _distribution(
+    scale: _Scale, name: str, unit: str, lane: str, values: Sequence[float], words: Words
+) -> Row:
     low, middle, high, p95 = np.quantile(values, [0.25, 0.5, 0.75, 0.95]).tolist()
     shown = sorted(values)
     if len(shown) > _MOST_DOTS:
@@ -87,16 +90,17 @@ def _distribution(scale: _Scale, name: str, unit: str, lane: str, values: Sequen
     )
     lines: tuple[Line, ...] = (_BASE,)
     box = None
-    said = number(middle, unit)
+    said = number(middle, unit, words)
     if len(values) > 1:
-        said = f"median {said}, p95 {number(p95, unit)}"
+        said = words("report.median-p95", median=said, p95=number(p95, unit, words))
         box = Box(scale(low), scale.width(low, high))
         at = scale(middle)
         lines = (_BASE, Line("whisker", scale(high), scale(p95)), Line("middle", at, at, 2, 26))
-    return Row(lane, said, f"{name} of {lane}: {said}, {len(values)} values", lines, dots, box)
+    label = words.counted("report.plot", len(values), name=name, lane=lane, said=said)
+    return Row(lane, said, label, lines, dots, box)
 
 
-def forest(lanes: Sequence[tuple[str, float, Interval | None, str]]) -> Plot:
+def forest(lanes: Sequence[tuple[str, float, Interval | None, str]], words: Words) -> Plot:
     """Return estimates with their 95 % intervals on one scale.
 
     lanes: of each its name, estimate, interval, and what is said of it.
@@ -111,7 +115,7 @@ def forest(lanes: Sequence[tuple[str, float, Interval | None, str]]) -> Plot:
         if interval is not None:
             lines.append(Line("middle", scale(interval.low), scale(interval.high)))
         rows.append(Row(name, said, f"{name}: {said}", tuple(lines), (Dot("point", scale(point), "14", 5),)))
-    return Plot(tuple(rows), scale.axis(""))
+    return Plot(tuple(rows), scale.axis("", words))
 
 
 _BASE = Line("base", "0%", "100%")
@@ -144,8 +148,8 @@ class _Scale:
         last = np.floor(self.high / step + 1e-9)
         return [float(value * step) for value in np.arange(first, last + 1) + 0.0]  # no -0.0
 
-    def axis(self, unit: str) -> tuple[Mark, ...]:
+    def axis(self, unit: str, words: Words) -> tuple[Mark, ...]:
         factor = 1.0
         if unit == "s" and self.high < 1:  # one unit along the whole scale
             factor, unit = 1000.0, "ms"
-        return tuple(Mark(self(value), on_scale(value * factor, unit)) for value in self.ticks())
+        return tuple(Mark(self(value), on_scale(value * factor, unit, words)) for value in self.ticks())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from chatlab.codec import message_to_json
 from chatlab.compare.model import Receipt, Result
 from chatlab.compare.session.receipt import difference
+from chatlab.words import Words
 
 _MOST_REQUESTS = 6_000_000  # characters of exact requests in one report; its answers come on top
 _MOST_DIFFERENCES = 12  # between two lanes' receipts
@@ -42,8 +43,9 @@ class Sent:
 class Requests:
     """The requests of one report. left_out: exact requests that had no room any more."""
 
-    def __init__(self, labels: Mapping[str, str]) -> None:
+    def __init__(self, labels: Mapping[str, str], words: Words) -> None:
         self._labels = labels
+        self._words = words
         self._anchors: dict[str, str] = {}  # by hash, where it stands
         self._written = 0
         self.left_out = 0
@@ -58,14 +60,14 @@ class Requests:
             self._request(f"{anchor}-{number}", sha256, group)
             for number, (sha256, group) in enumerate(by_hash.items())
         )
-        same = "all lanes got the same" if len(by_hash) == 1 else f"{len(by_hash)} different requests"
+        same = self._words.counted("report.request", len(by_hash))
         return Sent(requests, same, self._differences(results))
 
     def _request(self, anchor: str, sha256: str, group: Sequence[tuple[Result, Receipt]]) -> Request:
         lines = [
-            f"{self._label(result)}{_repeat(result)}: {line}"
+            f"{named(self._label(result), result.repeat, self._words)}: {line}"
             for result, receipt in group
-            for line in _receipt_lines(receipt)
+            for line in _receipt_lines(receipt, self._words)
         ]
         lanes = ", ".join(dict.fromkeys(self._label(result) for result, _ in group))
         above = self._anchors.get(sha256, "")
@@ -93,9 +95,9 @@ class Requests:
         (first, sent), *others = by_lane.values()
         found = []
         for other, receipt in others:
-            lines = [str(one) for one in difference(sent, receipt)]
+            lines = [self._words.translated(str(one)) for one in difference(sent, receipt)]
             if len(lines) > _MOST_DIFFERENCES:
-                lines[_MOST_DIFFERENCES:] = [f"and {len(lines) - _MOST_DIFFERENCES} more"]
+                lines[_MOST_DIFFERENCES:] = [self._words("report.more", count=len(lines) - _MOST_DIFFERENCES)]
             if lines:
                 found.append((f"{self._label(first)} | {self._label(other)}", tuple(lines)))
         return tuple(found)
@@ -104,18 +106,21 @@ class Requests:
         return self._labels.get(result.lane, "?")
 
 
-def _repeat(result: Result) -> str:
-    return f", repeat {result.repeat + 1}" if result.repeat else ""
+def named(lane: str, repeat: int, words: Words) -> str:
+    """Return a lane's name, and which of its repeats it is if it is not the first. repeat: from 0."""
+    return words("compare.repeat", lane=lane, number=repeat + 1) if repeat else lane
 
 
-def _receipt_lines(receipt: Receipt) -> list[str]:
+def _receipt_lines(receipt: Receipt, words: Words) -> list[str]:
     """Return what a receipt says beside the messages and parameters."""
-    asked = f"model {receipt.model or 'not named'}"
+    asked = [words("report.of-model", model=receipt.model) if receipt.model else words("report.no-model")]
     if receipt.model_answered and receipt.model_answered != receipt.model:
-        asked += f", answered by {receipt.model_answered}"
-    lines = [asked + (f", at {receipt.endpoint}" if receipt.endpoint else "")]
+        asked.append(words("report.answered-by-model", model=receipt.model_answered))
+    if receipt.endpoint:
+        asked.append(words("report.at", endpoint=receipt.endpoint))
+    lines = [", ".join(asked)]
     if receipt.identity:
-        lines.append(f"as {receipt.identity}")
+        lines.append(words("compare.as-person", person=receipt.identity))
     if receipt.wire_sha256:
-        lines.append(f"SHA-256 of the HTTP body {receipt.wire_sha256}")
-    return [*lines, *(f"left out: {one}" for one in receipt.dropped)]
+        lines.append(words("report.body-hash", hash=receipt.wire_sha256))
+    return [*lines, *(words("report.left-out", what=words.translated(one)) for one in receipt.dropped)]

@@ -11,20 +11,30 @@ from chatlab.compare.report.jsonl import report_jsonl, report_votes
 from chatlab.compare.report.markdown import report_markdown
 from chatlab.compare.report.redact import redacted
 from chatlab.redaction.texts import Pattern
+from chatlab.words import ENGLISH, Words
 
 Format: TypeAlias = Literal["html", "markdown", "jsonl", "votes"]
 
 
-def report(compared: Comparison, form: Format = "html", patterns: Sequence[Pattern] = ()) -> str:
+def report(
+    compared: Comparison,
+    form: Format = "html",
+    patterns: Sequence[Pattern] = (),
+    words: Words = ENGLISH,
+) -> str:
     """Return the whole report. Takes seconds for thousands of answers: a server calls it in a thread.
+    words: of HTML and Markdown; what is for programs is in English.
 
     Raises WrongPattern if a pattern takes too long.
     """
-    return "".join(report_pieces(compared, form, patterns))
+    return "".join(report_pieces(compared, form, patterns, words))
 
 
 def report_pieces(
-    compared: Comparison, form: Format = "html", patterns: Sequence[Pattern] = ()
+    compared: Comparison,
+    form: Format = "html",
+    patterns: Sequence[Pattern] = (),
+    words: Words = ENGLISH,
 ) -> Iterator[str]:
     """Yield the same piece by piece. Of a run's answers a few at a time are in memory while a page is
     written; the other formats are one piece.
@@ -32,9 +42,9 @@ def report_pieces(
     compared = redacted(compared, patterns)
     match form:
         case "html":
-            yield from report_html(compared)
+            yield from report_html(compared, words)
         case "markdown":
-            yield report_markdown(compared)
+            yield report_markdown(compared, words)
         case "jsonl":
             yield report_jsonl(compared)
         case "votes":

@@ -25,6 +25,7 @@ from chatlab.errors import ChatlabError
 from chatlab.ids import LaneId, RoundId, TurnId
 from chatlab.messages import Message, TextPart
 from chatlab.store import StoredTurn
+from chatlab.words import ENGLISH
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -291,7 +292,7 @@ def marks(
         answers = [turns[turn_id] for turn_id in ids]
         names = {name for turn in answers for name in names_of(state.lane(lane_id), turn, backends)}
         if any(names_itself(_text(turn), names) for turn in answers):
-            found.append(f"{state.letters.get(lane_id, '?')} names a model")
+            found.append(ENGLISH("said.names-model", lane=state.letters.get(lane_id, "?")))
     return tuple(sorted(found))
 
 

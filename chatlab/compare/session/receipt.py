@@ -126,7 +126,7 @@ def difference(a: Receipt | ChatRequest, b: Receipt | ChatRequest) -> tuple[Sent
     for name in sorted({*a.parameters, *b.parameters}):
         mine_value, other_value = (_value(side.parameters, name) for side in (a, b))
         if mine_value != other_value:
-            what = ENGLISH("sent.parameter", name=name)
+            what = ENGLISH("sent.parameter", parameter=name)
             found.append(SentDifference("parameters", what, mine_value, other_value))
     return tuple(found)
 

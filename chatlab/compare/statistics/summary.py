@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, median, quantiles
 from weakref import WeakKeyDictionary
 
@@ -18,7 +18,7 @@ from chatlab.compare.figures import UNKNOWN, Figures, figures_of, known
 from chatlab.compare.model import UNCLEAR, Comparison, Lane
 from chatlab.compare.statistics.intervals import Interval, wilson
 from chatlab.compare.statistics.spread import Difference, Groups, Measure, spread_of
-from chatlab.spelling import count
+from chatlab.words import ENGLISH, Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +81,15 @@ def judges(compared: Comparison) -> list[JudgeSummary]:
     return list(found.values())
 
 
-def judge_said(one: JudgeSummary, money: Callable[[float], str]) -> str:
+def judge_said(one: JudgeSummary, money: Callable[[float], str], words: Words = ENGLISH) -> str:
     """Return what a judge came to, in words."""
-    parts = [count(one.verdicts, "verdict")]
+    parts = [words.counted("count.verdict", one.verdicts)]
     if one.unclear:
-        parts.append(f"{one.unclear} of them unclear")
+        parts.append(words("report.unclear", count=one.unclear))
     if one.cost is not None:
-        only = "" if one.priced == one.verdicts else f" for the {one.priced} of which it is known"
-        parts.append(f"cost {money(one.cost)}{only}")
+        key = "figures.cost" if one.priced == one.verdicts else "report.cost-of-some"
+        some = {} if one.priced == one.verdicts else {"count": one.priced}
+        parts.append(words(key, money=money(one.cost), **some))
     return ", ".join(parts)
 
 
@@ -153,11 +154,21 @@ def _sum(tokens: NDArray[np.int64]) -> int | None:
     return int(there.sum()) if len(there) else None
 
 
+def _measure(name: str, unit: str, lower: str, higher: str) -> Measure:
+    return Measure(name, unit, ENGLISH(lower), ENGLISH(higher))
+
+
+PASSED, FIRST_TOKEN = ENGLISH("spread.passed"), ENGLISH("spread.first-token")
+TOTAL, COST = ENGLISH("spread.total"), ENGLISH("spread.cost")
+"""The names of measures."""
 _MEASURES = (
-    (Measure("answers that pass", "%", "less often right", "more often right", "mean", (0.0, 1.0)), "passed"),
-    (Measure("first token", "s", "sooner", "later"), "first_token"),
-    (Measure("total", "s", "faster", "slower"), "total"),
-    (Measure("cost of an answer", "", "cheaper", "dearer", "mean"), "cost"),
+    (
+        replace(_measure(PASSED, "%", "spread.worse", "spread.better"), centre="mean", range=(0.0, 1.0)),
+        "passed",
+    ),
+    (_measure(FIRST_TOKEN, "s", "spread.sooner", "spread.later"), "first_token"),
+    (_measure(TOTAL, "s", "spread.faster", "spread.slower"), "total"),
+    (replace(_measure(COST, "", "spread.cheaper", "spread.dearer"), centre="mean"), "cost"),
 )
 """Each with its column of the figures."""
 

@@ -59,6 +59,7 @@ class ExportRoutes:
                 title=found.title,
                 files=storage.files if storage else None,
                 limits=self._limits,
+                words=self._sessions.words,
             )
         media_type, ending = _TYPES[wanted]
         name = _file_name(found.title, ending)

@@ -173,7 +173,7 @@ class View:
         """Return which lanes were not sent what they should have been, and in what."""
         reasons = map(self.words.translated, found.reason.split("; "))
         lanes = [state.lane(lane).label for lane in found.lanes]
-        named = self.words("compare.a-and-b", a=lanes[0], b=lanes[1]) if len(lanes) == 2 else lanes[0]
+        named = self.words("both.and", a=lanes[0], b=lanes[1]) if len(lanes) == 2 else lanes[0]
         return f"{named}: {'; '.join(reasons)}"
 
     def _question(self, state: SessionState, round_id: RoundId, user: Message) -> QuestionView:

@@ -102,7 +102,7 @@ export const difference = async (page, round, a, b) => {
     kind === "same" ? text : make(kind === "only_a" ? "del" : "ins", {}, text),
   );
   show(
-    say("compare.a-and-b", { a: nameA, b: nameB }),
+    say("both.and", { a: nameA, b: nameB }),
     make(
       "p",
       { className: "quiet" },

@@ -148,7 +148,7 @@ const drawAgreement = (page, round, lanes, element, found) => {
     const names = { a: a.name, b: b.name };
     const told =
       value === undefined
-        ? say("compare.a-and-b", names)
+        ? say("both.and", names)
         : say("compare.agreement-pair", { ...names, percent: Math.round(value * 100) });
     return button(told, () => difference(page, round.id, a.id, b.id), {
       title: say("compare.agreement-title"),

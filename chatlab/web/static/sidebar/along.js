@@ -18,7 +18,7 @@ export const amount = ({ conversations, comparisons }) => {
   const chats = counted(conversations, "sidebar.conversation");
   const sessions = counted(comparisons, "sidebar.comparison");
   if (!comparisons) return chats;
-  return conversations ? say("sidebar.and", { a: chats, b: sessions }) : sessions;
+  return conversations ? say("both.and", { a: chats, b: sessions }) : sessions;
 };
 
 /**
