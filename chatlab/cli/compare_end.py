@@ -15,7 +15,7 @@ from chatlab.compare.batch.budget import Budget
 from chatlab.compare.batch.folder import Plan, RunFolder, comparison_of_run
 from chatlab.compare.report import report_pieces
 from chatlab.spelling import count
-from chatlab.words import Words
+from chatlab.words import ENGLISH, Words
 
 SPENT_COUNTS = (
     "every call of this run, in all its sittings, to backends with prices, the judge's too: an answer that "
@@ -24,7 +24,7 @@ SPENT_COUNTS = (
 
 
 def finish(
-    folder: RunFolder, budget: Budget, batch: Batch, *, whole: bool, as_json: bool, words: Words
+    folder: RunFolder, budget: Budget, batch: Batch, *, whole: bool, as_json: bool, words: Words = ENGLISH
 ) -> int:
     """Write report.html and summary.json, print the summary, and return the exit code.
 

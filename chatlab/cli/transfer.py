@@ -19,6 +19,7 @@ from chatlab.cli.terminal_text import Cleaner
 from chatlab.config.load import load_config
 from chatlab.ids import ConversationId
 from chatlab.spelling import count, did_you_mean
+from chatlab.words import words_of
 
 if TYPE_CHECKING:
     from chatlab.config import models as config
@@ -58,7 +59,8 @@ async def _export(
 ) -> None:
     from chatlab.transfer import export
 
-    wanted = load_config(config_of(config)).storage
+    loaded = load_config(config_of(config))
+    wanted = loaded.storage
     if await nothing_yet(wanted):
         raise click.UsageError(NOBODY)
     async with opened(wanted) as storage:
@@ -72,6 +74,7 @@ async def _export(
             conversation,
             comparison=comparison,
             output_format=output_format,
+            words=words_of(loaded.ui.language),
         )
         if output is None:
             shown = Cleaner() if sys.stdout.isatty() else None

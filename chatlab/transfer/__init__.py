@@ -23,6 +23,7 @@ from chatlab.transfer.jsonl import FORMAT, VERSION, conversation_to_json, to_lin
 from chatlab.transfer.listing import all_comparisons, all_conversations
 from chatlab.transfer.markdown import conversation_markdown
 from chatlab.transfer.read import ImportProblem, ImportResult, import_file
+from chatlab.words import ENGLISH, Words
 
 __all__ = ["Format", "ImportProblem", "ImportResult", "export", "import_file", "shared_html"]
 
@@ -38,11 +39,13 @@ async def export(
     comparison: str | None = None,
     output_format: Format = "jsonl",
     hidden: bool = True,
+    words: Words = ENGLISH,
 ) -> AsyncIterator[str]:
     """One conversation or comparison session of an owner, or all chats and sessions, as text in pieces to be
     written one after the other. At most one of them and one attachment are in memory. Raises NotStored.
 
     hidden: whether the JSONL has blind sessions whose names are hidden still. What is to be read never has.
+    words: of what is to be read.
     """
     if conversation is not None:
         chosen = _Chosen([await store.get(owner, conversation)], [])
@@ -54,10 +57,10 @@ async def export(
         case "jsonl":
             written = _jsonl(store, files, chosen, hidden)
         case "markdown":
-            written = _markdown(store, chosen)
+            written = _markdown(store, chosen, words)
         case "html":
             several = conversation is None and comparison is None
-            written = _html(store, files, chosen, "Conversations" if several else chosen.title)
+            written = _html(store, files, chosen, words("export.all") if several else chosen.title, words)
         case _:
             assert_never(output_format)
     async for text in written:
@@ -77,22 +80,23 @@ async def _jsonl(store: Store, files: Files, chosen: _Chosen, hidden: bool) -> A
             yield line
 
 
-async def _markdown(store: Store, chosen: _Chosen) -> AsyncIterator[str]:
+async def _markdown(store: Store, chosen: _Chosen, words: Words) -> AsyncIterator[str]:
     async for stored, turns in _each(store, chosen.conversations):
-        for text in conversation_markdown(stored, turns):
+        for text in conversation_markdown(stored, turns, words):
             yield _characters(text)
-    async for session in _sessions(store, chosen.comparisons):
+    async for session in _sessions(store, chosen.comparisons, words):
         for text in session_text.markdown(session):
             yield _characters(text)
 
 
-async def _html(store: Store, files: Files, chosen: _Chosen, title: str) -> AsyncIterator[str]:
-    head, _, tail = document(scrub(_characters(title)) or "Conversation", "\0", css=CSS).partition("\0")
+async def _html(store: Store, files: Files, chosen: _Chosen, title: str, words: Words) -> AsyncIterator[str]:
+    title = scrub(_characters(title)) or words("export.conversation")
+    head, _, tail = document(title, "\0", css=CSS, lang=words.language).partition("\0")
     yield head
     async for stored, turns in _each(store, chosen.conversations):
-        async for piece in pieces(files, stored, turns):
+        async for piece in pieces(files, stored, turns, words=words):
             yield piece
-    async for session in _sessions(store, chosen.comparisons):
+    async for session in _sessions(store, chosen.comparisons, words):
         async for piece in session_text.html(files, session):
             yield piece
     yield tail
@@ -121,11 +125,11 @@ async def _each(
 
 
 async def _sessions(
-    store: Store, chosen: Sequence[StoredComparison]
+    store: Store, chosen: Sequence[StoredComparison], words: Words
 ) -> AsyncIterator[session_text.ReadSession]:
     for about in chosen:
         with suppress(NotStored):
-            yield await session_text.read(store, about)
+            yield await session_text.read(store, about, words)
 
 
 def _characters(text: str) -> str:

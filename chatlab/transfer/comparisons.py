@@ -47,8 +47,9 @@ from chatlab.transfer.jsonl import (
     turn_lines,
     user_from_json,
 )
+from chatlab.words import ENGLISH
 
-LEFT_OUT = "its names are still hidden: show them on its page, then export again"
+LEFT_OUT = ENGLISH("said.names-hidden")
 """Why a session is not in an export that must not tell which lane is which."""
 
 
@@ -218,9 +219,9 @@ def state_of(log: Sequence[LogEntry]) -> SessionState:
     try:
         return reduce_log(log)
     except SessionError as exc:
-        raise ValueError(f"its log cannot be followed: {exc}") from exc
+        raise ValueError(ENGLISH("said.log", reason=exc)) from exc
     except LookupError as exc:
-        raise ValueError(f"its log cannot be followed: it has no {exc} where it speaks of it") from exc
+        raise ValueError(ENGLISH("said.log", reason=ENGLISH("said.log-gap", what=exc))) from exc
 
 
 async def _with_own_files(own: OwnFiles, logged: LogEntry) -> LogEntry:

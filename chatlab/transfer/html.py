@@ -6,6 +6,7 @@ import base64
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, assert_never, cast
 
 from markupsafe import Markup
@@ -31,6 +32,7 @@ from chatlab.secret import scrub
 from chatlab.slices import Slices
 from chatlab.store import FILE_SCHEME, LinkReader, NotStored, Store, StoredConversation, StoredTurn
 from chatlab.store.files import Files
+from chatlab.words import ENGLISH, Words
 
 LARGEST_PICTURE = 10_000_000  # bytes
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
@@ -97,12 +99,14 @@ async def pieces(
     turns: Sequence[StoredTurn],
     *,
     branches: bool = True,
+    words: Words = ENGLISH,
 ) -> AsyncIterator[str]:
     """Yield a conversation as the HTML of one article, in pieces. branches: the other versions too,
     collapsed; and the settings that were asked for.
     """
     tree = Tree.of(conversation, turns)
-    yield written("opening", scrub(conversation.title) or "Conversation", moment_text(conversation.created))
+    title = scrub(conversation.title) or words("export.conversation")
+    yield written(words, "opening", title, moment_text(conversation.created))
     # No recursion: a conversation is as deep as it has turns.
     todo: list[str | StoredTurn | None] = [None]
     while todo:
@@ -113,16 +117,19 @@ async def pieces(
         turn, others = tree.next(None if at is None else at.id)
         if turn is None:
             continue
-        yield await exchange(files, turn.user, [(turn.label, turn)], settings=branches)
+        yield await exchange(files, turn.user, [(turn.label, turn)], settings=branches, words=words)
         todo.append(turn)
         for other in reversed(others) if branches else ():
-            begun = written("version", other.label, moment_text(other.created))
-            answered = await exchange(files, other.user, [(other.label, other)], settings=True)
-            todo += [written("version_closing"), other, begun + answered]
-    yield written("closing")
+            begun = written(words, "version", other.label, moment_text(other.created))
+            answers = [(other.label, other)]
+            answered = await exchange(files, other.user, answers, settings=True, words=words)
+            todo += [written(words, "version_closing"), other, begun + answered]
+    yield written(words, "closing")
 
 
-async def shared_html(store: Store, files: Files, token: str, reader: LinkReader | None = None) -> str:
+async def shared_html(
+    store: Store, files: Files, token: str, reader: LinkReader | None = None, words: Words = ENGLISH
+) -> str:
     """Return the page of a read-only link to a conversation: what is shown of it now, without its owner, its
     other versions or its settings. Raises NotStored for a token that leads to no conversation (any more), and
     for a link that is not for this reader.
@@ -134,10 +141,11 @@ async def shared_html(store: Store, files: Files, token: str, reader: LinkReader
     turns = await store.turns(owner, conversation.id)
     body = []
     with Slices() as slices:
-        async for piece in pieces(files, conversation, turns, branches=False):
+        async for piece in pieces(files, conversation, turns, branches=False, words=words):
             body.append(piece)
             await slices.rest()
-    return document(scrub(conversation.title) or "Conversation", "".join(body), css=CSS)
+    title = scrub(conversation.title) or words("export.conversation")
+    return document(title, "".join(body), css=CSS, lang=words.language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +170,12 @@ class _Answer:
 
 
 async def exchange(
-    files: Files, user: Message, answers: Iterable[tuple[str, StoredTurn]], *, settings: bool
+    files: Files,
+    user: Message,
+    answers: Iterable[tuple[str, StoredTurn]],
+    *,
+    settings: bool,
+    words: Words = ENGLISH,
 ) -> str:
     """Return a message of the person and what came of it as HTML, with what that took.
 
@@ -171,23 +184,24 @@ async def exchange(
     said = [
         _Part("text", html=Markup(as_typed(scrub(part.text))))  # noqa: S704 - it escapes
         if isinstance(part, TextPart)
-        else await _part(files, part)
+        else await _part(files, part, words)
         for part in user.parts
     ]
-    return written("exchange", said, [await _answer(files, who, turn, settings) for who, turn in answers])
+    made = [await _answer(files, who, turn, settings, words) for who, turn in answers]
+    return written(words, "exchange", said, made)
 
 
-async def _answer(files: Files, who: str, turn: StoredTurn, settings: bool) -> _Answer:
+async def _answer(files: Files, who: str, turn: StoredTurn, settings: bool, words: Words) -> _Answer:
     given = [f"{name} = {value}" for name, value in turn.parameters.items() if value is not None]
-    given += [f"system prompt: {turn.system}"] if turn.system else []
+    given += [words("export.system", text=turn.system)] if turn.system else []
     return _Answer(
         who,
         scrub("\n".join(given)) if settings else "",
-        [await _part(files, part) for part in turn.answer],
-        outcome(turn),
-        _safe(sources(map(_scrubbed, turn.citations))),
-        [scrub(notice.detail) for notice in turn.notices],
-        figures(turn),
+        [await _part(files, part, words) for part in turn.answer],
+        outcome(turn, words),
+        _safe(sources(map(_scrubbed, turn.citations)), words),
+        [words.translated(scrub(notice.detail)) for notice in turn.notices],
+        figures(turn, words=words),
     )
 
 
@@ -195,10 +209,15 @@ def _scrubbed(source: Citation) -> Citation:
     return Citation(scrub(source.title), *(text and scrub(text) for text in (source.url, source.snippet)))
 
 
-def written(macro: str, *values: object) -> str:
+def written(words: Words, macro: str, *values: object) -> str:
     """Return what a macro of the template makes of these values."""
+    return str(getattr(_template(words), macro)(*values))
+
+
+@lru_cache(maxsize=4)
+def _template(words: Words) -> object:
     template = environment("chatlab.transfer").get_template("conversation.html.j2")
-    return str(getattr(template.module, macro)(*values))
+    return template.make_module({"say": words})
 
 
 def to_be_read(part: Part) -> Part:
@@ -207,30 +226,35 @@ def to_be_read(part: Part) -> Part:
     return cast(Part, replace(cast(Any, part), **{name: scrub(text) for name, text in held if text}))
 
 
-async def _part(files: Files, part: Part) -> _Part:
+async def _part(files: Files, part: Part, words: Words) -> _Part:
     part = to_be_read(part)
     if isinstance(part, TextPart | ReasoningPart):
-        await render_ahead((part.text,))
+        await render_ahead((part.text,), words=words)
     if isinstance(part, TextPart):
-        return _Part("text", html=_safe(part.text))
+        return _Part("text", html=_safe(part.text, words))
     if isinstance(part, ReasoningPart):
-        return _Part("thoughts", html=_safe(part.text))
+        return _Part("thoughts", html=_safe(part.text, words))
     if isinstance(part, ToolCall):
-        return _Part("folded", f"Called {part.name}", part.arguments)
+        return _Part("folded", words("answer.tool", name=part.name), part.arguments)
     if isinstance(part, ToolResult):
-        title = f"{part.name or 'The tool'} {'failed' if part.is_error else 'answered'}"
-        return _Part("folded", title, part.content)
+        return _Part("folded", result_said(part, words), part.content)
     if isinstance(part, FilePart):
-        return await _file(files, part)
+        return await _file(files, part, words)
     assert_never(part)
 
 
-def _safe(text: str) -> Markup:
-    return Markup(render(text))  # noqa: S704 - it has been cleaned
+def result_said(part: ToolResult, words: Words) -> str:
+    """Return what came of a tool, as a title."""
+    key = "answer.error" if part.is_error else "answer.result"
+    return words(key, name=part.name or words("answer.the-tool"))
 
 
-async def _file(files: Files, part: FilePart) -> _Part:
-    name = part.name or "attachment"
+def _safe(text: str, words: Words) -> Markup:
+    return Markup(render(text, words=words))  # noqa: S704 - it has been cleaned
+
+
+async def _file(files: Files, part: FilePart, words: Words) -> _Part:
+    name = part.name or words("notice.a-file")
     if part.url is None or not part.url.startswith(FILE_SCHEME):
         return _Part("file", name, f", {part.media_type}: {part.url or ''}")
     try:
@@ -240,7 +264,7 @@ async def _file(files: Files, part: FilePart) -> _Part:
             data = base64.b64encode(path.read_bytes()).decode("ascii")
             return _Part("picture", name, f"data:{part.media_type};base64,{data}")
     except NotStored:
-        return _Part("file", name, f", {part.media_type}: no longer stored")
+        return _Part("file", name, f", {part.media_type}: {words('export.not-stored')}")
     except OSError as exc:
         raise StoreError(f"the attachment {part.name} cannot be read: {exc.strerror}") from exc
     return _Part("file", name, f", {part.media_type}, {size / 1000:.0f} kB")

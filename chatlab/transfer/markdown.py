@@ -10,47 +10,53 @@ from chatlab.messages import FilePart, Part, ReasoningPart, TextPart, ToolCall, 
 from chatlab.render.figures import figures, outcome
 from chatlab.secret import scrub
 from chatlab.store import FILE_SCHEME, StoredConversation, StoredTurn
-from chatlab.transfer.html import Tree, to_be_read
+from chatlab.transfer.html import Tree, moment_text, result_said, to_be_read
+from chatlab.words import Words
 
 
-def conversation_markdown(conversation: StoredConversation, turns: Sequence[StoredTurn]) -> Iterator[str]:
+def conversation_markdown(
+    conversation: StoredConversation, turns: Sequence[StoredTurn], words: Words
+) -> Iterator[str]:
     """Yield a conversation as Markdown, in pieces: the branch shown last."""
     branch = Tree.of(conversation, turns).branch()
-    yield f"# {scrub(conversation.title) or 'Conversation'}\n\n{conversation.created:%Y-%m-%d %H:%M} UTC\n\n"
+    title = scrub(conversation.title) or words("export.conversation")
+    yield f"# {title}\n\n{moment_text(conversation.created)}\n\n"
     for turn in branch:
-        yield f"## You\n\n{parts(turn.user.parts)}## {turn.label}\n\n"
-        yield from answered(turn)
+        yield f"## {words('export.you')}\n\n{parts(turn.user.parts, words)}## {turn.label}\n\n"
+        yield from answered(turn, words)
     left = len(turns) - len(branch)
     if left:
-        what = "turn of another version is" if left == 1 else "turns of other versions are"
-        yield f"> {left} {what} not shown here.\n\n"
+        yield f"> {words.counted('export.not-shown', left)}\n\n"
 
 
-def answered(turn: StoredTurn) -> list[str]:
+def answered(turn: StoredTurn, words: Words) -> list[str]:
     """Return what came of a turn, with what it took."""
-    ending = outcome(turn)
-    said = [*([ending] if ending else []), *(scrub(notice.detail) for notice in turn.notices)]
-    said += [scrub(f"Source: {source.title} {source.url or ''}".strip()) for source in turn.citations]
-    took = figures(turn)
-    return [parts(turn.answer), *(f"> {line}\n\n" for line in said), f"*{took}*\n\n" if took else ""]
+    ending = outcome(turn, words)
+    said = [ending] if ending else []
+    said += [words.translated(scrub(notice.detail)) for notice in turn.notices]
+    named = (scrub(f"{source.title} {source.url or ''}".strip()) for source in turn.citations)
+    said += [words("report.source", source=source) for source in named]
+    took = figures(turn, words=words)
+    return [parts(turn.answer, words), *(f"> {line}\n\n" for line in said), f"*{took}*\n\n" if took else ""]
 
 
-def parts(parts: Sequence[Part]) -> str:
+def parts(parts: Sequence[Part], words: Words) -> str:
     """Return what was said, as Markdown."""
-    return "".join(_part(to_be_read(part)) for part in parts)
+    return "".join(_part(to_be_read(part), words) for part in parts)
 
 
-def _part(part: Part) -> str:
+def _part(part: Part, words: Words) -> str:
     if isinstance(part, TextPart):
         return f"{part.text}\n\n"
     if isinstance(part, ReasoningPart):
-        return "".join(f"> {line}\n" for line in ("Thoughts:", *part.text.splitlines())) + "\n"
+        lines = (f"{words('answer.thought')}:", *part.text.splitlines())
+        return "".join(f"> {line}\n" for line in lines) + "\n"
     if isinstance(part, ToolCall):
-        return f"Called `{part.name}`:\n\n{fenced(part.arguments)}\n\n"
+        called = words("answer.tool", name=f"`{part.name}`")
+        return f"{called}\n\n{fenced(part.arguments)}\n\n"
     if isinstance(part, ToolResult):
-        ended = "failed" if part.is_error else "answered"
-        return f"`{part.name or 'The tool'}` {ended}:\n\n{fenced(part.content)}\n\n"
+        return f"{result_said(part, words)}:\n\n{fenced(part.content)}\n\n"
     if isinstance(part, FilePart):
         where = "" if part.url is None or part.url.startswith(FILE_SCHEME) else f": {part.url}"
-        return f"[{part.name or 'attachment'}, {part.media_type}{where}]\n\n"
+        return f"[{part.name or words('notice.a-file')}, {part.media_type}{where}]\n\n"
     assert_never(part)

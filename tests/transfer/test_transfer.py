@@ -369,9 +369,9 @@ async def test_html_is_one_document_that_loads_nothing_and_shows_the_chosen_bran
     body = made[made.index("<article>") : made.index("</body>")]
     for shown in (
         "data:image/png;base64,",
-        "Thoughts",
-        "Called look",
-        "look failed",
+        "<summary>Thought</summary>",
+        "Tool: look",
+        "Error of look",
         "once more",
         "Be &lt;brief",
     ):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from html.parser import HTMLParser
+from typing import Any
 
 from chatlab.words import ENGLISH, Words
 
@@ -31,6 +33,52 @@ def left_in_english(shown: str, *, but: Iterable[str] = ()) -> set[str]:
     for one in sorted(but, key=len, reverse=True):
         shown = shown.replace(one, " ")
     return set(re.findall(r"[A-Za-z]{2,}", shown))
+
+
+_SAID = ("alt", "aria-label", "placeholder", "title")
+
+
+class _Reader(HTMLParser):
+    """Gathers what a person reads or is read of a document."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+        self._within: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("style", "script"):
+            self._within.append(tag)
+        self.said += [value or "" for name, value in attrs if name in _SAID]
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._within[-1:] == [tag]:
+            self._within.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self._within:
+            self.said.append(data)
+
+
+def readable(html: str) -> str:
+    """Return what can be read of a document, its names for who cannot see it too."""
+    reader = _Reader()
+    reader.feed(html)
+    reader.close()
+    return " ".join(reader.said)
+
+
+def texts_in(value: Any, *names: str) -> Iterator[str]:
+    """Yield the texts of a JSON value. names: of fields that are shown by their names."""
+    if isinstance(value, dict):
+        for name, one in value.items():
+            yield from (name,) if name in names else ()
+            yield from texts_in(one, *names)
+    elif isinstance(value, list):
+        for one in value:
+            yield from texts_in(one, *names)
+    elif isinstance(value, str):
+        yield value
 
 
 def _other(text: str) -> str:

@@ -114,8 +114,8 @@ More of the page that is set there: `ui.theme`, `ui.css`, `ui.head`, `ui.favicon
 `ui.language: de` has both pages speak German. Another language is a file of JSON: copy chatlab/words/en.json,
 translate the texts, leave keys and what stands in curly brackets, and name it in `ui.language`. What it
 leaves out is in English, and `chatlab check` says which key is none. `ui.labels` goes before both.
-Reports (HTML and Markdown) are in that language too, also those of `chatlab compare` and `chatlab report`.
-Errors of backends, of the configuration and of the storage are in English, and so are conversations as files.
+Reports, exports (HTML and Markdown) and shared pages are in that language too, also those of the commands.
+Errors of backends, of the configuration and of the storage are in English.
 What is stored, and what is for programs, is in English too; a page shows it in its language.
 """
 

@@ -7,6 +7,7 @@ does not exist.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import TypeAlias, cast, get_args
 from urllib.parse import quote
 
@@ -81,8 +82,8 @@ def conversation_routes(lab: Lab) -> list[Route]:
         route("/conversations/{id}", _change, "PATCH"),
         route("/conversations/{id}", _delete, "DELETE"),
         route("/conversations/{id}/restore", _restore, "POST"),
-        route("/conversations/{id}/export", _export, "GET"),
-        route("/export", _export, "GET"),
+        route("/conversations/{id}/export", partial(_export, words), "GET"),
+        route("/export", partial(_export, words), "GET"),
         route("/import", imports.progress, "GET"),
         route("/import", imports.take, "POST"),
         route("/along", along.told, "GET"),
@@ -129,7 +130,7 @@ async def _restore(storage: StorageService, owner: str, request: Request) -> Res
     return JSONResponse(_shown(await storage.store.restore(owner, _id(request))))
 
 
-async def _export(storage: StorageService, owner: str, request: Request) -> Response:
+async def _export(words: Words, storage: StorageService, owner: str, request: Request) -> Response:
     wanted = request.query_params.get("format", "jsonl")
     if wanted not in _ENDING:
         raise NotPossible("refusal.format", names=", ".join(get_args(Format)))
@@ -143,7 +144,13 @@ async def _export(storage: StorageService, owner: str, request: Request) -> Resp
     name = "".join(c if c.isalnum() or c in " -_." else "-" for c in title)[:80].strip() + ending
     # What a page gets must not tell which lane of a blind session is which.
     pieces = export(
-        storage.store, storage.files, owner, conversation_id, output_format=cast(Format, wanted), hidden=False
+        storage.store,
+        storage.files,
+        owner,
+        conversation_id,
+        output_format=cast(Format, wanted),
+        hidden=False,
+        words=words,
     )
     headers = {**_INERT, "content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
     return StreamingResponse(_encoded(pieces), media_type=media_type, headers=headers)
@@ -171,7 +178,7 @@ def _shared(lab: Lab, words: Words) -> Callable[[Request], Awaitable[Response]]:
             storage = await lab.storage()
             assert storage is not None
             token, reader = request.path_params["token"], reader_of(request)
-            page = await shared_html(storage.store, storage.files, token, reader)
+            page = await shared_html(storage.store, storage.files, token, reader, words)
         except NotStored:
             page = sentence_document(words("refusal.not-found"), words("refusal.dead-link"), words.language)
             return HTMLResponse(page, status_code=404, headers=_INERT)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -15,8 +13,7 @@ from chatlab.compare.report import Format, report
 from chatlab.redaction.texts import parse_patterns
 from chatlab.words import ENGLISH, words_of
 from tests.compare.report.samples import WHEN, comparison, run_of_many
-from tests.compare.report.test_report import Page
-from tests.words.other_language import left_in_english, other_words
+from tests.words.other_language import left_in_english, other_words, readable, texts_in
 
 UNITS = {"UTC", "kB", "ms"}
 NOTES = (
@@ -46,18 +43,8 @@ def hard_to_say() -> Comparison:
     return replace(whole, votes=tuple(votes), verdicts=(*verdicts, *whole.verdicts[2:]), results=results)
 
 
-def texts(value: Any) -> Iterator[str]:
-    """Yield the texts of a JSON value, and the names of what it has."""
-    if isinstance(value, dict):
-        for name, one in value.items():
-            yield from texts(one)
-            if name in ("messages", "parameters", "role", "parts", "type", "text", "temperature", "Python"):
-                yield name
-    elif isinstance(value, list):
-        for one in value:
-            yield from texts(one)
-    elif isinstance(value, str):
-        yield value
+NAMES = ("messages", "parameters", "role", "parts", "type", "text", "temperature", "Python")
+"""What an exact request and the settings of a lane are shown with."""
 
 
 @pytest.mark.parametrize("form", ["html", "markdown"])
@@ -66,18 +53,14 @@ def texts(value: Any) -> Iterator[str]:
 )
 def test_no_word_of_a_report_stays_in_english(whole: Comparison, form: Format) -> None:
     shown = report(whole, form, parse_patterns(["email"]), other_words())
-    if form == "html":
-        page = Page(shown)
-        said = [value for _, name, value in page.attributes if name in ("alt", "aria-label", "title")]
-        shown = " ".join((*page.pieces, *said))
-    given = {word for text in texts(comparison_to_json(whole)) for word in left_in_english(text)}
+    shown = readable(shown) if form == "html" else shown
+    given = {word for text in texts_in(comparison_to_json(whole), *NAMES) for word in left_in_english(text)}
     shown = re.sub(r"[0-9a-f]{64}|\[redacted: attachment|```text", " ", shown.replace("\\", ""))
     assert left_in_english(shown) - given - UNITS - {"chatlab", "email"} == set()
 
 
 def test_numbers_and_shares_are_written_as_the_language_writes_them() -> None:
-    page = Page(report(comparison(), words=words_of("de")))
-    shown = " ".join(" ".join(page.pieces).split())
+    shown = " ".join(readable(report(comparison(), words=words_of("de"))).split())
     for said in (
         "2 Spuren, 8 Nachrichten, 2026-11-21: 16 Antworten, davon 1 nicht fertig.",
         "GPT mini ist um 0,25 s früher als Qwen (95-%-Intervall 0,25 s bis 0,25 s; 7 Prompts)",
