@@ -70,7 +70,8 @@ class PageDriver:
             if one.get("trigger_after") == step["id"] and one["inputs"] == [chatbot]
         ]
         opened = ("load", "focus")  # the second is what our menu tells once it is shown
-        self._loads = [one for one in dependencies if (one["targets"] or [[None, None]])[0][1] in opened]
+        asked = [one for one in dependencies if one["backend_fn"]]
+        self._loads = [one for one in asked if (one["targets"] or [[None, None]])[0][1] in opened]
         self._chatbot, self._box = chatbot, box
         self._selector = next(
             (c["id"] for c in config["components"] if c["props"].get("elem_id") == "backend"), None

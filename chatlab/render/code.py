@@ -96,7 +96,6 @@ CODE_CSS = """\
   border-radius: 2px; box-shadow: .2rem -.2rem 0 -1.5px var(--cl-surface), .2rem -.2rem; }
 .code-block > .copy.done::before { content: "✓"; width: auto; height: auto; border: 0; box-shadow: none; }
 .code-block > .wrap::before { content: "↩"; }
-.wrapped .code, .wrapped .code code { white-space: pre-wrap !important; overflow-wrap: anywhere; }
 .code .c { color: light-dark(#3d6b6b, #9aa4ae); font-style: italic; }
 .code .k { color: light-dark(#006b00, #ff8a80); font-weight: 600; }
 .code .s { color: light-dark(#a31d1d, #a5d6ff); }

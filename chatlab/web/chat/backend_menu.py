@@ -11,11 +11,11 @@ from typing import Any
 import gradio as gr
 
 from chatlab.config.registry import ServedBackends
-from chatlab.web.chat.sidebar import once_shown
+from chatlab.web.chat.sidebar import handed_to
 
 LOADED = ("chat/backends.js", "chat/backends.css")
 """Its script and the styles that this loads, below `STATIC`."""
-_MENU = once_shown(
+_MENU = handed_to(
     LOADED[0],
     """({ backendMenu }) => {
   backendMenu(element, {

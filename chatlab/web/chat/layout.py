@@ -27,6 +27,7 @@ from chatlab.web.chat.gradio_patches import (
     PatchedChatInterface,
     queue_only_answers,
     run_on_loop,
+    show_late,
 )
 from chatlab.web.chat.respond import Chat
 from chatlab.web.chat.sidebar import opened_by_scripts, pages_links, sidebar
@@ -39,6 +40,7 @@ from chatlab.words import Words
 _LONGEST_TEXT = 2**31 - 1  # characters that are text when they are pasted: a file, few backends would take
 _PRIVATE = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 """How events are set up that are the page's own business and answered at once."""
+_OPEN = '() => ({ __type__: "update", open: true, visible: true })'
 
 
 def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
@@ -53,7 +55,7 @@ def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
     scripts = None
     if config.storage is not None:
         scripts = sidebar(sharing=config.storage.sharing, signed_in=config.auth is not None)
-    _head(config.ui, chat.words)
+    links = _head(config.ui, chat.words, listed=scripts is not None)
     choice = _Choice.made(config, backends, chat.words)
     options = _Options.made(config.ui, backends, choice.first, parameters, chat.words)
     page.chat = interface = _interface(config, backends, chat, navigation, choice, options)
@@ -62,7 +64,7 @@ def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
     if config.ui.footer:
         gr.Markdown(config.ui.footer)
 
-    choice.settings.click(lambda: gr.update(open=True), None, options.panel, **_PRIVATE)
+    choice.settings.click(None, None, options.panel, js=_OPEN, api_visibility="private")
     _follow_choices(backends, chat.words, config.ui, parameters, choice, options, interface.textbox)
     _warm(chat, backends, choice)
     _stop_and_clear(interface, chat, navigation)
@@ -72,13 +74,15 @@ def fill(page: PatchedBlocks, lab: Lab, uploads: UploadOwners) -> None:
     page.unload(chat.closed)
     queue_only_answers(page)
     run_on_loop(page)
+    late = [links, choice.selector, choice.menu, choice.settings, choice.status]
+    show_late(page, late if scripts is None else [scripts.parent, *late])
 
 
-def _head(ui: Ui, words: Words) -> None:
-    """The line above the conversation."""
-    with gr.Row(elem_classes="chatlab-head"):
+def _head(ui: Ui, words: Words, *, listed: bool) -> gr.HTML:
+    """Put the line above the conversation and return its links. listed: whether conversations are."""
+    with gr.Row(elem_classes=["chatlab-head", *(["chatlab-listed"] if listed else [])]):
         gr.Markdown(f"# {ui.title}" + (f"\n{ui.description}" if ui.description else ""), min_width=80)
-        pages_links(words)
+        return pages_links(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,10 @@ class _Options:
     def made(
         cls, ui: Ui, backends: ServedBackends, first: str, parameters: Sequence[Any], words: Words
     ) -> _Options:
-        with gr.Sidebar(position="right", open=False, width=320, elem_id="settings-panel") as panel:
+        # Made in the page when it is first opened: most pages are closed without.
+        with gr.Sidebar(
+            position="right", open=False, visible=False, width=320, elem_id="settings-panel"
+        ) as panel:
             gr.Markdown(f"## {words('chat.options')}")
             preset = gr.Dropdown(
                 [(words("chat.none"), NO_PRESET), *ui.presets],

@@ -56,16 +56,14 @@ _SCRIPTS = "".join(
     f"<script>(() => {{{(_STATIC / name).read_text('utf-8')}}})();</script>"
     for name in (
         "code.js",
-        *(f"chat/{name}.js" for name in ("attach", "text", "names", "keys", "scroll", "away")),
+        *(f"chat/{name}.js" for name in ("locales", "attach", "text", "names", "keys", "scroll", "away")),
     )
 )
 _STYLES = "".join(
     (_STATIC / "chat" / name).read_text("utf-8") for name in ("page.css", "composer.css", "keys.css")
 )
 
-# Not part of the other styles: Gradio puts the page's container before each rule in them, and in those of a
-# media query before rules of the container itself, too, which then are of nothing.
-_HEAD = f"<style>{tokens()}{(_STATIC / 'head.css').read_text('utf-8')}</style>"
+_SHARED_STYLES = tokens() + (_STATIC / "head.css").read_text("utf-8")
 
 _WIDE = """
 .gradio-container { --cl-column: 100%; }
@@ -116,8 +114,8 @@ class Page(PatchedBlocks):
         server, ui = self.lab_config.server, self.lab_config.ui
         settings = {
             "theme": _theme(ui),
-            "css": CODE_CSS + _STYLES + _layout(ui) + _read(ui.css),
-            "head": _HEAD + _told(self.words) + _SCRIPTS + _read(ui.head),
+            "css": _read(ui.css) or None,
+            "head": _styles(ui) + _told(self.words) + _SCRIPTS + _read(ui.head),
             "favicon_path": ui.favicon,
             "i18n": named_buttons(self.words),
             "show_error": False,  # the text of an exception is for the log
@@ -139,11 +137,14 @@ def _told(words: Words) -> str:
     return f"<script>window.chatlabWords = Object.fromEntries({told}.map{fields});</script>"
 
 
-def _layout(ui: Ui) -> str:
-    """Return the styles of a layout that is not the usual one."""
+def _styles(ui: Ui) -> str:
+    """Return the page's own styles, which count for more than Gradio's by what they are nested in.
+
+    Not as Gradio's `css`: it would add each rule twice, by a script, to a page that is there already.
+    """
     wide = _WIDE if ui.full_width else ""
     panel = (_STATIC / "chat" / "panel.css").read_text("utf-8") if ui.layout == "panel" else ""
-    return wide + panel
+    return f"<style>{_SHARED_STYLES}:root:root:root {{{CODE_CSS}{_STYLES}{wide}{panel}}}</style>"
 
 
 def _read(file: Path | None) -> str:

@@ -23,15 +23,13 @@ LOADED = ("chat/conversations.js", "sidebar/sidebar.css", "chat/branches.css")
 """Its script and the styles that this loads, below `STATIC`."""
 
 
-def once_shown(module: str, then: str, first: str = "") -> str:
-    """Return the script of an element that hands it to a module of ours, below `STATIC`, once the page is
-    shown, so that one can write before. then: what is called with what the module exports. first: what is
-    done before it is loaded."""
-    load = f'() => {{ {first} import(root + "/{STATIC}/{module}").then({then}); }}'
-    return f"{ROOT}\n(window.requestIdleCallback ?? setTimeout)({load}, {{ timeout: 500 }});"
+def handed_to(module: str, then: str, first: str = "") -> str:
+    """Return the script of an element that hands it to a module of ours, below `STATIC`. then: what is called
+    with what the module exports. first: what is done before it is loaded."""
+    return f'{ROOT}\n{first}\nimport(root + "/{STATIC}/{module}").then({then});'
 
 
-_SIDEBAR = once_shown(
+_SIDEBAR = handed_to(
     LOADED[0],
     """({ conversations }) => conversations(element, {
   root, sharing: Boolean(props.sharing), signedIn: Boolean(props.signed_in),
@@ -63,10 +61,10 @@ def sidebar(*, sharing: bool, signed_in: bool) -> gr.HTML:
         )
 
 
-def pages_links(words: Words) -> None:
-    """The way to the comparison page and back, below whatever prefix this page is."""
+def pages_links(words: Words) -> gr.HTML:
+    """Return the way to the comparison page and back, below whatever prefix this page is."""
     pages, chat, compare = (html.escape(words(f"both.{name}")) for name in ("pages", "chat", "compare"))
-    gr.HTML(
+    return gr.HTML(
         f'<nav aria-label="{pages}"><a class="chatlab-chat" href="." aria-current="page">{chat}</a>'
         f'<a class="chatlab-compare" href="compare">{compare}</a></nav>',
         js_on_load=_PAGES,

@@ -43,12 +43,9 @@ def digest(contents: Iterable[bytes]) -> str:
     return hashlib.sha256(b"\0".join(contents)).hexdigest()[:12]
 
 
-def preloaded(addresses: Iterable[str]) -> str:
+def preloaded(addresses: Iterable[str], *, late: bool = False) -> str:
     """Return the elements by which a page asks at once for modules, and for styles, of which it would learn
-    from other modules later."""
-    return "".join(
-        f'<link rel="preload" as="style" href="{one}">'
-        if ".css" in one
-        else f'<link rel="modulepreload" href="{one}">'
-        for one in addresses
-    )
+    from other modules later. late: these come after the others, and are compiled only once they are used."""
+    script = 'rel="preload" as="script" crossorigin fetchpriority="low"' if late else 'rel="modulepreload"'
+    style = f'rel="preload" as="style"{" fetchpriority=low" if late else ""}'
+    return "".join(f'<link {style if ".css" in one else script} href="{one}">' for one in addresses)

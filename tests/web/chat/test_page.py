@@ -82,7 +82,8 @@ def test_the_browser_shows_a_message_itself_and_asks_for_nothing_but_the_answer(
     page = open_page(config(upstream))
     loaded = "performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/run/predict'))"
     page.page.wait_for_function(f"{loaded}.length === 2")  # what it asks once it is shown
-    loads = "({ targets }) => targets.some(([, event]) => event === 'load')"  # what it would ask before
+    # What it would ask the server before.
+    loads = "({ targets, backend_fn }) => backend_fn && targets.some(([, event]) => event === 'load')"
     assert not page.page.evaluate(f"window.gradio_config.dependencies.some({loads})")
     asked: list[str] = []
     page.page.on("request", lambda request: asked.append(urlsplit(request.url).path))

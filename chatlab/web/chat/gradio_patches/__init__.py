@@ -17,6 +17,7 @@ from chatlab.web.chat.gradio_patches.events import (
     run_on_loop,
     show_examples,
 )
+from chatlab.web.chat.gradio_patches.late_parts import show_late
 from chatlab.web.chat.gradio_patches.named_buttons import named_buttons
 from chatlab.web.chat.gradio_patches.process import patch_process
 from chatlab.web.chat.gradio_patches.shown_text import CONVERSATION
@@ -31,4 +32,5 @@ __all__ = [
     "queue_only_answers",
     "run_on_loop",
     "show_examples",
+    "show_late",
 ]

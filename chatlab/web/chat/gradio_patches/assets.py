@@ -30,9 +30,10 @@ _PAGE = re.compile(_LOADED.replace(r"([\w.-]+\.js)", r"(Blocks-[\w.-]+\.js)", 1)
 class PageAssets:
     """The files that a page of such components loads, and the elements by which it asks for them."""
 
-    def __init__(self, types: Iterable[str]) -> None:
+    def __init__(self, types: Iterable[str], late: Iterable[str] = ()) -> None:
         document = (_FOLDER / "index.html").read_text("utf-8")
-        needed = dict.fromkeys(_needed(document, [*types]))
+        first = dict.fromkeys(_needed(document, [*types]))
+        needed = {**first, **dict.fromkeys(_needed(document, [*late]))}
         linked = set(_LINKED.findall(document))
         contents = {name: (_FOLDER / "assets" / name).read_bytes() for name in needed}
         styles = [name for name in needed if name.endswith(".css") and name not in linked]
@@ -44,7 +45,8 @@ class PageAssets:
             # The others are there already as far as Gradio's loader sees, and a disabled one is not loaded.
             absent = "".join(f'<link rel="stylesheet" href="./assets/{name}" disabled>' for name in styles)
             self.head = f'<link rel="stylesheet" href="./assets/{style_sheet}">{absent}'
-            self.head += preloaded(f"./assets/{name}" for name in scripts)
+            self.head += preloaded(f"./assets/{name}" for name in scripts if name in first)
+            self.head += preloaded((f"./assets/{name}" for name in scripts if name not in first), late=True)
         else:
             self.head = ""
         self.files = ImmutableFiles(contents)

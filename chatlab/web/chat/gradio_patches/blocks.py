@@ -42,6 +42,9 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
     modules: Sequence[str] = ()
     """The page's own modules and styles that it loads, below `STATIC`."""
 
+    late: Sequence[Any] = ()
+    """The parts that the page makes once it was painted without them."""
+
     markdown = MarkdownRenderer()
     """How the page's conversation shows Markdown."""
 

@@ -48,9 +48,9 @@ def answer_directly(app: App) -> None:
             *("queue/join", "heartbeat/{session_hash}"),
         )
     )
-    asset, assets = own["/assets/{path:path}"], PageAssets(_shown(app.get_blocks()))
+    asset, assets = own["/assets/{path:path}"], _assets(app.get_blocks())
     page: Any = own["/"]
-    own_modules = preloaded(f"./{STATIC}/{name}" for name in app.get_blocks().modules)
+    own_modules = preloaded((f"./{STATIC}/{name}" for name in app.get_blocks().modules), late=True)
     head = f"{assets.head}{own_modules}</head>".encode()
 
     async def run(request: Request) -> Any:
@@ -116,14 +116,22 @@ def answer_directly(app: App) -> None:
     ]
 
 
-def _shown(blocks: Blocks) -> Iterator[str]:
-    """Yield the types of the components that a page has from its beginning, each as often as it has them."""
+def _assets(blocks: Any) -> PageAssets:
+    """Return what a page loads for the components that it has from its beginning, and for those of which it
+    has all but their elements: Gradio's page asks for what is within something invisible."""
+    first, late = [], []
     for block in blocks.blocks.values():
+        around = []
         within = block
-        while within is not None and getattr(within, "visible", True) is not False:
+        while within is not None:
+            around.append(within)
             within = within.parent
-        if within is None:
-            yield block.get_block_name()
+        hidden = [one for one in around if getattr(one, "visible", True) is False]
+        if not hidden:
+            first.append(block.get_block_name())
+        elif block not in hidden or hidden[0] in blocks.late:
+            late.append(block.get_block_name())
+    return PageAssets(first, late)
 
 
 def _by_names(call: Callable[..., Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:

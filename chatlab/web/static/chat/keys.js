@@ -169,12 +169,14 @@ document.addEventListener("click", ({ target, detail }) => {
 const enterOptions = () => {
   const panel = toOptions && document.querySelector("#settings-panel.open .sidebar-content");
   if (!panel) return;
-  toOptions = false;
   const first = [...panel.querySelectorAll("input, textarea")].find((one) => one.checkVisibility());
-  if (first instanceof HTMLElement) first.focus();
+  if (!(first instanceof HTMLElement)) return; // not yet: Gradio makes them when the panel is first opened
+  toOptions = false;
+  first.focus();
 };
 new MutationObserver(enterOptions).observe(document.documentElement, {
   subtree: true,
+  childList: true,
   attributeFilter: ["class"],
 });
 

@@ -63,9 +63,21 @@ const nameAll = (around) => {
   for (const one of scrolled) one.tabIndex = 0;
 };
 
+/** @type {Set<Node>} */
+const changed = new Set();
+/** @param {Node | null} node */
+const isWithinChanged = (node) => {
+  for (let around = node?.parentNode; around; around = around.parentNode)
+    if (changed.has(around)) return true;
+  return false;
+};
+const nameChanged = () => {
+  const outermost = [...changed].filter((one) => one.isConnected && !isWithinChanged(one));
+  changed.clear();
+  for (const one of outermost) if (one instanceof Element) nameAll(one.parentElement ?? one);
+};
+// Together before the page is painted: while it is set up, they are hundreds, one within the other.
 new MutationObserver((changes) => {
-  const around = new Set(changes.map(({ target }) => target));
-  for (const one of around) {
-    if (one instanceof Element && one.isConnected) nameAll(one.parentElement ?? one);
-  }
+  if (!changed.size) requestAnimationFrame(nameChanged);
+  for (const { target } of changes) changed.add(target);
 }).observe(document.documentElement, { childList: true, subtree: true });

@@ -49,6 +49,13 @@ const sizes = new ResizeObserver(() => {
   if (watched) keepUp(watched);
 });
 
+// Once before the page is painted, however much came: where it is scrolled to has all of it laid out.
+let changed = false;
+const keepUpOnce = () => {
+  changed = false;
+  if (watched) keepUp(watched);
+};
+
 /** @param {HTMLElement} log */
 const watch = (log) => {
   sizes.disconnect();
@@ -66,13 +73,15 @@ const watch = (log) => {
     if (deltaY < 0) atEnd = false; // it may move only later
   };
   log.addEventListener("wheel", scrollUp, { passive: true });
-  new MutationObserver(() => keepUp(log)).observe(log, {
+  new MutationObserver(() => {
+    if (!changed) requestAnimationFrame(keepUpOnce);
+    changed = true;
+  }).observe(log, {
     childList: true,
     subtree: true,
     characterData: true,
   });
   log.addEventListener("load", () => keepUp(log), true); // pictures
-  keepUp(log);
 };
 
 new MutationObserver(() => {

@@ -59,3 +59,11 @@ def test_a_page_loads_what_its_components_need_and_no_others() -> None:
     assert len(re.findall("modulepreload", few)) > 10
     assert len(re.findall("modulepreload", few)) < len(re.findall("modulepreload", more))
     assert PageAssets(["of another version"]).head
+
+    late = PageAssets(["textbox"], late=["multimodaltextbox"]).head  # asked for, and compiled once it is used
+    assert re.findall('"modulepreload" href="([^"]+)', late) == re.findall(
+        '"modulepreload" href="([^"]+)', few
+    )
+    assert len(re.findall('as="script"', late)) == len(re.findall("modulepreload", more)) - len(
+        re.findall("modulepreload", few)
+    )
