@@ -100,8 +100,11 @@ def compare(config: str | None, **options: Any) -> None:
       chatlab compare chatlab.yaml --lanes gpt,qwen --prompts q.csv --repeats 3 --judge gpt --budget 2
       chatlab compare --resume run
     """
-    from chatlab.cli.compare import CompareOptions
-    from chatlab.cli.compare import compare as run
+    from chatlab.garbage import importing_for_good
+
+    with importing_for_good():
+        from chatlab.cli.compare import CompareOptions
+        from chatlab.cli.compare import compare as run
 
     raise click.exceptions.Exit(run(config, CompareOptions(**options)))
 
