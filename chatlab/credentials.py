@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from chatlab.errors import AuthenticationFailed, AuthRequired
 from chatlab.secret import remember
+from chatlab.words import ENGLISH
 
 Grant: TypeAlias = Literal["own", "pass_through", "exchange", "on_behalf_of", "federation"]
 """The way from a person's sign-in to their token for a resource: the token that the resource itself gave them
@@ -72,11 +73,11 @@ async def token_of(credential: Credential | None, resource: ProtectedResource) -
     """Return a person's own token for a resource. Raise AuthRequired where there is none: nothing else is
     ever used in its place."""
     if not resource.encrypted:
-        raise AuthRequired("a person's own token goes to https addresses alone: change the backend's URL")
+        raise AuthRequired(ENGLISH("refusal.https-only"))
     given = None if credential is None else await credential(resource)
     token = given.get_secret_value().strip() if given is not None else ""
     if not token:
-        raise AuthRequired("this backend answers as the signed-in person: sign in first")
+        raise AuthRequired(ENGLISH("refusal.sign-in-first"))
     remember(token, source="tokens of people")
     return sendable(token)
 
@@ -123,5 +124,5 @@ def name_in(token: str) -> str | None:
 def sendable(token: str) -> str:
     """Return a token as it is. HTTP libraries repeat a header that they refuse: none gets so far."""
     if not (token.isascii() and token.isprintable()):
-        raise AuthenticationFailed("the credential holds characters that no token has")
+        raise AuthenticationFailed(ENGLISH("refusal.bad-token"))
     return token

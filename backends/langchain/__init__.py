@@ -34,6 +34,7 @@ from chatlab.errors import AuthRequired
 from chatlab.messages import StreamEvent
 from chatlab.sockets import CallSockets, in_loop, in_thread, watch
 from chatlab.upstream.network import exempt_problem
+from chatlab.words import ENGLISH
 
 
 class LangChainBackend(Backend):
@@ -132,7 +133,7 @@ class LangChainBackend(Backend):
     async def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
         """Yield the events of one run. Closing it closes what the run's threads, if any, wait for."""
         if self.options.auth is not None and ctx.credential is None:
-            raise AuthRequired("this backend answers as the signed-in person: sign in first")
+            raise AuthRequired(ENGLISH("refusal.sign-in-first"))
         if self.options.model is not None:
             ctx.mark("credentials")
         run = self._run(self._made, self._threads, request, ctx)

@@ -14,6 +14,7 @@ from chatlab.agent.rights import Rights, endpoint_of, host_of
 from chatlab.agent.tools import Toolset, make_tools
 from chatlab.backend import current_call
 from chatlab.errors import AuthRequired, ConfigError, UnsupportedContent
+from chatlab.words import ENGLISH
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -141,7 +142,7 @@ class Agent:
             return replace(rights, only="service")
         credential = configurable.get("chatlab_credential")
         if credential is None:
-            raise AuthRequired("this backend answers as the signed-in person: sign in first")
+            raise AuthRequired(ENGLISH("refusal.sign-in-first"))
         ctx = current_call.get()
         name = ctx.identity if ctx is not None else None
         return replace(rights, user=await credential(rights.host), name=name)

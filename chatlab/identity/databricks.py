@@ -44,12 +44,12 @@ class DatabricksProvider(CodeFlowProvider):
     async def _person(self, known: Discovered, begun: BegunSignIn, tokens: Mapping[str, Any]) -> Person:
         token = tokens.get("access_token")
         if not isinstance(token, str) or not token:
-            raise SignInRefused("the workspace gave no token: sign in again")
+            raise SignInRefused("refusal.no-token")
         bearer = {"authorization": f"Bearer {token}"}
         me = await self._json(f"{self.resource}/api/2.0/preview/scim/v2/Me", bearer)
         user, identity = me.get("userName"), me.get("id")
         if not isinstance(user, str) or not isinstance(identity, str) or not (user and identity):
-            raise SignInRefused("the workspace does not say who you are")
+            raise SignInRefused("refusal.no-person")
         listed = me["groups"] if isinstance(me.get("groups"), list) else []
         groups = [one.get("display") for one in listed if isinstance(one, dict)]
         # A user name is what the workspace knows the person by, not what they wrote about themselves.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from chatlab.errors import ChatlabError
+from chatlab.words import WordedError
 
 
-class SignInRefused(ChatlabError):
+class SignInRefused(WordedError):
     """A sign-in that is not to be believed, or of somebody whom the pages are not for."""
 
     http_status = 403
 
 
-class ProviderAway(ChatlabError):
+class ProviderAway(WordedError):
     """The provider does not answer, or not as the protocol says."""
 
     http_status = 503

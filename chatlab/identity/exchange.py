@@ -18,6 +18,7 @@ from chatlab.credentials import ProtectedResource
 from chatlab.errors import AuthRequired, ChatlabError, PermissionDenied
 from chatlab.identity.errors import ProviderAway
 from chatlab.identity.tokens import EARLY, Tokens
+from chatlab.words import ENGLISH
 
 _TYPES = "urn:ietf:params:oauth:token-type"
 _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -98,7 +99,7 @@ async def federated(resource: ProtectedResource, tokens: Tokens) -> Tokens:
 
     own = next((token for token in (tokens.access, tokens.identity) if token and _JWT.fullmatch(token)), None)
     if own is None:
-        raise AuthRequired("the provider gave no JSON web token, which a Databricks workspace needs")
+        raise AuthRequired(ENGLISH("refusal.no-jwt"))
     form = {
         "grant_type": _EXCHANGE,
         "subject_token": own,
@@ -110,7 +111,7 @@ async def federated(resource: ProtectedResource, tokens: Tokens) -> Tokens:
             answer = await client.post(f"{resource.origin}/oidc/v1/token", data=form)
         said = answer.json()
     except (HTTPError, ValueError) as exc:
-        raise ProviderAway(f"{_host(resource.url)} does not give tokens just now: try again later") from exc
+        raise ProviderAway("refusal.tokens-away", host=_host(resource.url)) from exc
     return tokens_of(resource, resource.origin, said)
 
 
@@ -147,7 +148,8 @@ def refusal(resource: ProtectedResource, giver: str, code: str, description: str
             "api://CLIENT-ID/NAME, to auth.scopes, or in App Service to its login parameters"
         )
     if code in ("invalid_grant", "invalid_token", "invalid_request"):
-        return AuthRequired(f"{said}: sign in again")
+        given = {"host": _host(giver), "resource": wanted, "codes": codes}
+        return AuthRequired(ENGLISH("refusal.no-exchange", **given))
     return PermissionDenied(f"{said}: whoever runs this page has the application allowed to ask for it there")
 
 

@@ -26,6 +26,7 @@ from chatlab.identity.person import Person
 from chatlab.identity.provider import OidcProvider, SignInProvider
 from chatlab.identity.tokens import Tokens
 from chatlab.secret import remember
+from chatlab.words import ENGLISH
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,9 @@ class PlatformVisitor:
         exchange = self.on_behalf_of if resource.grant == "on_behalf_of" else None
         as_it_is = resource.grant in ("own", "pass_through") and resource.origin == self.resource
         if exchange is None and not as_it_is:
-            raise AuthRequired(
-                "this backend answers as the signed-in person, whose token is not for this service"
-            )
+            raise AuthRequired(ENGLISH("refusal.other-token"))
         if self.token is None:
-            raise AuthRequired(
-                "this backend answers as the signed-in person, whose token the platform did not forward: "
-                "whoever runs this can allow it there"
-            )
+            raise AuthRequired(ENGLISH("refusal.not-forwarded"))
         return self.token if exchange is None else await exchange(resource, self.token)
 
 
@@ -72,9 +68,7 @@ class Platform(ABC):
     def _required(self, headers: Headers, name: str) -> str:
         value = one(headers, name)
         if value is None:
-            raise SignInRefused(
-                f"{self.name} did not say who you are ({name} is missing): open the page there"
-            )
+            raise SignInRefused("refusal.who-missing", platform=self.name, name=name)
         return value
 
 
@@ -150,7 +144,7 @@ class AzurePlatform(Platform):
         identity = one(headers, "x-ms-client-principal-id") or ""
         entra = provider == "aad" and first.get("tid") and first.get("oid")
         if not entra and not identity:
-            raise SignInRefused("Azure did not say who you are: open the page there")
+            raise SignInRefused("refusal.who-unknown", platform="Azure")
         person = Person.of(
             {
                 **first,
@@ -184,7 +178,7 @@ class AzurePlatform(Platform):
                 if isinstance(name, str) and isinstance(value, str):
                     found.setdefault(_SHORT.get(name, name), []).append(value)
         except (ValueError, LookupError, TypeError):
-            raise SignInRefused("Azure did not say who you are in a way that is understood") from None
+            raise SignInRefused("refusal.who-unknown", platform="Azure") from None
         return found
 
 
@@ -202,7 +196,7 @@ def one(headers: Headers, name: str) -> str | None:
     is not the platform's."""
     values = [value.strip() for value in headers.getlist(name)]
     if len(values) > 1:
-        raise SignInRefused(f"{name} was sent more than once")
+        raise SignInRefused("refusal.twice", name=name)
     return values[0] or None if values else None
 
 

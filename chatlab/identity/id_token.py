@@ -33,25 +33,27 @@ def checked_claims(
     audiences = [audience] if isinstance(audience, str) else audience
     party = claims.get("azp")
     if claims.get("iss") != issuer:
-        raise SignInRefused("the ID token is of another issuer")
+        raise _refused("the ID token is of another issuer")
     if not isinstance(audiences, list) or client_id not in audiences:
-        raise SignInRefused("the ID token is for another application")
+        raise _refused("the ID token is for another application")
     if (len(audiences) > 1 or party is not None) and party != client_id:
-        raise SignInRefused("the ID token was given to another application")
+        raise _refused("the ID token was given to another application")
     if _seconds(claims, "exp") <= moment - SKEW:
-        raise SignInRefused(
-            "the ID token has expired: try again, and look at the server's clock if that stays"
-        )
+        raise _refused("the ID token has expired: try again, and look at the server's clock if that stays")
     if _seconds(claims, "iat") > moment + SKEW or (
         "nbf" in claims and _seconds(claims, "nbf") > moment + SKEW
     ):
-        raise SignInRefused("the ID token is of the future: look at the server's clock")
+        raise _refused("the ID token is of the future: look at the server's clock")
     given = claims.get("nonce")
     if not isinstance(given, str) or not hmac.compare_digest(_bytes(given), _bytes(nonce)):
-        raise SignInRefused("the ID token belongs to another sign-in")
+        raise _refused("the ID token belongs to another sign-in")
     if not isinstance(claims.get("sub"), str) or not claims["sub"]:
-        raise SignInRefused("the ID token does not say who it is about")
+        raise _refused("the ID token does not say who it is about")
     return claims
+
+
+def _refused(reason: str) -> SignInRefused:
+    return SignInRefused("refusal.not-believed", reason=reason)
 
 
 def _signed(token: str, keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def _signed(token: str, keys: Mapping[str, Any]) -> dict[str, Any]:
     header = _header(token)
     algorithm = header.get("alg")
     if algorithm not in ALGORITHMS:
-        raise SignInRefused("the ID token is not signed in a way that is believed")
+        raise _refused("the ID token is not signed in a way that is believed")
     registry = jws.JWSRegistry(algorithms=[algorithm])
     for key in _candidates(keys, algorithm, header.get("kid")):
         try:
@@ -72,7 +74,7 @@ def _signed(token: str, keys: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if isinstance(claims, dict):
             return claims
-    raise SignInRefused("the ID token is not signed by a key that the provider has now")
+    raise _refused("the ID token is not signed by a key that the provider has now")
 
 
 def _header(token: str) -> dict[str, Any]:
@@ -107,5 +109,5 @@ def _bytes(text: str) -> bytes:
 def _seconds(claims: Mapping[str, Any], name: str) -> float:
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SignInRefused(f"the ID token has no {name}")
+        raise _refused(f"the ID token has no {name}")
     return value

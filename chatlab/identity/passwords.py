@@ -25,7 +25,6 @@ SHORTEST, LONGEST = 8, 1_000
 
 _COST = "ln=15,r=8,p=3"  # 32 MB and about 0.2 s, which OWASP's Password Storage Cheat Sheet takes for enough
 _AT_ONCE = 2  # passwords that are looked at at the same time
-_WRONG = "the name or the password is wrong: try again"
 
 
 def password_hash(password: str) -> str:
@@ -74,13 +73,13 @@ class PasswordProvider(SignInProvider):
         async with self._looking:
             right = await asyncio.to_thread(is_password, password, hashed)
         if known is None or not right:
-            raise SignInRefused(_WRONG)
+            raise SignInRefused("refusal.wrong-password")
         return self._person(name), None
 
     def require_known(self, person: Person) -> None:
         """Raise SignInRefused for somebody who is no user any more, or has another password."""
         if person.subject not in self._users or self._person(person.subject).proof != person.proof:
-            raise SignInRefused("your name or your password was changed: sign in again")
+            raise SignInRefused("refusal.person-changed")
 
     def _person(self, name: str) -> Person:
         user, hashed = self._users[name]

@@ -72,8 +72,7 @@ class Person:
             return
         if set(self.groups) & set(allowed.groups):
             return
-        why = "" if self.email else ", and the provider did not say that your e-mail address is verified"
-        raise SignInRefused(f"you are signed in, but this page is for others{why}: ask whoever runs it")
+        raise SignInRefused("refusal.for-others" if self.email else "refusal.not-verified")
 
 
 def _text(claims: Mapping[str, Any], key: str) -> str:

@@ -21,6 +21,7 @@ from chatlab.identity.id_token import checked_claims
 from chatlab.identity.person import Person
 from chatlab.identity.tokens import ENDED, Tokens
 from chatlab.secret import SecretRef
+from chatlab.words import ENGLISH
 
 _TIMEOUT = 10.0  # seconds of one request to the provider
 _DISCOVERED_FOR = 3_600.0  # seconds for which the discovery document is taken for true
@@ -48,7 +49,7 @@ class BegunSignIn:
     def require_state_of(self, answer: Mapping[str, str]) -> None:
         """Raise SignInRefused for an answer to another sign-in."""
         if not hmac.compare_digest(answer.get("state", "").encode(), self.state.encode()):
-            raise SignInRefused("this is not what this browser began: sign in again")
+            raise SignInRefused("refusal.other-begun")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class SignInProvider(ABC):
     async def exchanged(self, resource: ProtectedResource, tokens: Tokens) -> Tokens:
         """Return a person's tokens for another resource. Raise AuthRequired, PermissionDenied, and
         ProviderAway."""
-        raise AuthRequired("where you signed in gives no token for other services")
+        raise AuthRequired(ENGLISH("refusal.no-other-tokens"))
 
     async def sign_out_url(self, back: str) -> str | None:
         """Return where a person signs out of the provider, if it offers that. back: a whole URL."""
@@ -107,7 +108,7 @@ class SignInProvider(ABC):
     def require_known(self, person: Person) -> None:
         """Raise SignInRefused for somebody who could not sign in any more as they did."""
         if person.proof is not None:
-            raise SignInRefused("passwords are not taken here any more: sign in again")
+            raise SignInRefused("refusal.no-passwords")
 
 
 class CodeFlowProvider(SignInProvider):
@@ -149,11 +150,11 @@ class CodeFlowProvider(SignInProvider):
         begun.require_state_of(answer)
         # https://www.rfc-editor.org/rfc/rfc9207: an answer of another provider is not taken to this one.
         if answer.get("iss", None if known.names_issuer else known.issuer) != known.issuer:
-            raise SignInRefused("this answer is of another provider: sign in again")
+            raise SignInRefused("refusal.other-provider")
         if "error" in answer:
-            raise SignInRefused(f"the provider did not sign you in ({_word(answer['error'])})")
+            raise SignInRefused("refusal.provider-refused", error=_word(answer["error"]))
         if not answer.get("code"):
-            raise SignInRefused("the provider sent no code: sign in again")
+            raise SignInRefused("refusal.no-code")
         tokens = await self._exchanged(known, begun, answer["code"])
         person = await self._person(known, begun, tokens)
         return person, Tokens.of(tokens) if self.resource is not None else None
@@ -235,9 +236,7 @@ class CodeFlowProvider(SignInProvider):
                     known.token, code=code, code_verifier=begun.verifier, grant_type="authorization_code"
                 )
         except AuthlibBaseError as exc:
-            raise SignInRefused(
-                f"the provider refused the code ({_word(exc.error)}): sign in again"
-            ) from None
+            raise SignInRefused("refusal.code-refused", error=_word(exc.error)) from None
         except (HTTPError, ValueError) as exc:
             raise ProviderAway(_AWAY) from exc
         return tokens
@@ -309,14 +308,14 @@ class OidcProvider(CodeFlowProvider):
                 raise
             return claims
         if said.get("sub") != claims["sub"]:
-            raise SignInRefused("the provider gave details of somebody else")
+            raise SignInRefused("refusal.not-believed", reason="the provider gave details of somebody else")
         whole = {**said, **claims}
         if "email" in claims:  # what was verified is the address beside which it is said
             whole["email_verified"] = claims.get("email_verified")
         return whole
 
 
-_AWAY = "the provider at which people sign in does not answer as it should: try again later"
+_AWAY = "refusal.provider-away"
 
 
 def discovered(said: Mapping[str, Any]) -> Discovered:
@@ -334,7 +333,7 @@ def discovered(said: Mapping[str, Any]) -> Discovered:
     if not (isinstance(issuer, str) and authorization and token):
         raise ProviderAway(_AWAY)
     if "{" in issuer:  # Entra's common and organizations: there each tenant is an issuer of its own
-        raise ProviderAway("auth.discovery is of no one tenant: whoever runs this names the tenant there")
+        raise ProviderAway("refusal.no-tenant")
     methods = said.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
     return Discovered(
         issuer,

@@ -22,6 +22,7 @@ from chatlab.identity.sessions import Session, Sessions
 from chatlab.identity.tokens import ENDED, PersonTokens, Tokens
 from chatlab.store import now
 from chatlab.store.sign_ins import SignIns
+from chatlab.words import ENGLISH
 
 PATIENCE = 600
 """Seconds that a person may take to sign in at the provider."""
@@ -77,12 +78,12 @@ class SignInService:
         """
         opened = self._began.opened(sealed, most_seconds=PATIENCE)
         if opened is None:
-            raise SignInRefused("this browser has not begun to sign in, or a while ago: sign in again")
+            raise SignInRefused("refusal.not-begun")
         begun = BegunSignIn(**opened)
         if answer.get("state") == begun.state:
             spent = hashlib.sha256(begun.state.encode()).hexdigest()
             if not await (await self._rows()).spend(spent, now() + timedelta(seconds=2 * PATIENCE)):
-                raise SignInRefused("this was used already: sign in again")
+                raise SignInRefused("refusal.used")
         person, tokens = await self.provider.arrived(begun, answer)
 
         def sealed_tokens(key: str) -> str | None:
@@ -102,7 +103,7 @@ class SignInService:
         there = provider.resource is not None and resource.origin == provider.resource
         as_it_is = resource.grant == "pass_through" and provider.passes_on(resource)
         if not (there or as_it_is) and (resource.grant == "own" or not provider.exchanges):
-            raise AuthRequired("this backend answers as the signed-in person, who did not sign in there")
+            raise AuthRequired(ENGLISH("refusal.sign-in-there"))
         if not await self.sessions.goes_on(session):
             self._exchanges.forget(key)
             raise AuthRequired(ENDED)

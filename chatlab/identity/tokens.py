@@ -16,6 +16,7 @@ from chatlab.identity.sealing import Seal
 from chatlab.secret import remember
 from chatlab.store import now
 from chatlab.store.sign_ins import SignIns
+from chatlab.words import ENGLISH
 
 EARLY = 60.0
 """Seconds before its end from which a token is renewed."""
@@ -24,7 +25,7 @@ _LEASE = timedelta(seconds=30)  # for one renewal; longer than the provider may 
 _PATIENCE = 40.0  # seconds of waiting for somebody else's renewal
 _LOOK = 0.1  # seconds between two looks at it
 
-ENDED = "your sign-in has ended: sign in again"
+ENDED = ENGLISH("refusal.signed-out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class PersonTokens:
             leased = await rows.lease(key, moment, moment + _LEASE)
             if not leased:
                 if monotonic() > patience:
-                    raise ProviderAway("the provider does not answer: try again later")
+                    raise ProviderAway("refusal.provider-away")
                 await asyncio.sleep(_LOOK)
 
     async def _stored(self, rows: SignIns, key: str) -> Tokens:

@@ -43,7 +43,7 @@ def page_middleware(
     host: what the server listens on, if that is not what the configuration says.
     """
     assert lab.config is not None
-    ui, server, limits = lab.config.ui, lab.config.server, limits_of(lab)
+    ui, server, limits, words = lab.config.ui, lab.config.server, limits_of(lab), page.words
     sessions = lab.config.limits.sessions
     tabs = TabOwners(sessions.total, per_owner=sessions.visitor, per_address=sessions.address)
     ours = Middleware(BrowserCookie, path=path)
@@ -54,11 +54,11 @@ def page_middleware(
         # Outermost, so that what the others refuse has the headers too.
         Middleware(SafetyHeaders, allowed_hosts=ui.allowed_hosts, framed_by=ui.framed_by, path=path),
         Middleware(AffinityCookie, name=server.affinity_cookie, path=path),
-        Middleware(RequestGuard, upload_bytes=upload_bytes, path=path),
-        host_guard(server, host, path),
+        Middleware(RequestGuard, upload_bytes=upload_bytes, path=path, words=words),
+        host_guard(server, host, path, words),
         ours,  # before everything that answers: who asks, and whether they may
-        Middleware(TabGuard, tabs=tabs, limits=limits, event_session=page.session_of, path=path),
-        Middleware(UploadGuard, uploads=page.uploads, limits=limits, words=page.words, path=path),
+        Middleware(TabGuard, tabs=tabs, limits=limits, event_session=page.session_of, path=path, words=words),
+        Middleware(UploadGuard, uploads=page.uploads, limits=limits, words=words, path=path),
         Middleware(Compressed, path=path),
         Middleware(ApiRoutes, lab=lab, path=path),
     ]

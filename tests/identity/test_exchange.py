@@ -116,7 +116,7 @@ async def test_after_signing_out_there_is_no_token_though_one_was_got(
     ann = await service.sessions.find(session_id)
     assert ann is not None and await service.credential(ann, GATEWAY)
     await service.sessions.end(session_id)
-    with pytest.raises(AuthRequired, match="your sign-in has ended"):
+    with pytest.raises(AuthRequired, match="Your sign-in has ended"):
         await service.credential(ann, GATEWAY)
     assert repr(service._exchanges) == "<Exchanges with 0 tokens>"
 

@@ -49,7 +49,7 @@ async def test_a_renewal_that_races_a_sign_out_brings_nothing_back(store: SqlSto
     await asked.wait()
     await store.sign_ins.end("key")  # they sign out, here or on another server
     go_on.set()
-    with pytest.raises(AuthRequired, match="your sign-in has ended"):
+    with pytest.raises(AuthRequired, match="Your sign-in has ended"):
         await getting
     assert await store.sign_ins.get("key") is None and list(await store.sign_ins.all()) == []
     with pytest.raises(AuthRequired):
@@ -59,7 +59,7 @@ async def test_a_renewal_that_races_a_sign_out_brings_nothing_back(store: SqlSto
 async def test_a_provider_that_is_away_does_not_end_a_sign_in_and_the_next_call_renews_it(
     store: SqlStore,
 ) -> None:
-    outcomes: list[Exception | Tokens] = [ProviderAway("away"), NEW]
+    outcomes: list[Exception | Tokens] = [ProviderAway("refusal.provider-away"), NEW]
 
     async def renew(tokens: Tokens) -> Tokens:
         assert tokens.refresh == "old-refresh"

@@ -10,10 +10,10 @@ from chatlab.store import Unreachable
 from chatlab.words import ENGLISH, words_of
 from tests.words.test_words import PACKAGE, TEXTS, places
 
-SHOWN = ("web", "compare/session", "compare/report", "store/check.py")
+SHOWN = ("web", "identity", "compare/session", "compare/report", "credentials.py", "store/check.py")
 """Where an error is made for whoever has a page open."""
-FOR_THE_LOG = ("ConfigError", "NotReady", "StoreError", "Unreachable", "SignInRefused", "ProviderAway")
-"""Errors of which `str` is for whoever runs chatlab, or that are of a provider's own."""
+FOR_THE_LOG = ("ConfigError", "NotReady", "StoreError", "Unreachable", "MissingExtra", "PermissionDenied")
+"""Errors of which `str` is for whoever runs chatlab, or that repeat what an upstream said."""
 
 
 def parsed() -> Iterator[tuple[str, ast.Module]]:

@@ -33,27 +33,27 @@ class PasswordForm:
 
 
 class SignInPages:
-    """The pages, in the words of a configuration. An error's own sentence is in English, as everywhere."""
+    """The pages, in the words of a configuration."""
 
     def __init__(self, words: Words) -> None:
-        self._words = words
+        self.words = words
 
     def sentence(
         self, title: str, key: str, link: Link, onward: str | None = None, **values: str
     ) -> HTMLResponse:
         """Return a page of one sentence. title, key: of its words. values: what the sentence has places for.
         onward: where the browser goes on to by itself."""
-        said = self._words(key, **values)
+        said = self.words(key, **values)
         return self._page(title, said, content_security.SENTENCE, link=link, onward=onward)
 
     def failed(self, title: str, error: ChatlabError, link: Link) -> HTMLResponse:
         """Return the page that says why something was refused."""
         policy, status = content_security.SENTENCE, error.http_status
-        return self._page(title, error.sentence, policy, status, link=link)
+        return self._page(title, self.words.told(error), policy, status, link=link)
 
     def form(self, form: PasswordForm, failed: ChatlabError | None = None) -> HTMLResponse:
         """Return the page on which people sign in with a password. failed: what became of the last try."""
-        said, status = ("", 200) if failed is None else (failed.sentence, failed.http_status)
+        said, status = ("", 200) if failed is None else (self.words.told(failed), failed.http_status)
         return self._page("sign-in.sign-in", said, content_security.SIGN_IN_PAGE, status, form=form)
 
     def _page(
@@ -68,7 +68,7 @@ class SignInPages:
         onward: str | None = None,
     ) -> HTMLResponse:
         template = environment("chatlab.web.identity").get_template("signing_in.html.j2")
-        given = {"title": self._words(title), "sentence": sentence, "link": link, "form": form}
-        text = template.render(given, onward=onward, words=self._words, tokens=tokens())
+        given = {"title": self.words(title), "sentence": sentence, "link": link, "form": form}
+        text = template.render(given, onward=onward, words=self.words, tokens=tokens())
         headers = {content_security.HEADER: policy, "cache-control": "no-store"}
         return HTMLResponse(text, status_code=status, headers=headers)

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatlab.config.models import Server
 from chatlab.web.shared.request_guard import Refused, path_below
+from chatlab.words import ENGLISH, Words
 
 _NETLOC = re.compile(r"(?P<name>\[[0-9A-Fa-f:.%]+\]|[^\[\]:/@\s]+)(:(?P<port>\d{1,5}))?")
 _LOOPBACK = ("localhost", "*.localhost")
@@ -43,8 +44,10 @@ class HostGuard:
         listening: str | None = None,
         addresses: bool = False,
         path: str = "/",
+        words: Words = ENGLISH,
     ) -> None:
         self._app = app
+        self._words = words
         self._public = tuple(public)
         self._names = (*_LOOPBACK, *public, *((listening.lower(),) if listening else ()))
         self._addresses = addresses
@@ -57,21 +60,19 @@ class HostGuard:
         try:
             self._check(Headers(scope=scope), scope["method"])
         except Refused as exc:
-            await PlainTextResponse(str(exc), exc.status)(scope, receive, send)
+            await PlainTextResponse(self._words.told(exc), exc.http_status)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
     def _check(self, headers: Headers, method: str) -> None:
         hosts = headers.getlist("host")
         if len(hosts) > 1:
-            raise Refused("a request has one Host")
+            raise Refused("refusal.one-host")
         host = hosts[0] if hosts else None  # a browser always has one
         if host is not None and not self._is_allowed(_name(host)):
-            raise Refused(
-                "chatlab is not served by this name: whoever runs it can add it to server.allowed_hosts", 421
-            )
+            raise Refused("refusal.other-name", 421)
         if self._is_foreign(headers, host, method):
-            raise Refused("a page of another site cannot ask for this", 403)
+            raise Refused("refusal.other-site", 403)
 
     def _is_allowed(self, name: str | None) -> bool:
         if name is None:
@@ -96,7 +97,9 @@ class HostGuard:
         return name is None or not _among(name, self._public)
 
 
-def host_guard(server: Server, host: str | None = None, path: str = "/") -> Middleware:
+def host_guard(
+    server: Server, host: str | None = None, path: str = "/", words: Words = ENGLISH
+) -> Middleware:
     """Return the guard of a server: for the names that the configuration allows and those of a Space.
 
     host: what it listens on, if that is not what the configuration says.
@@ -109,7 +112,7 @@ def host_guard(server: Server, host: str | None = None, path: str = "/") -> Midd
     host = host or server.host
     anywhere = host in _ANYWHERE
     listening = socket.gethostname() if anywhere else host
-    return Middleware(HostGuard, public, listening=listening, addresses=anywhere, path=path)
+    return Middleware(HostGuard, public, listening=listening, addresses=anywhere, path=path, words=words)
 
 
 def _name(netloc: str) -> str | None:

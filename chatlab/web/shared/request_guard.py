@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatlab.log import incident
+from chatlab.words import ENGLISH, WordedError, Words
 
 log = logging.getLogger(__name__)
 
@@ -22,22 +23,23 @@ _LONGEST_NAME = 255  # bytes of one name in it
 _LARGEST_BODY = 8_000_000  # bytes, where nothing else is said
 
 
-class Refused(Exception):
-    """A request that is answered with a sentence and nothing else."""
+class Refused(WordedError):
+    """A request that is answered with a sentence and nothing else. key, values: as of a WordedError."""
 
-    def __init__(self, sentence: str, status: int = 400) -> None:
-        super().__init__(sentence)
-        self.status = status
+    def __init__(self, key: str, status: int = 400, **values: object) -> None:
+        super().__init__(key, **values)
+        self.http_status = status
 
 
 class RequestGuard:
     """ASGI middleware that refuses what nothing can answer, and answers for what fails below a path.
 
-    upload_bytes: the largest upload to Gradio, over all of its files.
+    upload_bytes: the largest upload to Gradio, over all of its files. words: in which it says why.
     """
 
-    def __init__(self, app: ASGIApp, upload_bytes: int, path: str = "/") -> None:
+    def __init__(self, app: ASGIApp, upload_bytes: int, path: str = "/", words: Words = ENGLISH) -> None:
         self._app = app
+        self._words = words
         self._upload_bytes = upload_bytes
         self._path = path
 
@@ -58,28 +60,29 @@ class RequestGuard:
             await self._app(scope, receive, sent)
         except Refused as exc:
             if not began:
-                await PlainTextResponse(str(exc), exc.status)(scope, receive, send)
+                await PlainTextResponse(self._words.told(exc), exc.http_status)(scope, receive, send)
         except Exception as exc:  # noqa: BLE001 - whoever asked reads a sentence, and the log has the rest
-            sentence = f"something went wrong here, incident {incident(log, exc)}"
+            said = {"sentence": self._words("refusal.wrong"), "incident": incident(log, exc)}
+            sentence = self._words("notice.incident", **said)
             if not began:
                 await PlainTextResponse(sentence, 500)(scope, receive, send)
 
     def _check(self, scope: Scope, below: str) -> None:
         if _CONTROL.search(scope["path"]):
-            raise Refused("there is no such address")
+            raise Refused("refusal.no-address")
         names = scope["path"].encode("utf-8", "surrogatepass").split(b"/")
         if len(scope["path"]) > _LONGEST_PATH or max(map(len, names)) > _LONGEST_NAME:
-            raise Refused("that address is too long", 414)
+            raise Refused("refusal.long-address", 414)
         if f"{below}/".startswith("/monitoring/"):  # figures of all, which older Gradio gives to anybody
-            raise Refused("there is no such address", 404)
+            raise Refused("refusal.no-address", 404)
         headers = Headers(scope=scope)
         length = headers.get("content-length", "")
         upload = below.rstrip("/") == "/gradio_api/upload"
         if upload and scope["method"] == "POST" and not length:
-            raise Refused("say how long the upload is, by Content-Length", 411)
+            raise Refused("refusal.no-length", 411)
         most = self._upload_bytes if upload else _LARGEST_BODY
         if length.isdecimal() and int(length) > most and not below.startswith("/-/"):  # those look themselves
-            raise Refused(f"that is more than {most // 1_000_000} MB: send less at once", 413)
+            raise Refused("refusal.large", 413, most=most // 1_000_000)
 
 
 def path_below(scope: Scope, path: str) -> str | None:
@@ -101,7 +104,7 @@ async def read_body(receive: Receive, most: int) -> bytes:
         message = await receive()
         body.extend(message.get("body", b""))
         if len(body) > most:
-            raise Refused(f"that is more than {most // 1_000_000} MB: send less at once", 413)
+            raise Refused("refusal.large", 413, most=most // 1_000_000)
         if message["type"] != "http.request" or not message.get("more_body"):
             return bytes(body)
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from chatlab.web.shared.limits import LimitReached, Visitor, VisitorLimits
 from chatlab.web.shared.request_guard import Refused, path_below, read_body, received_again
 from chatlab.web.shared.tabs import BODY, PAGE, TabOwners, is_scoped, scoped_hash, text_of
+from chatlab.words import ENGLISH, Words
 
 # Gradio's routes that its page and its clients use. Others hand out a session's values by its hash
 # (deep_link), run a component's functions, fetch addresses, or belong to features that are off.
@@ -51,8 +52,10 @@ class TabGuard:
         limits: VisitorLimits,
         event_session: Callable[[str], str | None],
         path: str = "/",
+        words: Words = ENGLISH,
     ) -> None:
         self._app = app
+        self._words = words
         self._tabs = tabs
         self._limits = limits
         self._event_session = event_session
@@ -68,34 +71,31 @@ class TabGuard:
             known = _READ if scope["method"] in ("GET", "HEAD") else _WRITTEN
             route = below.removeprefix("/gradio_api/")
             if known.fullmatch(route) is None:
-                raise Refused("there is no such route", 404)
+                raise Refused("refusal.no-address", 404)
             page, scope = self._own_address(scope, route, visitor)
             if scope["method"] == "POST" and not route.startswith("upload"):
                 receive, scope = await self._own_body(scope, receive, route.rstrip("/"), visitor)
-        except Refused as exc:
-            await PlainTextResponse(str(exc), exc.status)(scope, receive, send)
-        except (ValueError, LimitReached) as exc:
-            status = 429 if isinstance(exc, LimitReached) else 400
-            await PlainTextResponse(str(exc), status)(scope, receive, send)
+        except (Refused, LimitReached) as exc:
+            await PlainTextResponse(self._words.told(exc), exc.http_status)(scope, receive, send)
         else:
             with self._tabs.connected(page):
                 await self._app(scope, receive, send)
 
     def _own_hash(self, given: Any, visitor: Visitor) -> str | None:
         """Return the hash that stands for a page of this visitor. Raise Refused for somebody else's."""
-        session_hash = text_of(given, "a page's hash")
+        session_hash = text_of(given)
         if session_hash is None:
             return None
         if not self._tabs.admit(session_hash, visitor.owner, visitor.address):
-            raise Refused("this page is somebody else's", 403)
+            raise Refused("refusal.somebody-elses", 403)
         return scoped_hash(session_hash, visitor.owner)
 
     def _own_event(self, given: Any, visitor: Visitor) -> None:
         """Raise Refused for an event of somebody else's page."""
-        event = text_of(given, "an event's id")
+        event = text_of(given)
         session = None if event is None else self._event_session(event)
         if session is not None and not is_scoped(session, visitor.owner):
-            raise Refused("this page is somebody else's", 403)
+            raise Refused("refusal.somebody-elses", 403)
 
     def _own_address(self, scope: Scope, route: str, visitor: Visitor) -> tuple[str | None, Scope]:
         """Return the hash that the address has, and the scope with the hash that Gradio is to see."""
@@ -103,7 +103,7 @@ class TabGuard:
         pairs = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
         for name in _IDS:
             if sum(key == name for key, _ in pairs) > 1:
-                raise Refused(f"{name} is there more than once")
+                raise Refused("refusal.twice", name=name)
         if any(name in _IDS for name, _ in pairs):
             given = dict(pairs)
             page = given.get("session_hash")
@@ -111,16 +111,14 @@ class TabGuard:
             if page is not None:
                 given["session_hash"] = self._own_hash(page, visitor) or ""
             if "upload_id" in given:
-                given["upload_id"] = scoped_hash(
-                    text_of(given["upload_id"], "an upload's id") or "", visitor.owner
-                )
+                given["upload_id"] = scoped_hash(text_of(given["upload_id"]) or "", visitor.owner)
             scope = {**scope, "query_string": urlencode(given).encode("ascii")}
         # To be written to, `call/v2/chat` has a name and no event.
         by_event = _BY_EVENT.fullmatch(route) if scope["method"] in ("GET", "HEAD") else None
         if by_event is not None:
             self._own_event(by_event["event"], visitor)
             if self._event_session(by_event["event"]) is None:
-                raise Refused("there is no such event", 404)
+                raise Refused("refusal.event-elsewhere", 404)
         heartbeat = _HEARTBEAT.fullmatch(scope["path"])
         if heartbeat is not None and route.startswith("heartbeat/"):
             page = heartbeat["hash"].removesuffix("/")
@@ -161,13 +159,13 @@ async def _parsed(content: bytes) -> dict[str, Any]:
     Gradio never sees the bytes: what another parser would make of them (another encoding, say) is no matter.
     """
     if content.count(b",") + content.count(b"[") + content.count(b"{") > _MOST_VALUES:
-        raise Refused("that has too many values: send less at once", 413)
+        raise Refused("refusal.many-values", 413)
     try:
         body = await _beside(from_json, content, len(content))
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise Refused("the body is no JSON object", 422)
+        raise Refused("refusal.no-object", 422)
     return body
 
 

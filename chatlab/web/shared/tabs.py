@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chatlab.web.shared.amounts import SUBJECT, LimitReached
+from chatlab.web.shared.request_guard import Refused
 
 LONGEST = 64
 """Characters of a page's hash; Gradio's own have 11."""
@@ -142,13 +143,10 @@ class _TabScope:
                 del self._tabs[key]
 
 
-def text_of(value: Any, what: str) -> str | None:
-    """Return an id of a request, None if it has none. Raise ValueError with a sentence for one that is
-    none."""
+def text_of(value: Any) -> str | None:
+    """Return an id of a request, None if it has none. Raise Refused for one that is none."""
     if value is None:
         return None
-    if not isinstance(value, str):
-        raise ValueError(f"{what} is a text")
-    if len(value) > LONGEST:
-        raise ValueError(f"{what} has at most {LONGEST} characters")
+    if not isinstance(value, str) or len(value) > LONGEST:
+        raise Refused("refusal.wrong-id", most=LONGEST)
     return value

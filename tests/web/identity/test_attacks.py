@@ -324,7 +324,7 @@ def test_nothing_is_answered_to_somebody_who_is_not_signed_in(url: str, method: 
         answer = client.request(method, f"{url}{path}", headers={"origin": url})
         assert answer.status_code in (400, 401), (answer.status_code, answer.text[:200])
         if answer.status_code == 401 and method != "HEAD":
-            assert answer.json() == {"error": "your sign-in has ended: open this page anew to sign in again"}
+            assert answer.json() == {"error": "Your sign-in has ended: open this page anew to sign in again"}
 
 
 def test_nobody_is_signed_out_by_a_page_of_another_site(url: str, provider: Oidc) -> None:

@@ -180,7 +180,7 @@ def test_a_sign_in_that_has_ended_at_the_workspace_ends_here_and_nobody_else_is_
     with signed_in_as(url, workspace, "ann@example.com") as ann:
         workspace.end_all()
         said = ask(ann, "who am I?", "hash-of-ann")
-        assert "your sign-in has ended" in said
+        assert "Your sign-in has ended" in said
         assert workspace.invocations("agent") == []
 
 

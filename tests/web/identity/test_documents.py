@@ -15,9 +15,10 @@ ESCAPED = "&#34;&gt;&lt;script&gt;&#39;&amp;�"
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_nothing_that_somebody_wrote_becomes_part_of_a_page(language: str) -> None:
     pages = SignInPages(words_of(language))
+    refused = SignInRefused("refusal.provider-refused", error=EVIL)
     made = [
-        pages.form(PasswordForm(EVIL, EVIL, EVIL), SignInRefused(EVIL)),
-        pages.failed("sign-in.refused", SignInRefused(EVIL), Link(EVIL, "sign-in.again")),
+        pages.form(PasswordForm(EVIL, EVIL, EVIL), refused),
+        pages.failed("sign-in.refused", refused, Link(EVIL, "sign-in.again")),
         pages.sentence(
             "sign-in.signed-in", "sign-in.signed-in-as", Link(EVIL, "sign-in.back"), EVIL, name=EVIL
         ),
@@ -33,10 +34,13 @@ def test_nothing_that_somebody_wrote_becomes_part_of_a_page(language: str) -> No
 def test_the_form_says_why_it_is_there_again_and_waits_for_the_password() -> None:
     form = PasswordForm("/auth/callback", "state-1", "ann")
     first = SignInPages(ENGLISH).form(PasswordForm("/auth/callback", "state-1"))
-    again = SignInPages(words_of("de")).form(form, SignInRefused("that was wrong"))
+    again = SignInPages(words_of("de")).form(form, SignInRefused("refusal.wrong-password"))
     assert (first.status_code, again.status_code) == (200, 403)
     said = bytes(again.body).decode()
-    assert '<p role="alert">that was wrong</p>' in said and "<button>Anmelden</button>" in said
+    assert (
+        '<p role="alert">Name oder Passwort ist falsch: Versuchen Sie es noch einmal</p>' in said
+        and "<button>Anmelden</button>" in said
+    )
     assert (
         said.index("autofocus") > said.index("Passwort")
         and "alert" not in bytes(first.body).decode().split("<main>")[1]

@@ -22,6 +22,7 @@ from chatlab.web.server import create_app
 from chatlab.web.shared.request_guard import RequestGuard
 from chatlab.web.shared.safety import SafetyHeaders
 from tests.web.pages import Served
+from tests.words.other_language import left_in_english, other_texts, readable
 
 CONFIG = "version: 1\nbackends: {echo: {kind: echo}}\nstorage: none\n"
 
@@ -370,6 +371,26 @@ def test_every_route_of_gradios_answers_garbage_with_a_sentence_and_every_header
     assert "Traceback" not in caplog.text + "".join(capfd.readouterr())
 
 
+async def test_whatever_is_refused_is_refused_in_the_words_of_the_page(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text(json.dumps(other_texts()), "utf-8")
+    asked: list[tuple[str, str, dict[str, str], bytes | None]] = [
+        ("GET", "/", {"host": "evil.example"}, None),
+        ("GET", "/" + "x" * 300, {}, None),
+        ("GET", "/monitoring/summary", {}, None),
+        ("GET", "/gradio_api/nothing", {}, None),
+        ("GET", "/gradio_api/queue/data?session_hash=" + "x" * 65, {}, None),
+        ("POST", "/gradio_api/reset", {"origin": "https://evil.example"}, b"{}"),
+        ("POST", "/gradio_api/reset", {}, b"[]"),
+        ("POST", "/gradio_api/reset", {}, b"[" * 300_000),
+        ("POST", "/-/compare/sessions", {}, b"{}"),
+    ]
+    async with client(tmp_path, "ui: {language: other.json}") as browser:
+        for method, path, headers, body in asked:
+            answered = await browser.request(method, path, headers=headers, content=body)
+            assert answered.status_code >= 400, path
+            assert left_in_english(readable(answered.text)) - {"error", "evil", "example"} == set(), path
+
+
 async def test_what_fails_here_is_told_by_an_incident_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -380,6 +401,6 @@ async def test_what_fails_here_is_told_by_an_incident_alone(
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as browser:
         answered = await browser.get("/")
     assert answered.status_code == 500 and answered.headers["content-security-policy"]
-    assert "something went wrong here, incident" in answered.text and "db.internal" not in answered.text
+    assert "Something went wrong here, incident" in answered.text and "db.internal" not in answered.text
     incident = answered.text.rpartition(" ")[2]
     assert incident in caplog.text and "db.internal" in caplog.text

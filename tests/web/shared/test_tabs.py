@@ -193,7 +193,10 @@ def test_a_hash_longer_than_any_page_makes_is_refused(mine: Browser) -> None:
     assert mine.client.get("/gradio_api/queue/data", params={"session_hash": long}).status_code == 400
     assert mine.client.get(f"/gradio_api/heartbeat/{long}").status_code == 400
     refused = mine.client.post("/gradio_api/reset", json={"session_hash": long, "event_id": "x"})
-    assert (refused.status_code, refused.text) == (400, "a page's hash has at most 64 characters")
+    assert (refused.status_code, refused.text) == (
+        400,
+        "An id of a page or an event is a text of at most 64 characters",
+    )
     assert mine.client.post("/gradio_api/reset", json={"event_id": long}).status_code == 400
 
 

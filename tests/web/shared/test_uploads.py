@@ -120,7 +120,10 @@ def test_what_a_page_runs_is_ended_by_its_owner_alone(mine: Browser, other: Brow
         _until(lines, "process_generating")
         for route in ("cancel", "reset", "reset/"):
             refused = other.client.post(f"/gradio_api/{route}", json=named)
-            assert (refused.status_code, refused.text) == (403, "this page is somebody else's")
+            assert (refused.status_code, refused.text) == (
+                403,
+                "This page is somebody else's: open one of your own",
+            )
         _until(lines, "process_generating")
         assert mine.client.post("/gradio_api/cancel", json=named).json() == {"success": True}
         assert _until(lines, "process_completed")["output"] == {}

@@ -36,8 +36,6 @@ from chatlab.web.shared.schemas import Me
 
 log = logging.getLogger(__name__)
 
-ENDED = "your sign-in has ended: open this page anew to sign in again"
-
 _OPEN = {("GET", "/gradio_api/startup-events"), *(("GET", path) for path in PATHS)}
 """What is answered to anybody: what Gradio asks itself when it is launched, of which the answer is true or
 false, and what machines around a server ask, of which the metrics look at the asker themselves."""
@@ -92,7 +90,7 @@ class Gate(ABC):
 
     async def _asked_in(self, request: Request, below: str) -> Response:
         """Return what somebody is told who opens a page and has to sign in."""
-        return self._failed(request, SignInRefused(ENDED))
+        return self._failed(request, SignInRefused("refusal.signed-out-page"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         below = path_below(scope, self._path or "/")
@@ -120,12 +118,13 @@ class Gate(ABC):
                 await (await self._refused(request, below))(scope, receive, send)
                 return
         except SignInRefused as exc:
-            answer = self._failed(request, exc) if _opens(request) else refused(exc.sentence, exc.http_status)
+            said = self._pages.words.told(exc)
+            answer = self._failed(request, exc) if _opens(request) else refused(said, exc.http_status)
             await answer(scope, receive, send)
             return
         except StoreError as exc:
-            number = incident(log, exc)
-            sentence = f"it cannot be looked up just now who is signed in: try again soon, incident {number}"
+            words = self._pages.words
+            sentence = words("notice.incident", sentence=words("refusal.who"), incident=incident(log, exc))
             await refused(sentence, 503)(scope, receive, send)
             return
         told = self._told.get(asked)
@@ -157,7 +156,7 @@ class Gate(ABC):
     async def _refused(self, request: Request, below: str) -> Response:
         """Return a way in for whoever opens a page, and a sentence for every script."""
         if not _opens(request):
-            return refused(ENDED, 401)
+            return refused(self._pages.words("refusal.signed-out-page"), 401)
         return await self._asked_in(request, below)
 
     def _failed(self, request: Request, exc: ChatlabError) -> Response:

@@ -69,7 +69,7 @@ def test_a_wrong_password_is_said_and_the_way_back_is_not_lost(served: Served) -
         for name, password in (("bob", "wrong"), ('nobody" autofocus <b>', PASSWORD), ("bob", "")):
             page = sent(bob, first, name, password)
             assert page.status_code == 403 and session_of(bob) is None
-            assert "the name or the password is wrong" in page.text and "<b>" not in page.text
+            assert "The name or the password is wrong" in page.text and "<b>" not in page.text
             assert PASSWORD not in page.text
             first = form_of(page)
         assert sent(bob, first, "bob").headers["location"] == f"{served.url}/compare?x=1"
