@@ -12,9 +12,12 @@ from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before Gradio is imported
 
-import chatlab
-from chatlab.errors import ConfigError
-from chatlab.web.server import LaunchedPage
+from chatlab.garbage import importing_for_good
+
+with importing_for_good():
+    import chatlab
+    from chatlab.errors import ConfigError
+    from chatlab.web.server import LaunchedPage
 
 config = os.environ.get("CHATLAB_CONFIG") or Path(__file__).parent / "configs" / "default.yaml"
 try:

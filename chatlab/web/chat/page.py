@@ -18,7 +18,13 @@ from chatlab.paths import PACKAGE
 from chatlab.render.code import CODE_CSS
 from chatlab.render.styles import tokens
 from chatlab.web.chat import backend_menu, sidebar
-from chatlab.web.chat.gradio_patches import PatchedBlocks, describe_once, named_buttons, patch_process
+from chatlab.web.chat.gradio_patches import (
+    PatchedBlocks,
+    describe_once,
+    named_buttons,
+    patch_process,
+    unfinished,
+)
 from chatlab.web.chat.layout import fill
 from chatlab.web.shared.limits import limits_of
 from chatlab.web.shared.owner import owner_of
@@ -83,14 +89,15 @@ class Page(PatchedBlocks):
         sidebar_loads = () if lab.config.storage is None else sidebar.LOADED
         self.modules = with_imported(*backend_menu.LOADED, *sidebar_loads)
         self.uploads = UploadOwners(Path(get_upload_folder()))
-        super().__init__(
-            title=lab.config.ui.title,
-            fill_height=True,
-            analytics_enabled=False,
-            delete_cache=(UPLOAD_LIFETIME // 24, UPLOAD_LIFETIME),
-        )
-        with self:
-            fill(self, lab, self.uploads)
+        with unfinished():
+            super().__init__(
+                title=lab.config.ui.title,
+                fill_height=True,
+                analytics_enabled=False,
+                delete_cache=(UPLOAD_LIFETIME // 24, UPLOAD_LIFETIME),
+            )
+            with self:
+                fill(self, lab, self.uploads)
         self.uploads.publish(self.serve_own_files())
         self.remove_with_uploads(self.uploads.copies)
         describe_once(self.blocks.values())

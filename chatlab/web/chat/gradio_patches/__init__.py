@@ -19,7 +19,7 @@ from chatlab.web.chat.gradio_patches.events import (
 )
 from chatlab.web.chat.gradio_patches.late_parts import show_late
 from chatlab.web.chat.gradio_patches.named_buttons import named_buttons
-from chatlab.web.chat.gradio_patches.process import patch_process
+from chatlab.web.chat.gradio_patches.process import patch_process, unfinished
 from chatlab.web.chat.gradio_patches.shown_text import CONVERSATION
 
 __all__ = [
@@ -33,4 +33,5 @@ __all__ = [
     "run_on_loop",
     "show_examples",
     "show_late",
+    "unfinished",
 ]
