@@ -185,9 +185,17 @@ class Sessions:
         if session.over or session.ends <= moment or session.used + self._idle <= moment:
             return False
         if session.used + _NOTED_EVERY <= moment:
-            session.used = moment
-            await (await self._rows()).use(session.key, moment)
+            await self._note_used(session, moment)
         return True
+
+    async def _note_used(self, session: Session, moment: datetime) -> None:
+        """Note that something was asked in a session, and in all others in which it was within the time that
+        is not told apart: one statement a minute, however many people there are."""
+        since = monotonic() - _NOTED_EVERY.total_seconds()
+        used = {session.key: session} | {one.key: one for one in self.known if one.asked_for > since}
+        for one in used.values():
+            one.used = moment
+        await (await self._rows()).use(list(used), moment)
 
     def _forget(self, key: str) -> None:
         session = self._known.pop(key, None)

@@ -31,8 +31,8 @@ class SqlSignIns(SignIns):
     async def times(self, keys: Sequence[str]) -> Mapping[str, SignInTimes]:
         return await self._database.read(_times, keys)
 
-    async def use(self, key: str, moment: datetime) -> None:
-        await self._database.write(_use, key, moment)
+    async def use(self, keys: Sequence[str], moment: datetime) -> None:
+        await self._database.write(_use, keys, moment)
 
     async def lease(self, key: str, moment: datetime, until: datetime) -> bool:
         return await self._database.write(_lease, key, moment, until)
@@ -76,8 +76,8 @@ def _times(connection: Connection, keys: Sequence[str]) -> Mapping[str, SignInTi
     return {key: SignInTimes(used, ends) for key, used, ends in connection.execute(query)}
 
 
-def _use(connection: Connection, key: str, moment: datetime) -> None:
-    connection.execute(update(sign_ins).where(sign_ins.c.key == key).values(used=moment))
+def _use(connection: Connection, keys: Sequence[str], moment: datetime) -> None:
+    connection.execute(update(sign_ins).where(sign_ins.c.key.in_(keys)).values(used=moment))
 
 
 def _lease(connection: Connection, key: str, moment: datetime, until: datetime) -> bool:

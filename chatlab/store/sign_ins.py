@@ -58,8 +58,8 @@ class SignIns(ABC):
         """Return the times of those sign-ins of these keys that were not ended, by their keys."""
 
     @abstractmethod
-    async def use(self, key: str, moment: datetime) -> None:
-        """Note that something was asked."""
+    async def use(self, keys: Sequence[str], moment: datetime) -> None:
+        """Note that something was asked in the sign-ins of these keys."""
 
     @abstractmethod
     async def lease(self, key: str, moment: datetime, until: datetime) -> bool:

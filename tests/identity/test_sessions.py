@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -61,13 +62,18 @@ class Slow(SignIns):
 
 
 class Counted(Slow):
-    """Notes how often, and for which keys, times are asked for. away: it does not answer."""
+    """Notes how often, and for which keys, times are asked for or uses noted. away: it does not answer."""
 
     def __init__(self, rows: SignIns) -> None:
         super().__init__(rows)
         self.go_on.set()
         self.asked: list[Sequence[str]] = []
+        self.used: list[Sequence[str]] = []
         self.away = False
+
+    async def use(self, keys: Sequence[str], moment: datetime) -> None:
+        self.used.append(keys)
+        await self._rows.use(keys, moment)
 
     async def times(self, keys: Sequence[str]) -> Mapping[str, SignInTimes]:
         self.asked.append(keys)
@@ -120,6 +126,25 @@ async def test_sessions_are_looked_up_again_all_at_once_and_each_ends_where_it_h
     assert [len(keys) for keys in counted.asked] == [3], "one question for all in which something was asked"
     assert [session is not None and session.over for session in found] == [False, True, False]
     assert [session.person for session in there.known] == [ANN, ANN]
+
+
+async def test_that_sessions_were_used_is_noted_by_one_statement_for_all_of_that_minute(
+    store: SqlStore,
+) -> None:
+    sessions = sessions_of(counted := Counted(store.sign_ins))
+    ids = [await sessions_of(store.sign_ins).begin(person) for person in (ANN, BOB, ANN)]
+    for one in ids:
+        await sessions.find(one)
+    assert counted.used == []
+    unused = next(one for one in sessions.known if one.key == key_of(ids[2]))
+    unused.asked_for -= 120
+    for one in sessions.known:
+        one.used -= timedelta(minutes=2)
+    for one in (ids[0], ids[1], ids[0]):
+        assert await sessions.find(one) is not None
+    assert [sorted(keys) for keys in counted.used] == [sorted(key_of(one) for one in ids[:2])]
+    stored = {one.key: one.used for one in await store.sign_ins.all()}
+    assert stored[key_of(ids[0])] == stored[key_of(ids[1])] > stored[key_of(ids[2])]
 
 
 async def test_a_database_that_is_away_is_said_to_all_who_ask_and_asked_again_later(

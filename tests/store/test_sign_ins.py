@@ -21,7 +21,7 @@ async def test_a_sign_in_is_there_until_it_is_ended_or_replaced(store: SqlStore)
     await rows.add(replace(ANN, key="key-2"), instead_of="key-1")
     assert await rows.get("key-1") is None
     later = MOMENT + timedelta(minutes=3)
-    await rows.use("key-2", later)
+    await rows.use(["key-2"], later)
     found = await rows.get("key-2")
     assert found is not None and found.used == later
     await rows.end("key-2")
