@@ -11,6 +11,7 @@ import anyio.to_thread
 import gradio as gr
 import httpx2
 import pytest
+from gradio.queueing import Queue
 
 from benchmarks.page_driver import PageDriver
 from chatlab.web.chat.gradio_patches import PatchedBlocks, patch_process
@@ -42,6 +43,25 @@ async def test_a_queue_that_has_nothing_to_do_does_nothing() -> None:
     await asyncio.wait([asyncio.create_task(asyncio.Event().wait())], timeout=0.2)
     queue.close()
     assert 0 < looked < 3
+
+
+async def test_of_a_crowd_a_few_begin_in_each_pass_of_the_event_loop_in_their_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[int] = []
+
+    async def process_events(queue: Queue, number: int) -> None:
+        begun.append(number)
+
+    monkeypatch.setattr(Queue, "process_events", process_events)
+    queue = queued()
+    crowd = [asyncio.create_task(queue.process_events(number)) for number in range(95)]
+    while len(begun) < len(crowd):
+        before = len(begun)
+        await asyncio.sleep(0)
+        assert len(begun) - before <= 10
+    assert begun == list(range(95))
+    await asyncio.wait(crowd)
 
 
 async def test_answers_begin_when_they_come_and_when_one_before_them_has_ended(
