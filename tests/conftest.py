@@ -222,7 +222,7 @@ def _own_secrets() -> Iterator[None]:
 def _garbage_among_what_is_new() -> None:
     """Has it not looked for in what is imported, a third of a million objects, after a module that looked."""
     if not gc.get_freeze_count():
-        gc.collect()
+        gc.collect(1)  # of what is new; all that is there takes a second
         gc.freeze()
 
 
