@@ -75,6 +75,12 @@ _WIDE = """
 .gradio-container { --cl-column: 100%; }
 .chatlab-conversation:has(.top-panel) .bubble-wrap { margin-top: calc(var(--cl-target) + 6px); }
 """
+# The list has its place before it is there.
+_LIST_PLACE = """
+@media (min-width: 768px) {
+  .wrap:has(> .contain):not(:has(#conversations-panel)) { padding-left: 280px; }
+}
+"""
 
 
 class Page(PatchedBlocks):
@@ -87,6 +93,8 @@ class Page(PatchedBlocks):
         self.words = page_words(lab.config.ui)
         self.markdown = page_markdown(lab.config.ui)
         sidebar_loads = () if lab.config.storage is None else sidebar.LOADED
+        self.scripts = _told(self.words) + _SCRIPTS
+        self.styles = _styles(lab.config.ui, listed=lab.config.storage is not None)
         self.modules = with_imported(*backend_menu.LOADED, *sidebar_loads)
         self.uploads = UploadOwners(Path(get_upload_folder()))
         with unfinished():
@@ -122,7 +130,7 @@ class Page(PatchedBlocks):
         settings = {
             "theme": _theme(ui),
             "css": _read(ui.css) or None,
-            "head": _styles(ui) + _told(self.words) + _SCRIPTS + _read(ui.head),
+            "head": _read(ui.head) or None,
             "favicon_path": ui.favicon,
             "i18n": named_buttons(self.words),
             "show_error": False,  # the text of an exception is for the log
@@ -144,14 +152,16 @@ def _told(words: Words) -> str:
     return f"<script>window.chatlabWords = Object.fromEntries({told}.map{fields});</script>"
 
 
-def _styles(ui: Ui) -> str:
+def _styles(ui: Ui, *, listed: bool) -> str:
     """Return the page's own styles, which count for more than Gradio's by what they are nested in.
 
     Not as Gradio's `css`: it would add each rule twice, by a script, to a page that is there already.
+    listed: whether the page has a list of conversations.
     """
+    place = _LIST_PLACE if listed else ""
     wide = _WIDE if ui.full_width else ""
     panel = (_STATIC / "chat" / "panel.css").read_text("utf-8") if ui.layout == "panel" else ""
-    return f"<style>{_SHARED_STYLES}:root:root:root {{{CODE_CSS}{_STYLES}{wide}{panel}}}</style>"
+    return f"<style>{_SHARED_STYLES}:root:root:root {{{CODE_CSS}{_STYLES}{place}{wide}{panel}}}</style>"
 
 
 def _read(file: Path | None) -> str:

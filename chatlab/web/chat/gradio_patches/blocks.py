@@ -42,6 +42,12 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
     modules: Sequence[str] = ()
     """The page's own modules and styles that it loads, below `STATIC`."""
 
+    scripts = ""
+    """The elements that the page has before Gradio's scripts, which add those of Gradio's `head` later."""
+
+    styles = ""
+    """The elements that come after Gradio's styles."""
+
     late: Sequence[Any] = ()
     """The parts that the page makes once it was painted without them."""
 

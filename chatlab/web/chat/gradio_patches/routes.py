@@ -51,7 +51,8 @@ def answer_directly(app: App) -> None:
     asset, assets = own["/assets/{path:path}"], _assets(app.get_blocks())
     page: Any = own["/"]
     own_modules = preloaded((f"./{STATIC}/{name}" for name in app.get_blocks().modules), late=True)
-    head = f"{assets.head}{own_modules}</head>".encode()
+    begins = f"{app.get_blocks().scripts}<script>".encode()
+    head = f"{assets.head}{app.get_blocks().styles}{own_modules}</head>".encode()
 
     async def run(request: Request) -> Any:
         name = request.path_params["api_name"]
@@ -91,7 +92,7 @@ def answer_directly(app: App) -> None:
         deep_link = request.query_params.get("deep_link", "")
         made = await run_in_threadpool(page, request, None, "", deep_link)
         theme = preloaded([f"./theme.css?v={made.context['config']['theme_hash']}"])
-        made.body = made.body.replace(b"</head>", theme.encode() + head, 1)
+        made.body = made.body.replace(b"<script>", begins, 1).replace(b"</head>", theme.encode() + head, 1)
         made.headers["content-length"] = str(len(made.body))
         return made
 

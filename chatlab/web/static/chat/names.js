@@ -23,8 +23,6 @@ const NAMES = [
 ];
 const SCROLLED = "#conversation .md :is(pre, table), #conversation .content-preview";
 
-document.documentElement.lang = chatlabWords.language ?? "en";
-
 /** @param {Element} around */
 const nameAll = (around) => {
   for (const [selector, key] of NAMES) {
@@ -72,6 +70,7 @@ const isWithinChanged = (node) => {
   return false;
 };
 const nameChanged = () => {
+  document.documentElement.lang = chatlabWords.language ?? "en"; // Gradio's page says the browser's
   const outermost = [...changed].filter((one) => one.isConnected && !isWithinChanged(one));
   changed.clear();
   for (const one of outermost) if (one instanceof Element) nameAll(one.parentElement ?? one);
