@@ -24,6 +24,7 @@ from chatlab.observation import Observer
 from chatlab.paths import PACKAGE
 from chatlab.secret import scrub, scrubbed_traceback
 from chatlab.spelling import did_you_mean
+from chatlab.words import ENGLISH
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +157,7 @@ class Entry:
             if self._instance is None:
                 reason = self.not_ready
                 if reason is not None:
-                    raise NotReady(f"{self.name} is not ready: {reason}")
+                    raise NotReady(ENGLISH("said.not-ready", name=self.name, reason=reason))
                 try:
                     self._instance = self.cls(self.config.options)
                 except ModuleNotFoundError as exc:

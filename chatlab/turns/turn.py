@@ -340,7 +340,7 @@ class Turn:
             for rest in incoming.end():
                 self._deliver(rest)
         if self.answer.finish is None:
-            raise BrokenStream("the stream ended before the answer did")
+            raise BrokenStream(ENGLISH("said.ended-early"))
 
     async def _made(self, timer: asyncio.Timeout, deadline: float) -> Backend:
         """Return the backend, made now. Importing an SDK can take seconds, in which other people's streams go
@@ -379,7 +379,7 @@ class Turn:
     def _too_late(self, whole_turn: bool) -> str:
         timeouts = self.entry.config.timeouts
         if whole_turn:
-            return f"the answer was not complete within {timeouts.total:g} s"
+            return ENGLISH("said.too-late", seconds=f"{timeouts.total:g}")
         if self._stopwatch.delta_seen:
-            return f"nothing arrived for {timeouts.idle:g} s"
-        return f"no first token within {timeouts.first_token:g} s"
+            return ENGLISH("said.silent", seconds=f"{timeouts.idle:g}")
+        return ENGLISH("said.no-token", seconds=f"{timeouts.first_token:g}")

@@ -18,37 +18,38 @@ from chatlab.errors import (
 )
 from chatlab.upstream.bodies import error_from_body, retry_after
 from chatlab.upstream.challenges import with_challenge
+from chatlab.words import ENGLISH
 
 
 def _connection(exc: BaseException) -> BackendError:
     """Nothing was received and, as far as one can know, nothing was done: it may be tried again."""
-    return Unavailable(f"no connection to the upstream ({_why(exc)})", retryable=True)
+    return Unavailable(ENGLISH("said.no-connection", reason=_why(exc)), retryable=True)
 
 
 def _connect_timeout(exc: Exception) -> BackendError:
-    return Unavailable("the upstream did not accept the connection in time", retryable=True)
+    return Unavailable(ENGLISH("said.not-accepted"), retryable=True)
 
 
 def _timeout(exc: Exception) -> BackendError:
-    return Unavailable("the upstream did not answer in time")
+    return Unavailable(ENGLISH("said.not-in-time"))
 
 
 def _broken(exc: Exception) -> BackendError:
     if "without sending a response" in str(exc):  # a kept connection that the server had just closed
         return _connection(exc)
-    return BrokenStream(f"the connection broke before the answer ended ({_why(exc)})")
+    return BrokenStream(ENGLISH("said.broke", reason=_why(exc)))
 
 
 def _malformed(exc: Exception) -> BackendError:
-    return BrokenStream("the upstream's answer could not be decoded")
+    return BrokenStream(ENGLISH("said.not-decoded"))
 
 
 def _url(exc: Exception) -> BackendError:
-    return InvalidRequest(f"the backend's URL does not work ({_why(exc)})")
+    return InvalidRequest(ENGLISH("said.wrong-url", reason=_why(exc)))
 
 
 def _state(exc: Exception) -> BackendError:
-    return BrokenStream(f"the answer could not be read ({type(exc).__name__})")
+    return BrokenStream(ENGLISH("said.unreadable", reason=type(exc).__name__))
 
 
 def _credential(exc: Exception) -> BackendError:

@@ -30,7 +30,7 @@ _CARRIED = ("notice.", "finish.", "parameter.", "ranking.", "refusal.", "said.",
 _NUMBERS = frozenset(("count", "difference", "fewest", "high", "low", "most", "p", "seconds", "size"))
 _SENTENCES = frozenset(
     (
-        *("called", "file", "judged", "lane", "one", "other", "problem", "prompts", "reason"),
+        *("called", "detail", "file", "judged", "lane", "one", "other", "problem", "prompts", "reason"),
         *("repeats", "sentence", "unit", "what", "who", "word"),
     )
 )

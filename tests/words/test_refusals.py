@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+import pytest
+
 from chatlab.errors import BackendError, StoreError
+from chatlab.secret import SecretRef
 from chatlab.store import Unreachable
 from chatlab.words import ENGLISH, words_of
 from tests.words.test_words import PACKAGE, TEXTS, places
@@ -101,3 +104,14 @@ def test_a_refusal_begins_with_a_capital_letter() -> None:
             if name == key or name in within or (language == "de" and name in whom):
                 continue
             assert text[0].isupper() or text[0] == "{", key
+
+
+def test_a_secret_that_is_missing_is_said_in_words_though_secrets_know_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SOME_KEY", raising=False)
+    said = SecretRef(env="SOME_KEY").missing()
+    assert said == ENGLISH("said.set", parameter="SOME_KEY")
+    assert (
+        words_of("de").translated(f"one is not ready: {said}") == "one ist nicht bereit: setzen Sie SOME_KEY"
+    )

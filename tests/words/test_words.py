@@ -23,7 +23,7 @@ TEXTS = {
 MADE = re.compile(
     r"(answer|button|chat\.wanted|detail|figures|finish|spread\.of|compare\.(status|previous|next|receipt|vote)|refusal\.advice)[.-]"
     r"|report\.(better|by|column|differ|fact|figure|lean|method|order|preferred|ranking-by|side|was|what|not-blind|message-|prompt-)"
-    r"|report\.judged-|said\.(in-|attachment|credential)"
+    r"|report\.judged-|said\.(in-|attachment|credential|set)"
     r"|both\.(pages|chat|compare)|refusal\.(of-backend|store)"  # those are held by test_refusals.py
 )
 

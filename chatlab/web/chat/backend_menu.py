@@ -12,6 +12,7 @@ import gradio as gr
 
 from chatlab.config.registry import ServedBackends
 from chatlab.web.chat.sidebar import handed_to
+from chatlab.words import Words
 
 LOADED = ("chat/backends.js", "chat/backends.css")
 """Its script and the styles that this loads, below `STATIC`."""
@@ -30,21 +31,21 @@ _MENU = handed_to(
 )
 
 
-def backend_menu(backends: ServedBackends, first: str, label: str) -> gr.HTML:
+def backend_menu(backends: ServedBackends, first: str, words: Words) -> gr.HTML:
     """Return the button that shows who is asked and opens the menu, not rendered yet. It tells `focus` once
     it is there."""
     return gr.HTML(
-        menu_value(backends, first),
+        menu_value(backends, words, first),
         html_template="<div></div>",
         js_on_load=_MENU,
         apply_default_css=False,
         elem_id="backend-menu",
-        menu_label=label,
+        menu_label=words("chat.backend"),
         render=False,
     )
 
 
-def menu_value(backends: ServedBackends, chosen: str = "") -> dict[str, Any]:
+def menu_value(backends: ServedBackends, words: Words, chosen: str = "") -> dict[str, Any]:
     """Return what the menu shows: the backend that is chosen ("": as it is), and all of them as they are
     now."""
     choices = [
@@ -53,7 +54,7 @@ def menu_value(backends: ServedBackends, chosen: str = "") -> dict[str, Any]:
             "label": entry.label,
             "kind": entry.config.kind,
             "description": entry.config.description or "",
-            "problem": entry.not_ready or "",
+            "problem": words.translated(entry.not_ready or ""),
             "discovers": entry.model_list is not None,
         }
         for name, entry in backends.items()

@@ -111,7 +111,7 @@ class _Choice:
         )
         settings = gr.Button(words("chat.options"), size="sm", min_width=0, elem_id="settings", render=False)
         status = gr.Markdown(_status(backends, words, first), elem_classes="chatlab-status", render=False)
-        return cls(first, selector, backend_menu(backends, first, label), settings, status)
+        return cls(first, selector, backend_menu(backends, first, words), settings, status)
 
     def render(self) -> None:
         """Put them where the page is being made."""
@@ -251,7 +251,7 @@ def _follow_choices(
         """Return what follows from the choice of a backend; what is attached and it does not take is said."""
         names = {parameter.name for parameter in backends[name].capabilities.parameters}
         return [
-            menu_value(backends, name),
+            menu_value(backends, words, name),
             _status(backends, words, name, message["files"] if message else ()),
             gr.update(placeholder=backends[name].system or words("chat.no-system")),
             gr.update(**_files(backends, name)),
@@ -280,7 +280,7 @@ def _warm(chat: Chat, backends: ServedBackends, choice: _Choice) -> None:
     """
 
     def now() -> dict[str, Any]:
-        return menu_value(backends)
+        return menu_value(backends, chat.words)
 
     choice.selector.change(chat.warm, choice.selector, None, **_PRIVATE)
     choice.menu.focus(now, None, choice.menu, **_PRIVATE)
@@ -308,7 +308,7 @@ def _choices(backends: ServedBackends) -> list[tuple[str, str]]:
 def _status(backends: ServedBackends, words: Words, name: str, attached: Sequence[str] = ()) -> str:
     entry = backends[name]
     if entry.not_ready is not None:
-        return words("chat.not-ready", label=entry.label, reason=entry.not_ready)
+        return words("chat.not-ready", label=entry.label, reason=words.translated(entry.not_ready))
     taken = entry.capabilities.files
     types = {file.name: media_type_of_path(file) for file in map(Path, attached)}
     left = [name for name, media_type in types.items() if not reaches(taken, media_type)]

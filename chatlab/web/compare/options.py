@@ -31,7 +31,7 @@ def backends_of(config: Config, backends: Backends, words: Words) -> BackendChoi
             {
                 "name": name,
                 "label": entry.label,
-                "ready": entry.not_ready,
+                "ready": words.translated(entry.not_ready or "") or None,
                 "discovers": entry.model_list is not None,
                 "parameters": [
                     {

@@ -137,7 +137,7 @@ class View:
         except ChatlabError as exc:
             return {**shown, "ready": str(exc)}
         model = entry.cls.target(entry.config.options).model
-        return {**shown, "ready": entry.not_ready, "model": model}
+        return {**shown, "ready": self.words.translated(entry.not_ready or "") or None, "model": model}
 
     def _asked_as(self, lane: LaneId) -> str | None:
         """Return as whom a lane was asked last; None where it was not yet, or nobody signs in."""

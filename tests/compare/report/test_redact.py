@@ -144,7 +144,7 @@ def test_credentials_go_without_being_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "problem"),
-    [("(", "is not a regular expression"), ("x*", "matches nothing at all"), ("", "matches nothing at all")],
+    [("(", "is not a regular expression"), ("x*", "matches an empty text"), ("", "matches an empty text")],
 )
 def test_a_pattern_that_cannot_be_used_is_refused(pattern: str, problem: str) -> None:
     with pytest.raises(WrongPattern, match=problem):
