@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from chatlab.paths import PACKAGE
 from tests.web.pages import ChatPage, expect
+from tests.words.other_language import left_in_english, other_texts
 
 pytestmark = pytest.mark.browser
 
@@ -95,3 +97,36 @@ def test_a_file_of_words_is_used(open_page: Open, tmp_path: Path) -> None:
     expect(page.page.locator(".chatlab-new")).to_have_text("Nouveau")
     assert page.page.get_attribute("#message textarea", "placeholder") == "Message"
     assert page.page.evaluate("document.documentElement.lang") == "fr"
+
+
+def unsaid(shown: set[str], *given: str) -> set[str]:
+    """Return what of a page can be read though its own words have other letters. given: to it."""
+    own = (text for text in shown if "'s message: <" not in text)  # Gradio says that
+    told = re.sub(r"[0-9a-f]{64}", " ", " ".join(own))
+    names = {"undo", "ms", "HTML", "JSON", "JSONL", "Markdown", "chatlab"}
+    return left_in_english(told, but=given) - names
+
+
+def test_no_word_of_the_chat_page_is_anywhere_but_in_the_file_of_words(
+    open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    (tmp_path / "other.json").write_text(json.dumps(other_texts()), "utf-8")
+    page = open_page(CONFIG.replace("LANGUAGE", "other.json").replace("Careful", "77"))
+    tab = page.page
+    page.choose("GPT-5 mini")
+    tab.fill("#message textarea", "11")
+    tab.press("#message textarea", "Enter")
+    expect(tab.locator("#conversation")).to_contain_text("OPENAI_API_KEY")
+    shown = set(tab.evaluate(SHOWN))
+    page.choose("Echo")
+    tab.fill("#message textarea", "22")
+    tab.press("#message textarea", "Enter")
+    expect(tab.locator(".chatlab-again")).to_have_count(2)
+    expect(tab.locator("#conversation [data-testid=bot] p", has_text="22")).to_be_visible()
+    shown |= set(tab.evaluate(SHOWN))
+    tab.click(".chatlab-backend")
+    shown |= set(tab.evaluate(SHOWN))
+    assert (
+        unsaid(shown, "Echo", "echo", "GPT-5 mini", "openai", "look_up", "locked", "OPENAI_API_KEY") == set()
+    )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.web.chat.test_language import SHOWN, english
+from tests.web.chat.test_language import SHOWN, english, unsaid
 from tests.web.pages import Served, expect
+from tests.words.other_language import other_texts
 
 pytestmark = pytest.mark.browser
 
@@ -64,3 +67,24 @@ def test_the_comparison_page_speaks_german(warm: Any, serve: Callable[..., Serve
     assert shown & english() == set()
     assert {"Alle Spuren", "Diese Runde: Zeit bis zum ersten Token / insgesamt"} <= shown
     assert "Es gibt noch keine Stimmen." in shown
+
+
+def test_no_word_of_the_comparison_page_is_anywhere_but_in_the_file_of_words(
+    warm: Any, serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    (tmp_path / "other.json").write_text(json.dumps(other_texts()), "utf-8")
+    tab = warm.new_page()
+    tab.goto(f"{serve(CONFIG.replace('de}', f'{tmp_path}/other.json}}')).url}/compare")
+    tab.locator(".setup summary").first.click()
+    shown = set(tab.evaluate(SHOWN))
+    tab.click(".setup button[type=submit]")
+    tab.fill("#composer textarea", "11")
+    tab.press("#composer textarea", "Enter")
+    expect(tab.locator(".figures")).to_have_count(4)
+    expect(tab.locator(".vote")).to_be_visible()
+    shown |= set(tab.evaluate(SHOWN))
+    tab.locator(".vote button").first.click()
+    tab.locator(".vote button[aria-pressed=true]").wait_for()
+    shown |= set(tab.evaluate(SHOWN))
+    given = "Eins", "Zwei", "Der Mond", "moon.example", "one", "two", "echo", "max tokens", "rate", "https"
+    assert unsaid(shown, *given) == set()
