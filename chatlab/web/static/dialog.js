@@ -27,5 +27,9 @@ export const show = (title, ...content) => {
 
 export const close = () => dialog.close();
 
-/** Where a sentence is to stand that is read now: a dialog hides what is not in it. */
-export const inFront = () => (dialog.open ? dialog : document.body);
+/**
+ * Where a sentence is to stand that is read now: a dialog hides what is not in it.
+ *
+ * @param {HTMLElement} otherwise
+ */
+export const inFront = (otherwise) => (dialog.open ? dialog : otherwise);

@@ -134,6 +134,7 @@ backends:
   locked: {kind: openai, model: gpt-5-mini, label: GPT-5 mini}
 storage: none
 """
+STORED = MENU.replace("storage: none\n", "")
 
 
 def test_the_menu_of_backends_says_what_each_is_and_finds_by_typing(open_page: Open) -> None:
@@ -244,13 +245,38 @@ def test_on_a_phone_nothing_is_cut_or_covered(upstream: Front, open_page: Open, 
 
 
 def test_what_is_told_for_a_moment_covers_no_control(open_page: Open) -> None:
-    page = open_page(MENU + "ui: {max_file_mb: 0.001}\n")
+    page = open_page(STORED + "ui: {max_file_mb: 0.001}\n")
     page.ask("hello")
     big = {"name": "big.txt", "mimeType": "text/plain", "buffer": b"x" * 2_000}
     page.page.set_input_files("#message input[type=file]", big)
     told = page.page.locator("[data-testid=toast-body]")
     expect(told).to_contain_text("big.txt")
-    assert page.page.evaluate(COVERED) == []
+    tab = page.page
+    for size in ((1440, 900), (820, 1100), (390, 844), (390, 450)):
+        tab.set_viewport_size({"width": size[0], "height": size[1]})
+        assert tab.evaluate(COVERED) == []
+        assert tab.locator("#message textarea").is_visible()
+        tab.locator("#conversations-panel > .toggle-button").click()
+        if size[0] > 640:  # below, it is a sheet before all
+            tab.wait_for_function(f"({COVERED})().length === 0")
+        tab.locator("#conversations-panel > .toggle-button").click()
+
+
+def test_a_list_that_was_closed_stays_closed_on_both_pages(open_page: Open) -> None:
+    page = open_page(STORED)
+    tab = page.page
+    panel = tab.locator("#conversations-panel")
+    expect(panel).to_have_class(re.compile(r"\bopen\b"))
+    tab.wait_for_selector(".chatlab-new")
+    panel.locator(".toggle-button").click()
+    tab.goto(f"{page.served.url}/compare")
+    expect(tab.locator("#fold")).to_have_attribute("aria-expanded", "false")
+    page.open()
+    expect(panel).not_to_have_class(re.compile(r"\bopen\b"))
+    panel.locator(".toggle-button").click()
+    tab.reload()
+    tab.wait_for_selector(".chatlab-new")
+    expect(panel).to_have_class(re.compile(r"\bopen\b"))
 
 
 COVERED = """() => {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ Open = Callable[..., ChatPage]
 LOG = "#conversation [role=log]"
 FROM_END = "log => log.scrollHeight - log.clientHeight - log.scrollTop"
 LINES = [f"line {n}\n\n" for n in range(120)]
+ONE_PARAGRAPH = [f"word {n} " * 9 for n in range(120)]
 
 
 @pytest.fixture
@@ -29,12 +30,12 @@ def upstream() -> Iterator[Front]:
         yield front
 
 
-def in_parts(parts: list[threading.Event]) -> Callable[[Request], Any]:
-    """A handler that says many lines: the first ones at once, and so many more at each event."""
+def in_parts(parts: list[threading.Event], texts: Sequence[str] = LINES) -> Callable[[Request], Any]:
+    """A handler that says many texts: the first ones at once, and so many more at each event."""
 
     async def handler(_: Request) -> Response:
         async def body() -> AsyncIterator[bytes]:
-            for n, piece in enumerate(chunks(LINES)):
+            for n, piece in enumerate(chunks(texts)):
                 if n in (40, 80):
                     while not parts[n // 40 - 1].is_set():
                         await asyncio.sleep(0.005)
@@ -109,3 +110,42 @@ def test_scrolling_up_wins_against_an_answer_that_arrives_at_full_speed(
     for part in parts:
         part.set()
     page.wait_ended(1)
+
+
+def test_a_finger_or_a_wheel_that_moves_it_by_a_few_pixels_is_scrolling_up(
+    upstream: Front, open_page: Open
+) -> None:
+    parts = [threading.Event(), threading.Event()]
+    upstream.on("POST", CHAT, in_parts(parts, ONE_PARAGRAPH))
+    page = open_page(config(upstream))
+    tab = page.page
+    log = tab.locator(LOG)
+    page.ask("one", wait=False)
+    page.wait_text("word 39")
+    at_end(page)
+    tab.mouse.move(600, 300)
+    tab.mouse.wheel(0, -6)
+    tab.wait_for_function(f"({FROM_END})(document.querySelector('{LOG}')) > 4")
+    where = log.evaluate("log => log.scrollTop")
+    parts[0].set()
+    page.wait_text("word 79")
+    assert log.evaluate("log => log.scrollTop") == where
+    log.evaluate("log => { log.scrollTop = log.scrollHeight; }")
+    at_end(page)
+    touch(tab, [300, 330, 336])  # the first pixels are a tap's still
+    tab.wait_for_function(f"({FROM_END})(document.querySelector('{LOG}')) > 4")
+    parts[1].set()
+    page.wait_text("word 119")
+    page.wait_ended(1)
+    left = log.evaluate(FROM_END)
+    assert left > 200  # what came since, all of it
+
+
+def touch(tab: Any, heights: list[int]) -> None:
+    """Moves a finger over the conversation, from one height to the next."""
+    browser = tab.context.new_cdp_session(tab)
+    browser.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    for n, y in enumerate(heights):
+        event = {"type": "touchMove" if n else "touchStart", "touchPoints": [{"x": 600, "y": y}]}
+        browser.send("Input.dispatchTouchEvent", event)
+    browser.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})

@@ -222,7 +222,7 @@ def test_votes_receipt_difference_agreement_and_ranking(open_compare: Open) -> N
     correct.locator("button[aria-pressed=true]").wait_for()
     page.tool("Ranking")
     said = page.wait_dialog().inner_text()
-    assert "tone" in said and re.search(r"Quick\s+−\d+", said) and not re.search(r"-\d", said)
+    assert "Tone" in said and re.search(r"Quick\s+−\d+", said) and not re.search(r"-\d", said)
     page.page.keyboard.press("Escape")
     page.ask("next")
     first = page.page.locator(".round").first
@@ -516,6 +516,13 @@ def test_a_link_is_for_anybody_until_it_is_ended_and_what_is_not_saved_is_said(
     context.close()
 
 
+A_LINE_OF_ITS_OWN = """() => {
+  const told = document.getElementById("told").getBoundingClientRect();
+  const { top, width } = document.getElementById("composer").getBoundingClientRect();
+  return told.height > 0 && told.bottom <= top && told.width === width;
+}"""
+
+
 def test_what_is_refused_is_said_on_the_page_and_nothing_is_lost(open_compare: Open) -> None:
     page = open_compare()
     page.begin("quick", "slow")
@@ -525,6 +532,7 @@ def test_what_is_refused_is_said_on_the_page_and_nothing_is_lost(open_compare: O
     page.page.fill("#composer textarea", "meanwhile")
     page.page.press("#composer textarea", "Enter")
     page.told("still answering")
+    assert page.page.evaluate(A_LINE_OF_ITS_OWN)
     assert page.page.input_value("#composer textarea") == "meanwhile"
     page.page.get_by_role("button", name="Stop all").click()
     page.wait_rounds(1)

@@ -3,9 +3,11 @@ import { button, make, say } from "../dom.js";
 import { openMenu } from "./backends.js";
 import { person } from "./person.js";
 import { OtherTabs } from "./other_tabs.js";
+import { isClosed, storeClosed } from "../sidebar/closed.js";
 import { sidebar } from "../sidebar/sidebar.js";
 
 const NARROW = 768; // pixels of width below which the sidebar is folded away
+const isNarrow = () => window.innerWidth < NARROW;
 const AGAIN = 1000; // milliseconds after which an answer that runs may be asked for once more
 const AWAITED = 5000; // milliseconds in which a conversation that was asked for should be painted
 const SETTLED = 100; // milliseconds in which changes of the page are looked at together
@@ -122,7 +124,7 @@ class Conversations {
         this.sought = turn;
         this.turnTo(conversation);
         this.show({ conversation, turn });
-        this.foldWhenNarrow();
+        if (isNarrow()) this.fold();
       },
       openComparison: (session) => {
         const query = session ? `?${new URLSearchParams({ s: session })}` : "";
@@ -143,7 +145,11 @@ class Conversations {
       this.turnTo(conversation);
       this.show({ conversation });
     });
-    this.foldWhenNarrow();
+    this.toggle = /** @type {HTMLElement | null | undefined} */ (this.panel?.querySelector(".toggle-button"));
+    this.toggle?.addEventListener("click", () =>
+      setTimeout(() => isNarrow() || storeClosed(!this.panel?.classList.contains("open"))),
+    );
+    if (isNarrow() || isClosed()) this.fold();
     this.list.mark(this.shown);
   }
 
@@ -153,11 +159,8 @@ class Conversations {
     this.ask("select", { ...what, number: String(this.asked) });
   }
 
-  foldWhenNarrow() {
-    if (window.innerWidth >= NARROW || !this.panel?.classList.contains("open")) return;
-    /** @type {HTMLElement | null} */
-    const toggle = this.panel.querySelector(".toggle-button");
-    toggle?.click();
+  fold() {
+    if (this.panel?.classList.contains("open")) this.toggle?.click();
   }
 
   /**

@@ -2,7 +2,9 @@
 // sight, and otherwise where the person scrolled to, whatever arrives. Sending goes to the new message. Runs
 // in the page's head; Gradio's own scrolling is off: it waits, then goes to the end wherever one is.
 
-const NEAR = 24; // pixels from the end that still are the end
+const NEAR = 24; // pixels from the end that still are the end, for whoever scrolls down
+const EDGE = 1; // pixels from the end that are the end anyway: sizes are rounded
+const TURNED = 250; // milliseconds in which a wheel that turned up, or a finger, moves the conversation
 
 /** @returns {HTMLElement | null} */
 const scrolled = () => document.querySelector("#conversation [role=log]");
@@ -15,6 +17,7 @@ let sending = false; // whether what was just sent is still to appear
 let top = 0; // where it was scrolled to, and how high it was
 let height = 0;
 let newest = "";
+let turned = -TURNED; // when a wheel last turned up, or a finger let go; Infinity while it is there
 
 /** @param {HTMLElement} log */
 const remember = (log) => {
@@ -22,11 +25,14 @@ const remember = (log) => {
   height = log.scrollHeight;
 };
 
-// What is scrolled up is seen before its event is told, and what merely became shorter is not scrolled.
+// What is scrolled up is seen before its event is told, and what merely became shorter is not scrolled. A
+// finger moves by a few pixels at a time: the least of them is up, and only who goes down comes to the end.
 /** @param {HTMLElement} log */
 const see = (log) => {
-  if (fromEnd(log) <= NEAR) atEnd = !log.closest(".chatlab-not-followed");
-  else if (log.scrollTop < top && log.scrollHeight >= height) atEnd = false;
+  const left = fromEnd(log);
+  if (log.scrollTop < top && log.scrollHeight >= height) atEnd = false;
+  else if (log.scrollTop > top ? left <= NEAR : left <= EDGE && performance.now() - turned > TURNED)
+    atEnd = !log.closest(".chatlab-not-followed");
 };
 
 /** @param {HTMLElement} log */
@@ -69,10 +75,21 @@ const watch = (log) => {
     },
     { passive: true },
   );
-  const scrollUp = (/** @type {WheelEvent} */ { deltaY }) => {
-    if (deltaY < 0) atEnd = false; // it may move only later
+  const turn = (/** @type {WheelEvent} */ { deltaY }) => {
+    if (deltaY >= 0) return;
+    atEnd = false; // it may move only later
+    turned = performance.now();
   };
-  log.addEventListener("wheel", scrollUp, { passive: true });
+  log.addEventListener("wheel", turn, { passive: true });
+  const touch = (/** @type {TouchEvent} */ { target }) => {
+    turned = Infinity;
+    const letGo = () => {
+      turned = performance.now();
+    };
+    // What is touched may be painted anew meanwhile: its own events come all the same.
+    for (const type of ["touchend", "touchcancel"]) target?.addEventListener(type, letGo, { once: true });
+  };
+  log.addEventListener("touchstart", touch, { passive: true });
   new MutationObserver(() => {
     if (!changed) requestAnimationFrame(keepUpOnce);
     changed = true;

@@ -1,27 +1,10 @@
 // The sidebar of the comparison page: open beside it where there is room, over it where there is none.
 /** @import { Page } from "./page.js" */
 import { say } from "../dom.js";
+import { isClosed, storeClosed } from "../sidebar/closed.js";
 import { sidebar } from "../sidebar/sidebar.js";
 
-const KEY = "chatlab-sidebar-closed";
 const wide = matchMedia("(min-width: 1100px)");
-
-const isClosed = () => {
-  try {
-    return localStorage.getItem(KEY) !== null;
-  } catch {
-    return false; // a browser that stores nothing
-  }
-};
-/** @param {boolean} closed */
-const store = (closed) => {
-  try {
-    if (closed) localStorage.setItem(KEY, "1");
-    else localStorage.removeItem(KEY);
-  } catch {
-    // it is open again on the next page
-  }
-};
 
 /**
  * Puts the sidebar beside the page, and returns its list of sessions.
@@ -45,7 +28,7 @@ export const beside = (page) => {
   fold.addEventListener("click", () => {
     const open = Boolean(panel.hidden);
     show(open);
-    if (wide.matches) store(!open);
+    if (wide.matches) storeClosed(!open);
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || wide.matches || panel.hidden || event.defaultPrevented) return;

@@ -24,6 +24,7 @@ const root = document.body.dataset.root ?? "";
 const main = part("main");
 const head = part("session-tools");
 const told = part("told");
+const foot = part("foot");
 const away = part("away");
 /** @type {Api} */
 const api = asking(root);
@@ -44,7 +45,7 @@ let side = null;
 let silence = 0;
 /** @param {string} text */
 const tell = (text) => {
-  inFront().append(told);
+  inFront(foot).prepend(told);
   told.textContent = text;
   clearTimeout(silence);
   silence = setTimeout(() => {
