@@ -608,12 +608,18 @@ def test_the_title_is_edited_where_it_stands(open_compare: Open) -> None:
     assert tools["x"] + tools["width"] <= nav["x"] and nav["x"] + nav["width"] <= 1100
 
 
+FAR_FROM_END = """() => {
+  const column = document.querySelector(".answer[aria-label=Brisk]").parentElement;
+  return column.scrollHeight - column.clientHeight - column.scrollTop > 150;
+}"""
+
+
 def test_a_lane_that_streams_scrolls_in_its_own_column_and_the_others_stay_in_sight(
     open_compare: Open,
 ) -> None:
     page = open_compare(viewport={"width": 1300, "height": 600})
     page.begin("brisk", "slow")
-    page.ask("\n\n".join(LONG.split()), wait=False)
+    page.ask("\n\n".join(LONG.split() * 8), wait=False)
     brisk = page.page.locator(".answer[aria-label=Brisk]")
     page.page.wait_for_function(
         "() => document.querySelector('.answer[aria-label=Brisk]')?.parentElement.scrollTop > 100"
@@ -622,6 +628,11 @@ def test_a_lane_that_streams_scrolls_in_its_own_column_and_the_others_stay_in_si
     expect(last).to_be_in_viewport()
     expect(page.page.locator(".answer[aria-label=Slow] header")).to_be_in_viewport()
     expect(page.page.locator(".question")).to_be_in_viewport()
+    # The least turn of a wheel leaves the end for good.
+    beside = page.page.locator(".answer[aria-label=Slow] header").bounding_box()
+    page.page.mouse.move(beside["x"] - 60, beside["y"] + 150)
+    page.page.mouse.wheel(0, -10)
+    page.page.wait_for_function(FAR_FROM_END)
     page.page.get_by_role("button", name="Stop all").click()
     page.wait_rounds(1)
 

@@ -3,6 +3,7 @@
 /** @import { Child } from "../dom.js" */
 /** @import { Page } from "./page.js" */
 import { button, make, safe, say } from "../dom.js";
+import { follow } from "./follow.js";
 import { receipts } from "./receipts.js";
 
 const NEAR = 40; // pixels from the end of a column within which its reader follows what is written
@@ -210,11 +211,11 @@ export const settle = (page, round, lane, repeat) => {
 export const paint = ({ round, lane, repeat, add, tail, doing }) => {
   const found = running.get(key(round, lane, repeat));
   if (!found) return;
-  const column = found.card.parentElement;
-  const atEnd = column && column.scrollHeight - column.scrollTop - column.clientHeight < NEAR;
-  if (add) found.settled.insertAdjacentHTML("beforeend", add);
-  if (tail !== undefined) found.tail.innerHTML = tail;
-  if (column && atEnd) column.scrollTop = column.scrollHeight;
+  const write = () => {
+    if (add) found.settled.insertAdjacentHTML("beforeend", add);
+    if (tail !== undefined) found.tail.innerHTML = tail;
+  };
+  follow(found.card.parentElement ?? found.card, NEAR, write);
   if (doing !== undefined) found.status.textContent = doing;
 };
 

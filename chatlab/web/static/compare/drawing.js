@@ -1,4 +1,7 @@
 // Drawing anew without disturbing whoever reads or types.
+import { follow } from "./follow.js";
+
+const NEAR = 80; // pixels from the page's end that still are the end
 
 /**
  * Keeps the page's end in sight for whoever looks at it, while `change` makes the page longer.
@@ -6,10 +9,7 @@
  * @param {() => void} change
  */
 export const following = (change) => {
-  const scroll = document.scrollingElement ?? document.documentElement;
-  const below = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
-  change();
-  if (below) scroll.scrollTop = scroll.scrollHeight;
+  follow(document.scrollingElement ?? document.documentElement, NEAR, change);
 };
 
 /** @type {(() => void)[]} */

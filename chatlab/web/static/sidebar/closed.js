@@ -1,4 +1,4 @@
-// Whether a person has closed the list beside the page: on both pages, and for as long as the browser says so.
+// Whether a person has closed the list beside the page: on both pages, for as long as the browser stores it.
 
 const KEY = "chatlab-sidebar-closed";
 
