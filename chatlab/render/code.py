@@ -108,6 +108,7 @@ CODE_CSS = """\
 .code .gi { background: var(--cl-added); }
 .code .gh { font-weight: 600; }
 .task { list-style: none; margin-inline-start: -1.2em; }
+p:has(> math[display="block"]) { overflow: auto hidden; padding-block: .2em; }
 .footnotes { font-size: .875em; border-top: 1px solid var(--cl-border); padding-top: .5em; }
 .host { font-size: .875em; color: var(--cl-text-muted); unicode-bidi: isolate; }
 .text a:not([href]) { color: inherit; text-decoration: underline dotted; cursor: help; }
