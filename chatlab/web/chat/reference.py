@@ -115,7 +115,7 @@ More of the page that is set there: `ui.theme`, `ui.css`, `ui.head`, `ui.favicon
 translate the texts, leave keys and what stands in curly brackets, and name it in `ui.language`. What it
 leaves out is in English, and `chatlab check` says which key is none. `ui.labels` goes before both.
 Reports, exports (HTML and Markdown) and shared pages are in that language too, also those of the commands.
-Errors of backends, of the configuration and of the storage are in English.
+What an upstream or the configuration says of an error stays as it is, in a sentence of the page's words.
 What is stored, and what is for programs, is in English too; a page shows it in its language.
 """
 
