@@ -38,7 +38,9 @@ def answer_directly(app: App) -> None:
     The functions that answer are Gradio's own, but for the stream of messages. Where it asks people to sign
     in, all is left as it is. So are the page, which says at once what it will load, and those files.
     """
+    blocks: Any = app.get_blocks()
     if app.auth is not None or app.auth_dependency is not None:
+        blocks.config["head"] = blocks.scripts + blocks.styles + (blocks.config["head"] or "")
         return
     own = dict(endpoints(app.router))
     predict, call, call_by_names, read, join, heartbeat = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from gradio.routes import App
 
@@ -27,3 +28,18 @@ async def test_of_a_page_that_is_put_together_gradio_makes_one_app(
     file.write_text("backends: {a: {kind: echo}}\nstorage: none\n")
     page = Page(chatlab.load(file))
     assert made == [page.app]
+
+
+async def test_a_page_that_gradio_has_people_sign_in_to_has_its_own_styles_and_scripts(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("backends: {a: {kind: echo}}\nstorage: none\n")
+    page = Page(chatlab.load(file))
+    page.auth = [("ann", "open")]
+    transport = httpx2.ASGITransport(app=App.create_app(page))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://chatlab") as http:
+        signed_in = await http.post("/login", data={"username": "ann", "password": "open"})
+        http.cookies = signed_in.cookies
+        config = (await http.get("/config")).json()
+    assert page.scripts in config["head"] and page.styles in config["head"]
