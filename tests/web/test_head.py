@@ -46,6 +46,7 @@ def test_every_page_has_the_same_head(open_page: Callable[..., ChatPage], width:
     if width > 1000:
         tab.locator("#conversations-panel > .toggle-button").click()
         both.append(parts(tab, folded=True))
+        tab.locator("#conversations-panel .toggle-button").click()  # it stays as it is left
     tab.get_by_role("link", name="Compare", exact=True).click()
     expect(tab.get_by_role("heading", name="New comparison")).to_be_visible()
     others = [parts(tab, folded=False)]
@@ -60,9 +61,13 @@ def test_every_page_has_the_same_head(open_page: Callable[..., ChatPage], width:
 def parts(tab: Any, *, folded: bool) -> Any:
     """Returns where the parts of the head are and what they look like, once nothing of it moves any more."""
     tab.mouse.move(700, 700)
-    if tab.viewport_size["width"] > 1000:
-        left = 0 if folded else 280
-        tab.wait_for_function(
-            "(left) => document.querySelector('.chatlab-head').getBoundingClientRect().x === left", arg=left
-        )
+    wide = tab.viewport_size["width"] > 1000
+    left = 280 if wide and not folded else 0
+    tab.wait_for_function(
+        """([head, fold]) => {
+          const at = (part) => document.querySelector(part).getBoundingClientRect().x;
+          return at(".chatlab-head") === head && at("#fold, #conversations-panel > .toggle-button") === fold;
+        }""",
+        arg=[left, left + (16 if wide else 12)],
+    )
     return tab.evaluate(PARTS)
