@@ -62,7 +62,10 @@ _SCRIPTS = "".join(
     f"<script>(() => {{{(_STATIC / name).read_text('utf-8')}}})();</script>"
     for name in (
         "code.js",
-        *(f"chat/{name}.js" for name in ("locales", "attach", "text", "names", "keys", "scroll", "away")),
+        *(
+            f"chat/{name}.js"
+            for name in ("locales", "attach", "text", "names", "keys", "scroll", "away", "waiting")
+        ),
     )
 )
 _STYLES = "".join(

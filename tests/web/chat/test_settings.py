@@ -308,7 +308,9 @@ def test_a_preset_fills_the_controls_and_none_empties_them(upstream: Front, open
     assert [message["role"] for message in body["messages"]] == ["user", "assistant", "user"]
 
 
-def test_a_full_queue_is_said_and_the_box_keeps_the_message(upstream: Front, open_page: Open) -> None:
+def test_a_place_in_the_queue_and_a_full_one_are_said_and_the_box_keeps_the_message(
+    upstream: Front, open_page: Open
+) -> None:
     hold = threading.Event()
     upstream.on("POST", CHAT, says(chunks(["first ", "fine"]), hold, after=1))
     first = open_page(config(upstream, server="concurrency: 1, queue_size: 1"))
@@ -317,6 +319,7 @@ def test_a_full_queue_is_said_and_the_box_keeps_the_message(upstream: Front, ope
     second, third = open_page(first.served), open_page(first.served)
     with second.page.expect_response("**/queue/join*"):
         second.ask("two", wait=False)
+    second.page.get_by_role("status").get_by_text("Waiting in the queue: place 1 of 1.").wait_for()
     third.ask("three", wait=False)
     third.page.wait_for_selector("text=This application is currently busy. Please try again.")
     third.page.wait_for_function("document.querySelector('#message textarea').value === 'three'")
@@ -325,6 +328,7 @@ def test_a_full_queue_is_said_and_the_box_keeps_the_message(upstream: Front, ope
     hold.set()
     first.wait_ended(1)
     second.wait_ended(1)
+    second.page.wait_for_selector("#chatlab-waiting", state="detached")
     third.page.press("#message textarea", "Enter")
     third.wait_ended(1)
     assert third.said == ["three"]
