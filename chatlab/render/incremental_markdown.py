@@ -27,6 +27,8 @@ _PLAIN = re.compile(r"(?:[^\W_]|[ ,.'\"?!:+=%@(…–—-])*")
 _CLOSING = ("\n", *(f"</{tag}>" for tag in "p li ul ol blockquote h1 h2 h3 h4 h5 h6".split()))  # noqa: SIM905
 _CLOSING_CODE = "</code></pre></div>\n"
 _FENCES = ("```", "~~~")
+_UNFINISHED = '<div class="unfinished">'
+"""In it stands, as it is written, what is not rendered yet."""
 
 
 @dataclass(slots=True)
@@ -67,7 +69,7 @@ class IncrementalMarkdown:
         if tail.startswith(_FENCES):
             return add, self._code(tail) if "\n" in tail else ""
         if len(tail) > _step(tail):
-            return add, f"{self._base}<pre>{html.escape(tail[self._covered :])}"
+            return add, self._base + _UNFINISHED + html.escape(tail[self._covered :])
         return add, self._block(tail) if tail.strip() else ""
 
     def _block(self, tail: str) -> str:
@@ -75,7 +77,7 @@ class IncrementalMarkdown:
         if self._is_open and _PLAIN.fullmatch(rest):
             return self._base + rest
         if len(tail) > _LONG_TAIL and self._base and len(tail) < self._covered * 1.1:
-            return f"{self._base}<pre>{html.escape(rest)}</pre>"
+            return f"{self._base}{_UNFINISHED}{html.escape(rest)}</div>"
         made = self.markdown.render(tail)
         self._covered = len(tail.rstrip())
         line = tail[tail.rfind("\n", 0, self._covered) + 1 : self._covered]

@@ -97,6 +97,12 @@ def test_an_update_renders_the_unfinished_block_alone_and_words_not_at_all(
     assert sum(rendered) < 8 * len(text)
 
 
+def test_of_a_list_that_is_longer_than_one_update_renders_the_end_is_shown_as_text() -> None:
+    *_, (html, _) = shown("- an item\n" * 2_000, 500)
+    assert "<pre" not in html
+    assert html.count("an item") == 2_000
+
+
 def test_code_that_is_not_closed_is_shown_as_code_however_long_it_is() -> None:
     text = "```python\n" + "x = '<b>'\n" * 1_000
     *_, (html, _) = shown(text, 500)
