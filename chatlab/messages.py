@@ -299,9 +299,7 @@ class Accumulator:
     @property
     def parts(self) -> tuple[Part, ...]:
         """Return everything so far, adjacent deltas of one kind joined."""
-        if (
-            self._all is None
-        ):  # else it was made since the last event: it is looked at several times at the end
+        if self._all is None:  # not made since the last event: at the end it is looked at several times
             if len(self._open) > 1:  # keep what was joined, so that repeated looks do not join it again
                 self._open = ["".join(self._open)]
             tail: tuple[Part, ...] = (self._open_type(self._open[0]),) if self._open else ()

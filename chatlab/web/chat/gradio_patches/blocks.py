@@ -65,6 +65,10 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
         sessions = self._queue.pending_event_ids_session.items()  # of one that ended, until its page reads so
         return next((session for session, events in list(sessions) if event_id in events), None)
 
+    async def forget_call(self, session_hash: str) -> None:
+        """Forget all of a call of no page, whose answer was read; of a page nothing."""
+        await self._queue.forget_call(session_hash)
+
     def remove_with_uploads(self, paths: set[str]) -> None:
         """Have these files removed when they are as old as `delete_cache` says, as uploads are. The set may
         grow."""
@@ -82,7 +86,7 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
         """As `gr.Blocks.queue`, with a queue that does not look for events."""
         queued = super().queue(*args, **kwargs)
         self._queue.__class__ = LeanQueue
-        self._queue.wake_by_news()
+        self._queue.wake_by_news(functools.partial(self._forget, for_good=True))
         return queued
 
     @property
@@ -160,8 +164,9 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
         for waiting in self._queue.event_queue_per_concurrency_id.values():
             yield from waiting.queue
 
-    async def _forget(self, session_hash: str, request: gr.Request) -> bool:
-        """Forget what Gradio, its queue and whoever listens to `unload` hold of a closed page."""
+    async def _forget(self, session_hash: str, request: gr.Request, *, for_good: bool = False) -> bool:
+        """Forget what Gradio, its queue and whoever listens to `unload` hold of a closed page. for_good:
+        nobody can come back to it."""
         if any(event.session_hash == session_hash for event in self._unfinished()):
             return False
         known = self._queue.event_ids_to_events  # where older Gradio leaves those that have ended
@@ -169,7 +174,7 @@ class PatchedBlocks(gr.Blocks):  # type: ignore[misc]
             known.pop(number, None)
         for one in self._unloading:
             await one.fn(request)
-        self._state_holder.close(session_hash)
+        self._state_holder.close(session_hash, for_good=for_good)
         self._queue.pending_event_ids_session.pop(session_hash, None)
         self._queue.pending_messages_per_session.pop(session_hash, None)
         return True

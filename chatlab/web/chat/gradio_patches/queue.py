@@ -8,13 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio.to_thread
+import gradio as gr
 import gradio.queueing
 from gradio.queueing import Queue
 
+from chatlab.web.chat.gradio_patches.closed_pages import Forget
 from chatlab.web.shared.tabs import PAGE
 
 _LONGEST = 0.25  # seconds after which a queue looks though nothing woke it
-
+_UNREAD = 1_000  # calls of no page whose answers may wait to be read; the oldest go first
 _AT_ONCE = 10  # events that begin in one pass of the event loop; each takes it for half a millisecond
 
 
@@ -27,9 +29,11 @@ class LeanQueue(Queue):  # type: ignore[misc]
     sleep_when_free: _News  # in Gradio, seconds
     begins: _Turnstile
 
-    def wake_by_news(self) -> None:
+    def wake_by_news(self, forget: Forget) -> None:
         """Begin to work as said. To be called once, before the queue runs."""
         self.sleep_when_free, self.begins = _News(), _Turnstile()
+        self._calls: dict[str, Any] = {}  # requests of calls of no page, by the page that was made for each
+        self._forget = forget
         self.progress_update_sleep_when_free = 0.25
         self.ANALYTICS_MAX_EVENTS = 1
         self.live_updates = False  # those who wait are told their places once a second, not at every begin
@@ -39,10 +43,21 @@ class LeanQueue(Queue):  # type: ignore[misc]
         the event's id for one, and that says nothing of whose it is."""
         if body.session_hash is None:
             body.session_hash = request.scope[PAGE]
+            self._calls[body.session_hash] = request
+            if len(self._calls) > _UNREAD:
+                await self.forget_call(next(iter(self._calls)))
         try:
             return await super().push(body, request, username)
         finally:
             self.sleep_when_free.tell()
+
+    async def forget_call(self, session_hash: str) -> None:
+        """Forget all of a call of no page, unless it still runs; of another page nothing."""
+        request = self._calls.pop(session_hash, None)
+        if request is None:
+            return
+        if not await self._forget(session_hash, gr.Request(request, session_hash=session_hash)):
+            self._calls[session_hash] = request
 
     async def process_events(self, *args: Any, **kwargs: Any) -> None:
         """As Gradio's own, but a few of a crowd begin at a time: in between, the others have their turn."""

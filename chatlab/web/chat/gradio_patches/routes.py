@@ -14,6 +14,7 @@ from gradio.blocks import Blocks
 from gradio.data_classes import PredictBody, SimplePredictBody
 from gradio.routes import App
 from pydantic import ValidationError
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -156,7 +157,10 @@ def _of_event(app: App, read: Callable[..., Awaitable[Any]]) -> Callable[[Reques
 
     async def told(request: Request) -> Any:
         event, page = request.path_params["event_id"], app.get_blocks()
-        return await read(request, page.session_of(event) or event)
+        session_hash = page.session_of(event) or event
+        answer = await read(request, session_hash)
+        answer.background = BackgroundTask(page.forget_call, session_hash)
+        return answer
 
     return told
 

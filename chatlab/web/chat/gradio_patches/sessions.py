@@ -28,10 +28,11 @@ class LeanStateHolder(StateHolder):  # type: ignore[misc]
     def _closed(self) -> dict[str, float]:
         return {}
 
-    def close(self, session_hash: str) -> None:
-        """A page was closed. It may come back: a browser that lost its connection makes a new one."""
+    def close(self, session_hash: str, *, for_good: bool = False) -> None:
+        """A page was closed. It may come back, unless for good: a browser that lost its connection makes a
+        new one."""
         state = self.session_data.get(session_hash)
-        if state is not None and state.state_data:
+        if state is not None and state.state_data and not for_good:
             state.close()
             self._closed[session_hash] = monotonic()
         else:

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from benchmarks.page_driver import PageDriver
-from chatlab.web.chat.gradio_patches import closed_pages
+from chatlab.web.chat.gradio_patches import closed_pages, queue
 from chatlab.web.chat.gradio_patches.closed_pages import ClosedPages
 from chatlab.web.chat.gradio_patches.sessions import LeanStateHolder
 from tests.web.pages import Served
@@ -78,8 +78,8 @@ async def test_an_event_that_comes_after_a_page_was_closed_leaves_nothing_of_it(
     left: list[int] = []
     close = LeanStateHolder.close
 
-    def noted(holder: LeanStateHolder, session_hash: str) -> None:
-        close(holder, session_hash)
+    def noted(holder: LeanStateHolder, session_hash: str, **how: bool) -> None:
+        close(holder, session_hash, **how)
         left.append(len(holder.session_data))
         forgotten.release()
 
@@ -93,3 +93,34 @@ async def test_an_event_that_comes_after_a_page_was_closed_leaves_nothing_of_it(
         await page.load(client, "mine")
         assert await asyncio.to_thread(forgotten.acquire, timeout=20)
     assert left == [0, 0]
+
+
+async def test_a_call_of_no_page_leaves_nothing_once_its_answer_was_read_or_many_others_were_not(
+    serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "_UNREAD", 1)
+    left: asyncio.Queue[tuple[int, ...]] = asyncio.Queue()
+    loop, close = asyncio.get_running_loop(), LeanStateHolder.close
+
+    def noted(holder: LeanStateHolder, session_hash: str, **how: bool) -> None:
+        close(holder, session_hash, **how)
+        pending = (holder.blocks._queue.pending_event_ids_session, holder.session_data)
+        loop.call_soon_threadsafe(left.put_nowait, tuple(map(len, pending)))
+
+    monkeypatch.setattr(LeanStateHolder, "close", noted)
+    served = serve("backends: {echo: {kind: echo}}\nstorage: none")
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as client:
+
+        async def call() -> str:
+            body = {"message": {"text": "go", "files": []}}
+            asked = await client.post("/gradio_api/call/v2/chat", json=body)
+            return f"/gradio_api/call/v2/chat/{asked.raise_for_status().json()['event_id']}"
+
+        assert (await client.get("/gradio_api/info")).is_success  # older Gradio knows no names before
+        for _ in range(2):
+            assert (await client.get(await call())).is_success
+            assert await asyncio.wait_for(left.get(), 20) == (1, 0)
+        await call()  # which nobody reads
+        for _ in range(2):
+            assert (await client.get(await call())).is_success
+        assert [await asyncio.wait_for(left.get(), 20) for _ in range(3)][-1] == (1, 0)
