@@ -11,9 +11,10 @@ import anyio.to_thread
 import gradio as gr
 import gradio.queueing
 from gradio.queueing import Queue
+from starlette.requests import Request
 
 from chatlab.web.chat.gradio_patches.closed_pages import Forget
-from chatlab.web.shared.tabs import PAGE
+from chatlab.web.shared.tabs import BODY, PAGE
 
 _LONGEST = 0.25  # seconds after which a queue looks though nothing woke it
 _UNREAD = 1_000  # calls of no page whose answers may wait to be read; the oldest go first
@@ -32,7 +33,8 @@ class LeanQueue(Queue):  # type: ignore[misc]
     def wake_by_news(self, forget: Forget) -> None:
         """Begin to work as said. To be called once, before the queue runs."""
         self.sleep_when_free, self.begins = _News(), _Turnstile()
-        self._calls: dict[str, Any] = {}  # requests of calls of no page, by the page that was made for each
+        # Calls of no page by the page that was made for each: their requests, of which bodies are not held.
+        self._calls: dict[str, Request] = {}
         self._forget = forget
         self.progress_update_sleep_when_free = 0.25
         self.ANALYTICS_MAX_EVENTS = 1
@@ -43,7 +45,8 @@ class LeanQueue(Queue):  # type: ignore[misc]
         the event's id for one, and that says nothing of whose it is."""
         if body.session_hash is None:
             body.session_hash = request.scope[PAGE]
-            self._calls[body.session_hash] = request
+            scope = {name: value for name, value in request.scope.items() if name != BODY}
+            self._calls[body.session_hash] = Request(scope)
             if len(self._calls) > _UNREAD:
                 await self.forget_call(next(iter(self._calls)))
         try:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import gradio as gr
 import httpx2
 import pytest
 
@@ -14,6 +15,8 @@ from benchmarks.page_driver import PageDriver
 from chatlab.web.chat.gradio_patches import closed_pages, queue
 from chatlab.web.chat.gradio_patches.closed_pages import ClosedPages
 from chatlab.web.chat.gradio_patches.sessions import LeanStateHolder
+from chatlab.web.chat.respond import Chat
+from chatlab.web.shared.tabs import BODY
 from tests.web.pages import Served
 
 
@@ -101,6 +104,12 @@ async def test_a_call_of_no_page_leaves_nothing_once_its_answer_was_read_or_many
     monkeypatch.setattr(queue, "_UNREAD", 1)
     left: asyncio.Queue[tuple[int, ...]] = asyncio.Queue()
     loop, close = asyncio.get_running_loop(), LeanStateHolder.close
+    bodies: list[object] = []
+
+    async def ended(chat: Chat, request: gr.Request) -> None:
+        bodies.append(request.request.scope.get(BODY))
+
+    monkeypatch.setattr(Chat, "closed", ended)
 
     def noted(holder: LeanStateHolder, session_hash: str, **how: bool) -> None:
         close(holder, session_hash, **how)
@@ -124,3 +133,4 @@ async def test_a_call_of_no_page_leaves_nothing_once_its_answer_was_read_or_many
         for _ in range(2):
             assert (await client.get(await call())).is_success
         assert [await asyncio.wait_for(left.get(), 20) for _ in range(3)][-1] == (1, 0)
+    assert bodies == [None] * 5  # what was sent, megabytes each, is not held for an answer that nobody reads
