@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,15 +59,19 @@ _OWN_LOOK = {
     for theme in ("", "_dark")
 }
 _STATIC = PACKAGE / "web" / "static"
+_IMPORT = re.compile(r'^import \{.*\} from "(.+)";\n', re.MULTILINE)
+
+
+def _script(file: Path) -> str:
+    """Return a script of the page's head, which runs before modules do: what it imports stands in it."""
+    text = _IMPORT.sub(lambda found: _script(file.parent / found[1]), file.read_text("utf-8"))
+    return text.replace("\nexport ", "\n")
+
+
+_HEAD = ("locales", "attach", "text", "names", "keys", "scroll", "away", "waiting")
 _SCRIPTS = "".join(
-    f"<script>(() => {{{(_STATIC / name).read_text('utf-8')}}})();</script>"
-    for name in (
-        "code.js",
-        *(
-            f"chat/{name}.js"
-            for name in ("locales", "attach", "text", "names", "keys", "scroll", "away", "waiting")
-        ),
-    )
+    f"<script>(() => {{{_script(_STATIC / name)}}})();</script>"
+    for name in ("code.js", *(f"chat/{name}.js" for name in _HEAD))
 )
 _STYLES = "".join(
     (_STATIC / "chat" / name).read_text("utf-8") for name in ("page.css", "composer.css", "keys.css")

@@ -1,11 +1,11 @@
 // The end of what is scrolled stays in sight while it grows, for whoever is there, and is left for good by
-// scrolling up, by the least turn of a wheel or finger. As `chat/scroll.js`, which runs before modules do.
+// scrolling up, by the least turn of a wheel or finger. Of both pages.
 
 const EDGE = 1; // pixels from the end that are the end anyway: sizes are rounded
 const TURNED = 250; // milliseconds in which a wheel that turned up, or a finger, moves what is scrolled
 
 /** One thing that is scrolled: where it was, and whether its end stays in sight. */
-class Follower {
+export class Follower {
   /**
    * @param {Element} scrolled
    * @param {EventTarget} events where its events arrive

@@ -4,6 +4,7 @@
 //
 // Gradio's page holds a connection open for as long as it is there; when that ends, the server is away, or
 // something on the way to it. The browser reports the end of it, so nothing is asked while it lasts.
+import { sayStatus } from "./status.js";
 
 const SOON = 300; // milliseconds after which another server, or this one, is asked
 const AGAIN = 2000; // milliseconds after which a server that is away is asked again, at most
@@ -32,22 +33,13 @@ const unanswered = () => {
 };
 
 /** @param {string} words */
-const sayStatus = (words) => {
-  const said = document.createElement("p");
-  said.id = "chatlab-away";
-  said.setAttribute("role", "status");
-  said.textContent = chatlabWords[words] ?? "";
-  const composer = messageBox()?.closest(".gr-group:has(> .gr-group)");
-  if (composer) composer.before(said);
-  else document.body.append(said);
-  return said;
-};
+const saySo = (words) => sayStatus("chatlab-away", chatlabWords[words] ?? "");
 
 /** @param {string} heartbeat the address of the connection that is lost */
 const sayAway = (heartbeat) => {
   if (away || leaving) return;
   away = true;
-  sayStatus("chat.away");
+  saySo("chat.away");
   /** @param {number} wait milliseconds that were waited, the next time twice as long */
   const look = async (wait) => {
     if (leaving) return;
@@ -121,7 +113,7 @@ if (sessionStorage.getItem(RECONNECTED)) {
   const saying = setInterval(() => {
     if (!messageBox()?.placeholder) return;
     clearInterval(saying);
-    const said = sayStatus("chat.reconnected");
+    const said = saySo("chat.reconnected");
     setTimeout(() => said.remove(), SAID);
   }, 50);
 }

@@ -3,7 +3,7 @@
 /** @import { Child } from "../dom.js" */
 /** @import { Page } from "./page.js" */
 import { button, make, safe, say } from "../dom.js";
-import { follow } from "./follow.js";
+import { follow } from "../follow.js";
 import { receipts } from "./receipts.js";
 
 const NEAR = 40; // pixels from the end of a column within which its reader follows what is written

@@ -1,5 +1,5 @@
 // Drawing anew without disturbing whoever reads or types.
-import { follow } from "./follow.js";
+import { follow } from "../follow.js";
 
 const NEAR = 80; // pixels from the page's end that still are the end
 
