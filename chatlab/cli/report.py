@@ -16,7 +16,7 @@ from chatlab.cli.target import config_of
 from chatlab.cli.terminal_text import Cleaner
 from chatlab.cli.transfer import opened, replaced
 from chatlab.compare.batch.folder import load, read_plan
-from chatlab.compare.report import Format, report_pieces
+from chatlab.compare.report import Format, report_pieces, title_words
 from chatlab.compare.report.from_session import comparison_of, with_pictures
 from chatlab.compare.report.judged import agreement
 from chatlab.compare.report.recording import NoSuchLane, lane_recording
@@ -63,9 +63,8 @@ def print_report(
     elif votes is not None:
         raise click.UsageError("--votes is for the folder of a run: a session has its votes already")
     else:
-        document = output_format in ("html", "markdown")
         pictures = output_format == "html" and not wanted
-        found, words = asyncio.run(_stored(what, config, pictures=pictures, document=document))
+        found, words = asyncio.run(_stored(what, config, output_format, pictures=pictures))
     if recording is not None:
         _write((_recording(found, recording, wanted),), output)
     else:
@@ -91,11 +90,9 @@ def _recording(found: Comparison, lane: str, patterns: tuple[Pattern, ...]) -> s
 
 
 async def _stored(
-    session_id: str, config: str | None, *, pictures: bool, document: bool
+    session_id: str, config: str | None, form: Format, *, pictures: bool
 ) -> tuple[Comparison, Words]:
-    """Return a session from the store, and the words of its configuration. document: whether they are
-    those of a title, too. Raises NotStored.
-    """
+    """Return a session from the store for a report, and the words of its configuration. Raises NotStored."""
     lab = load_lab(config_of(config))
     assert lab.config is not None
     words = words_of(lab.config.ui.language)
@@ -115,7 +112,7 @@ async def _stored(
                     session,
                     title=about.title,
                     created=about.created,
-                    words=words if document else ENGLISH,
+                    words=title_words(form, words),
                 )
             finally:
                 await session.aclose()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,10 +36,13 @@ def is_config(word: str) -> bool:
 def is_address(word: str) -> bool:
     """Return whether a word is `kind:rest` with a known kind. Raises UsageError if it only looks like one."""
     kind, colon, rest = word.partition(":")
-    if colon and _is_kind(kind) and not rest[:1].isspace():
+    if not colon:
+        return False
+    from chatlab.config.registry import kinds, place_of
+
+    if not rest[:1].isspace() and place_of(kind) is not None:
         return True
     if _ADDRESS_LIKE.fullmatch(word):
-        from chatlab.config.registry import kinds
         from chatlab.spelling import closest
 
         known = tuple(kinds())
@@ -48,13 +50,6 @@ def is_address(word: str) -> bool:
         hint = f"did you mean {near}:{rest}?" if near else f"the kinds are {', '.join(known)}"
         raise click.UsageError(f"{word!r} is no address, there is no kind {kind!r}: {hint}")
     return False
-
-
-@cache
-def _is_kind(word: str) -> bool:
-    from chatlab.config.registry import built_in, kinds
-
-    return word in built_in() or word in kinds()
 
 
 def default_config() -> Path:

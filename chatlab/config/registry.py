@@ -56,21 +56,27 @@ def _plugins(_: tuple[str, ...]) -> list[tuple[str, str]]:
     return [(point.name, point.value) for point in entry_points(group=ENTRY_POINT_GROUP)]
 
 
+def place_of(kind: str) -> str | None:
+    """Return where the class of a kind is; None for an unknown one. Plugins are looked for only if it is none
+    of chatlab's own: every installed distribution is opened for it.
+    """
+    return built_in().get(kind) or kinds().get(kind)
+
+
 def backend_class(kind: str) -> type[Backend]:
     """Return the class of a kind; its SDK is not imported. Raises ConfigError for an unknown kind."""
-    known = built_in()
-    if kind not in known:
-        known = kinds()  # every installed distribution is opened for it
-    if kind not in known:
+    place = place_of(kind)
+    if place is None:
+        known = kinds()
         close = did_you_mean(kind, known)
         raise ConfigError([f"unknown kind {kind!r}{close or ':'} the kinds are {', '.join(sorted(known))}"])
-    module, _, attribute = known[kind].partition(":")
+    module, _, attribute = place.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except Exception as exc:  # a plugin may fail in any way; the others still work
-        raise ConfigError([f"kind {kind!r}: {known[kind]} cannot be imported: {exc}"]) from exc
+        raise ConfigError([f"kind {kind!r}: {place} cannot be imported: {exc}"]) from exc
     if not (isinstance(found, type) and issubclass(found, Backend)):
-        raise ConfigError([f"kind {kind!r}: {known[kind]} is not a chatlab Backend"])
+        raise ConfigError([f"kind {kind!r}: {place} is not a chatlab Backend"])
     return found
 
 

@@ -15,7 +15,7 @@ from functools import partial
 from chatlab.compare.report.apart import is_long, redacted_report, written_apart
 from chatlab.compare.report.from_session import comparison_of, with_pictures
 from chatlab.compare.report.recording import lane_recording
-from chatlab.compare.report.write import Format, report, report_pieces
+from chatlab.compare.report.write import Format, report, report_pieces, title_words
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.config.limits import ReportLimits
 from chatlab.ids import LaneId
@@ -23,7 +23,7 @@ from chatlab.redaction.texts import parse_patterns
 from chatlab.store.files import Files
 from chatlab.words import ENGLISH, Words
 
-__all__ = ["Format", "report", "report_pieces", "session_recording", "session_report"]
+__all__ = ["Format", "report", "report_pieces", "session_recording", "session_report", "title_words"]
 
 
 async def session_report(
@@ -45,8 +45,7 @@ async def session_report(
     `written_apart` raises.
     """
     patterns = parse_patterns(redact)
-    of_title = words if form in ("html", "markdown") else ENGLISH
-    found = comparison_of(session, title=title, created=created, words=of_title)
+    found = comparison_of(session, title=title, created=created, words=title_words(form, words))
     if files is not None and form == "html" and not patterns:
         found = await with_pictures(found, files)
     if is_long(found):

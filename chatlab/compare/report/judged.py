@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -85,10 +85,16 @@ def _by_place(votes: Sequence[Judgement], words: Words) -> str:
 
 
 def _by_order(verdicts: Sequence[Verdict], criterion: str, words: Words) -> str:
-    winners = [one.winner for one in verdicts if one.criterion == criterion]
-    lean = by_order(one for one in verdicts if one.criterion == criterion)
-    said = _lean("order", "prompt", lean, words)
-    return f"{said} {words('report.flips', count=winners.count('flip'), all=len(winners))}"
+    winners: Counter[str] = Counter()
+
+    def of_criterion() -> Iterator[Verdict]:  # read once: they may be on the disk
+        for one in verdicts:
+            if one.criterion == criterion:
+                winners[one.winner] += 1
+                yield one
+
+    said = _lean("order", "prompt", by_order(of_criterion()), words)
+    return f"{said} {words('report.flips', count=winners['flip'], all=winners.total())}"
 
 
 def _by_voter(source: Source, judgements: Sequence[Judgement], words: Words) -> list[str]:

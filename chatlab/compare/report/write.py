@@ -16,6 +16,11 @@ from chatlab.words import ENGLISH, Words
 Format: TypeAlias = Literal["html", "markdown", "jsonl", "votes"]
 
 
+def title_words(form: Format, words: Words) -> Words:
+    """Return the words of a title that nobody gave: those of a document, and English for data."""
+    return words if form in ("html", "markdown") else ENGLISH
+
+
 def report(
     compared: Comparison,
     form: Format = "html",

@@ -51,11 +51,11 @@ def answer_directly(app: App) -> None:
             *("queue/join", "heartbeat/{session_hash}"),
         )
     )
-    asset, assets = own["/assets/{path:path}"], _assets(app.get_blocks())
+    asset, assets = own["/assets/{path:path}"], _assets(blocks)
     page: Any = own["/"]
-    own_modules = preloaded((f"./{STATIC}/{name}" for name in app.get_blocks().modules), late=True)
-    begins = f"{app.get_blocks().scripts}<script>".encode()
-    head = f"{assets.head}{app.get_blocks().styles}{own_modules}</head>".encode()
+    own_modules = preloaded((f"./{STATIC}/{name}" for name in blocks.modules), late=True)
+    begins = f"{blocks.scripts}<script>".encode()
+    head = f"{assets.head}{blocks.styles}{own_modules}</head>".encode()
 
     async def run(request: Request) -> Any:
         name = request.path_params["api_name"]
