@@ -109,7 +109,7 @@ def answer_directly(app: App) -> None:
         *_posted("/gradio_api/run/{api_name}", run),
         *_posted("/gradio_api/api/{api_name}", run),
         *_posted("/gradio_api/call/{api_name}", called),
-        *_posted("/gradio_api/call/v2/{api_name}", _by_names(call_by_names)),
+        *_posted("/gradio_api/call/v2/{api_name}", _by_names(app, own["/gradio_api/info"], call_by_names)),
         Route("/gradio_api/call/{api_name}/{event_id}", _of_event(app, read), methods=["GET"]),
         Route("/gradio_api/call/v2/{api_name}/{event_id}", _of_event(app, read), methods=["GET"]),
         Route("/gradio_api/queue/join", joined, methods=["POST"]),
@@ -138,13 +138,19 @@ def _assets(blocks: Any) -> PageAssets:
     return PageAssets(first, late)
 
 
-def _by_names(call: Callable[..., Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
-    """Return what answers a call that names its values. call: Gradio's own."""
+def _by_names(
+    app: App, info: Callable[..., Any], call: Callable[..., Awaitable[Any]]
+) -> Callable[[Request], Awaitable[Response]]:
+    """Return what answers a call that names its values. info, call: Gradio's own."""
 
     async def called(request: Request) -> Response:
-        body = request.scope[BODY]
+        name, body = request.path_params["api_name"], request.scope[BODY]
+        if app.api_info is None:  # some versions know no names before somebody has opened the page
+            path = request.scope["path"].rstrip("/").removesuffix(f"/call/v2/{name}") + "/info"
+            asked = Request({**request.scope, "path": path, "query_string": b""})
+            await run_in_threadpool(info, asked)
         try:
-            return JSONResponse(await call(request.path_params["api_name"], body, request, None))
+            return JSONResponse(await call(name, body, request, None))
         except (KeyError, TypeError, ValueError):  # of an event, or of values, that there are not
             return _unreadable()
 
