@@ -33,6 +33,7 @@ from chatlab.render.formulas import (
     add_formulas,
     set_formula,
 )
+from chatlab.render.plain import plain_paragraphs
 from chatlab.text import word_set
 from chatlab.words import ENGLISH, Words
 
@@ -197,6 +198,8 @@ def _rendered(look: MarkdownRenderer, text: str) -> str:
     text = _whole(text)
     if len(text) > LONGEST_TEXT:
         made = f'<pre class="code"><code>{html.escape(text)}</code></pre>'
+    elif (plain := plain_paragraphs(text, look.formulas)) is not None:
+        return plain
     else:
         made = _markdown().render(text, _environment(look))
     return _cleaner(look).clean(made)
