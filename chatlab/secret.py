@@ -77,7 +77,21 @@ SHAPES = (
 )
 """Credentials by their shape, whoever they belong to: for errors, logs, reports and configurations alike."""
 
-_IN_TEXT = tuple((one.hint, re.compile(one.pattern.replace("LEAST", str(one.said)))) for one in SHAPES)
+
+def _led(pattern: str) -> re.Pattern[str]:
+    """Return an expression that finds the same as its first group, and begins with the letters that are there
+    in any case, where it had what must or must not stand before: it is found several times as fast.
+    """
+    found = re.fullmatch(r"\(\?<(!\\w|=[^)]+)\)([\w-]*)(.*)", pattern, re.S)
+    if found is None:
+        return re.compile(f"({pattern})")
+    before, letters, rest = found.groups()
+    if before.startswith("="):
+        return re.compile(f"{before[1:]}({letters}{rest})")
+    return re.compile(rf"({letters}(?<!\w{letters}){rest})")
+
+
+_IN_TEXT = tuple((one.hint, _led(one.pattern.replace("LEAST", str(one.said)))) for one in SHAPES)
 _IN_CONFIG = re.compile(
     "|".join(one.pattern.replace("LEAST", str(one.written)) for one in SHAPES if one.written is not None)
 )
@@ -236,7 +250,7 @@ def _credentials(text: str) -> Iterator[Span]:
     lower = text.lower()
     for hint, pattern in _IN_TEXT:
         if hint in lower:
-            yield from (match.span() for match in pattern.finditer(text))
+            yield from (match.span(1) for match in pattern.finditer(text))
 
 
 def is_credential(text: str) -> bool:

@@ -52,6 +52,8 @@ _TAG = re.compile(
     r"|(?<=\])(?:\((?:[^()\n]|\([^()\n]*+\))*+\)|\[[^\[\]\n]*+\]))"
 )
 _BREAKS = re.compile(r"</?(?:br|p|div|li|ul|ol|tr|td|th|table|h[1-6]|hr|pre|blockquote)\b", re.I)
+# What any of these, or a letter of another alphabet, begins with: a text without it is seen as it is written.
+_CHANGED = re.compile(rf"[\\&%=*`~_<!\[\]{_HIDDEN}Α-ҼԀ-ԯӀӏ]")
 _FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
 _TIMES = 3  # an escape may be escaped again
 
@@ -161,6 +163,8 @@ def untagged(seen: Shown) -> Shown:
 
 def ways_to_see(text: str) -> Sequence[Shown]:
     """Return what is seen of a text in every way in which it may be shown, as it is written first."""
+    if _CHANGED.search(text) is None:
+        return (Shown(text, ()),)
     seen = look(text)
     bare = untagged(seen)
     ways = [Shown(text, ()), seen, bare, unmarked(bare)]
@@ -169,7 +173,9 @@ def ways_to_see(text: str) -> Sequence[Shown]:
         if layer is not None:
             rest = unmarked(untagged(look(decoded)))
             ways.append(Shown(rest.text, (layer, *rest.layers)))
-    latin = (Shown(way.text.translate(_ALIKE), way.layers) for way in ways if _LOOKS_LATIN.search(way.text))
+    # The first four have no other letters than what is seen of the text has.
+    others = ways if _LOOKS_LATIN.search(seen.text) else ways[4:]
+    latin = (Shown(way.text.translate(_ALIKE), way.layers) for way in others if _LOOKS_LATIN.search(way.text))
     ways += list(latin)
     return tuple({way.text: way for way in reversed(ways)}.values())[::-1]
 

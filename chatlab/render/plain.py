@@ -13,8 +13,8 @@ _MAYBE_MARKUP = re.compile(r"[\\`*_\[<>&~$]|://|^(?![^\W\d]|[(\"'\n]|\d+(?![\d.)
 
 
 def plain_paragraphs(text: str, formulas: Iterable[Delimiters]) -> str | None:
-    """Return what `chatlab.render.markdown` makes of a text of paragraphs and line breaks alone, in a tenth of
-    the time; None of a text that may be more than that. formulas: the signs that these stand between.
+    """Return what `chatlab.render.markdown` makes of a text of paragraphs and line breaks alone, in a tenth
+    of the time; None of a text that may be more than that. formulas: the signs that these stand between.
     """
     if _MAYBE_MARKUP.search(text) or not text.replace("\n", "").isprintable():
         return None

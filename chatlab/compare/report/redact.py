@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from operator import is_
 from typing import Any, TypeVar
 
 from chatlab.compare.figures import StoredResults
 from chatlab.compare.model import Comparison, Receipt, Result
 from chatlab.compare.report.spool import SpooledResults, many
-from chatlab.messages import FilePart, Message, Part, TextPart
+from chatlab.messages import FilePart, Part, TextPart
 from chatlab.redaction.texts import Pattern, TextRedaction
 
 T = TypeVar("T")
@@ -105,13 +106,15 @@ class _Taking(TextRedaction):
         if isinstance(value, FilePart):
             return self._file(value, place)
         if isinstance(value, list | tuple):
-            return type(value)(self._walk(item, place) for item in value) if value else value
+            parts = [self._walk(item, place) for item in value]
+            return value if all(map(is_, parts, value)) else type(value)(parts)
         kind: Any = type(value)
         if names := _looked_at(kind):
             changed = self._changed(value, place, names)
             return replace(value, **changed) if changed else value
         if isinstance(value, Mapping):
-            return {self.name(str(key), place): self._walk(item, place) for key, item in value.items()}
+            made = {self.name(str(key), place): self._walk(item, place) for key, item in value.items()}
+            return made if made != value else value
         return value
 
     def _changed(self, value: Any, place: str, names: Iterable[str]) -> dict[str, Any]:
@@ -138,18 +141,18 @@ class _Taking(TextRedaction):
         """Return a result; what is counted goes by whether it was asked, answered or sent."""
         answers = f"answers of {self.name(label, 'lanes')}"
         turn = result.turn
-        user: Message = self.walk(turn.user, "prompts")
-        answer = self.walk(turn.answer, answers)
         kind: Any = type(turn)
-        rest = self._changed(turn, answers, _looked_at(kind, "user", "answer"))
+        changed = self._changed(turn, "prompts", ("user",))
+        changed |= self._changed(turn, answers, _looked_at(kind, "user"))
         receipt: Receipt | None = self.walk(result.receipt, "receipts")
-        if receipt is not None and answer != turn.answer:
+        if receipt is not None and "answer" in changed:
             receipt = replace(receipt, arrivals=None)  # they would be the times of another text
-        return replace(
-            result,
-            item=self.name(result.item, "prompts"),
-            turn=replace(turn, **rest, user=user, answer=answer),
-            receipt=receipt,
-            checks=self.walk(result.checks, "checks"),
-            tags=self.walk(result.tags, "prompts"),
-        )
+        made: dict[str, Any] = {
+            "item": self.name(result.item, "prompts"),
+            "turn": replace(turn, **changed) if changed else turn,
+            "receipt": receipt,
+            "checks": self.walk(result.checks, "checks"),
+            "tags": self.walk(result.tags, "prompts"),
+        }
+        taken = {name: value for name, value in made.items() if value is not getattr(result, name)}
+        return replace(result, **taken) if taken else result
