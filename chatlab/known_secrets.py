@@ -4,8 +4,11 @@ A secret shows itself in more ways than as it is: with other characters for some
 JSON, in a repr), as base64 in a header, a line of it at a time, or a part of it with stars for the rest. Each
 way is looked for.
 
-Threads and the event loop share the secrets. Who adds one makes a new tuple under a lock; who looks takes the
-tuple that is there, which nobody changes.
+There may be hundreds: of each person a password's hash, or a token. So a short text, such as a piece of an
+answer, is not asked for each of them: what may stand in it is looked up by four characters at a time.
+
+Threads and the event loop share the secrets. Who adds one makes new tuples under a lock; who looks takes the
+tuples that are there, which nobody changes.
 """
 
 from __future__ import annotations
@@ -15,8 +18,10 @@ import html
 import json
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
+from typing import TypeAlias, TypeVar
 from urllib.parse import quote, quote_plus
 
 from chatlab.shown_text import Span
@@ -36,6 +41,9 @@ _MOST = 64  # secrets of one source; tokens that are fetched anew every hour wou
 _LEFT_OUT = re.compile(r"\*{2,}|\.{3}|…|•{2,}|x{4,}", re.I)
 _ENDS = 4  # characters of a beginning or an end that tell whose it is
 _NEAR = 64  # characters that are looked at before and after what stands for the rest
+_DEAR = 2  # texts to be looked for in the time in which one character of a text is looked up
+
+_Place = TypeVar("_Place")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +59,15 @@ class _Secret:
         grams = range(0, len(value) - _GRAM + 1, _GRAM) if parts and len(value) >= _PART else ()
         return cls(value, _forms(value), tuple((at, value[at : at + _GRAM]) for at in grams))
 
-    def parts_in(self, text: str) -> Iterator[Span]:
-        """Yield where parts of this secret stand in a text."""
-        for at, gram in self.grams:
-            found = text.find(gram)
-            while found >= 0:
-                first, last = self._run(text, found, at)
-                if last - first >= _PART and _tells(text[first:last]):
-                    yield first, last
-                found = text.find(gram, max(found + 1, last - _GRAM + 1))
+    def parts_around(self, text: str, at: int) -> Iterator[Span]:
+        """Yield where parts of it stand in a text that have the gram which is there in the secret."""
+        gram = self.value[at : at + _GRAM]
+        found = text.find(gram)
+        while found >= 0:
+            first, last = self._run(text, found, at)
+            if last - first >= _PART and _tells(text[first:last]):
+                yield first, last
+            found = text.find(gram, max(found + 1, last - _GRAM + 1))
 
     def _run(self, text: str, found: int, at: int) -> tuple[int, int]:
         """Return how far the text around this place is what the secret is around that one."""
@@ -114,6 +122,10 @@ def _base64(data: bytes) -> Iterator[str]:
         yield inner.replace("+", "-").replace("/", "_")
 
 
+_Grams: TypeAlias = dict[str, tuple[tuple[int, _Secret, _Place], ...]]
+"""By four characters, where these stand in which secrets, numbered in the order in which they were added."""
+
+
 class KnownSecrets:
     """The secrets of this process."""
 
@@ -122,6 +134,9 @@ class KnownSecrets:
         self._of_source: dict[str, tuple[str, ...]] = {}
         self._secrets: dict[str, tuple[_Secret, ...]] = {}  # by value; never changed, but replaced
         self._forms: tuple[str, ...] = ()
+        self._beginnings: _Grams[str] = {}  # of forms, which are their places
+        self._grams: _Grams[int] = {}
+        self._numbers = count()
 
     def add(self, value: str, *, parts: bool = True, source: str = "") -> None:
         """Take a secret in. parts: whether a part of it is one too; a URL's is not. source: where it is from,
@@ -132,27 +147,53 @@ class KnownSecrets:
         lines = [line for line in _lines(value) if line != value and len(line) >= _SHORTEST]
         made += [_Secret.of(line, parts=True) for line in lines if parts]
         with self._lock:
+            if value in self._secrets:  # by now
+                return
             secrets = {**self._secrets, value: tuple(made)}
+            gone: list[_Secret] = []
             if source:
                 values = (*self._of_source.get(source, ()), value)
                 for old in values[:-_MOST]:
-                    secrets.pop(old, None)
+                    gone += secrets.pop(old, ())
                 self._of_source[source] = values[-_MOST:]
             self._secrets = secrets
             self._forms = tuple(form for those in secrets.values() for one in those for form in one.forms)
+            for one in made:
+                _put(self._beginnings, self._numbers, one, ((form[:_GRAM], form) for form in one.forms))
+                _put(self._grams, self._numbers, one, ((gram, at) for at, gram in one.grams))
+            for one in gone:
+                _take_out(self._beginnings, one, (form[:_GRAM] for form in one.forms))
+                _take_out(self._grams, one, (gram for _, gram in one.grams))
 
     def spans_in(self, text: str, *, parts: bool = False) -> Iterator[Span]:
         """Yield where the secrets stand in a text, in no order. parts: also where parts of them do."""
-        for form in self._forms:
+        for form in self.forms_in(text):
             at = text.find(form)
             while at >= 0:
                 yield at, at + len(form)
                 at = text.find(form, at + len(form))
-        secrets = [secret for those in self._secrets.values() for secret in those] if parts else []
-        for secret in secrets:
-            yield from secret.parts_in(text)
-        if secrets:
-            yield from _masked_in(text, secrets)
+        if not parts or not self._grams:
+            return
+        few = len(text) <= _DEAR * len(self._grams)
+        for secret, place in _looked_up(self._grams, text) if few else _all(self._grams):
+            yield from secret.parts_around(text, place)
+        yield from self._masked_in(text)
+
+    def _masked_in(self, text: str) -> Iterator[Span]:
+        """Yield where a secret stands of which the beginning and the end alone are shown."""
+        done = 0
+        for found in _LEFT_OUT.finditer(text):
+            first = found.start()
+            while first > max(done, found.start() - _NEAR) and _in_key(text[first - 1]):
+                first -= 1
+            last = found.end()
+            while last < min(len(text), found.end() + _NEAR) and _in_key(text[last]):
+                last += 1
+            begin, end = text[first : found.start()], text[found.end() : last]
+            secrets = (secret for those in self._secrets.values() for secret in those)
+            if any(secret.is_masked_by(begin, end) for secret in secrets):
+                yield first, last
+                done = last
 
     def taken_out_of(self, text: str, *, parts: bool = False) -> str:
         """Return the text without the secrets. parts: without parts of them too."""
@@ -175,21 +216,40 @@ class KnownSecrets:
         """Return everything that any of the secrets may be written as."""
         return self._forms
 
+    def forms_in(self, text: str) -> Sequence[str]:
+        """Return of `forms`, in their order, those that may stand in a text, or begin at its end."""
+        if len(text) > _DEAR * len(self._forms):
+            return self._forms
+        return [form for _, form in _looked_up(self._beginnings, text)]
 
-def _masked_in(text: str, secrets: Sequence[_Secret]) -> Iterator[Span]:
-    """Yield where a secret stands of which the beginning and the end alone are shown."""
-    done = 0
-    for found in _LEFT_OUT.finditer(text):
-        first = found.start()
-        while first > max(done, found.start() - _NEAR) and _in_key(text[first - 1]):
-            first -= 1
-        last = found.end()
-        while last < min(len(text), found.end() + _NEAR) and _in_key(text[last]):
-            last += 1
-        begin, end = text[first : found.start()], text[found.end() : last]
-        if any(secret.is_masked_by(begin, end) for secret in secrets):
-            yield first, last
-            done = last
+
+def _put(
+    grams: _Grams[_Place], numbers: Iterator[int], secret: _Secret, places: Iterable[tuple[str, _Place]]
+) -> None:
+    for gram, place in places:
+        grams[gram] = (*grams.get(gram, ()), (next(numbers), secret, place))
+
+
+def _take_out(grams: _Grams[_Place], secret: _Secret, places: Iterable[str]) -> None:
+    for gram in set(places):
+        left = tuple(one for one in grams[gram] if one[1] is not secret)
+        if left:
+            grams[gram] = left
+        else:
+            del grams[gram]
+
+
+def _looked_up(grams: _Grams[_Place], text: str) -> Iterator[tuple[_Secret, _Place]]:
+    """Yield the secrets of which something stands in a text, in their order, with where it is in them."""
+    there = {text[at : at + _GRAM] for at in range(len(text) - _GRAM + 1)}
+    found = [one for gram in there if gram in grams for one in grams.get(gram, ())]
+    for _, secret, place in sorted(found, key=lambda one: one[0]):
+        yield secret, place
+
+
+def _all(grams: _Grams[_Place]) -> Iterator[tuple[_Secret, _Place]]:
+    """Yield every secret with every place in it."""
+    return ((secret, place) for those in tuple(grams.values()) for _, secret, place in those)
 
 
 def _in_key(character: str) -> bool:
@@ -218,12 +278,13 @@ class WithoutSecrets:
 
     def add(self, piece: str) -> str:
         """Return what can be shown by now, the piece itself if nothing of it is to be changed."""
-        forms = known_secrets.forms
-        if not forms:
-            return piece if not self._held else self._out(self._taken() + piece)
         text = self._held + piece
         before = len(self._shown)
         window = self._shown + text
+        forms = known_secrets.forms_in(window)
+        if not forms:
+            self._held = ""
+            return self._out(text)
         for form in forms:
             at = window.find(form)
             while at >= 0:
@@ -240,7 +301,7 @@ class WithoutSecrets:
         """Return what was held back, now that nothing follows."""
         return self._out(self._taken())
 
-    def _until(self, window: str, forms: tuple[str, ...]) -> int:
+    def _until(self, window: str, forms: Sequence[str]) -> int:
         """Up to where no secret begins that the window does not have to its end."""
         ready = len(window)
         for form in forms:

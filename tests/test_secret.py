@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -306,6 +307,31 @@ def test_of_a_secret_that_is_made_anew_again_and_again_the_latest_are_known() ->
         secrets.add(token, source="tokens")
     assert secrets.taken_out_of(f"{tokens[-1]} the-password-1") == "*** ***"
     assert len(secrets.forms) < 200 * 6, "they do not grow without end"
+
+
+class _Searched(str):
+    """A text that counts how often something is looked for in it."""
+
+    times = 0
+
+    def find(self, *args: Any) -> int:
+        """Do as any text."""
+        self.times += 1
+        return super().find(*args)
+
+
+def test_a_piece_of_an_answer_is_not_searched_for_each_of_many_secrets() -> None:
+    secrets = KnownSecrets()
+    for number in range(300):
+        secrets.add(f"dapi{number:03d}-of-person/{number}\nand its second line {number}")
+    piece = _Searched("an ordinary piece, 12 words")
+    assert secrets.taken_out_of(piece, parts=True) == piece
+    assert piece.times < 10
+    for form in secrets.forms[:60]:
+        assert form not in secrets.taken_out_of(f"a {form} b"), "found as in a long text"
+    assert secrets.taken_out_of("the key dapi007-of-per", parts=True) == "the key ***"
+    both = "dapi007-of-person/7\nand its second line 7"
+    assert secrets.taken_out_of(f"{both}{both[:9]}") == f"***{both[:9]}", "the longest is found first"
 
 
 def test_a_long_text_is_looked_through_quickly() -> None:
