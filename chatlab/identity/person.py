@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -58,8 +59,7 @@ class Person:
     @property
     def owner(self) -> str:
         """Return whose the person's conversations are: derived, so that it says nothing about the person."""
-        whole = f"{self.issuer}\n{self.subject}".encode("utf-8", "surrogatepass")
-        return "person-" + hashlib.sha256(whole).hexdigest()[:32]
+        return _owner(self.issuer, self.subject)
 
     def require_allowed(self, allowed: Allowed) -> None:
         """Raise SignInRefused if the pages are for others only."""
@@ -73,6 +73,12 @@ class Person:
         if set(self.groups) & set(allowed.groups):
             return
         raise SignInRefused("refusal.for-others" if self.email else "refusal.not-verified")
+
+
+@lru_cache(maxsize=10_000)
+def _owner(issuer: str, subject: str) -> str:
+    whole = f"{issuer}\n{subject}".encode("utf-8", "surrogatepass")
+    return "person-" + hashlib.sha256(whole).hexdigest()[:32]
 
 
 def _text(claims: Mapping[str, Any], key: str) -> str:
