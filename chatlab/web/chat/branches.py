@@ -12,7 +12,7 @@ import gradio as gr
 from gradio.components.chatbot import Message as ShownMessage
 from gradio.utils import get_upload_folder
 
-from chatlab.conversations.tree import Conversation
+from chatlab.conversations.tree import Conversation, TurnNode
 from chatlab.errors import ChatlabError, StoreError
 from chatlab.ids import ConversationId, TurnId
 from chatlab.secret import scrub
@@ -49,17 +49,18 @@ class BranchNavigation:
         another one, or for another part of it; and with what another one was last asked.
         """
         page, asked = self._chat.page(request), _fields(event)
-        before = page.conversation_id
+        number = int(asked.get("number", "0"))
+        page.newest_request = max(page.newest_request, number)
+        async with page.turning:  # a message that is being taken is in the store by then
+            before = page.conversation_id
         if "newest" in asked and not await self._chat.went_on(page):
             return gr.skip(), gr.skip(), *self._chat.choices(None)
-        shown = await self._asked(page, asked)
+        shown = await self._asked(page, asked, number)
         opened = page.conversation_id != before
         return shown, self._chat.box(), *self._chat.choices(page.settings if opened else None)
 
-    async def _asked(self, page: OpenPage, asked: Mapping[str, str]) -> Any:
+    async def _asked(self, page: OpenPage, asked: Mapping[str, str], number: int) -> Any:
         conversation, turn = asked.get("conversation"), _turn_id(asked.get("turn"))
-        number = int(asked.get("number", "0"))
-        page.newest_request = max(page.newest_request, number)
         if "newest" in asked:
             conversation = page.conversation_id
         if conversation:
@@ -68,9 +69,9 @@ class BranchNavigation:
             self._move(page, where)
             return self._chat.window(page)
         if turn:
-            return await self._step(page, turn, int(asked.get("step", "1")))
-        page.show(Conversation())
-        return []
+            async with page.turning:
+                return await self._step(page, turn, int(asked.get("step", "1")))
+        return [] if await self._turned(page, number) else gr.skip()
 
     async def again(self, event: gr.EventData, request: gr.Request) -> tuple[Any, Any, Any, Any]:
         """A message is to be answered once more, by a backend that becomes the chosen one: what the page
@@ -79,9 +80,8 @@ class BranchNavigation:
         asked = _fields(event)
         turn, backend = TurnId(asked.get("turn", "")), self._chat.chosen(asked.get("backend", ""))
         try:
-            if turn not in page.conversation:
-                storage = await self._chat.storage(page)
-                if storage is None or not await stored_turns.found(storage, page, turn, self._chat.shared):
+            async with page.turning:
+                if not await self._holds(page, turn):
                     raise WordedError("refusal.not-there")
         except (StoreError, WordedError) as exc:
             shown = [*self._chat.window(page), paint_error(self._said(exc))]
@@ -95,21 +95,24 @@ class BranchNavigation:
     async def cleared(self, request: gr.Request) -> None:
         """The page was emptied: what comes next is a new conversation."""
         page = self._chat.page(request)
-        await page.stopped()
-        page.show(Conversation())
+        async with page.turning:
+            await page.stopped()
+            page.show(Conversation())
 
-    async def undone(self, shown: list[Any], request: gr.Request) -> None:
-        """An node was taken back: it stays, but the conversation opens at the one before it."""
+    async def undone(self, shown: Sequence[Any], request: gr.Request) -> None:
+        """The last node of what is shown was taken back: it stays, but the conversation opens at the one
+        before it."""
         page = self._chat.page(request)
         last = next((one for one in named_turns(shown) if one in page.conversation), None)
         if last is None or page.window_end is not None:  # what is before the end is not taken back
             return
-        await page.stopped(last)
-        page.last = None
-        parent = page.conversation[last].parent
-        if parent is not None:
-            page.last = page.conversation[parent]
-            await self._remember(page)
+        async with page.turning:
+            await page.stopped(last)
+            page.last = None
+            parent = page.conversation[last].parent
+            if parent is not None:
+                page.last = page.conversation[parent]
+                await self._remember(page)
 
     async def liked(self, shown: list[Any], event: gr.LikeData, request: gr.Request) -> None:
         """Have it noted what somebody says of an answer, at the trace that its backend named."""
@@ -168,12 +171,19 @@ class BranchNavigation:
 
     # --
 
+    async def _holds(self, page: OpenPage, turn: TurnId) -> bool:
+        """Return whether a page has a turn; if it is in the store alone, the page turns to it."""
+        if turn in page.conversation:
+            return True
+        storage = await self._chat.storage(page)
+        return storage is not None and await stored_turns.found(storage, page, turn, self._chat.shared)
+
     async def _show(
         self,
         page: OpenPage,
         conversation_id: ConversationId,
-        turn: TurnId | None = None,
-        number: int | None = None,
+        turn: TurnId | None,
+        number: int,
     ) -> Any:
         try:
             storage = await self._chat.storage(page)
@@ -183,13 +193,10 @@ class BranchNavigation:
             conversation, last = await stored_turns.opened(
                 storage, page.owner, conversation_id, turn, shared=self._chat.shared
             )
-            # Meanwhile the person asked for something else.
-            if number is not None and number < page.newest_request:
-                return gr.skip()
         except (StoreError, WordedError) as exc:
-            page.show(Conversation())
-            return [paint_error(self._said(exc))]
-        page.show(conversation, conversation_id, last)
+            return [paint_error(self._said(exc))] if await self._turned(page, number) else gr.skip()
+        if not await self._turned(page, number, conversation, conversation_id, last):
+            return gr.skip()
         stored_turns.hold_running(storage, page, self._chat.shared)
         if turn is not None and last is not None:
             path = [one.id for one in conversation.path(last.id)]
@@ -199,6 +206,22 @@ class BranchNavigation:
                 page.window_end = path[path.index(turn) + _AFTER]
             await self._remember(page)
         return self._chat.window(page)
+
+    async def _turned(
+        self,
+        page: OpenPage,
+        number: int,
+        conversation: Conversation | None = None,
+        conversation_id: ConversationId | None = None,
+        last: TurnNode | None = None,
+    ) -> bool:
+        """Return whether the page has turned to a conversation, by default a new one: not if the person asked
+        for something else meanwhile."""
+        async with page.turning:
+            if number < page.newest_request:
+                return False
+            page.show(Conversation() if conversation is None else conversation, conversation_id, last)
+        return True
 
     def _move(self, page: OpenPage, where: str) -> None:
         """Paints more of the conversation before or after what is shown of it, or turns to its end."""

@@ -83,6 +83,8 @@ _WIDE = """
 .gradio-container { --cl-column: 100%; }
 .chatlab-conversation:has(.top-panel) .bubble-wrap { margin-top: calc(var(--cl-target) + 6px); }
 """
+# What the address names is asked for with the list, which is made late: what is sent waits for it until then.
+_OPENING = '<script>window.chatlabOpening = new URLSearchParams(location.search).get("c") ? 1 : 0;</script>'
 # The list has its place before it is there.
 _LIST_PLACE = """
 @media (min-width: 768px) {
@@ -101,7 +103,7 @@ class Page(PatchedBlocks):
         self.words = page_words(lab.config.ui)
         self.markdown = page_markdown(lab.config.ui)
         sidebar_loads = () if lab.config.storage is None else sidebar.LOADED
-        self.scripts = _told(self.words) + _SCRIPTS
+        self.scripts = _told(self.words) + (_OPENING if sidebar_loads else "") + _SCRIPTS
         self.styles = _styles(lab.config.ui, listed=lab.config.storage is not None)
         self.modules = with_imported(*backend_menu.LOADED, *sidebar_loads)
         self.uploads = UploadOwners(Path(get_upload_folder()))

@@ -42,6 +42,8 @@ class OpenPage:
     sent: what the page sent to have `last` answered.
     starting: how many answers are about to be among `running`.
     beginning: those whose message is being committed, by their turns' ids: a stop waits for them.
+    turning: held while a message is taken from it, and while it turns to something else: either is whole
+    before the other begins.
     """
 
     owner: str | None = None
@@ -58,6 +60,7 @@ class OpenPage:
     sent: Any = None
     starting: int = 0
     beginning: dict[TurnId, asyncio.Task[Any]] = field(default_factory=dict)
+    turning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def hold(self, answer: ShownAnswer) -> None:
         """Have an answer run for this page: it goes on at least as long as the page is open."""

@@ -107,18 +107,19 @@ class Chat:
         page = self.page(request)
         try:
             with page.place(_AT_ONCE):
-                place = await self._limits.begin(self._limits.visitor(request))
-                with place.released_on_failure():
-                    entry = self._backends[backend]
-                    parameters = values(self._parameters, controls, self.words)
-                    question = await self._question(page, message, history, browser_of(request), entry)
-                    question.conversation.add(question.node)
-                    page.last, page.window_end, page.sent = question.node, None, message
-                    page.change_view()
-                    view, said = page.view, system if system and system.strip() else None
-                    ctx = call_context(request)
-                begin = self._begin(page, question, entry, parameters, said, ctx, place)
-                answer = await page.begun(question.node.id, place.given_to(begin))
+                async with page.turning:
+                    place = await self._limits.begin(self._limits.visitor(request))
+                    with place.released_on_failure():
+                        entry = self._backends[backend]
+                        parameters = values(self._parameters, controls, self.words)
+                        question = await self._question(page, message, history, browser_of(request), entry)
+                        question.conversation.add(question.node)
+                        page.last, page.window_end, page.sent = question.node, None, message
+                        page.change_view()
+                        view, said = page.view, system if system and system.strip() else None
+                        ctx = call_context(request)
+                    begin = self._begin(page, question, entry, parameters, said, ctx, place)
+                    answer = await page.begun(question.node.id, place.given_to(begin))
         except Exception as exc:  # noqa: BLE001 - whatever it is, the page goes on
             refused = paint_error(self._refusal(exc))
             yield [refused], [*history, {"role": "user", "content": _plain(message)}, refused]
@@ -250,7 +251,8 @@ class Chat:
     async def stopped(self, request: gr.Request) -> list[Any]:
         """Return what the page shows after a stop, once the upstream is closed."""
         page = self.page(request)
-        await page.stopped()
+        async with page.turning:  # a message that is being taken is the one that it shows
+            await page.stopped()
         return self.window(page)
 
     def window(self, page: OpenPage) -> list[Any]:

@@ -34,11 +34,18 @@ _SIDEBAR = handed_to(
     """({ conversations }) => conversations(element, {
   root, sharing: Boolean(props.sharing), signedIn: Boolean(props.signed_in),
   ask: (name, what) => trigger(name, what),
+  asked: conversation ?? "",
 })""",
     # What the page's address names. Not at the page's `load`, which each page would wait for.
     """const { c: conversation, t: turn } = Object.fromEntries(new URLSearchParams(location.search));
-if (conversation) trigger("select", { conversation, ...(turn && { turn }) });""",
+window.chatlabOpening = conversation ? 1 : 0;
+if (conversation) trigger("select", { conversation, ...(turn && { turn }) });
+else window.dispatchEvent(new Event("chatlab-opened"));""",
 )
+_OPENED = """() => {
+  window.chatlabOpening = Math.max(0, window.chatlabOpening - 1);
+  window.dispatchEvent(new Event("chatlab-opened"));
+}"""
 
 _PAGES = f"""{ROOT}
 element.querySelector(".chatlab-chat").href = root + "/";
@@ -85,10 +92,10 @@ def opened_by_scripts(
     `Chat.choices` has them."""
     private = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
     # By default Gradio drops what is asked before the same event has been answered.
-    bridge.select(
-        navigation.asked, None, [chat.chatbot, chat.textbox, *choices], trigger_mode="multiple", **private
-    )
-    chat.chatbot.undo(navigation.undone, chat.chatbot, None, **private)
+    steps = {**private, "trigger_mode": "multiple"}
+    shown = bridge.select(navigation.asked, None, [chat.chatbot, chat.textbox, *choices], **steps)
+    for answered in (shown.then, shown.failure):
+        answered(None, None, None, js=_OPENED, trigger_mode="multiple", api_visibility="private")
     if navigation.assessments is not None:
         chat.chatbot.like(navigation.liked, chat.chatbot, None, **private)
 
@@ -99,7 +106,6 @@ def opened_by_scripts(
     # The scripts ask for this while an answer runs where the page is and the box offers no stop. Whatever
     # comes in whatever order, each of these ends with the box as it has to be. No `cancels`: a stop ends the
     # answer itself, and with it what shows it.
-    steps = {**private, "trigger_mode": "multiple"}
     follow = bridge.play(answers.busy_box, None, chat.textbox, **steps).success(
         answers.follow,
         None,

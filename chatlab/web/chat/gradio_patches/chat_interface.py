@@ -33,6 +33,8 @@ class Navigation(Protocol):
 
     async def taken_back(self, shown: Sequence[Any], message: Any, request: gr.Request) -> Any: ...
 
+    async def undone(self, shown: Sequence[Any], request: gr.Request) -> None: ...
+
     async def edited(self, shown: Sequence[Any], text: Any, request: gr.Request) -> Any: ...
 
     def paint(self, message: Any, request: gr.Request) -> Any: ...
@@ -100,7 +102,7 @@ class PatchedChatInterface(gr.ChatInterface):  # type: ignore[misc]
         self.answer(self.chatbot.retry(self._asked_again, self.chatbot, again, **_STEP).success, again[:0:-1])
         if self.editable:
             self.answer(self.chatbot.edit(self._edited, self.chatbot, again, **_STEP).success, again[:0:-1])
-        self.chatbot.undo(self._pop_last_user_message, self.chatbot, [self.chatbot, self.textbox], **_STEP)
+        self.chatbot.undo(self._undone, self.chatbot, [self.chatbot, self.textbox], **_STEP)
         if self.flagging_mode != "never":
             flagged = gr.chat_interface.ChatCSVLogger()
             flagged.setup(self.flagging_dir)
@@ -155,6 +157,11 @@ class PatchedChatInterface(gr.ChatInterface):  # type: ignore[misc]
         # What the page shows of a message is not what was asked: attachments, Markdown.
         left, message = super()._pop_last_user_message(history)
         return left, await self._navigation.taken_back(history[len(left) :], message, request)
+
+    async def _undone(self, history: list[Any], request: gr.Request) -> tuple[list[Any], Any]:
+        left, message = await self._pop_last_user_message(history, request)
+        await self._navigation.undone(history, request)
+        return left, message
 
     def _append_message_to_history(
         self, message: Any, history: list[Any], role: str = "user", request: gr.Request | None = None

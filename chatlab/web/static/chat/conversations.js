@@ -1,6 +1,7 @@
 // Stored conversations on the chat page: the sidebar, the page's address, and the controls under an answer.
 import { button, make, say } from "../dom.js";
 import { openMenu } from "./backends.js";
+import { isOurs, isPending, put, removeStaleRows, valueOf } from "./marks.js";
 import { person } from "./person.js";
 import { OtherTabs } from "./other_tabs.js";
 import { isClosed, storeClosed } from "../sidebar/closed.js";
@@ -9,7 +10,7 @@ import { sidebar } from "../sidebar/sidebar.js";
 const NARROW = 768; // pixels of width below which the sidebar is folded away
 const isNarrow = () => window.innerWidth < NARROW;
 const AGAIN = 1000; // milliseconds after which an answer that runs may be asked for once more
-const AWAITED = 5000; // milliseconds in which a conversation that was asked for should be painted
+const PAINTED = 1000; // milliseconds in which a conversation that was answered should be painted
 const SETTLED = 100; // milliseconds in which changes of the page are looked at together
 
 /**
@@ -19,58 +20,16 @@ const SETTLED = 100; // milliseconds in which changes of the page are looked at 
  * @typedef {(event: "select" | "submit" | "play", what: Record<string, string>) => void} Ask
  */
 
-/**
- * A value that the server wrote into the classes of a mark: "id" of "chatlab-turn-id" by "turn".
- *
- * @param {Element} mark
- * @param {string} name
- */
-const valueOf = (mark, name) =>
-  [...mark.classList].find((one) => one.startsWith(`chatlab-${name}-`))?.slice(name.length + 9) || "";
-
-/**
- * Whether chatlab itself painted a mark: a line of figures stands in a title that is in no one's text.
- *
- * @param {Element} mark
- */
-const isOurs = (mark) => {
-  const group = mark.closest(".title")?.parentElement;
-  const inText = group?.parentElement?.closest(".md, .prose, .thought .md");
-  return Boolean(group?.matches("#conversation .thought-group")) && !inText;
-};
-
 /** The conversation that the page's address names, "" for a new one. */
 const addressed = () => new URLSearchParams(location.search).get("c") || "";
 
-/** @param {Element} mark */
-const isPending = (mark) => mark.classList.contains("chatlab-pending");
+const MESSAGES = "[data-testid=user], [data-testid=bot]";
+
+/** Whether something that was asked to be shown is not answered yet. */
+const isOpening = () => Boolean(window.chatlabOpening);
 
 /** Whether an answer is painted, or a message edited: what is painted anew would be in the way. */
 const isBusy = () => Boolean(document.querySelector("#message .stop-button, #conversation textarea"));
-
-/**
- * Puts a row of controls under the message that a mark is of, unless it is there already.
- *
- * @param {Element} mark
- * @param {() => (Node | string)[]} controls
- */
-const put = (mark, controls) => {
-  const group = mark.closest(".thought-group");
-  /** @type {HTMLElement | null | undefined} */
-  const row = group?.querySelector(":scope > .chatlab-branch");
-  if (!group || row?.dataset.for === mark.className) return;
-  row?.remove();
-  group.append(make("div", { className: "chatlab-branch", "data-for": mark.className }, controls()));
-};
-
-const MARKS = ".chatlab-at:not(.chatlab-pending), .chatlab-more, .chatlab-later";
-
-// Gradio uses an element again for another message.
-/** @param {Element} page */
-const removeStaleRows = (page) =>
-  page.querySelectorAll(".chatlab-branch").forEach((row) => {
-    if (!row.parentElement?.querySelector(`:scope > .title :is(${MARKS})`)) row.remove();
-  });
 
 // A message is edited without the lines that show its attachments: they stay.
 const ATTACHED = /^(?:!?\[[^\]\n]*\]\(-\/files\/[0-9a-f]{64}\)\n\n)+/;
@@ -101,16 +60,20 @@ class Conversations {
    * @param {boolean} sharing
    * @param {boolean} signedIn
    * @param {Ask} ask
+   * @param {string} asked what was asked for before this was there
    */
-  constructor(element, root, sharing, signedIn, ask) {
+  constructor(element, root, sharing, signedIn, ask, asked) {
     this.ask = ask;
     this.root = root;
     this.panel = element.closest(".sidebar");
     this.asked = 0; // what is asked first may be answered last: the numbers say what was asked last
     this.sought = ""; // a turn that a search found, to be scrolled to once it is there
-    this.shown = addressed();
+    this.shown = asked;
     /** @type {string | null} */
-    this.awaited = null; // a conversation that was asked for and is not painted yet
+    this.awaited = asked || null; // a conversation that was asked for and is not painted yet
+    /** @type {Set<string>} */
+    this.left = new Set(); // those that may be painted until then
+    this.repeated = false;
     this.filled = false;
     this.known = "";
     this.patience = 0;
@@ -136,26 +99,25 @@ class Conversations {
     this.lastTurn = "";
     this.tabs = new OtherTabs(root, {
       shown: () => this.shown,
-      busy: () => this.awaited !== null || isBusy(),
+      busy: () => isOpening() || this.awaited !== null || isBusy(),
       ask: () => this.show({ newest: "1" }),
     });
-    window.addEventListener("popstate", () => {
-      const conversation = addressed();
-      if (conversation === this.shown) return;
-      this.turnTo(conversation);
-      this.show({ conversation });
-    });
+    window.addEventListener("popstate", () => this.turnToAddressed());
+    window.addEventListener("chatlab-opened", () => this.answered());
     this.toggle = /** @type {HTMLElement | null | undefined} */ (this.panel?.querySelector(".toggle-button"));
     this.toggle?.addEventListener("click", () =>
       setTimeout(() => isNarrow() || storeClosed(!this.panel?.classList.contains("open"))),
     );
     if (isNarrow() || isClosed()) this.fold();
     this.list.mark(this.shown);
+    this.answered();
+    this.turnToAddressed();
   }
 
   /** @param {Record<string, string>} what */
   show(what) {
     this.asked += 1;
+    window.chatlabOpening = (window.chatlabOpening ?? 0) + 1;
     this.ask("select", { ...what, number: String(this.asked) });
   }
 
@@ -210,12 +172,42 @@ class Conversations {
    */
   turnTo(conversation) {
     window.dispatchEvent(new Event("chatlab-open"));
+    this.left.add(this.shown);
     this.awaited = conversation;
+    this.repeated = false;
     clearTimeout(this.patience);
-    this.patience = setTimeout(() => {
-      this.awaited = null;
-    }, AWAITED);
     this.go(conversation);
+  }
+
+  /** Back and Forward lead to what the page's address names. */
+  turnToAddressed() {
+    const conversation = addressed();
+    if (conversation === this.shown) return;
+    this.turnTo(conversation);
+    this.show({ conversation });
+  }
+
+  /** What was asked to be shown was answered: it is painted, or will be at once. */
+  answered() {
+    clearTimeout(this.patience);
+    if (isOpening()) return;
+    this.patience = setTimeout(() => this.askOnce(), PAINTED);
+    this.look();
+  }
+
+  /** What was left is still painted if its answer came after that of what was asked for later. */
+  askOnce() {
+    if (this.awaited === null) return;
+    const page = document.querySelector("#conversation");
+    const last = page && [...page.querySelectorAll(".chatlab-at")].filter(isOurs).at(-1);
+    const isLeft = last ? this.left.has(valueOf(last, "in")) : !page?.querySelector(MESSAGES);
+    if (isLeft && !this.repeated) {
+      this.repeated = true;
+      this.show({ conversation: this.awaited, turn: this.sought });
+      return;
+    }
+    this.awaited = null;
+    this.look();
   }
 
   /**
@@ -298,9 +290,14 @@ class Conversations {
    * @param {Element | undefined} last
    */
   lookAtLast(page, last) {
-    const empty = !page.querySelector("[data-testid=user], [data-testid=bot]");
+    const empty = !page.querySelector(MESSAGES);
     const painted = last ? valueOf(last, "in") : "";
-    if (this.awaited === painted) this.awaited = null;
+    // A message may have been sent in a new one before it was looked at: then that one's is painted.
+    const isLeft = painted !== this.awaited && (!painted || this.left.has(painted));
+    if (!isOpening() && !isLeft) {
+      this.awaited = null;
+      this.left.clear();
+    }
     if (this.awaited === null && last) this.go(painted);
     else if (this.awaited === null && empty && this.filled) this.go("");
     this.filled = !empty;
@@ -340,17 +337,17 @@ class Conversations {
 
 /**
  * @param {HTMLElement} element the sidebar's element of the page
- * @param {{ root: string, sharing: boolean, signedIn: boolean, ask: Ask }} options root: where the app is
- *   mounted; signedIn: whether people sign in
+ * @param {{ root: string, sharing: boolean, signedIn: boolean, ask: Ask, asked: string }} options root: where
+ *   the app is mounted; signedIn: whether people sign in; asked: the conversation that was asked for already
  */
-export function conversations(element, { root, sharing, signedIn, ask }) {
+export function conversations(element, { root, sharing, signedIn, ask, asked }) {
   if (!document.querySelector("link[data-chatlab]")) {
     for (const file of ["sidebar/sidebar.css", "chat/branches.css"]) {
       const { href } = new URL(`../${file}`, import.meta.url);
       document.head.append(make("link", { rel: "stylesheet", href, "data-chatlab": "" }));
     }
   }
-  const page = new Conversations(element, root, sharing, signedIn, ask);
+  const page = new Conversations(element, root, sharing, signedIn, ask, asked);
   let waiting = false;
   new MutationObserver(() => {
     if (waiting) return;

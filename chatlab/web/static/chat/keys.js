@@ -57,7 +57,7 @@ const plain = (event) => !(event.shiftKey || event.ctrlKey || event.altKey || ev
  */
 const inMessage = (event, box) => {
   // What is typed waits for the answer.
-  if (event.key === "Enter" && plain(event)) return stopButton() !== null;
+  if (event.key === "Enter" && plain(event)) return stopButton() !== null || isToWait();
   if (event.key !== "ArrowUp" || !plain(event) || box.value || stopButton()) return false;
   const last = editButton();
   last?.click();
@@ -160,6 +160,32 @@ document.addEventListener(
   },
   true,
 );
+
+// What is sent while a conversation is being opened belongs to that one: it is sent once it is there.
+let toSend = false;
+const isToWait = () => {
+  if (!window.chatlabOpening) return false;
+  toSend = true;
+  return true;
+};
+document.addEventListener(
+  "click",
+  (event) => {
+    const sends = event.target instanceof Element && event.target.closest("#message .submit-button");
+    if (sends && isToWait()) event.stopPropagation();
+  },
+  true,
+);
+document.addEventListener("input", ({ target }) => {
+  if (target === messageBox()) toSend = false; // the person goes on writing it
+});
+window.addEventListener("chatlab-opened", () => {
+  if (!toSend || window.chatlabOpening) return;
+  toSend = false;
+  /** @type {HTMLElement | null} */
+  const send = document.querySelector("#message .submit-button");
+  send?.click();
+});
 
 // Whoever opens the options by a key goes on in them.
 let toOptions = false;

@@ -90,7 +90,12 @@ export const pagedList = (list, source, tell) => {
     if (!list.children.length) {
       list.append(make("div", { className: "chatlab-none", role: "listitem" }, source.none()));
     }
-    if (next) list.append(end);
+    if (next) {
+      list.append(end);
+      // Seen once more, if it still is: it is not told of what stays in sight while the list is drawn anew.
+      seen.unobserve(end);
+      seen.observe(end);
+    }
     mark(chosen);
     if (focused && focusedRow && !focused.isConnected) refocus(focusedRow, focused.tagName);
   };
@@ -105,6 +110,18 @@ export const pagedList = (list, source, tell) => {
     same?.focus();
   };
 
+  // As far as it was shown before, so that nobody who scrolled is taken back.
+  const askAgain = async () => {
+    const before = list.querySelectorAll(".chatlab-row").length;
+    const found = await source.ask(null);
+    while (found.next && found.items.length < before) {
+      const { items, next: then } = await source.ask(found.next);
+      found.items.push(...items);
+      found.next = then;
+    }
+    return found;
+  };
+
   /** @param {boolean} more */
   const load = async (more) => {
     if (more && (loading || !next)) return;
@@ -112,7 +129,7 @@ export const pagedList = (list, source, tell) => {
     asked += 1;
     const mine = asked;
     try {
-      const found = await source.ask(more ? next : null);
+      const found = await (more ? source.ask(next) : askAgain());
       if (mine !== asked) return; // a later question has been asked
       if (!more && isInUse()) {
         later = setTimeout(refresh, AGAIN);
@@ -123,7 +140,7 @@ export const pagedList = (list, source, tell) => {
     } catch (error) {
       tell(sentence(error));
     } finally {
-      loading = false;
+      if (mine === asked) loading = false;
     }
   };
   const refresh = () => {
@@ -152,6 +169,5 @@ export const pagedList = (list, source, tell) => {
     },
     { rootMargin: "200px" },
   );
-  seen.observe(end);
   return { refresh, mark, chosen: () => chosen };
 };
