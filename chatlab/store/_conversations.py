@@ -51,19 +51,21 @@ def add(
     return conversation_of(row.one())
 
 
-def add_unless_there(connection: Connection, new: BegunConversation) -> bool:
-    """Make a conversation, and return whether it is new."""
+def add_unless_there(connection: Connection, new: BegunConversation, title: str, head: TurnId | None) -> bool:
+    """Make a conversation, and return whether it is new. head: its last turn, which the same transaction
+    adds."""
     moment = now()
     row = {
         "id": new.id,
         "owner": new.owner,
-        "title": new.title,
+        "title": title,
         "created": moment,
         "updated": moment,
         "pinned": False,
+        "head": head,
         "comparison": new.comparison,
     }
-    made = insert_unless_there(connection, conversations).returning(_table.id)
+    made = insert_unless_there(connection, conversations, "id")
     return connection.execute(made, row).one_or_none() is not None
 
 

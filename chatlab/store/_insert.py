@@ -10,14 +10,18 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 
-def insert_unless_there(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """Return an insert that leaves rows alone that are there already."""
-    return _unless_there(connection.dialect.name, table)
+def insert_unless_there(
+    connection: Connection, table: Table, *returned: str
+) -> sqlite.Insert | postgresql.Insert:
+    """Return an insert that leaves rows alone that are there already, and returns these columns of others."""
+    made: sqlite.Insert | postgresql.Insert = _unless_there(connection.dialect.name, table, returned)
+    return made
 
 
 @cache
-def _unless_there(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
-    return _insert(dialect, table).on_conflict_do_nothing()
+def _unless_there(dialect: str, table: Table, returned: Sequence[str]) -> Any:
+    made = _insert(dialect, table).on_conflict_do_nothing()
+    return made.returning(*(table.c[name] for name in returned)) if returned else made
 
 
 def insert_or_update(

@@ -165,7 +165,7 @@ def _save(
         elif one.ended or before.status == "running":  # else it is a checkpoint that comes late
             changed.append(one)
     if new:
-        _insert(connection, new, chats)
+        _insert(connection, new, chats, made)
     if changed:
         _update(connection, changed, chats)
         _touch(connection, [one for one in changed if one.ended])
@@ -216,7 +216,8 @@ class _Chat(NamedTuple):
 _Chats: TypeAlias = Mapping[tuple[str, ConversationId], _Chat]
 
 
-def _insert(connection: Connection, new: Sequence[Encoded], chats: _Chats) -> None:
+def _insert(connection: Connection, new: Sequence[Encoded], chats: _Chats, made: _Chats) -> None:
+    """Add turns. made: of the conversations those that this transaction has made, of them."""
     connection.execute(_INSERT, [one.row for one in new])
     words = [
         turn_row(one.turn, one.words or turn_document(one.turn))
@@ -227,11 +228,13 @@ def _insert(connection: Connection, new: Sequence[Encoded], chats: _Chats) -> No
     for chat, last in {one.chat: one.turn.id for one in new}.items():
         owner, conversation_id = chat
         lead = {"of": owner, "which": conversation_id, "moment": moment, "last": last}
-        if chats[chat].title:
+        title = ""
+        if not chats[chat].title:
+            title = title_of(next(one for one in new if one.chat == chat).turn.user)
+        if chat not in made and not title:
             connection.execute(_LEAD, lead)
-            continue
-        title = title_of(next(one for one in new if one.chat == chat).turn.user)
-        connection.execute(_LEAD_NAMED, {**lead, "called": title})
+        elif chat not in made:
+            connection.execute(_LEAD_NAMED, {**lead, "called": title})
         if title and chats[chat].comparison is None:
             words.append(title_row(owner, conversation_id, title))
     if words:
@@ -313,6 +316,12 @@ def _attach(connection: Connection, written: Sequence[Encoded]) -> None:
     ]
     if rows:
         connection.execute(insert_unless_there(connection, attachments), rows)
+
+
+def begins(new: BegunConversation, batch: Sequence[Encoded]) -> tuple[str, TurnId | None]:
+    """Return the title of a conversation that begins with turns of a batch, and the last one of them."""
+    own = [one.turn for one in batch if one.chat == (new.owner, new.id)]
+    return new.title or (title_of(own[0].user) if own else ""), own[-1].id if own else None
 
 
 def title_of(message: Message) -> str:

@@ -59,7 +59,9 @@ def save(
     for one in new:
         if one.comparison is not None:
             _comparisons.get(connection, one.owner, one.comparison)
-    made = [one for one in new if _conversations.add_unless_there(connection, one)]
+    made = [
+        one for one in new if _conversations.add_unless_there(connection, one, *_turns.begins(one, batch))
+    ]
     for one in made:
         if one.title and one.comparison is None:
             _search.set_title(connection, one.owner, one.id, one.title)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
@@ -27,6 +28,9 @@ PERSON = "chatlab.person"
 CREDENTIAL = "chatlab.credential"
 """The key under which it has what gives that person's own credential for a service; see `CallContext`."""
 
+_BROWSER = "chatlab.browser"
+"""The key under which it has whose a browser's things are, once that was looked at."""
+
 _SHAPE = re.compile(r"[A-Za-z0-9_-]{32,64}")
 COOKIE_DAYS = 400  # as long as browsers keep a cookie; each visit begins it anew
 
@@ -40,7 +44,18 @@ def owner_of(request: Any) -> str | None:
 
 def browser_of(request: Any) -> str | None:
     """Return whose things a browser has where nobody signs in; None for a client without a cookie."""
-    token = getattr(_asked(request), "cookies", {}).get(COOKIE, "")
+    asked = _asked(request)
+    scope = getattr(asked, "scope", None)
+    if not isinstance(scope, dict):
+        return _browser(getattr(asked, "cookies", {}))
+    if _BROWSER not in scope:  # it is asked for several times
+        scope[_BROWSER] = _browser(asked.cookies)
+    found: str | None = scope[_BROWSER]
+    return found
+
+
+def _browser(cookies: Mapping[str, str]) -> str | None:
+    token = cookies.get(COOKIE, "")
     if not _SHAPE.fullmatch(token):
         return None
     return "browser-" + hashlib.sha256(token.encode("ascii")).hexdigest()[:32]

@@ -18,7 +18,7 @@ from gradio.server_messages import (
 )
 from gradio.utils import get_heartbeat_rate
 
-_LONGEST = 10.0  # seconds after which it is seen that the server stops
+_LONGEST = 10.0  # seconds after which a page is told that the server is there, and it is seen that it stops
 _PIECE = 200_000  # bytes that are sent at once
 
 
@@ -30,12 +30,14 @@ async def messages_of(page: Blocks, session_hash: str) -> AsyncIterator[bytes]:
     itself, makes a task to wait for it, and sends it alone: a sixth of what a turn of two tokens costs.
     """
     waiting, events = page._queue.pending_messages_per_session, page._queue.pending_event_ids_session
+    signs = _SignsOfLife()
     try:
         while True:
             messages = waiting.get(session_hash)
             if messages is None:
                 yield _line(UnexpectedErrorMessage(message="404: Not Found", session_not_found=True))
                 return
+            signs.messages = messages
             told = await _next(messages)
             if page._queue.stopped:
                 yield _line(UnexpectedErrorMessage(message="Server stopped unexpectedly."))
@@ -58,19 +60,37 @@ async def messages_of(page: Blocks, session_hash: str) -> AsyncIterator[bytes]:
         waiting.pop(session_hash, None)
         await page._queue.clean_events(session_hash=session_hash)
         raise
+    finally:
+        signs.end()
 
 
 async def _next(messages: asyncio.Queue[EventMessage]) -> list[EventMessage]:
-    """Return the messages that are there, as soon as there are any; after a while without, a sign of life."""
-    try:
-        async with asyncio.timeout(min(_LONGEST, get_heartbeat_rate())):
-            told = [await messages.get()]
-    except TimeoutError:
-        return [HeartbeatMessage()]
+    """Return the messages that are there, as soon as there are any."""
+    told = [await messages.get()]
     with contextlib.suppress(asyncio.QueueEmpty):
         while True:
             told.append(messages.get_nowait())
     return told
+
+
+class _SignsOfLife:
+    """Puts a sign of life among the messages of one page every few seconds: a timer for all of them, as one
+    for each message that is waited for would cost more than to send it."""
+
+    def __init__(self) -> None:
+        self.messages: asyncio.Queue[EventMessage] | None = None
+        """Those that are waited for."""
+        self._seconds = min(_LONGEST, get_heartbeat_rate())
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._give)
+
+    def _give(self) -> None:
+        if self.messages is not None:
+            self.messages.put_nowait(HeartbeatMessage())
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._give)
+
+    def end(self) -> None:
+        """Give no more."""
+        self._timer.cancel()
 
 
 def _line(message: Any) -> bytes:

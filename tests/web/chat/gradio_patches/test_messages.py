@@ -81,3 +81,37 @@ async def test_a_page_is_told_that_the_server_stops(page: Any) -> None:
     page._queue.close()
     (sent,) = [one async for one in messages_of(page, "s")]
     assert [one["msg"] for one in told(sent)] == ["unexpected_error"]
+
+
+async def test_signs_of_life_come_of_one_timer_however_many_messages_there_are(
+    page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages = page._queue.pending_messages_per_session["s"]
+    timers: list[asyncio.TimerHandle] = []
+    loop = asyncio.get_running_loop()
+    made = loop.call_at
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        timers.append(made(*args, **kwargs))
+        return timers[-1]
+
+    monkeypatch.setattr(loop, "call_at", noted)
+    stream = messages_of(page, "s")
+    for _ in range(20):
+        waiting = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0)
+        messages.put_nowait(ProcessStartsMessage())
+        assert [one["msg"] for one in told(await waiting)] == ["process_starts"]
+    assert len(timers) == 1
+    await stream.aclose()
+    assert timers[0].cancelled()
+
+
+async def test_a_page_is_told_again_and_again_that_the_server_is_there(
+    page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_HEARTBEAT_INTERVAL", "0.01")
+    stream = messages_of(page, "s")
+    for _ in range(3):
+        assert [one["msg"] for one in told(await anext(stream))] == ["heartbeat"]
+    await stream.aclose()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
+import gradio.processing_utils
+import gradio_client.utils
 import httpx2
 import pytest
 from gradio.routes import App
@@ -43,3 +46,18 @@ async def test_a_page_that_gradio_has_people_sign_in_to_has_its_own_styles_and_s
         http.cookies = signed_in.cookies
         config = (await http.get("/config")).json()
     assert page.scripts in config["head"] and page.styles in config["head"]
+
+
+async def test_files_are_looked_for_in_what_can_have_them_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[Any] = []
+    traverse = gradio_client.utils.async_traverse
+
+    async def noted(data: Any, *args: Any) -> Any:
+        searched.append(data)
+        return await traverse(data, *args)
+
+    monkeypatch.setattr(gradio_client.utils, "async_traverse", noted)
+    box = gr.Textbox(render=False)
+    for value in ("a text", 3, 0.5, True, None, {"a": ["b"]}):
+        assert await gradio.processing_utils.async_move_files_to_cache(value, box) == value
+    assert searched[0] == {"a": ["b"]}
