@@ -32,11 +32,13 @@ from chatlab.secret import scrub, scrubbed_value
 
 class ChatlabError(Exception):
     """Base of all. http_status: what a page or an API of chatlab answers with; not what an upstream said.
-    trace_id: the trace of the turn that it ended, where `telemetry` is on.
+    trace_id: the trace of the turn that it ended, where `telemetry` is on. shown: what `sentence` says in place
+    of `str`, where people know by another name what that names.
     """
 
     http_status: int = 500
     trace_id: str | None = None
+    shown: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how another process makes the same error, without the secrets that this one knows."""
@@ -47,7 +49,7 @@ class ChatlabError(Exception):
         """Return what anybody may read, on a page, in a store, behind a link: `str` is for whoever runs
         chatlab.
         """
-        return str(self)
+        return str(self) if self.shown is None else self.shown
 
 
 def _made_again(kind: type[ChatlabError], args: list[Any], fields: dict[str, Any]) -> ChatlabError:
@@ -108,7 +110,8 @@ class AuthRequired(ChatlabError):
 class BackendError(ChatlabError):
     """An upstream failed.
 
-    backend: its name in the configuration, filled in by `run_turn`.
+    backend, label: its name in the configuration, for whoever edits that, and what people read in its place;
+    filled in by `run_turn`.
     where: the URL that was called, filled in where it may be the URL that is wrong (`PLACED`).
     status: the upstream's HTTP status, None where there was none.
     retry_after: seconds the upstream asked to wait, None if it did not say.
@@ -133,6 +136,7 @@ class BackendError(ChatlabError):
             self.detail
         )  # what upstreams write may hold a credential: a repr shows the arguments
         self.backend = backend
+        self.label: str | None = None
         self.where: str | None = None
         self.status = status
         self.retry_after = retry_after
@@ -144,8 +148,8 @@ class BackendError(ChatlabError):
 
     @property
     def sentence(self) -> str:
-        """Without the URL, which may be of an inner network."""
-        return self._said(self.backend)
+        """By its label, and without the URL, which may be of an inner network."""
+        return self._said(self.label or self.backend)
 
     def _said(self, who: str | None) -> str:
         return f"{who}: {self.detail} ({self.advice})" if who else f"{self.detail} ({self.advice})"

@@ -97,6 +97,9 @@ def test_a_backend_error_is_one_sentence_with_who_what_and_what_next(cls: type[B
     error.where = "http://localhost:1/v1"
     assert str(error) == f"gpt at http://localhost:1/v1: the first line and the second ({cls.advice})"
     assert error.sentence == f"gpt: the first line and the second ({cls.advice})"
+    error.label = "GPT mini"
+    assert error.sentence == f"GPT mini: the first line and the second ({cls.advice})"
+    assert str(error).startswith("gpt at ")
 
 
 @pytest.mark.parametrize("cls", [cls for cls in CLASSES if issubclass(cls, BackendError)])

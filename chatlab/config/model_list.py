@@ -19,11 +19,11 @@ class ModelList:
     """The models that one server lists. It is asked when somebody wants to know, by one call at a time, and
     what it said holds for a minute. The event loop owns it.
 
-    name: the backend's. ask: calls the server; raises ChatlabError.
+    name, label: the backend's. ask: calls the server; raises ChatlabError.
     """
 
-    def __init__(self, name: str, ask: Callable[[], Awaitable[tuple[str, ...]]]) -> None:
-        self._name = name
+    def __init__(self, name: str, label: str, ask: Callable[[], Awaitable[tuple[str, ...]]]) -> None:
+        self._name, self._label = name, label
         self._ask = ask
         self._asking: asyncio.Task[None] | None = None
         self._asked_again = 0.0  # when what is known is too old
@@ -39,7 +39,7 @@ class ModelList:
             await asyncio.shield(self._asking)
         if self._failure is not None:
             if isinstance(self._failure, BackendError):
-                self._failure.backend = self._name  # a turn may have put its own there
+                self._failure.backend, self._failure.label = self._name, self._label  # a turn may have put its own there
             raise self._failure.with_traceback(None)
         return self.known
 
@@ -51,7 +51,9 @@ class ModelList:
     def refuse(self, model: str) -> None:
         """Raise ConfigError: this model is none of those that are known."""
         detail = Probe.of_listed(model[:_LONGEST_NAME], self.known).detail
-        raise ConfigError([f"{self._name}: {detail}"])
+        error = ConfigError([f"{self._name}: {detail}"])
+        error.shown = f"{self._label}: {detail}"
+        raise error
 
     async def _look(self) -> None:
         lasts = _AWAY

@@ -112,7 +112,7 @@ class Entry:
         self.turns = 0
         """How many turns of it run now; counted by them, in the event loop."""
         self.observer: Observer | None = None
-        self.model_list = ModelList(name, self._models) if cls.discovers(config.options) else None
+        self.model_list = ModelList(name, self.label, self._models) if cls.discovers(config.options) else None
         """What people may choose from, with `models: discover`; None without it."""
 
     @property
@@ -152,7 +152,7 @@ class Entry:
 
     def failed(self, error: BackendError) -> None:
         """Fills in whose failure this is and, where the URL may be what is wrong, which one was called."""
-        error.backend = self.name
+        error.backend, error.label = self.name, self.label
         if isinstance(error, PLACED):
             with suppress(Exception):  # a plugin's mistake in naming its place must not hide the failure
                 error.where = self.cls.target(self.config.options).endpoint
@@ -163,7 +163,9 @@ class Entry:
             if self._instance is None:
                 reason = self.not_ready
                 if reason is not None:
-                    raise NotReady(ENGLISH("said.not-ready", name=self.name, reason=reason))
+                    error = NotReady(ENGLISH("said.not-ready", name=self.name, reason=reason))
+                    error.shown = ENGLISH("said.not-ready", name=self.label, reason=reason)
+                    raise error
                 try:
                     self._instance = self.cls(self.config.options)
                 except ModuleNotFoundError as exc:

@@ -232,7 +232,8 @@ class Turn:
 
     def _unexpected(self, exc: BaseException) -> None:
         log.error("unexpected error in backend %s\n%s", self.entry.name, scrubbed_traceback(exc))
-        failure = BackendError(f"unexpected {type(exc).__name__} in the backend", backend=self.entry.name)
+        failure = BackendError(f"unexpected {type(exc).__name__} in the backend")
+        self.entry.failed(failure)
         failure.__cause__ = exc
         self._fail(failure)
 

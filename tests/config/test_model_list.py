@@ -77,8 +77,9 @@ async def test_a_model_that_is_not_listed_is_refused_before_it_is_asked(
     front: Front, backends: Backends
 ) -> None:
     served = backends.served()
-    with pytest.raises(ConfigError, match="local: the upstream does not know the model forged; it has org/"):
+    with pytest.raises(ConfigError, match="local: the upstream does not know the model forged; it has org/") as one:
         await said(served["local:forged"])  # nobody had asked for the list yet
+    assert one.value.sentence.startswith("Local: the upstream does not know the model forged")
     assert "local:forged" not in served
     with pytest.raises(ConfigError, match="does not know the model forged"):
         served["local:forged"]
@@ -100,8 +101,9 @@ async def test_a_server_that_is_away_is_said_and_not_asked_again_at_once(
     model_list = backends["local"].model_list
     assert model_list is not None
     for _ in range(2):
-        with pytest.raises(BackendError, match=r"local: .*loading"):
+        with pytest.raises(BackendError, match=r"local: .*loading") as failed:
             await model_list.names()
+        assert failed.value.sentence.startswith("Local: ")
     with pytest.raises(BackendError, match="loading"):
         await said(backends.served()["local:qwen3:8b"])
     assert listing(front) == 1
@@ -115,7 +117,7 @@ async def test_all_who_ask_meanwhile_wait_for_one_call_and_one_who_leaves_ends_i
         await go_on.wait()
         return ("a",)
 
-    model_list = ModelList("local", ask)
+    model_list = ModelList("local", "Local", ask)
     asking = [asyncio.create_task(model_list.names()) for _ in range(3)]
     while not calls:
         await asyncio.sleep(0)
@@ -134,4 +136,4 @@ async def test_a_server_that_takes_too_long_is_said_to(monkeypatch: pytest.Monke
         return ()
 
     with pytest.raises(Unavailable, match=r"local: the server did not list its models within 0\.01 s"):
-        await ModelList("local", ask).names()
+        await ModelList("local", "Local", ask).names()

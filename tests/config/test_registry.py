@@ -100,11 +100,21 @@ def test_a_missing_secret_is_said_and_found_when_it_is_set(monkeypatch: pytest.M
     monkeypatch.delenv("SOME_KEY", raising=False)
     entry = entries(api_key=SecretRef(env="SOME_KEY"))["one"]
     assert entry.not_ready == "set SOME_KEY"
-    with pytest.raises(NotReady, match="one is not ready: set SOME_KEY"):
+    with pytest.raises(NotReady, match="one is not ready: set SOME_KEY") as refused:
         entry.backend()
+    assert refused.value.sentence == "one is not ready: set SOME_KEY"
     monkeypatch.setenv("SOME_KEY", "x")
     assert entry.not_ready is None
     assert entry.backend() is entry.backend()
+
+
+def test_whoever_reads_a_page_is_told_of_a_backend_by_its_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOME_KEY", raising=False)
+    options = SampleOptions(model="m", api_key=SecretRef(env="SOME_KEY"))
+    entry = Backends({"one": BackendConfig(kind="sample", label="The first", options=options)})["one"]
+    with pytest.raises(NotReady, match="^one is not ready") as refused:
+        entry.backend()
+    assert refused.value.sentence == "The first is not ready: set SOME_KEY"
 
 
 def test_secrets_are_found_however_deep() -> None:

@@ -156,7 +156,9 @@ def _failure(turn: StoredTurn) -> Failure:
     """Return the error that a stored sentence is of: its class by the advice, without what a replay says
     anew.
     """
-    said = (turn.error or "this turn failed").removeprefix(f"{turn.backend}: ")
+    said = turn.error or "this turn failed"
+    for name in (turn.label, turn.backend):
+        said = said.removeprefix(f"{name}: ")
     for known in vars(errors).values():
         if isinstance(known, type) and issubclass(known, BackendError):
             detail = said.removesuffix(f" ({known.advice})")

@@ -187,6 +187,7 @@ def test_a_lane_that_is_not_there_is_named_with_those_that_are() -> None:
         recording_of(comparison(), "claude")
 
 
+@pytest.mark.parametrize("label", [None, "GPT mini"])  # stored before and since pages say a label
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
@@ -196,14 +197,18 @@ def test_a_lane_that_is_not_there_is_named_with_those_that_are() -> None:
         (AuthRequired("sign in"), BackendError),
     ],
 )
-def test_a_failure_is_replayed_with_its_advice_once(error: ChatlabError, kind: type[ChatlabError]) -> None:
+def test_a_failure_is_replayed_with_its_advice_once(
+    error: ChatlabError, kind: type[ChatlabError], label: str | None
+) -> None:
     result = comparison().results[0]
-    turn = replace(result.turn, backend="a", status="failed", error=str(error))
+    if isinstance(error, BackendError):
+        error.label = label
+    turn = replace(result.turn, backend="a", label="GPT mini", status="failed", error=error.sentence)
     failure = exchange_of(replace(result, turn=turn))[0].failure
     assert failure is not None
     again = failure.exception()
     assert type(again) is kind
-    assert str(again) == f"{error}".removeprefix("a: ") + (
+    assert str(again) == f"{error.sentence}".removeprefix("a: ").removeprefix("GPT mini: ") + (
         "" if isinstance(error, BackendError) else f" ({BackendError.advice})"
     )
 

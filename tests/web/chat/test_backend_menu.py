@@ -103,4 +103,4 @@ def model_list(upstream: Front) -> ModelList:
             listed = (await client.get(f"{upstream.url}{MODELS}")).json()["data"]
         return tuple(sorted(one["id"] for one in listed))
 
-    return ModelList("local", ask)
+    return ModelList("local", "Local", ask)
