@@ -32,8 +32,8 @@ from chatlab.secret import scrub, scrubbed_value
 
 class ChatlabError(Exception):
     """Base of all. http_status: what a page or an API of chatlab answers with; not what an upstream said.
-    trace_id: the trace of the turn that it ended, where `telemetry` is on. shown: what `sentence` says in place
-    of `str`, where people know by another name what that names.
+    trace_id: the trace of the turn that it ended, where `telemetry` is on.
+    shown: what `sentence` says in place of `str`, where people know by another name what that names.
     """
 
     http_status: int = 500

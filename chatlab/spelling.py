@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 
@@ -28,10 +28,3 @@ def or_which(word: str, known: Iterable[str]) -> str:
 def count(number: int, what: str) -> str:
     """Return a number of things, in words: "1 answer", "2 answers". what: one of them."""
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def listed(words: Sequence[str], most: int | None = None) -> str:
-    """Return words as a list in a sentence: "a, b and c". most: how many are named, and then "and 3 more"."""
-    if most is not None and len(words) > most:
-        return f"{', '.join(words[:most])} and {len(words) - most} more"
-    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))

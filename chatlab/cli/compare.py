@@ -46,9 +46,9 @@ from chatlab.errors import StoreError
 from chatlab.event_loop import run
 from chatlab.garbage import less_looking_for_garbage
 from chatlab.lab import Lab
-from chatlab.spelling import count, listed
+from chatlab.spelling import count
 from chatlab.store import now
-from chatlab.words import ENGLISH, words_of
+from chatlab.words import ENGLISH, Words, words_of
 
 OWNER = "local"
 """Whose the comparisons of this command are in the store: nobody is signed in on a command line."""
@@ -177,7 +177,7 @@ def _described(
     judge = None if options.judge is None else entry(lab, options.judge)
     used = {lane.backend for lane in lanes} | ({options.judge} if options.judge else set())
     return Plan(
-        title=_title(options.prompts, lanes, items),
+        title=_title(_words(lab), options.prompts, lanes, items),
         created=now(),
         lanes=lanes,
         items=items,
@@ -198,10 +198,15 @@ def _described(
     )
 
 
-def _title(prompts: str | None, lanes: Sequence[Lane], items: Sequence[Item]) -> str:
+def _words(lab: Lab) -> Words:
+    """Return the words of the configuration's language."""
+    return ENGLISH if lab.config is None else words_of(lab.config.ui.language)
+
+
+def _title(words: Words, prompts: str | None, lanes: Sequence[Lane], items: Sequence[Item]) -> str:
     """Return what a run is called where it is listed, and at the top of its report."""
-    what = count(len(items), "prompt") if prompts in (None, "-") else Path(prompts or "").name
-    return f"{listed([lane.label for lane in lanes], 3)} on {what}"
+    what = words.counted("count.prompt", len(items)) if prompts in (None, "-") else Path(prompts or "").name
+    return words("report.on", lanes=words.listed([lane.label for lane in lanes], 3), prompts=what)
 
 
 def _budget(said: float | None, before: Plan | None) -> float | None:
@@ -374,8 +379,7 @@ async def _run(
             say(f"{count(workers.lost, 'Ray worker')} died: {LOST}")
         if keep is not None and keep.problem is not None:
             say(f"not everything is in the store, only in {where}: {keep.problem}")
-        words = ENGLISH if lab.config is None else words_of(lab.config.ui.language)
-        return finish(folder, budget, batch, whole=whole, as_json=options.as_json, words=words)
+        return finish(folder, budget, batch, whole=whole, as_json=options.as_json, words=_words(lab))
 
 
 async def _storage(lab: Lab, opened: AsyncExitStack) -> OpenStorage | None:

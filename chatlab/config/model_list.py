@@ -39,7 +39,8 @@ class ModelList:
             await asyncio.shield(self._asking)
         if self._failure is not None:
             if isinstance(self._failure, BackendError):
-                self._failure.backend, self._failure.label = self._name, self._label  # a turn may have put its own there
+                # A turn may have put its own there.
+                self._failure.backend, self._failure.label = self._name, self._label
             raise self._failure.with_traceback(None)
         return self.known
 

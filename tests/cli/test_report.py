@@ -76,6 +76,7 @@ def test_a_report_is_in_the_language_of_the_configuration_and_what_is_for_progra
     assert run("compare", "lab.yaml", "--lanes", "a,b", "--prompts", "p.txt", "--out", "run").exit_code == 0
     left = Path("run/report.html").read_text("utf-8")
     assert '<html lang="de">' in left and "2 Spuren, 2 Prompts" in left and "How to read" not in left
+    assert "<h1>a und B zu p.txt</h1>" in left
     assert run("report", "run").stdout == left
     session = asyncio.run(kept("nobody"))
     assert "## Spuren" in run("report", session, "lab.yaml", "--format", "markdown").stdout

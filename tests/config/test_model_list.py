@@ -77,7 +77,8 @@ async def test_a_model_that_is_not_listed_is_refused_before_it_is_asked(
     front: Front, backends: Backends
 ) -> None:
     served = backends.served()
-    with pytest.raises(ConfigError, match="local: the upstream does not know the model forged; it has org/") as one:
+    unknown = "local: the upstream does not know the model forged; it has org/"
+    with pytest.raises(ConfigError, match=unknown) as one:
         await said(served["local:forged"])  # nobody had asked for the list yet
     assert one.value.sentence.startswith("Local: the upstream does not know the model forged")
     assert "local:forged" not in served

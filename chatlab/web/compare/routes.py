@@ -256,7 +256,7 @@ class CompareRoutes:
         message = Message("user", (*files, *text))
         untitled = not found.title
         if untitled:  # before the pages are told of the round: they are told the title with it
-            found.title = _title(wanted.text or "Untitled")
+            found.title = _title(wanted.text) or _title(", ".join(part.name or "" for part in files))
         try:
             round_id = await found.session.ask(
                 message,

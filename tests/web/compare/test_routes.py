@@ -291,7 +291,7 @@ def test_a_failed_lane_shows_its_error_beside_what_the_others_say(me: Person) ->
     broken, fine = asked.ask("one two three")["rounds"][0]["answers"].values()
     assert broken[0]["status"] == "failed"
     assert "one two" in broken[0]["html"]
-    assert "echo was told to fail" in broken[0]["error"]
+    assert broken[0]["error"].startswith("Broken: echo was told to fail")
     assert fine[0]["status"] == "finished"
 
 
@@ -313,8 +313,9 @@ def test_an_upload_is_checked_by_its_content_and_said_for_which_lanes_it_is_not(
     assert me.refused("POST", f"{asked.path}/ask", {"text": "x", "files": ["nothing"]})[0] >= 400
     with_yours = Asked(you, you.begin("alpha", "beta").id)
     assert you.refused("POST", f"{with_yours.path}/ask", {"text": "x", "files": [picture["id"]]})[0] >= 400
-    view = asked.ask("look", files=[picture["id"]])
+    view = asked.ask("", files=[picture["id"]])
     assert view["rounds"][0]["files"] == ["dot.png"]
+    assert view["title"] == "dot.png"
     assert "with dot.png (image/png)" in asked.answers()[0]
 
 
