@@ -122,6 +122,12 @@ class WordedError(ChatlabError):
         super().__init__(ENGLISH(key, **values))
 
 
+def places_of(key: str, said: str) -> dict[str, str]:
+    """Return by name what stands in the places of an English sentence that was made by this key; nothing for
+    one that was not."""
+    return _read(dict(_carried())[key], said) or {}
+
+
 def _problems(given: Mapping[str, str]) -> Iterable[str]:
     known = _english()
     for key, text in given.items():

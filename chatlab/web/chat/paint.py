@@ -32,6 +32,7 @@ from chatlab.messages import (
 )
 from chatlab.render.figures import UNKNOWN, count, figures_line, money, seconds, speed
 from chatlab.render.markdown import PlainTable, one_line
+from chatlab.render.notes import QUIET, notes
 from chatlab.render.sources import sources
 from chatlab.store import StoredTurn
 from chatlab.turns.turn import Turn
@@ -45,9 +46,6 @@ from chatlab.web.chat.paint_messages import (
     settled,
 )
 from chatlab.words import ENGLISH, Words
-
-# Shown only with the details: they say how chatting works, not that something went wrong.
-_QUIET = frozenset({"thoughts_dropped"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +147,12 @@ class AnswerPainter:
         running = standing.running
         results = {block.id: block for block in self._blocks if isinstance(block, ToolResult)}
         painted = [
-            self._thought(f"n{n}", words("answer.note", detail=one_line(words.translated(notice.detail))))
-            for n, notice in enumerate(self._notices)
-            if notice.kind not in _QUIET
+            self._thought(
+                f"n{n}",
+                words("answer.note", detail=one_line(note.line)),
+                "\n\n".join(one_line(more) for more in note.more),
+            )
+            for n, note in enumerate(notes(self._notices, words))
         ]
         for n, block in enumerate(self._blocks):
             if isinstance(block, ToolCall):
@@ -304,6 +305,6 @@ def _details(
     if timing.attempts > 1:
         rows.append(("attempts", str(timing.attempts)))
     rows += [("trace", f"{trace.id} {trace.url or ''}".strip()) for trace in traces]
-    rows += [("note", words.translated(notice.detail)) for notice in notices if notice.kind in _QUIET]
+    rows += [("note", words.translated(notice.detail)) for notice in notices if notice.kind in QUIET]
     head = words("answer.figure"), words("answer.value")
     return PlainTable([head, *((words(f"detail.{name}"), value) for name, value in rows)])

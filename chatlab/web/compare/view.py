@@ -27,6 +27,7 @@ from chatlab.messages import (
 )
 from chatlab.render.figures import Measured, figures, seconds
 from chatlab.render.markdown import MarkdownRenderer, as_typed
+from chatlab.render.notes import notes
 from chatlab.render.sources import sources
 from chatlab.store import StoredTurn
 from chatlab.turns.fit import reaches
@@ -209,8 +210,9 @@ class View:
         turn = self._session.turn(turn_id)
         error = turn.error and self.words.translated(turn.error)
         shown: AnswerView = {"turn": turn_id, "status": turn.status, "html": "", "error": error}
-        told = (notice for notice in turn.notices if notice.kind != "thoughts_dropped")
-        shown["notices"] = [self.words.translated(notice.detail) for notice in told]
+        shown["notices"] = [
+            {"line": note.line, "more": list(note.more)} for note in notes(turn.notices, self.words)
+        ]
         if turn.status == "running":
             return shown
         if turn_id not in self._html:

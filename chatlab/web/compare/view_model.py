@@ -110,6 +110,13 @@ class FoldedView(TypedDict):
     took: str | None
 
 
+class NoteView(TypedDict):
+    """A note beside an answer. more: the sentences that its line leaves out."""
+
+    line: str
+    more: list[str]
+
+
 class ToolView(TypedDict):
     """A call of a tool. result: None until there is one. took: how long, in words."""
 
@@ -145,7 +152,7 @@ class AnswerView(TypedDict):
     html: str
     turn: NotRequired[str]
     error: NotRequired[str | None]
-    notices: NotRequired[list[str]]
+    notices: NotRequired[list[NoteView]]
     thoughts: NotRequired[list[FoldedView]]
     tools: NotRequired[list[ToolView]]
     sources: NotRequired[FoldedView]

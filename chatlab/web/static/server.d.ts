@@ -127,6 +127,12 @@ export interface FoldedView {
   took: string | null;
 }
 
+/** A note beside an answer. more: the sentences that its line leaves out. */
+export interface NoteView {
+  line: string;
+  more: string[];
+}
+
 /** A call of a tool. result: null until there is one. took: how long, in words. */
 export interface ToolView {
   name: string;
@@ -160,7 +166,7 @@ export interface AnswerView {
   html: string;
   turn?: string;
   error?: string | null;
-  notices?: string[];
+  notices?: NoteView[];
   thoughts?: FoldedView[];
   tools?: ToolView[];
   sources?: FoldedView;

@@ -1,5 +1,5 @@
 // The cards of the answers: what has ended, and what is painted while it arrives.
-/** @import { AnswerView, LaneView, PaintEvent, RoundView } from "../server.d.ts" */
+/** @import { AnswerView, LaneView, NoteView, PaintEvent, RoundView } from "../server.d.ts" */
 /** @import { Child } from "../dom.js" */
 /** @import { Page } from "./page.js" */
 import { button, make, safe, say } from "../dom.js";
@@ -36,6 +36,13 @@ export const folded = (title, ...content) => make("details", {}, make("summary",
  */
 const timed = (title, took) => (took ? `${title} (${took})` : title);
 
+/** @param {NoteView} given */
+const note = ({ line, more }) => {
+  const text = say("compare.note", { text: line });
+  const shown = more.length ? folded(text, ...more.map((one) => make("p", {}, one))) : text;
+  return make(more.length ? "div" : "p", { className: "notice" }, shown);
+};
+
 /** @param {AnswerView} answer */
 const body = (answer) => [
   ...(answer.thoughts ?? []).map((one) => folded(timed(one.title, one.took), safe(one.html))),
@@ -48,9 +55,7 @@ const body = (answer) => [
   ),
   safe(answer.html),
   answer.sources ? folded(answer.sources.title, safe(answer.sources.html)) : null,
-  ...(answer.notices ?? []).map((notice) =>
-    make("p", { className: "notice" }, say("compare.note", { text: notice })),
-  ),
+  ...(answer.notices ?? []).map(note),
   answer.error ? make("p", { className: "error" }, answer.error) : null,
   answer.names ? make("p", { className: "notice names" }, say("compare.names-model")) : null,
   answer.figures ? make("p", { className: "figures" }, answer.figures.line) : null,
