@@ -141,6 +141,29 @@ def test_a_finger_or_a_wheel_that_moves_it_by_a_few_pixels_is_scrolling_up(
     assert left > 200  # what came since, all of it
 
 
+def test_a_page_without_messages_begins_at_its_first_line_on_a_low_screen(
+    upstream: Front, open_page: Open
+) -> None:
+    upstream.on("POST", CHAT, says(chunks(LINES)))
+    examples = "ui:\n  examples: [{text: A joke}, {text: Another one}, {text: A long story}, {text: A poem}]"
+    low: dict[str, Any] = {"viewport": {"width": 390, "height": 450}, "is_mobile": True, "has_touch": True}
+    page = open_page(config(upstream, ui=examples), **low)
+    log = page.page.locator(LOG)
+    expect(log.locator(".example").last).to_be_attached()
+
+    def begins_at_its_first_line() -> None:
+        first = page.page.locator("#conversation .placeholder p").first
+        expect(first).to_be_in_viewport(ratio=1)
+        assert log.evaluate("log => [log.scrollTop, log.scrollHeight > log.clientHeight]") == [0, True]
+
+    page.page.set_viewport_size({"width": 390, "height": 420})
+    begins_at_its_first_line()
+    page.ask("one")
+    at_end(page)
+    page.page.click("#conversation .top-panel button:first-child")
+    begins_at_its_first_line()
+
+
 def touch(tab: Any, heights: list[int]) -> None:
     """Moves a finger over the conversation, from one height to the next."""
     browser = tab.context.new_cdp_session(tab)

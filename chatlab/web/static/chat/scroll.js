@@ -25,6 +25,7 @@ const keepUp = () => {
   const said = watched.querySelectorAll("[data-testid=user]");
   const last = `${said.length} ${said[said.length - 1]?.textContent}`;
   const leave = watched.closest(".chatlab-not-followed"); // a message that was sent is gone to, once
+  if (!said.length && last !== newest) watched.scrollTop = 0; // it begins at its first line
   if (last !== newest && sending) {
     follower.atEnd = true;
     sending = false;
@@ -33,7 +34,7 @@ const keepUp = () => {
     if (leave) follower.atEnd = false;
   }
   newest = last;
-  if (follower.atEnd) watched.scrollTop = watched.scrollHeight;
+  if (follower.atEnd && said.length) watched.scrollTop = watched.scrollHeight;
   if (leave) follower.atEnd = false;
   follower.remember();
 };
