@@ -16,6 +16,7 @@ export class Follower {
     this.near = near;
     this.atEnd = this.left() <= near;
     this.turned = -TURNED;
+    this.pulled = false; // by a finger that is lower than where it touched: up, though it trembles
     this.remember();
     const listen = (/** @type {string} */ type, /** @type {(event: any) => void} */ act) =>
       events.addEventListener(type, act, { passive: true });
@@ -26,13 +27,22 @@ export class Follower {
     listen("wheel", (/** @type {WheelEvent} */ { deltaY }) => {
       if (deltaY < 0) this.turn(performance.now());
     });
-    listen("touchstart", (/** @type {TouchEvent} */ { target }) => {
+    listen("touchstart", (/** @type {TouchEvent} */ { target, touches }) => {
+      const from = touches[0]?.clientY ?? 0;
       this.turned = Infinity;
+      this.pulled = false;
+      const over = new AbortController();
+      const { signal } = over;
+      const move = (/** @type {any} */ { touches }) => {
+        this.pulled = touches[0].clientY > from;
+      };
       const letGo = () => {
         this.turned = performance.now();
+        over.abort();
       };
       // What is touched may be drawn anew meanwhile: its own events come all the same.
-      for (const type of ["touchend", "touchcancel"]) target?.addEventListener(type, letGo, { once: true });
+      target?.addEventListener("touchmove", move, { signal, passive: true });
+      for (const type of ["touchend", "touchcancel"]) target?.addEventListener(type, letGo, { signal });
     });
   }
 
@@ -57,12 +67,18 @@ export class Follower {
     const { scrollTop, scrollHeight } = this.scrolled;
     const [top, height] = [this.top ?? 0, this.height ?? 0];
     if (scrollTop < top && scrollHeight >= height) this.atEnd = false;
-    else if (scrollTop > top ? this.left() <= this.near : this.left() <= EDGE && this.isStill())
+    else if (
+      scrollTop > top ? this.left() <= this.near && !this.isPulled() : this.left() <= EDGE && this.isStill()
+    )
       this.atEnd = true;
   }
 
   isStill() {
     return performance.now() - this.turned > TURNED;
+  }
+
+  isPulled() {
+    return this.pulled && !this.isStill();
   }
 }
 
