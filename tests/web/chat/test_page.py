@@ -153,7 +153,7 @@ def test_a_stream_that_breaks_keeps_its_text_and_says_so(upstream: Front, open_p
     page = open_page(config(upstream))
     page.ask("go")
     assert page.answers == ["half an answer"]
-    assert any(title.startswith("⚠ tiny:") for title in page.titles)
+    assert any(title.startswith("⚠ Tiny model:") for title in page.titles)
     assert page.titles[-1].endswith("failed")
 
 
