@@ -11,6 +11,7 @@ import ssl
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import anyio
 import httpcore2
@@ -126,6 +127,14 @@ def _context(where: Path | None, _changed: int) -> ssl.SSLContext:
     return (certificates(where) if where is not None else None) or httpx2.create_ssl_context(trust_env=False)
 
 
+_direct: WeakKeyDictionary[httpx2.AsyncClient, AiohttpTransport] = WeakKeyDictionary()
+
+
+def direct(client: httpx2.AsyncClient) -> AiohttpTransport | None:
+    """Return what sends all requests of a client of `async_client`; None where some go through a proxy."""
+    return _direct.get(client)
+
+
 def _replace_network(client: httpx2.AsyncClient, context: ssl.SSLContext) -> None:
     """Have a client's connections made by `AiohttpTransport`, those through a proxy by `_Network`.
 
@@ -133,7 +142,10 @@ def _replace_network(client: httpx2.AsyncClient, context: ssl.SSLContext) -> Non
     pool its backend.
     """
     if isinstance(client._transport, httpx2.AsyncHTTPTransport):
-        client._transport = AiohttpTransport(context)
+        own = AiohttpTransport(context)
+        client._transport = own
+        if not client._mounts:
+            _direct[client] = own
     for transport in client._mounts.values():
         if isinstance(transport, httpx2.AsyncHTTPTransport):
             transport._pool._network_backend = _Network()

@@ -11,8 +11,9 @@ import asyncio
 import logging
 import re
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
@@ -27,8 +28,8 @@ log = logging.getLogger(__name__)
 IDLE_SECONDS = 60
 
 _LONGEST_LINE = 100 * 2**10  # bytes of a response's head
-_NO_NAME = re.compile(rb"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
-_NO_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_NO_NAME = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
+_NO_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # The first that fits decides; what to say instead of aiohttp's own words, which httpx2's users do not know.
 _ERRORS: tuple[tuple[type[BaseException], type[httpx2.TransportError], str | None], ...] = (
     (aiohttp.ConnectionTimeoutError, httpx2.ConnectTimeout, None),
@@ -61,57 +62,81 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
     def __init__(self, context: ssl.SSLContext) -> None:
         context.set_alpn_protocols(["http/1.1"])
         self._context = context
-        self._connections: _Connections | None = None
+        self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Return a response once its head is there; raises what httpx2's own transport raises."""
-        for name, value in request.headers.raw:
-            if _NO_NAME.search(name) or _NO_VALUE.search(value):
-                raise httpx2.LocalProtocolError("Illegal header")  # not which: it may be a secret
         timeouts = request.extensions.get("timeout", {})
         body = await request.aread()
         # How long it is, is known by now.
         headers = [each for each in request.headers.multi_items() if each[0] != "transfer-encoding"]
+        url = URL(str(request.url), encoded=True).with_user(None)  # whose name httpx2 sends in a header
+        response = await self.send(
+            request.method, url, headers, body, connect=timeouts.get("connect"), read=timeouts.get("read")
+        )
+        return httpx2.Response(response.status, headers=response.raw_headers, stream=AnswerBody(response))
+
+    async def send(
+        self,
+        method: str,
+        url: URL,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        *,
+        connect: float | None,
+        read: float | None = None,
+    ) -> aiohttp.ClientResponse:
+        """Return a response once its head is there. connect, read: seconds that each may take; None is no
+        limit. Raises what httpx2's own transport raises."""
+        names, values = "".join([name for name, _ in headers]), "".join([value for _, value in headers])
+        if _NO_NAME.search(names) or _NO_VALUE.search(values):
+            raise httpx2.LocalProtocolError("Illegal header")  # not which: it may be a secret
         with _httpx2_errors():
-            # A session of aiohttp is little more than how it asks; what is kept is in its connections.
-            async with aiohttp.ClientSession(
-                connector=self._opened(),
-                connector_owner=False,
+            response = await self._opened().request(
+                method,
+                url,
+                data=body or None,
+                headers=headers,
+                allow_redirects=False,
+                timeout=_timeout(connect, read),
+            )
+        if response.status == 101:
+            response.close()
+            raise httpx2.RemoteProtocolError("the server goes on in another protocol")
+        log.debug("the head of a response: %d %r", response.status, response.raw_headers)
+        return response
+
+    async def aclose(self) -> None:
+        """Close the connections that wait for a request."""
+        if self._session is not None:
+            await self._session.close()
+
+    def __del__(self) -> None:
+        if self._session is not None:
+            self._session.detach()  # its connections go without an error in the log, and so does it
+
+    def _opened(self) -> aiohttp.ClientSession:
+        """Return the session of this event loop: its connections are of no use to another."""
+        loop = asyncio.get_running_loop()
+        if self._session is None or self._loop is not loop:
+            if self._session is not None:
+                self._session.detach()
+            self._loop = loop
+            self._session = aiohttp.ClientSession(
+                connector=_Connections(ssl=self._context, limit=0, keepalive_timeout=IDLE_SECONDS),
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 max_field_size=_LONGEST_LINE,
                 max_line_size=_LONGEST_LINE,
                 skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
-            ) as session:
-                response = await session.request(
-                    request.method,
-                    URL(str(request.url), encoded=True),
-                    data=body or None,
-                    headers=headers,
-                    allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(
-                        connect=timeouts.get("connect"), sock_read=timeouts.get("read")
-                    ),
-                )
-        if response.status == 101:
-            response.close()
-            raise httpx2.RemoteProtocolError("the server goes on in another protocol")
-        log.debug("the head of a response: %d %r", response.status, response.raw_headers)
-        return httpx2.Response(response.status, headers=response.raw_headers, stream=_Body(response))
+            )
+        return self._session
 
-    async def aclose(self) -> None:
-        """Close the connections that wait for a request."""
-        if self._connections is not None:
-            await self._connections.close()
 
-    def _opened(self) -> _Connections:
-        """Return the connections of this event loop: they are of no use to another."""
-        loop = asyncio.get_running_loop()
-        if self._connections is None or self._loop is not loop:
-            self._loop = loop
-            self._connections = _Connections(ssl=self._context, limit=0, keepalive_timeout=IDLE_SECONDS)
-        return self._connections
+@lru_cache(maxsize=16)
+def _timeout(connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(connect=connect, sock_read=read)
 
 
 class _Connections(aiohttp.TCPConnector):  # type: ignore[misc]
@@ -128,7 +153,7 @@ class _Connections(aiohttp.TCPConnector):  # type: ignore[misc]
         pass
 
 
-class _Body(httpx2.AsyncByteStream):
+class AnswerBody(httpx2.AsyncByteStream):
     """The body of a response, as it arrives."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:

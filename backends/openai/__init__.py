@@ -177,7 +177,8 @@ class OpenAIBackend(Backend):
         reply = None
         try:
             url = joined_query(f"{base}/models", self._query)
-            reply = await self._http.send(self._request("GET", url, token, timeout=timeout))
+            headers = [(name.encode(), value.encode()) for name, value in self._headers(token).items()]
+            reply = await self._http.get(url, headers=headers, timeout=timeout)
             listed = reply.raise_for_status().json().get("data")
         except Exception as exc:
             raise (error_before_answer if reply is None else error_from_exception)(exc) from exc
@@ -211,16 +212,17 @@ class OpenAIBackend(Backend):
 
         Raises BackendError, for whatever happens while the bytes are read, too.
         """
-        timeout = self._httpx2.Timeout(None, connect=ctx.connect_timeout)
         response = None
         try:
             sent = {**body, "stream": body.get("stream", False)}  # said either way
-            request = self._request("POST", self._call_url, token, json=sent, timeout=timeout)
-            response = await self._http.send(request, stream=True)
-            if not response.is_success:
-                await response.aread()
-                response.raise_for_status()
-            yield response.aiter_bytes()
+            response = await self._post(sent, self._headers(token), ctx)
+            if isinstance(response, self._httpx2.Response):
+                if not response.is_success:
+                    await response.aread()
+                    response.raise_for_status()
+                yield response.aiter_bytes()
+            else:
+                yield aiter(response)
         except ChatlabError:
             raise
         except Exception as exc:
@@ -231,10 +233,12 @@ class OpenAIBackend(Backend):
                 await response.aclose()
 
     @cached_property
-    def _call_url(self) -> Any:
-        """The address of calls, parsed: each time anew it would take a tenth of a call."""
+    def _post(self) -> Any:
+        """Return what makes the calls."""
+        from chatlab.http_post import Post
+
         route = "responses" if self.options.api == "responses" else "chat/completions"
-        return self._httpx2.URL(joined_query(f"{self._base_url}/{route}", self._query))
+        return Post(self._http, joined_query(f"{self._base_url}/{route}", self._query))
 
     def _reader(self) -> ChatStream | ResponsesStream:
         """Return what makes events of an answer."""
@@ -243,14 +247,9 @@ class OpenAIBackend(Backend):
             think = ThinkTags(inside=self.options.think_tags == "begun")
         return (ResponsesStream if self.options.api == "responses" else ChatStream)(think, whole=CAME_WHOLE)
 
-    def _request(self, method: str, url: Any, token: str | None, **given: Any) -> Any:
-        """Return a request with the secrets of this moment in it: nothing else ever holds one."""
-        request = self._http.build_request(method, url, **given)
-        for name, value in self._secret_headers().items():
-            request.headers[name] = value
-        if token is not None:
-            request.headers["Authorization"] = f"Bearer {token}"
-        return request
+    def _headers(self, token: str | None) -> dict[str, str]:
+        """Return the headers of a request with the secrets of this moment: nothing else ever holds one."""
+        return {**self._secret_headers(), **({} if token is None else {"Authorization": f"Bearer {token}"})}
 
     async def _token(self, ctx: CallContext) -> str | None:
         """Return the token of a call, the person's own or the service's; None where a key or nothing is sent.
