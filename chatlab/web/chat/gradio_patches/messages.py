@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import orjson
@@ -17,12 +17,13 @@ from gradio.server_messages import (
     UnexpectedErrorMessage,
 )
 from gradio.utils import get_heartbeat_rate
+from pydantic import BaseModel
 
 _LONGEST = 10.0  # seconds after which a page is told that the server is there, and it is seen that it stops
 _PIECE = 200_000  # bytes that are sent at once
 
 
-async def messages_of(page: Blocks, session_hash: str) -> AsyncIterator[bytes]:
+async def messages_of(page: Blocks, session_hash: str) -> AsyncGenerator[bytes, None]:
     """Yield what the queue tells one page, until its events have ended: as Gradio's own stream, but what is
     there at the same time goes out together.
 
@@ -93,5 +94,11 @@ class _SignsOfLife:
         self._timer.cancel()
 
 
-def _line(message: Any) -> bytes:
-    return b"".join((b"data: ", orjson.dumps(message.model_dump(), default=str), b"\n\n"))
+def _line(message: BaseModel) -> bytes:
+    """Return a message as the page reads it. `model_dump` would copy all of it, values that are plain anyway,
+    only to have it written."""
+    return b"".join((b"data: ", orjson.dumps(vars(message), default=_plain), b"\n\n"))
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, BaseModel) else str(value)

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
-from gradio.server_messages import EstimationMessage, ProcessCompletedMessage, ProcessStartsMessage
+from gradio.data_classes import FileData
+from gradio.server_messages import (
+    EstimationMessage,
+    EventMessage,
+    LogMessage,
+    ProcessCompletedMessage,
+    ProcessGeneratingMessage,
+    ProcessStartsMessage,
+    ProgressMessage,
+    ProgressUnit,
+)
 
 from chatlab.web.chat.gradio_patches.messages import messages_of
 from tests.web.chat.gradio_patches.test_queue import queued
@@ -115,3 +127,26 @@ async def test_a_page_is_told_again_and_again_that_the_server_is_there(
     for _ in range(3):
         assert [one["msg"] for one in told(await anext(stream))] == ["heartbeat"]
     await stream.aclose()
+
+
+async def test_a_message_is_written_as_gradio_writes_it_without_a_copy_of_all_that_it_says(
+    page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = FileData(path="/tmp/a.txt", orig_name="a.txt")
+    said: list[EventMessage] = [
+        EstimationMessage(event_id="e", rank=0, queue_size=1, rank_eta=0.5),
+        ProcessStartsMessage(event_id="e", eta=1.0),
+        LogMessage(event_id="e", log="Careful", level="warning", title="W"),
+        ProgressMessage(event_id="e", progress_data=[ProgressUnit(index=1, length=2)]),
+        ProcessGeneratingMessage(output={"data": [None, {"file": file, "path": Path("a")}]}, success=True),
+        ProcessCompletedMessage(event_id="e", output={"data": ["\u00e9", 1.5]}, success=True),
+    ]
+    written = [json.loads(orjson.dumps(one.model_dump(), default=str)) for one in said]
+    for one in said:
+        page._queue.pending_messages_per_session["s"].put_nowait(one)
+    copied: list[object] = []
+    for kind in {type(one) for one in said}:
+        monkeypatch.setattr(kind, "model_dump", lambda *args: copied.append(args))
+    sent = told(b"".join([piece async for piece in messages_of(page, "s")]))
+    assert sent[:-1] == written and sent[-1]["msg"] == "close_stream"
+    assert not copied
