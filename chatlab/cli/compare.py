@@ -12,11 +12,11 @@ from pathlib import Path
 
 import click
 
-from chatlab.cli.compare_end import finish
+from chatlab.cli.compare_end import broken_off, finish
 from chatlab.cli.compare_engine import LOST, RayNamed, engine_named, workers_of
 from chatlab.cli.compare_output import watch
 from chatlab.cli.inputs import read_stdin
-from chatlab.cli.program import FAILED, INTERRUPTED, say
+from chatlab.cli.program import FAILED, say
 from chatlab.cli.target import config_of, default_config, entry, is_address, open_lab
 from chatlab.compare.batch.batch import JUDGE, Batch, Listeners
 from chatlab.compare.batch.budget import FIRST_OUTPUT, Budget, max_tokens
@@ -108,9 +108,8 @@ def compare(config: str | None, options: CompareOptions) -> int:
         raise click.UsageError(f"{folder} has a run already: --resume {folder} goes on with it")
     try:
         return run(_run(lab, folder, plan, before, entries, judge, limits, options, ray))
-    except KeyboardInterrupt:
-        say(f"interrupted: chatlab compare --resume {folder} goes on")
-        return INTERRUPTED
+    except (KeyboardInterrupt, OSError) as exc:
+        return broken_off(folder, exc)
 
 
 def _config_path(config: str | None, lanes: str | None, before: Plan | None) -> Path | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
+from pathlib import Path
 
 import click
 
 from chatlab.cli.compare_output import money, print_summary, summary_json
-from chatlab.cli.program import BUDGET, FAILED, JUDGE_UNREADABLE, OK, say
+from chatlab.cli.program import BUDGET, FAILED, INTERRUPTED, JUDGE_UNREADABLE, OK, say
 from chatlab.cli.transfer import replaced
 from chatlab.compare.batch.batch import JUDGE, MOST_UNREAD, Batch
 from chatlab.compare.batch.budget import Budget
@@ -89,6 +91,21 @@ def _print_places(folder: RunFolder, *, judged: bool) -> None:
     click.echo(f"on the page: chatlab serve {config}--run {shlex.quote(str(folder.path))}")
     if folder.plan.comparison is not None:
         click.echo(f"stored: comparison session {folder.plan.comparison}, see 'chatlab export --help'")
+
+
+def broken_off(folder: Path, why: KeyboardInterrupt | OSError) -> int:
+    """Say how a run goes on that was interrupted, or had no room on its disk; return the exit code. Raises
+    any other error again.
+    """
+    if isinstance(why, OSError) and why.errno != errno.ENOSPC:
+        raise why
+    there = (folder / "run.json").exists()
+    next_ = f": chatlab compare --resume {folder} goes on" if there else ", nothing was asked yet"
+    if isinstance(why, KeyboardInterrupt):
+        say(f"interrupted{next_}")
+        return INTERRUPTED
+    say(f"{why.filename or folder}: {why.strerror}, make room{next_}")
+    return FAILED
 
 
 def _say_end(folder: RunFolder, budget: Budget, batch: Batch, *, whole: bool) -> int:

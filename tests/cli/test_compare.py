@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -372,6 +373,23 @@ def start(*args: str) -> "subprocess.Popen[bytes]":
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
+
+
+def test_a_full_disk_is_said_with_what_to_do_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name == "results.jsonl":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    done = asked()
+    said = "run/results.jsonl: No space left on device, make room: chatlab compare --resume run goes on"
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (1, f"chatlab: {said}")
+    monkeypatch.setattr(os, "fsync", real)
+    assert run("--resume", "run").exit_code == 0
+    assert len(lines()) == 4
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])

@@ -85,14 +85,16 @@ class AppendLog:
         return group.begins[place]
 
     def _write(self, group: _Group) -> None:
+        begin = self._file.seek(0, os.SEEK_END)
         try:
-            begin = self._file.seek(0, os.SEEK_END)
             rest = memoryview(b"".join(group.lines))
             while rest:
                 rest = rest[self._file.write(rest) :]
             os.fsync(self._file.fileno())
         except OSError as exc:  # what of it was written is not known: nobody writes it again
-            group.begins = exc
+            group.begins = OSError(exc.errno, exc.strerror, str(self._path))
+            with contextlib.suppress(OSError):  # behind half a line the next one would be no JSON
+                self._file.truncate(begin)
         else:
             group.begins = list(accumulate(map(len, group.lines[:-1]), initial=begin))
 
@@ -131,7 +133,7 @@ def _whole_lines(path: Path, file: BinaryIO) -> Generator[JournalLine, None, int
             break
         try:
             value = json.loads(line)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             if file.readline().endswith(b"\n"):
                 raise StoreError(f"{path}:{number}: this line is not JSON") from exc
             break  # a machine that lost its power may leave any bytes
