@@ -6,10 +6,11 @@ import base64
 import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar, get_args
 
 from chatlab.codec import from_plain, message_from_json, message_to_json, to_plain
+from chatlab.compare.batch.strict_json import load_json
 from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import Citation, FilePart, Finish, Message, Notice, Timing, Trace
 from chatlab.store import (
@@ -224,11 +225,15 @@ def _nothing_local(message: Message) -> Message:
 
 
 def object_from_line(line: str | bytes) -> dict[str, Any]:
-    """Return the JSON object of a line. Raises ValueError with a sentence."""
+    """Return the JSON object of a line. Raises ValueError with a sentence, for numbers that no database takes
+    too.
+    """
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as exc:
+        value = load_json(line, bits=64)
+    except (json.JSONDecodeError, UnicodeDecodeError) as exc:
         raise ValueError("is not JSON: the file may have been cut short or changed") from exc
+    except ValueError as exc:
+        raise ValueError(f"cannot be read: {exc}") from exc
     if not isinstance(value, dict):
         raise ValueError("is not a JSON object")
     return value
@@ -266,7 +271,8 @@ def _optional_turn_id(value: Mapping[str, Any], name: str) -> TurnId | None:
 def _moment(value: Mapping[str, Any], name: str) -> datetime:
     try:
         moment = datetime.fromisoformat(_field(value, name, str))
-    except ValueError:
+        moment.astimezone(UTC)  # as a store has it; the first and the last hours there are none
+    except (ValueError, OverflowError):
         raise ValueError(f"{name} should be a time, such as 2026-01-31T12:00:00+00:00") from None
     if moment.tzinfo is None:
         raise ValueError(f"{name} should have a time zone")

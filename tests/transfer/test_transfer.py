@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -258,6 +259,14 @@ async def test_a_damaged_conversation_is_named_by_its_line_and_the_others_are_im
         (2, {"status": "running"}, "status should be"),
         (2, {"created": "yesterday"}, "created should be a time"),
         (2, {"created": "2026-01-01T00:00:00"}, "time zone"),
+        (2, {"created": "0001-01-01T00:00:00+14:00"}, "created should be a time"),
+        (1, {"updated": "9999-12-31T23:59:59-12:00"}, "updated should be a time"),
+        (
+            2,
+            {"finish": {"reason": "stop", "usage": {"input": 2**70}}},
+            "the number 118059162071741130",
+        ),
+        (2, {"cost": math.inf}, "Infinity is no JSON"),
         (2, {"user": {"role": "system", "parts": []}}, "role user"),
         (2, {"answer": [{"type": "file", "media_type": "x", "url": "file:///etc/passwd"}]}, "url should be"),
         (2, {"answer": [{"type": "nonsense"}]}, "unknown type"),

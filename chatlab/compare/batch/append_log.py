@@ -46,7 +46,7 @@ class AppendLog:
         self._turn = asyncio.Lock()
         self._next = _Group()
         try:
-            _lock(self._file.fileno())
+            lock(self._file.fileno())
         except OSError as exc:
             self._file.close()
             raise StoreError(f"{path} is being written by another run: wait until it has ended") from exc
@@ -152,8 +152,10 @@ async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-def _lock(descriptor: int) -> None:
-    """Raises OSError if another process has the file. Where there are no such locks, none is held."""
+def lock(descriptor: int) -> None:
+    """Have a file or folder alone while it is open; where there are no such locks, with others. Raises
+    OSError if another process has it.
+    """
     try:
         import fcntl
     except ModuleNotFoundError:

@@ -36,14 +36,17 @@ async def export_parquet(store: Store, url: str, *, content: bool = True) -> Map
     here stays there.
     """
     dataset = await asyncio.to_thread(Dataset, url, content=content)
-    run = _ParquetExport(store, dataset)
-    await run.begin()
-    for owner in await store.owners():
-        for chat in await all_conversations(store, owner.owner):
-            await run.conversation(chat)
-        for session in await all_comparisons(store, owner.owner):
-            await run.session(session)
-    await run.write()
+    try:
+        run = _ParquetExport(store, dataset)
+        await run.begin()
+        for owner in await store.owners():
+            for chat in await all_conversations(store, owner.owner):
+                await run.conversation(chat)
+            for session in await all_comparisons(store, owner.owner):
+                await run.session(session)
+        await run.write()
+    finally:
+        dataset.close()
     return dataset.added
 
 

@@ -9,11 +9,12 @@ import re
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from chatlab.compare.batch.append_log import lock
 from chatlab.errors import ChatlabError, StoreError
 from chatlab.installing import how_to_install
 from chatlab.secret import scrub
@@ -29,7 +30,8 @@ _AT_ONCE = 20_000  # rows in one file
 
 
 class Dataset:
-    """The tables below a URL, partitioned by day. Blocks; one at a time may write to a place.
+    """The tables below a URL, partitioned by day. Blocks; one at a time may write to a place, which a folder
+    sees to. Close it.
 
     What was written is told by the files themselves, each of which appears whole or not at all: so a run that
     was killed is gone on with by the next, which writes no row twice. content: whether it has what people and
@@ -50,10 +52,27 @@ class Dataset:
         self._content = content
         self._keys: dict[tuple[TableName, str], set[Key]] = {}
         self.added: Counter[TableName] = Counter()
-        with self._explained():
+        self._alone = ExitStack()
+        with self._explained(), self._alone:
+            if self._local:
+                self._have_alone()
             self._fs.invalidate_cache()
             self._agree()
             self._files = {name: self._listed(name) for name in TABLES}
+            self._alone = self._alone.pop_all()
+
+    def close(self) -> None:
+        """Let another have the place."""
+        self._alone.close()
+
+    def _have_alone(self) -> None:
+        _make(Path(self._base))
+        handle = os.open(self._base, os.O_RDONLY)
+        self._alone.callback(os.close, handle)
+        try:
+            lock(handle)
+        except OSError as exc:
+            raise StoreError("--parquet: another run writes to that place: wait until it has ended") from exc
 
     def keys(self, table: TableName) -> set[Key]:
         """Return the keys of all rows of a table."""
@@ -117,11 +136,15 @@ class Dataset:
         self._put(f"{self._base}/{table}/date={day}/{name}", content.getvalue())
 
     def _plain(self, row: Row) -> Mapping[str, Any]:
-        """Return a row as Arrow takes it, whose text has no half characters."""
+        """Return a row as Arrow takes it, whose text has no half characters; a number that is none, of an
+        upstream or a file, is unknown.
+        """
 
         def plain(value: Any) -> Any:
             if isinstance(value, list):
                 return [plain(item) for item in value]
+            if isinstance(value, int) and value.bit_length() > 63:
+                return None
             return well_formed(value) if isinstance(value, str) else value
 
         return {name: plain(value) for name, value in row.items()}
@@ -147,9 +170,7 @@ class Dataset:
             self._fs.pipe_file(path, content)
             return
         final = Path(path)
-        missing = [folder for folder in final.parents if not folder.exists()]
-        for folder in reversed(missing):  # `parents=True` would let others read all but the last
-            folder.mkdir(mode=0o700, exist_ok=True)
+        _make(final.parent)
         beside = final.with_name(f".{final.name}.unfinished")
         try:
             handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -172,3 +193,9 @@ class Dataset:
             said = exc.strerror if isinstance(exc, OSError) and exc.strerror else scrub(str(exc))
             said = said.partition("\n")[0]
             raise StoreError(f"--parquet: that place cannot be used: {type(exc).__name__}: {said}") from exc
+
+
+def _make(folder: Path) -> None:
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    for one in reversed(missing):  # `parents=True` would let others read all but the last
+        one.mkdir(mode=0o700, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -146,6 +147,24 @@ async def test_a_turn_is_there_once_it_has_ended_and_an_import_is_whenever_it_co
     old = StoredConversation("c-old", "ann", "Old", OLD, OLD)
     await store.adopt(old, [finished(old, "then", "long ago", created=OLD)])
     assert await export_parquet(store, place) == {"turns": 2, "timings": 2, "conversations": 2}
+
+
+async def test_a_number_that_no_column_has_room_for_is_unknown(storage: OpenStorage, tmp_path: Path) -> None:
+    chat = await storage.store.create("ann")
+    finish = Finish("stop", Usage(2**63, 2**63 - 1))
+    await storage.store.save([finished(chat, "a", "b", finish=finish, timing=Timing(attempts=2**70))])
+    await export_parquet(storage.store, str(tmp_path / "out"))
+    (turn,), (timing,) = read(tmp_path / "out", "turns"), read(tmp_path / "out", "timings")
+    assert (turn["input_tokens"], turn["output_tokens"], timing["attempts"]) == (None, 2**63 - 1, None)
+
+
+async def test_two_runs_at_once_write_no_row_twice(storage: OpenStorage, tmp_path: Path) -> None:
+    await filled(storage)
+    runs = (export_parquet(storage.store, str(tmp_path / "out")) for _ in range(2))
+    done = await asyncio.gather(*runs, return_exceptions=True)
+    assert sorted(map(str, done))[0] == "--parquet: another run writes to that place: wait until it has ended"
+    assert len(read(tmp_path / "out", "turns")) == 4
+    assert await export_parquet(storage.store, str(tmp_path / "out")) == {}
 
 
 @pytest.mark.parametrize("last_is_written", [False, True])
