@@ -36,7 +36,7 @@ def _markdown(compared: Comparison, words: Words) -> Iterator[str]:
         yield from _rows(found)
         yield f"{_line(words('report.about-how-sure'))}\n"
     yield from _bullets("", map(words.translated, compared.notes))
-    yield from _by_prompt(overview.matrix(compared, words), words)
+    yield from _by_prompt(compared, words)
     yield f"## {words('report.how-made')}\n"
     for name, said in tables.facts_of(compared, words):
         if said:
@@ -69,13 +69,14 @@ def _markdown(compared: Comparison, words: Words) -> Iterator[str]:
     yield _line(words("report.versions", versions=versions))
 
 
-def _by_prompt(matrix: overview.Matrix | None, words: Words) -> Iterator[str]:
+def _by_prompt(compared: Comparison, words: Words) -> Iterator[str]:
+    matrix = overview.matrix(compared, words)
     if matrix is None:
         return
     yield f"## {words('report.by-prompt')}\n"
     rows = [
         [Cell(f"{row.number} {row.asked}"), *(Cell(f"{cell.said} {cell.won}".strip()) for cell in row.cells)]
-        for row in matrix.rows
+        for row in (matrix.row(number, results) for number, (_, results) in enumerate(items_of(compared), 1))
     ]
     head = Cell(words("report.column-prompt")), *map(Cell, matrix.lanes)
     yield from _rows(ReportTable(head, tuple(map(tuple, rows))))

@@ -4,15 +4,14 @@ did with each prompt."""
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from chatlab.compare.figures import UNKNOWN, figures_of
 from chatlab.compare.model import Comparison, Result
-from chatlab.compare.report.items import current_votes, items_of
+from chatlab.compare.report.items import current_votes
 from chatlab.compare.report.judged import Judged, within
-from chatlab.compare.report.spool import many
 from chatlab.compare.report.tables import Cell, ReportTable, head, number, on_scale
 from chatlab.compare.statistics.spread import Difference
 from chatlab.compare.statistics.summary import (
@@ -31,8 +30,7 @@ from chatlab.words import Words
 Outcome: TypeAlias = Literal["passed", "failed", "partly", "broken", "answered", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class MatrixCell:
+class MatrixCell(NamedTuple):
     """The outcome of one lane with one prompt. said: in words or signs; won: the comparisons it won there."""
 
     outcome: Outcome
@@ -40,8 +38,7 @@ class MatrixCell:
     won: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class MatrixRow:
+class MatrixRow(NamedTuple):
     """One prompt. failing: an answer did not finish or pass; differing: the lanes did not do alike."""
 
     number: int
@@ -54,19 +51,6 @@ class MatrixRow:
     def marks(self) -> str:
         """Return the classes by which the filters find it."""
         return " ".join(["failing"] * self.failing + ["differing"] * self.differing)
-
-
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """All prompts. differing_in: what of the lanes can differ here: their checks, wins or answers. failing,
-    differing: how many prompts some lane failed with, and how many they differ in.
-    """
-
-    lanes: tuple[str, ...]
-    rows: Sequence[MatrixRow]
-    differing_in: str
-    failing: int
-    differing: int
 
 
 def compared_said(compared: Comparison, words: Words) -> str:
@@ -227,45 +211,44 @@ def _sure(ahead: str, worse: Sequence[str], reasons: Mapping[str, str], words: W
 # -- prompts and lanes
 
 
-def matrix(compared: Comparison, words: Words) -> Matrix | None:
-    """Return how each lane did with each prompt; None of a single prompt."""
-    figures = figures_of(compared)
-    if len(figures.items) < 2:
-        return None
-    won = _won(compared)
-    checked, judged = bool((figures.rows["passed"] != UNKNOWN).any()), any(won.values())
-    counts: Counter[str] = Counter()
+class Matrix:
+    """How each lane did with each prompt: a row at a time, in the order of the prompts.
 
-    def counted() -> Iterator[MatrixRow]:
-        for row in _rows(compared, won, words, checked=checked, judged=judged):
-            counts.update(failing=row.failing, differing=row.differing)
-            yield row
+    differing_in: what of the lanes can differ here: their checks, wins or answers. failing, differing: how
+    many prompts of the rows so far some lane failed with, and how many they differ in.
+    """
 
-    rows = many(compared, counted())
-    differing_in = "checks" if checked else "wins" if judged else "answers"
-    labels = tuple(lane.label for lane in compared.lanes)
-    return Matrix(labels, rows, differing_in, counts["failing"], counts["differing"])
+    def __init__(self, compared: Comparison, words: Words) -> None:
+        figures = figures_of(compared)
+        self._words = words
+        self._ids = [lane.id for lane in compared.lanes]
+        self._won = _won(compared)
+        checked, judged = bool((figures.rows["passed"] != UNKNOWN).any()), any(self._won.values())
+        self.differing_in = "checks" if checked else "wins" if judged else "answers"
+        self.lanes = tuple(lane.label for lane in compared.lanes)
+        self.prompts = len(figures.items)
+        self.failing = self.differing = 0
 
-
-def _rows(
-    compared: Comparison, won: Mapping[str, Counter[str]], words: Words, *, checked: bool, judged: bool
-) -> Iterator[MatrixRow]:
-    lanes = [lane.id for lane in compared.lanes]
-    for place, (item, results) in enumerate(items_of(compared), 1):
-        by_lane: dict[str, list[Result]] = defaultdict(list)
+    def row(self, number: int, results: Sequence[Result]) -> MatrixRow:
+        """Return the row of the prompt that these results are of."""
+        by_lane: dict[str, list[Result]] = {lane: [] for lane in self._ids}
         for result in results:
-            by_lane[result.lane].append(result)
-        cells = [_cell(by_lane[lane], won[item][lane], words) for lane in lanes]
-        alike = {cell.won if judged and not checked else cell.said for cell in cells}
-        if not checked and not judged and len(alike) == 1:
-            alike = {_text(by_lane[lane]) for lane in lanes}
-        yield MatrixRow(
-            place,
-            _short(results[0].turn.user.text),
-            tuple(cells),
-            any(cell.outcome in ("failed", "partly", "broken") for cell in cells),
-            len(alike) > 1,
-        )
+            by_lane.setdefault(result.lane, []).append(result)
+        won = self._won[results[0].item]
+        cells = tuple(_cell(by_lane[lane], won[lane], self._words) for lane in self._ids)
+        alike = {cell.won if self.differing_in == "wins" else cell.said for cell in cells}
+        if self.differing_in == "answers" and len(alike) == 1:
+            alike = {_text(by_lane[lane]) for lane in self._ids}
+        failing = any(cell.outcome in ("failed", "partly", "broken") for cell in cells)
+        differing = len(alike) > 1
+        self.failing += failing
+        self.differing += differing
+        return MatrixRow(number, _short(results[0].turn.user.text), cells, failing, differing)
+
+
+def matrix(compared: Comparison, words: Words) -> Matrix | None:
+    """Return how each lane did with each prompt, without its rows yet; None of a single prompt."""
+    return Matrix(compared, words) if len(figures_of(compared).items) > 1 else None
 
 
 def _cell(results: Sequence[Result], won: int, words: Words) -> MatrixCell:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from operator import is_
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
-from chatlab.compare.figures import StoredResults
+from chatlab.compare.figures import Figures, StoredResults
 from chatlab.compare.model import Comparison, Receipt, Result
-from chatlab.compare.report.spool import SpooledResults, many
+from chatlab.compare.report.spool import many
 from chatlab.messages import FilePart, Part, TextPart
 from chatlab.redaction.texts import Pattern, TextRedaction
 
@@ -45,13 +45,14 @@ def redacted(compared: Comparison, patterns: Sequence[Pattern] = ()) -> Comparis
     def part_of(name: str) -> Callable[[str], str]:
         return lambda text: taking.text(text, name)
 
-    made = (taking.result(result, labels.get(result.lane, "a lane")) for result in compared.results)
-    results: Sequence[Result]
+    def made(result: Result) -> Result:
+        return taking.result(result, labels.get(result.lane, "a lane"))
+
+    results: _RedactedResults | tuple[Result, ...]
     if isinstance(compared.results, StoredResults):
-        results = SpooledResults(made, compared.results.figures)
-        results.rename(lambda item: taking.name(item, "prompts"))
+        results = _RedactedResults(compared.results, made, taking)
     else:
-        results = tuple(made)
+        results = tuple(map(made, compared.results))
     found = replace(
         compared,
         title=taking.text(compared.title, "the title"),
@@ -62,9 +63,84 @@ def redacted(compared: Comparison, patterns: Sequence[Pattern] = ()) -> Comparis
         mismatches=tuple(map(part_of("notes"), compared.mismatches)),
         notes=tuple(map(part_of("notes"), compared.notes)),
     )
-    counts = Counter(compared.redacted) + taking.counts
-    unseen = {one.name: 0 for one in patterns if not any(key.startswith(one.name + " in ") for key in counts)}
-    return replace(found, redacted={**dict(sorted(counts.items())), **unseen})
+    return replace(found, redacted=_Counts(compared.redacted, taking, results))
+
+
+class _Counts(Mapping[str, int]):
+    """What was taken out of a comparison, by pattern and place, with what had been before.
+
+    Results that stay on the disk are read for it, as far as nobody has read them yet.
+    """
+
+    def __init__(
+        self, before: Mapping[str, int], taking: _Taking, results: _RedactedResults | tuple[Result, ...]
+    ) -> None:
+        self._before = before
+        self._taking = taking
+        self._results = results
+
+    def _all(self) -> dict[str, int]:
+        if isinstance(self._results, _RedactedResults):
+            self._results.count_all()
+        counts = Counter(self._before) + self._taking.counts
+        names = [one.name for one in self._taking.patterns]
+        unseen = {name: 0 for name in names if not any(key.startswith(f"{name} in ") for key in counts)}
+        return {**dict(sorted(counts.items())), **unseen}
+
+    def __getitem__(self, key: str) -> int:
+        return self._all()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+
+class _RedactedResults(StoredResults):
+    """Results that stay on the disk, without what matches. What is taken out of one is counted when it is
+    read for the first time.
+    """
+
+    def __init__(self, of: StoredResults, made: Callable[[Result], Result], taking: _Taking) -> None:
+        self._of = of
+        self._made = made
+        self._taking = taking
+        self._counted = bytearray(len(of))
+        items = [taking.name(item, "prompts") for item in of.figures.items]
+        self._figures = of.figures if items == list(of.figures.items) else replace(of.figures, items=items)
+
+    @property
+    def figures(self) -> Figures:
+        """Return the figures of all of them."""
+        return self._figures
+
+    def count_all(self) -> None:
+        """Read those that nobody has read yet."""
+        for place, counted in enumerate(self._counted):
+            if not counted:
+                self._read(place)
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    @overload
+    def __getitem__(self, place: int) -> Result: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Result]: ...
+    def __getitem__(self, place: int | slice) -> Result | Sequence[Result]:
+        places = range(len(self))[place]
+        return self._read(places) if isinstance(places, int) else [self._read(one) for one in places]
+
+    def _read(self, place: int) -> Result:
+        result, counts = self._of[place], self._taking.counts
+        if self._counted[place]:
+            self._taking.counts = Counter()
+        try:
+            return self._made(result)
+        finally:
+            self._taking.counts = counts
+            self._counted[place] = True
 
 
 _NUMBERS = (float, int, bool)

@@ -6,16 +6,20 @@ import pickle
 import tempfile
 import weakref
 from array import array
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from functools import cache
 from operator import attrgetter
 from typing import Any, Generic, TypeVar, overload
 
-from chatlab.compare.figures import Figures, StoredResults
-from chatlab.compare.model import Comparison, Result
+from chatlab.compare.figures import StoredResults
+from chatlab.compare.model import Comparison
+from chatlab.secret import scrub
 
 T = TypeVar("T")
+
+_PIECE = 100_000  # characters that are scrubbed at once
+_IN_MEMORY = 4_000_000  # bytes of a part of a page
 
 
 class _Pickler(pickle.Pickler):
@@ -62,23 +66,43 @@ class Spool(Sequence[T], Generic[T]):
         return value
 
 
-class SpooledResults(Spool[Result], StoredResults):
-    """Results in a temporary file. figures: of all of them."""
+class ScrubbedText:
+    """A part of a page, without secrets, in a temporary file once it is long. octets: how many it has."""
 
-    def __init__(self, values: Iterable[Result], figures: Figures) -> None:
-        super().__init__(values)
-        self._figures = figures
+    def __init__(self, text: str = "") -> None:
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed when nobody has this
+        weakref.finalize(self, self._file.close)
+        self._sizes = array("Q")
+        self._held: list[str] = []
+        self._length = 0
+        self.octets = 0
+        if text:
+            self.add(text)
 
-    @property
-    def figures(self) -> Figures:
-        """Return the figures of all of them."""
-        return self._figures
+    def add(self, text: str) -> None:
+        """Add text. It is scrubbed in larger pieces, of whole lines: a credential is seen that stands in
+        several of those that are added.
+        """
+        self._held.append(text)
+        self._length += len(text)
+        if self._length > _PIECE and "\n" in text:
+            lines, _, rest = "".join(self._held).rpartition("\n")
+            self._write(f"{lines}\n")
+            self._held, self._length = [rest], len(rest)
 
-    def rename(self, name: Callable[[str], str]) -> None:
-        """Have the figures speak of prompts as the results do now. name: the new name of an old one."""
-        items = [name(item) for item in self._figures.items]
-        if items != self._figures.items:
-            self._figures = replace(self._figures, items=items)
+    def end(self) -> None:
+        """Say that nothing more is added."""
+        self._write("".join(self._held))
+        self._held = []
+
+    def _write(self, text: str) -> None:
+        self._sizes.append(self._file.write(scrub(text).encode("utf-8", "replace")))
+        self.octets += self._sizes[-1]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the text in pieces, once it has ended."""
+        self._file.seek(0)
+        return (self._file.read(size).decode("utf-8") for size in self._sizes)
 
 
 def many(compared: Comparison, values: Iterable[T]) -> Sequence[T]:

@@ -112,12 +112,10 @@ def head(names: Iterable[str], words: Words, kinds: Mapping[str, str] | None = N
 
 def lane_table(compared: Comparison, words: Words) -> ReportTable:
     """Return each lane, as it was set and as the receipts say it was."""
-    found = {lane.id: _LaneFacts(lane, words, run=compared.mode is None) for lane in compared.lanes}
+    found = LanesSaid(compared, words)
     for result in compared.results:
-        if result.lane in found:
-            found[result.lane].add(result)
-    columns = head(_LANES_HEAD, words, {"system": "long"})
-    return ReportTable.of(columns, [found[lane.id].row for lane in compared.lanes])
+        found.add(result)
+    return found.table
 
 
 _SAID: Mapping[str, Callable[[Receipt], str | None]] = {
@@ -127,6 +125,28 @@ _SAID: Mapping[str, Callable[[Receipt], str | None]] = {
     "system": lambda one: next((m.text for m in one.messages if m.role == "system"), None),
     "identity": lambda one: one.identity,
 }
+
+
+class LanesSaid:
+    """The table of lanes, which the results are added to one by one."""
+
+    def __init__(self, compared: Comparison, words: Words) -> None:
+        self._words = words
+        run = compared.mode is None
+        self._lanes: dict[str, _LaneFacts] = {
+            one.id: _LaneFacts(one, words, run=run) for one in compared.lanes
+        }
+
+    def add(self, result: Result) -> None:
+        """Take what a result says of its lane."""
+        if result.lane in self._lanes:
+            self._lanes[result.lane].add(result)
+
+    @property
+    def table(self) -> ReportTable:
+        """Return the table of what was added."""
+        columns = head(_LANES_HEAD, self._words, {"system": "long"})
+        return ReportTable.of(columns, [one.row for one in self._lanes.values()])
 
 
 class _LaneFacts:
