@@ -67,7 +67,7 @@ def redacted(compared: Comparison, patterns: Sequence[Pattern] = ()) -> Comparis
 
 
 class _Counts(Mapping[str, int]):
-    """What was taken out of a comparison, by pattern and place, with what had been before.
+    """The counts of what was taken out of a comparison, by pattern and place, with what had been before.
 
     Results that stay on the disk are read for it, as far as nobody has read them yet.
     """
