@@ -92,6 +92,8 @@ def _part_from_json(value: Any) -> Part:
     if not isinstance(value, dict):
         raise ValueError("a part is a JSON object")
     cls = _of_type(_PARTS, value)
+    if cls is TextPart and isinstance(value.get("text"), str):
+        return TextPart(value["text"])  # nearly all are, and have no more than that
     if cls is not FilePart:
         return from_plain(cls, value)
     url = value.get("url")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass, replace
+from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime
 from typing import Any
 
@@ -166,5 +166,4 @@ def receipt_from_json(value: Mapping[str, Any]) -> Receipt:
     messages = value.get("messages")
     if not isinstance(messages, list):
         raise ValueError("a receipt has a list of messages")
-    receipt = from_plain(Receipt, {**value, "messages": ()})
-    return replace(receipt, messages=tuple(message_from_json(message) for message in messages))
+    return from_plain(Receipt, {**value, "messages": [message_from_json(message) for message in messages]})

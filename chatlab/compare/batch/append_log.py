@@ -113,16 +113,18 @@ def read_only(path: Path) -> Iterator[JournalLine]:
         yield from _whole_lines(path, file)
 
 
-def line_at(path: Path, begin: int) -> Any:
-    """Return the value of the line of a journal that begins at this byte. Raises StoreError if none does any
-    more.
+def line_at(path: Path, begin: int, file: BinaryIO | None = None) -> Any:
+    """Return the value of the line of a journal that begins at this byte. file: the journal, where it is open
+    already. Raises StoreError if none does any more.
     """
-    with path.open("rb") as file:
-        file.seek(begin)
-        try:
-            return json.loads(file.readline())
-        except ValueError as exc:
-            raise StoreError(f"{path} was changed while it was read: read it again") from exc
+    if file is None:
+        with path.open("rb") as opened:
+            return line_at(path, begin, opened)
+    file.seek(begin)
+    try:
+        return json.loads(file.readline())
+    except ValueError as exc:
+        raise StoreError(f"{path} was changed while it was read: read it again") from exc
 
 
 def _whole_lines(path: Path, file: BinaryIO) -> Generator[JournalLine, None, int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from abc import abstractmethod
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import accumulate, combinations
 from pathlib import Path
-from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
+from typing import Any, BinaryIO, Generic, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,10 +70,14 @@ class _OnDisk(Mapping[K, T], Generic[K, T]):
         self.begins[number] = begin + 1
         return number
 
-    def numbered(self, number: int) -> T:
-        """Return the value of a number that is there."""
+    def open(self) -> BinaryIO:
+        """Return the journal, for who reads many of its lines. Close it."""
+        return self._path.open("rb")
+
+    def numbered(self, number: int, file: BinaryIO | None = None) -> T:
+        """Return the value of a number that is there. file: the journal, where it is open already."""
         try:
-            return self._read(line_at(self._path, int(self.begins[number]) - 1))
+            return self._read(line_at(self._path, int(self.begins[number]) - 1, file))
         except ValueError as exc:
             raise StoreError(f"{self._path} was changed while it was read: {exc}") from exc
 
@@ -220,6 +225,7 @@ class ResultsInOrder(StoredResults):
         self._of = of
         self._numbers = numbers
         self._figures: Figures | None = None
+        self._file: BinaryIO | None = None
 
     @property
     def figures(self) -> Figures:
@@ -238,7 +244,10 @@ class ResultsInOrder(StoredResults):
     def __getitem__(self, place: int | slice) -> Result | Sequence[Result]:
         if isinstance(place, slice):
             return ResultsInOrder(self._of, self._numbers[place])
-        return self._of.numbered(int(self._numbers[place]))
+        if self._file is None:
+            self._file = self._of.open()
+            weakref.finalize(self, self._file.close)
+        return self._of.numbered(int(self._numbers[place]), self._file)
 
 
 class VerdictsOnDisk(_OnDisk[VerdictKey, Verdict]):

@@ -212,7 +212,7 @@ def _sure(ahead: str, worse: Sequence[str], reasons: Mapping[str, str], words: W
 
 
 class Matrix:
-    """How each lane did with each prompt: a row at a time, in the order of the prompts.
+    """The outcomes of every lane, prompt by prompt: a row at a time, in their order.
 
     differing_in: what of the lanes can differ here: their checks, wins or answers. failing, differing: how
     many prompts of the rows so far some lane failed with, and how many they differ in.

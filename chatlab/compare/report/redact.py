@@ -24,6 +24,7 @@ _LEFT = frozenset(
         *("id", "lane", "lane_a", "lane_b", "best", "shown", "winner", "session", "conversation", "parent"),
         *("answers", "copied_from", "sha256", "wire_sha256", "arrivals", "status", "role", "kind", "reason"),
         *("media_type", "tool_seconds", "mode", "order", "versions", "redacted"),
+        *("created", "at", "step", "repeat", "usage", "timing", "cost"),
     )
 )
 # Names by which things are told apart: two that become the same get numbers.
@@ -170,21 +171,22 @@ class _Taking(TextRedaction):
                 number += 1
                 made = f"{clean} {number}"
             self._names[text] = made
-        return self._names[text]
+        found = self._names[text]
+        return text if found == text else found
 
     def walk(self, value: T, place: str) -> T:
         """Any value with the texts in it redacted."""
         return self._walk(value, place)  # type: ignore[no-any-return]
 
     def _walk(self, value: Any, place: str) -> Any:
-        if isinstance(value, str):
-            return self.text(value, place)
-        if isinstance(value, FilePart):
-            return self._file(value, place)
-        if isinstance(value, list | tuple):
-            parts = [self._walk(item, place) for item in value]
-            return value if all(map(is_, parts, value)) else type(value)(parts)
         kind: Any = type(value)
+        if kind is str:
+            return self.text(value, place)
+        if kind is tuple or kind is list:
+            parts = [self._walk(item, place) for item in value]
+            return value if all(map(is_, parts, value)) else kind(parts)
+        if kind is FilePart:
+            return self._file(value, place)
         if names := _looked_at(kind):
             changed = self._changed(value, place, names)
             return replace(value, **changed) if changed else value
@@ -198,7 +200,7 @@ class _Taking(TextRedaction):
         changed = {}
         for name in names:
             held = getattr(value, name)
-            if held is None or type(held) in _NUMBERS:
+            if not held or type(held) in _NUMBERS:
                 continue
             named = name in _NAMES and isinstance(held, str)
             made = self.name(held, place) if named else self._walk(held, place)
