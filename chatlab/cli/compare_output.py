@@ -210,7 +210,7 @@ class _Bars:
 
 def print_summary(compared: Comparison) -> None:
     """The table, what differs by more than noise, and the judge's verdicts: on standard output."""
-    lanes = summarise(compared)
+    lanes = summarise(compared, by_check=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("lane")
     shown = [column for column in _COLUMNS if any(column[1](one) != "-" for one in lanes)]

@@ -18,7 +18,7 @@ from chatlab.cli.transfer import opened, replaced
 from chatlab.compare.batch.folder import load, read_plan
 from chatlab.compare.report import Format, report_pieces, title_words
 from chatlab.compare.report.from_session import comparison_of, with_pictures
-from chatlab.compare.report.judged import agreement
+from chatlab.compare.report.judged import agreement, judgements_of
 from chatlab.compare.report.recording import NoSuchLane, lane_recording
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.statistics.votes_csv import read, votes_on
@@ -59,7 +59,7 @@ def print_report(
         words = _words_of_run(folder)
         if votes is not None:
             found = replace(found, votes=votes_on(found, read(votes), votes.name))
-            say(agreement(found) or f"no verdict of a judge is on what {votes.name} votes on")
+            say(agreement(judgements_of(found)) or f"no verdict of a judge is on what {votes.name} votes on")
     elif votes is not None:
         raise click.UsageError("--votes is for the folder of a run: a session has its votes already")
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 from collections.abc import Coroutine, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from chatlab.compare.model_json import to_line
+from chatlab.compare.quick_json import load_quickly
 from chatlab.errors import StoreError
 
 T = TypeVar("T")
@@ -122,7 +122,7 @@ def line_at(path: Path, begin: int, file: BinaryIO | None = None) -> Any:
             return line_at(path, begin, opened)
     file.seek(begin)
     try:
-        return json.loads(file.readline())
+        return load_quickly(file.readline())
     except ValueError as exc:
         raise StoreError(f"{path} was changed while it was read: read it again") from exc
 
@@ -134,7 +134,7 @@ def _whole_lines(path: Path, file: BinaryIO) -> Generator[JournalLine, None, int
         if not line.endswith(b"\n"):
             break
         try:
-            value = json.loads(line)
+            value = load_quickly(line)
         except (ValueError, RecursionError) as exc:
             if file.readline().endswith(b"\n"):
                 raise StoreError(f"{path}:{number}: this line is not JSON") from exc

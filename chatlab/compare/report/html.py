@@ -17,7 +17,15 @@ from markupsafe import Markup
 from chatlab.compare.model import Comparison
 from chatlab.compare.report import overview, plots, tables
 from chatlab.compare.report.items import items_of
-from chatlab.compare.report.judged import Judged, agreement, judged_criteria, pairs, places, strength
+from chatlab.compare.report.judged import (
+    Judged,
+    agreement,
+    judged_criteria,
+    judgements_of,
+    pairs,
+    places,
+    strength,
+)
 from chatlab.compare.report.plots import Plot
 from chatlab.compare.report.sections import Sections, shown_size
 from chatlab.compare.report.spool import ScrubbedText
@@ -92,7 +100,8 @@ def _values(
     if left_out:
         notes.append(words("report.requests-left-out", count=left_out))
     page = (words("report.this-page"), words("report.about-page", size=_SIZE))
-    judged = judged_criteria(compared, words)
+    judgements = judgements_of(compared)
+    judged = judged_criteria(compared, judgements, words)
     return {
         "comparison": compared,
         "say": words,
@@ -114,7 +123,7 @@ def _values(
         "repeats": tables.repeats_said(compared, words),
         "verdicts": tables.verdicts_said(compared, words),
         "rankings": [_ranking_section(one, words) for one in judged],
-        "agreement": agreement(compared, words),
+        "agreement": agreement(judgements, words),
         "many": len(compared.results) > _MANY,
         "items": _ITEMS,
         "method": [words(f"report.method-{name}") for name in tables.METHOD],

@@ -63,11 +63,13 @@ def judgements_of(compared: Comparison) -> list[Judgement]:
     ]
 
 
-def judged_criteria(compared: Comparison, words: Words) -> list[Judged]:
-    """Return each criterion and source by itself: neither is averaged with another."""
+def judged_criteria(compared: Comparison, judged: Sequence[Judgement], words: Words) -> list[Judged]:
+    """Return each criterion and source by itself: neither is averaged with another. judged: the comparison's
+    judgements.
+    """
     lanes = [lane.label for lane in compared.lanes]
     groups: dict[tuple[str, Source], list[Judgement]] = {}
-    for one in judgements_of(compared):
+    for one in judged:
         groups.setdefault((one.criterion, one.source), []).append(one)
     found = []
     for (criterion, source), given in groups.items():
@@ -152,9 +154,9 @@ def _lean(what: str, unit: str, lean: Lean, words: Words) -> str:
     )
 
 
-def agreement(compared: Comparison, words: Words = ENGLISH) -> str:
+def agreement(judged: Sequence[Judgement], words: Words = ENGLISH) -> str:
     """Return how far votes and judge agree, as a sentence; "" if they judged nothing in common."""
-    found = by_source(judgements_of(compared))
+    found = by_source(judged)
     if found.agreed is None:
         return ""
     kappa = ""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from chatlab.compare.model import Comparison
 from chatlab.compare.report import overview, tables
 from chatlab.compare.report.items import current_votes, items_of, steps_of, verdict_sentence, vote_sentence
-from chatlab.compare.report.judged import agreement, judged_criteria, pairs, places
+from chatlab.compare.report.judged import agreement, judged_criteria, judgements_of, pairs, places
 from chatlab.compare.report.tables import Cell, ReportTable
 from chatlab.messages import TextPart
 from chatlab.render.figures import figures, outcome
@@ -26,7 +26,8 @@ def report_markdown(compared: Comparison, words: Words) -> str:
 
 
 def _markdown(compared: Comparison, words: Words) -> Iterator[str]:
-    judged = judged_criteria(compared, words)
+    judgements = judgements_of(compared)
+    judged = judged_criteria(compared, judgements, words)
     yield f"# {_line(compared.title)}\n"
     yield f"{_line(overview.compared_said(compared, words))}\n"
     yield from _bullets(f"## {words('report.mismatches')}", map(words.translated, compared.mismatches))
@@ -58,7 +59,7 @@ def _markdown(compared: Comparison, words: Words) -> Iterator[str]:
         yield f"## {_line(one.title(words))}\n"
         yield from _rows(places(one.ranking, words))
         yield from _bullets("", [*notes, *different, *alike, *one.audit])
-    agreed = agreement(compared, words)
+    agreed = agreement(judgements, words)
     if agreed:
         yield f"{_line(agreed)}\n"
     yield f"## {words('report.items')}\n"

@@ -116,7 +116,7 @@ def findings(compared: Comparison, judged: Iterable[Judged], words: Words) -> Re
     """Return who is ahead in each measure and criterion, and how sure that is; None if there is nobody to be
     ahead of.
     """
-    lanes = summarise(compared)
+    lanes = summarise(compared, by_check=False)
     if len(lanes) < 2:
         return None
     rows = [_of_measure(name, found, lanes, words) for name, found in differences(compared)]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from chatlab.codec import message_to_json
 from chatlab.compare.model import Receipt, Result
+from chatlab.compare.quick_json import indented
 from chatlab.compare.session.receipt import difference
+from chatlab.text import well_formed
 from chatlab.words import Words
 
 _MOST_REQUESTS = 6_000_000  # characters of exact requests in one report; its answers come on top
@@ -19,15 +23,15 @@ _MOST_DIFFERENCES = 12  # between two lanes' receipts
 class Request:
     """One request and the lanes that got it.
 
-    lines: what the receipts say beside messages and parameters. exact: the request as JSON; "" if it stands
-    `above`, at that anchor, or has no room.
+    lines: what the receipts say beside messages and parameters. exact: the request as JSON, escaped for a
+    place between tags, where quotes stay; "" if it stands `above`, at that anchor, or has no room.
     """
 
     anchor: str
     sha256: str
     lanes: str
     lines: tuple[str, ...]
-    exact: str
+    exact: Markup
     above: str
 
 
@@ -71,7 +75,7 @@ class Requests:
         ]
         lanes = ", ".join(dict.fromkeys(self._label(result) for result, _ in group))
         above = self._anchors.get(sha256, "")
-        exact = "" if above else self._exact(group[0][1])
+        exact = Markup("" if above else html.escape(well_formed(self._exact(group[0][1])), quote=False))  # noqa: S704
         if exact:
             self._anchors[sha256] = anchor
         return Request(anchor, sha256, lanes, tuple(dict.fromkeys(lines)), exact, above)
@@ -81,7 +85,7 @@ class Requests:
             "messages": [message_to_json(message) for message in receipt.messages],
             "parameters": dict(receipt.parameters),
         }
-        exact = json.dumps(value, ensure_ascii=False, indent=1)
+        exact = indented(value)
         if self._written + len(exact) > _MOST_REQUESTS:
             self.left_out += 1
             return ""

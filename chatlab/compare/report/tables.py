@@ -218,7 +218,7 @@ _SUMMARY_HEAD = (
 def summary_table(compared: Comparison, words: Words) -> ReportTable:
     """Return each lane's figures."""
     columns = head(_SUMMARY_HEAD, words, {"lane": "", "": "number"})
-    return ReportTable.of(columns, [_summary_row(one, words) for one in summarise(compared)])
+    return ReportTable.of(columns, [_summary_row(one, words) for one in summarise(compared, by_check=False)])
 
 
 def _summary_row(one: LaneSummary, words: Words) -> list[Cell]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections import Counter
 from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chatlab.compare.figures import Figures, StoredResults, figures_of
 from chatlab.compare.model import Comparison
 from chatlab.compare.report import Format, report
 from chatlab.compare.report.recording import lane_recording
@@ -20,7 +23,7 @@ from chatlab.redaction.patterns import BUILT_IN
 from chatlab.redaction.texts import WrongPattern, parse_patterns
 from chatlab.secret import remember
 from chatlab.shown_text import replaced, spans_of, ways_to_see
-from tests.compare.report.samples import LANES, WHEN, comparison, result
+from tests.compare.report.samples import LANES, WHEN, comparison, result, run_of_many
 
 
 @pytest.mark.parametrize(
@@ -437,3 +440,36 @@ def test_where_something_is_seen_is_where_it_is_written(pieces: list[str]) -> No
             assert begin < end
             assert any(seen.text[start] in one.text for one in ways_to_see(text[begin:end]))
     assert replaced(text, spans_of(text, lambda _: []), "!") == text
+
+
+class OnDisk(StoredResults):
+    """Results of which each reading is counted, as those of a run are read from its journal."""
+
+    def __init__(self, compared: Comparison) -> None:
+        self._results = compared.results
+        self._figures = figures_of(compared)
+        self.read = Counter[int]()
+
+    @property
+    def figures(self) -> Figures:
+        return self._figures
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def __getitem__(self, place: Any) -> Any:
+        self.read[place] += 1
+        return self._results[place]
+
+
+def test_the_answers_of_a_run_are_read_once_for_its_page_and_what_is_taken_out_is_counted_once() -> None:
+    whole = run_of_many(lanes=2, prompts=5)
+    whole = replace(whole, verdicts=(), results=(*whole.results[5:], *whole.results[:5]))
+    patterns = parse_patterns(["sky", "question \\d", "q[12]"])
+    stored = OnDisk(whole)
+    page = report(replace(whole, results=stored), "html", patterns)
+    assert page == report(whole, "html", patterns)
+    assert stored.read == dict.fromkeys(range(10), 1)
+    for form in get_args(Format):
+        again = report(replace(whole, results=OnDisk(whole)), form, patterns)
+        assert again == report(whole, form, patterns)
