@@ -47,7 +47,7 @@ _COMMENT_END = "-->"
 _COMMENT = re.compile(r"<!--.*?-->", re.S)
 # Tags, and of links and pictures what stands around their words. What breaks a line is one.
 _TAG = re.compile(
-    r"""[<!\[\]](?:(?<=<)(?:/?[A-Za-z](?:[^<>"']|"[^"<]*"|'[^'<]*')*+>|/?[A-Za-z][^<>]*+>)"""
+    r"""[<!\[\]](?:(?<=<)(?:/?[A-Za-z](?:[^<>"']++|"[^"<]*"|'[^'<]*')*+>|/?[A-Za-z][^<>]*+>)"""
     r"|(?:(?<=!)\[|(?<=\[))(?=[^\[\]\n]*+\][(\[])"
     r"|(?<=\])(?:\((?:[^()\n]|\([^()\n]*+\))*+\)|\[[^\[\]\n]*+\]))"
 )
