@@ -156,11 +156,12 @@ class KnownSecrets:
                 for old in values[:-_MOST]:
                     gone += secrets.pop(old, ())
                 self._of_source[source] = values[-_MOST:]
-            self._secrets = secrets
-            self._forms = tuple(form for those in secrets.values() for one in those for form in one.forms)
             for one in made:
                 _put(self._beginnings, self._numbers, one, ((form[:_GRAM], form) for form in one.forms))
                 _put(self._grams, self._numbers, one, ((gram, at) for at, gram in one.grams))
+            self._secrets = secrets
+            # After the rest: who remembers a text without secrets looks whether these are the same.
+            self._forms = tuple(form for those in secrets.values() for one in those for form in one.forms)
             for one in gone:
                 _take_out(self._beginnings, one, (form[:_GRAM] for form in one.forms))
                 _take_out(self._grams, one, (gram for _, gram in one.grams))

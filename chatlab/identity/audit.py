@@ -16,11 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from chatlab.known_secrets import known_secrets
 from chatlab.secret import scrub
 from chatlab.store import now
 
 log = logging.getLogger(__name__)
 
+_REMEMBERED, _SHORT = 1_000, 100  # texts without secrets that are remembered, and their characters
 _GATHERING = 0.25  # seconds in which lines are gathered: to wake a thread costs more than to write one
 
 Event: TypeAlias = Literal["signed in", "signed out", "refused", "asked", "took along"]
@@ -40,6 +42,7 @@ class AuditLog:
         self._lock = threading.Lock()
         self._lines: list[str] = []  # that are to be written
         self._at_once = threading.Event()
+        self._texts: tuple[object, dict[str, str]] = None, {}  # without the secrets that were known then
         self._lost = 0  # lines since the file could last be written; the writer's alone
 
     def write(self, event: Event, person: str | None, **details: str | None) -> None:
@@ -47,7 +50,7 @@ class AuditLog:
         names them; None where that is not known. A file that cannot be written is said in the server's log,
         once, and how many lines are missing when it can be again.
         """
-        said = {name: scrub(value) for name, value in details.items() if value is not None}
+        said = {name: self._scrubbed(value) for name, value in details.items() if value is not None}
         log.info("%s %s%s", person or "somebody", event, f" {json.dumps(said)}" if said else "")
         if self._path is not None:
             moment = f"{now():%Y-%m-%dT%H:%M:%S}Z"
@@ -56,6 +59,20 @@ class AuditLog:
                 self._lines.append(line)
                 if len(self._lines) == 1:
                     self._writer.submit(self._append, self._path)
+
+    def _scrubbed(self, text: str) -> str:
+        """Return a text without secrets: each turn says the same names again, until another secret is
+        known."""
+        known, texts = self._texts
+        if known is not known_secrets.forms or len(texts) >= _REMEMBERED:
+            texts = {}
+            self._texts = known_secrets.forms, texts
+        found = texts.get(text)
+        if found is None:
+            found = scrub(text)
+            if len(text) <= _SHORT:
+                texts[text] = found
+        return found
 
     async def flush(self) -> None:
         """Return once all that was said until now is written, or refused."""

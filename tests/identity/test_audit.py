@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from chatlab.identity.audit import AuditLog, audited
-from chatlab.secret import remember
+from chatlab.secret import remember, scrub
 
 
 async def test_what_happened_is_a_line_without_secrets_that_nobody_else_reads(
@@ -93,3 +93,23 @@ async def test_nobody_waits_for_the_disk_and_the_lines_stay_in_their_order(tmp_p
     lines = await asyncio.to_thread(read)
     await log.flush()
     assert [json.loads(line)["person"] for line in lines] == [f"person-{number}" for number in range(200)]
+
+
+async def test_what_is_said_again_is_not_searched_for_secrets_again_until_another_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[str] = []
+
+    def noted(text: str) -> str:
+        searched.append(text)
+        return scrub(text)
+
+    monkeypatch.setattr("chatlab.identity.audit.scrub", noted)
+    log, name = AuditLog(tmp_path / "audit.jsonl"), "canary-name-0815"
+    for _ in range(5):
+        log.write("asked", "person-1", name=name, backend="quick")
+    assert searched == [name, "quick"]
+    remember(name)
+    log.write("asked", "person-1", name=name, backend="quick")
+    await log.flush()
+    assert [one["name"] for one in audited(tmp_path / "audit.jsonl")] == [*[name] * 5, "***"]
