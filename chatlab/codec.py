@@ -7,6 +7,7 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote_to_bytes
 
@@ -142,12 +143,18 @@ def _of_type(known: Mapping[str, type[T]], value: Mapping[str, Any]) -> type[T]:
 def to_plain(value: Any) -> dict[str, Any]:
     """Return the fields of a dataclass that are not at their default, as JSON values."""
     plain = {}
-    for item in fields(value):
-        found = getattr(value, item.name)
-        if item.default is not MISSING and found == item.default:
-            continue
-        plain[item.name] = to_plain(found) if is_dataclass(found) else found
+    for name, default, _ in defaults_of(value.__class__):
+        found = getattr(value, name)
+        if default is MISSING or found != default:
+            plain[name] = to_plain(found) if is_dataclass(found) else found
     return plain
+
+
+@cache
+def defaults_of(cls: type[Any]) -> tuple[tuple[str, Any, Any], ...]:
+    """Return the names of a dataclass's fields, each with its default and its default's factory, or with
+    MISSING."""
+    return tuple((item.name, item.default, item.default_factory) for item in fields(cls))
 
 
 _adapters: dict[type[Any], TypeAdapter[Any]] = {}

@@ -97,6 +97,12 @@ def test_the_kind_openai_needs_an_http_client_and_nothing_else() -> None:
     assert imported_by(made) == {"httpx2", "aiohttp"}
 
 
+def test_a_sqlite_file_is_opened_without_the_orm() -> None:
+    code = "import sys, chatlab.store.sql; print('sqlalchemy.orm' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 def test_what_is_asked_about_above_would_be_seen() -> None:
     assert imported_by("import httpx2") == {"httpx2"}
 

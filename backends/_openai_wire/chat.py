@@ -63,6 +63,9 @@ _BESIDE = {
     "x_groq",
 }
 
+_PLAIN = {"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier"}
+_PLAIN |= {"obfuscation"}
+_PLAIN_CHOICE = {"index", "delta", "finish_reason", "logprobs"}
 _KEEP_ALIVE = {"ping", "pong", "keepalive", "keep-alive", "keep_alive", "heartbeat"}
 _AROUND = ("usage", "x_groq", "citations", "search_results")  # what may stand beside choices and is read
 
@@ -90,6 +93,12 @@ class ChatStream(AnswerStream):
 
     def feed(self, chunk: Mapping[str, Any]) -> list[StreamEvent]:
         """Return the events of a chunk. Raises a BackendError for an error, in whatever form it comes."""
+        if self._model is not None and (said := _only_text(chunk)):
+            self._begun = self._heard = True
+            self._one_message = False
+            events: list[StreamEvent] = []
+            self._text(said, events)
+            return events
         if chunk.get("error"):
             raise error_from_body(None, chunk)
         choices = mappings(chunk.get("choices"))
@@ -97,7 +106,7 @@ class ChatStream(AnswerStream):
             inner = _unwrapped(chunk)
             return self._beside(chunk) if inner is chunk else self.feed(inner)
         self._begun = True
-        events: list[StreamEvent] = []
+        events = []
         for choice in choices:
             if choice.get("index") in _FIRST:  # of several alternatives, the first is the answer
                 self._choice(choice, events)
@@ -244,6 +253,21 @@ class ChatStream(AnswerStream):
         for url in cited if isinstance(cited, list) else ():
             if text_or_none(url):
                 self._cite({"title": url, "url": url}, events)
+
+
+def _only_text(chunk: Mapping[str, Any]) -> str | None:
+    """Return the text of a chunk that has nothing else to tell, as nearly all have not; None for others."""
+    choices = chunk.get("choices")
+    if not (type(choices) is list and len(choices) == 1 and chunk.keys() <= _PLAIN):
+        return None
+    choice = choices[0]
+    if chunk.get("usage") is not None or type(choice) is not dict or not choice.keys() <= _PLAIN_CHOICE:
+        return None
+    delta = choice.get("delta")
+    if choice.get("finish_reason") is not None or choice.get("index") != 0 or type(delta) is not dict:
+        return None
+    content = delta.get("content") if len(delta) == 1 else None
+    return content if type(content) is str else None
 
 
 def _reason(choice: Mapping[str, Any]) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, is_dataclass
 from datetime import datetime
 from typing import Any
 
-from chatlab.codec import from_plain, message_from_json, message_to_json
+from chatlab.codec import defaults_of, from_plain, message_from_json, message_to_json
 from chatlab.compare.model import Comparison, Lane, Receipt, Result, Verdict, Vote
 from chatlab.messages import Message
 from chatlab.store import StoredTurn
@@ -89,12 +89,16 @@ def comparison_from_json(value: Mapping[str, Any]) -> Comparison:
 
 def to_line(value: Mapping[str, Any]) -> str:
     """One line of JSON, its end included, that UTF-8 can always encode."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = _as_it_is(value)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:  # half a surrogate pair, which models do write
-        text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+        text = _in_ascii(value)
     return text + "\n"
+
+
+_as_it_is = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_in_ascii = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 def _of_version(value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -123,15 +127,18 @@ def _plain(value: Any, **written: Any) -> dict[str, Any]:
     already.
     """
     found: dict[str, Any] = {}
-    for item in fields(value):
-        held = getattr(value, item.name)
-        default = item.default_factory() if item.default_factory is not MISSING else item.default
+    for name, default, factory in defaults_of(value.__class__):
+        held = getattr(value, name)
+        if factory is not MISSING:
+            default = factory()
         if default is MISSING or held != default:
-            found[item.name] = written[item.name] if item.name in written else _json(held)
+            found[name] = written[name] if name in written else _json(held)
     return found
 
 
 def _json(value: Any) -> Any:
+    if value is None or isinstance(value, str | float | int):  # most are
+        return value
     if is_dataclass(value):
         return _plain(value)
     if isinstance(value, datetime):

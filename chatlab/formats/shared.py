@@ -11,6 +11,8 @@ from chatlab.words import ENGLISH
 
 P = TypeVar("P")
 
+_TOOL_PARTS = (ToolCall, ToolResult)
+
 
 def fold_system(messages: Sequence[Message]) -> tuple[Message, ...]:
     """Return the conversation without system messages: their text stands before the first user message's.
@@ -91,6 +93,8 @@ def without_unmatched_tools(
     every later turn of the conversation would fail. One notice counts them. Messages that held nothing else
     vanish.
     """
+    if not any(isinstance(part, _TOOL_PARTS) for message in messages for part in message.parts):
+        return tuple(messages), ()
     # By place, not by id alone: some upstreams count their ids anew in every answer.
     open_calls: dict[str, tuple[int, int]] = {}
     matched: set[tuple[int, int]] = set()

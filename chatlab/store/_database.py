@@ -9,10 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL, Connection, create_engine, event, exc, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
 from chatlab.azure_identity import AzureIdentity, AzureTokens
@@ -20,6 +19,9 @@ from chatlab.errors import ChatlabError, MissingExtra, StoreError
 from chatlab.paths import sqlite_path
 from chatlab.secret import SecretRef, remember, scrub
 from chatlab.store import Unreachable
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -208,6 +210,8 @@ def _without_hurry(work: Callable[[Connection], T], connection: Connection) -> T
 
 
 def _postgres(url: URL, tokens: AzureTokens | None) -> AsyncEngine:
+    from sqlalchemy.ext.asyncio import create_async_engine  # brings the ORM, which SQLite does without
+
     try:
         engine = create_async_engine(
             url,

@@ -31,7 +31,7 @@ class EndedTurn:
     @classmethod
     def of(cls, turn: Turn) -> Self:
         """Return these of a turn that has ended."""
-        return cls(**{one.name: getattr(turn, one.name) for one in fields(cls)})
+        return cls(*[getattr(turn, name) for name in _NAMES])
 
     @classmethod
     def failed(cls, entry: Entry, error: ChatlabError) -> Self:
@@ -41,3 +41,6 @@ class EndedTurn:
     def without_entry(self) -> dict[str, Any]:
         """Return its fields but for the backend's entry, which is of this process alone."""
         return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "entry"}
+
+
+_NAMES = tuple(one.name for one in fields(EndedTurn))

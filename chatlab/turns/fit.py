@@ -79,7 +79,7 @@ def fit(
         for name, value in parameters.items()
         if name not in known and value is not None
     )
-    for parameter in capabilities.parameters:
+    for parameter in capabilities.parameters if sent else ():
         problem = parameter.problem(sent.get(parameter.name))
         if problem is not None:
             raise InvalidRequest(ENGLISH("refusal.parameter-here", name=parameter.name, problem=problem))

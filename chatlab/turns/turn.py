@@ -107,6 +107,7 @@ class Turn:
         self._room = asyncio.Event()
         self._room.set()
         self._task: asyncio.Task[None] | None = None
+        self._over = asyncio.Event()  # its task has ended, and all that follows from that was done
         self._observation: Observation = UNOBSERVED
 
     async def __aenter__(self) -> Self:
@@ -140,7 +141,7 @@ class Turn:
         """Stop the turn and wait until its upstream is closed."""
         self.stop()
         if self._task is not None:
-            await asyncio.wait([self._task])
+            await self._over.wait()
 
     @property
     def timing(self) -> Timing:
@@ -248,6 +249,7 @@ class Turn:
         self._watchdog.leave()
         if self.outcome == "running":
             self._end("stopped")
+        self._over.set()
         self._observation.ended(self)
 
     def _rest(self) -> float:

@@ -12,6 +12,8 @@ import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, NamedTuple
 
+import orjson
+
 from chatlab.errors import BrokenStream
 from chatlab.upstream.bodies import error_from_body, is_error
 
@@ -26,6 +28,7 @@ _MARKS = "\ufeff\x1e"  # a byte order mark; what begins each record of applicati
 _FIELDS = ("data", "event", "")
 _FIELD = re.compile(rb"[\s\x1e]*(?::|(?i:data|event|id|retry|error)\s*:|[\[{])")
 _LOOKS_LIKE_JSON = re.compile(r"\{|\[\s*(?:[\[{\"\d-]|$)")  # not `[ERROR] what happened`
+_LONG_NUMBER = re.compile(rb"\d{19}")  # of which orjson would make a float
 _SENTENCE = 2_000  # bytes of a text that may say what went wrong
 _LONG = 64 * 2**10  # bytes of JSON without a line's end after which it is taken for a document
 _LONGEST = 64 * 2**20  # bytes of one line, or of an answer that is one document
@@ -65,6 +68,22 @@ class SseDecoder:
             event = self.line(line.decode("utf-8", "replace"))
             if event is not None:
                 yield event
+
+    def plain(self, piece: bytes) -> tuple[list[bytes], bytes]:
+        """Return the payloads of the events that this piece begins with, as far as each is a line of JSON, as
+        nearly all are, and what comes behind them, which is for `events`."""
+        found: list[bytes] = []
+        if self._data or self._name or any(self._rest) or self._after_cr or b"\r" in piece:
+            return found, piece
+        at = 0
+        while piece.startswith(b"data: {", at):
+            end = piece.find(b"\n\n", at)
+            if end < 0 or piece.find(b"\n", at, end) >= 0:
+                break
+            found.append(piece[at + len(b"data: ") : end])
+            at = end + 2
+        self._begun = self._begun or at > 0
+        return found, piece[at:]
 
     def last_events(self) -> list[SseEvent]:
         """Return the events that were under way when the stream ended."""
@@ -159,7 +178,19 @@ class ChunkReader:
             if self._size > _LONGEST:
                 raise BrokenStream("the upstream sent an answer that does not end")
             return
-        yield from self._chunks(self._decoder.events(piece))
+        payloads, rest = self._decoder.plain(piece)
+        for payload in payloads:
+            self._start = b""
+            try:
+                value = None if _LONG_NUMBER.search(payload) else orjson.loads(payload)
+            except ValueError:  # such as half an emoji, which the other way takes
+                value = None
+            if value is None:
+                yield from self._chunks([SseEvent("", payload.decode("utf-8", "replace"))])
+            elif value:
+                yield value
+        if rest:
+            yield from self._chunks(self._decoder.events(rest))
 
     def end(self) -> Iterator[dict[str, Any]]:
         """Yield the chunks that were under way when the bytes ended."""

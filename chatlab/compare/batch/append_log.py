@@ -17,6 +17,8 @@ from chatlab.errors import StoreError
 
 T = TypeVar("T")
 
+_TOGETHER = 0.03  # seconds that a line waits for others at the most
+
 
 class JournalLine(NamedTuple):
     """One line of a journal: its number from 1, the byte it begins at, and its value."""
@@ -37,11 +39,14 @@ class _Group:
 class AppendLog:
     """An append-only file of JSON lines, made if it is not there; one process at a time has it open.
 
-    Raises StoreError if another process does.
+    together: how many lines are worth waiting for, for some hundredths of a second, since it costs as much to
+    bring one to the disk as many. Raises StoreError if another process has the file open.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, together: int = 1) -> None:
         self._path = path
+        self._together = together
+        self._enough = asyncio.Event()
         self._file = path.open("a+b", buffering=0)
         self._turn = asyncio.Lock()
         self._next = _Group()
@@ -76,8 +81,15 @@ class AppendLog:
         """
         group, place = self._next, len(self._next.lines)
         group.lines.append(to_line(value).encode("utf-8"))
+        if len(group.lines) >= self._together:
+            self._enough.set()
         async with self._turn:
             if not group.begins:  # nobody has written it meanwhile
+                if len(group.lines) < self._together:
+                    self._enough.clear()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_TOGETHER):
+                            await self._enough.wait()
                 self._next = _Group()
                 await to_its_end(asyncio.to_thread(self._write, group))
         if isinstance(group.begins, OSError):

@@ -10,7 +10,7 @@ import asyncio
 import random
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import combinations, product
@@ -165,13 +165,16 @@ class Batch:
     def _of_lane(self, lane: int, blocks: Sequence[int], orders: bytearray) -> Iterator[ModelCall]:
         lanes = len(self._plan.lanes)
         for place, block in enumerate(blocks):
-            call = self._next(*divmod(block, self._plan.repeats), lane)
+            item, repeat = divmod(block, self._plan.repeats)
+            call = self._next(item, repeat, lane, place=orders.index(lane, place * lanes) + 1)
             if call is not None:
-                yield replace(call, place=orders.index(lane, place * lanes) + 1)
+                yield call
 
-    def _next(self, item: int, repeat: int, lane: int, *, again: bool = True) -> ModelCall | None:
+    def _next(
+        self, item: int, repeat: int, lane: int, *, place: int = 0, again: bool = True
+    ) -> ModelCall | None:
         """Return the call for the next step; None if there is none, or it has failed and is not to be
-        retried. item, lane: their numbers in the plan.
+        retried. item, lane: their numbers in the plan. place: in the order of all calls.
         """
         step, failed = self._results.progress(item, repeat, lane)
         if step == self._results.steps(item) or (failed and not (again and self._retry_failed)):
@@ -187,6 +190,7 @@ class Batch:
             partial(self._ended, about, following),
             {**to.parameters, **asked.parameters},
             to.system,
+            place=place,
             last=about.last,
         )
 

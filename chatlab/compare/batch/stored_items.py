@@ -19,6 +19,8 @@ from chatlab.compare.batch.prompts import item_from_json, item_to_json
 from chatlab.compare.batch.whole_file import whole_file
 from chatlab.compare.model_json import to_line
 
+_RECENT = 8  # prompts
+
 
 class StoredItems(Sequence[Item]):
     """Prompts in a file of their own. In memory are 32 bytes of each: where its line begins, how many answers
@@ -36,7 +38,7 @@ class StoredItems(Sequence[Item]):
         """How many answers each gets of every lane and repeat."""
         self._ids = np.zeros(0, np.uint64)  # sorted
         self._numbers = np.zeros(0, np.int64)  # of the items with these ids
-        self._last: tuple[int, Item] | None = None  # read last: each lane asks for the same one
+        self._recent: dict[int, Item] = {}  # read last: each lane asks for the same ones, some apart
 
     @classmethod
     def of(cls, items: Iterable[Item]) -> StoredItems:
@@ -92,11 +94,14 @@ class StoredItems(Sequence[Item]):
         if isinstance(place, slice):
             return [self[number] for number in range(len(self))[place]]
         number = range(len(self))[place]
-        if self._last is None or self._last[0] != number:
+        item = self._recent.get(number)
+        if item is None:
             self._file.seek(self._begins[number])
             line = self._file.read(self._begins[number + 1] - self._begins[number])
-            self._last = number, item_from_json(json.loads(line))
-        return self._last[1]
+            item = self._recent[number] = item_from_json(json.loads(line))
+            if len(self._recent) > _RECENT:
+                del self._recent[next(iter(self._recent))]
+        return item
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):

@@ -76,8 +76,12 @@ def _by_content(part: Part) -> Part:
 
 def canonical(value: Any) -> bytes:
     """Return a JSON value as bytes that depend on nothing but the value: keys sorted, no spaces, UTF-8."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "surrogatepass")
+    return _canonical(value).encode("utf-8", "surrogatepass")
+
+
+_canonical = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
 
 
 def digest(messages: tuple[Message, ...], parameters: Mapping[str, Any]) -> str:

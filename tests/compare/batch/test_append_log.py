@@ -33,6 +33,37 @@ async def test_lines_that_come_together_are_brought_to_the_disk_together(
     assert synced <= 2, "the first by itself, at most, and all others"
 
 
+async def test_lines_that_come_one_after_the_other_wait_for_as_many_as_are_worth_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_size)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr("chatlab.compare.batch.append_log._TOGETHER", 600)
+    journal = AppendLog(tmp_path / "x.jsonl", together=3)
+    tasks = []
+    for n in range(6):
+        tasks.append(asyncio.create_task(journal.append({"n": n})))
+        while n % 3 == 2 and not tasks[-1].done():
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    begins = await asyncio.wait_for(asyncio.gather(*tasks), 10)
+    journal.close()
+    assert [line_at(tmp_path / "x.jsonl", begin)["n"] for begin in begins] == list(range(6))
+    assert synced == [24, 48]
+
+
+async def test_a_line_that_no_other_follows_is_written_all_the_same(tmp_path: Path) -> None:
+    journal = AppendLog(tmp_path / "x.jsonl", together=16)
+    assert await asyncio.wait_for(journal.append({"n": 1}), 10) == 0
+    journal.close()
+
+
 async def test_a_full_disk_is_told_to_everybody_and_nothing_is_written_again() -> None:
     journal = AppendLog(Path("/dev/full"))
     said = await asyncio.gather(*(journal.append({"n": n}) for n in range(5)), return_exceptions=True)
