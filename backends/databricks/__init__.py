@@ -54,7 +54,13 @@ from chatlab.errors import (
     SignInRejected,
 )
 from chatlab.messages import Notice, StreamEvent
-from chatlab.upstream import error_before_answer, error_from_body, error_from_exception, retry_after
+from chatlab.upstream import (
+    error_before_answer,
+    error_body,
+    error_from_body,
+    error_from_exception,
+    retry_after,
+)
 from chatlab.words import ENGLISH
 
 # How an endpoint says that it cannot stream: MLflow's own sentences, and what the serving layer answers.
@@ -64,7 +70,6 @@ _NO_STREAM = re.compile(
     re.I,
 )
 _LOOKUP_TIMEOUT = 10.0  # seconds for each question about an endpoint
-_MAX_ERROR_BODY = 64 * 1024
 
 
 class DatabricksBackend(Backend):
@@ -345,12 +350,7 @@ class DatabricksBackend(Backend):
             if "private-link" in target:
                 return PermissionDenied("the workspace is not open to this network", status=403)
             return ModelNotFound("the workspace redirected the call: the host is not its API", status=status)
-        raw = bytearray()
-        async for piece in response.aiter_bytes():
-            raw += piece
-            if len(raw) > _MAX_ERROR_BODY:
-                break
-        error = error_from_body(status, bytes(raw), retry_after(response.headers))
+        error = error_from_body(status, await error_body(response), retry_after(response.headers))
         if status == 403 and "invalid access token" in error.detail.lower():
             error = AuthenticationFailed(error.detail, status=status)  # a dead token is a 403 here
         if isinstance(error, AuthenticationFailed) and self._as_person:

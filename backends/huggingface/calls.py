@@ -18,11 +18,8 @@ from typing import Any
 
 from backends.huggingface.errors import error_from_exception, error_from_reply
 from chatlab.errors import AuthenticationFailed, BackendError, ModelNotFound, Unavailable
-from chatlab.upstream import ChunkReader, error_before_answer, retry_after, with_challenge
+from chatlab.upstream import ChunkReader, error_before_answer, error_body, retry_after, with_challenge
 from chatlab.upstream import error_from_exception as error_of_transport
-
-_MAX_ERROR_BODY = 64_000  # bytes of a failure that are read
-_ERROR_BODY_SECONDS = 5.0
 
 _NO_TOKEN = "none"  # noqa: S105 - keeps huggingface_hub from looking for one by itself; taken out again below
 
@@ -156,19 +153,10 @@ async def post(http: Any, call: Call, connect_timeout: float) -> AsyncIterator[A
 
 async def reply_error(response: Any) -> BackendError:
     """Return the error for a response with an error status, its body read as far as that is quick."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(_ERROR_BODY_SECONDS):
-            async for piece in response.aiter_bytes():
-                body += piece
-                if len(body) > _MAX_ERROR_BODY:
-                    break
-    except TimeoutError:
-        pass
-    text = body.decode("utf-8", "replace")
+    text = (await error_body(response)).decode("utf-8", "replace")
     try:
         decoded: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         decoded = text
     error = error_from_reply(response.status_code, decoded, retry_after(response.headers))
     return with_challenge(error, response.headers)

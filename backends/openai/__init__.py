@@ -46,7 +46,7 @@ from chatlab.credentials import name_in, sendable, token_of
 from chatlab.errors import AuthenticationFailed, BackendError, ChatlabError, NotReady, PermissionDenied
 from chatlab.messages import StreamEvent
 from chatlab.secret import SecretRef, remember_if_secret
-from chatlab.upstream import error_before_answer, error_from_exception
+from chatlab.upstream import error_before_answer, error_from_exception, error_from_response
 
 log = logging.getLogger(__name__)
 
@@ -218,8 +218,7 @@ class OpenAIBackend(Backend):
             response = await self._post(sent, self._headers(token), ctx)
             if isinstance(response, self._httpx2.Response):
                 if not response.is_success:
-                    await response.aread()
-                    response.raise_for_status()
+                    raise await error_from_response(response)
                 yield response.aiter_bytes()
             else:
                 yield aiter(response)

@@ -7,9 +7,11 @@ Cloudflare, MiniMax, DashScope, Zhipu, Databricks, Apigee, Slack.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import time
@@ -17,6 +19,8 @@ from typing import Any
 
 from chatlab.errors import BackendError, classify
 
+_ERROR_BYTES = 64 * 2**10  # of an error reply's body that are read
+_ERROR_SECONDS = 5.0
 # Codes that stand in the body where there is no HTTP status to go by: in an error sent in mid-stream.
 _STATUS_OF = {
     "invalid_api_key": 401,
@@ -105,6 +109,20 @@ def error_from_body(status: int | None, body: object, retry_after: float | None 
     if code == "insufficient_quota":
         error.retryable = False  # the account is empty: waiting does not fill it
     return error
+
+
+async def error_body(response: Any) -> bytes:
+    """Return the body of an error reply of httpx2 or httpx, as far as it comes soon: one that does not end
+    keeps nobody waiting, and takes no memory.
+    """
+    raw = bytearray()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_ERROR_SECONDS):
+            async for piece in response.aiter_bytes():
+                raw += piece
+                if len(raw) > _ERROR_BYTES:
+                    break
+    return bytes(raw)
 
 
 def is_error(chunk: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from chatlab.errors import (
     InvalidRequest,
     Unavailable,
 )
-from chatlab.upstream.bodies import error_from_body, retry_after
+from chatlab.upstream.bodies import error_body, error_from_body, retry_after
 from chatlab.upstream.challenges import with_challenge
 from chatlab.words import ENGLISH
 
@@ -65,13 +65,17 @@ def _own(exc: Exception) -> BackendError:
 
 def _by_status(exc: Any) -> BackendError:
     response = exc.response
-    if response.is_redirect:  # not followed: the key would go along
-        where = response.headers.get("location", "elsewhere")
-        return InvalidRequest(f"the backend's URL redirects to {where}", status=response.status_code)
     try:
         body: object = response.json()
     except (ValueError, RuntimeError):  # not JSON, or a stream that was not read
         body = getattr(exc, "body", None) or _text(response)
+    return _of_reply(response, body)
+
+
+def _of_reply(response: Any, body: object) -> BackendError:
+    if response.is_redirect:  # not followed: the key would go along
+        where = response.headers.get("location", "elsewhere")
+        return InvalidRequest(f"the backend's URL redirects to {where}", status=response.status_code)
     error = error_from_body(response.status_code, body, retry_after(response.headers))
     return with_challenge(error, response.headers)
 
@@ -165,6 +169,11 @@ def error_from_exception(exc: Exception) -> BackendError:
         if rule is not None:
             return rule(exc)
     _reraise(exc)
+
+
+async def error_from_response(response: Any) -> BackendError:
+    """Return the error for a response of httpx2 or httpx that is no success, and whose body was not read."""
+    return _of_reply(response, await error_body(response))
 
 
 def error_before_answer(exc: Exception) -> BackendError:

@@ -13,7 +13,7 @@ import pytest
 from llmock.pytest_plugin import LLMock
 from pydantic import ValidationError
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from backends.openai import OpenAIBackend, OpenAIOptions
 from chatlab.backend import CallContext, ChatRequest, Probe
@@ -39,6 +39,7 @@ from chatlab.messages import (
     ToolCall,
     Usage,
 )
+from chatlab.upstream import bodies
 from tests import conftest
 from tests.backends.rig_openai import delta, event
 from tests.folded import accumulate
@@ -483,6 +484,29 @@ class TestTraps:
     async def test_an_error_with_status_200_is_an_error(self, front: Front, make: Make) -> None:
         front.fail(200, {"error": {"code": "rate_limit_exceeded", "message": "later"}})
         assert type(await failure(make(base_url=f"{front.url}/v1"))) is RateLimited
+
+    @pytest.mark.parametrize("goes_on", [True, False])
+    async def test_an_error_whose_body_does_not_end_is_an_error_soon(
+        self, front: Front, make: Make, monkeypatch: pytest.MonkeyPatch, goes_on: bool
+    ) -> None:
+        monkeypatch.setattr(bodies, "_ERROR_SECONDS", 10.0 if goes_on else 0.1)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"the disk is full "
+            while goes_on:
+                yield b"x" * 2**16
+                await asyncio.sleep(0)
+            await asyncio.Event().wait()
+
+        async def handler(_: Request) -> Response:
+            return StreamingResponse(pieces(), 507)
+
+        front.on("POST", "/v1/chat/completions", handler)
+        async with asyncio.timeout(20):
+            error = await failure(make(base_url=f"{front.url}/v1"))
+        assert (type(error), error.status) == (Unavailable, 507)
+        assert "the disk is full" in str(error)
+        assert await asyncio.to_thread(front.last.closed.wait, 10)
 
     async def test_an_answer_that_came_whole_is_taken_and_said_to_be(self, front: Front, make: Make) -> None:
         message = {"role": "assistant", "content": "Yes"}
