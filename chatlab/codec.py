@@ -169,7 +169,7 @@ def from_plain(cls: type[T], value: Mapping[str, Any]) -> T:
     if adapter is None:
         adapter = _adapters[cls] = TypeAdapter(cls)
     try:
-        return cast(T, adapter.validate_python(dict(value)))
+        return cast(T, adapter.validate_python(value if isinstance(value, dict) else dict(value)))
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, first["loc"]))

@@ -119,6 +119,7 @@ class TextRedaction:
         return self._looked_at[1]
 
     def _without(self, text: str, place: str, name: str, spans: Sequence[Span], mark: str) -> str:
-        if spans:
-            self.counts[f"{name} in {place}"] += len(spans)
+        if not spans:
+            return text
+        self.counts[f"{name} in {place}"] += len(spans)
         return replaced(text, spans, mark)

@@ -19,7 +19,7 @@ from chatlab.secret import scrub
 T = TypeVar("T")
 
 _PIECE = 100_000  # characters that are scrubbed at once
-_IN_MEMORY = 4_000_000  # bytes of a part of a page
+_IN_MEMORY = 1_000_000  # bytes of a part of a page
 
 
 class _Pickler(pickle.Pickler):
