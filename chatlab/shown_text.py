@@ -40,6 +40,7 @@ _WRITTEN = re.compile(
 _RARELY_WRITTEN = re.compile(
     r"[\\=](?:(?<=\\)(?:(?P<octal>0[4-7][0-7](?!\s)|1[0-7]{2})|[0-9a-fA-F]{1,6}\s?)|(?<==)(?:[0-9A-F]{2}|\r?\n))"
 )
+_OF_MAIL = re.compile(r"=(?:[0-9A-F]{2}|\r?\n)")
 _EMPHASIS = re.compile(
     r"[*`~_](?:(?<=\*)\**|(?<=`)`*|(?<=~)~|(?<=_)(?:(?<![^\W_]_)_*(?=\w)|(?<=\w_)_*(?![^\W_])))"
 )
@@ -168,7 +169,7 @@ def ways_to_see(text: str) -> Sequence[Shown]:
     seen = look(text)
     bare = untagged(seen)
     ways = [Shown(text, ()), seen, bare, unmarked(bare)]
-    if "\\" in text or "=" in text:
+    if "\\" in text or _OF_MAIL.search(text):
         decoded, layer = _pass(text, _RARELY_WRITTEN, _rarely_seen)
         if layer is not None:
             rest = unmarked(untagged(look(decoded)))
