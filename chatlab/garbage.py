@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _NEW_OBJECTS = 10_000  # after which garbage is looked for; Python's own is 700
+_OF_MANY_CALLS = 50_000  # the same, where calls that run hold more than that at any time: some 15 MB
 
 
-def look_less_for_garbage() -> None:
+def look_less_for_garbage(new_objects: int = _NEW_OBJECTS) -> None:
     """Have what there is now, such as the 300,000 objects that a server holds for good, never looked through
     for garbage again: that takes 0.2 to 0.5 s, for which everybody waits. And what is new less often, since a
     turn makes thousands of objects, hardly any of which is garbage of the kind that must be looked for."""
     gc.freeze()
-    gc.set_threshold(_NEW_OBJECTS)
+    gc.set_threshold(new_objects)
 
 
 @contextmanager
@@ -31,9 +32,9 @@ def importing_for_good() -> Iterator[None]:
 
 @contextmanager
 def less_looking_for_garbage() -> Iterator[None]:
-    """Do so until the block ends."""
+    """Do so until the block ends, and still less: many calls are made in it."""
     before = gc.get_threshold()
-    look_less_for_garbage()
+    look_less_for_garbage(_OF_MANY_CALLS)
     try:
         yield
     finally:

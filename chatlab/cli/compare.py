@@ -44,7 +44,7 @@ from chatlab.config.registry import Entry
 from chatlab.conversations.storage import OpenStorage, open_storage
 from chatlab.errors import StoreError
 from chatlab.event_loop import run
-from chatlab.garbage import less_looking_for_garbage
+from chatlab.garbage import importing_for_good, less_looking_for_garbage
 from chatlab.lab import Lab
 from chatlab.spelling import count
 from chatlab.store import now
@@ -386,7 +386,8 @@ async def _storage(lab: Lab, opened: AsyncExitStack) -> OpenStorage | None:
     if lab.config is None:
         return None
     try:
-        return await opened.enter_async_context(open_storage(lab.config.storage))
+        with importing_for_good():
+            return await opened.enter_async_context(open_storage(lab.config.storage))
     except StoreError as exc:
         say(f"the store gets nothing of this run: {exc}")
         return None

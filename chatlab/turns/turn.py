@@ -50,6 +50,7 @@ _CROWD = 20  # turns up to which every turn is read whenever something has arriv
 _READS = 1000  # a second, for all turns of a crowd together
 _LONGEST_REST = 0.08  # seconds
 _LONGEST_END = 2.0  # seconds from the Finish to the end of the stream
+_OVER = CallContext()  # of a turn that has ended
 _LONGEST_WAIT = 30.0  # seconds a retry may wait, whatever Retry-After says
 
 
@@ -250,6 +251,9 @@ class Turn:
         if self.outcome == "running":
             self._end("stopped")
         self._over.set()
+        # What names the turn in a circle, and would stay with all it holds until garbage is looked for.
+        self._task = self._silence = None
+        self._ctx = _OVER
         self._observation.ended(self)
 
     def _rest(self) -> float:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,23 @@ async def test_events_reach_the_reader_in_order_and_the_answer_is_their_sum() ->
     assert events == [ReasoningDelta("hm"), TextDelta("a "), TextDelta(" b\n"), Finish("stop", Usage(3, 2))]
     assert turn.answer.message.text == "a  b\n"
     assert turn.outcome == "finished"
+
+
+async def test_a_turn_that_has_ended_goes_without_being_looked_for_as_garbage() -> None:
+    async def script(request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
+        yield TextDelta("hi")
+        yield Finish("stop", Usage())
+
+    entry, _ = entry_for(script)
+    gc.disable()
+    try:
+        _, turn = await read(entry)
+        left = weakref.ref(turn)
+        del turn
+        await asyncio.sleep(0)
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 async def test_a_stream_without_a_finish_is_broken_and_keeps_what_had_arrived() -> None:
