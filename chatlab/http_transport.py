@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
@@ -199,6 +201,13 @@ class AnswerBody(httpx2.AsyncByteStream):
         self._response.close()
 
 
+def _why(error: OSError) -> str:
+    """Return why there is no connection, without the address, which may be of an inner network."""
+    if error.errno is None or isinstance(error, ssl.SSLError | socket.gaierror):
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
+
+
 @contextmanager
 def _httpx2_errors() -> Iterator[None]:
     try:
@@ -207,7 +216,7 @@ def _httpx2_errors() -> Iterator[None]:
         _, kind, said = next(each for each in _ERRORS if isinstance(exc, each[0]))
         if said is None:
             if isinstance(exc, aiohttp.ClientConnectorError):
-                said = str(exc.os_error)
+                said = _why(exc.os_error)
             elif isinstance(exc, aiohttp.ClientResponseError):  # what follows quotes the response
                 said = "not valid HTTP: " + exc.message.partition("\n")[0].rstrip(":")
             else:

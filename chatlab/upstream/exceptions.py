@@ -190,5 +190,4 @@ def _reraise(exc: Exception) -> NoReturn:
 
 
 def _why(exc: BaseException) -> str:
-    text = str(exc)
-    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
+    return str(exc) or type(exc).__name__

@@ -68,7 +68,7 @@ def _script(file: Path) -> str:
     return text.replace("\nexport ", "\n")
 
 
-_HEAD = ("locales", "attach", "text", "names", "keys", "scroll", "away", "waiting")
+_HEAD = ("locales", "attach", "text", "names", "keys", "scroll", "away", "waiting", "toasts")
 _SCRIPTS = "".join(
     f"<script>(() => {{{_script(_STATIC / name)}}})();</script>"
     for name in ("code.js", *(f"chat/{name}.js" for name in _HEAD))
@@ -157,7 +157,8 @@ class Page(PatchedBlocks):
 
 def _told(words: Words) -> str:
     """Return a script by which the page's other scripts have its words."""
-    told = told_words(words, "chat.", "name.", "button.", "keys.", "menu.", "share.", "sidebar.", "person.")
+    scripts = ("chat.", "name.", "button.", "keys.", "menu.", "share.", "sidebar.", "person.", "number.")
+    told = told_words(words, *scripts)
     fields = "((one) => [one.slice(0, one.indexOf(' ')), one.slice(one.indexOf(' ') + 1)])"
     return f"<script>window.chatlabWords = Object.fromEntries({told}.map{fields});</script>"
 

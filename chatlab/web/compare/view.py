@@ -129,6 +129,7 @@ class View:
             "name": lane.label,
             "label": lane.label,
             "backend": lane.backend,
+            "answers": lane.backend,
             "parameters": dict(lane.parameters),
             "system": lane.system,
             "asked_as": self._asked_as(lane.id),
@@ -136,9 +137,10 @@ class View:
         try:
             entry = self._backends[lane.backend]
         except ChatlabError as exc:
-            return {**shown, "ready": str(exc)}
+            return {**shown, "ready": self.words.told(exc)}
         model = entry.cls.target(entry.config.options).model
-        return {**shown, "ready": self.words.translated(entry.not_ready or "") or None, "model": model}
+        ready = self.words.translated(entry.not_ready or "") or None
+        return {**shown, "answers": entry.label, "ready": ready, "model": model}
 
     def _asked_as(self, lane: LaneId) -> str | None:
         """Return as whom a lane was asked last; None where it was not yet, or nobody signs in."""

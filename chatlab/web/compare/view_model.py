@@ -88,13 +88,14 @@ class SessionList(TypedDict):
 
 
 class LaneView(TypedDict):
-    """A lane. While names are hidden it has a letter for an id and a name, and nothing else. asked_as: as
-    whom it was asked last."""
+    """A lane. While names are hidden it has a letter for an id and a name, and nothing else. answers: its
+    backend by what people read of it. asked_as: as whom it was asked last."""
 
     id: str
     name: str
     label: NotRequired[str]
     backend: NotRequired[str]
+    answers: NotRequired[str]
     parameters: NotRequired[dict[str, Any]]
     system: NotRequired[str | None]
     asked_as: NotRequired[str | None]

@@ -105,14 +105,15 @@ export interface SessionList {
 }
 
 /**
- * A lane. While names are hidden it has a letter for an id and a name, and nothing else. asked_as: as
- * whom it was asked last.
+ * A lane. While names are hidden it has a letter for an id and a name, and nothing else. answers: its
+ * backend by what people read of it. asked_as: as whom it was asked last.
  */
 export interface LaneView {
   id: string;
   name: string;
   label?: string;
   backend?: string;
+  answers?: string;
   parameters?: Record<string, unknown>;
   system?: string | null;
   asked_as?: string | null;

@@ -124,3 +124,44 @@ backends:
         page.ask("read this")
         assert "notes.txt was sent as text in the message" in " ".join(page.titles)
         assert roles(upstream.last.json)[-1] == ("user", "notes.txt\n```\nsome notes\n```\n\nread this")
+
+
+def test_what_cannot_be_attached_or_sent_is_said_in_the_pages_words(
+    open_page: Callable[..., ChatPage],
+) -> None:
+    page = open_page(
+        """\
+ui: {language: de, max_file_mb: 0.5}
+backends:
+  echo: {kind: echo, label: Echo}
+  words: {kind: openai, model: tiny, base_url: "http://127.0.0.1:9/v1", label: Words}
+"""
+    )
+    tab, told = page.page, page.page.locator(".chatlab-refused")
+    large = ("big.txt", "text/plain", b"x" * 1_250_000)
+
+    def pick(file: tuple[str, str, bytes]) -> None:
+        name, media_type, content = file
+        given = {"name": name, "mimeType": media_type, "buffer": content}
+        tab.set_input_files("#message input[type=file]", given)
+
+    for way in (lambda file: give(page, "drop", file), pick):
+        way(large)
+        expect(told).to_have_text(
+            "Nicht angehängt, weil eine Datei höchstens 0,5 MB haben darf: big.txt (1,25 MB)"
+        )
+        tab.click("#message textarea")
+        expect(told).to_have_count(0)
+    pick(PICTURE)  # echo takes any file
+    expect(tab.locator("#message .thumbnail-item")).to_have_count(1)
+    expect(tab.get_by_role("button", name="Datei entfernen")).to_be_attached()
+    page.choose("Words")
+    tab.wait_for_function("document.querySelector('#message input[type=file]').accept.includes('.toml')")
+    pick(ARCHIVE)
+    expect(told).to_have_text("Words nimmt all.zip nicht an: Es wurde nichts angehängt.")
+    assert tab.locator(".toast-body").count() == 0
+    tab.route("**/queue/join*", lambda route: route.fulfill(status=503, json={"detail": "Queue is full."}))
+    page.ask("Hallo", wait=False)
+    expect(tab.locator(".toast-title").first).to_have_text("Fehler")
+    expect(tab.locator(".toast-body")).to_contain_text("Gerade warten zu viele Nachrichten auf ihre Antwort.")
+    expect(tab.get_by_role("button", name="Schließen", exact=True)).to_be_visible()

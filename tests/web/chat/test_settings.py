@@ -321,7 +321,8 @@ def test_a_place_in_the_queue_and_a_full_one_are_said_and_the_box_keeps_the_mess
         second.ask("two", wait=False)
     second.page.get_by_role("status").get_by_text("Waiting in the queue: place 1 of 1.").wait_for()
     third.ask("three", wait=False)
-    third.page.wait_for_selector("text=This application is currently busy. Please try again.")
+    told = third.page.locator(".toast-body")
+    expect(told).to_contain_text("Too many messages wait for their answers just now.")
     third.page.wait_for_function("document.querySelector('#message textarea').value === 'three'")
     third.page.wait_for_selector("#message .submit-button")
     assert third.said == []

@@ -292,6 +292,7 @@ def test_a_failed_lane_shows_its_error_beside_what_the_others_say(me: Person) ->
     assert broken[0]["status"] == "failed"
     assert "one two" in broken[0]["html"]
     assert broken[0]["error"].startswith("Broken: echo was told to fail")
+    assert asked.view["lanes"][0]["answers"] == "Broken"
     assert fine[0]["status"] == "finished"
 
 

@@ -17,6 +17,8 @@ _KEYS = {  # our names for Gradio's own
     "cancel": "chatbot.cancel",
     "like": "chatbot.like",
     "dislike": "chatbot.dislike",
+    "download": "common.download",
+    "remove": "common.remove",
 }
 LOCALES = (
     *("ar", "ca", "ckb", "de", "en", "es", "et", "eu", "fa", "fi", "fr", "he", "hi", "id", "ja", "ko"),

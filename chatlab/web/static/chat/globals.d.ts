@@ -9,6 +9,9 @@ interface Window {
   /** How many things that were asked to be shown in the conversation's place are not answered yet. */
   chatlabOpening?: number;
   /** What Gradio's page is made of. */
-  gradio_config?: { components: { props: { elem_id?: string; watermark?: string } }[] };
+  gradio_config?: {
+    components: { props: { elem_id?: string; watermark?: string } }[];
+    max_file_size?: number | null;
+  };
 }
 declare const chatlabWords: Record<string, string>;

@@ -16,6 +16,12 @@ const NAMES = [
     "name.upload",
   ],
   ["#conversation button[aria-label='Copy conversation']", "name.copy-all"],
+  ["#conversation button[aria-label='Copied conversation']", "name.copied-all"],
+  ["#message .thumbnails", "name.attached"],
+  ["#message .thumbnail-wrapper", "name.attached-file"],
+  ["#message .delete-button", "name.remove-file"],
+  ["#message .loader", "name.uploading"],
+  ["[data-testid=toast-close]", "both.close"],
   ["#message .submit-button", "name.send"],
   ["#message .stop-button", "name.stop"],
   ["#conversation .user-row textarea", "name.your-message"],
@@ -39,6 +45,7 @@ const nameAll = (around) => {
   }
   // An icon's own title would be said in English, in place of its button's.
   for (const title of around.querySelectorAll("#conversation button svg > title")) title.textContent = "";
+  for (const icon of around.querySelectorAll("button svg[aria-label]")) icon.removeAttribute("aria-label");
   // Below whatever prefix this page is.
   const compare = document.querySelector(".chatlab-compare");
   for (const one of around.querySelectorAll("#conversation .placeholder a[href=compare]")) {

@@ -36,7 +36,7 @@ new MutationObserver((changes) => {
   const around = new Set(changes.map(({ target }) => target));
   for (const one of around)
     if (one instanceof Element && one.isConnected) prepareAll(one.parentElement ?? one);
-}).observe(document.documentElement, { childList: true, subtree: true });
+}).observe(document.documentElement, { childList: true, subtree: true, attributeFilter: ["aria-label"] });
 
 /**
  * An answer as its model wrote it, with the page's watermark: Gradio copies its notes, thoughts and figures

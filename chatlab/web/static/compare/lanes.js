@@ -35,8 +35,8 @@ const laneHead = (page, lane) =>
     { className: "lane", "data-lane": lane.id, ...(page.view.hidden ? {} : dragging(page, lane)) },
     make("strong", { title: lane.name }, lane.name),
     button(lane.name, () => page.choose(lane.id), { className: "tab plain" }),
-    lane.backend && lane.backend !== lane.name
-      ? make("span", { className: "quiet", title: lane.model || null }, lane.backend)
+    lane.answers && lane.answers !== lane.name
+      ? make("span", { className: "quiet", title: lane.model || null }, lane.answers)
       : null,
     lane.asked_as
       ? make(
