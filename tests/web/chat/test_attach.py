@@ -150,6 +150,8 @@ backends:
         expect(told).to_have_text(
             "Nicht angehängt, weil eine Datei höchstens 0,5 MB haben darf: big.txt (1,25 MB)"
         )
+        box, said = tab.locator("#message").bounding_box(), told.bounding_box()
+        assert box and said and said["y"] >= box["y"] + box["height"] and said["width"] > 0.9 * box["width"]
         tab.click("#message textarea")
         expect(told).to_have_count(0)
     pick(PICTURE)  # echo takes any file
