@@ -145,7 +145,7 @@ def test_an_error_is_one_sentence_and_the_box_takes_the_next_message(
     assert page.answers == ["fine"]
     # What got no answer is not sent on, and the page says so.
     assert roles(upstream.last.json) == [("user", "again")]
-    assert any("not sent, since they got no answer: 1 message" in title for title in page.titles)
+    assert any("not sent, since it got no answer: 1 message" in title for title in page.titles)
 
 
 def test_a_stream_that_breaks_keeps_its_text_and_says_so(upstream: Front, open_page: Open) -> None:
