@@ -97,7 +97,7 @@ def opened_by_scripts(
     for answered in (shown.then, shown.failure):
         answered(None, None, None, js=_OPENED, trigger_mode="multiple", api_visibility="private")
     if navigation.assessments is not None:
-        chat.chatbot.like(navigation.liked, chat.chatbot, None, **private)
+        chat.chatbot.like(navigation.liked, chat.chatbot, None, **steps)
 
     again = [chat.chatbot, chat.chatbot_state, chat.saved_input, choices[0]]
     asked = bridge.submit(navigation.again, None, again, **private)

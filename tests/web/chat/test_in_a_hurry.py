@@ -3,12 +3,14 @@ requests and whose looks at the page are held back."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chatlab.ids import ConversationId
 from chatlab.store import StoredConversation
 from tests.servers.front import Front
 from tests.web.chat.test_page import CHAT, roles
@@ -24,7 +26,7 @@ from tests.web.chat.test_stored import (
     wait_listed,
     wait_said,
 )
-from tests.web.pages import ChatPage, expect
+from tests.web.pages import ChatPage, chunks, expect, says
 
 pytestmark = pytest.mark.browser
 
@@ -207,7 +209,11 @@ def test_whoever_scrolls_while_the_list_is_asked_anew_gets_more_and_stays_where_
     page = open_page(config(upstream))
     page.ask("the newest")
     ((owner,),) = rows(tmp_path, "select owner from turns")
-    adopt(tmp_path, [StoredConversation(f"c{n}", owner, f"old {n}", OLD, OLD) for n in range(100)], [])
+    adopt(
+        tmp_path,
+        [StoredConversation(ConversationId(f"c{n}"), owner, "old", OLD, OLD) for n in range(100)],
+        [],
+    )
     held: list[Any] = []
     holding = False
     page.page.route(LISTED, lambda route: held.append(route) if holding else route.continue_())
@@ -227,3 +233,56 @@ def test_whoever_scrolls_while_the_list_is_asked_anew_gets_more_and_stays_where_
         page.page.evaluate(CHANGED)
     expect(titles).to_have_count(80)
     assert places.evaluate("list => list.scrollTop") == pytest.approx(where, abs=1)
+
+
+@pytest.mark.parametrize("kept", ["requests", "answers"])
+@pytest.mark.parametrize("storage", ["", "storage: none"])
+def test_a_stop_that_comes_before_the_message_has_arrived_stops_its_answer(
+    upstream: Front, open_page: Open, kept: str, storage: str
+) -> None:
+    upstream.on("POST", CHAT, says(chunks(["partial", " more"]), threading.Event(), after=1))
+    page = open_page(config(upstream, storage))
+    held: list[Callable[[], None]] = []
+
+    def hold(route: Any) -> None:
+        if kept == "requests":
+            held.append(route.continue_)
+        else:
+            response = route.fetch()
+            held.append(lambda: route.fulfill(response=response))
+
+    page.page.route("**/gradio_api/queue/join*", hold)
+    page.ask("too soon", wait=False)
+    page.page.wait_for_selector("#message .stop-button")
+    while not held:
+        page.page.wait_for_timeout(10)
+    page.page.press("#message textarea", "Escape")
+    held.pop()()
+    page.wait_text("stopped")
+    page.wait_ended(1)
+    assert upstream.last.closed.wait(5)
+    assert page.said == ["too soon"]
+
+
+def test_each_thumb_is_told_though_the_one_before_it_is_not_answered(
+    upstream: Front, open_page: Open
+) -> None:
+    page = open_page(config(upstream, "ui: {flagging: manual, flagging_dir: flags}"))
+    page.ask("one")
+    page.ask("two")
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        asked = (route.request.post_data_json or {}).get("event_data") or {}
+        if "liked" in asked:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.page.route("**/gradio_api/run/predict*", hold)
+    likes = page.page.locator("#conversation button[aria-label='Like']")
+    for like in (likes.last, likes.first):
+        with page.page.expect_request(lambda request: '"liked"' in (request.post_data or "")):
+            like.click()
+    for route in held:
+        route.continue_()

@@ -107,7 +107,7 @@ class PatchedChatInterface(gr.ChatInterface):  # type: ignore[misc]
             flagged = gr.chat_interface.ChatCSVLogger()
             flagged.setup(self.flagging_dir)
             self.chatbot.feedback_options = self.flagging_options
-            self.chatbot.like(flagged.flag, self.chatbot)
+            self.chatbot.like(flagged.flag, self.chatbot, trigger_mode="multiple")
 
     def answer(
         self, at: Callable[..., Dependency], inputs: Sequence[Any] | None = None, js: str | None = None

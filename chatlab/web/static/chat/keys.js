@@ -21,6 +21,8 @@ const optionsButton = () => document.querySelector("#settings");
 
 const NARROW = 768; // pixels of width below which the list of conversations covers the page
 
+const BEGUN = 1000; // milliseconds in which an answer begins, or its message has arrived
+
 const showShortcuts = () => {
   const dialog = document.createElement("dialog");
   dialog.className = "chatlab-shortcuts";
@@ -57,7 +59,11 @@ const plain = (event) => !(event.shiftKey || event.ctrlKey || event.altKey || ev
  */
 const inMessage = (event, box) => {
   // What is typed waits for the answer.
-  if (event.key === "Enter" && plain(event)) return stopButton() !== null || isToWait();
+  if (event.key === "Enter" && plain(event)) {
+    const waits = stopButton() !== null || isToWait();
+    toStop &&= waits;
+    return waits;
+  }
   if (event.key !== "ArrowUp" || !plain(event) || box.value || stopButton()) return false;
   const last = editButton();
   last?.click();
@@ -171,8 +177,15 @@ const isToWait = () => {
 document.addEventListener(
   "click",
   (event) => {
-    const sends = event.target instanceof Element && event.target.closest("#message .submit-button");
-    if (sends && isToWait()) event.stopPropagation();
+    if (!(event.target instanceof Element)) return;
+    if (event.target.closest("#message .submit-button") && isToWait()) event.stopPropagation();
+    if (event.target.closest("#message .stop-button")) {
+      const isRepeated = toStop;
+      toStop = !hasBegun();
+      if (!toStop || isRepeated) return;
+      event.stopPropagation();
+      setTimeout(() => toStop && stopButton()?.click(), BEGUN);
+    } else if (event.target.closest("#conversation, #message")) toStop = false;
   },
   true,
 );
@@ -186,6 +199,14 @@ window.addEventListener("chatlab-opened", () => {
   const send = document.querySelector("#message .submit-button");
   send?.click();
 });
+
+// A stop may come before the message has arrived, when there is nothing yet that it could end: then it waits
+// until the answer begins.
+let toStop = false;
+const hasBegun = () => {
+  const said = document.querySelectorAll("#conversation :is([data-testid=user], [data-testid=bot])");
+  return said[said.length - 1]?.matches("[data-testid=bot]") ?? false;
+};
 
 // Whoever opens the options by a key goes on in them.
 let toOptions = false;
@@ -209,7 +230,9 @@ new MutationObserver(enterOptions).observe(document.documentElement, {
 let answering = false;
 const touched = window.matchMedia("(pointer: coarse)"); // there, focus would open the keyboard
 new MutationObserver(() => {
-  const now = stopButton() !== null;
+  const stop = stopButton();
+  if (toStop && stop && hasBegun()) stop.click();
+  const now = stop !== null;
   const ended = answering && !now;
   answering = now;
   const away = document.activeElement;
