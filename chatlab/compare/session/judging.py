@@ -44,6 +44,8 @@ class Judging:
         criteria = state.opened.criteria
         if criterion is not None and criterion not in criteria:
             raise SessionError("refusal.no-criterion", name=criterion, names=", ".join(criteria))
+        if strange := [reason for reason in reasons if reason not in state.opened.reasons]:
+            raise SessionError("refusal.no-reason", name=strange[0][:60])
         if not state.visible or state.visible[-1].id != round_id:
             raise SessionError("refusal.vote-late")
         if self._runner.round_runs(round_id):

@@ -547,7 +547,7 @@ async def test_a_lane_goes_on_in_chat_and_the_session_stays_as_it_is(store: Stor
 async def test_a_vote_can_be_changed_until_the_next_message_and_all_are_kept() -> None:
     backends = scripted("a", "b")
     hold = script(backends, "a").hold = asyncio.Event()
-    session = await made(backends, None, None, criteria=("correct", "tone"))
+    session = await made(backends, None, None, criteria=("correct", "tone"), reasons=("clearer", "shorter"))
     round_id = await session.ask("One")
     with pytest.raises(SessionError, match="Wait for all answers"):
         await session.vote(round_id, "tie", voter="me")
@@ -564,6 +564,8 @@ async def test_a_vote_can_be_changed_until_the_next_message_and_all_are_kept() -
     assert (given.criterion, given.reasons, given.blind, given.marked) == ("correct", ("clearer",), False, ())
     with pytest.raises(SessionError, match="no criterion “taste”"):
         await session.vote(round_id, "tie", voter="me", criterion="taste")
+    with pytest.raises(SessionError, match="no reason “what was written by hand”"):
+        await session.vote(round_id, "tie", voter="me", reasons=["shorter", "what was written by hand"])
     with pytest.raises(SessionError, match="Vote for a lane"):
         await session.vote(round_id, "somebody", voter="me")
     await session.ask("Two")
