@@ -43,6 +43,7 @@ def test_every_page_has_the_same_head(open_page: Callable[..., ChatPage], width:
     page = open_page(CONFIG, viewport={"width": width, "height": 844}, color_scheme=scheme)
     tab = page.page
     both = [parts(tab, folded=False)]
+    expect(tab.get_by_text("Three models and what they cost")).to_be_visible(visible=width > 1000)
     if width > 1000:
         tab.locator("#conversations-panel > .toggle-button").click()
         both.append(parts(tab, folded=True))
