@@ -45,6 +45,8 @@ def _details(usage: Mapping[str, Any], *sides: str) -> Mapping[str, Any]:
 def _count(holder: Mapping[str, Any], *names: str) -> int | None:
     for name in names:
         value = holder.get(name)
+        if value is None:  # most names stand in nobody's answer
+            continue
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST:
             return int(value) if value == int(value) else None
     return None

@@ -95,6 +95,9 @@ def encoded(given: Iterable[StoredTurn]) -> list[Encoded]:
     ]
 
 
+_FEW = 8  # turns; more at once are those of a run, which were not saved before they ended
+
+
 def save(
     connection: Connection, batch: Sequence[Encoded], server: str, made: Iterable[BegunConversation] = ()
 ) -> None:
@@ -103,7 +106,8 @@ def save(
     rest = [one for one in batch if one.words is not None]
     if checkpoints and not _all_updated(connection, checkpoints, server):
         rest = list(batch)  # one came late, or was never saved before
-    if rest and not (all(one.ended for one in rest) and _all_ended(connection, rest)):
+    at_once = len(rest) <= _FEW and all(one.ended for one in rest)
+    if rest and not (at_once and _all_ended(connection, rest)):
         _save(connection, rest, server, {(one.owner, one.id): _Chat.begun(one) for one in made})
 
 

@@ -29,7 +29,7 @@ from chatlab.compare.session.events import (
 )
 from chatlab.errors import StoreError
 from chatlab.ids import ConversationId, LaneId, RoundId, TurnId
-from chatlab.messages import Message
+from chatlab.messages import FilePart, Message
 from chatlab.store import Store, new_id
 from chatlab.store.files import Files
 
@@ -172,8 +172,10 @@ class BatchStore:
         for item, one in results:
             result = self._change(one)
             turn = result.turn
-            answer = await self._taken(Message("assistant", turn.answer))
-            turns.append(replace(turn, user=await self._taken(turn.user), answer=answer.parts))
+            if any(isinstance(part, FilePart) for part in (*turn.user.parts, *turn.answer)):
+                answer = await self._taken(Message("assistant", turn.answer))
+                turn = replace(turn, user=await self._taken(turn.user), answer=answer.parts)
+            turns.append(turn)
             if result.receipt is not None:
                 receipts[turn.id] = receipt_to_json(result.receipt)
             if not self._logged[item]:

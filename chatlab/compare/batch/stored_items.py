@@ -72,8 +72,9 @@ class StoredItems(Sequence[Item]):
 
     def number(self, item_id: str) -> int | None:
         """Return the number of the prompt with an id, from 0; None if there is none."""
-        place = int(np.searchsorted(self._ids, np.uint64(_number_of(item_id))))
-        if place == len(self._ids) or self._ids[place] != _number_of(item_id):
+        wanted = np.uint64(_number_of(item_id))
+        place = int(np.searchsorted(self._ids, wanted))
+        if place == len(self._ids) or self._ids[place] != wanted:
             return None
         return int(self._numbers[place])
 
