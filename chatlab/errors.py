@@ -192,7 +192,7 @@ class ContextTooLong(InvalidRequest):
 
 
 class ModelNotFound(BackendError):
-    """404: no such model, endpoint or route."""
+    """404, or a URL that leads nowhere: no such model, endpoint or route."""
 
     advice = "check the model and the URL in the configuration"
 

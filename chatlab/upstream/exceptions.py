@@ -14,6 +14,7 @@ from chatlab.errors import (
     BrokenStream,
     ContentFiltered,
     InvalidRequest,
+    ModelNotFound,
     Unavailable,
 )
 from chatlab.upstream.bodies import error_body, error_from_body, retry_after
@@ -45,7 +46,7 @@ def _malformed(exc: Exception) -> BackendError:
 
 
 def _url(exc: Exception) -> BackendError:
-    return InvalidRequest(ENGLISH("said.wrong-url", reason=_why(exc)))
+    return ModelNotFound(ENGLISH("said.wrong-url", reason=_why(exc)))
 
 
 def _state(exc: Exception) -> BackendError:
@@ -75,7 +76,7 @@ def _by_status(exc: Any) -> BackendError:
 def _of_reply(response: Any, body: object) -> BackendError:
     if response.is_redirect:  # not followed: the key would go along
         where = response.headers.get("location", "elsewhere")
-        return InvalidRequest(f"the backend's URL redirects to {where}", status=response.status_code)
+        return ModelNotFound(f"the backend's URL redirects to {where}", status=response.status_code)
     error = error_from_body(response.status_code, body, retry_after(response.headers))
     return with_challenge(error, response.headers)
 

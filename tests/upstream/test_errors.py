@@ -188,8 +188,8 @@ MEANING: dict[str, type[BackendError]] = {
     "httpx2.DecodingError": BrokenStream,
     "httpx2.HTTPError": BrokenStream,
     "httpx2.HTTPStatusError": Unavailable,
-    "httpx2.InvalidURL": InvalidRequest,
-    "httpx2.LocalProtocolError": InvalidRequest,
+    "httpx2.InvalidURL": ModelNotFound,
+    "httpx2.LocalProtocolError": ModelNotFound,
     "httpx2.NetworkError": BrokenStream,
     "httpx2.PoolTimeout": Unavailable,
     "httpx2.ProtocolError": BrokenStream,
@@ -205,9 +205,9 @@ MEANING: dict[str, type[BackendError]] = {
     "httpx2.StreamConsumed": BrokenStream,
     "httpx2.StreamError": BrokenStream,
     "httpx2.TimeoutException": Unavailable,
-    "httpx2.TooManyRedirects": InvalidRequest,
+    "httpx2.TooManyRedirects": ModelNotFound,
     "httpx2.TransportError": BrokenStream,
-    "httpx2.UnsupportedProtocol": InvalidRequest,
+    "httpx2.UnsupportedProtocol": ModelNotFound,
     "httpx2.WriteError": BrokenStream,
     "httpx2.WriteTimeout": Unavailable,
 }
@@ -259,7 +259,7 @@ def test_what_the_sdk_wraps_is_judged_by_its_cause() -> None:
 
     assert wrapped(httpx2.ConnectError("refused")).retryable
     assert wrapped(httpx2.ReadError("")).retryable  # before any answer: nothing was received
-    assert type(wrapped(httpx2.UnsupportedProtocol("x"))) is InvalidRequest
+    assert type(wrapped(httpx2.UnsupportedProtocol("x"))) is ModelNotFound
     assert not wrapped(httpx2.ReadTimeout("")).retryable
 
 

@@ -24,6 +24,7 @@ from chatlab.errors import (
     BrokenStream,
     ContextTooLong,
     InvalidRequest,
+    ModelNotFound,
     NotReady,
     RateLimited,
     Unavailable,
@@ -219,7 +220,7 @@ class TestKeys:
             front.fail(307, "", {"location": f"{elsewhere.url}/v1/chat/completions"})
             error = await failure(make(base_url=f"{front.url}/v1", api_key={"env": "SOME_KEY"}))
             assert elsewhere.requests == []
-        assert type(error) is InvalidRequest
+        assert type(error) is ModelNotFound
         assert "redirects to" in str(error)
 
 
