@@ -578,13 +578,20 @@ def test_two_tabs_see_the_same_and_leaving_one_leaves_nothing_behind(me: Person)
             for tab in (mine, other):
                 tab.wait(lambda tab=tab: len(tab.named("answer")) + len(tab.named("view")) >= 3)
             asked.ended()
-            for tab in (mine, other):
+            for tab in (
+                mine,
+                other,
+            ):  # by the last answer, or by the whole session where that changed with it
                 tab.wait(
-                    lambda tab=tab: any(view["rounds"] and not view["running"] for view in tab.named("view"))
+                    lambda tab=tab: (
+                        any(view["rounds"] and not view["running"] for view in tab.named("view"))
+                        or any(not answer["running"] for answer in tab.named("answer"))
+                    )
                 )
+            asked.post("/mode", {"mode": "shared"})
+            for tab in (mine, other):
+                tab.wait(lambda tab=tab: tab.named("view")[-1]["mode"] == "shared")
             assert mine.named("view")[-1] == other.named("view")[-1] == asked.view
-        asked.post("/mode", {"mode": "shared"})
-        mine.wait(lambda: mine.named("view")[-1]["mode"] == "shared")
     while watched():
         me.get("/options")  # the server notices in its own time
 
