@@ -624,17 +624,23 @@ async def release(crowd: asyncio.Event, go: asyncio.Event) -> None:
 
 
 async def rate_of(*events: StreamEvent | float, usage: Usage, runs: int = 1) -> float | None:
-    """The tokens a second of an answer; a number among the events is a wait of so many seconds."""
+    """The tokens a second of an answer, by a clock of its own; a number among the events is a wait of so many
+    seconds."""
+    now = 0.0
 
     async def script(request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
+        nonlocal now
         for event in events:
             if isinstance(event, float):
-                await asyncio.sleep(event)
+                now += event
+                await asyncio.sleep(0)
             else:
                 yield event
         yield Finish("stop", usage, runs=runs)
 
-    _, turn = await read(entry_for(script)[0])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("chatlab.turns.stopwatch.perf_counter", lambda: now)
+        _, turn = await read(entry_for(script)[0])
     return turn.timing.tokens_per_second
 
 
@@ -643,7 +649,7 @@ def stream_of(tokens: int) -> list[StreamEvent | float]:
 
 
 async def test_tokens_a_second_are_those_of_one_stream() -> None:
-    assert await rate_of(*stream_of(20), usage=Usage(1, 20)) == pytest.approx(150, rel=0.5)
+    assert await rate_of(*stream_of(20), usage=Usage(1, 20)) == pytest.approx(200)
     call = ToolCall("1", "look", "{}")
     assert await rate_of(*stream_of(20), call, usage=Usage(1, 25)) is not None, "its tokens came too"
 

@@ -572,26 +572,28 @@ def watched() -> int:
 
 def test_two_tabs_see_the_same_and_leaving_one_leaves_nothing_behind(me: Person) -> None:
     asked = me.begin("alpha", "gamma")
+
+    def ended(tab: Tab) -> bool:
+        """By the last answer, or by the whole session where that changed with it."""
+        views, answers = tab.named("view"), tab.named("answer")
+        return any(one["rounds"] and not one["running"] for one in views) or any(
+            not one["running"] for one in answers
+        )
+
     with Tab(asked) as mine:
         with Tab(asked) as other:
             asked.post("/ask", {"text": "both see it"})
             for tab in (mine, other):
                 tab.wait(lambda tab=tab: len(tab.named("answer")) + len(tab.named("view")) >= 3)
             asked.ended()
-            for tab in (
-                mine,
-                other,
-            ):  # by the last answer, or by the whole session where that changed with it
-                tab.wait(
-                    lambda tab=tab: (
-                        any(view["rounds"] and not view["running"] for view in tab.named("view"))
-                        or any(not answer["running"] for answer in tab.named("answer"))
-                    )
-                )
+            for tab in (mine, other):
+                tab.wait(lambda tab=tab: ended(tab))
             asked.post("/mode", {"mode": "shared"})
             for tab in (mine, other):
                 tab.wait(lambda tab=tab: tab.named("view")[-1]["mode"] == "shared")
             assert mine.named("view")[-1] == other.named("view")[-1] == asked.view
+        asked.post("/mode", {"mode": "own"})
+        mine.wait(lambda: mine.named("view")[-1]["mode"] == "own")
     while watched():
         me.get("/options")  # the server notices in its own time
 
