@@ -41,6 +41,7 @@ from chatlab.web.chat.paint_messages import (
     Painted,
     alarm,
     attachment,
+    bare,
     in_store,
     painted_text,
     settled,
@@ -240,7 +241,7 @@ class AnswerPainter:
         pending: bool = False,
     ) -> Painted:
         metadata: dict[str, Any] = {
-            "title": title,
+            "title": title if content or pending else bare(title),
             "id": f"{TURN}{self._turn_id}:{key}",
             "status": "pending" if pending else "done",
         }

@@ -110,7 +110,7 @@ def paint_error(sentence: str) -> Painted:
     """Return a sentence in place of an answer that never began."""
     return {
         **painted_text("assistant", ""),
-        "metadata": {"title": alarm(sentence), "id": f"{TURN}{NO_TURN}", "status": "done"},
+        "metadata": {"title": bare(alarm(sentence)), "id": f"{TURN}{NO_TURN}", "status": "done"},
     }
 
 
@@ -119,7 +119,7 @@ def paint_plainly(turn_id: TurnId, text: str, *sentences: str | None) -> list[Pa
     said = [
         {
             **painted_text("assistant", ""),
-            "metadata": {"title": alarm(sentence), "id": f"{TURN}{turn_id}:e{n}", "status": "done"},
+            "metadata": {"title": bare(alarm(sentence)), "id": f"{TURN}{turn_id}:e{n}", "status": "done"},
         }
         for n, sentence in enumerate(sentences)
         if sentence is not None
@@ -142,3 +142,8 @@ def painted_text(role: str, text: str) -> Painted:
 def alarm(sentence: str) -> str:
     """Return a title that says what went wrong."""
     return f'<span class="chatlab-error">⚠ {one_line(sentence)}</span>'
+
+
+def bare(title: str) -> str:
+    """Return a title below which there is nothing: no arrow offers to open it."""
+    return f'{title} <span class="chatlab-bare"></span>'

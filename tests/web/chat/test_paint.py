@@ -82,6 +82,15 @@ async def test_every_painted_line_names_its_turn(tmp_path: Path) -> None:
     assert len(named) == 1 and None not in named
 
 
+async def test_a_line_below_which_there_is_nothing_says_so_to_the_page(tmp_path: Path) -> None:
+    page = Browser(tmp_path, "backends: {echo: {kind: echo, reasoning: hm, fail: {after: 2}}}")
+    answer = await page.ask("hi")
+    lines = [m for m in answer if m.get("metadata")]
+    assert any("chatlab-error" in title for title in titles(lines)) and len(lines) > 2
+    for line in lines:
+        assert ("chatlab-bare" in line["metadata"]["title"]) is (line["content"][0]["text"] == "")
+
+
 async def test_foreign_text_in_a_title_is_no_markup(tmp_path: Path) -> None:
     tool = '{name: "<img src=x onerror=alert(1)> **b** [l](https://x.example) \\\\(x\\\\)", result: r}'
     page = Browser(tmp_path, f"backends: {{echo: {{kind: echo, tools: [{tool}]}}}}")
