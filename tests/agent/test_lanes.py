@@ -64,11 +64,10 @@ def test_one_agent_in_four_lanes_is_asked_as_whom_each_says(
         name: theirs if who == "the service" else f"{theirs}\n\n[2] Private\nAnn's own."
         for name, who in whom.items()
     }
+    whose = ["ann@example.com", "the person who asks", "the person who asks", "the service"]
     assert {name: answer["notices"] for name, answer in found.items()} == {
-        "agent-as-me": ["ran search_documents as ann@example.com"],
-        "agent-server": ["ran search_documents as the person who asks"],
-        "agent-endpoint": ["ran search_documents as the person who asks"],
-        "agent-as-service": ["ran search_documents as the service"],
+        name: [{"line": f"ran search_documents as {who}", "more": []}]
+        for name, who in zip(names, whose, strict=True)
     }
     searches = sorted(workspace.identity(call.token) for call in data.calls if call.what == "search")
     assert searches == ["ann@example.com"] * 3 + ["the-principal"]
