@@ -14,7 +14,9 @@ from tests.web.pages import ChatPage, expect
 
 pytestmark = pytest.mark.browser
 
+# Of what is painted: names are given to what Gradio draws right before.
 VIOLATIONS = """async () => {
+  await new Promise((painted) => requestAnimationFrame(() => requestAnimationFrame(painted)));
   const { violations } = await axe.run(document, { resultTypes: ["violations"] });
   return violations.flatMap(({ id, nodes }) => nodes.map((one) => [id, one.html, one.failureSummary]));
 }"""

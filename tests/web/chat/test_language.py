@@ -30,7 +30,9 @@ backends:
 storage: {sharing: true}
 ui: {language: LANGUAGE, presets: {Careful: {parameters: {}}}, flagging: manual}
 """
-SHOWN = """() => {
+# Of what is painted: names are given to what Gradio draws right before.
+SHOWN = """async () => {
+  await new Promise((painted) => requestAnimationFrame(() => requestAnimationFrame(painted)));
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const found = [];
   while (texts.nextNode()) if (!texts.currentNode.parentElement.closest("script, style")) {
