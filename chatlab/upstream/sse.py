@@ -12,9 +12,8 @@ import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, NamedTuple
 
-import orjson
-
 from chatlab.errors import BrokenStream
+from chatlab.quick_json import load_if_quick
 from chatlab.upstream.bodies import error_from_body, is_error
 
 DONE = "[DONE]"
@@ -28,7 +27,6 @@ _MARKS = "\ufeff\x1e"  # a byte order mark; what begins each record of applicati
 _FIELDS = ("data", "event", "")
 _FIELD = re.compile(rb"[\s\x1e]*(?::|(?i:data|event|id|retry|error)\s*:|[\[{])")
 _LOOKS_LIKE_JSON = re.compile(r"\{|\[\s*(?:[\[{\"\d-]|$)")  # not `[ERROR] what happened`
-_LONG_NUMBER = re.compile(rb"\d{19}")  # of which orjson would make a float
 _SENTENCE = 2_000  # bytes of a text that may say what went wrong
 _LONG = 64 * 2**10  # bytes of JSON without a line's end after which it is taken for a document
 _LONGEST = 64 * 2**20  # bytes of one line, or of an answer that is one document
@@ -182,7 +180,7 @@ class ChunkReader:
         for payload in payloads:
             self._start = b""
             try:
-                value = None if _LONG_NUMBER.search(payload) else orjson.loads(payload)
+                value = load_if_quick(payload)
             except ValueError:  # such as half an emoji, which the other way takes
                 value = None
             if value is None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from chatlab.compare.model_json import to_line
-from chatlab.compare.quick_json import load_quickly
 from chatlab.errors import StoreError
+from chatlab.quick_json import load_quickly
 
 T = TypeVar("T")
 

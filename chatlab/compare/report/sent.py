@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from chatlab.codec import message_to_json
 from chatlab.compare.model import Receipt, Result
-from chatlab.compare.quick_json import indented
 from chatlab.compare.session.receipt import difference
+from chatlab.quick_json import indented
 from chatlab.text import well_formed
 from chatlab.words import Words
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from chatlab.compare.quick_json import indented, load_quickly
+from chatlab.quick_json import indented, load_quickly
 
 
-@pytest.mark.parametrize("value", [{"a": [1, 2.5, None, "ä\n"]}, 2**70, "\ud800", {"n": -(2**64)}])
+@pytest.mark.parametrize(
+    "value", [{"a": [1, 2.5, None, "ä\n"]}, 2**70, 10**30 + 1, -(10**19) - 1, "\ud800", {"n": -(2**64)}]
+)
 def test_a_value_of_json_is_the_same_again(value: Any) -> None:
     assert load_quickly(json.dumps(value).encode()) == value
     assert json.loads(indented(value)) == value
