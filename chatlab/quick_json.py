@@ -11,11 +11,12 @@ import orjson
 
 # A whole number of which orjson may make a float. Behind a point there may be any number of digits.
 _LONG_NUMBER = re.compile(rb"\d(?<![.\d].)\d{18}")
+_ZEROS = bytes.maketrans(b"0123456789", b"0" * 10)  # digits in a row are found sooner by it
 
 
 def load_if_quick(text: bytes) -> Any:
     """Return the value of a JSON text. Raises ValueError for all that orjson cannot read, or not exactly."""
-    if _LONG_NUMBER.search(text):
+    if b"0" * 19 in text.translate(_ZEROS) and _LONG_NUMBER.search(text):
         raise ValueError("a number may be too long")
     return orjson.loads(text)
 
