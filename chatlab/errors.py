@@ -34,9 +34,12 @@ class ChatlabError(Exception):
     """Base of all. http_status: what a page or an API of chatlab answers with; not what an upstream said.
     trace_id: the trace of the turn that it ended, where `telemetry` is on.
     shown: what `sentence` says in place of `str`, where people know by another name what that names.
+    says_all: whether `str` says all that its cause does, so that the log does without a traceback: many come
+    at once of what is away.
     """
 
     http_status: int = 500
+    says_all: ClassVar[bool] = False
     trace_id: str | None = None
     shown: str | None = None
 

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+from chatlab.errors import ChatlabError
 from chatlab.secret import scrub, scrubbed_traceback
 
 current_trace: ContextVar[str | None] = ContextVar("current_trace", default=None)
@@ -38,10 +39,12 @@ class JsonFormatter(logging.Formatter):
 
 def incident(log: logging.Logger, exc: BaseException) -> str:
     """Return the number of an incident, for whoever is told of it: under it the log has the error, with its
-    traceback."""
+    traceback, where that says more than the error."""
     number = secrets.token_hex(4)
+    whole = isinstance(exc, ChatlabError) and exc.says_all
+    more = "" if whole else f"\n{scrubbed_traceback(exc)}"
     log.error(
-        *("incident %s: %s\n%s", number, scrub(str(exc)), scrubbed_traceback(exc)),
+        *("incident %s: %s%s", number, scrub(str(exc)), more),
         extra={"incident": number, "trace_id": getattr(exc, "trace_id", None)},
     )
     return number

@@ -13,6 +13,7 @@ import pytest
 from chatlab.errors import Unavailable
 from chatlab.log import JsonFormatter, current_trace, incident
 from chatlab.secret import SecretRef
+from chatlab.store import Unreachable
 
 VALUE = "canary-4e1c09ab77d2"
 
@@ -57,6 +58,15 @@ def test_an_incident_is_found_by_the_number_that_people_are_told(caplog: pytest.
     line = json.loads(JsonFormatter().format(caplog.records[0]))
     assert (line["incident"], line["trace_id"]) == (number, "c0ffee")
     assert line["message"].startswith(f"incident {number}: no connection")
+
+
+def test_what_is_away_is_one_line_each_time_that_somebody_asks_for_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    away = Unreachable("the database does not answer (connection refused): try again later")
+    away.__cause__ = OSError("connection refused")
+    number = incident(logging.getLogger("chatlab.x"), away)
+    assert caplog.records[0].getMessage() == f"incident {number}: {away}"
 
 
 def test_a_line_names_the_trace_that_its_task_works_for() -> None:

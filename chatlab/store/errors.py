@@ -30,6 +30,8 @@ class Conflict(_Told):
 class Unreachable(StoreError):
     """The database does not answer. Nothing was written; trying again later may work."""
 
+    says_all = True
+
     @property
     def sentence(self) -> str:
         """Without what the database's library says, which may name a host or a file."""

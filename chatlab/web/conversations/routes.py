@@ -153,11 +153,19 @@ async def _export(words: Words, storage: StorageService, owner: str, request: Re
         words=words,
     )
     headers = {**_INERT, "content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
-    return StreamingResponse(_encoded(pieces), media_type=media_type, headers=headers)
+    encoded = _encoded(pieces)
+    first = await anext(encoded)  # a store that cannot be read is said in place of a file, and not within one
+    return StreamingResponse(_all(first, encoded), media_type=media_type, headers=headers)
+
+
+async def _all(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in rest:
+        yield piece
 
 
 async def _encoded(pieces: AsyncIterator[str]) -> AsyncIterator[bytes]:
-    """Yield an export in pieces that are worth sending each."""
+    """Yield an export in pieces that are worth sending each; one at least."""
     made = bytearray()
     with Slices() as slices:
         async for piece in pieces:

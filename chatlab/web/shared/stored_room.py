@@ -3,23 +3,30 @@
     await room_of(lab).hold(storage, owner, size_of(message))   # refused at once if there is none
 
 What is stored is measured about once a minute; what came since is counted. While all of it together is less
-than one visitor may have, nobody's own is measured.
+than one visitor may have, nobody's own is measured. While the store is away, what was known of it counts:
+whoever asks then gets an answer, beside which it is said that it is not saved.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from weakref import WeakKeyDictionary
 
 from chatlab.config.limits import StoredMb
 from chatlab.conversations.service import StorageService
+from chatlab.errors import StoreError
 from chatlab.lab import Lab
 from chatlab.messages import FilePart, Message
+from chatlab.secret import scrub
 from chatlab.web.shared.amounts import SUBJECT, LimitReached, Scope
 
+log = logging.getLogger(__name__)
+
 _MEASURED_EVERY = 60.0  # seconds
+_TRIED_AGAIN = 5.0  # seconds after a store was away: to wait for it may take as long for everybody who asks
 _REMEMBERED = 10_000  # visitors
 
 
@@ -34,14 +41,20 @@ class _Measured:
 
     def __init__(self) -> None:
         self.bytes = 0
-        self._at: float | None = None
+        self._due = 0.0
         self._measuring = asyncio.Lock()
 
     async def measure(self, measured: Callable[[], Awaitable[int]]) -> None:
         """Have it measured, unless it was within the last minute."""
         async with self._measuring:
-            if self._at is None or monotonic() - self._at > _MEASURED_EVERY:
-                self.bytes, self._at = await measured(), monotonic()
+            if monotonic() < self._due:
+                return
+            try:
+                self.bytes = await measured()
+                self._due = monotonic() + _MEASURED_EVERY
+            except StoreError as exc:
+                log.warning("what is stored is not measured just now: %s", scrub(str(exc)))
+                self._due = monotonic() + _TRIED_AGAIN
 
 
 class StoredRoom:

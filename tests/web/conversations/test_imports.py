@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +88,17 @@ async def test_while_a_long_conversation_is_exported_the_loop_is_free(tmp_path: 
             exported = await browser.get("/-/export", params={"format": form})
         assert exported.text.count("yo") >= 4_000
         assert max(slots) < 0.1
+
+
+@pytest.mark.parametrize("form", ["jsonl", "html", "markdown"])
+async def test_a_store_that_cannot_be_read_is_said_in_place_of_a_file(tmp_path: Path, form: str) -> None:
+    async with client(tmp_path) as browser:
+        await browser.post("/-/import", content=conversation_of(10))
+        with closing(sqlite3.connect(tmp_path / ".chatlab" / "chatlab.db")) as other:
+            other.execute("alter table turns rename to elsewhere")
+        exported = await browser.get("/-/export", params={"format": form})
+        assert exported.status_code == 500
+        assert exported.json()["error"].startswith("Conversations cannot be read or written just now")
 
 
 def _list_of(things: int) -> bytes:

@@ -17,6 +17,8 @@ from chatlab.config.limits import StoredMb
 from chatlab.config.models import Storage
 from chatlab.conversations.service import StorageService, storage_service
 from chatlab.messages import FilePart, Message, TextPart
+from chatlab.store import Unreachable
+from chatlab.web.shared import stored_room
 from chatlab.web.shared.stored_room import NoRoom, StoredRoom, size_of
 from tests.store.values import finished
 from tests.web.pages import Served
@@ -66,6 +68,36 @@ async def test_what_is_stored_counts_with_its_files_until_it_is_deleted(tmp_path
         await StoredRoom(limits).hold(storage, "bob", 40_000)
         await storage.store.delete("ann", chat.id)
         await StoredRoom(limits).hold(storage, "ann")
+
+
+async def test_while_the_store_is_away_what_was_known_counts_and_nobody_is_refused_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked, clock = [], [1000.0]
+
+    async def away(owner: str | None = None) -> int:
+        asked.append(owner)
+        raise Unreachable("the database does not answer")
+
+    monkeypatch.setattr(stored_room, "monotonic", lambda: clock[0])
+    async with storage_in(tmp_path) as storage:
+        there = await storage.store.size()
+        room = StoredRoom(StoredMb(visitor=None, total=(there + 35_000) / 1e6))
+        await room.hold(storage, "ann", 10_000)
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(storage.store, "size", away)
+            clock[0] += 61
+            await room.hold(storage, "ann", 10_000)
+            await room.hold(storage, "bob", 10_000)
+            assert len(asked) == caplog.text.count("not measured just now") == 1
+            with pytest.raises(NoRoom):
+                await room.hold(storage, "ann", 10_000)
+            clock[0] += 6
+            with pytest.raises(NoRoom):
+                await room.hold(storage, "ann", 10_000)
+            assert len(asked) == 2
+        clock[0] += 6
+        await room.hold(storage, "ann", 10_000)
 
 
 async def test_chats_comparisons_and_imports_are_refused_where_there_is_no_room(tmp_path: Path) -> None:
