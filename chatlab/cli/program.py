@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 
 import click
 
+from chatlab.garbage import leave_garbage_at_exit
+
 OK = 0
 FAILED = 1
 USAGE = 2
@@ -100,6 +102,7 @@ class Program(Group):
     ) -> NoReturn:
         """Runs one command line and leaves with its exit code."""
         global _debug
+        leave_garbage_at_exit()
         _debug = os.environ.get("CHATLAB_DEBUG", "").lower() not in ("", "0", "false", "no")
         _open_streams()
         code = self._run(args, prog_name or "chatlab", complete_var, extra)
