@@ -1,4 +1,4 @@
-"""The notices of a turn as both pages show them: a short line each, with what is behind it."""
+"""The notices of a turn as pages, exports and links show them: a short line each, with what is behind it."""
 
 from __future__ import annotations
 

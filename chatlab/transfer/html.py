@@ -27,6 +27,7 @@ from chatlab.render.document import document
 from chatlab.render.figures import figures, outcome
 from chatlab.render.html_templates import environment
 from chatlab.render.markdown import as_typed, render, render_ahead
+from chatlab.render.notes import Note, notes
 from chatlab.render.sources import sources
 from chatlab.secret import scrub
 from chatlab.slices import Slices
@@ -165,7 +166,7 @@ class _Answer:
     parts: Sequence[_Part]
     trouble: str | None
     sources: Markup
-    notices: Sequence[str]
+    notes: Sequence[Note]
     figures: str
 
 
@@ -200,7 +201,7 @@ async def _answer(files: Files, who: str, turn: StoredTurn, settings: bool, word
         [await _part(files, part, words) for part in turn.answer],
         outcome(turn, words),
         _safe(sources(map(_scrubbed, turn.citations)), words),
-        [words.translated(scrub(notice.detail)) for notice in turn.notices],
+        notes([replace(notice, detail=scrub(notice.detail)) for notice in turn.notices], words),
         figures(turn, words=words),
     )
 

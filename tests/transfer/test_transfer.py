@@ -32,6 +32,7 @@ from chatlab.messages import (
 )
 from chatlab.store import NotStored, StoredConversation, StoredTurn, new_id, now
 from chatlab.transfer import Format, ImportResult, export, import_file, shared_html
+from chatlab.words import ENGLISH
 from tests.render.test_markdown import safe
 
 PNG = bytes.fromhex("89504e470d0a1a0a") + b"rest of a picture"
@@ -390,6 +391,21 @@ async def test_html_is_one_document_that_loads_nothing_and_shows_the_chosen_bran
     assert "ann@example.org" not in made
     _harmless(body)
     assert (await text(here, format="html")).count("<article>") == 2
+
+
+async def test_attempts_are_one_line_of_html_with_why_each_failed_behind_it(here: OpenStorage) -> None:
+    await here.store.adopt(chat(), [])
+    why = [f"bench: down <{n}>" for n in (1, 2)]
+    said = [
+        Notice("retried", ENGLISH("notice.retried", detail=one, attempt=n + 2, attempts=4, seconds=1))
+        for n, one in enumerate(why)
+    ]
+    await here.store.save([turn("t9", notices=tuple(said))])
+    made = await text(here, id="c1", format="html")
+    assert made.count("attempt 3 of 4, after a failure</summary>") == 1
+    _, _, behind = made.partition("after a failure</summary><pre>")
+    assert all(one.replace("<", "&lt;").replace(">", "&gt;") in behind for one in why)
+    assert "attempt 2 of 4, after a failure" not in made
 
 
 def _harmless(body: str) -> None:
