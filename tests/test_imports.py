@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -101,6 +102,29 @@ def test_a_sqlite_file_is_opened_without_the_orm() -> None:
     code = "import sys, chatlab.store.sql; print('sqlalchemy.orm' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+NOT_FOR_A_RUN = ("alembic", "mako", "sqlalchemy.dialects.postgresql", "sqlalchemy.orm")
+
+
+def test_a_run_whose_answers_are_plain_imports_what_it_uses(tmp_path: Path) -> None:
+    """In a new SQLite file, too, and to its report."""
+    (tmp_path / "lab.yaml").write_text("backends: {a: {kind: echo}, b: {kind: echo}}")
+    (tmp_path / "prompts.txt").write_text("Hello.\nAnd again.\n")
+    code = f"""
+import json, sys
+from chatlab.cli import main
+try:
+    main(["compare", "lab.yaml", "--lanes", "a,b", "--prompts", "prompts.txt", "--out", "run"])
+except SystemExit as left:
+    print(json.dumps([left.code, *(name for name in {NOT_FOR_A_RUN} if name in sys.modules)]))
+"""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == [0], done.stderr
+    assert (tmp_path / "run" / "report.html").exists() and (tmp_path / ".chatlab" / "chatlab.db").exists()
 
 
 def test_what_is_asked_about_above_would_be_seen() -> None:

@@ -29,7 +29,6 @@ from sqlalchemy import (
     table,
     update,
 )
-from sqlalchemy.dialects.postgresql import TSQUERY
 
 from chatlab.ids import ConversationId, TurnId
 from chatlab.store import Hit, StoredTurn
@@ -178,6 +177,8 @@ def _in_postgres(connection: Connection, owner: str, words: Sequence[str], limit
     PostgreSQL is told to use the index: what it takes instead when it errs about how many there are, to look
     at each document for its words, takes seconds.
     """
+    from sqlalchemy.dialects.postgresql import TSQUERY
+
     settings = (func.set_config(name, "off", True) for name in ("enable_seqscan", "enable_indexscan"))
     last = connection.execute(select(func.max(documents.c.number), *settings)).one()[0] or 0
     newest = " | ".join(f"'n:{last // _SPAN - back}'" for back in range(_SPANS))

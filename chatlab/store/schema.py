@@ -100,6 +100,14 @@ metadata = MetaData(
     }
 )
 
+VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+"""The versions that the tables have had, the newest last: the steps of `chatlab/store/migrations`."""
+
+alembic_version = Table("alembic_version", MetaData(), Column("version_num", Text, primary_key=True))
+"""The version that a database has: Alembic's own table, with one row."""
+
+# PostgreSQL's indexes have these conditions, too: the first of the migrations says so. Alembic compares none,
+# and to name them for PostgreSQL here would import its dialect wherever SQLite is used.
 _LISTED = text("deleted IS NULL AND comparison IS NULL")
 _RUNNING = text("status = 'running'")
 
@@ -136,7 +144,6 @@ conversations = Table(
     Index(
         "ix_conversations_recent",
         *("owner", "pinned", "updated", "id"),
-        postgresql_where=_LISTED,
         sqlite_where=_LISTED,
     ),
     Index(None, "comparison"),
@@ -170,7 +177,7 @@ turns = Table(
     ),
     Index(None, "owner", "conversation"),
     Index(None, "conversation", "parent"),
-    Index("ix_turns_running", "server", postgresql_where=_RUNNING, sqlite_where=_RUNNING),
+    Index("ix_turns_running", "server", sqlite_where=_RUNNING),
 )
 
 # What a search looks through: one row for each title, and one for each turn. See `_search.py`.

@@ -10,7 +10,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from alembic import command
 from alembic.script import ScriptDirectory
 from click.testing import CliRunner
 from sqlalchemy import Connection, create_engine, inspect
@@ -18,15 +17,82 @@ from sqlalchemy import Connection, create_engine, inspect
 from chatlab.cli import main
 from chatlab.errors import StoreError
 from chatlab.store import schema_state
-from chatlab.store._database import address
+from chatlab.store._database import Database, address
+from chatlab.store.migrating import alembic_config, differences, migrate
+from chatlab.store.schema import VERSIONS
 from chatlab.store.sql import SqlStore, open_store
 from tests.store.databases import Postgres
 
 NEWER = "UPDATE alembic_version SET version_num = '9999'"
+MAKE = "python -m tests.store.test_schema > chatlab/store/newest_sqlite.sql"
+
+
+async def migrated(file: Path) -> None:
+    """Make a SQLite file by all the steps."""
+    file.touch()
+    database = Database(address(f"sqlite:{file}", Path()))
+    await database.migrate(migrate)
+    await database.aclose()
+
+
+def contents(file: Path) -> list[Any]:
+    """What a SQLite file is made of, and its rows; the tables of the search index come by themselves."""
+    with sqlite3.connect(file) as connection:
+        made = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY rowid").fetchall()
+        rows = {name: connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in tables_of(made)}
+    connection.close()
+    return [made, rows]
+
+
+def tables_of(made: list[tuple[str, str, str | None]]) -> list[str]:
+    return [name for kind, name, _ in made if kind == "table" and not name.startswith("documents_words")]
+
+
+def newest_sqlite(file: Path) -> str:
+    """What newest_sqlite.sql should say."""
+    made, rows = contents(file)
+    shadows = [name for kind, name, _ in made if kind == "table" and name.startswith("documents_words_")]
+    statements = [sql for _, name, sql in made if sql and name not in shadows]
+    for name, of_it in rows.items():
+        statements += [f"INSERT INTO {name} VALUES ({', '.join(map(repr, row))})" for row in of_it]
+    head = f"-- The newest tables in SQLite, for a new file. Made of the steps in migrations: {MAKE}\n"
+    return head + ";\n".join([*statements, ""])
+
+
+async def test_a_new_sqlite_file_is_exactly_what_the_steps_make(tmp_path: Path) -> None:
+    await migrated(tmp_path / "steps.db")
+    there = Path(schema_state.__file__).with_name("newest_sqlite.sql").read_text("utf-8")
+    assert there == newest_sqlite(tmp_path / "steps.db"), f"run: {MAKE}"
+    await (await open_store("sqlite:new.db", tmp_path)).aclose()
+    assert contents(tmp_path / "new.db") == contents(tmp_path / "steps.db")
+
+
+def test_all_versions_are_known() -> None:
+    steps = ScriptDirectory.from_config(alembic_config()).walk_revisions()
+    assert tuple(script.revision for script in steps)[::-1] == VERSIONS
+
+
+@pytest.mark.parametrize("begun", VERSIONS[:-1])
+async def test_an_older_sqlite_file_is_brought_to_the_newest_version(tmp_path: Path, begun: str) -> None:
+    database = await schema_state.opened("sqlite:old.db", tmp_path)
+    await database.migrate(lambda connection: migrate(connection, begun))
+    await database.aclose()
+    assert await schema_state.current("sqlite:old.db", tmp_path) == begun
+    await (await open_store("sqlite:old.db", tmp_path)).aclose()
+    assert await schema_state.check("sqlite:old.db", tmp_path) == "up to date"
+
+
+async def test_tables_of_others_in_a_sqlite_file_stay(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "chatlab.db") as connection:
+        connection.execute("CREATE TABLE mine (a)")
+    connection.close()
+    await (await open_store("sqlite:chatlab.db", tmp_path)).aclose()
+    assert "mine" in {name for _, name, _ in contents(tmp_path / "chatlab.db")[0]}
+    assert await schema_state.current("sqlite:chatlab.db", tmp_path) == VERSIONS[-1]
 
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(store: SqlStore, url: str) -> None:
-    assert await store._database.read(schema_state.differences) == []
+    assert await store._database.read(differences) == []
     assert await schema_state.check(url, Path()) == "up to date"
     assert await schema_state.current(url, Path()) == "0007"
     await schema_state.upgrade(url, Path())
@@ -79,21 +145,19 @@ def test_each_step_leaves_the_tables_such_that_the_chatlab_before_it_goes_on(pos
     url = postgres.new(template="template0")
     engine = create_engine(address(url, Path()))
     before: dict[str, dict[str, Any]] = {}
-    for script in reversed(list(ScriptDirectory.from_config(schema_state._config()).walk_revisions())):
+    for version in VERSIONS:
         with engine.begin() as connection:
-            config = schema_state._config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, script.revision)
+            migrate(connection, version)
             seen = inspect(connection)
             tables = {
                 name: {column["name"]: column for column in seen.get_columns(name)}
                 for name in seen.get_table_names()
             }
         for table, columns in before.items():
-            assert columns.keys() <= tables[table].keys(), f"{script.revision} takes something from {table}"
+            assert columns.keys() <= tables[table].keys(), f"{version} takes something from {table}"
             for name in tables[table].keys() - columns.keys():
                 added = tables[table][name]
-                assert added["nullable"] or added["default"], f"{script.revision}: {table}.{name} is demanded"
+                assert added["nullable"] or added["default"], f"{version}: {table}.{name} is demanded"
         before = tables
     engine.dispose()
     postgres.drop(url)
@@ -192,3 +256,12 @@ def test_serve_begins_while_a_postgres_is_away(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("chatlab.web.server.serve", lambda *args: served.append(args))
     done = CliRunner().invoke(main, ["serve", str(config), "--port", "0"], prog_name="chatlab")
     assert served and done.exit_code == 0 and "nothing is kept until it is there" in done.stderr
+
+
+if __name__ == "__main__":
+    import sys
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(migrated(Path(folder, "steps.db")))
+        sys.stdout.write(newest_sqlite(Path(folder, "steps.db")))
