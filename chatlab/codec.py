@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
+from itertools import compress
+from operator import attrgetter, ne
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote_to_bytes
 
@@ -67,7 +69,16 @@ def event_from_json(value: Mapping[str, Any]) -> StreamEvent:
 
 def message_to_json(message: Message) -> dict[str, Any]:
     """Return the message as JSON. A local file becomes a `data:` URL, so that nothing points outside."""
-    return {"role": message.role, "parts": [_part_to_json(part) for part in message.parts]}
+    return {"role": message.role, "parts": parts_to_json(message.parts)}
+
+
+def parts_to_json(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """Return the parts of a message as JSON; else as `message_to_json`."""
+    return [
+        # nearly all are texts, and have no more than that
+        {"type": "text", "text": part.text} if type(part) is TextPart else _part_to_json(part)
+        for part in parts
+    ]
 
 
 def message_from_json(value: Any) -> Message:
@@ -142,19 +153,38 @@ def _of_type(known: Mapping[str, type[T]], value: Mapping[str, Any]) -> type[T]:
 
 def to_plain(value: Any) -> dict[str, Any]:
     """Return the fields of a dataclass that are not at their default, as JSON values."""
-    plain = {}
-    for name, default, _ in defaults_of(value.__class__):
-        found = getattr(value, name)
-        if default is MISSING or found != default:
-            plain[name] = to_plain(found) if is_dataclass(found) else found
+    plain = changed_fields(value)
+    for name, found in plain.items():
+        if type(found) not in _LEAVES and is_dataclass(found):
+            plain[name] = to_plain(found)
     return plain
 
 
+_LEAVES = frozenset((str, int, float, bool, type(None)))
+
+
+def changed_fields(value: Any, *, made: bool = False) -> dict[str, Any]:
+    """Return the values of a dataclass's fields that are not at their default, by name. made: nor at one
+    that is made anew for each value, such as an empty dict.
+    """
+    names, values_of, defaults = _fields_of(value.__class__, made)
+    values = values_of(value)
+    return dict(compress(zip(names, values, strict=True), map(ne, values, defaults)))
+
+
 @cache
-def defaults_of(cls: type[Any]) -> tuple[tuple[str, Any, Any], ...]:
-    """Return the names of a dataclass's fields, each with its default and its default's factory, or with
-    MISSING."""
-    return tuple((item.name, item.default, item.default_factory) for item in fields(cls))
+def _fields_of(cls: type[Any], made: bool) -> tuple[Sequence[str], Callable[[Any], Any], Sequence[Any]]:
+    """Return the names of a dataclass's fields, what gets their values, and their defaults: MISSING, which
+    nothing equals, where there is none.
+    """
+    found = fields(cls)
+    names = [item.name for item in found]
+    defaults = [
+        item.default_factory() if made and item.default_factory is not MISSING else item.default
+        for item in found
+    ]
+    values_of = attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
+    return names, values_of, defaults
 
 
 _adapters: dict[type[Any], TypeAdapter[Any]] = {}

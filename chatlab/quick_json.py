@@ -4,21 +4,40 @@ refuses, or is not exact: halves of surrogate pairs, numbers of more than 64 bit
 from __future__ import annotations
 
 import json
-import re
+from math import isfinite
+from operator import is_not
 from typing import Any
 
 import orjson
 
-# A whole number of which orjson may make a float. Behind a point there may be any number of digits.
-_LONG_NUMBER = re.compile(rb"\d(?<![.\d].)\d{18}")
 _ZEROS = bytes.maketrans(b"0123456789", b"0" * 10)  # digits in a row are found sooner by it
+_LONG = b"0" * 19
+# What Python's own writer refuses, or writes in its own way, is not orjson's.
+_STRICTLY = (
+    orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+)
+_LEAVES = frozenset((str, int, bool, type(None)))
 
 
 def load_if_quick(text: bytes) -> Any:
     """Return the value of a JSON text. Raises ValueError for all that orjson cannot read, or not exactly."""
-    if b"0" * 19 in text.translate(_ZEROS) and _LONG_NUMBER.search(text):
+    if _has_long_number(text):
         raise ValueError("a number may be too long")
     return orjson.loads(text)
+
+
+def _has_long_number(text: bytes) -> bool:
+    """Return whether a whole number may stand there of which orjson would make a float. Behind a point there
+    may be any number of digits: a time of less than a hundredth of a second has 19.
+    """
+    zeros = text.translate(_ZEROS)
+    at = zeros.find(_LONG)
+    while at > 0 and zeros[at - 1 : at] == b".":
+        at += len(_LONG)
+        while zeros[at : at + 1] == b"0":
+            at += 1
+        at = zeros.find(_LONG, at)
+    return at >= 0
 
 
 def load_quickly(line: bytes) -> Any:
@@ -27,6 +46,48 @@ def load_quickly(line: bytes) -> Any:
         return load_if_quick(line)
     except ValueError:
         return json.loads(line)
+
+
+def compact(value: Any, *, sort_keys: bool = False) -> bytes:
+    """Return a value of JSON in UTF-8 without spaces, to the letter as Python's own writer writes it.
+
+    Raises TypeError for what orjson refuses; where it would write a float in another way, `exactly` is to go
+    over the value before.
+    """
+    return orjson.dumps(value, option=_STRICTLY | (orjson.OPT_SORT_KEYS if sort_keys else 0))
+
+
+def exactly(value: Any) -> Any:
+    """Return a value of JSON such that `compact` writes its floats as Python does: the value itself, or else
+    a copy. Raises TypeError for a float that is no JSON, and for what may be none.
+    """
+    kind = type(value)
+    if kind in _LEAVES:
+        return value
+    if kind is float:
+        return number(value)
+    if kind is dict:
+        changed = {
+            key: made
+            for key, held in value.items()
+            if type(held) not in _LEAVES and (made := exactly(held)) is not held
+        }
+        return {**value, **changed} if changed else value
+    if kind is list or kind is tuple:
+        made = [held if type(held) in _LEAVES else exactly(held) for held in value]
+        return made if any(map(is_not, made, value)) else value
+    raise TypeError(f"{kind.__name__} may be no JSON")
+
+
+def number(value: float) -> Any:
+    """Return a float such that `compact` writes it as Python does, which has an exponent sooner. Raises
+    TypeError for one that is no JSON.
+    """
+    if 1e-4 <= value < 1e15 or value == 0:  # nearly all are, and have the same digits in both
+        return value
+    if not isfinite(value):
+        raise TypeError(f"{value} is no JSON")
+    return orjson.Fragment(repr(value))
 
 
 def indented(value: Any) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import MISSING, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
-from chatlab.codec import defaults_of, from_plain, message_from_json, message_to_json
+from chatlab.codec import changed_fields, from_plain, message_from_json, message_to_json, parts_to_json
 from chatlab.compare.model import Comparison, Lane, Receipt, Result, Verdict, Vote
-from chatlab.messages import Message
+from chatlab.quick_json import compact, number
 from chatlab.store import StoredTurn
 
 VERSION = 1
@@ -19,8 +19,15 @@ VERSION = 1
 
 def result_to_json(result: Result) -> dict[str, Any]:
     """One line of results.jsonl. Fields at their default are left out; a local file becomes its content."""
-    receipt = None if result.receipt is None else receipt_to_json(result.receipt)
-    return {"version": VERSION, **_plain(result, turn=_turn(result.turn), receipt=receipt)}
+    return _result(result, _as_it_is)
+
+
+def result_line(result: Result) -> bytes:
+    """Return the same as `to_line` gives it, in UTF-8, for a third of what that takes."""
+    try:
+        return compact(_result(result, number)) + b"\n"
+    except TypeError:
+        return to_line(result_to_json(result)).encode("utf-8")
 
 
 def result_from_json(value: Mapping[str, Any]) -> Result:
@@ -89,7 +96,7 @@ def comparison_from_json(value: Mapping[str, Any]) -> Comparison:
 
 def to_line(value: Mapping[str, Any]) -> str:
     """One line of JSON, its end included, that UTF-8 can always encode."""
-    text = _as_it_is(value)
+    text = _encoded(value)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:  # half a surrogate pair, which models do write
@@ -97,7 +104,7 @@ def to_line(value: Mapping[str, Any]) -> str:
     return text + "\n"
 
 
-_as_it_is = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _in_ascii = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -108,9 +115,21 @@ def _of_version(value: Mapping[str, Any]) -> Mapping[str, Any]:
     return value
 
 
-def _turn(turn: StoredTurn) -> dict[str, Any]:
-    answer = message_to_json(Message("assistant", turn.answer))["parts"]
-    return _plain(turn, user=message_to_json(turn.user), answer=answer)
+_Number: TypeAlias = Callable[[float], Any]
+
+
+def _as_it_is(value: float) -> float:
+    return value
+
+
+def _result(result: Result, number: _Number) -> dict[str, Any]:
+    receipt = None if result.receipt is None else _receipt(result.receipt, number)
+    return {"version": VERSION, **_plain(result, number, turn=_turn(result.turn, number), receipt=receipt)}
+
+
+def _turn(turn: StoredTurn, number: _Number) -> dict[str, Any]:
+    user, answer = message_to_json(turn.user), parts_to_json(turn.answer)
+    return _plain(turn, number, user=user, answer=answer)
 
 
 def _turn_again(value: Any) -> StoredTurn:
@@ -122,41 +141,51 @@ def _turn_again(value: Any) -> StoredTurn:
     )
 
 
-def _plain(value: Any, **written: Any) -> dict[str, Any]:
+def _plain(value: Any, number: _Number = _as_it_is, **written: Any) -> dict[str, Any]:
     """Return the fields of a dataclass that are not at their default, as JSON; those in `written` are so
-    already.
+    already. number: gives what stands for a float.
     """
-    found: dict[str, Any] = {}
-    for name, default, factory in defaults_of(value.__class__):
-        held = getattr(value, name)
-        if factory is not MISSING:
-            default = factory()
-        if default is MISSING or held != default:
-            found[name] = written[name] if name in written else _json(held)
+    found = changed_fields(value, made=True)
+    for name, held in found.items():
+        kind = type(held)
+        if kind is float:
+            found[name] = number(held)
+        elif kind not in _LEAVES:
+            found[name] = written[name] if name in written else _json(held, number)
     return found
 
 
-def _json(value: Any) -> Any:
-    if value is None or isinstance(value, str | float | int):  # most are
+_LEAVES = frozenset((str, int, bool, type(None)))
+
+
+def _json(value: Any, number: _Number) -> Any:
+    kind = type(value)
+    if kind in _LEAVES:
         return value
-    if is_dataclass(value):
-        return _plain(value)
+    if kind is float:
+        return number(value)
+    if kind is not dict and is_dataclass(value):
+        return _plain(value, number)
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, Mapping):
-        return {key: _json(item) for key, item in value.items()}
+    if kind is dict or isinstance(value, Mapping):
+        return {key: _json(item, number) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_json(item) for item in value]
+        return [_json(item, number) for item in value]
     return value
 
 
 def receipt_to_json(receipt: Receipt) -> dict[str, Any]:
     """Return the receipt as JSON values."""
+    return {**_receipt(receipt, _as_it_is), "parameters": dict(receipt.parameters)}
+
+
+def _receipt(receipt: Receipt, number: _Number) -> dict[str, Any]:
     return {
         "backend": receipt.backend,
         "kind": receipt.kind,
         "messages": [message_to_json(message) for message in receipt.messages],
-        "parameters": dict(receipt.parameters),
+        "parameters": _json(receipt.parameters, number),
         "sha256": receipt.sha256,
         "model": receipt.model,
         "model_answered": receipt.model_answered,

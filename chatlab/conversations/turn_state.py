@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from chatlab.backend import CallContext
 from chatlab.ids import ConversationId, TurnId
-from chatlab.messages import Message
+from chatlab.messages import Message, Notice
 from chatlab.secret import scrub
 from chatlab.store import StoredTurn, now
 from chatlab.turns.ended import EndedTurn
@@ -33,7 +33,7 @@ def stored(
 ) -> StoredTurn:
     """Return a turn as it is now, to be stored; it need not have begun. parameters and system: as asked
     for."""
-    begun = StoredTurn(
+    return StoredTurn(
         turn_id,
         owner,
         conversation,
@@ -48,8 +48,8 @@ def stored(
         asked_by=None if ctx is None else ctx.identity,
         asked_as=None if ctx is None else turn.entry.asked_as(ctx),
         copied_from=copied_from,
+        **_outcome((), turn, error),
     )
-    return as_it_is(begun, turn, error)
 
 
 def as_it_is(begun: StoredTurn, turn: Turn | EndedTurn, error: str | None = None) -> StoredTurn:
@@ -57,20 +57,24 @@ def as_it_is(begun: StoredTurn, turn: Turn | EndedTurn, error: str | None = None
 
     Notices that `begun` has already, from whoever shows the turn, stay before the turn's own.
     """
+    return replace(begun, **_outcome(begun.notices, turn, error))
+
+
+def _outcome(notices: Sequence[Notice], turn: Turn | EndedTurn, error: str | None) -> dict[str, Any]:
+    """Return the fields that say what came of a turn so far. notices: those before its own."""
     answer = turn.answer
     if error is None and turn.error is not None:
         error = scrub(turn.error.sentence)
-    return replace(
-        begun,
-        sent=None if turn.request is None else dict(turn.request.parameters),
-        status=turn.outcome,
-        answer=answer.parts,
-        notices=tuple(dict.fromkeys((*begun.notices, *answer.notices))),
-        citations=tuple(answer.citations),
-        traces=tuple(answer.traces),
-        finish=answer.finish,
-        timing=turn.timing,
-        tool_seconds=dict(turn.tool_seconds),
-        cost=turn.cost,
-        error=error,
-    )
+    return {
+        "sent": None if turn.request is None else dict(turn.request.parameters),
+        "status": turn.outcome,
+        "answer": answer.parts,
+        "notices": tuple(dict.fromkeys((*notices, *answer.notices))),
+        "citations": tuple(answer.citations),
+        "traces": tuple(answer.traces),
+        "finish": answer.finish,
+        "timing": turn.timing,
+        "tool_seconds": dict(turn.tool_seconds),
+        "cost": turn.cost,
+        "error": error,
+    }

@@ -76,11 +76,15 @@ class AppendLog:
         return StoreError(f"{self._path}:{number}: {reason}")
 
     async def append(self, value: Mapping[str, Any]) -> int:
+        """Append the line of a value as `append_line` does."""
+        return await self.append_line(to_line(value).encode("utf-8"))
+
+    async def append_line(self, line: bytes) -> int:
         """Return where the line begins, once it is on the disk. The event loop goes on meanwhile: others'
         times are taken. Lines that come while others are written are then written together.
         """
         group, place = self._next, len(self._next.lines)
-        group.lines.append(to_line(value).encode("utf-8"))
+        group.lines.append(line)
         if len(group.lines) >= self._together:
             self._enough.set()
         async with self._turn:

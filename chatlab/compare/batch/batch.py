@@ -25,7 +25,6 @@ from chatlab.compare.batch.judge import Reply, question, read_reply, verdict
 from chatlab.compare.batch.scheduler import LaneLimit, ModelCall, Scheduler
 from chatlab.compare.batch.store import BatchStore
 from chatlab.compare.model import Lane, Result, Verdict
-from chatlab.compare.model_json import result_to_json, verdict_to_json
 from chatlab.compare.session.receipt import receipt_of
 from chatlab.config.registry import Entry
 from chatlab.conversations.turn_state import stored
@@ -209,7 +208,7 @@ class Batch:
             result = await asyncio.to_thread(self._result, about, turn, wire, specs)
         else:
             result = self._result(about, turn, wire, specs)
-        await self._folder.add_result(result_to_json(result), result)
+        await self._folder.add_result(result)
         if self._store is not None:
             await self._store.add(about.number, result, self._results)
         self._progress.result(result)
@@ -286,7 +285,7 @@ class Batch:
             return (self._judge_call(about, sides, (turn,)),)
         self._judgements_left -= 1
         found = about.verdict(said[0], turn)
-        await self._folder.add_verdict(verdict_to_json(found), found)
+        await self._folder.add_verdict(found)
         self._progress.verdict(found)
         return ()
 

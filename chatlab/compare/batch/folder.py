@@ -26,7 +26,7 @@ from chatlab.compare.batch.prompts import hash_of, item_from_json
 from chatlab.compare.batch.stored_items import StoredItems, stored_items
 from chatlab.compare.batch.whole_file import whole_file
 from chatlab.compare.model import Comparison, Lane, Order, Result, Verdict
-from chatlab.compare.model_json import lane_from_json, lane_to_json
+from chatlab.compare.model_json import lane_from_json, lane_to_json, result_line, verdict_to_json
 from chatlab.compare.versions import versions
 from chatlab.config.registry import Entry
 from chatlab.errors import ChatlabError, StoreError
@@ -153,13 +153,13 @@ class RunFolder:
         write_plan(path, plan)
         return cls(path)
 
-    async def add_result(self, line: Mapping[str, Any], result: Result) -> None:
-        """Returns when it is on the disk. line: the result as JSON."""
-        self.results.add(result, await self._results.append(line))
+    async def add_result(self, result: Result) -> None:
+        """Returns when it is on the disk."""
+        self.results.add(result, await self._results.append_line(result_line(result)))
 
-    async def add_verdict(self, line: Mapping[str, Any], verdict: Verdict) -> None:
-        """Returns when it is on the disk. line: the verdict as JSON."""
-        self.verdicts.add(verdict, await self._verdicts.append(line))
+    async def add_verdict(self, verdict: Verdict) -> None:
+        """Returns when it is on the disk."""
+        self.verdicts.add(verdict, await self._verdicts.append(verdict_to_json(verdict)))
 
     def close(self) -> None:
         """Lets another process have it."""

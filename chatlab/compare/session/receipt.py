@@ -18,6 +18,7 @@ from chatlab.codec import message_to_json
 from chatlab.compare.model import Receipt
 from chatlab.config.registry import Entry
 from chatlab.messages import FilePart, Message, NoticeKind, Part
+from chatlab.quick_json import compact, exactly
 from chatlab.store import FILE_SCHEME
 from chatlab.turns.ended import EndedTurn
 from chatlab.turns.turn import Turn
@@ -64,6 +65,8 @@ def receipt_of(
 
 def by_content(message: Message) -> Message:
     """Return the message with each attached file named by its content's SHA-256; a URL stays."""
+    if not any(isinstance(part, FilePart) for part in message.parts):
+        return message
     return Message(message.role, tuple(_by_content(part) for part in message.parts))
 
 
@@ -76,7 +79,10 @@ def _by_content(part: Part) -> Part:
 
 def canonical(value: Any) -> bytes:
     """Return a JSON value as bytes that depend on nothing but the value: keys sorted, no spaces, UTF-8."""
-    return _canonical(value).encode("utf-8", "surrogatepass")
+    try:
+        return compact(exactly(value), sort_keys=True)
+    except TypeError:
+        return _canonical(value).encode("utf-8", "surrogatepass")
 
 
 _canonical = json.JSONEncoder(

@@ -39,6 +39,7 @@ from chatlab.compare.model_json import (
     comparison_from_json,
     comparison_to_json,
     result_from_json,
+    result_line,
     result_to_json,
     to_line,
     verdict_from_json,
@@ -51,7 +52,7 @@ from chatlab.config.load import load_config
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import Backends
 from chatlab.errors import StoreError
-from chatlab.messages import Finish, Notice, TextPart, Timing, Usage
+from chatlab.messages import Finish, Message, Notice, TextPart, Timing, Usage
 from chatlab.store import StoredTurn, now
 from chatlab.store.sql import open_store
 from tests.compare.batch.upstream import Upstream
@@ -724,6 +725,18 @@ def test_a_result_is_the_same_after_its_line(result: Result) -> None:
     line = to_line(result_to_json(result)).encode("utf-8")
     assert line.count(b"\n") == 1
     assert result_from_json(json.loads(line)) == result
+    assert result_line(result) == line
+
+
+@pytest.mark.parametrize(
+    "value", [2**70, "half a character: \ud83d", 5e-05, 1e22, {"a": [1e-7, {"b": -0.0}]}]
+)
+def test_a_journal_has_the_line_that_pythons_own_json_writes(value: Any) -> None:
+    parameters = {"x": value}
+    turn = StoredTurn("t", "me", "c", None, now(), Message.of("user", "Hi"), "a", "echo", "a", parameters)
+    receipt = Receipt("a", "echo", (Message.of("user", "Hi"),), parameters, "0" * 64)
+    result = Result("1", 0, 0, "l", turn, receipt)
+    assert result_line(result) == to_line(result_to_json(result)).encode("utf-8")
 
 
 @settings(max_examples=30, deadline=None)
