@@ -7,7 +7,6 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
-from pygments.lexers import get_lexer_by_name
 from pygments.token import Comment, Generic, Keyword, Name, Number, Operator, String
 
 from chatlab.text import word_set
@@ -62,6 +61,8 @@ def code_block(code: str, language: str, words: Words) -> str:
 def _highlighted(code: str, language: str) -> str:
     if language not in LANGUAGES or len(code) > LONGEST_CODE:
         return html.escape(code)
+    from pygments.lexers import get_lexer_by_name
+
     lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
     made = ""
     for name, tokens in groupby(lexer.get_tokens(code), lambda token: _class(token[0])):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from chatlab.messages import Citation
-from chatlab.render.markdown import is_address, one_line
+from chatlab.render.addresses import is_address
+from chatlab.render.markdown import one_line
 
 
 def sources(citations: Iterable[Citation]) -> str:

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 
 from chatlab.render import markdown as markup
 from chatlab.render.code import CODE_CSS, LANGUAGES, LONGEST_CODE
-from chatlab.render.formulas import LONGEST_FORMULA, MATH_ATTRIBUTES, MATH_TAGS, Delimiters
+from chatlab.render.formulas import MATH_ATTRIBUTES, MATH_TAGS, Delimiters
 from chatlab.render.markdown import (
     LONGEST_TEXT,
     MarkdownRenderer,
@@ -24,6 +24,8 @@ from chatlab.render.markdown import (
     render,
     render_ahead,
 )
+from chatlab.render.parser import parser
+from chatlab.render.parser.formulas import LONGEST_FORMULA
 from chatlab.words import words_of
 
 ALLOWED = ("ok.example", "*.sub.example", "port.example:8443")
@@ -197,7 +199,7 @@ def test_each_of_the_two_defences_is_enough_alone(text: str) -> None:
     text = text.encode("utf-8", "replace").decode()
     cleaned = markup._cleaner(MarkdownRenderer()).clean(text)
     safe(cleaned + " ".join(re.findall('href="([^"]*)', cleaned)))  # it does not say where links lead
-    made = markup._markdown().render(text, markup._environment(MarkdownRenderer()))
+    made = parser().render(text, markup._environment(MarkdownRenderer()))
     safe(made.replace("<a href=", '<a target="_blank" rel="noopener noreferrer nofollow" href='))
 
 
