@@ -10,7 +10,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from itertools import compress
 from operator import attrgetter, ne
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from pydantic import TypeAdapter, ValidationError
@@ -190,16 +190,22 @@ def _fields_of(cls: type[Any], made: bool) -> tuple[Sequence[str], Callable[[Any
 _adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
 
+def adapter_of(cls: type[T]) -> TypeAdapter[T]:
+    """Return what reads and writes the values of a dataclass, made when it is first asked for: that takes a
+    millisecond or more."""
+    adapter = _adapters.get(cls)
+    if adapter is None:
+        adapter = _adapters[cls] = TypeAdapter(cls)
+    return adapter
+
+
 def from_plain(cls: type[T], value: Mapping[str, Any]) -> T:
     """Return the dataclass again from JSON values; keys it does not have are ignored.
 
     Raises ValueError with a sentence for a field that is missing or of another type.
     """
-    adapter = _adapters.get(cls)
-    if adapter is None:
-        adapter = _adapters[cls] = TypeAdapter(cls)
     try:
-        return cast(T, adapter.validate_python(value if isinstance(value, dict) else dict(value)))
+        return adapter_of(cls).validate_python(value if isinstance(value, dict) else dict(value))
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, first["loc"]))

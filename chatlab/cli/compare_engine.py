@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
 from chatlab.cli.program import say
-from chatlab.compare.batch.engines.ray_engine import RayEngine, ray_engine
-from chatlab.compare.batch.engines.ray_worker import WorkerSetup
 from chatlab.compare.batch.folder import Plan
 from chatlab.lab import Lab
+
+if TYPE_CHECKING:
+    from chatlab.compare.batch.engines.ray_engine import RayEngine
 
 LOST = "the calls that were being made were made again, and count with the most they may have cost"
 """Said of workers that died."""
@@ -43,6 +45,9 @@ def engine_named(engine: str, workers: int | None) -> RayNamed | None:
 
 def workers_of(ray: RayNamed, lab: Lab, plan: Plan) -> AbstractAsyncContextManager[RayEngine]:
     """Return the workers of the cluster that the command line names, for the lanes and the judge of a run."""
+    from chatlab.compare.batch.engines.ray_engine import ray_engine
+    from chatlab.compare.batch.engines.ray_worker import WorkerSetup
+
     names = {lane.backend for lane in plan.lanes} | ({plan.judge} if plan.judge else set())
     setup = WorkerSetup(names=tuple(sorted(names)))
     if (config := lab.config) is not None:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from chatlab.garbage import leave_garbage_at_exit
+from chatlab.garbage import importing_for_good, leave_garbage_at_exit
 
 OK = 0
 FAILED = 1
@@ -197,7 +197,8 @@ def _logging(*, server: bool) -> Iterator[None]:
     import logging
     import warnings
 
-    from chatlab.secret import ScrubbingFormatter
+    with importing_for_good():
+        from chatlab.secret import ScrubbingFormatter
 
     handler = logging.StreamHandler()  # standard error, as it is now
     handler.setFormatter(ScrubbingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

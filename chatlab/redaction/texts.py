@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-import regex
-
 from chatlab.errors import ChatlabError
 from chatlab.redaction.patterns import BUILT_IN
 from chatlab.secret import credentials_in
@@ -57,19 +55,20 @@ def parse_patterns(said: Sequence[str]) -> tuple[Pattern, ...]:
     """Names of `BUILT_IN`, and regular expressions (of the `regex` package). Raises WrongPattern."""
     patterns = [Pattern(name, re.compile(BUILT_IN[name])) for name in BUILT_IN if name in said]
     own = (one for one in dict.fromkeys(said) if one not in BUILT_IN)
-    for number, source in enumerate(own, 1):
-        name = f"pattern {number}"
-        try:
-            compiled = regex.compile(source)
-            empty = compiled.search("", timeout=_LONGEST) is not None
-        except regex.error as exc:
-            raise WrongPattern(
-                ENGLISH("refusal.pattern-wrong", name=name, pattern=source, detail=exc)
-            ) from exc
-        if empty:
-            raise WrongPattern(ENGLISH("refusal.pattern-empty", name=name, pattern=source))
-        patterns.append(Pattern(name, compiled))
-    return tuple(patterns)
+    return (*patterns, *(_own_pattern(f"pattern {number}", source) for number, source in enumerate(own, 1)))
+
+
+def _own_pattern(name: str, source: str) -> Pattern:
+    import regex
+
+    try:
+        compiled = regex.compile(source)
+        empty = compiled.search("", timeout=_LONGEST) is not None
+    except regex.error as exc:
+        raise WrongPattern(ENGLISH("refusal.pattern-wrong", name=name, pattern=source, detail=exc)) from exc
+    if empty:
+        raise WrongPattern(ENGLISH("refusal.pattern-empty", name=name, pattern=source))
+    return Pattern(name, compiled)
 
 
 @dataclass(slots=True)

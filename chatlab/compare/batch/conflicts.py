@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 
 from chatlab.compare.model import Lane
-from chatlab.compare.session.blind import families
 from chatlab.config.registry import Entry
 from chatlab.words import ENGLISH
 
@@ -38,6 +37,8 @@ def _conflict(judge: str, judge_model: str | None, own: Set[str], lane: Lane, mo
         return ENGLISH("said.judge-is-lane", judge=judge, lane=lane.label)
     if judge_model in models:
         return ENGLISH("said.judge-same-model", judge=judge, lane=lane.label, model=judge_model)
+    from chatlab.compare.session.blind import families  # a run without a judge does without
+
     common = sorted(families(own) & families({lane.backend, *models}))
     if common:
         return ENGLISH("said.judge-family", judge=judge, lane=lane.label, names=", ".join(common))

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from pydantic import TypeAdapter
-
-from chatlab.codec import from_plain
+from chatlab.codec import adapter_of, from_plain
 from chatlab.compare.model import Lane, Mode, Vote
 from chatlab.ids import ConversationId, LaneId, RoundId, TurnId
 from chatlab.words import WordedError
@@ -231,7 +229,6 @@ _NAMES = {cls: name for name, cls in _TYPES.items()}
 EVENT_TYPES: tuple[type[SessionEvent], ...] = tuple(_NAMES)
 """Every type of event there is."""
 
-_adapters: dict[type[Any], TypeAdapter[Any]] = {cls: TypeAdapter(cls) for cls in EVENT_TYPES}
 _OLDER_TYPES = {"walked": "checked_out"}
 _OLDER_FIELDS = {"places": "positions"}
 """What sessions of before 2026-11-29 call a type or a field. They stay readable."""
@@ -239,7 +236,7 @@ _OLDER_FIELDS = {"places": "positions"}
 
 def event_to_data(event: SessionEvent) -> dict[str, Any]:
     """Return the event as the store has it: its type's name, and its fields as JSON values."""
-    values = _adapters[type(event)].dump_python(event, mode="json")
+    values = adapter_of(type(event)).dump_python(event, mode="json")
     return {"type": _NAMES[type(event)], **values}
 
 

@@ -18,13 +18,8 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
-import regex
-
-from chatlab.compare.batch.checks import schema, words
 from chatlab.compare.batch.checks.functions import function_of, result_of
-from chatlab.compare.batch.checks.numbers import last_number, near
-from chatlab.compare.batch.checks.problem import WrongCheck, short
-from chatlab.compare.batch.checks.words import LONGEST
+from chatlab.compare.batch.checks.problem import LONGEST, WrongCheck, short
 from chatlab.compare.batch.item import KINDS, NEEDS_VALUE, CheckSpec
 from chatlab.compare.batch.strict_json import load_json
 from chatlab.compare.model import Check
@@ -73,6 +68,8 @@ def _value(kind: Kind, value: Any, folder: Path, *, trusted: bool) -> Any:
     if value is not None and not isinstance(value, str):
         raise WrongCheck(f"{kind} takes a text")
     if kind == "regex" and value is not None:
+        import regex
+
         try:
             regex.compile(value)
         except regex.error as exc:
@@ -101,10 +98,15 @@ def check(spec: CheckSpec, answer: str, item: Item) -> Check | None:
 
 
 def _checked(spec: CheckSpec, answer: str, expected: str, item: Item) -> Check:
+    # What looks for words, numbers and JSON is imported where it does: a run without checks needs none.
     kind, value = spec.kind, spec.value
     if kind == "expected":
+        from chatlab.compare.batch.checks import words
+
         return _said(spec, words.stands_in(expected, answer), f"expected {short(expected)}")
     if kind == "exact":
+        from chatlab.compare.batch.checks import words
+
         wanted = expected if value is None else value
         return _said(spec, words.same(answer, wanted), f"expected {short(wanted)}")
     if kind == "contains":
@@ -112,11 +114,15 @@ def _checked(spec: CheckSpec, answer: str, expected: str, item: Item) -> Check:
     if kind == "not_contains":
         return _said(spec, value not in answer, "the answer has it")
     if kind == "regex":
+        import regex
+
         found = regex.search(value, answer, timeout=LONGEST) is not None
         return _said(spec, found, "not found")
     if kind == "numeric":
         return _numeric(spec, answer, expected)
     if kind == "json_schema":
+        from chatlab.compare.batch.checks import schema
+
         problem = schema.problem_of(answer, value)
         return _said(spec, not problem, problem)
     if kind == "python":
@@ -129,6 +135,8 @@ def _said(spec: CheckSpec, passed: bool, otherwise: str) -> Check:
 
 
 def _numeric(spec: CheckSpec, answer: str, expected: str) -> Check:
+    from chatlab.compare.batch.checks.numbers import last_number, near
+
     wanted, found = last_number(expected), last_number(answer)
     if wanted is None:
         return _said(spec, False, f"the expected answer {short(expected)} has no number")
@@ -155,6 +163,8 @@ def _tolerance(value: Any) -> tuple[Decimal, bool]:
 
 def _schema(value: Any, folder: Path) -> Any:
     """Return the schema itself, read from a file if a path was given. Raises WrongCheck."""
+    from chatlab.compare.batch.checks import schema
+
     if isinstance(value, str):
         try:
             value = load_json((folder / value).read_text("utf-8-sig"))

@@ -1,8 +1,11 @@
-"""The error of a check that cannot be made."""
+"""What is wrong with a check that cannot be made, or with an answer."""
 
 from __future__ import annotations
 
 from chatlab.errors import ChatlabError
+
+LONGEST = 1.0
+"""Seconds a search may take."""
 
 
 class WrongCheck(ChatlabError):

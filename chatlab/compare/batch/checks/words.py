@@ -9,9 +9,8 @@ from decimal import Decimal
 import regex
 
 from chatlab.compare.batch.checks.numbers import LETTER, NO_SPACES, grouped, numbers_in
+from chatlab.compare.batch.checks.problem import LONGEST
 from chatlab.shown_text import shown
-
-LONGEST = 1.0  # seconds a search may take
 
 _MARKS = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\u02bb\u2032\u00b4\uff07", "'"))
 _MARKS |= str.maketrans(dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb\u2033\uff02", '"'))
