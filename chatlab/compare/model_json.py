@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from chatlab.codec import changed_fields, from_plain, message_from_json, message_to_json, parts_to_json
 from chatlab.compare.model import Comparison, Lane, Receipt, Result, Verdict, Vote
-from chatlab.quick_json import compact, number
+from chatlab.quick_json import compact, exactly, number
 from chatlab.store import StoredTurn
 
 VERSION = 1
@@ -96,7 +96,10 @@ def comparison_from_json(value: Mapping[str, Any]) -> Comparison:
 
 def to_line(value: Mapping[str, Any]) -> str:
     """One line of JSON, its end included, that UTF-8 can always encode."""
-    text = _encoded(value)
+    try:
+        return compact(exactly(value)).decode() + "\n"
+    except TypeError:
+        text = _encoded(value)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:  # half a surrogate pair, which models do write

@@ -12,12 +12,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from chatlab.quick_json import compact, exactly
+
 # JSON text never has a bare control character, so one of them can stand for "a surrogate follows, in hex".
 _MARK = "\x1a"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MARKED = re.compile(f"{_MARK}([0-9a-f]{{4}})")
 _PAIRS = "$pairs"
-_LEAVES = frozenset((str, int, float, bool, type(None)))
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -25,9 +26,13 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 def to_text(value: Any) -> str:
     """Return a value as JSON text. Mappings become dicts and tuples lists; what JSON has no word for is
     TypeError."""
-    text = _encode(value if _plain(value) else keyed(value))
-    if text.isascii():
-        return text
+    try:
+        text = compact(exactly(value)).decode()
+        if _PAIRS not in text:
+            return text
+    except TypeError:
+        pass  # not all of it is what orjson writes, and as Python does
+    text = _encode(keyed(value))
     return _SURROGATE.sub(lambda found: f"{_MARK}{ord(found[0]):04x}", text)
 
 
@@ -37,19 +42,6 @@ def from_text(text: str) -> Any:
         text = _MARKED.sub(lambda found: chr(int(found[1], 16)), text)
     value = json.loads(text)
     return unkeyed(value) if _PAIRS in text else value
-
-
-def _plain(value: Any) -> bool:
-    """Return whether JSON takes it as it is, as it does nearly all: looking costs less than making it
-    anew."""
-    kind = type(value)
-    if kind in _LEAVES:
-        return True
-    if kind is dict:
-        return _PAIRS not in value and all(
-            type(key) is str and (type(item) in _LEAVES or _plain(item)) for key, item in value.items()
-        )
-    return (kind is list or kind is tuple) and all(_plain(item) for item in value)
 
 
 def keyed(value: Any) -> Any:

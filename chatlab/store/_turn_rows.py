@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from chatlab.codec import from_plain, message_from_json, message_to_json, to_plain
+from chatlab.codec import from_plain, message_from_json, message_to_json, parts_to_json, to_plain
 from chatlab.messages import Citation, FilePart, Finish, Message, Notice, Timing, Trace
 from chatlab.store import FILE_SCHEME, StoredTurn
 from chatlab.store._exact import from_text, to_text
@@ -40,7 +40,7 @@ def to_row(turn: StoredTurn) -> dict[str, Any]:
         ),
         "answered": _text(
             sent=turn.sent,
-            answer=message_to_json(Message("assistant", turn.answer))["parts"],
+            answer=parts_to_json(turn.answer),
             notices=[to_plain(notice) for notice in turn.notices],
             citations=[to_plain(citation) for citation in turn.citations],
             traces=[to_plain(trace) for trace in turn.traces],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
@@ -68,7 +68,8 @@ class Encoded:
 
     turn: StoredTurn
     row: dict[str, Any]
-    words: str | None  # what is searched of it; None if that is known already, most likely
+    checkpoint: bool  # of a turn that runs, which is there already, most likely
+    words: str | None  # what is searched of it; None if most likely nobody needs that
     files: Mapping[str, str]
 
     @property
@@ -82,17 +83,20 @@ class Encoded:
         return self.turn.status != "running"
 
 
-def encoded(given: Iterable[StoredTurn]) -> list[Encoded]:
-    """Return turns to be saved: the newest state of each. Takes its time if they are long."""
+def encoded(given: Iterable[StoredTurn], of_lanes: Container[TurnId] = ()) -> list[Encoded]:
+    """Return turns to be saved: the newest state of each. Takes its time if they are long.
+
+    of_lanes: turns of comparison sessions, in which nobody searches.
+    """
     return [
-        Encoded(
-            turn,
-            to_row(turn),
-            None if turn.status == "running" and turn.answer else turn_document(turn),
-            attachments_of(turn),
-        )
-        for turn in {turn.id: turn for turn in given}.values()
+        _encoded(turn, of_lane=turn.id in of_lanes) for turn in {turn.id: turn for turn in given}.values()
     ]
+
+
+def _encoded(turn: StoredTurn, *, of_lane: bool) -> Encoded:
+    checkpoint = turn.status == "running" and bool(turn.answer)
+    words = None if checkpoint or of_lane else turn_document(turn)
+    return Encoded(turn, to_row(turn), checkpoint, words, attachments_of(turn))
 
 
 _FEW = 8  # turns; more at once are those of a run, which were not saved before they ended
@@ -102,8 +106,8 @@ def save(
     connection: Connection, batch: Sequence[Encoded], server: str, made: Iterable[BegunConversation] = ()
 ) -> None:
     """See `Store.save`. made: conversations that this transaction has made."""
-    checkpoints = [one for one in batch if one.words is None]
-    rest = [one for one in batch if one.words is not None]
+    checkpoints = [one for one in batch if one.checkpoint]
+    rest = [one for one in batch if not one.checkpoint]
     if checkpoints and not _all_updated(connection, checkpoints, server):
         rest = list(batch)  # one came late, or was never saved before
     at_once = len(rest) <= _FEW and all(one.ended for one in rest)
@@ -151,7 +155,7 @@ def _save(
     def look(wanted: Iterable[Encoded]) -> None:
         chats.update(_conversations_of(connection, [one for one in wanted if one.chat not in chats]))
 
-    look(one for one in batch if one.words is not None)
+    look(one for one in batch if not one.checkpoint)
     # What is in a conversation that was made just now is new, too.
     known = _known(connection, [one for one in batch if one.chat not in made])
     look(one for one in batch if one.turn.id not in known)
@@ -229,12 +233,13 @@ def _insert(connection: Connection, new: Sequence[Encoded], chats: _Chats, made:
         if chats[one.chat].comparison is None
     ]
     moment = now()
+    first = {one.chat: one.turn for one in reversed(new)}
     for chat, last in {one.chat: one.turn.id for one in new}.items():
         owner, conversation_id = chat
         lead = {"of": owner, "which": conversation_id, "moment": moment, "last": last}
         title = ""
         if not chats[chat].title:
-            title = title_of(next(one for one in new if one.chat == chat).turn.user)
+            title = title_of(first[chat].user)
         if chat not in made and not title:
             connection.execute(_LEAD, lead)
         elif chat not in made:
@@ -322,10 +327,16 @@ def _attach(connection: Connection, written: Sequence[Encoded]) -> None:
         connection.execute(insert_unless_there(connection, attachments), rows)
 
 
-def begins(new: BegunConversation, batch: Sequence[Encoded]) -> tuple[str, TurnId | None]:
-    """Return the title of a conversation that begins with turns of a batch, and the last one of them."""
-    own = [one.turn for one in batch if one.chat == (new.owner, new.id)]
-    return new.title or (title_of(own[0].user) if own else ""), own[-1].id if own else None
+def beginnings(
+    new: Sequence[BegunConversation], batch: Sequence[Encoded]
+) -> Iterator[tuple[BegunConversation, str, TurnId | None]]:
+    """Yield conversations that begin with turns of a batch, each with its title and the last one of them."""
+    first = {one.chat: one.turn for one in reversed(batch)}
+    last = {one.chat: one.turn for one in batch}
+    for one in new:
+        chat = one.owner, one.id
+        title = one.title or (title_of(first[chat].user) if chat in first else "")
+        yield one, title, last[chat].id if chat in last else None
 
 
 def title_of(message: Message) -> str:

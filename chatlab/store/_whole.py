@@ -60,7 +60,9 @@ def save(
         if one.comparison is not None:
             _comparisons.get(connection, one.owner, one.comparison)
     made = [
-        one for one in new if _conversations.add_unless_there(connection, one, *_turns.begins(one, batch))
+        one
+        for one, title, last in _turns.beginnings(new, batch)
+        if _conversations.add_unless_there(connection, one, title, last)
     ]
     for one in made:
         if one.title and one.comparison is None:

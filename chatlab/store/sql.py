@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -171,18 +171,23 @@ class SqlStore(Store):
             work(connection, batch, server)
             self.replicas.tell(connection, told)
 
-        await self._write_turns(turns, saved if told else work)
+        await self._write_turns(turns, saved if told else work, receipts)
 
     async def _write_turns(
-        self, turns: Sequence[StoredTurn], work: Callable[[Connection, Sequence[_turns.Encoded], str], None]
+        self,
+        turns: Sequence[StoredTurn],
+        work: Callable[[Connection, Sequence[_turns.Encoded], str], None],
+        of_lanes: Container[TurnId] = (),
     ) -> None:
         """Long answers take too long to encode for the event loop, in which PostgreSQL's work is done."""
         server = self.replicas.server.token
         with _a_row_is_missing():
             if self._database.sqlite:
-                await self._database.write(lambda connection: work(connection, _turns.encoded(turns), server))
+                await self._database.write(
+                    lambda connection: work(connection, _turns.encoded(turns, of_lanes), server)
+                )
             else:
-                batch = await asyncio.to_thread(_turns.encoded, turns)
+                batch = await asyncio.to_thread(_turns.encoded, turns, of_lanes)
                 await self._database.write(work, batch, server)
 
     async def recover(self) -> int:
@@ -215,7 +220,7 @@ class SqlStore(Store):
         return await self._database.read(_comparisons.lanes, owner, comparison)
 
     async def adopt_comparison(self, whole: WholeComparison) -> None:
-        await self._write_turns(whole.turns, partial(_whole.adopt_comparison, whole))
+        await self._write_turns(whole.turns, partial(_whole.adopt_comparison, whole), whole.receipts)
 
     async def log(self, owner: str, comparison: str, *, after: int = 0) -> Sequence[LogEntry]:
         return await self._database.read(_comparisons.log, owner, comparison, after)

@@ -22,7 +22,7 @@ from chatlab.compare.batch.checks import parse_check
 from chatlab.compare.batch.conflicts import judge_conflicts
 from chatlab.compare.batch.item import CheckSpec, Item
 from chatlab.compare.batch.on_disk import ResultsOnDisk, VerdictsOnDisk
-from chatlab.compare.batch.prompts import hash_of, item_from_json
+from chatlab.compare.batch.prompts import item_from_json
 from chatlab.compare.batch.stored_items import StoredItems, stored_items
 from chatlab.compare.batch.whole_file import whole_file
 from chatlab.compare.model import Comparison, Lane, Order, Result, Verdict
@@ -96,7 +96,7 @@ def refuse_differences(was: Plan, now: Plan) -> None:
     changed = [name for name, told in was.settings.items() if now.settings.get(name, told) != told]
     if changed:
         found.append(f"the settings of {', '.join(changed)} have changed")
-    if hash_of(was.items) != hash_of(now.items):
+    if stored_items(was.items).sha256 != stored_items(now.items).sha256:
         found.append("the prompts are others")
     for what, before, after in (
         ("repeats", was.repeats, now.repeats),
@@ -209,9 +209,9 @@ def conflicts_of(plan: Plan, answered: Iterable[tuple[str, str]] = ()) -> tuple[
 
 def write_plan(path: Path, plan: Plan) -> None:
     """Writes run.json and the prompts, each whole or not at all."""
-    prompts = path / _PROMPTS
-    if not isinstance(plan.items, StoredItems) or plan.items.path != prompts:
-        stored_items(plan.items).write(prompts)
+    prompts, items = path / _PROMPTS, stored_items(plan.items)
+    if items.path != prompts:
+        items.write(prompts)
     value = {
         "format": "chatlab-run",
         "version": _VERSION,
@@ -234,7 +234,7 @@ def write_plan(path: Path, plan: Plan) -> None:
         "concurrency": plan.concurrency,
         "lane_concurrency": list(plan.lane_concurrency),
         "rpm": list(plan.rpm),
-        "prompts_sha256": hash_of(plan.items),
+        "prompts_sha256": items.sha256,
     }
     with whole_file(path / _PLAN) as out:
         out.write(json.dumps(value, indent=1).encode("ascii"))
@@ -290,7 +290,7 @@ def _items(value: Mapping[str, Any], prompts: Path) -> StoredItems:
         found = StoredItems.at(prompts)
     except FileNotFoundError as exc:
         raise ValueError(f"{prompts} is missing") from exc
-    if hash_of(found) != value["prompts_sha256"]:
+    if found.sha256 != value["prompts_sha256"]:
         raise ValueError(f"{prompts} has other prompts than it was written with")
     return found
 

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -75,13 +75,33 @@ def item_from_json(value: Mapping[str, Any]) -> Item:
     )
 
 
-def hash_of(items: Sequence[Item]) -> str:
-    """Return the SHA-256 of what the items say, as one list in JSON, whatever file they came from."""
-    said = sha256(b"[")
-    for number, item in enumerate(items):
-        text = json.dumps(item_to_json(item), sort_keys=True)
-        said.update((f", {text}" if number else text).encode("ascii"))
-    said.update(b"]")
+class ItemsHash:
+    """The SHA-256 of what items say, as one list in JSON, whatever file they came from."""
+
+    def __init__(self) -> None:
+        self._said = sha256(b"[")
+        self._between = ""
+
+    def add(self, item: Mapping[str, Any]) -> None:
+        """Take the next item, as `item_to_json` gives it."""
+        self._said.update(f"{self._between}{_sorted(item)}".encode("ascii"))
+        self._between = ", "
+
+    def hexdigest(self) -> str:
+        """Return the hash of those that were taken."""
+        whole = self._said.copy()
+        whole.update(b"]")
+        return whole.hexdigest()
+
+
+_sorted = json.JSONEncoder(sort_keys=True).encode
+
+
+def hash_of(items: Iterable[Item]) -> str:
+    """Return the hash of items, see `ItemsHash`."""
+    said = ItemsHash()
+    for item in items:
+        said.add(item_to_json(item))
     return said.hexdigest()
 
 

@@ -33,7 +33,10 @@ from chatlab.messages import FilePart, Message
 from chatlab.store import Store, new_id
 from chatlab.store.files import Files
 
-_TOGETHER = 0.2  # seconds of which the results are written in one transaction
+# Each result stands in several indexes at random places: of many that are written in one transaction, a page
+# of the database is written once where of few it is written for each.
+_TOGETHER = 0.5  # seconds of which the results are written in one
+_ENOUGH = 200  # results that are written sooner
 _MOST_WAITING = 500  # results
 
 
@@ -87,8 +90,8 @@ class BatchStore:
     """Writes a run's results to its session. problem: why it does so no longer.
 
     files: where attachments are stored, which the stored turns then name by their content. It belongs to the
-    event loop. Results are written some tenths of a second later, those of that time together; of a run that
-    is killed, the next sitting writes what is left.
+    event loop. Results are written half a second later, those of that time together; of a run that is killed,
+    the next sitting writes what is left.
     """
 
     def __init__(self, store: Store, owner: str, files: Files | None = None) -> None:
@@ -100,7 +103,8 @@ class BatchStore:
         self._last = 0  # the log's last entry
         self._logged = bytearray()  # by the items' numbers, whether their rounds are in the log
         self._writing: asyncio.Task[None] | None = None
-        self._over = asyncio.Event()
+        self._over = False
+        self._hurry = asyncio.Event()  # what waits is to be written now
         self._waiting: list[tuple[int, Result]] = []  # with their prompts' numbers, to be written next
         self._positions: dict[ResultKey, TurnPosition] = {}  # of what was written, until its rounds are
         self._change: Callable[[Result], Result] = lambda result: result
@@ -123,8 +127,9 @@ class BatchStore:
                 event = event_from_data(logged.data)
                 if isinstance(event, Asked):
                     self._logged[int(event.round.partition(".")[0]) - 1] = True
-            for number, item in enumerate(plan.items):
+            for number in range(len(plan.items)):
                 if self._to_be_logged(number, results):
+                    item = plan.items[number]
                     keys = [key for step in range(len(item.asked)) for key in _keys(plan, item, step)]
                     await self._save([(number, results[key]) for key in keys if key in results])
                     await self._log_rounds(plan, [number], results)
@@ -143,12 +148,15 @@ class BatchStore:
             if self._writing is not None:
                 self._writing.result()  # raises what is no trouble of the store: the run ends with it
             self._writing = asyncio.create_task(self._write(plan, results), name="store a run")
+        if len(self._waiting) >= _ENOUGH:
+            self._hurry.set()
         if len(self._waiting) >= _MOST_WAITING:
             await asyncio.wait([self._writing])
 
     async def end(self) -> None:
         """Write what waits, now."""
-        self._over.set()
+        self._over = True
+        self._hurry.set()
         if self._writing is not None:
             await self._writing
 
@@ -157,8 +165,10 @@ class BatchStore:
         while self._waiting:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_TOGETHER):
-                    await self._over.wait()
+                    await self._hurry.wait()
             written, self._waiting = self._waiting, []
+            if not self._over:
+                self._hurry.clear()
             try:
                 await self._save(written)
                 ended = [one for one in dict(written) if self._to_be_logged(one, results)]

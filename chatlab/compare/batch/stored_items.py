@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import weakref
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import BinaryIO, overload
+from typing import Any, BinaryIO, overload
 
 import numpy as np
 
 from chatlab.compare.batch.item import Item
-from chatlab.compare.batch.prompts import item_from_json, item_to_json
+from chatlab.compare.batch.prompts import ItemsHash, item_from_json, item_to_json
 from chatlab.compare.batch.whole_file import whole_file
 from chatlab.compare.model_json import to_line
+from chatlab.quick_json import load_quickly
 
 _RECENT = 8  # prompts
 
@@ -36,6 +36,8 @@ class StoredItems(Sequence[Item]):
         self._begins = array("Q", [0])
         self.steps = array("Q")
         """How many answers each gets of every lane and repeat."""
+        self.sha256 = ""
+        """Of what they say, as `hash_of` gives it."""
         self._ids = np.zeros(0, np.uint64)  # sorted
         self._numbers = np.zeros(0, np.int64)  # of the items with these ids
         self._recent: dict[int, Item] = {}  # read last: each lane asks for the same ones, some apart
@@ -45,9 +47,10 @@ class StoredItems(Sequence[Item]):
         """Return them in a temporary file."""
         made = cls()
 
-        def written() -> Iterator[tuple[Item, int]]:
+        def written() -> Iterator[tuple[Item, Mapping[str, Any], int]]:
             for item in items:
-                yield item, made._file.write(to_line(item_to_json(item)).encode("utf-8"))
+                value = item_to_json(item)
+                yield item, value, made._file.write(to_line(value).encode("utf-8"))
 
         made._index(written())
         return made
@@ -56,19 +59,21 @@ class StoredItems(Sequence[Item]):
     def at(cls, path: Path) -> StoredItems:
         """Return those of a file that `write` made. Raises OSError, and ValueError with file and line."""
         made = cls(path)
-        made._index(_read(path, made._file))
+        made._index((item, item_to_json(item), size) for item, size in _read(path, made._file))
         return made
 
-    def _index(self, items: Iterable[tuple[Item, int]]) -> None:
-        """Take items with the bytes of their lines."""
-        ids = array("Q")
-        for item, size in items:
+    def _index(self, items: Iterable[tuple[Item, Mapping[str, Any], int]]) -> None:
+        """Take items, each as JSON too, with the bytes of their lines."""
+        ids, said = array("Q"), ItemsHash()
+        for item, value, size in items:
+            said.add(value)
             self._begins.append(self._begins[-1] + size)
             self.steps.append(len(item.asked))
             ids.append(_number_of(item.id))
         found = np.array(ids, np.uint64)
         self._numbers = np.argsort(found)
         self._ids = found[self._numbers]
+        self.sha256 = said.hexdigest()
 
     def number(self, item_id: str) -> int | None:
         """Return the number of the prompt with an id, from 0; None if there is none."""
@@ -99,7 +104,7 @@ class StoredItems(Sequence[Item]):
         if item is None:
             self._file.seek(self._begins[number])
             line = self._file.read(self._begins[number + 1] - self._begins[number])
-            item = self._recent[number] = item_from_json(json.loads(line))
+            item = self._recent[number] = item_from_json(load_quickly(line))
             if len(self._recent) > _RECENT:
                 del self._recent[next(iter(self._recent))]
         return item
@@ -119,7 +124,7 @@ def stored_items(items: Sequence[Item]) -> StoredItems:
 def _read(path: Path, file: BinaryIO) -> Iterator[tuple[Item, int]]:
     for number, line in enumerate(iter(file.readline, b""), 1):
         try:
-            yield item_from_json(json.loads(line)), len(line)
+            yield item_from_json(load_quickly(line)), len(line)
         except KeyError as exc:
             raise ValueError(f"{path}:{number}: {exc} is missing") from exc
         except (TypeError, ValueError, AttributeError) as exc:

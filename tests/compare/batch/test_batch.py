@@ -626,6 +626,39 @@ async def test_results_that_come_together_are_stored_together(
         await store.aclose()
 
 
+async def test_many_results_are_stored_before_their_time(
+    tmp_path: Path, echoes: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatlab.compare.batch.store._TOGETHER", 600)
+    monkeypatch.setattr("chatlab.compare.batch.store._ENOUGH", 3)
+    store = await open_store("sqlite:s.db", tmp_path)
+    saved: asyncio.Queue[int] = asyncio.Queue()
+    save = store.save
+
+    async def counted(turns: Sequence[StoredTurn], **more: Any) -> None:
+        await save(turns, **more)
+        saved.put_nowait(len(turns))
+
+    try:
+        plan = await make_comparison(store, "me", echoes.plan(["a"], prompts(7)))
+        assert await echoes.run(plan)
+        keep = BatchStore(store, "me")
+        RunFolder.make(tmp_path / "empty", plan).close()
+        await keep.begin(plan, read_run(tmp_path / "empty")[1])
+        monkeypatch.setattr(store, "save", counted)
+        _, results = read_run(echoes.folder)
+        found = [replace(one, turn=replace(one.turn, owner="me")) for one in results.in_order()]
+        for begin in (0, 3):
+            for number in range(begin, begin + 3):
+                await keep.add(number, found[number], results)
+            assert await asyncio.wait_for(saved.get(), 20) == 3
+        await keep.add(6, found[6], results)
+        await keep.end()
+        assert keep.problem is None and saved.get_nowait() == 1
+    finally:
+        await store.aclose()
+
+
 async def test_a_fault_while_storing_that_is_not_the_stores_is_raised_at_the_next_result(
     tmp_path: Path, echoes: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
