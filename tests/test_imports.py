@@ -17,7 +17,7 @@ from backends import KINDS
 ROOT = Path(__file__).resolve().parent.parent
 
 SDKS = ("gradio", "openai", "langchain", "langchain_core", "langchain_openai", "langgraph", "huggingface_hub")
-SDKS += ("text_generation", "databricks", "httpx2", "httpx", "aiohttp", "mlflow")
+SDKS += ("text_generation", "databricks", "httpx2", "httpx", "aiohttp", "mlflow", "httpcore2")
 
 
 def sources(package: str) -> list[Path]:
@@ -96,6 +96,18 @@ def test_the_kind_openai_needs_an_http_client_and_nothing_else() -> None:
     options = "OpenAIOptions(model='m', base_url='http://127.0.0.1:1/v1')"
     made = f"from backends.openai import *; OpenAIBackend({options})"
     assert imported_by(made) == {"httpx2", "aiohttp"}
+
+
+def test_the_library_of_connections_through_a_proxy_is_imported_where_one_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    code = "from chatlab.http import async_client; async_client()"
+    assert "httpcore2" not in imported_by(code)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    assert "httpcore2" in imported_by(code)
 
 
 def test_a_sqlite_file_is_opened_without_the_orm() -> None:

@@ -300,7 +300,7 @@ def test_a_bundle_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 async def test_the_parts_of_httpcore_that_are_replaced_are_still_there(authority: trustme.CA) -> None:
-    """`chatlab.http` replaces how httpcore's pool connects and reads: there is no public way to say it.
+    """`chatlab.http_proxies` replaces how httpcore's pool connects and reads: there is no public way.
 
     Where this fails, a release of httpx2 or httpcore2 changed what its sentence names.
     """
