@@ -6,7 +6,6 @@ On the Python index the name `chatlab` belongs to another project: no sentence m
 from __future__ import annotations
 
 import os
-import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,8 @@ def _packages(extra: str) -> list[str]:
 @cache
 def _project() -> dict[str, Any]:
     """Return the project's table beside the packages, which is there in a checkout and in a Space."""
+    import tomllib
+
     try:
         return dict(tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8")).get("project", {}))
     except (OSError, ValueError):

@@ -119,6 +119,7 @@ def test_a_sqlite_file_is_opened_without_the_orm() -> None:
 NOT_FOR_A_RUN = ("alembic", "mako", "sqlalchemy.dialects.postgresql", "sqlalchemy.orm")
 NOT_FOR_A_RUN += ("latex2mathml", "markdown_it", "pygments.lexers", "regex")
 NOT_FOR_A_RUN += ("chatlab.compare.session.session", "chatlab.compare.session.blind")
+NOT_FOR_A_RUN += ("chatlab.compare.session.state", "chatlab.compare.report.from_session")
 NOT_FOR_A_RUN += ("chatlab.compare.batch.engines.ray_engine",)
 
 

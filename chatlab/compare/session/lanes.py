@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from chatlab.compare.model import Lane
 from chatlab.compare.session.events import SessionError, TurnPosition
-from chatlab.compare.session.state import SessionState
 from chatlab.config.models import CompareLane
 from chatlab.config.registry import Entry
 from chatlab.ids import ConversationId, LaneId, TurnId
 from chatlab.messages import TextPart
 from chatlab.store import StoredTurn, new_id, now
+
+if TYPE_CHECKING:
+    from chatlab.compare.session.state import SessionState
 
 
 def new_lane(spec: str | CompareLane, backends: Mapping[str, Entry], others: Collection[Lane]) -> Lane:
