@@ -52,7 +52,8 @@ class Exporting:
             self._exporters += (spans, measurements)
         self.metrics: Callable[[], bytes] | None = None
         if config.prometheus:
-            reader, self.metrics = _prometheus()
+            reader, self._measured = _prometheus()
+            self.metrics = self._metrics
             readers.append(reader)
         self._meters = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
         meter = self._meters.get_meter("chatlab")
@@ -82,6 +83,10 @@ class Exporting:
         for page, count in self._waiting.items():
             yield Observation(count(), {names.PAGE: page})
 
+    def _metrics(self) -> bytes:
+        self.observer.tell()
+        return self._measured()
+
     def start(self) -> None:
         """Begin to measure the running event loop."""
         if self._looking is None:
@@ -105,12 +110,14 @@ class Exporting:
         _for_a_while(self._send)
 
     def _end(self) -> None:
+        self.observer.tell()
         if self._content is not None:
             self._content.close()
         self._traces.shutdown()
         self._meters.shutdown(timeout_millis=1000 * _LAST)
 
     def _send(self) -> None:
+        self.observer.tell()
         self._traces.force_flush()
         self._meters.force_flush()
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from functools import lru_cache, partial
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from functools import lru_cache
 from time import time_ns
 from typing import Any
 from urllib.parse import urlsplit
 
+from opentelemetry.context import get_current
 from opentelemetry.metrics import CallbackOptions, Meter
 from opentelemetry.metrics import Observation as Measured
 from opentelemetry.trace import (
@@ -32,6 +33,7 @@ from chatlab.messages import ToolCall
 from chatlab.observation import UNOBSERVED, Observation, ObservedTurn, Together
 from chatlab.secret import scrubbed_traceback
 from chatlab.telemetry import conventions as names
+from chatlab.telemetry.batching import Batches
 from chatlab.telemetry.content import ContentTeller
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,7 @@ class TurnObserver:
         self.tracer = tracer
         self.content = content
         self._propagator = TraceContextTextMapPropagator() if propagate else None
+        self.ended = Batches(_ObservedTurn.tell)
         self._running: Counter[str] = Counter()
         self._lock = threading.Lock()
         meter.create_observable_up_down_counter(
@@ -106,6 +109,10 @@ class TurnObserver:
             log.error("a run is not observed\n%s", scrubbed_traceback(exc))
             return UNOBSERVED
 
+    def tell(self) -> None:
+        """Tell now of all turns that have ended, which otherwise wait a second for others."""
+        self.ended.do()
+
     def headers(self, span: Span) -> Mapping[str, str]:
         """Return what tells an upstream that it works for this span."""
         carrier: dict[str, str] = {}
@@ -128,24 +135,23 @@ class _ObservedTogether:
 
 
 class _ObservedTurn:
-    """One turn's span while it is open."""
+    """One turn's span while it is open.
+
+    While the turn runs, what becomes of it is only noted. It is told after the end, with that of other turns.
+    """
 
     def __init__(
         self, observer: TurnObserver, backend: str, kind: str, target: Target, ctx: CallContext
     ) -> None:
         self._observer = observer
-        self._attempts = 0
+        self._attempts: list[_Attempt] = []
         self._zero = time_ns()
         self._backend = backend
-        self._common = _common(kind, target.model, target.endpoint)
-        attributes = self._common | {names.BACKEND: backend, names.REQUEST_STREAM: True}
-        if ctx.conversation is not None:
-            attributes[names.CONVERSATION] = ctx.conversation
+        self._conversation = ctx.conversation
+        self._around = get_current()
+        self._common = _common(backend, kind, target.model, target.endpoint)
         self._span = observer.tracer.start_span(
-            f"{names.CHAT} {target.model or backend}",
-            kind=SpanKind.CLIENT,
-            start_time=self._zero,
-            attributes=attributes,
+            f"{names.CHAT} {target.model or backend}", kind=SpanKind.CLIENT, start_time=self._zero
         )
         self._headers = observer.headers(self._span)
         observer.count(backend, 1)
@@ -158,72 +164,84 @@ class _ObservedTurn:
     def headers(self) -> Mapping[str, str]:
         return self._headers
 
-    @contextmanager
-    def attempt(self) -> Iterator[None]:
-        self._attempts += 1
-        span = self._observer.tracer.start_span(
-            f"attempt {self._attempts}",
-            set_span_in_context(self._span),
-            kind=SpanKind.CLIENT,
-            attributes={names.ATTEMPT: self._attempts},
-        )
-        try:
-            yield
-        except ChatlabError as exc:
-            _fail(span, exc)
-            raise
-        finally:
-            span.end()
+    def attempt(self) -> _Attempt:
+        attempt = _Attempt()
+        self._attempts.append(attempt)
+        return attempt
 
     def ended(self, turn: ObservedTurn) -> None:
         self._observer.count(self._backend, -1)
-        ended = time_ns()
-        try:
-            self._tell(turn)
-        except Exception as exc:  # noqa: BLE001
-            log.error("a turn was not observed to its end\n%s", scrubbed_traceback(exc))
-        if self._observer.content is None:
-            self._span.end(ended)
+        self._end = time_ns()
+        self._turn = turn
+        content = self._observer.content
+        if content is None:
+            self._observer.ended.add(self)
             return
         finish = turn.answer.finish
         reason = finish.reason if finish is not None else {"failed": "error"}.get(turn.outcome, turn.outcome)
-        self._observer.content.tell(turn.request, turn.answer.message, reason, partial(self._end, ended))
+        content.tell(turn.request, turn.answer.message, reason, self.tell)
 
-    def _end(self, ended: int, content: Mapping[str, str]) -> None:
-        self._span.set_attributes(content)
-        self._span.end(ended)
+    def tell(self, content: Mapping[str, str] | None = None) -> None:
+        """Tell of the turn, which has ended."""
+        try:
+            if self._span.is_recording():
+                self._tell_attempts()
+                self._span.set_attributes({**self._attributes(), **(content or {})})
+                if self._turn.error is not None:
+                    _fail(self._span, _type(self._turn.error), type(self._turn.error).__name__)
+                self._tell_tools()
+            self._measure()
+        except Exception as exc:  # noqa: BLE001 - telemetry must not cost anybody an answer
+            log.error("a turn was not observed to its end\n%s", scrubbed_traceback(exc))
+        finally:
+            self._span.end(self._end)
+            del self._turn
 
-    def _tell(self, turn: ObservedTurn) -> None:
-        span, timing, finish = self._span, turn.timing, turn.answer.finish
+    def _attributes(self) -> dict[str, Any]:
+        turn = self._turn
+        timing, finish, request = turn.timing, turn.answer.finish, turn.request
         told: dict[str, Any] = {
+            **self._common,
+            names.REQUEST_STREAM: True,
+            names.CONVERSATION: self._conversation,
             names.OUTCOME: turn.outcome,
             names.ATTEMPTS: timing.attempts,
             names.RESPONSE_FIRST_CHUNK: timing.first_event,
             names.COST: turn.cost,
         }
-        for name, value in (turn.request.parameters if turn.request else {}).items():
+        for name, value in (request.parameters if request is not None else {}).items():
             if name in names.REQUEST_PARAMETERS and isinstance(value, str | int | float | list | tuple):
                 told[names.REQUEST_PARAMETERS[name]] = value
         if turn.answer.traces:
             told[names.RESPONSE_ID] = turn.answer.traces[0].id
-        usage: dict[str, int | None] = {}
         if finish is not None:
-            told |= {names.RESPONSE_FINISH_REASONS: [finish.reason], names.RESPONSE_MODEL: finish.model}
-            usage = {
+            told |= {
+                names.RESPONSE_FINISH_REASONS: [finish.reason],
+                names.RESPONSE_MODEL: finish.model,
                 names.INPUT_TOKENS: finish.usage.input,
                 names.OUTPUT_TOKENS: finish.usage.output,
                 names.CACHE_READ_TOKENS: finish.usage.cached,
                 names.CACHE_WRITTEN_TOKENS: finish.usage.cache_written,
                 names.REASONING_TOKENS: finish.usage.reasoning,
             }
-        told |= usage
-        span.set_attributes({name: value for name, value in told.items() if value is not None})
-        if turn.error is not None:
-            _fail(span, turn.error)
-        self._tell_tools(turn)
-        self._measure(turn, usage)
+        return {name: value for name, value in told.items() if value is not None}
 
-    def _tell_tools(self, turn: ObservedTurn) -> None:
+    def _tell_attempts(self) -> None:
+        within = set_span_in_context(self._span)
+        for number, attempt in enumerate(self._attempts, 1):
+            span = self._observer.tracer.start_span(
+                f"attempt {number}",
+                within,
+                kind=SpanKind.CLIENT,
+                start_time=attempt.start,
+                attributes={names.ATTEMPT: number},
+            )
+            if attempt.error is not None:
+                _fail(span, *attempt.error)
+            span.end(attempt.end)
+
+    def _tell_tools(self) -> None:
+        turn = self._turn
         for part in turn.answer.parts:
             when = turn.tool_times.get(part.id) if isinstance(part, ToolCall) else None
             if when is None or not isinstance(part, ToolCall):
@@ -243,23 +261,41 @@ class _ObservedTurn:
             )
             span.end(start + int(took * _NANO))
 
-    def _measure(self, turn: ObservedTurn, usage: Mapping[str, int | None]) -> None:
-        observer, timing = self._observer, turn.timing
-        common = self._common | {names.BACKEND: self._backend}
-        ended = common | ({names.ERROR_TYPE: _type(turn.error)} if turn.error is not None else {})
+    def _measure(self) -> None:
+        observer, turn, common, around = self._observer, self._turn, self._common, self._around
+        timing, finish = turn.timing, turn.answer.finish
+        ended = common if turn.error is None else common | {names.ERROR_TYPE: _type(turn.error)}
         if timing.total is not None:
-            observer.duration.record(timing.total, ended)
+            observer.duration.record(timing.total, ended, around)
         if timing.first_event is not None:
-            observer.first_chunk.record(timing.first_event, common)
-        for name, kind in ((names.INPUT_TOKENS, "input"), (names.OUTPUT_TOKENS, "output")):
-            if (count := usage.get(name)) is not None:
-                observer.tokens.record(count, common | {names.TOKEN_TYPE: kind})
+            observer.first_chunk.record(timing.first_event, common, around)
+        if finish is not None:
+            for kind, count in (("input", finish.usage.input), ("output", finish.usage.output)):
+                if count is not None:
+                    observer.tokens.record(count, common | {names.TOKEN_TYPE: kind}, around)
 
 
-def _fail(span: Span, error: ChatlabError) -> None:
+class _Attempt:
+    """One call of a backend: when it began and ended (nanoseconds since 1970), and by which error."""
+
+    __slots__ = ("end", "error", "start")
+
+    def __init__(self) -> None:
+        self.error: tuple[str, str] | None = None
+
+    def __enter__(self) -> None:
+        self.start = self.end = time_ns()
+
+    def __exit__(self, kind: object, exc: BaseException | None, traceback: object) -> None:
+        self.end = time_ns()
+        if isinstance(exc, ChatlabError):
+            self.error = _type(exc), type(exc).__name__
+
+
+def _fail(span: Span, kind: str, name: str) -> None:
     # Not the upstream's own words: they may hold what a person wrote.
-    span.set_attribute(names.ERROR_TYPE, _type(error))
-    span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+    span.set_attribute(names.ERROR_TYPE, kind)
+    span.set_status(Status(StatusCode.ERROR, name))
 
 
 def _type(error: ChatlabError) -> str:
@@ -269,8 +305,8 @@ def _type(error: ChatlabError) -> str:
 
 
 @lru_cache(maxsize=1_000)
-def _common(kind: str, model: str | None, endpoint: str | None) -> dict[str, Any]:
-    """Return what spans and measurements say alike of turns of one kind, to one place."""
+def _common(backend: str, kind: str, model: str | None, endpoint: str | None) -> dict[str, Any]:
+    """Return what spans and measurements say alike of all turns of a backend to one place."""
     place = urlsplit(endpoint or "")
     common = {
         names.OPERATION: names.CHAT,
@@ -278,6 +314,7 @@ def _common(kind: str, model: str | None, endpoint: str | None) -> dict[str, Any
         names.REQUEST_MODEL: model,
         names.SERVER_ADDRESS: place.hostname,
         names.SERVER_PORT: place.port or {"https": 443, "http": 80}.get(place.scheme),
+        names.BACKEND: backend,
     }
     return {name: value for name, value in common.items() if value is not None}
 

@@ -129,6 +129,9 @@ async def test_a_turn_that_fails_says_how_and_each_of_its_attempts_too(
     attempts = told.named("attempt ")
     assert [one.name for one in attempts] == ["attempt 1", "attempt 2"]
     assert [attributes(one)["error.type"] for one in attempts] == ["503", "503"]
+    times = [time for one in attempts for time in (one.start_time_unix_nano, one.end_time_unix_nano)]
+    assert len(set(times)) == 4 and times == sorted(times)
+    assert span.start_time_unix_nano < times[0] and times[-1] < span.end_time_unix_nano
     assert all(SECRET.encode() not in body for body in told.bodies)
 
 
@@ -207,6 +210,34 @@ async def test_a_comparison_or_whatever_else_runs_turns_is_their_parent(
             await asyncio.gather(lab.answer("echo", "a"), lab.answer("echo", "b"))
     (run,) = told.named("a run")
     assert {span.parent_span_id for span in told.named("chat ")} == {run.span_id}
+
+
+async def test_what_is_measured_names_the_trace_around_its_turn_and_no_other(
+    tmp_path: Path, told: Collector
+) -> None:
+    file = configured(tmp_path, f"{{otlp: '{told.url}'}}")
+    async with chatlab.load(file) as lab:
+        assert lab.telemetry is not None
+        with lab.telemetry.observer.tracer.start_as_current_span("a run"):
+            await lab.answer("echo", "hello")
+        await lab.answer("tools", "Will I need an umbrella in Lisbon tomorrow?")
+    (run,) = told.named("a run")
+    points = told.metrics["gen_ai.client.operation.duration"].histogram.data_points
+    named = {
+        attributes(point)["chatlab.backend"]: [one.trace_id for one in point.exemplars] for point in points
+    }
+    assert named == {"echo": [run.trace_id], "tools": []}
+
+
+async def test_a_turn_is_told_while_its_lab_goes_on(
+    tmp_path: Path, told: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")  # milliseconds until what is told is sent
+    file = configured(tmp_path, f"{{otlp: '{told.url}'}}")
+    async with asyncio.timeout(60), chatlab.load(file) as lab:
+        await lab.answer("echo", "hello")
+        while not told.named("chat "):
+            await asyncio.sleep(0.05)
 
 
 async def test_an_answer_does_not_wait_for_a_collector_that_is_away(tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""Work is done some pieces at a time, and soon."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+
+from chatlab.telemetry.batching import Batches
+
+here = ContextVar("here", default="nowhere")
+
+
+async def test_a_piece_alone_is_done_soon() -> None:
+    done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    Batches(done.set_result).add(1)
+    assert not done.done()
+    assert await asyncio.wait_for(done, 30) == 1
+
+
+async def test_many_are_done_at_once_and_in_their_order() -> None:
+    done: list[int] = []
+    batches = Batches(done.append)
+    for piece in range(50):
+        batches.add(piece)
+    assert len(done) >= 40 and done == list(range(len(done)))
+    batches.do()
+    assert done == list(range(50))
+
+
+async def test_what_waits_is_done_when_asked_for_from_any_thread() -> None:
+    done: list[int] = []
+    batches = Batches(done.append)
+    batches.add(1)
+    await asyncio.to_thread(batches.do)
+    assert done == [1]
+
+
+def test_a_loop_that_ended_leaves_nothing_undone() -> None:
+    done: list[int] = []
+    last = asyncio.Event()
+
+    def work(piece: int) -> None:
+        done.append(piece)
+        if piece == 2:
+            last.set()
+
+    batches = Batches(work)
+
+    async def add(piece: int) -> None:
+        batches.add(piece)
+
+    async def add_and_wait(piece: int) -> None:
+        batches.add(piece)
+        await asyncio.wait_for(last.wait(), 30)
+
+    asyncio.run(add(1))  # its timer never comes
+    asyncio.run(add_and_wait(2))
+    assert done == [1, 2]
+
+
+async def test_it_is_done_in_nobodys_context() -> None:
+    seen: list[str] = []
+    batches = Batches(lambda _: seen.append(here.get()))
+    here.set("in a run")
+    for piece in range(20):
+        batches.add(piece)
+    assert seen == ["nowhere"] * 20
