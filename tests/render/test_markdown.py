@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 
 from chatlab.render import markdown as markup
 from chatlab.render.code import CODE_CSS, LANGUAGES, LONGEST_CODE
-from chatlab.render.formulas import MATH_ATTRIBUTES, MATH_TAGS, Delimiters
+from chatlab.render.formulas import MATH_ATTRIBUTES, MATH_TAGS
 from chatlab.render.markdown import (
     LONGEST_TEXT,
     MarkdownRenderer,
@@ -25,7 +25,6 @@ from chatlab.render.markdown import (
     render_ahead,
 )
 from chatlab.render.parser import parser
-from chatlab.render.parser.formulas import LONGEST_FORMULA
 from chatlab.words import words_of
 
 ALLOWED = ("ok.example", "*.sub.example", "port.example:8443")
@@ -245,48 +244,6 @@ def test_every_language_that_may_be_highlighted_is_known_to_pygments() -> None:
         assert safe(render(f"```{language}\nx\n```")).text.strip() == "x"
 
 
-@pytest.mark.parametrize(
-    ("text", "display"),
-    [
-        (r"so \(x^2\) is", "inline"),
-        ("$$x^2$$", "block"),
-        ("\\[\nx^2\n\\]", "block"),
-        ("- $$\n  x^2\n  $$", "block"),
-    ],
-)
-def test_formulas_become_mathml(text: str, display: str) -> None:
-    made = render(text)
-    assert f'display="{display}"' in made
-    assert "<msup><mi>x</mi><mn>2</mn></msup>" in made
-
-
-def test_signs_and_text_in_formulas_are_shown_as_such() -> None:
-    assert safe(render(r"\(\int a \le \text{x < y & z}\)")).text == "∫a≤x\xa0<\xa0y\xa0&\xa0z\n"
-
-
-def test_a_formula_is_not_read_as_markdown() -> None:
-    seen = safe(render("$$\na\n= b_1 * c_2 * d\n$$"))
-    assert "h1" not in seen.tags and "em" not in seen.tags and "math" in seen.tags
-
-
-def test_prices_are_no_formulas() -> None:
-    assert render("between $5 and $6") == '<p dir="auto">between $5 and $6</p>\n'
-
-
-@pytest.mark.parametrize(
-    "formula", [r"\left(", r"\def\a{\a\a}\a", r"\newcommand{\a}{b}\a", r"\begin{matrix}", "{" * 900]
-)
-def test_a_formula_that_cannot_be_set_is_shown_as_code(formula: str) -> None:
-    seen = safe(render(rf"see \({formula}\) there"))
-    assert "math" not in seen.tags and "code" in seen.tags
-    assert seen.text == rf"see \({formula}\) there" + "\n"
-
-
-def test_what_is_too_long_for_a_formula_or_was_not_closed_is_text() -> None:
-    assert "math" not in safe(render("$$" + "x" * LONGEST_FORMULA + "$$")).tags
-    assert safe(render("an open \\(x and $$ y\n\n$$\nz")).text == "an open (x and $$ y\n$$\nz\n"
-
-
 APART = 'target="_blank" rel="noopener noreferrer nofollow"'
 
 
@@ -379,49 +336,6 @@ def test_halves_of_a_character_that_a_stream_was_cut_between_are_shown_as_such()
 def test_a_block_reads_from_the_side_that_its_own_letters_begin_at(text: str, begins: str) -> None:
     assert render(text).startswith(begins)
     assert "dir" not in render("```\nשלום\n```")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "between $5 and $10",
-        "US$5, A$6",
-        "$5-$10",
-        "$HOME/$USER and $PATH",
-        "5$ or 6$",
-        "$ x $",
-        r"\$x\$",
-        "a $x\ny$ b",
-    ],
-)
-def test_dollars_that_are_prices_or_names_are_text(text: str) -> None:
-    assert "<math" not in render(text)
-
-
-@pytest.mark.parametrize("text", ["$x^2$", "so ($x^2$), and", "it is $x^2$.", "costs $5 if $x^2$"])
-def test_a_formula_stands_between_single_dollars_too(text: str) -> None:
-    assert "<msup><mi>x</mi><mn>2</mn></msup>" in render(text) and 'display="inline"' in render(text)
-
-
-def test_other_signs_may_be_those_of_formulas() -> None:
-    look = MarkdownRenderer(formulas=(Delimiters("[[", "]]", True),))
-    assert '<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">' in look.render("[[\nx\n]]")
-    assert "<math" in look.render("a [[x]] b") and "<math" not in look.render("$$x$$ $x$")
-
-
-def test_items_of_a_list_are_tasks() -> None:
-    made = render("- [ ] *one*\n- [x] two\n- [link](https://a.example)\n\n[ ] none")
-    assert '<li class="task">☐ <em>one</em></li>' in made and '<li class="task">☑ two</li>' in made
-    assert made.count("task") == 2
-
-
-def test_footnotes_are_numbered_by_where_they_are_named_and_said_at_the_end() -> None:
-    made = render("[^a]: The *first*\n  and more\n\nOne[^b] two[^a] one[^b] none[^c]\n\n[^b]: The second[^a]")
-    assert made == (
-        '<p dir="auto">One<sup>1</sup> two<sup>2</sup> one<sup>1</sup> none[^c]</p>\n'
-        '<ol class="footnotes" dir="auto">\n<li>The second<sup>2</sup></li>\n'
-        "<li>The <em>first</em><br>\nand more</li>\n</ol>\n"
-    )
 
 
 def test_a_block_of_code_has_its_language_and_buttons_that_are_named_in_the_page_s_language() -> None:

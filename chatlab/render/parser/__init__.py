@@ -30,7 +30,7 @@ _TASKS = {"[ ] ": "☐ ", "[x] ": "☑ ", "[X] ": "☑ "}
 
 
 class Look(Protocol):
-    """What a text is shown by, which stands in a parser's `env["look"]`: see `MarkdownRenderer`."""
+    """The look of a text, which stands in a parser's `env["look"]`: see `MarkdownRenderer`."""
 
     @property
     def words(self) -> Words: ...

@@ -1,4 +1,4 @@
-"""What is wrong with a check that cannot be made, or with an answer."""
+"""The error of a check that cannot be made, and the time that a search may take."""
 
 from __future__ import annotations
 
