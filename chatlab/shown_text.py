@@ -14,6 +14,7 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from urllib.parse import unquote
 
 # Every pattern begins with a set of characters, by which alone the places where it may match are found: ten
@@ -175,10 +176,19 @@ def ways_to_see(text: str) -> Sequence[Shown]:
             rest = unmarked(untagged(look(decoded)))
             ways.append(Shown(rest.text, (layer, *rest.layers)))
     # The first four have no other letters than what is seen of the text has.
-    others = ways if _LOOKS_LATIN.search(seen.text) else ways[4:]
-    latin = (Shown(way.text.translate(_ALIKE), way.layers) for way in others if _LOOKS_LATIN.search(way.text))
+    others = ways if _looks_latin(seen.text) else ways[4:]
+    latin = (Shown(way.text.translate(_ALIKE), way.layers) for way in others if _looks_latin(way.text))
     ways += list(latin)
     return tuple({way.text: way for way in reversed(ways)}.values())[::-1]
+
+
+def _looks_latin(text: str) -> bool:
+    """Return whether there are letters of other alphabets that look like one of the Latin alphabet."""
+    try:
+        text.encode("latin-1")  # a hundred times as fast as to look at each letter, and most texts pass
+    except UnicodeEncodeError:
+        return _LOOKS_LATIN.search(text) is not None
+    return False
 
 
 def spans_of(
@@ -220,19 +230,35 @@ def _pass(
 
     end: where in the text to stop looking.
     """
-    known: dict[str, str] = {}
-
-    def seen(match: re.Match[str]) -> str:
-        written = match[0]
-        if (found := known.get(written)) is None:
-            found = known[written] = seen_of(written)
-        return found
-
     looked_at = text if end is None else text[:end]
-    replaced_in = pattern.sub(seen, looked_at) + text[len(looked_at) :]
+    splitting = _splitting(pattern)
+    pieces = splitting.split(looked_at)
+    if splitting.groups > 1:  # behind each match those in it
+        pieces = [piece for place, piece in enumerate(pieces) if place % (splitting.groups + 1) < 2]
+    known = _Known(seen_of)
+    pieces[1::2] = map(known.__getitem__, pieces[1::2])
+    replaced_in = "".join(pieces) + text[len(looked_at) :]
     if replaced_in == text:
         return text, None
-    return replaced_in, _Layer(looked_at, pattern, lambda written: known[written])
+    return replaced_in, _Layer(looked_at, pattern, known.__getitem__)
+
+
+@cache
+def _splitting(pattern: re.Pattern[str]) -> re.Pattern[str]:
+    """Return an expression that splits a text into what is between the matches and, in turn, the matches:
+    without a call for each, which takes as long as to find it."""
+    return re.compile(f"({pattern.pattern})", pattern.flags)
+
+
+class _Known(dict[str, str]):
+    """What is seen of what was written, once it was asked for."""
+
+    def __init__(self, seen_of: Callable[[str], str]) -> None:
+        self._seen_of = seen_of
+
+    def __missing__(self, written: str) -> str:
+        found = self[written] = self._seen_of(written)
+        return found
 
 
 def _nothing(_: str) -> str:

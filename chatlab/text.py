@@ -26,7 +26,7 @@ _LONG = 1000  # characters
 
 def well_formed(text: str) -> str:
     """Return the text with halves of characters joined, and U+FFFD for each thing that is no character."""
-    if _is_well_formed(text):
+    if "\0" not in text if text.isascii() else _is_well_formed(text):
         return text
     return _NO_CHARACTER.sub(REPLACEMENT, _PAIR.sub(_joined, text))
 

@@ -88,20 +88,21 @@ class TextRedaction:
         """
         if text in self._clean:
             return text
-        before = self.counts.total()
         # What a person asked for by its name is marked with it; the other credentials go without being asked.
-        named = self._marked(text, place, [one for one in self.patterns if one.name in _OF_CREDENTIALS])
+        named = self._marked(text, place, of_credentials=True)
         found = credentials_in(named, self._ways_to_see(named))
         clean = self._without(named, place, "credential", found, "***")
-        rest = self._marked(clean, place, [one for one in self.patterns if one.name not in _OF_CREDENTIALS])
-        if self.counts.total() == before and len(text) <= _REMEMBERED:
+        rest = self._marked(clean, place, of_credentials=False)
+        if rest is text and len(text) <= _REMEMBERED:
             if len(self._clean) == _REMEMBERED:
                 self._clean.clear()
             self._clean.add(text)
         return rest
 
-    def _marked(self, text: str, place: str, patterns: Sequence[Pattern]) -> str:
-        for one in patterns:
+    def _marked(self, text: str, place: str, *, of_credentials: bool) -> str:
+        for one in self.patterns:
+            if (one.name in _OF_CREDENTIALS) is not of_credentials:
+                continue
             try:
                 if monotonic() > self._until:
                     raise TimeoutError

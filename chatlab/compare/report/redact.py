@@ -202,8 +202,14 @@ class _Taking(TextRedaction):
             held = getattr(value, name)
             if not held or type(held) in _NUMBERS:
                 continue
-            named = name in _NAMES and isinstance(held, str)
-            made = self.name(held, place) if named else self._walk(held, place)
+            if type(held) is not str:
+                made = self._walk(held, place)
+            elif name in _NAMES:
+                made = self.name(held, place)
+            elif held in self._clean:
+                continue
+            else:
+                made = self.text(held, place)
             if made is not held and made != held:
                 changed[name] = made
         return changed
