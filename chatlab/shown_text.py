@@ -251,7 +251,7 @@ def _splitting(pattern: re.Pattern[str]) -> re.Pattern[str]:
 
 
 class _Known(dict[str, str]):
-    """What is seen of what was written, once it was asked for."""
+    """Texts as they are seen, by what was written; each is made when it is first asked for."""
 
     def __init__(self, seen_of: Callable[[str], str]) -> None:
         self._seen_of = seen_of
