@@ -59,6 +59,11 @@ class Stopwatch:
         """Return whether no visible token has arrived yet."""
         return self._first_token is None
 
+    @property
+    def streaming(self) -> float:
+        """Return the seconds since the first visible token; none before it."""
+        return 0.0 if self._first_token is None else perf_counter() - self._first_token
+
     def start(self) -> None:
         """Set zero to now."""
         self._start = self._lap = perf_counter()

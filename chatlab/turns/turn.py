@@ -49,6 +49,7 @@ _AT_ONCE = 1_000  # events that come together, after which the others on the eve
 _CROWD = 20  # turns up to which every turn is read whenever something has arrived
 _READS = 1000  # a second, for all turns of a crowd together
 _LONGEST_REST = 0.08  # seconds
+_SHORTEST_REST = 0.001  # seconds; less is not worth a timer
 _LONGEST_END = 2.0  # seconds from the Finish to the end of the stream
 _OVER = CallContext()  # of a turn that has ended
 _LONGEST_WAIT = 30.0  # seconds a retry may wait, whatever Retry-After says
@@ -108,7 +109,7 @@ class Turn:
         self._room = asyncio.Event()
         self._room.set()
         self._task: asyncio.Task[None] | None = None
-        self._over = asyncio.Event()  # its task has ended, and all that follows from that was done
+        self._over = asyncio.Event()  # its upstream is closed, and all that follows from that was done
         self._observation: Observation = UNOBSERVED
 
     async def __aenter__(self) -> Self:
@@ -119,7 +120,7 @@ class Turn:
         Turn._running += 1
         self.entry.turns += 1
         self._watchdog = Watchdog.enter()
-        self._task.add_done_callback(self._ended)  # a task cancelled before its first step runs nothing
+        self._task.add_done_callback(self._cut_short)
         return self
 
     async def __aexit__(
@@ -244,23 +245,18 @@ class Turn:
         self.error = error
         self._end("failed")
 
-    def _ended(self, _: asyncio.Task[None]) -> None:
-        Turn._running -= 1
-        self.entry.turns -= 1
-        self._watchdog.leave()
+    def _cut_short(self, _: asyncio.Task[None]) -> None:
+        """End the turn whose task was cancelled before its first step, and so ran nothing."""
         if self.outcome == "running":
             self._end("stopped")
-        self._over.set()
-        # What names the turn in a circle, and would stay with all it holds until garbage is looked for.
-        self._task = self._silence = None
-        self._ctx = _OVER
-        self._observation.ended(self)
 
     def _rest(self) -> float:
-        """Return the seconds in which tokens may gather before they are read; the first one never waits."""
-        if Turn._running <= _CROWD or self._stopwatch.waiting:
+        """Return the seconds in which tokens may gather before they are read: none until the first one, then
+        no more than the text has been streaming, so that a short answer ends soon after its last token."""
+        if Turn._running <= _CROWD:
             return 0.0
-        return min(_LONGEST_REST, Turn._running / _READS)
+        rest = min(_LONGEST_REST, Turn._running / _READS, self._stopwatch.streaming)
+        return rest if rest >= _SHORTEST_REST else 0.0
 
     def _came(self) -> None:
         self._stopwatch.read()
@@ -272,8 +268,17 @@ class Turn:
             self._silence.broken()
 
     def _end(self, outcome: Outcome) -> None:
+        """Do all that follows from the end, so that whoever reads finds it done when it learns of the end."""
         self.outcome = outcome
         self._stopwatch.stop()
+        Turn._running -= 1
+        self.entry.turns -= 1
+        self._watchdog.leave()
+        # What names the turn in a circle, and would stay with all it holds until garbage is looked for.
+        self._task = self._silence = None
+        self._ctx = _OVER
+        self._observation.ended(self)
+        self._over.set()
         self._news.set()
         self._urgent.set()
 

@@ -595,32 +595,36 @@ async def test_what_no_upstream_takes_back_is_left_out_of_the_history_and_said()
     assert len(details) == 2
 
 
-async def test_in_a_crowd_tokens_may_gather_but_the_first_is_never_kept_waiting() -> None:
-    crowd, go = asyncio.Event(), asyncio.Event()
+@pytest.mark.parametrize(
+    ("turns", "rests"),
+    [(1, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]), (50, [0.0, 0.0, 0.0, 0.02, 0.04, 0.05])],
+    ids=["alone", "in a crowd"],
+)
+async def test_in_a_crowd_tokens_may_gather_but_not_for_longer_than_the_answer_has_been_streaming(
+    monkeypatch: pytest.MonkeyPatch, turns: int, rests: list[float]
+) -> None:
+    """So the first one is never kept waiting, nor the end of an answer that comes at once."""
+    now = 0.0
+    monkeypatch.setattr("chatlab.turns.stopwatch.perf_counter", lambda: now)
+    crowd = asyncio.Barrier(turns)
 
     async def script(_: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
-        rests = [ctx.rest()]
+        nonlocal now
+        await crowd.wait()
+        taken = [ctx.rest()]
         yield TextDelta("first")
-        rests.append(ctx.rest())
-        crowd.set()
-        await go.wait()
-        yield TextDelta(str([*rests, ctx.rest()]))
+        taken.append(ctx.rest())
+        for seconds in (0.0005, 0.02, 0.04, 1.0):
+            now = seconds
+            taken.append(ctx.rest())
+        now = 0.0
+        await crowd.wait()
+        yield TextDelta(str(taken))
         yield Finish("stop")
 
     entry, _ = entry_for(script)
-    events, _turn = await asyncio.gather(read(entry), release(crowd, go))
-    assert events[0][1] == TextDelta("[0.0, 0.0, 0.0]"), "alone, every token is read as it comes"
-
-    crowd.clear(), go.clear()
-    turns = [asyncio.create_task(read(entry)) for _ in range(50)]
-    await release(crowd, go)
-    last = [events[1] for events, _ in await asyncio.gather(*turns)]
-    assert set(last) == {TextDelta("[0.0, 0.05, 0.05]")}
-
-
-async def release(crowd: asyncio.Event, go: asyncio.Event) -> None:
-    await crowd.wait()
-    go.set()
+    last = [events[1] for events, _ in await asyncio.gather(*(read(entry) for _ in range(turns)))]
+    assert set(last) == {TextDelta(str(rests))}
 
 
 async def rate_of(*events: StreamEvent | float, usage: Usage, runs: int = 1) -> float | None:
