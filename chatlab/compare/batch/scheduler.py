@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from chatlab.compare.batch.budget import Budget, Estimate, counted, max_tokens, most
 from chatlab.compare.batch.engines.engine import Engine, Lost, Meter, Ran, run_here
@@ -88,6 +88,16 @@ class _Lane:
             self.next_start = max(self.next_start, time) + requests * 60 / self.limit.rpm
 
 
+class _Started(NamedTuple):
+    """A call that runs. id: the budget's. unproven: whether its lane had not answered yet when it started."""
+
+    lane: _Lane
+    call: ModelCall
+    id: str
+    estimate: Estimate | None
+    unproven: bool
+
+
 class Scheduler:
     """Runs calls. concurrency: at once, over all lanes. limits: by lane, where there are some. longest: the
     most tokens a lane has answered with before, by lane. engine: makes the calls."""
@@ -118,7 +128,7 @@ class Scheduler:
         self._running = 0  # calls, each until its answer is there or, where others follow, written
         self._calling: set[_Task] = set()  # what makes calls: ended when the run is
         self._ending: set[_Task] = set()  # what writes what came of them: never ended
-        self._over: deque[_Task] = deque()  # those of both that were not looked at yet
+        self._broken: _Task | None = None  # the first of both that raised something
         self._news = asyncio.Event()
 
     async def run(self, calls: Mapping[str, Iterable[ModelCall]]) -> bool:
@@ -142,43 +152,46 @@ class Scheduler:
 
     async def _start_what_may(self) -> bool:
         """Starts a call, or waits for what lets one start. False if nothing is left that may."""
-        clock = asyncio.get_running_loop().time
-        now = clock()
-        waits = {who: wait for who, lane in self._lanes.items() if (wait := lane.ready_in(now)) is not None}
-        # No more than so many answers are not written yet: those a crash would have paid for twice.
-        may = self._running < self._concurrency and len(self._ending) < self._concurrency
-        if may:
-            full = False
-            ready = [who for who, wait in waits.items() if wait == 0]
-            for who in sorted(ready, key=lambda who: self._first(who).place):
-                if self._must_wait(who):
-                    del waits[who]  # the end of the call that it waits for wakes this up
-                    continue
-                estimate = self._most(who)
-                aside = None if estimate is None else estimate.amount
-                # Once the budget is full, nothing that costs starts: cheaper calls would go before for ever.
-                if not aside or (not full and self._budget.fits(aside)):
-                    await self._start(self._lanes[who], estimate)
-                    return True
-                if not full:
-                    full, self.no_room = True, (who, aside)
-            if full:  # only the end of a call can make room
-                waits = {who: wait for who, wait in waits.items() if not self._costs(who)}
-        if not (self._calling or self._ending or self._over or waits):
+        if self._broken is not None:
+            self._broken.result()
+        started, wait = await self._started()
+        if started is not None:
+            self._begin(self._calling, self._make(started), "calls of a run")
+            return True
+        if wait is None and not (self._calling or self._ending):
             return False
         try:
-            async with asyncio.timeout(min(waits.values(), default=None) if may else None):
+            async with asyncio.timeout(wait):
                 await self._news.wait()
         except TimeoutError:
             return True
         self._news.clear()
-        while self._over:
-            for call in reversed(self._over.popleft().result()):
-                if call.who in self._dropped:
-                    continue
-                self._lane(call.who).first.appendleft(replace(call, place=self._before))
-                self._before -= 1
         return True
+
+    async def _started(self) -> tuple[_Started | None, float | None]:
+        """Return the call that may start now, which runs from then on; if none may, the seconds until one may
+        without the end of another."""
+        # No more than so many answers are not written yet: those a crash would have paid for twice.
+        full = self._running >= self._concurrency or len(self._ending) >= self._concurrency
+        if full or self._broken is not None:
+            return None, None
+        now = asyncio.get_running_loop().time()
+        waits = {who: wait for who, lane in self._lanes.items() if (wait := lane.ready_in(now)) is not None}
+        ready = [who for who, wait in waits.items() if wait == 0]
+        for who in sorted(ready, key=lambda who: self._first(who).place):
+            if self._must_wait(who):
+                del waits[who]  # the end of the call that it waits for wakes this up
+                continue
+            estimate = self._most(who)
+            aside = None if estimate is None else estimate.amount
+            # Once the budget is full, nothing that costs starts: cheaper calls would go before for ever.
+            if not aside or (not full and self._budget.fits(aside)):
+                return await self._start(self._lanes[who], estimate), None
+            if not full:
+                full, self.no_room = True, (who, aside)
+        if full:  # only the end of a call can make room
+            waits = {who: wait for who, wait in waits.items() if not self._costs(who)}
+        return None, min(waits.values(), default=None)
 
     def _begin(self, among: set[_Task], work: Coroutine[Any, Any, Sequence[ModelCall]], name: str) -> _Task:
         """Begin a task; what it returns are calls that follow."""
@@ -187,13 +200,21 @@ class Scheduler:
 
         def over(task: _Task) -> None:
             among.discard(task)
-            if not task.cancelled():
-                task.exception()  # of one that nobody looks at any more, asyncio would complain
-            self._over.append(task)
+            if task.cancelled() or task.exception() is not None:
+                self._broken = self._broken or task
+            else:
+                self._follow(task.result())
             self._news.set()
 
         task.add_done_callback(over)
         return task
+
+    def _follow(self, calls: Sequence[ModelCall]) -> None:
+        """Have these calls start before all others."""
+        for call in reversed(calls):
+            if call.who not in self._dropped:
+                self._lane(call.who).first.appendleft(replace(call, place=self._before))
+                self._before -= 1
 
     def drop(self, who: str) -> None:
         """Start no more calls of a lane, or of the judge; those that run end as they would."""
@@ -242,12 +263,10 @@ class Scheduler:
             return False
         return not self._budget.fits(estimate.amount + estimate.beyond + sum(self._beyond.values()))
 
-    async def _start(self, lane: _Lane, estimate: Estimate | None) -> None:
-        """Start the lane's first call, for which the budget has room."""
+    async def _start(self, lane: _Lane, estimate: Estimate | None) -> _Started:
+        """Take the lane's first call, for which the budget has room, as one that runs."""
         call_id = "" if estimate is None else new_id()
         call = lane.first.popleft()
-        if estimate is not None:
-            await self._budget.set_aside(call_id, estimate.amount, call.who)
         self._running += 1
         lane.running += 1
         lane.used(asyncio.get_running_loop().time(), 1)
@@ -255,12 +274,21 @@ class Scheduler:
         self._unproven += unproven
         if estimate is not None and estimate.amount and not lane.held:
             self._beyond[call_id] = estimate.beyond
-        made = self._make(lane, call, call_id, estimate, unproven)
-        self._begin(self._calling, made, f"call {call.who}")
+        if estimate is not None:  # last, since others may start meanwhile
+            await self._budget.set_aside(call_id, estimate.amount, call.who)
+        return _Started(lane, call, call_id, estimate, unproven)
 
-    async def _make(
-        self, lane: _Lane, call: ModelCall, call_id: str, estimate: Estimate | None, unproven: bool
-    ) -> Sequence[ModelCall]:
+    async def _make(self, started: _Started | None) -> Sequence[ModelCall]:
+        """Make a call, and when it has ended the next one that may start, as long as there is one: it begins
+        sooner than if others had to be told first."""
+        while started is not None:
+            await self._made(started)
+            started, _ = await self._started()
+        return ()
+
+    async def _made(self, started: _Started) -> None:
+        """Make a call, and begin to write what came of it; wait for that where others may follow from it."""
+        lane, call, call_id, estimate, unproven = started
         aside = _Aside(self._budget, call_id, call.who, estimate)
         held = None if self._budget.limit is None else estimate
         meter = Meter(held, lane.tokens_a_delta, aside.more)
@@ -281,7 +309,6 @@ class Scheduler:
         finally:
             self._running -= 1
             lane.running -= 1
-        return ()
 
     def _learn(self, lane: _Lane, call: ModelCall, ran: Ran) -> None:
         """Note what a call says of its lane."""
@@ -289,7 +316,7 @@ class Scheduler:
         # The turn's own retries were requests too.
         lane.used(asyncio.get_running_loop().time(), turn.timing.attempts - 1)
         finish = turn.answer.finish
-        if finish is not None:
+        if finish is not None and call.entry.config.prices is not None:  # the rest is for what calls may cost
             lane.proven = True
             if finish.usage.output is not None:
                 lane.longest = max(lane.longest or 0, finish.usage.output)
