@@ -35,7 +35,7 @@ class Post:
 
     async def __call__(
         self, value: Mapping[str, Any], headers: Mapping[str, str], ctx: CallContext
-    ) -> httpx2.AsyncByteStream | httpx2.Response:
+    ) -> AnswerBody | httpx2.Response:
         """Return the body of a successful response, which is to be closed, or else the response: where it is
         no success, or httpx2 went for it.
 

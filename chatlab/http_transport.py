@@ -13,8 +13,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -94,7 +93,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         names, values = "".join([name for name, _ in headers]), "".join([value for _, value in headers])
         if _NO_NAME.search(names) or _NO_VALUE.search(values):
             raise httpx2.LocalProtocolError("Illegal header")  # not which: it may be a secret
-        with _httpx2_errors():
+        try:
             response = await self._opened().request(
                 method,
                 url,
@@ -103,6 +102,8 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 allow_redirects=False,
                 timeout=_timeout(connect, read),
             )
+        except (aiohttp.ClientError, OSError) as exc:
+            raise _httpx2_error(exc) from exc
         if response.status == 101:
             response.close()
             raise httpx2.RemoteProtocolError("the server goes on in another protocol")
@@ -161,25 +162,29 @@ class AnswerBody(httpx2.AsyncByteStream):
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
 
+    @property
+    def ended(self) -> bool:
+        """Return whether all of it has arrived and was read."""
+        return bool(self._response.content.at_eof())
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         content = self._response.content
         ctx = current_call.get()
-        with _httpx2_errors():
-            while True:
-                # Of a body that is whole nothing more gathers.
-                if ctx is not None and not content.is_eof() and (rest := ctx.rest()):
-                    await self._rest(rest)
-                try:
-                    piece = await content.readany()
-                except aiohttp.ClientError:
-                    # It raises at once, and there is no public way to what had arrived before.
-                    if not (piece := content._read_nowait(-1)):
-                        raise
-                if not piece:
-                    return
-                if ctx is not None:
-                    ctx.arrived()
-                yield piece
+        while True:
+            # Of a body that is whole nothing more gathers.
+            if ctx is not None and not content.is_eof() and (rest := ctx.rest()):
+                await self._rest(rest)
+            try:
+                piece = await content.readany()
+            except (aiohttp.ClientError, OSError) as exc:
+                # It raises at once, and there is no public way to what had arrived before.
+                if not isinstance(exc, aiohttp.ClientError) or not (piece := content._read_nowait(-1)):
+                    raise _httpx2_error(exc) from exc
+            if not piece:
+                return
+            if ctx is not None:
+                ctx.arrived()
+            yield piece
 
     async def _rest(self, seconds: float) -> None:
         """Leave what arrives meanwhile to the system, which gathers it for less."""
@@ -208,17 +213,14 @@ def _why(error: OSError) -> str:
     return os.strerror(error.errno)
 
 
-@contextmanager
-def _httpx2_errors() -> Iterator[None]:
-    try:
-        yield
-    except (aiohttp.ClientError, OSError) as exc:
-        _, kind, said = next(each for each in _ERRORS if isinstance(exc, each[0]))
-        if said is None:
-            if isinstance(exc, aiohttp.ClientConnectorError):
-                said = _why(exc.os_error)
-            elif isinstance(exc, aiohttp.ClientResponseError):  # what follows quotes the response
-                said = "not valid HTTP: " + exc.message.partition("\n")[0].rstrip(":")
-            else:
-                said = str(exc)
-        raise kind(said) from exc
+def _httpx2_error(exc: aiohttp.ClientError | OSError) -> httpx2.TransportError:
+    """Return what httpx2's own transport raises."""
+    _, kind, said = next(each for each in _ERRORS if isinstance(exc, each[0]))
+    if said is None:
+        if isinstance(exc, aiohttp.ClientConnectorError):
+            said = _why(exc.os_error)
+        elif isinstance(exc, aiohttp.ClientResponseError):  # what follows quotes the response
+            said = "not valid HTTP: " + exc.message.partition("\n")[0].rstrip(":")
+        else:
+            said = str(exc)
+    return kind(said)

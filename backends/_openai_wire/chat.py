@@ -103,6 +103,9 @@ class ChatStream(AnswerStream):
             raise error_from_body(None, chunk)
         choices = mappings(chunk.get("choices"))
         if not choices:
+            if chunk.get("usage") and chunk.keys() <= _PLAIN and chunk.get("object") != "error":
+                self._counted(chunk)  # as the last chunk of nearly all answers
+                return []
             inner = _unwrapped(chunk)
             return self._beside(chunk) if inner is chunk else self.feed(inner)
         self._begun = True
@@ -279,6 +282,8 @@ def _reason(choice: Mapping[str, Any]) -> str:
 
 def _thought(delta: Mapping[str, Any]) -> str:
     """Return the reasoning of a delta, under whichever name it stands; some send it under two at once."""
+    if delta.keys().isdisjoint(_THOUGHTS):
+        return ""
     return next((said for name in _THOUGHTS if (said := "".join(_texts(delta.get(name))))), "")
 
 

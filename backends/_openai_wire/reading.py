@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 
 from backends._openai_wire.chat import ChatStream
@@ -15,9 +15,14 @@ _DRAIN = 0.1  # seconds given to a server to end its body after [DONE], so that 
 
 
 async def read_answer(
-    pieces: AsyncIterator[bytes], stream: ChatStream | ResponsesStream
+    pieces: AsyncIterator[bytes],
+    stream: ChatStream | ResponsesStream,
+    ended: Callable[[], bool] = lambda: False,
 ) -> AsyncGenerator[StreamEvent, None]:
-    """Yield the events of an answer's bytes. Raises BackendError for what is none."""
+    """Yield the events of an answer's bytes. Raises BackendError for what is none.
+
+    ended: whether nothing is left to be read, as far as that can be told without waiting.
+    """
     reader = ChunkReader()
     async for piece in pieces:
         for chunk in reader.feed(piece):
@@ -30,7 +35,7 @@ async def read_answer(
             yield event
     for event in stream.end(marked=reader.done):
         yield event
-    if reader.done:  # after the answer's end, to whose time it does not belong
+    if reader.done and not ended():  # after the answer's end, to whose time it does not belong
         await _drain(pieces)
 
 

@@ -8,14 +8,18 @@ from typing import Any
 
 def mapping(value: object) -> Mapping[str, Any]:
     """Return the value if it is an object, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
+    if type(value) is dict:  # quicker to tell, as None is: most values are one of the two
+        return value
+    return value if value is not None and isinstance(value, Mapping) else {}
 
 
 def mappings(value: object) -> list[Mapping[str, Any]]:
     """Return the objects of a list; an object counts as a list of one, anything else as none."""
-    if isinstance(value, Mapping):
-        return [value]
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
+    if value is None:
+        return []
+    if isinstance(value, list | tuple):
+        return [item for item in value if type(item) is dict or isinstance(item, Mapping)]
+    return [value] if isinstance(value, Mapping) else []
 
 
 def text(value: object) -> str:

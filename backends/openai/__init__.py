@@ -8,12 +8,11 @@ Confirmed against llama.cpp and local stand-ins; what only OpenAI's or Azure's o
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import replace
-from functools import cached_property
-from typing import Any, ClassVar
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode
 
 from backends._openai_wire import (
@@ -43,12 +42,13 @@ from chatlab.backend import (
     without_route,
 )
 from chatlab.credentials import name_in, sendable, token_of
-from chatlab.errors import AuthenticationFailed, BackendError, ChatlabError, NotReady, PermissionDenied
+from chatlab.errors import AuthenticationFailed, BackendError, NotReady, PermissionDenied
 from chatlab.messages import StreamEvent
 from chatlab.secret import SecretRef, remember_if_secret
-from chatlab.upstream import error_before_answer, error_from_exception, error_from_response
+from chatlab.upstream import error_before_answer, error_from_exception
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from backends.openai.answer import Answer
 
 _ROLE = "Whoever administers the resource gives this identity the role Cognitive Services OpenAI User there."
 _IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
@@ -126,10 +126,11 @@ class OpenAIBackend(Backend):
                 body = self._own_options.apply(self._body(request))
                 answered = False
                 try:
-                    async with self._answer(body, ctx, token) as pieces:
+                    async with self._answer(body, self._headers(token), ctx) as answer:
                         for notice in self._own_options.notices():
                             yield notice
-                        async with aclosing(read_answer(pieces, self._reader())) as events:
+                        read = read_answer(answer.pieces, self._reader(), answer.ended)
+                        async with aclosing(read) as events:
                             async for event in events:
                                 answered = True
                                 yield event
@@ -204,40 +205,14 @@ class OpenAIBackend(Backend):
                 body["max_completion_tokens"] = body.pop("max_tokens")
         return {**body, **options.extra_body}
 
-    @asynccontextmanager
-    async def _answer(
-        self, body: Mapping[str, Any], ctx: CallContext, token: str | None
-    ) -> AsyncGenerator[AsyncIterator[bytes], None]:
-        """Send a request and give the bytes of its answer; leaving closes the connection's request.
-
-        Raises BackendError, for whatever happens while the bytes are read, too.
-        """
-        response = None
-        try:
-            sent = {**body, "stream": body.get("stream", False)}  # said either way
-            response = await self._post(sent, self._headers(token), ctx)
-            if isinstance(response, self._httpx2.Response):
-                if not response.is_success:
-                    raise await error_from_response(response)
-                yield response.aiter_bytes()
-            else:
-                yield aiter(response)
-        except ChatlabError:
-            raise
-        except Exception as exc:
-            log.debug("a call failed", exc_info=True)
-            raise (error_before_answer if response is None else error_from_exception)(exc) from exc
-        finally:
-            if response is not None:
-                await response.aclose()
-
     @cached_property
-    def _post(self) -> Any:
-        """Return what makes the calls."""
+    def _answer(self) -> Callable[[Mapping[str, Any], Mapping[str, str], CallContext], Answer]:
+        """Return what makes a call: of the request's JSON, its own headers and the context."""
+        from backends.openai.answer import Answer
         from chatlab.http_post import Post
 
         route = "responses" if self.options.api == "responses" else "chat/completions"
-        return Post(self._http, joined_query(f"{self._base_url}/{route}", self._query))
+        return partial(Answer, Post(self._http, joined_query(f"{self._base_url}/{route}", self._query)))
 
     def _reader(self) -> ChatStream | ResponsesStream:
         """Return what makes events of an answer."""

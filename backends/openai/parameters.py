@@ -6,6 +6,7 @@ servers of the protocol (vLLM, llama.cpp, Ollama) add to it.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Literal
 
 from chatlab.backend import Parameter
@@ -43,6 +44,7 @@ _OTHERS = (
 )
 
 
+@cache
 def parameters(api: Literal["chat", "responses"], *, own: bool, reasoning: bool) -> tuple[Parameter, ...]:
     """Return the parameters of an API, at OpenAI itself (`own`) or elsewhere."""
     found = [*_COMMON]

@@ -105,11 +105,14 @@ def _fitted(
     """Return a message with what a backend takes of its files: as a file, or else as text."""
     parts: list[Part] = []
     for part in message.parts:
-        name = (part.name if isinstance(part, FilePart) else None) or ENGLISH("notice.a-file")
-        if isinstance(part, FilePart) and message.role == "assistant":
+        if not isinstance(part, FilePart):
+            parts.append(part)
+            continue
+        name = part.name or ENGLISH("notice.a-file")
+        if message.role == "assistant":
             # Shown by an earlier answer: no upstream takes it back.
             notices.append(Notice("file_dropped", ENGLISH("notice.earlier-file", file=name)))
-        elif not isinstance(part, FilePart) or accepts(patterns, part.media_type):
+        elif accepts(patterns, part.media_type):
             parts.append(part)
         elif (text := text_of(part)) is not None:
             parts.append(as_part(part, text, parts[-1] if parts else None))

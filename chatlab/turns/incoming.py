@@ -7,7 +7,7 @@ mistake, with what belongs there, and never looks like an answer or like a fault
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any, cast, get_args
 
@@ -77,29 +77,27 @@ class Incoming:
             )
         return cast(AsyncGenerator[Any, None], stream)
 
-    def take(self, event: Any) -> Iterator[StreamEvent]:
-        """Yield what this event is, halves of characters joined. Raises BackendMistake for what is none."""
+    def take(self, event: Any) -> list[StreamEvent]:
+        """Return what this event is, halves of characters joined. Raises BackendMistake for what is none."""
         if self._ended:
             raise self._mistake("went on after its end: Finish is the last event")
         if type(event) is TextDelta or type(event) is ReasoningDelta:
-            yield from self._delta(event)
-            return
-        if not isinstance(event, Notice):
-            yield from self.end()
+            return self._delta(event)
         self._check(event)
+        before = [] if isinstance(event, Notice) else self.end()
         self._ended = isinstance(event, Finish)
-        yield _without_secrets(event)
+        return [*before, _without_secrets(event)]
 
-    def end(self) -> Iterator[StreamEvent]:
-        """Yield U+FFFD for half a character that no other half followed, and what was no secret after all."""
-        if self._open is not None:
-            secrets = self._secrets[self._open]
-            rest = secrets.add(self._pieces[self._open].end()) + secrets.end()
-            if rest:
-                yield self._open(rest)
-            self._open = None
+    def end(self) -> list[StreamEvent]:
+        """Return U+FFFD for half a character that no other half followed, or what was no secret after all."""
+        kind, self._open = self._open, None
+        if kind is None:
+            return []
+        secrets = self._secrets[kind]
+        rest = secrets.add(self._pieces[kind].end()) + secrets.end()
+        return [kind(rest)] if rest else []
 
-    def _delta(self, event: TextDelta | ReasoningDelta) -> Iterator[StreamEvent]:
+    def _delta(self, event: TextDelta | ReasoningDelta) -> list[StreamEvent]:
         kind = type(event)
         if type(event.text) is not str:
             if not isinstance(event.text, str):
@@ -107,20 +105,20 @@ class Incoming:
                     f"yielded a {kind.__name__} of {_named(event.text)}: its text is a str, never cumulative"
                 )
             event = kind(str.__str__(event.text))  # of LangChain's own class of texts, say
-        if self._open is not kind:
-            yield from self.end()
-            self._open = kind
+        made = [] if self._open is kind else self.end()
+        self._open = kind
         pieces = self._pieces.get(kind)
         if pieces is None:
             pieces = self._pieces[kind] = Pieces()
             self._secrets[kind] = WithoutSecrets()
         text = self._secrets[kind].add(pieces.add(event.text))
         if text is event.text:
-            yield event
+            made.append(event)
         elif text:
-            yield kind(text)
+            made.append(kind(text))
         if self._before is not None and kind is TextDelta and self._cumulative(event.text):
-            yield Notice("other", CUMULATIVE)
+            made.append(Notice("other", CUMULATIVE))
+        return made
 
     def _cumulative(self, piece: str) -> bool:
         """Return whether it has just become clear that the pieces are cumulative."""
