@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar, Literal, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
@@ -198,18 +199,21 @@ def together(*reasons: str | None) -> str | None:
     return ", ".join(dict.fromkeys(filter(None, reasons))) or None
 
 
+@lru_cache(maxsize=100)  # a few addresses, call after call
 def shown_url(url: str) -> str:
     """Return a URL without what may hold a secret in it: user and password, query and fragment."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
+@lru_cache(maxsize=100)  # a few addresses, call after call
 def split_query(url: str) -> tuple[str, str]:
     """Return a URL without its query and fragment, and the query: behind it goes the route of each call."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")), parts.query
 
 
+@lru_cache(maxsize=100)  # a few addresses, call after call
 def without_route(url: str) -> str:
     """Return a server's URL without the route of a call of OpenAI's protocols, which is put behind it anyway.
 

@@ -310,9 +310,11 @@ class _LaneMessage:
 
     def checks(self, plan: Plan) -> tuple[CheckSpec, ...]:
         """Return the checks of its answer: of the last one alone, and those it can have."""
+        if not self.last:
+            return ()
         specs = (*self.item.checks, *plan.checks) or (CheckSpec("expected"),)
         known = self.item.expected is not None
-        return tuple(spec for spec in specs if self.last and (known or not spec.needs_expected))
+        return tuple(spec for spec in specs if known or not spec.needs_expected)
 
 
 @dataclass(frozen=True, slots=True)
