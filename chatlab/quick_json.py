@@ -59,8 +59,16 @@ def compact(value: Any, *, sort_keys: bool = False) -> bytes:
 
 def exactly(value: Any) -> Any:
     """Return a value of JSON such that `compact` writes its floats as Python does: the value itself, or else
-    a copy. Raises TypeError for a float that is no JSON, and for what may be none.
+    a copy. Raises TypeError for a float that is no JSON, for what may be none, and for what is nested deeper
+    than orjson writes.
     """
+    try:
+        return _exactly(value)
+    except RecursionError as exc:  # Python's own writer goes deeper before it gives up
+        raise TypeError("the value is nested too deep") from exc
+
+
+def _exactly(value: Any) -> Any:
     kind = type(value)
     if kind in _LEAVES:
         return value
@@ -70,11 +78,11 @@ def exactly(value: Any) -> Any:
         changed = {
             key: made
             for key, held in value.items()
-            if type(held) not in _LEAVES and (made := exactly(held)) is not held
+            if type(held) not in _LEAVES and (made := _exactly(held)) is not held
         }
         return {**value, **changed} if changed else value
     if kind is list or kind is tuple:
-        made = [held if type(held) in _LEAVES else exactly(held) for held in value]
+        made = [held if type(held) in _LEAVES else _exactly(held) for held in value]
         return made if any(map(is_not, made, value)) else value
     raise TypeError(f"{kind.__name__} may be no JSON")
 

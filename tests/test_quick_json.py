@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatlab.compare.model_json import to_line
+from chatlab.compare.session.receipt import canonical
 from chatlab.quick_json import compact, exactly, indented, load_quickly
 
 
@@ -55,3 +58,15 @@ class Name(str):
 def test_what_orjson_would_write_in_another_way_is_refused(value: Any) -> None:
     with pytest.raises(TypeError):
         compact(exactly(value))
+
+
+@pytest.mark.parametrize("deeper", [lambda value: [value], lambda value: {"in": value}], ids=["list", "dict"])
+def test_what_is_nested_deeper_than_orjson_writes_is_left_to_python(deeper: Callable[[Any], Any]) -> None:
+    value: Any = {"n": 1e16}
+    for _ in range(600):
+        value = deeper(value)
+    with pytest.raises(TypeError):
+        exactly(value)
+    line = to_line({"deep": value})
+    assert canonical({"deep": value}).decode() + "\n" == line
+    assert load_quickly(line.encode()) == {"deep": value}
