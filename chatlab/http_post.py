@@ -7,7 +7,6 @@ and every call through a proxy, goes httpx2's way still.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,8 +16,8 @@ from yarl import URL
 from chatlab.backend import CallContext
 from chatlab.http import direct
 from chatlab.http_transport import AnswerBody
+from chatlab.quick_json import as_text
 
-_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _HTTPX2S_OWN = ("content-encoding", "set-cookie")  # headers of a response that httpx2 acts upon
 
 
@@ -41,7 +40,7 @@ class Post:
 
         Raises ValueError for what is no JSON, and what httpx2 raises.
         """
-        body = _encoded(value).encode()
+        body = as_text(value).encode()
         lines = self._headers.copy()
         for name, text in (*headers.items(), *ctx.headers.items()):
             lines[name.lower()] = name, text

@@ -98,6 +98,11 @@ def number(value: float) -> Any:
     return orjson.Fragment(repr(value))
 
 
+as_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+"""Return a value of JSON without spaces, by Python's own writer. Raises ValueError for a float that is no
+JSON, and TypeError for what is none."""
+
+
 def indented(value: Any) -> str:
     """Return a value of JSON as a text for people."""
     try:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from chatlab.codec import changed_fields, from_plain, message_from_json, message_to_json, parts_to_json
 from chatlab.compare.model import Comparison, Lane, Receipt, Result, Verdict, Vote
-from chatlab.quick_json import compact, exactly, number
+from chatlab.quick_json import as_text, compact, exactly, number
 from chatlab.store import StoredTurn
 
 VERSION = 1
@@ -99,7 +99,7 @@ def to_line(value: Mapping[str, Any]) -> str:
     try:
         return compact(exactly(value)).decode() + "\n"
     except TypeError:
-        text = _encoded(value)
+        text = as_text(value)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:  # half a surrogate pair, which models do write
@@ -107,7 +107,6 @@ def to_line(value: Mapping[str, Any]) -> str:
     return text + "\n"
 
 
-_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _in_ascii = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 

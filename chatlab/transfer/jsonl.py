@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar, get_args
 
 from chatlab.codec import from_plain, message_from_json, message_to_json, to_plain
-from chatlab.compare.batch.strict_json import load_json
 from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import Citation, FilePart, Finish, Message, Notice, Timing, Trace
 from chatlab.store import (
@@ -24,6 +23,7 @@ from chatlab.store import (
 )
 from chatlab.store._exact import keyed, unkeyed
 from chatlab.store.files import Files
+from chatlab.strict_json import load_json
 from chatlab.text import well_formed
 
 T = TypeVar("T")

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from chatlab.compare.model_json import to_line
 from chatlab.errors import StoreError
+from chatlab.file_lock import lock
 from chatlab.quick_json import load_quickly
 
 T = TypeVar("T")
@@ -168,14 +169,3 @@ async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
-
-
-def lock(descriptor: int) -> None:
-    """Have a file or folder alone while it is open; where there are no such locks, with others. Raises
-    OSError if another process has it.
-    """
-    try:
-        import fcntl
-    except ModuleNotFoundError:
-        return
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -19,11 +19,11 @@ from chatlab.backend import Parameter
 from chatlab.codec import message_from_json, message_to_json
 from chatlab.compare.batch.checks import parse_check
 from chatlab.compare.batch.item import KINDS, Item
-from chatlab.compare.batch.strict_json import load_json
 from chatlab.errors import ChatlabError
 from chatlab.formats import from_openai
 from chatlab.messages import Message
 from chatlab.spelling import did_you_mean
+from chatlab.strict_json import load_json
 from chatlab.text import encodable
 from chatlab.text_files import decoded, without_mark
 

@@ -14,8 +14,8 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from chatlab.compare.batch.append_log import lock
 from chatlab.errors import ChatlabError, StoreError
+from chatlab.file_lock import lock
 from chatlab.installing import how_to_install
 from chatlab.secret import scrub
 from chatlab.store.files import filesystem

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, assert_never
 from chatlab.compare.batch.checks.functions import function_of, result_of
 from chatlab.compare.batch.checks.problem import LONGEST, WrongCheck, short
 from chatlab.compare.batch.item import KINDS, NEEDS_VALUE, CheckSpec
-from chatlab.compare.batch.strict_json import load_json
 from chatlab.compare.model import Check
 from chatlab.spelling import did_you_mean
+from chatlab.strict_json import load_json
 
 if TYPE_CHECKING:
     from chatlab.compare.batch.item import Item, Kind

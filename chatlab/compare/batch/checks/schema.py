@@ -22,7 +22,7 @@ from typing import Any
 
 import regex
 
-from chatlab.compare.batch.strict_json import load_json
+from chatlab.strict_json import load_json
 
 _LONGEST = 10.0  # seconds a check may take
 _OFTEN = 3  # times that a schema may take longer
