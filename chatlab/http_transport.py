@@ -157,7 +157,7 @@ class _Connections(aiohttp.TCPConnector):  # type: ignore[misc]
 
 
 class AnswerBody(httpx2.AsyncByteStream):
-    """The body of a response, as it arrives."""
+    """The body of a response, as it arrives: an iterator, and no generator, which Python has to finish."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
@@ -167,24 +167,26 @@ class AnswerBody(httpx2.AsyncByteStream):
         """Return whether all of it has arrived and was read."""
         return bool(self._response.content.at_eof())
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
         content = self._response.content
         ctx = current_call.get()
-        while True:
-            # Of a body that is whole nothing more gathers.
-            if ctx is not None and not content.is_eof() and (rest := ctx.rest()):
-                await self._rest(rest)
-            try:
-                piece = await content.readany()
-            except (aiohttp.ClientError, OSError) as exc:
-                # It raises at once, and there is no public way to what had arrived before.
-                if not isinstance(exc, aiohttp.ClientError) or not (piece := content._read_nowait(-1)):
-                    raise _httpx2_error(exc) from exc
-            if not piece:
-                return
-            if ctx is not None:
-                ctx.arrived()
-            yield piece
+        # Of a body that is whole nothing more gathers.
+        if ctx is not None and not content.is_eof() and (rest := ctx.rest()):
+            await self._rest(rest)
+        try:
+            piece: bytes = await content.readany()
+        except (aiohttp.ClientError, OSError) as exc:
+            # It raises at once, and there is no public way to what had arrived before.
+            if not isinstance(exc, aiohttp.ClientError) or not (piece := content._read_nowait(-1)):
+                raise _httpx2_error(exc) from exc
+        if not piece:
+            raise StopAsyncIteration
+        if ctx is not None:
+            ctx.arrived()
+        return piece
 
     async def _rest(self, seconds: float) -> None:
         """Leave what arrives meanwhile to the system, which gathers it for less."""

@@ -21,6 +21,7 @@ from chatlab.messages import (
     ToolResult,
 )
 
+_DELTAS = (TextDelta, ReasoningDelta, ToolCall)
 # Seconds between two pieces of text that were read at once; only at 2,000 tokens a second a model is as fast.
 _TOGETHER = 0.0005
 _BURST = 0.1  # share of the pieces, or of large ones' text, that may have arrived at once at the beginning
@@ -104,7 +105,7 @@ class Stopwatch:
         elif isinstance(event, TextDelta) and event.text:
             self._first_token = now
         self._last_event = now
-        if isinstance(event, TextDelta | ReasoningDelta | ToolCall):
+        if isinstance(event, _DELTAS):
             # What is no text here, or no id, is told as the backend's mistake by whoever looks at it next.
             if isinstance(event, TextDelta) and event.text and isinstance(event.text, str):
                 size = len(event.text) if event.text.isascii() else len(event.text.encode("utf-8", "replace"))

@@ -158,16 +158,20 @@ class Turn:
 
     async def batches(self) -> AsyncGenerator[list[StreamEvent], None]:
         """Yield the events in order, all that arrived since the last batch together."""
-        while True:
-            if self._unread:
-                yield self.take()
-            elif self.outcome != "running":
-                break
-            else:
+        while batch := await self.batch():
+            yield batch
+
+    async def batch(self) -> list[StreamEvent]:
+        """Return the events that arrived since the last batch, once there are some; none at the end."""
+        while not self._unread:
+            if self.outcome == "running":
                 self._news.clear()
                 await self._news.wait()
-        if self.error is not None:
-            raise self.error
+            elif self.error is not None:
+                raise self.error
+            else:
+                break
+        return self.take()
 
     def take(self) -> list[StreamEvent]:
         """Return the events that arrived and were not read yet; they count as read from now on."""

@@ -20,6 +20,7 @@ from chatlab.messages import Finish, Message, ReasoningDelta, StreamEvent, TextD
 from chatlab.turns.ended import EndedTurn
 from chatlab.turns.turn import run_turn
 
+_DELTAS = (TextDelta, ReasoningDelta)
 _LONGEST_TOKEN = 16  # bytes, on an average that no text is above
 
 
@@ -83,7 +84,7 @@ class Meter:
         """
         large = self._bytes / _LONGEST_TOKEN  # before these: an answer in one piece is followed by its cost
         for event in events:
-            if isinstance(event, TextDelta | ReasoningDelta):
+            if isinstance(event, _DELTAS):
                 self.deltas += 1
                 self._bytes += len(event.text.encode("utf-8", "surrogatepass"))
         if self.estimate is None:
@@ -112,7 +113,7 @@ async def run_here(
     turn = run_turn(entry, messages, parameters=parameters, system=system, ctx=CallContext(sent=wire))
     async with turn:
         with contextlib.suppress(ChatlabError):  # it is in the turn, of which the result is made
-            async for events in turn.batches():
+            while events := await turn.batch():
                 if not await meter.may_go_on(events):
                     turn.stop()
                     break
