@@ -170,6 +170,10 @@ class ResultsOnDisk(_OnDisk[ResultKey, Result]):
         done, _ = self.progress(item, repeat, lane)
         return [self.numbered(number) for number in range(first, first + done)]
 
+    def begun(self, item: int) -> bool:
+        """Return whether any answer to a prompt is there. Nothing is read for it."""
+        return bool((self.begins[self._first_of[item] : self._first_of[item + 1]] > 0).any())
+
     def ended(self, item: int) -> bool:
         """Return whether every lane and repeat has ended with a prompt: with its last step, or with one that
         failed. Nothing is read for it.

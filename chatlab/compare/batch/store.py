@@ -113,7 +113,8 @@ class BatchStore:
         self, plan: Plan, results: ResultsOnDisk, change: Callable[[Result], Result] | None = None
     ) -> None:
         """Read what the session has already, and write what an earlier sitting could not. change: makes a
-        result into what is stored of it.
+        result into what is stored of it in a copy, which is without the prompts that not all lanes have ended
+        with.
         """
         if plan.comparison is None:
             self.problem = "the run was begun without a store"
@@ -127,12 +128,14 @@ class BatchStore:
                 event = event_from_data(logged.data)
                 if isinstance(event, Asked):
                     self._logged[int(event.round.partition(".")[0]) - 1] = True
+            wanted = results.begun if change is None else results.ended
             for number in range(len(plan.items)):
-                if self._to_be_logged(number, results):
+                if not self._logged[number] and wanted(number):
                     item = plan.items[number]
                     keys = [key for step in range(len(item.asked)) for key in _keys(plan, item, step)]
                     await self._save([(number, results[key]) for key in keys if key in results])
-                    await self._log_rounds(plan, [number], results)
+                    if results.ended(number):
+                        await self._log_rounds(plan, [number], results)
         except StoreError as exc:
             self.problem = str(exc)
 
@@ -171,7 +174,9 @@ class BatchStore:
                 self._hurry.clear()
             try:
                 await self._save(written)
-                ended = [one for one in dict(written) if self._to_be_logged(one, results)]
+                # An answer that waits is on the disk already, but not in the store.
+                stored = dict(written).keys() - dict(self._waiting)
+                ended = [one for one in dict(written) if one in stored and self._to_be_logged(one, results)]
                 await self._log_rounds(plan, ended, results)
             except StoreError as exc:
                 self.problem = str(exc)

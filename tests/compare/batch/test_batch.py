@@ -659,6 +659,58 @@ async def test_many_results_are_stored_before_their_time(
         await store.aclose()
 
 
+async def test_no_round_is_told_of_before_its_answers_are_stored(
+    tmp_path: Path, echoes: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await open_store("sqlite:s.db", tmp_path)
+    saved: set[str] = set()
+    told: list[str] = []
+    saving, go_on = asyncio.Event(), asyncio.Event()
+    save, append = store.save, store.append
+
+    async def slow_save(turns: Sequence[StoredTurn], **more: Any) -> None:
+        saving.set()
+        await go_on.wait()
+        await save(turns, **more)
+        saved.update(turn.id for turn in turns)
+
+    async def checked(*args: Any) -> Any:
+        for event in args[3]:
+            positions = [one["turn"] for one in event["positions"]]
+            assert saved.issuperset(positions), "the process may be killed here"
+            told.extend(positions)
+        return await append(*args)
+
+    try:
+        plan = await make_comparison(store, "me", echoes.plan(["a", "broken"], prompts(2)))
+        assert await echoes.run(plan)
+        _, results = read_run(echoes.folder)
+        found = [replace(one, turn=replace(one.turn, owner="me")) for one in results.in_order()]
+        first = found[0]
+        # A sitting that was killed once one lane's answer was on the disk, and before it was stored.
+        killed = tmp_path / "killed"
+        RunFolder.make(killed, plan).close()
+        (killed / "results.jsonl").write_bytes(result_line(first))
+        monkeypatch.setattr(store, "save", slow_save)
+        monkeypatch.setattr(store, "append", checked)
+        go_on.set()
+        keep = BatchStore(store, "me")
+        await keep.begin(plan, read_run(killed)[1])
+        assert saved == {first.turn.id}
+        go_on.clear()
+        saving.clear()
+        _, second, third, last = found
+        await keep.add(0, second, results)
+        await keep.add(1, third, results)
+        await asyncio.wait_for(saving.wait(), 20)
+        await keep.add(1, last, results)  # while the other lane's answer is stored
+        go_on.set()
+        await keep.end()
+        assert keep.problem is None and sorted(told) == sorted(one.turn.id for one in found)
+    finally:
+        await store.aclose()
+
+
 async def test_a_fault_while_storing_that_is_not_the_stores_is_raised_at_the_next_result(
     tmp_path: Path, echoes: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
