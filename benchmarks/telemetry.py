@@ -1,11 +1,13 @@
 """What `telemetry:` costs a turn: off, on with a collector, and on with a collector that does not answer.
 
-Each is a server of its own that is asked the same turns of two tokens, one server after the other, several
-times; what counts is the least CPU of all times. The collector takes what is sent and answers; the one that
-is away takes connections and never answers. Machines are noisy: the ratios of one run mean something, and no
-figure by itself.
+Each is a server of its own. One with telemetry off and one of the others are asked turns of two tokens at the
+same time, so that whatever else the machine does slows down both; then the next two, and so on, some rounds.
+What counts is the median of the rounds' ratios, and the interval of that; a second server with telemetry off
+says how far from 1 a ratio is by chance alone. The CPU is that of the whole process, all threads, from the
+first turn until some seconds after the last, when what is told of it has been sent. The collector takes what
+is sent, and answers; the one that is away takes connections and never answers.
 
-    python benchmarks/telemetry.py            # three minutes
+    python benchmarks/telemetry.py            # nine minutes
     python benchmarks/telemetry.py --rounds 2 --turns 100
 """
 
@@ -13,15 +15,26 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
+import random
 import socket
+import statistics
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from streaming import chatlab_app, free_port, line, process
+from streaming import App, chatlab_app, free_port, line, process
 
 _MODEL = "2-1000"  # tokens of an answer, and how many a second
+_RATE = 20  # turns a second
+_AFTER = 6.0  # seconds: spans are sent every five
+_HEAD = (
+    *("telemetry", "CPU ms a turn of off", "its own", "median ratio", "95 % interval of that", "all ratios"),
+    *("first token p50 ms", "resident MB before", "after"),
+)
 
 
 class _Takes(BaseHTTPRequestHandler):
@@ -63,61 +76,86 @@ def resident(pid: int) -> float:
     return int(next(row for row in said.splitlines() if row.startswith("VmRSS")).split()[1]) / 1000
 
 
+@dataclass
+class Measured:
+    """One server. ms: its CPU a turn, by round; firsts: the median ms to the first token, by round."""
+
+    app: App
+    pid: int
+    ms: list[float] = field(default_factory=list)
+    firsts: list[float] = field(default_factory=list)
+    before: float = 0.0
+
+    def round(self, turns: int) -> None:
+        """Ask it so many turns."""
+        run = self.app.measure(self.pid, turns, 0, 2, turns / _RATE)
+        assert not run.lost, "tokens that were sent are missing"
+        self.ms.append(1000 * run.cpu / turns)
+        self.firsts.append(run.first(0.5))
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """Return between what the median of such values is, in 95 of 100 drawings from these."""
+    draw = random.Random(0)
+    medians = sorted(statistics.median(draw.choices(values, k=len(values))) for _ in range(2_000))
+    return medians[50], medians[-51]
+
+
+def row(name: str, one: Measured, off: list[float]) -> str:
+    """Return a server's line of the table. off: CPU of the server with telemetry off, at the same times."""
+    ratios = [mine / other for mine, other in zip(one.ms, off, strict=True)]
+    low, high = interval(ratios)
+    return line(
+        name,
+        f"{statistics.median(off):.2f}",
+        f"{statistics.median(one.ms):.2f}",
+        f"{statistics.median(ratios):.3f}",
+        f"{low:.3f} to {high:.3f}",
+        f"{min(ratios):.3f} to {max(ratios):.3f}",
+        f"{statistics.median(one.firsts):.0f}",
+        f"{one.before:.0f}",
+        f"{resident(one.pid):.0f}",
+    )
+
+
 def main() -> None:
-    """Measure, and print a table and the ratios."""
+    """Measure, and print a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--turns", type=int, default=200)
     args = parser.parse_args()
+    os.environ["BENCH_AFTER"] = str(_AFTER)
     port = free_port()
     upstream = f"http://127.0.0.1:{port}/v1"
-    cpu: dict[str, list[float]] = {}
-    firsts: dict[str, list[float]] = {}
-    memory: dict[str, tuple[float, float]] = {}
     with contextlib.ExitStack() as running:
         running.enter_context(process(str(Path(__file__).parent / "upstream.py"), str(port), port=port))
         there, away = running.enter_context(collector()), running.enter_context(silent())
-        told = {
-            "off": "",
-            "on": f"telemetry: {{otlp: '{there}'}}\n",
-            "away": f"telemetry: {{otlp: '{away}'}}\n",
+
+        def server(more: str = "") -> Measured:
+            app = chatlab_app(upstream, _MODEL, more)
+            one = Measured(app, running.enter_context(process(*app.command, port=app.port)).pid)
+            app.measure(one.pid, 20, 0, 2, 1.0)  # imports, first connections
+            one.before = resident(one.pid)
+            return one
+
+        off = server()
+        others = {
+            "off, another server": server(),
+            "on": server(f"telemetry: {{otlp: '{there}'}}\n"),
+            "on, collector away": server(f"telemetry: {{otlp: '{away}'}}\n"),
         }
-        apps = {name: chatlab_app(upstream, _MODEL, more) for name, more in told.items()}
-        pids = {
-            name: running.enter_context(process(*one.command, port=one.port)).pid
-            for name, one in apps.items()
-        }
-        for name, one in apps.items():
-            one.measure(pids[name], 20, 0, 2, 1.0)  # imports, first connections
-        before = {name: resident(pid) for name, pid in pids.items()}
-        for _ in range(args.rounds):
-            for name, one in apps.items():
-                run = one.measure(pids[name], args.turns, 0, 2, args.turns / 20)
-                assert not run.lost, f"{name} lost tokens that were sent"
-                cpu.setdefault(name, []).append(1000 * run.cpu / args.turns)
-                firsts.setdefault(name, []).append(run.first(0.5))
-        memory = {name: (before[name], resident(pid)) for name, pid in pids.items()}
-    head = (
-        "telemetry",
-        "server CPU ms a turn",
-        "of off",
-        "first token p50 ms",
-        "resident MB before",
-        "after",
-    )
-    print(line(*head) + "\n" + "| --- " * len(head) + "|")
-    for name, costs in cpu.items():
-        ratio, (then, now) = min(costs) / min(cpu["off"]), memory[name]
-        figures = (
-            f"{min(costs):.2f}",
-            f"{ratio:.3f}",
-            f"{min(firsts[name]):.0f}",
-            f"{then:.0f}",
-            f"{now:.0f}",
-        )
-        print(line(name, *figures))
+        with ThreadPoolExecutor(2) as at_once:
+            for number in range(args.rounds):
+                for one in others.values():
+                    both = (off, one) if number % 2 else (one, off)
+                    list(at_once.map(lambda asked: asked.round(args.turns), both))
+        load = os.getloadavg()[0]
+        print(f"{args.rounds} rounds of {args.turns} turns, {os.cpu_count()} cores, load {load:.1f}\n")
+        print(line(*_HEAD) + "\n" + "| --- " * len(_HEAD) + "|")
+        for number, (name, one) in enumerate(others.items()):
+            print(row(name, one, off.ms[number :: len(others)]))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 Piece = TypeVar("Piece")
 
 _LONGEST = 1.0  # seconds that a piece waits for others
-_MOST = 20  # pieces in a row, so that the event loop is held up for milliseconds at most
+_MOST = 50  # pieces in a row, so that the event loop is held up for milliseconds at most
 
 
 class Batches(Generic[Piece]):

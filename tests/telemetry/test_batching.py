@@ -20,11 +20,11 @@ async def test_a_piece_alone_is_done_soon() -> None:
 async def test_many_are_done_at_once_and_in_their_order() -> None:
     done: list[int] = []
     batches = Batches(done.append)
-    for piece in range(50):
+    for piece in range(130):
         batches.add(piece)
-    assert len(done) >= 40 and done == list(range(len(done)))
+    assert len(done) >= 100 and done == list(range(len(done)))
     batches.do()
-    assert done == list(range(50))
+    assert done == list(range(130))
 
 
 async def test_what_waits_is_done_when_asked_for_from_any_thread() -> None:
@@ -62,6 +62,6 @@ async def test_it_is_done_in_nobodys_context() -> None:
     seen: list[str] = []
     batches = Batches(lambda _: seen.append(here.get()))
     here.set("in a run")
-    for piece in range(20):
+    for piece in range(100):
         batches.add(piece)
-    assert seen == ["nowhere"] * 20
+    assert seen == ["nowhere"] * 100
