@@ -1,11 +1,11 @@
 """What `telemetry:` costs a turn: off, on with a collector, and on with a collector that does not answer.
 
-Each is a server of its own. One with telemetry off and one of the others are asked turns of two tokens at the
-same time, so that whatever else the machine does slows down both; then the next two, and so on, some rounds.
-What counts is the median of the rounds' ratios, and the interval of that; a second server with telemetry off
-says how far from 1 a ratio is by chance alone. The CPU is that of the whole process, all threads, from the
-first turn until some seconds after the last, when what is told of it has been sent. The collector takes what
-is sent, and answers; the one that is away takes connections and never answers.
+Servers are asked in pairs: one with telemetry off and another are asked turns of two tokens at the same
+time, so that whatever else the machine does slows down both; then the next pair, and so on, some rounds.
+What counts is the median of the rounds' ratios, and the interval of that; a pair that both has it off says
+how far from 1 a ratio is by chance alone. The CPU is that of the whole process, all threads, from the first
+turn until some seconds after the last, when what is told of it has been sent. The collector takes what is
+sent, and answers; the one that is away takes connections and never answers.
 
     python benchmarks/telemetry.py            # nine minutes
     python benchmarks/telemetry.py --rounds 2 --turns 100
@@ -126,7 +126,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--turns", type=int, default=200)
     args = parser.parse_args()
-    os.environ["BENCH_AFTER"] = str(_AFTER)
     port = free_port()
     upstream = f"http://127.0.0.1:{port}/v1"
     with contextlib.ExitStack() as running:
@@ -140,22 +139,22 @@ def main() -> None:
             one.before = resident(one.pid)
             return one
 
-        off = server()
-        others = {
-            "off, another server": server(),
-            "on": server(f"telemetry: {{otlp: '{there}'}}\n"),
-            "on, collector away": server(f"telemetry: {{otlp: '{away}'}}\n"),
+        # Each has an "off" of its own, which has answered as much as itself: a turn costs more later on.
+        pairs = {
+            "off, too": (server(), server()),
+            "on": (server(), server(f"telemetry: {{otlp: '{there}'}}\n")),
+            "on, collector away": (server(), server(f"telemetry: {{otlp: '{away}'}}\n")),
         }
+        os.environ["BENCH_AFTER"] = str(_AFTER)
         with ThreadPoolExecutor(2) as at_once:
             for number in range(args.rounds):
-                for one in others.values():
-                    both = (off, one) if number % 2 else (one, off)
-                    list(at_once.map(lambda asked: asked.round(args.turns), both))
+                for pair in pairs.values():
+                    list(at_once.map(lambda one: one.round(args.turns), pair[:: (-1) ** number]))
         load = os.getloadavg()[0]
         print(f"{args.rounds} rounds of {args.turns} turns, {os.cpu_count()} cores, load {load:.1f}\n")
         print(line(*_HEAD) + "\n" + "| --- " * len(_HEAD) + "|")
-        for number, (name, one) in enumerate(others.items()):
-            print(row(name, one, off.ms[number :: len(others)]))
+        for name, (off, one) in pairs.items():
+            print(row(name, one, off.ms))
 
 
 if __name__ == "__main__":
