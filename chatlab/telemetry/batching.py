@@ -6,7 +6,6 @@ between other work.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -20,32 +19,36 @@ _MOST = 50  # pieces in a row, so that the event loop is held up for millisecond
 
 
 class Batches(Generic[Piece]):
-    """Takes pieces of work on event loops, and does them soon.
+    """Takes pieces of work, and does them soon. Any thread may call it.
 
-    work: does one piece. Must not raise. Any thread may call `do`.
+    work: does one piece. Must not raise.
     """
 
     def __init__(self, work: Callable[[Piece], None]) -> None:
         self._work = work
         self._waiting: deque[Piece] = deque()
         self._doing = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None  # which has a timer running for what waits
+        self._timer: threading.Timer | None = None  # for what waits
 
     def add(self, piece: Piece) -> None:
-        """Take a piece of work. It is done within a second, or by the next `do`. Called on an event loop."""
+        """Take a piece of work. It is done within a second, or by the next `do`."""
         self._waiting.append(piece)
-        loop = asyncio.get_running_loop()
         if len(self._waiting) >= _MOST:
             self.do()
-        elif self._loop is not loop:  # another one may have ended with its timer
-            self._loop = loop
-            loop.call_later(_LONGEST, self.do)
+        elif self._timer is None or not self._timer.is_alive():  # a process that was forked has no timer
+            # Not one of the event loop, which may end before: what is alone would wait for the next piece.
+            self._timer = threading.Timer(_LONGEST, self._do_soon)
+            self._timer.daemon = True
+            self._timer.start()
 
     def do(self) -> None:
         """Do what waits. Once this returns, all that was added before is done."""
         with self._doing:
-            self._loop = None
             Context().run(self._do)  # in nobody's: not in that of whoever added the last piece
+
+    def _do_soon(self) -> None:
+        self._timer = None  # first: what is added from now on is done here, or has a timer of its own
+        self.do()
 
     def _do(self) -> None:
         while self._waiting:

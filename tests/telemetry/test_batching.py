@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextvars import ContextVar
 
 from chatlab.telemetry.batching import Batches
@@ -11,8 +12,9 @@ here = ContextVar("here", default="nowhere")
 
 
 async def test_a_piece_alone_is_done_soon() -> None:
-    done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    Batches(done.set_result).add(1)
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[int] = loop.create_future()
+    Batches(lambda piece: loop.call_soon_threadsafe(done.set_result, piece)).add(1)
     assert not done.done()
     assert await asyncio.wait_for(done, 30) == 1
 
@@ -37,24 +39,21 @@ async def test_what_waits_is_done_when_asked_for_from_any_thread() -> None:
 
 def test_a_loop_that_ended_leaves_nothing_undone() -> None:
     done: list[int] = []
-    last = asyncio.Event()
+    last = threading.Event()
 
     def work(piece: int) -> None:
         done.append(piece)
-        if piece == 2:
-            last.set()
+        last.set()
 
     batches = Batches(work)
 
     async def add(piece: int) -> None:
         batches.add(piece)
 
-    async def add_and_wait(piece: int) -> None:
-        batches.add(piece)
-        await asyncio.wait_for(last.wait(), 30)
-
-    asyncio.run(add(1))  # its timer never comes
-    asyncio.run(add_and_wait(2))
+    for piece in (1, 2):
+        last.clear()
+        asyncio.run(add(piece))
+        assert last.wait(30) and done[-1] == piece
     assert done == [1, 2]
 
 
