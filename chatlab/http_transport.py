@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 IDLE_SECONDS = 60
 
 _LONGEST_LINE = 100 * 2**10  # bytes of a response's head
+# Headers that aiohttp adds where they are missing; httpx2 decides whether there are any.
+_ADDED = frozenset({"accept", "accept-encoding", "content-type", "user-agent"})
 _NO_NAME = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
 _NO_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # The first that fits decides; what to say instead of aiohttp's own words, which httpx2's users do not know.
@@ -100,6 +102,8 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 data=body or None,
                 headers=headers,
                 allow_redirects=False,
+                # To leave headers out takes aiohttp longer than to see that all are there.
+                skip_auto_headers=_ADDED.difference([name.lower() for name, _ in headers]) or None,
                 timeout=_timeout(connect, read),
             )
         except (aiohttp.ClientError, OSError) as exc:
@@ -132,7 +136,6 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 cookie_jar=aiohttp.DummyCookieJar(),
                 max_field_size=_LONGEST_LINE,
                 max_line_size=_LONGEST_LINE,
-                skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             )
         return self._session
 

@@ -254,9 +254,9 @@ class Scheduler:
         beside each other only while the budget has room for far longer answers. So no more than one of them
         can cost what the budget had no room for.
         """
-        lane, estimate = self._lanes[who], self._most(who)
-        if self._budget.limit is None or estimate is None:
+        if self._budget.limit is None or (estimate := self._most(who)) is None:
             return False
+        lane = self._lanes[who]
         if not lane.proven and self._unproven > 0:
             return True
         if lane.held or not self._beyond:
