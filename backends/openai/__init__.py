@@ -48,7 +48,7 @@ from chatlab.secret import SecretRef, remember_if_secret
 from chatlab.upstream import error_before_answer, error_from_exception
 
 if TYPE_CHECKING:
-    from backends.openai.answer import Answer
+    from backends.openai.answer import AnswerBytes
 
 _ROLE = "Whoever administers the resource gives this identity the role Cognitive Services OpenAI User there."
 _IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
@@ -206,13 +206,13 @@ class OpenAIBackend(Backend):
         return {**body, **options.extra_body}
 
     @cached_property
-    def _answer(self) -> Callable[[Mapping[str, Any], Mapping[str, str], CallContext], Answer]:
+    def _answer(self) -> Callable[[Mapping[str, Any], Mapping[str, str], CallContext], AnswerBytes]:
         """Return what makes a call: of the request's JSON, its own headers and the context."""
-        from backends.openai.answer import Answer
+        from backends.openai.answer import AnswerBytes
         from chatlab.http_post import Post
 
         route = "responses" if self.options.api == "responses" else "chat/completions"
-        return partial(Answer, Post(self._http, joined_query(f"{self._base_url}/{route}", self._query)))
+        return partial(AnswerBytes, Post(self._http, joined_query(f"{self._base_url}/{route}", self._query)))
 
     def _reader(self) -> ChatStream | ResponsesStream:
         """Return what makes events of an answer."""

@@ -18,7 +18,7 @@ from chatlab.upstream import error_before_answer, error_from_exception, error_fr
 log = logging.getLogger(__name__)
 
 
-class Answer:
+class AnswerBytes:
     """Sends a request when it is entered, and closes it when it is left.
 
     Raises BackendError, for whatever happens while the bytes are read, too.

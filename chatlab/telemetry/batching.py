@@ -33,13 +33,17 @@ class Batches(Generic[Piece]):
     def add(self, piece: Piece) -> None:
         """Take a piece of work. It is done within a second, or by the next `do`."""
         self._waiting.append(piece)
+        timer = self._timer
         if len(self._waiting) >= _MOST:
             self.do()
-        elif self._timer is None or not self._timer.is_alive():  # a process that was forked has no timer
+        elif timer is None or not timer.is_alive():  # a process that was forked has no timer
             # Not one of the event loop, which may end before: what is alone would wait for the next piece.
-            self._timer = threading.Timer(_LONGEST, self._do_soon)
-            self._timer.daemon = True
-            self._timer.start()
+            timer = self._timer = threading.Timer(_LONGEST, self._do_soon)
+            timer.daemon = True
+            try:
+                timer.start()
+            except RuntimeError:  # the system has no thread more to give
+                self.do()
 
     def do(self) -> None:
         """Do what waits. Once this returns, all that was added before is done."""

@@ -22,13 +22,7 @@ from chatlab.config.models import cost
 from chatlab.config.registry import Entry
 from chatlab.errors import BackendError, BrokenStream, ChatlabError, Unavailable
 from chatlab.log import current_trace
-from chatlab.messages import (
-    Accumulator,
-    Message,
-    Notice,
-    StreamEvent,
-    Timing,
-)
+from chatlab.messages import Accumulator, Message, Notice, StreamEvent, Timing
 from chatlab.observation import UNOBSERVED, Observation, Observer
 from chatlab.recording.arrivals import Arrivals
 from chatlab.secret import scrubbed_traceback

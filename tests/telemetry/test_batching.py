@@ -6,6 +6,8 @@ import asyncio
 import threading
 from contextvars import ContextVar
 
+import pytest
+
 from chatlab.telemetry.batching import Batches
 
 here = ContextVar("here", default="nowhere")
@@ -34,6 +36,16 @@ async def test_what_waits_is_done_when_asked_for_from_any_thread() -> None:
     batches = Batches(done.append)
     batches.add(1)
     await asyncio.to_thread(batches.do)
+    assert done == [1]
+
+
+def test_without_a_thread_more_it_is_done_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: threading.Timer) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Timer, "start", refused)
+    done: list[int] = []
+    Batches(done.append).add(1)
     assert done == [1]
 
 
