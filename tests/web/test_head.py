@@ -66,7 +66,7 @@ def parts(tab: Any, *, folded: bool) -> Any:
     left = 280 if wide and not folded else 0
     tab.wait_for_function(
         """([head, fold]) => {
-          const at = (part) => document.querySelector(part).getBoundingClientRect().x;
+          const at = (part) => document.querySelector(part)?.getBoundingClientRect().x;
           return at(".chatlab-head") === head && at("#fold, #conversations-panel > .toggle-button") === fold;
         }""",
         arg=[left, left + (16 if wide else 12)],
