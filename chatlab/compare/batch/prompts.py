@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -95,14 +95,6 @@ class ItemsHash:
 
 
 _sorted = json.JSONEncoder(sort_keys=True).encode
-
-
-def hash_of(items: Iterable[Item]) -> str:
-    """Return the hash of items, see `ItemsHash`."""
-    said = ItemsHash()
-    for item in items:
-        said.add(item_to_json(item))
-    return said.hexdigest()
 
 
 def load_items(path: Path, accepted: Accepted | None = None) -> list[Item]:

@@ -37,7 +37,7 @@ class StoredItems(Sequence[Item]):
         self.steps = array("Q")
         """How many answers each gets of every lane and repeat."""
         self.sha256 = ""
-        """Of what they say, as `hash_of` gives it."""
+        """Of what they say, see `ItemsHash`."""
         self._ids = np.zeros(0, np.uint64)  # sorted
         self._numbers = np.zeros(0, np.int64)  # of the items with these ids
         self._recent: dict[int, Item] = {}  # read last: each lane asks for the same ones, some apart

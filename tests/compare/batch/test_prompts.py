@@ -9,12 +9,12 @@ from chatlab.backend import Parameter
 from chatlab.compare.batch.item import CheckSpec, Item
 from chatlab.compare.batch.prompts import (
     PromptsError,
-    hash_of,
     item_from_json,
     item_to_json,
     load_items,
     read_items,
 )
+from chatlab.compare.batch.stored_items import StoredItems
 from chatlab.compare.statistics.votes_csv import from_csv
 from chatlab.messages import FilePart, Message
 
@@ -205,8 +205,9 @@ def test_an_item_is_the_same_after_json() -> None:
 
 def test_the_hash_is_that_of_what_the_items_say_and_not_of_the_file() -> None:
     text, json_lines = read_items("one\ntwo\n", "p.txt"), read_items('{"prompt":"one"}\n"two"\n', "q.jsonl")
-    assert hash_of(text) == hash_of(json_lines)
-    assert hash_of(text) != hash_of(text[:1])
+    said = StoredItems.of(text).sha256
+    assert said == StoredItems.of(json_lines).sha256
+    assert said != StoredItems.of(text[:1]).sha256
 
 
 # Files as spreadsheets, editors and shells write them
