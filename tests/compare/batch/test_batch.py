@@ -31,6 +31,7 @@ from chatlab.compare.batch.folder import (
     write_plan,
 )
 from chatlab.compare.batch.item import CheckSpec, Item
+from chatlab.compare.batch.on_disk import ResultsOnDisk
 from chatlab.compare.batch.prompts import read_items
 from chatlab.compare.batch.scheduler import LaneLimit
 from chatlab.compare.batch.store import BatchStore, make_comparison
@@ -53,7 +54,7 @@ from chatlab.config.models import CompareLane
 from chatlab.config.registry import Backends
 from chatlab.errors import StoreError
 from chatlab.messages import Finish, Message, Notice, TextPart, Timing, Usage
-from chatlab.store import StoredTurn, now
+from chatlab.store import Store, StoredTurn, now
 from chatlab.store.sql import open_store
 from tests.compare.batch.upstream import Upstream
 from tests.formats.strategies import assistants, audio_files, documents, image_files, users
@@ -598,6 +599,25 @@ async def test_a_run_is_in_the_store_as_a_session(tmp_path: Path, echoes: Rig) -
         await store.aclose()
 
 
+async def about_to_be_stored(
+    store: Store, echoes: Rig, empty: Path, count: int
+) -> tuple[str, BatchStore, ResultsOnDisk, list[Result]]:
+    """Return the session of a run that has ended and of which nothing is stored, what stores it, and the
+    run's results: on the disk, and as they are added. empty: a folder for it, as if nothing had come yet."""
+    plan = await make_comparison(store, "me", echoes.plan(["a"], prompts(count)))
+    assert plan.comparison is not None and await echoes.run(plan)
+    keep = BatchStore(store, "me")
+    RunFolder.make(empty, plan).close()
+    await keep.begin(plan, read_run(empty)[1])
+    _, results = read_run(echoes.folder)
+    return plan.comparison, keep, results, owned(results)
+
+
+def owned(results: ResultsOnDisk) -> list[Result]:
+    """Return the results of a run that had no store, as one that has gets them."""
+    return [replace(one, turn=replace(one.turn, owner="me")) for one in results.in_order()]
+
+
 async def test_results_that_come_together_are_stored_together(
     tmp_path: Path, echoes: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -610,18 +630,12 @@ async def test_results_that_come_together_are_stored_together(
         await save(turns, **more)
 
     try:
-        plan = await make_comparison(store, "me", echoes.plan(["a"], prompts(12)))
-        assert await echoes.run(plan)
-        keep = BatchStore(store, "me")
-        RunFolder.make(tmp_path / "empty", plan).close()
-        await keep.begin(plan, read_run(tmp_path / "empty")[1])
+        comparison, keep, results, found = await about_to_be_stored(store, echoes, tmp_path / "empty", 12)
         monkeypatch.setattr(store, "save", counted)
-        _, results = read_run(echoes.folder)
-        found = [replace(one, turn=replace(one.turn, owner="me")) for one in results.in_order()]
         await asyncio.gather(*(keep.add(number, one, results) for number, one in enumerate(found)))
         await keep.end()
         assert keep.problem is None and saved == [12]
-        assert len(reduce_log(await store.log("me", plan.comparison or "")).rounds) == 12
+        assert len(reduce_log(await store.log("me", comparison)).rounds) == 12
     finally:
         await store.aclose()
 
@@ -640,14 +654,8 @@ async def test_many_results_are_stored_before_their_time(
         saved.put_nowait(len(turns))
 
     try:
-        plan = await make_comparison(store, "me", echoes.plan(["a"], prompts(7)))
-        assert await echoes.run(plan)
-        keep = BatchStore(store, "me")
-        RunFolder.make(tmp_path / "empty", plan).close()
-        await keep.begin(plan, read_run(tmp_path / "empty")[1])
+        _, keep, results, found = await about_to_be_stored(store, echoes, tmp_path / "empty", 7)
         monkeypatch.setattr(store, "save", counted)
-        _, results = read_run(echoes.folder)
-        found = [replace(one, turn=replace(one.turn, owner="me")) for one in results.in_order()]
         for begin in (0, 3):
             for number in range(begin, begin + 3):
                 await keep.add(number, found[number], results)
@@ -685,7 +693,7 @@ async def test_no_round_is_told_of_before_its_answers_are_stored(
         plan = await make_comparison(store, "me", echoes.plan(["a", "broken"], prompts(2)))
         assert await echoes.run(plan)
         _, results = read_run(echoes.folder)
-        found = [replace(one, turn=replace(one.turn, owner="me")) for one in results.in_order()]
+        found = owned(results)
         first = found[0]
         # A sitting that was killed once one lane's answer was on the disk, and before it was stored.
         killed = tmp_path / "killed"
