@@ -171,9 +171,8 @@ def untagged(seen: Shown) -> Shown:
     text, layer = _pass(seen.text, _COMMENT, _nothing, ends)
     if layer is not None:
         seen = Shown(text, (*seen.layers, layer))
-    text, layer = _pass(
-        text, _TAG_OR_LINK if _has_link(text) else _TAG, _tag_seen
-    )  # a tag alone is found sooner
+    tags = _TAG_OR_LINK if _has_link(text) else _TAG  # a tag alone is found sooner
+    text, layer = _pass(text, tags, _tag_seen)
     return seen if layer is None else Shown(text, (*seen.layers, layer))
 
 

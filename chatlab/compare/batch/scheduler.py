@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
@@ -160,12 +161,10 @@ class Scheduler:
             return True
         if wait is None and not (self._calling or self._ending):
             return False
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(wait):
                 await self._news.wait()
-        except TimeoutError:
-            return True
-        self._news.clear()
+                self._news.clear()
         return True
 
     async def _started(self) -> tuple[_Started | None, float | None]:

@@ -206,8 +206,6 @@ class _Taking(TextRedaction):
                 made = self._walk(held, place)
             elif name in _NAMES:
                 made = self.name(held, place)
-            elif held in self._clean:
-                continue
             else:
                 made = self.text(held, place)
             if made is not held and made != held:
