@@ -30,7 +30,8 @@ from tests.servers.front import Front
 
 pytestmark = pytest.mark.heavy
 
-KEY = "sk-only-in-the-environment-0123456789"
+# Of this process alone: by it `of_ray` tells this test's workers from those of one that runs beside it.
+KEY = f"sk-only-in-the-environment-{os.getpid():010}"
 RPM = 1200  # of the lane `evenly`: a request each 50 ms
 PROMPTS = 24
 CONFIG = """
@@ -82,7 +83,7 @@ def until_written(file: Path, lines: int) -> None:
 
 
 def of_ray(workers: bool = False) -> set[int]:
-    """Return the processes of Ray whose parameters or environment say that this test began them."""
+    """Return the processes of Ray that their parameters or environment show to be of this test."""
     found = set()
     for process in Path("/proc").iterdir():
         try:
