@@ -269,6 +269,8 @@ def test_a_report_is_made_of_a_run_that_goes_on_and_changes_nothing() -> None:
         ("run.json", "[]", "run.json cannot be used: it is not a JSON object"),
         ("run.json", '{"version": 1}', "run.json cannot be used: 'title' is missing"),
         ("ledger.jsonl", '{"call": "x"}\n', "ledger.jsonl:1: this line says of no call what it cost"),
+        ("ledger.jsonl", '{"call": "x", "aside": NaN}\n', "ledger.jsonl:1: this line says of no call"),
+        ("ledger.jsonl", '{"call": "x", "cost": -1}\n', "ledger.jsonl:1: this line says of no call"),
         ("results.jsonl", None, "results.jsonl:1: run.json has no prompt '99'"),
     ],
 )

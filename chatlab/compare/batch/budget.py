@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, assert_never
 
 from chatlab.compare.batch.append_log import AppendLog
@@ -49,12 +50,12 @@ class Budget:
         for number, line in ledger.read():
             try:
                 if "cost" in line:
-                    self.spent_by[self._who.pop(line["call"], "")] += line["cost"]
+                    self.spent_by[self._who.pop(line["call"], "")] += _amount(line["cost"])
                     self._aside.pop(line["call"], None)
                 else:
-                    self._aside[line["call"]] = 0.0 + line["aside"]
+                    self._aside[line["call"]] = _amount(line["aside"])
                     self._who[line["call"]] = line.get("who", "")
-            except (KeyError, TypeError, AttributeError) as exc:
+            except (KeyError, TypeError, ValueError, AttributeError) as exc:
                 raise ledger.damaged(number, "this line says of no call what it cost") from exc
         for call, amount in self._aside.items():
             self.spent_by[self._who.pop(call)] += amount
@@ -151,6 +152,13 @@ def counted(turn: EndedTurn, aside: float) -> float:
     if never_sent or (refused and turn.timing.first_event is None):
         return 0.0
     return aside
+
+
+def _amount(value: Any) -> float:
+    """Return money of a ledger. Raises ValueError or TypeError for what is none."""
+    if not 0 <= value < inf:  # NaN is not, either
+        raise ValueError(f"{value} is no sum")
+    return float(value)
 
 
 def _size(part: Part) -> int:
