@@ -104,7 +104,8 @@ class ReportLimits(Model):
 
 class TokensADay(Model):
     """Tokens that answers take within 24 hours, input and output, as upstreams count them, where they are
-    asked with configured credentials. Each server counts for itself, since its start."""
+    asked with configured credentials. With `storage`, all servers of a database count together, also over a
+    restart; without it, or while it is away, each counts for itself."""
 
     visitor: int | None = Field(None, ge=1, description=_VISITOR)
     total: int | None = Field(None, ge=1, description=_TOTAL)

@@ -116,8 +116,7 @@ async def _running(lab: Lab, *, alone: bool) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _counted_together(lab: Lab) -> AsyncIterator[None]:
-    """Have the limits hold for all servers of the lab's database, before anybody asks: of a day where people
-    sign in, of a minute and at once where there may be several servers."""
+    """Have the limits hold for all servers of the lab's database, before anybody asks."""
     assert lab.config is not None
     limits = limits_of(lab)
 
@@ -127,9 +126,9 @@ async def _counted_together(lab: Lab) -> AsyncIterator[None]:
         return storage.store
 
     async with AsyncExitStack() as together:
-        if lab.config.auth is not None and limits.limits_days:
-            await together.enter_async_context(spending_stored(limits.spending, store))
         if lab.config.storage is not None:
+            if limits.limits_days:
+                await together.enter_async_context(spending_stored(limits.spending, store))
             limits.shared = await together.enter_async_context(shared_allowances(store))
         yield
 

@@ -1,6 +1,6 @@
 """The amounts that visitors spent within a day: of tokens, and of money.
 
-They are counted in memory, and where people sign in also in the store, so that neither a restart nor another
+They are counted in memory, and also in the store where there is one, so that neither a restart nor another
 server on the same database gives anybody a second day.
 """
 
@@ -21,10 +21,13 @@ from chatlab.store.spending import Spending, Spent
 log = logging.getLogger(__name__)
 
 _DAY_HOURS = 24
+_GROWING = 2  # the last hours, in which others may still count: older ones are read once an hour
 Opened: TypeAlias = Callable[[], Awaitable[Store]]
 """Returns the store, opened when first asked for."""
 
 _EVERY = 2.0  # seconds between two looks at what others wrote
+_Hours: TypeAlias = dict[str, dict[int, Spent]]
+"""The amounts of each owner by the hour; of "" everybody's."""
 
 
 class DaySpending:
@@ -35,7 +38,9 @@ class DaySpending:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._hours: dict[str, dict[int, Spent]] = {}
+        self._hours: _Hours = {}  # with a store, the last ones
+        self._settled: _Hours = {}  # those before, as the store had them in the hour of `_read`
+        self._read = 0
         self._untold: dict[tuple[str, int], Spent] | None = None  # since the store was last told
         self._swept = 0  # the hour in which those were last forgotten who spent nothing within a day
         self._away = False
@@ -47,14 +52,14 @@ class DaySpending:
             if spent.hour != self._swept:
                 self._hours = {one: recent for one in self._hours if (recent := self._recent(one))}
                 self._swept = spent.hour
-            self._count([spent])
+            _count(self._hours, [spent])
             if self._untold is not None:
                 self._tell_later([spent])
 
     def of_day(self, owner: str) -> tuple[float, float]:
         """Return the tokens and the money that somebody spent within a day; of "" everybody."""
         with self._lock:
-            recent = self._recent(owner).values()
+            recent = [*self._recent(owner).values(), *_within_a_day(self._settled.get(owner, {})).values()]
             return sum(one.tokens for one in recent), sum(one.cost for one in recent)
 
     async def exchange(self, store: Opened) -> None:
@@ -62,19 +67,28 @@ class DaySpending:
         done the next time."""
         with self._lock:
             self._tell_later([])
+        hour = this_hour()
+        growing = hour - _GROWING
         try:
-            stored = await self._exchanged((await store()).spending)
+            stored = await self._exchanged(
+                (await store()).spending, growing if hour == self._read else hour - _DAY_HOURS
+            )
         except StoreError as exc:
             if not self._away:
                 log.warning("what people spend is not stored just now: %s", exc)
             self._away = True
             return
         self._away = False
+        # Of many people these take a while, in which the event loop goes on.
+        recent, settled = await asyncio.to_thread(_counted, stored, growing)
         with self._lock:
-            self._hours = {}
-            self._count([*stored, *(self._untold or {}).values()])
+            _count(recent, (self._untold or {}).values())
+            self._hours = recent
+            if hour != self._read:
+                self._settled, self._read = settled, hour
 
-    async def _exchanged(self, spending: Spending) -> Sequence[Spent]:
+    async def _exchanged(self, spending: Spending, hour: int) -> Sequence[Spent]:
+        """Tell what is untold, and return what there is after an hour."""
         with self._lock:
             untold, self._untold = self._untold or {}, {}
         try:
@@ -84,7 +98,7 @@ class DaySpending:
             with self._lock:
                 self._tell_later(untold.values())
             raise
-        return await spending.since(this_hour() - _DAY_HOURS)
+        return await spending.since(hour)
 
     def _tell_later(self, amounts: Iterable[Spent]) -> None:
         untold = self._untold = self._untold or {}
@@ -92,15 +106,30 @@ class DaySpending:
             key = (one.owner, one.hour)
             untold[key] = one.plus(untold.get(key))
 
-    def _count(self, amounts: Iterable[Spent]) -> None:
-        for one in amounts:
-            for owner in (one.owner, ""):
-                hours = self._hours.setdefault(owner, {})
-                hours[one.hour] = one.plus(hours.get(one.hour))
-
     def _recent(self, owner: str) -> dict[int, Spent]:
-        first = this_hour() - _DAY_HOURS
-        return {hour: spent for hour, spent in self._hours.get(owner, {}).items() if hour > first}
+        return _within_a_day(self._hours.get(owner, {}))
+
+
+def _within_a_day(hours: dict[int, Spent]) -> dict[int, Spent]:
+    first = this_hour() - _DAY_HOURS
+    return {hour: spent for hour, spent in hours.items() if hour > first}
+
+
+def _count(hours: _Hours, amounts: Iterable[Spent]) -> None:
+    """Add amounts to those of their owners and hours, and to everybody's."""
+    for one in amounts:
+        for owner in (one.owner, ""):
+            of_owner = hours.setdefault(owner, {})
+            of_owner[one.hour] = one.plus(of_owner.get(one.hour))
+
+
+def _counted(amounts: Iterable[Spent], growing: int) -> tuple[_Hours, _Hours]:
+    """Return the amounts after the hour `growing`, and those up to it."""
+    recent: _Hours = {}
+    settled: _Hours = {}
+    for one in amounts:
+        _count(recent if one.hour > growing else settled, [one])
+    return recent, settled
 
 
 def this_hour() -> int:

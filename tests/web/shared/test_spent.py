@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,10 @@ from chatlab.errors import ChatlabError
 from chatlab.messages import TextDelta
 from chatlab.store import Store, Unreachable
 from chatlab.store.sql import open_store
+from chatlab.web.server import create_app
+from chatlab.web.shared import spent as spent_module
 from chatlab.web.shared.asked import observe_turns
-from chatlab.web.shared.limits import limits_of
+from chatlab.web.shared.limits import LimitReached, Visitor, VisitorLimits, limits_of
 from chatlab.web.shared.spent import DaySpending, spending_stored
 
 CONFIG = """\
@@ -45,6 +49,58 @@ async def test_servers_of_one_database_count_together_and_a_restart_forgets_noth
         one.add("bob", 2, 0)
     async with spending_stored(later, opened):
         assert later.of_day("bob") == (3, 0) and later.of_day("") == (10, 0.5)
+    await store.aclose()
+
+
+async def test_money_of_a_day_holds_for_all_servers_without_signing_in_too(tmp_path: Path) -> None:
+    limited = CONFIG.replace("tokens_a_day: {visitor: 1000}", "cost_a_day: {total: 5}")
+    (tmp_path / "config.yaml").write_text(limited.replace("storage: none\n", ""), "utf-8")
+    ann, bob = Visitor("ann", "198.51.100.1"), Visitor("bob", "198.51.100.2")
+
+    async def started(running: AsyncExitStack) -> VisitorLimits:
+        lab = chatlab.load(tmp_path / "config.yaml")
+        app = create_app(lab)
+        await running.enter_async_context(app.router.lifespan_context(app))
+        return limits_of(lab)
+
+    async with AsyncExitStack() as running:
+        one, other = await started(running), await started(running)
+        await other.charge(bob)
+        one.spend("ann", 10, 5.0)
+        with pytest.raises(LimitReached):
+            await one.charge(ann)
+        async with asyncio.timeout(10):
+            while other.spending.of_day("") == (0, 0):
+                await asyncio.sleep(0.05)
+        with pytest.raises(LimitReached, match="5"):
+            await other.charge(bob)
+    async with AsyncExitStack() as running:
+        with pytest.raises(LimitReached, match="5"):
+            await (await started(running)).charge(bob)
+
+
+async def test_what_others_spent_hours_ago_counts_until_it_is_a_day_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await open_store(f"sqlite:{tmp_path}/chatlab.db")
+    hour = 500_000
+    monkeypatch.setattr(spent_module, "this_hour", lambda: hour)
+
+    async def opened() -> Store:
+        return store
+
+    one, other = DaySpending(), DaySpending()
+    seen = []
+    for _ in range(26):
+        await one.exchange(opened)
+        await other.exchange(opened)
+        if hour in (500_000, 500_001, 500_003):
+            other.add("ann", 1, 0)
+            await other.exchange(opened)
+            await one.exchange(opened)
+        seen.append((one.of_day("ann")[0], one.of_day("")[0], other.of_day("ann")[0]))
+        hour += 1
+    assert seen == [(n, n, n) for n in [1, 2, 2, *([3] * 21), 2, 1]]
     await store.aclose()
 
 
