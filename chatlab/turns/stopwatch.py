@@ -22,6 +22,7 @@ from chatlab.messages import (
 )
 
 _DELTAS = (TextDelta, ReasoningDelta, ToolCall)
+_TOOLS = (ToolCall, ToolResult)
 # Seconds between two pieces of text that were read at once; only at 2,000 tokens a second a model is as fast.
 _TOGETHER = 0.0005
 _BURST = 0.1  # share of the pieces, or of large ones' text, that may have arrived at once at the beginning
@@ -35,6 +36,8 @@ class Stopwatch:
     def __init__(self) -> None:
         self.attempts = 1
         self.delta_seen = False
+        self.heard = 0.0
+        """The moment at which something came last, be it a keep-alive, as `perf_counter` tells it."""
         self.tool_seconds: dict[str, float] = {}
         self._tool_calls: dict[str, float] = {}
         self._thinking: tuple[float, float] | None = None
@@ -92,33 +95,35 @@ class Stopwatch:
 
     def arrival(self, event: StreamEvent) -> float:
         """Return the moment at which this event arrived, and take the times that it settles."""
-        now = perf_counter()
+        now = self.heard = perf_counter()
         if isinstance(event, Notice):  # chatlab's own words: nothing arrived
             return now
-        if self._first_event is None:
-            self._first_event = now
+        text = event.text if isinstance(event, TextDelta) else None
         if self._first_token is not None:
             assert self._last_event is not None
             gap = now - self._last_event
             if self._stall is None or gap > self._stall:
                 self._stall = gap
-        elif isinstance(event, TextDelta) and event.text:
-            self._first_token = now
+        else:
+            if self._first_event is None:
+                self._first_event = now
+            if text:
+                self._first_token = now
         self._last_event = now
-        if isinstance(event, _DELTAS):
-            # What is no text here, or no id, is told as the backend's mistake by whoever looks at it next.
-            if isinstance(event, TextDelta) and event.text and isinstance(event.text, str):
-                size = len(event.text) if event.text.isascii() else len(event.text.encode("utf-8", "replace"))
-                if self._together == self._texts and self._at_once(now):
-                    self._together += 1
-                    self._first_bytes += size
-                self._reads_before = self._reads
-                self._texts += 1
-                self._bytes += size
-            self.delta_seen = True
-            self._last_delta = now
-        if not isinstance(event, TextDelta):  # most are
+        if text is None:
             self._take(event, now)
+            return now
+        # What is no text here is told as the backend's mistake by whoever looks at it next.
+        if text and isinstance(text, str):
+            size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+            if self._together == self._texts and self._at_once(now):
+                self._together += 1
+                self._first_bytes += size
+            self._reads_before = self._reads
+            self._texts += 1
+            self._bytes += size
+        self.delta_seen = True
+        self._last_delta = now
         return now
 
     def _at_once(self, now: float) -> bool:
@@ -130,9 +135,13 @@ class Stopwatch:
     def read(self) -> None:
         """Note that bytes were read from the upstream, where the backend's connection tells."""
         self._reads += 1
+        self.heard = perf_counter()
 
     def _take(self, event: StreamEvent, now: float) -> None:
         """Take the times of thinking, of tools and of the end."""
+        if isinstance(event, _DELTAS):
+            self.delta_seen = True
+            self._last_delta = now
         if isinstance(event, ReasoningDelta):
             self._thinking = (self._thinking[0] if self._thinking else now, now)
         elif isinstance(event, ToolCall):
@@ -216,9 +225,8 @@ class Stopwatch:
         large = tokens > _LARGE * self._texts  # pieces of several tokens each
         if large and self._first_bytes > _BURST * self._bytes:
             return False
-        tools = [place for place, part in enumerate(answer.parts) if isinstance(part, ToolCall | ToolResult)]
-        if any(
-            not isinstance(part, ToolCall) for part in answer.parts[min(tools, default=len(answer.parts)) :]
-        ):
+        parts = answer.parts
+        tools = [place for place, part in enumerate(parts) if isinstance(part, _TOOLS)]
+        if tools and any(not isinstance(part, ToolCall) for part in parts[tools[0] :]):
             return False  # something followed a call of a tool
         return self._together <= 1 or self._together <= _BURST * self._texts

@@ -28,7 +28,7 @@ from chatlab.recording.arrivals import Arrivals
 from chatlab.secret import scrubbed_traceback
 from chatlab.turns.fit import fit
 from chatlab.turns.incoming import Incoming
-from chatlab.turns.silence import Silence
+from chatlab.turns.patience import Patience
 from chatlab.turns.stopwatch import Stopwatch
 from chatlab.turns.watchdog import Watchdog
 from chatlab.words import ENGLISH
@@ -44,7 +44,6 @@ _CROWD = 20  # turns up to which every turn is read whenever something has arriv
 _READS = 1000  # a second, for all turns of a crowd together
 _LONGEST_REST = 0.08  # seconds
 _SHORTEST_REST = 0.001  # seconds; less is not worth a timer
-_LONGEST_END = 2.0  # seconds from the Finish to the end of the stream
 _OVER = CallContext()  # of a turn that has ended
 _LONGEST_WAIT = 30.0  # seconds a retry may wait, whatever Retry-After says
 
@@ -94,14 +93,12 @@ class Turn:
         self._stopwatch = Stopwatch()
         timeouts, watch = entry.config.timeouts, self._stopwatch
         self._ctx = replace(
-            ctx, connect_timeout=timeouts.connect, mark=watch.mark, rest=self._rest, arrived=self._came
+            ctx, connect_timeout=timeouts.connect, mark=watch.mark, rest=self._rest, arrived=watch.read
         )
-        self._silence: Silence | None = None
         self._unread: list[StreamEvent] = []
         self._news = asyncio.Event()
         self._urgent = asyncio.Event()  # the first visible token, or the end, is there
-        self._room = asyncio.Event()
-        self._room.set()
+        self._room: asyncio.Event | None = None  # while the upstream waits for a reader
         self._task: asyncio.Task[None] | None = None
         self._over = asyncio.Event()  # its upstream is closed, and all that follows from that was done
         self._observation: Observation = UNOBSERVED
@@ -170,7 +167,8 @@ class Turn:
     def take(self) -> list[StreamEvent]:
         """Return the events that arrived and were not read yet; they count as read from now on."""
         batch, self._unread = self._unread, []
-        self._room.set()
+        if self._room is not None:
+            self._room.set()
         return batch
 
     async def pause(self, seconds: float) -> None:
@@ -256,15 +254,6 @@ class Turn:
         rest = min(_LONGEST_REST, Turn._running / _READS, self._stopwatch.streaming)
         return rest if rest >= _SHORTEST_REST else 0.0
 
-    def _came(self) -> None:
-        self._stopwatch.read()
-        self._arrived()
-
-    def _arrived(self) -> None:
-        """Something came, be it a keep-alive: from the first token on, silence is counted anew."""
-        if self._silence is not None and self._stopwatch.delta_seen:
-            self._silence.broken()
-
     def _end(self, outcome: Outcome) -> None:
         """Do all that follows from the end, so that whoever reads finds it done when it learns of the end."""
         self.outcome = outcome
@@ -273,7 +262,7 @@ class Turn:
         self.entry.turns -= 1
         self._watchdog.leave()
         # What names the turn in a circle, and would stay with all it holds until garbage is looked for.
-        self._task = self._silence = None
+        self._task = None
         self._ctx = _OVER
         self._observation.ended(self)
         self._over.set()
@@ -286,16 +275,17 @@ class Turn:
         for notice in notices:
             self._deliver(notice)
         timeouts, retries = self.entry.config.timeouts, self.entry.config.retries
-        clock = asyncio.get_running_loop().time
+        clock, watch = perf_counter, self._stopwatch
         deadline = clock() + timeouts.total
         current_call.set(self._ctx)
         while True:
-            self._stopwatch.lap()
-            limit = min(deadline, clock() + timeouts.first_token)
+            watch.lap()
+            first_token = clock() + timeouts.first_token
             try:
                 with self._observation.attempt():
-                    async with asyncio.timeout_at(limit) as timer:
-                        await self._attempt(timer, deadline)
+                    async with asyncio.timeout(None) as timer:
+                        with Patience(timer, watch, first_token, timeouts.idle, deadline) as patience:
+                            await self._attempt(patience)
                 return
             except TimeoutError as exc:
                 if timer.expired() and self.answer.finish is not None:
@@ -305,13 +295,13 @@ class Turn:
                 late = timer.expired()
                 raise Unavailable(self._too_late(clock() >= deadline) if late else own) from exc
             except BackendError as exc:
-                done = self._stopwatch.attempts
+                done = watch.attempts
                 wait = exc.retry_after
                 if wait is None:
                     wait = 0.5 * 2 ** (done - 1) * random.uniform(0.5, 1)  # noqa: S311
                 if (
                     not exc.retryable
-                    or self._stopwatch.delta_seen
+                    or watch.delta_seen
                     or done > retries
                     or wait > min(_LONGEST_WAIT, deadline - clock())
                 ):
@@ -319,32 +309,33 @@ class Turn:
                 again = {"detail": exc.detail, "attempt": done + 1, "attempts": retries + 1}
                 self._deliver(Notice("retried", ENGLISH("notice.retried", **again, seconds=f"{wait:.1f}")))
                 await asyncio.sleep(wait)
-                self._stopwatch.attempts += 1
+                watch.attempts += 1
 
-    async def _attempt(self, timer: asyncio.Timeout, deadline: float) -> None:
+    async def _attempt(self, patience: Patience) -> None:
         assert self.request is not None
-        entry, watch, idle = self.entry, self._stopwatch, self.entry.config.timeouts.idle
-        self._silence = Silence(timer, deadline, idle)
-        backend = entry.backend() if entry.made else await self._made(timer, deadline)
+        entry, watch = self.entry, self._stopwatch
+        backend = entry.backend() if entry.made else await self._made(patience)
         incoming = Incoming(entry.config.kind)
         try:
             async with aclosing(incoming.opened(backend.stream(self.request, self._ctx))) as stream:
                 watch.called()
+                waiting = watch.waiting
                 async for event in stream:
-                    first = watch.waiting
                     arrived = watch.arrival(event)
-                    if first and not watch.waiting:
+                    if waiting and not watch.waiting:
+                        waiting = False
                         self._urgent.set()
                     for made in incoming.take(event):
                         self._deliver(made, arrived)
-                    self._arrived()
                     watch.handled(arrived)
-                    if self.answer.finish is not None and not timer.expired():
-                        self._silence = None  # the answer is there: nothing is waited for but its end
-                        timer.reschedule(min(deadline, asyncio.get_running_loop().time() + _LONGEST_END))
-                    if len(self._unread) >= _MAX_UNREAD:
-                        await self._wait_for_reader(timer, deadline)
-                    elif self._unread and len(self._unread) % _AT_ONCE == 0:
+                    if self.answer.finish is not None:
+                        patience.finished()
+                    unread = len(self._unread)
+                    if unread >= _MAX_UNREAD:
+                        self._room = asyncio.Event()
+                        await patience.without_reader(self._room)
+                        self._room = None
+                    elif unread and unread % _AT_ONCE == 0:
                         await asyncio.sleep(0)
         finally:
             for rest in incoming.end():
@@ -352,7 +343,7 @@ class Turn:
         if self.answer.finish is None:
             raise BrokenStream(ENGLISH("said.ended-early"))
 
-    async def _made(self, timer: asyncio.Timeout, deadline: float) -> Backend:
+    async def _made(self, patience: Patience) -> Backend:
         """Return the backend, made now. Importing an SDK can take seconds, in which other people's streams go
         on, and which are no part of any figure, nor of the wait for the first token.
         """
@@ -360,31 +351,17 @@ class Turn:
         backend = await self.entry.prepared()
         took = perf_counter() - begun
         self._stopwatch.set_up(took)
-        limit = timer.when()
-        assert limit is not None
-        if not timer.expired():
-            timer.reschedule(min(deadline, limit + took))
+        patience.lengthen(took)
         return backend
-
-    async def _wait_for_reader(self, timer: asyncio.Timeout, deadline: float) -> None:
-        """Wait until somebody reads. That is no silence of the upstream: only the whole turn's time runs."""
-        clock = asyncio.get_running_loop().time
-        limit = timer.when()
-        assert limit is not None
-        idle = 1.05 * self.entry.config.timeouts.idle
-        left = idle if self._stopwatch.delta_seen else limit - clock()
-        timer.reschedule(deadline)
-        self._room.clear()
-        await self._room.wait()
-        timer.reschedule(min(deadline, clock() + left))
 
     def _deliver(self, event: StreamEvent, arrived: float | None = None) -> None:
         if isinstance(event, Notice) and event in self.answer.notices:
             return  # a second attempt says again what the first one said
         self.answer.add(event)
         self.arrivals.add(self._stopwatch.since_start(arrived), event)
+        if not self._unread:  # otherwise whoever waits has been told already
+            self._news.set()
         self._unread.append(event)
-        self._news.set()
 
     def _too_late(self, whole_turn: bool) -> str:
         timeouts = self.entry.config.timeouts

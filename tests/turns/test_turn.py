@@ -373,6 +373,22 @@ async def test_a_slow_reader_is_no_silence_of_the_upstream() -> None:
     assert turn.timing.overhead < own + 0.5, "waiting is not chatlab's own part"
 
 
+async def test_silence_begins_anew_once_somebody_reads() -> None:
+    async def script(request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
+        for _ in range(10_000):
+            yield TextDelta("a")
+        await asyncio.sleep(0.01)
+        yield Finish("stop")
+
+    entry, _ = entry_for(script, timeouts=Timeouts(idle=0.3))
+    async with run_turn(entry, ASK) as turn:
+        await turn.pause(5)  # until the first token
+        await turn.pause(0.5)  # nobody reads for much longer than `idle`
+        async for _event in turn:
+            pass
+    assert turn.outcome == "finished"
+
+
 async def test_the_whole_turn_is_bounded_though_nobody_reads() -> None:
     entry, _ = entry_for(many, timeouts=Timeouts(idle=0.05, total=0.5))
     async with run_turn(entry, ASK) as turn:
