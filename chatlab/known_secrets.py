@@ -279,13 +279,13 @@ class WithoutSecrets:
 
     def add(self, piece: str) -> str:
         """Return what can be shown by now, the piece itself if nothing of it is to be changed."""
-        text = self._held + piece
+        text = self._held + piece if self._held else piece
         before = len(self._shown)
         window = self._shown + text
         forms = known_secrets.forms_in(window)
         if not forms:
-            self._held = ""
-            return self._out(text)
+            self._held, self._shown = "", window[-(_GRAM - 1) :]
+            return text
         for form in forms:
             at = window.find(form)
             while at >= 0:

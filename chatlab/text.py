@@ -55,7 +55,7 @@ class Pieces:
 
     def add(self, piece: str) -> str:
         """Return what is whole with this piece, well formed; a first half at its end waits for the next."""
-        if not self._half and piece.isascii() and _NO_CHARACTER.search(piece) is None:
+        if not self._half and piece.isascii() and "\0" not in piece:
             return piece  # nearly all are
         text, self._half = self._half + piece, ""
         if "\ud800" <= text[-1:] <= "\udbff":

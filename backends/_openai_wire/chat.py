@@ -66,6 +66,7 @@ _BESIDE = {
 _PLAIN = {"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier"}
 _PLAIN |= {"obfuscation"}
 _PLAIN_CHOICE = {"index", "delta", "finish_reason", "logprobs"}
+_PLAIN_DELTA = {"role", "content"}
 _KEEP_ALIVE = {"ping", "pong", "keepalive", "keep-alive", "keep_alive", "heartbeat"}
 _AROUND = ("usage", "x_groq", "citations", "search_results")  # what may stand beside choices and is read
 
@@ -169,7 +170,7 @@ class ChatStream(AnswerStream):
 
     def _delta(self, delta: Mapping[str, Any], events: list[StreamEvent]) -> None:
         content = delta.get("content")
-        beyond = len(delta) > 1 or "content" not in delta  # nearly every delta has its content alone
+        beyond = not delta.keys() <= _PLAIN_DELTA  # nearly every delta has its content alone
         if beyond and (thought := _thought(delta)):
             self._heard = True
             events.append(ReasoningDelta(thought))
@@ -276,7 +277,8 @@ def _only_text(chunk: Mapping[str, Any]) -> str | None:
 def _reason(choice: Mapping[str, Any]) -> str:
     """Return why a choice ended; empty if it did not, or if it does not say."""
     found = choice.get("finish_reason") or choice.get("finishReason") or choice.get("finish_details")
-    found = text(mapping(found).get("type")) or text(found)
+    if not isinstance(found, str):
+        found = text(mapping(found).get("type"))
     return "" if found.lower() in _NONE else found
 
 

@@ -46,6 +46,8 @@ class OwnOptions:
 
     def apply(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return the request's JSON as this server takes it."""
+        if not (self._renamed or self._left_out):
+            return {**body}
         found = {self._renamed.get(name, name): value for name, value in body.items()}
         return {name: value for name, value in found.items() if name not in self._left_out}
 

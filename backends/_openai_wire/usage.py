@@ -18,7 +18,7 @@ def usage_of(usage: Mapping[str, Any]) -> Usage:
     was read from and written to the prompt cache beside the input, everybody else inside of it.
     """
     prompt = _count(usage, "prompt_tokens", "input_tokens")
-    details = _details(usage, "prompt", "input")
+    details = _details(usage, "prompt_tokens_details", "input_tokens_details")
     cached = _count(details, "cached_tokens")
     if cached is None:
         cached = _count(usage, "prompt_cache_hit_tokens", "cached_tokens")  # DeepSeek; Moonshot
@@ -33,13 +33,15 @@ def usage_of(usage: Mapping[str, Any]) -> Usage:
         input=prompt,
         output=_count(usage, "completion_tokens", "output_tokens"),
         cached=cached,
-        reasoning=_count(_details(usage, "completion", "output"), "reasoning_tokens"),
+        reasoning=_count(
+            _details(usage, "completion_tokens_details", "output_tokens_details"), "reasoning_tokens"
+        ),
         cache_written=written,
     )
 
 
-def _details(usage: Mapping[str, Any], *sides: str) -> Mapping[str, Any]:
-    return next((found for side in sides if (found := mapping(usage.get(f"{side}_tokens_details")))), {})
+def _details(usage: Mapping[str, Any], name: str, other: str) -> Mapping[str, Any]:
+    return mapping(usage.get(name)) or mapping(usage.get(other))
 
 
 def _count(holder: Mapping[str, Any], *names: str) -> int | None:

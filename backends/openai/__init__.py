@@ -86,18 +86,20 @@ class OpenAIBackend(Backend):
         if isinstance(options.auth, ServiceAuth):
             self._identity = AzureTokens(options.auth, options.auth.scope)
         self._own_options = OwnOptions("stream_options", "store", "stream")
+        self._key = options.key
 
     @classmethod
     def capabilities(cls, options: OpenAIOptions) -> Capabilities:
+        own = options.own
         files: list[str] = []
-        if options.own if options.images is None else options.images:
+        if own if options.images is None else options.images:
             files.extend(_IMAGES)
-        if options.own if options.files is None else options.files:
+        if own if options.files is None else options.files:
             files.extend(_FILES)
         if options.audio and options.api == "chat":
             files.extend(("audio/wav", "audio/mpeg"))
-        reasoning = options.own if options.reasoning is None else options.reasoning
-        known = parameters(options.api, own=options.own, reasoning=reasoning)
+        reasoning = own if options.reasoning is None else options.reasoning
+        known = parameters(options.api, own=own, reasoning=reasoning)
         return Capabilities(tuple(files), known, options.takes_system)
 
     @classmethod
@@ -118,15 +120,14 @@ class OpenAIBackend(Backend):
         return isinstance(options.auth, PersonAuth)
 
     async def stream(self, request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
-        self._secret_headers()  # a key that is missing by now is said before anything is sent
-        token = await self._token(ctx)
+        headers = await self._headers(ctx)
         ctx.mark("credentials")
         try:
             while True:
                 body = self._own_options.apply(self._body(request))
                 answered = False
                 try:
-                    async with self._answer(body, self._headers(token), ctx) as answer:
+                    async with self._answer(body, headers, ctx) as answer:
                         for notice in self._own_options.notices():
                             yield notice
                         read = read_answer(answer.pieces, self._reader(), answer.ended)
@@ -169,8 +170,7 @@ class OpenAIBackend(Backend):
 
     async def _listed(self, ctx: CallContext) -> set[str] | None:
         """Return what GET /models lists; None where the reply is no list. Raises BackendError."""
-        self._secret_headers()
-        token = await self._token(ctx)
+        own_headers = await self._headers(ctx)
         timeout = self._httpx2.Timeout(30.0, connect=ctx.connect_timeout)
         base = self._base_url
         if self.options.azure and self.options.azure.api_version:
@@ -178,7 +178,7 @@ class OpenAIBackend(Backend):
         reply = None
         try:
             url = joined_query(f"{base}/models", self._query)
-            headers = [(name.encode(), value.encode()) for name, value in self._headers(token).items()]
+            headers = [(name.encode(), value.encode()) for name, value in own_headers.items()]
             reply = await self._http.get(url, headers=headers, timeout=timeout)
             listed = reply.raise_for_status().json().get("data")
         except Exception as exc:
@@ -221,9 +221,14 @@ class OpenAIBackend(Backend):
             think = ThinkTags(inside=self.options.think_tags == "begun")
         return (ResponsesStream if self.options.api == "responses" else ChatStream)(think, whole=CAME_WHOLE)
 
-    def _headers(self, token: str | None) -> dict[str, str]:
-        """Return the headers of a request with the secrets of this moment: nothing else ever holds one."""
-        return {**self._secret_headers(), **({} if token is None else {"Authorization": f"Bearer {token}"})}
+    async def _headers(self, ctx: CallContext) -> dict[str, str]:
+        """Return the headers of a request with the secrets of this moment: nothing holds one for longer.
+
+        Raises NotReady for a missing key, before a token is asked for, and else as `_token` does.
+        """
+        headers = self._secret_headers()
+        token = await self._token(ctx)
+        return headers if token is None else {**headers, "Authorization": f"Bearer {token}"}
 
     async def _token(self, ctx: CallContext) -> str | None:
         """Return the token of a call, the person's own or the service's; None where a key or nothing is sent.
@@ -236,8 +241,8 @@ class OpenAIBackend(Backend):
         """Return the headers that hold secrets, read now. Raises NotReady if one is missing."""
         headers: dict[str, str] = {}
         try:
-            if self.options.key is not None:
-                key = self.options.key.resolve().get_secret_value()
+            if self._key is not None:
+                key = self._key.resolve().get_secret_value()
                 headers |= {"api-key": key} if self.options.azure else {"Authorization": f"Bearer {key}"}
             for name, value in self.options.extra_headers.items():
                 if isinstance(value, SecretRef):

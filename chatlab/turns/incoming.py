@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from types import AsyncGeneratorType
 from typing import Any, cast, get_args
 
 from chatlab.errors import BackendMistake
@@ -58,8 +59,7 @@ class Incoming:
     def __init__(self, kind: str) -> None:
         """kind: the kind of backend, which its mistakes are told as."""
         self._kind = kind
-        self._pieces: dict[type[TextDelta] | type[ReasoningDelta], Pieces] = {}
-        self._secrets: dict[type[TextDelta] | type[ReasoningDelta], WithoutSecrets] = {}
+        self._cleaned: dict[type[TextDelta] | type[ReasoningDelta], tuple[Pieces, WithoutSecrets]] = {}
         self._open: type[TextDelta] | type[ReasoningDelta] | None = None
         self._ended = False
         self._before: str | None = ""  # the last piece, as long as the pieces may be cumulative
@@ -67,6 +67,8 @@ class Incoming:
 
     def opened(self, stream: Any) -> AsyncGenerator[Any, None]:
         """Return what a backend's `stream` gave. Raises BackendMistake if it is no asynchronous generator."""
+        if type(stream) is AsyncGeneratorType:  # nearly all are
+            return stream
         if inspect.iscoroutine(stream):
             stream.close()
             raise self._mistake("has a stream() without a yield: it is an asynchronous generator")
@@ -93,30 +95,32 @@ class Incoming:
         kind, self._open = self._open, None
         if kind is None:
             return []
-        secrets = self._secrets[kind]
-        rest = secrets.add(self._pieces[kind].end()) + secrets.end()
+        pieces, secrets = self._cleaned[kind]
+        rest = secrets.add(pieces.end()) + secrets.end()
         return [kind(rest)] if rest else []
 
     def _delta(self, event: TextDelta | ReasoningDelta) -> list[StreamEvent]:
-        kind = type(event)
-        if type(event.text) is not str:
+        kind, piece = type(event), event.text
+        if type(piece) is not str:
             if not isinstance(event.text, str):
                 raise self._mistake(
                     f"yielded a {kind.__name__} of {_named(event.text)}: its text is a str, never cumulative"
                 )
-            event = kind(str.__str__(event.text))  # of LangChain's own class of texts, say
-        made = [] if self._open is kind else self.end()
-        self._open = kind
-        pieces = self._pieces.get(kind)
-        if pieces is None:
-            pieces = self._pieces[kind] = Pieces()
-            self._secrets[kind] = WithoutSecrets()
-        text = self._secrets[kind].add(pieces.add(event.text))
-        if text is event.text:
+            piece = str.__str__(piece)  # of LangChain's own class of texts, say
+            event = kind(piece)
+        made: list[StreamEvent] = []
+        if self._open is not kind:
+            made = self.end()
+            self._open = kind
+            if kind not in self._cleaned:
+                self._cleaned[kind] = Pieces(), WithoutSecrets()
+        pieces, secrets = self._cleaned[kind]
+        text = secrets.add(pieces.add(piece))
+        if text is piece:
             made.append(event)
         elif text:
             made.append(kind(text))
-        if self._before is not None and kind is TextDelta and self._cumulative(event.text):
+        if self._before is not None and kind is TextDelta and self._cumulative(piece):
             made.append(Notice("other", CUMULATIVE))
         return made
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from chatlab.errors import BrokenStream
-from chatlab.quick_json import load_if_quick
+from chatlab.quick_json import loader
 from chatlab.upstream.bodies import error_from_body, is_error
 
 DONE = "[DONE]"
@@ -75,8 +75,8 @@ class SseDecoder:
             return found, piece
         at = 0
         while piece.startswith(b"data: {", at):
-            end = piece.find(b"\n\n", at)
-            if end < 0 or piece.find(b"\n", at, end) >= 0:
+            end = piece.find(b"\n", at)
+            if end < 0 or not piece.startswith(b"\n\n", end):
                 break
             found.append(piece[at + len(b"data: ") : end])
             at = end + 2
@@ -177,10 +177,12 @@ class ChunkReader:
                 raise BrokenStream("the upstream sent an answer that does not end")
             return
         payloads, rest = self._decoder.plain(piece)
-        for payload in payloads:
+        if payloads:
             self._start = b""
+            load = loader(piece)
+        for payload in payloads:
             try:
-                value = load_if_quick(payload)
+                value = load(payload)
             except ValueError:  # such as half an emoji, which the other way takes
                 value = None
             if value is None:
