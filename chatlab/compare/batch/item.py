@@ -14,6 +14,7 @@ class Item:
     """One prompt, of one user turn or several.
 
     expected: the answer that is right, for the checks and for a judge. Checks look at the last answer.
+    asked: where the messages that are asked stand; one a step.
     """
 
     id: str
@@ -22,12 +23,12 @@ class Item:
     tags: tuple[str, ...] = ()
     checks: tuple[CheckSpec, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    asked: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
-    @property
-    def asked(self) -> tuple[int, ...]:
-        """Return where the messages that are asked stand; one a step."""
+    def __post_init__(self) -> None:
         followed = [m.role in ("assistant", "tool") for m in self.messages[1:]] + [False]
-        return tuple(n for n, m in enumerate(self.messages) if m.role == "user" and not followed[n])
+        asked = tuple(n for n, m in enumerate(self.messages) if m.role == "user" and not followed[n])
+        object.__setattr__(self, "asked", asked)  # once: it is asked for several times a call
 
     def conversation(self, answers: Sequence[Message]) -> tuple[Message, ...]:
         """Return what is sent for the step after these answers, each of which stands behind the message it

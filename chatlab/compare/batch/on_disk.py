@@ -125,6 +125,7 @@ class ResultsOnDisk(_OnDisk[ResultKey, Result]):
         self._first_of = array("Q", accumulate((each * steps for steps in items.steps), initial=0))
         super().__init__(path, result_from_json, key_of, self._first_of[-1])
         self._rows = no_figures(self._first_of[-1])
+        self._finished = self._rows["finished"]  # what is looked at for each call
         self._models: set[tuple[str, str]] = set()
 
     def number(self, key: ResultKey) -> int:
@@ -160,7 +161,7 @@ class ResultsOnDisk(_OnDisk[ResultKey, Result]):
         """
         first, steps = self._first(item, repeat, lane), self.steps(item)
         done = 0
-        while done < steps and self._rows[first + done]["finished"]:
+        while done < steps and self._finished[first + done]:
             done += 1
         return done, done < steps and bool(self.begins[first + done])
 
@@ -180,7 +181,7 @@ class ResultsOnDisk(_OnDisk[ResultKey, Result]):
         """
         steps = self.steps(item)
         of = slice(self._first_of[item], self._first_of[item + 1])
-        there, finished = self.begins[of] > 0, self._rows["finished"][of]
+        there, finished = self.begins[of] > 0, self._finished[of]
         last = np.arange(len(there)) % steps == steps - 1
         return bool((there & (last | ~finished)).reshape(-1, steps).any(axis=1).all())
 
@@ -196,7 +197,7 @@ class ResultsOnDisk(_OnDisk[ResultKey, Result]):
 
     def failed(self) -> ResultsInOrder:
         """Return those that did not finish, as they came."""
-        failed = np.flatnonzero((self.begins > 0) & ~self._rows["finished"])
+        failed = np.flatnonzero((self.begins > 0) & ~self._finished)
         return ResultsInOrder(self, failed[np.argsort(self.begins[failed])])
 
     def in_order(self) -> ResultsInOrder:

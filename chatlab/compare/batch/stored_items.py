@@ -19,7 +19,8 @@ from chatlab.compare.batch.whole_file import whole_file
 from chatlab.compare.model_json import to_line
 from chatlab.quick_json import load_quickly
 
-_RECENT = 8  # prompts
+_RECENT = 8  # prompts that stay in memory, and more
+_RECENT_BYTES = 200_000  # while their lines are no longer
 
 
 class StoredItems(Sequence[Item]):
@@ -40,7 +41,9 @@ class StoredItems(Sequence[Item]):
         """Of what they say, see `ItemsHash`."""
         self._ids = np.zeros(0, np.uint64)  # sorted
         self._numbers = np.zeros(0, np.int64)  # of the items with these ids
-        self._recent: dict[int, Item] = {}  # read last: each lane asks for the same ones, some apart
+        # Read last: each lane asks for the same ones, some apart, and the store for those of half a second.
+        self._recent: dict[int, Item] = {}
+        self._recent_bytes = 0
 
     @classmethod
     def of(cls, items: Iterable[Item]) -> StoredItems:
@@ -78,7 +81,7 @@ class StoredItems(Sequence[Item]):
     def number(self, item_id: str) -> int | None:
         """Return the number of the prompt with an id, from 0; None if there is none."""
         wanted = np.uint64(_number_of(item_id))
-        place = int(np.searchsorted(self._ids, wanted))
+        place = int(self._ids.searchsorted(wanted))
         if place == len(self._ids) or self._ids[place] != wanted:
             return None
         return int(self._numbers[place])
@@ -103,11 +106,17 @@ class StoredItems(Sequence[Item]):
         item = self._recent.get(number)
         if item is None:
             self._file.seek(self._begins[number])
-            line = self._file.read(self._begins[number + 1] - self._begins[number])
+            line = self._file.read(self._size(number))
             item = self._recent[number] = item_from_json(load_quickly(line))
-            if len(self._recent) > _RECENT:
-                del self._recent[next(iter(self._recent))]
+            self._recent_bytes += len(line)
+            while self._recent_bytes > _RECENT_BYTES and len(self._recent) > _RECENT:
+                oldest = next(iter(self._recent))
+                del self._recent[oldest]
+                self._recent_bytes -= self._size(oldest)
         return item
+
+    def _size(self, number: int) -> int:
+        return self._begins[number + 1] - self._begins[number]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):
