@@ -8,8 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from itertools import compress
-from operator import attrgetter, ne
+from operator import attrgetter
 from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -168,8 +167,8 @@ def changed_fields(value: Any, *, made: bool = False) -> dict[str, Any]:
     that is made anew for each value, such as an empty dict.
     """
     names, values_of, defaults = _fields_of(value.__class__, made)
-    values = values_of(value)
-    return dict(compress(zip(names, values, strict=True), map(ne, values, defaults)))
+    fields_of = zip(names, values_of(value), defaults, strict=True)
+    return {name: held for name, held, default in fields_of if held is not default and held != default}
 
 
 @cache

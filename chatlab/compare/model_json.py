@@ -125,8 +125,20 @@ def _as_it_is(value: float) -> float:
 
 
 def _result(result: Result, number: _Number) -> dict[str, Any]:
-    receipt = None if result.receipt is None else _receipt(result.receipt, number)
-    return {"version": VERSION, **_plain(result, number, turn=_turn(result.turn, number), receipt=receipt)}
+    found = {
+        "version": VERSION,
+        "item": result.item,
+        "step": result.step,
+        "repeat": result.repeat,
+        "lane": result.lane,
+        "turn": _turn(result.turn, number),
+        "receipt": None if result.receipt is None else _receipt(result.receipt, number),
+    }
+    if result.checks:
+        found["checks"] = _json(result.checks, number)
+    if result.tags:
+        found["tags"] = list(result.tags)
+    return found
 
 
 def _turn(turn: StoredTurn, number: _Number) -> dict[str, Any]:
@@ -166,10 +178,10 @@ def _json(value: Any, number: _Number) -> Any:
         return value
     if kind is float:
         return number(value)
-    if kind is not dict and is_dataclass(value):
-        return _plain(value, number)
     if isinstance(value, datetime):
         return value.isoformat()
+    if kind is not dict and is_dataclass(value):
+        return _plain(value, number)
     if kind is dict or isinstance(value, Mapping):
         return {key: _json(item, number) for key, item in value.items()}
     if isinstance(value, list | tuple):

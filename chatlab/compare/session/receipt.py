@@ -96,7 +96,11 @@ def digest(messages: tuple[Message, ...], parameters: Mapping[str, Any]) -> str:
         "messages": [message_to_json(message) for message in messages],
         "parameters": dict(parameters),
     }
-    return sha256(canonical(what)).hexdigest()
+    try:  # of it, parameters alone can have a float, which is all that would have to be made exact
+        said = compact({**what, "parameters": exactly(what["parameters"])}, sort_keys=True)
+    except TypeError:
+        said = canonical(what)
+    return sha256(said).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
