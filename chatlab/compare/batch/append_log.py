@@ -18,8 +18,6 @@ from chatlab.quick_json import load_quickly
 
 T = TypeVar("T")
 
-_TOGETHER = 0.03  # seconds that a line waits for others at the most
-
 
 class JournalLine(NamedTuple):
     """One line of a journal: its number from 1, the byte it begins at, and its value."""
@@ -31,23 +29,23 @@ class JournalLine(NamedTuple):
 
 @dataclass(slots=True)
 class _Group:
-    """Lines that are written at once. begins: where each begins, once they are on the disk."""
+    """Lines that are written at once. over: set when they are on the disk, or not. begins: where each begins
+    there. problem: why they are not."""
 
     lines: list[bytes] = field(default_factory=list)
-    begins: Sequence[int] | OSError = ()
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    begins: Sequence[int] = ()
+    problem: Exception | None = None
 
 
 class AppendLog:
     """An append-only file of JSON lines, made if it is not there; one process at a time has it open.
 
-    together: how many lines are worth waiting for, for some hundredths of a second, since it costs as much to
-    bring one to the disk as many. Raises StoreError if another process has the file open.
+    Raises StoreError if another process has the file open.
     """
 
-    def __init__(self, path: Path, *, together: int = 1) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._together = together
-        self._enough = asyncio.Event()
         self._file = path.open("a+b", buffering=0)
         self._turn = asyncio.Lock()
         self._next = _Group()
@@ -86,34 +84,36 @@ class AppendLog:
         """
         group, place = self._next, len(self._next.lines)
         group.lines.append(line)
-        if len(group.lines) >= self._together:
-            self._enough.set()
-        async with self._turn:
-            if not group.begins:  # nobody has written it meanwhile
-                if len(group.lines) < self._together:
-                    self._enough.clear()
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(_TOGETHER):
-                            await self._enough.wait()
-                self._next = _Group()
-                await to_its_end(asyncio.to_thread(self._write, group))
-        if isinstance(group.begins, OSError):
-            raise group.begins
+        if place == 0:  # who comes first has them written for all
+            await to_its_end(self._written(group))
+        else:
+            await group.over.wait()
+        if group.problem is not None:
+            raise group.problem
         return group.begins[place]
 
-    def _write(self, group: _Group) -> None:
+    async def _written(self, group: _Group) -> None:
+        try:
+            async with self._turn:
+                self._next = _Group()
+                group.begins = await asyncio.to_thread(self._write, group.lines)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, all are told
+            group.problem = exc
+        finally:
+            group.over.set()
+
+    def _write(self, lines: Sequence[bytes]) -> Sequence[int]:
         begin = self._file.seek(0, os.SEEK_END)
         try:
-            rest = memoryview(b"".join(group.lines))
+            rest = memoryview(b"".join(lines))
             while rest:
                 rest = rest[self._file.write(rest) :]
             os.fsync(self._file.fileno())
         except OSError as exc:  # what of it was written is not known: nobody writes it again
-            group.begins = OSError(exc.errno, exc.strerror, str(self._path))
             with contextlib.suppress(OSError):  # behind half a line the next one would be no JSON
                 self._file.truncate(begin)
-        else:
-            group.begins = list(accumulate(map(len, group.lines[:-1]), initial=begin))
+            raise OSError(exc.errno, exc.strerror, str(self._path)) from exc
+        return list(accumulate(map(len, lines[:-1]), initial=begin))
 
     def close(self) -> None:
         """Lets another process have it."""

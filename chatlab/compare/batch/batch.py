@@ -11,12 +11,12 @@ import random
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import combinations, product
 
-from chatlab.backend import CallContext
 from chatlab.compare.batch.budget import Budget
+from chatlab.compare.batch.bursts import Bursts
 from chatlab.compare.batch.checks import check
 from chatlab.compare.batch.engines.engine import Engine, run_here
 from chatlab.compare.batch.folder import Plan, RunFolder
@@ -33,6 +33,8 @@ from chatlab.messages import FilePart, Message, TextPart
 from chatlab.observation import together
 from chatlab.store import new_id, now
 from chatlab.turns.ended import EndedTurn
+
+_EXPECTED = (CheckSpec("expected"),)
 
 JUDGE = "judge"
 """Whose limits the calls of a judge are under."""
@@ -80,6 +82,7 @@ class Batch:
         self._store = store
         self._progress = progress or Listeners()
         self._results = folder.results
+        self._bursts = Bursts(max(1, concurrency // 4))  # of few calls at once none waits
         self._unread = 0  # the judge's last replies that said no preference
         self._judgements_left = 0
         self.judge_stopped: str | None = None
@@ -179,7 +182,7 @@ class Batch:
         if step == self._results.steps(item) or (failed and not (again and self._retry_failed)):
             return None
         asked, to = self._plan.items[item], self._plan.lanes[lane]
-        before = self._results.conversation(item, repeat, lane)
+        before = self._results.conversation(item, repeat, lane) if step else []
         about = _LaneMessage(item, asked, step, repeat, to, before[-1].turn.id if before else None)
         following = partial(self._next, item, repeat, lane, again=False)
         return ModelCall(
@@ -200,23 +203,32 @@ class Batch:
         turn: EndedTurn,
         wire: str | None,
     ) -> Sequence[ModelCall]:
+        created = now() - timedelta(seconds=turn.timing.total or 0)
         specs = about.checks(self._plan) if turn.error is None else ()
         files = turn.request is not None and any(
             isinstance(part, FilePart) for message in turn.request.messages for part in message.parts
         )
+        made = partial(self._result, about, turn, wire, specs, created)
         if specs or files:  # either may take its time
-            result = await asyncio.to_thread(self._result, about, turn, wire, specs)
+            result = await asyncio.to_thread(made)
+            await self._bursts.next()
         else:
-            result = self._result(about, turn, wire, specs)
+            await self._bursts.next()
+            result = made()
         await self._folder.add_result(result)
         if self._store is not None:
             await self._store.add(about.number, result, self._results)
         self._progress.result(result)
-        call = following()
+        call = None if about.last else following()
         return () if call is None else (call,)
 
     def _result(
-        self, about: _LaneMessage, turn: EndedTurn, wire: str | None, specs: Sequence[CheckSpec]
+        self,
+        about: _LaneMessage,
+        turn: EndedTurn,
+        wire: str | None,
+        specs: Sequence[CheckSpec],
+        created: datetime,
     ) -> Result:
         item, lane = about.item, about.lane
         answered = stored(
@@ -228,11 +240,11 @@ class Batch:
             turn,
             parameters={**lane.parameters, **item.parameters},
             system=lane.system,
-            created=now() - timedelta(seconds=turn.timing.total or 0),
+            created=created,
         )
         text = turn.answer.message.text if specs else ""
         checks = tuple(said for spec in specs if (said := check(spec, text, item)) is not None)
-        receipt = receipt_of(turn, turn.entry, ctx=CallContext(), wire_sha256=wire)
+        receipt = receipt_of(turn, turn.entry, wire_sha256=wire)
         return Result(item.id, about.step, about.repeat, lane.id, answered, receipt, checks, item.tags)
 
     def _judgements(self, judge: Entry) -> Iterator[tuple[_Judgement, int, int, int]]:
@@ -285,6 +297,7 @@ class Batch:
             return (self._judge_call(about, sides, (turn,)),)
         self._judgements_left -= 1
         found = about.verdict(said[0], turn)
+        await self._bursts.next()
         await self._folder.add_verdict(found)
         self._progress.verdict(found)
         return ()
@@ -312,7 +325,7 @@ class _LaneMessage:
         """Return the checks of its answer: of the last one alone, and those it can have."""
         if not self.last:
             return ()
-        specs = (*self.item.checks, *plan.checks) or (CheckSpec("expected"),)
+        specs = (*self.item.checks, *plan.checks) or _EXPECTED
         known = self.item.expected is not None
         return tuple(spec for spec in specs if known or not spec.needs_expected)
 

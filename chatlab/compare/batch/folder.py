@@ -132,10 +132,8 @@ class RunFolder:
         """Raises StoreError if it is none, or another process has it."""
         self.path = path
         self.plan = read_plan(path)
-        # Of few calls at once none waits for others' lines.
-        together = max(1, self.plan.concurrency // 4)
-        self._results = AppendLog(path / _RESULTS, together=together)
-        self._verdicts = AppendLog(path / _VERDICTS, together=together)
+        self._results = AppendLog(path / _RESULTS)
+        self._verdicts = AppendLog(path / _VERDICTS)
         self.ledger = AppendLog(path / "ledger.jsonl")
         try:
             self.results = _results(self.plan, self._results.lines(), path)

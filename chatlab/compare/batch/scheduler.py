@@ -177,7 +177,7 @@ class Scheduler:
         now = asyncio.get_running_loop().time()
         waits = {who: wait for who, lane in self._lanes.items() if (wait := lane.ready_in(now)) is not None}
         ready = [who for who, wait in waits.items() if wait == 0]
-        for who in sorted(ready, key=lambda who: self._first(who).place):
+        for who in sorted(ready, key=lambda who: self._lanes[who].first[0].place):
             if self._must_wait(who):
                 del waits[who]  # the end of the call that it waits for wakes this up
                 continue
@@ -203,7 +203,8 @@ class Scheduler:
                 self._broken = self._broken or task
             else:
                 self._follow(task.result())
-            self._news.set()
+            if self._running < self._concurrency or self._broken is not None:  # or nothing may start anyway
+                self._news.set()
 
         task.add_done_callback(over)
         return task
@@ -312,8 +313,8 @@ class Scheduler:
     def _learn(self, lane: _Lane, call: ModelCall, ran: Ran) -> None:
         """Note what a call says of its lane."""
         turn = ran.turn
-        # The turn's own retries were requests too.
-        lane.used(asyncio.get_running_loop().time(), turn.timing.attempts - 1)
+        if turn.timing.attempts > 1:  # the turn's own retries were requests too
+            lane.used(asyncio.get_running_loop().time(), turn.timing.attempts - 1)
         finish = turn.answer.finish
         if finish is not None and call.entry.config.prices is not None:  # the rest is for what calls may cost
             lane.proven = True

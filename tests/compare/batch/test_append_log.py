@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -33,35 +34,38 @@ async def test_lines_that_come_together_are_brought_to_the_disk_together(
     assert synced <= 2, "the first by itself, at most, and all others"
 
 
-async def test_lines_that_come_one_after_the_other_wait_for_as_many_as_are_worth_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[int] = []
-    real = os.fsync
+async def test_who_is_cancelled_takes_no_line_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writing, disk, real = asyncio.Event(), threading.Event(), os.fsync
+    loop = asyncio.get_running_loop()
 
     def fsync(descriptor: int) -> None:
-        synced.append(os.fstat(descriptor).st_size)
+        loop.call_soon_threadsafe(writing.set)
+        disk.wait(10)
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr("chatlab.compare.batch.append_log._TOGETHER", 600)
-    journal = AppendLog(tmp_path / "x.jsonl", together=3)
-    tasks = []
-    for n in range(6):
-        tasks.append(asyncio.create_task(journal.append({"n": n})))
-        while n % 3 == 2 and not tasks[-1].done():
-            await asyncio.sleep(0)
+    journal = AppendLog(tmp_path / "x.jsonl")
+    tasks = [asyncio.create_task(journal.append({"n": 0}))]
+    await asyncio.wait_for(writing.wait(), 10)
+    tasks += [asyncio.create_task(journal.append({"n": n})) for n in range(1, 6)]  # wait for that
+    await asyncio.sleep(0)
+    for n in (0, 1, 3):
+        tasks[n].cancel()
+    for _ in range(10):
         await asyncio.sleep(0)
-    begins = await asyncio.wait_for(asyncio.gather(*tasks), 10)
+    assert not tasks[0].done() and not tasks[1].done(), "each goes on until what it writes is on the disk"
+    disk.set()
+    said = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
     journal.close()
-    assert [line_at(tmp_path / "x.jsonl", begin)["n"] for begin in begins] == list(range(6))
-    assert synced == [24, 48]
+    assert [n for n, one in enumerate(said) if isinstance(one, asyncio.CancelledError)] == [0, 1, 3]
+    assert [line.value["n"] for line in read_only(tmp_path / "x.jsonl")] == list(range(6))
 
 
-async def test_a_line_that_no_other_follows_is_written_all_the_same(tmp_path: Path) -> None:
-    journal = AppendLog(tmp_path / "x.jsonl", together=16)
-    assert await asyncio.wait_for(journal.append({"n": 1}), 10) == 0
+async def test_what_is_no_trouble_of_the_disk_is_told_to_everybody_too(tmp_path: Path) -> None:
+    journal = AppendLog(tmp_path / "x.jsonl")
     journal.close()
+    said = await asyncio.gather(*(journal.append({"n": n}) for n in range(3)), return_exceptions=True)
+    assert [type(one) for one in said] == [ValueError] * 3
 
 
 async def test_a_full_disk_is_told_to_everybody_and_nothing_is_written_again() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -19,6 +20,7 @@ from chatlab.compare.batch.append_log import AppendLog
 from chatlab.compare.batch.batch import JUDGE, Batch, Listeners
 from chatlab.compare.batch.budget import Budget
 from chatlab.compare.batch.conflicts import judge_conflicts
+from chatlab.compare.batch.engines.engine import Ran
 from chatlab.compare.batch.folder import (
     Different,
     Plan,
@@ -51,11 +53,13 @@ from chatlab.compare.session.reduce import reduce_log
 from chatlab.compare.statistics.summary import differences, judges, summarise, verdict_counts
 from chatlab.config.load import load_config
 from chatlab.config.models import CompareLane
-from chatlab.config.registry import Backends
+from chatlab.config.registry import Backends, Entry
 from chatlab.errors import StoreError
-from chatlab.messages import Finish, Message, Notice, TextPart, Timing, Usage
+from chatlab.messages import Accumulator, Finish, Message, Notice, TextDelta, TextPart, Timing, Usage
+from chatlab.recording.arrivals import Arrivals
 from chatlab.store import Store, StoredTurn, now
 from chatlab.store.sql import open_store
+from chatlab.turns.ended import EndedTurn
 from tests.compare.batch.upstream import Upstream
 from tests.formats.strategies import assistants, audio_files, documents, image_files, users
 from tests.servers.front import Front
@@ -252,6 +256,37 @@ async def test_no_more_calls_run_at_once_than_allowed(tmp_path: Path, front: Fro
     assert upstream.at_once["m1"] == 1
     assert upstream.at_once[""] == 4, "the other lane uses what is left"
     assert len(upstream.asked) == 16
+
+
+async def test_answers_that_come_a_little_apart_are_brought_to_the_disk_together(
+    tmp_path: Path, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_size)
+
+    one_at_a_time = asyncio.Lock()
+
+    async def engine(entry: Entry, *about: Any) -> Ran:
+        async with one_at_a_time:
+            for _ in range(10):  # threads have the time to write a line
+                await asyncio.to_thread(len, "")
+        answer = Accumulator()
+        answer.add(TextDelta("fine"))
+        turn = EndedTurn(entry, "finished", None, None, answer, Arrivals(), Timing(), {}, None)
+        return Ran(turn, None, 1)
+
+    rig = Rig(tmp_path, upstreams(front, "m1", "m2"))
+    items = [replace(item, expected="fine" if n % 2 else None) for n, item in enumerate(prompts(16))]
+    with rig.batch(rig.plan(["m1", "m2"], items), concurrency=16, engine=engine) as batch:
+        monkeypatch.setattr("chatlab.compare.batch.bursts._TOGETHER", 600)
+        monkeypatch.setattr(os, "fsync", fsync)
+        async with asyncio.timeout(20):
+            assert await batch.run()
+    size = rig.folder.joinpath("results.jsonl").stat().st_size
+    assert len(synced) <= 32 / 4 and synced[-1] == size, "checked in threads or not"
+    await rig.backends.aclose()
 
 
 async def test_requests_a_minute_are_spaced_and_hold_up_no_other_lane(tmp_path: Path, front: Front) -> None:

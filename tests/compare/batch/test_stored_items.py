@@ -48,6 +48,20 @@ def test_a_prompt_takes_a_few_bytes_of_memory_however_long_it_is() -> None:
     assert (taken(2_000) - taken(100)) / 1_900 < 50
 
 
+@pytest.mark.parametrize(("size", "stay"), [(100, 500), (100_000, 8)])
+def test_prompts_that_were_read_last_are_not_read_again_and_are_few(size: int, stay: int) -> None:
+    stored = StoredItems.of(Item(str(n), (Message.of("user", "x" * size),)) for n in range(1_000))
+    assert stored[0].id == "0"
+    tracemalloc.start()
+    items = [stored[number] for number in range(stay)]
+    assert all(stored[number] is item for number, item in enumerate(items))
+    del items
+    assert [item.id for item in stored] == [str(number) for number in range(1_000)]
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 2_000_000
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
