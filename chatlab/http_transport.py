@@ -206,6 +206,8 @@ class AnswerBody(httpx2.AsyncByteStream):
     async def aclose(self) -> None:
         """Give the connection back if the body has ended; otherwise close it, at once."""
         connection = self._response.connection
+        if connection is None and self._response.closed:
+            return  # it was given back when the body ended
         if connection is not None and connection.transport is not None:
             connection.transport.abort()
         self._response.close()

@@ -17,6 +17,7 @@ _SPOKEN = ("role", "content")  # what a message of another protocol has
 NO_REASON = Notice("other", ENGLISH("notice.no-reason"))
 NO_ANSWER = "the upstream answered with nothing that is an answer; is its URL right?"
 CAME_WHOLE = Notice("not_streamed", ENGLISH("notice.came-whole"))
+_NOT_COUNTED = Usage()
 
 
 class AnswerStream:
@@ -33,7 +34,7 @@ class AnswerStream:
         self._whole = whole
         self._said: list[str] = []  # the text so far, tags included
         self._finish: FinishReason | None = None
-        self._usage = Usage()
+        self._usage = _NOT_COUNTED
         self._model: str | None = None
         self._cited: set[str] = set()
         self._odd: Mapping[str, Any] | None = None  # the last thing that was not understood

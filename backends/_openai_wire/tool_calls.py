@@ -72,6 +72,8 @@ class ToolCalls:
 
     def events(self) -> list[ToolCall]:
         """Return the calls that were not given out yet, each under an id of its own."""
+        if self._given == len(self._calls):
+            return []
         found = []
         used = {call.id for call in self._calls[: self._given]}
         for number, call in enumerate(self._calls[self._given :], self._given):

@@ -70,7 +70,7 @@ def fit(
     if not capabilities.system and any(message.role == "system" for message in fitted):
         fitted = list(fold_system(fitted))
         notices.append(Notice("system_folded", ENGLISH("notice.system-folded")))
-    known = {parameter.name for parameter in capabilities.parameters}
+    known = {parameter.name for parameter in capabilities.parameters} if parameters else ()
     sent = {
         name: encodable(value) for name, value in parameters.items() if name in known and value is not None
     }

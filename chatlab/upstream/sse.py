@@ -25,6 +25,8 @@ _KEEP_ALIVE = {"ping", "pong", "keepalive", "keep-alive", "heartbeat"}
 _ENDS = {"done", "end", "close", "complete", "completed", "finish"}
 _MARKS = "\ufeff\x1e"  # a byte order mark; what begins each record of application/json-seq
 _FIELDS = ("data", "event", "")
+_DONE = DONE.encode()
+_PLAIN = (b"data: {", b"data: [DONE]\n")
 _FIELD = re.compile(rb"[\s\x1e]*(?::|(?i:data|event|id|retry|error)\s*:|[\[{])")
 _LOOKS_LIKE_JSON = re.compile(r"\{|\[\s*(?:[\[{\"\d-]|$)")  # not `[ERROR] what happened`
 _SENTENCE = 2_000  # bytes of a text that may say what went wrong
@@ -69,12 +71,12 @@ class SseDecoder:
 
     def plain(self, piece: bytes) -> tuple[list[bytes], bytes]:
         """Return the payloads of the events that this piece begins with, as far as each is a line of JSON, as
-        nearly all are, and what comes behind them, which is for `events`."""
+        nearly all are, or `[DONE]`, and what comes behind them, which is for `events`."""
         found: list[bytes] = []
         if self._data or self._name or any(self._rest) or self._after_cr or b"\r" in piece:
             return found, piece
         at = 0
-        while piece.startswith(b"data: {", at):
+        while piece.startswith(_PLAIN, at):
             end = piece.find(b"\n", at)
             if end < 0 or not piece.startswith(b"\n\n", end):
                 break
@@ -181,6 +183,9 @@ class ChunkReader:
             self._start = b""
             load = loader(piece)
         for payload in payloads:
+            if payload == _DONE:
+                self.done = True
+                return
             try:
                 value = load(payload)
             except ValueError:  # such as half an emoji, which the other way takes

@@ -14,6 +14,7 @@ BOTH = [{"n": 1}, {"n": 2}]
     ("stream", "chunks"),
     [
         (ONE + TWO + b"data: [DONE]\n\n", BOTH),
+        (ONE + TWO + b"data: [DONE]\n\n" + ONE, BOTH),
         (ONE + TWO.rstrip(), BOTH),
         (b"\xef\xbb\xbf" + ONE + TWO, BOTH),
         (ONE.replace(b"\n", b"\r\n") + TWO, BOTH),
