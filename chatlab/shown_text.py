@@ -27,6 +27,8 @@ _HIDDEN = (
     "\U000e0000-\U000e0fff"
 )
 _HIDDEN_IN_LATIN = "\xa0\xad"  # of these
+_BEFORE_ESCAPES = "\\&%"
+_OF_EMPHASIS = "*`~_"
 
 
 @cache
@@ -149,7 +151,10 @@ def look(text: str) -> Shown:
     layers: list[_Layer] = []
     for _ in range(_TIMES):
         # In a text of Latin-1 no more can be hidden, and it is looked through in half the time.
-        text, layer = _pass(text, _escapes(_HIDDEN_IN_LATIN if _is_latin(text) else _HIDDEN), _seen)
+        hidden = _HIDDEN_IN_LATIN if _is_latin(text) else _HIDDEN
+        if hidden is _HIDDEN_IN_LATIN and not _has_any(text, _BEFORE_ESCAPES + hidden):
+            break
+        text, layer = _pass(text, _escapes(hidden), _seen)
         if layer is None:
             break
         layers.append(layer)
@@ -158,6 +163,8 @@ def look(text: str) -> Shown:
 
 def unmarked(seen: Shown) -> Shown:
     """Return the same without the marks of emphasis and code."""
+    if not _has_any(seen.text, _OF_EMPHASIS):
+        return seen
     text, layer = _pass(seen.text, _EMPHASIS, _nothing)
     return seen if layer is None else Shown(text, (*seen.layers, layer))
 
@@ -198,6 +205,11 @@ def ways_to_see(text: str) -> Sequence[Shown]:
     latin = (Shown(way.text.translate(_ALIKE), way.layers) for way in others if _looks_latin(way.text))
     ways += list(latin)
     return tuple({way.text: way for way in reversed(ways)}.values())[::-1]
+
+
+def _has_any(text: str, characters: str) -> bool:
+    """Return whether one of these few characters is there: a hundred times as fast as an expression's set."""
+    return any(character in text for character in characters)
 
 
 def _is_latin(text: str) -> bool:

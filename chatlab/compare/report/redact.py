@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from operator import is_
+from operator import attrgetter, is_
 from typing import Any, TypeVar, overload
 
 from chatlab.compare.figures import Figures, StoredResults
@@ -144,15 +144,19 @@ class _RedactedResults(StoredResults):
             self._counted[place] = True
 
 
-_NUMBERS = (float, int, bool)
+_NUMBERS = frozenset((float, int, bool))
 
 
 @cache
-def _looked_at(kind: type, *but: str) -> tuple[str, ...]:
-    """Return the fields of a dataclass in which texts may stand, but for these; of another class none."""
-    if not dataclasses.is_dataclass(kind):
-        return ()
-    return tuple(one.name for one in dataclasses.fields(kind) if one.name not in _LEFT.union(but))
+def _looked_at(kind: type, *but: str) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    """Return the fields of a dataclass in which texts may stand, but for these, and what gives their values;
+    of another class none.
+    """
+    fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
+    names = tuple(one.name for one in fields if one.name not in _LEFT.union(but))
+    if len(names) > 1:
+        return names, attrgetter(*names)
+    return names, lambda value: tuple(getattr(value, name) for name in names)
 
 
 class _Taking(TextRedaction):
@@ -182,24 +186,28 @@ class _Taking(TextRedaction):
         kind: Any = type(value)
         if kind is str:
             return self.text(value, place)
+        if kind is TextPart:  # nearly all parts are
+            text = self.text(value.text, place)
+            return value if text == value.text else TextPart(text)
         if kind is tuple or kind is list:
             parts = [self._walk(item, place) for item in value]
             return value if all(map(is_, parts, value)) else kind(parts)
         if kind is FilePart:
             return self._file(value, place)
-        if names := _looked_at(kind):
-            changed = self._changed(value, place, names)
+        if _looked_at(kind)[0]:
+            changed = self._changed(value, place)
             return replace(value, **changed) if changed else value
         if isinstance(value, Mapping):
             made = {self.name(str(key), place): self._walk(item, place) for key, item in value.items()}
             return made if made != value else value
         return value
 
-    def _changed(self, value: Any, place: str, names: Iterable[str]) -> dict[str, Any]:
-        """Return those of these fields of a dataclass in which something is taken out."""
+    def _changed(self, value: Any, place: str, *but: str) -> dict[str, Any]:
+        """Return the fields of a dataclass in which something is taken out; these are not looked at."""
         changed = {}
-        for name in names:
-            held = getattr(value, name)
+        kind: Any = type(value)
+        names, values_of = _looked_at(kind, *but)
+        for name, held in zip(names, values_of(value), strict=True):
             if not held or type(held) in _NUMBERS:
                 continue
             if type(held) is not str:
@@ -223,9 +231,9 @@ class _Taking(TextRedaction):
         """Return a result; what is counted goes by whether it was asked, answered or sent."""
         answers = f"answers of {self.name(label, 'lanes')}"
         turn = result.turn
-        kind: Any = type(turn)
-        changed = self._changed(turn, "prompts", ("user",))
-        changed |= self._changed(turn, answers, _looked_at(kind, "user"))
+        user = self._walk(turn.user, "prompts")
+        changed = {} if user is turn.user else {"user": user}
+        changed |= self._changed(turn, answers, "user")
         receipt: Receipt | None = self.walk(result.receipt, "receipts")
         if receipt is not None and "answer" in changed:
             receipt = replace(receipt, arrivals=None)  # they would be the times of another text
