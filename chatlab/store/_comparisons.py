@@ -18,6 +18,7 @@ from chatlab.store import (
     now,
 )
 from chatlab.store._conversations import conversation_of
+from chatlab.store._insert import insert_rows
 from chatlab.store.schema import comparisons, conversations, log_entries
 
 _table = comparisons.c
@@ -175,20 +176,17 @@ def append(
 
 
 def _insert_log(connection: Connection, owner: str, comparison_id: str, entries: Sequence[LogEntry]) -> None:
-    if entries:
-        connection.execute(
-            insert(log_entries),
-            [
-                {
-                    "comparison": comparison_id,
-                    "owner": owner,
-                    "seq": entry.seq,
-                    "at": entry.at,
-                    "data": entry.data,
-                }
-                for entry in entries
-            ],
-        )
+    rows = [
+        {
+            "comparison": comparison_id,
+            "owner": owner,
+            "seq": entry.seq,
+            "at": entry.at,
+            "data": entry.data,
+        }
+        for entry in entries
+    ]
+    insert_rows(connection, log_entries, rows)
 
 
 def _own(owner: str, comparison_id: str) -> Update:

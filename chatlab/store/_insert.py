@@ -2,15 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Dialect, Insert, Table, insert
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import StatementError
+
+from chatlab.errors import StoreError
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
+
+
+def insert_rows(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, unless_there: bool = False
+) -> None:
+    """Insert rows that name the same columns. unless_there: leave those alone that are there already."""
+    statement = _plain(connection.dialect.name, table, unless_there)
+    if len(rows) > 1 and connection.dialect.name == "sqlite":
+        # SQLAlchemy takes longer to make a row ready than SQLite to insert it.
+        text, made_ready = _for_sqlite(connection.dialect, statement, tuple(rows[0]))
+        try:
+            ready = made_ready(rows)
+        except (StoreError, TypeError, ValueError) as error:  # one of our own types refuses a value
+            raise StatementError(str(error), text, None, error) from error
+        connection.exec_driver_sql(text, ready)
+    elif rows:
+        connection.execute(statement, rows)
+
+
+@cache
+def _plain(dialect: str, table: Table, unless_there: bool) -> Insert:
+    return _unless_there(dialect, table, ()) if unless_there else insert(table)
+
+
+@lru_cache(64)  # each store has a dialect of its own
+def _for_sqlite(
+    dialect: Dialect, statement: Insert, names: Sequence[str]
+) -> tuple[str, Callable[[Iterable[Mapping[str, Any]]], list[tuple[Any, ...]]]]:
+    """Return an insert of these columns as SQLite is given it, and what makes its parameters of rows."""
+    columns = [column for column in statement.table.columns if column.name in names]
+    values = itemgetter(*(column.name for column in columns))
+    processors = [column.type.dialect_impl(dialect).bind_processor(dialect) for column in columns]
+
+    def made_ready(rows: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+        given = zip(*map(values, rows), strict=True)
+        found = [
+            column if process is None else map(process, column)
+            for column, process in zip(given, processors, strict=True)
+        ]
+        return list(zip(*found, strict=True))
+
+    return str(statement.compile(dialect=dialect, column_keys=list(names))), made_ready
 
 
 def insert_unless_there(

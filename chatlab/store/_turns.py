@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import Connection, FromClause, Row, Select, bindparam, insert, select, update
+from sqlalchemy import Connection, FromClause, Row, Select, bindparam, select, update
 
 from chatlab.ids import ConversationId, TurnId
 from chatlab.messages import FilePart, Message
 from chatlab.slices import Slices
 from chatlab.store import BegunConversation, NotStored, StoredTurn, now
 from chatlab.store._conversations import get as found
-from chatlab.store._insert import insert_unless_there
+from chatlab.store._insert import insert_rows, insert_unless_there
 from chatlab.store._search import set_turn, title_row, turn_document, turn_row
 from chatlab.store._turn_rows import attachments as attachments_of
 from chatlab.store._turn_rows import from_row, to_row
@@ -179,8 +179,6 @@ def _save(
         _touch(connection, [one for one in changed if one.ended])
 
 
-_INSERT = insert(turns)
-_INSERT_DOCUMENT = insert(documents)
 _CHANGING = ("status", "server", "asked", "answered")
 _UPDATE = (
     update(turns)
@@ -226,7 +224,7 @@ _Chats: TypeAlias = Mapping[tuple[str, ConversationId], _Chat]
 
 def _insert(connection: Connection, new: Sequence[Encoded], chats: _Chats, made: _Chats) -> None:
     """Add turns. made: of the conversations those that this transaction has made, of them."""
-    connection.execute(_INSERT, [one.row for one in new])
+    insert_rows(connection, turns, [one.row for one in new])
     words = [
         turn_row(one.turn, one.words or turn_document(one.turn))
         for one in new
@@ -246,8 +244,7 @@ def _insert(connection: Connection, new: Sequence[Encoded], chats: _Chats, made:
             connection.execute(_LEAD_NAMED, {**lead, "called": title})
         if title and chats[chat].comparison is None:
             words.append(title_row(owner, conversation_id, title))
-    if words:
-        connection.execute(_INSERT_DOCUMENT, words)
+    insert_rows(connection, documents, words)
     _attach(connection, new)
 
 
@@ -323,8 +320,7 @@ def _attach(connection: Connection, written: Sequence[Encoded]) -> None:
         for one in written
         for sha256, media_type in one.files.items()
     ]
-    if rows:
-        connection.execute(insert_unless_there(connection, attachments), rows)
+    insert_rows(connection, attachments, rows, unless_there=True)
 
 
 def beginnings(
@@ -357,8 +353,7 @@ def add_receipts(
         for one in batch
         if one.turn.id in wanted
     ]
-    if rows:
-        connection.execute(insert_unless_there(connection, receipts), rows)
+    insert_rows(connection, receipts, rows, unless_there=True)
 
 
 def save_receipt(connection: Connection, owner: str, turn: TurnId, receipt: Mapping[str, Any]) -> bool:

@@ -25,6 +25,7 @@ from chatlab.store import (
     _turns,
     now,
 )
+from chatlab.store._insert import insert_rows
 from chatlab.store._turns import Encoded
 from chatlab.store.schema import comparisons, conversations, receipts, turns
 
@@ -166,15 +167,13 @@ def adopt_comparison(
     ]
     try:
         _comparisons.insert_whole(connection, whole.comparison, whole.log)
-        if lanes:
-            connection.execute(insert(conversations), lanes)
+        insert_rows(connection, conversations, lanes)
         _turns.save(connection, given, server)
         rows = [
             {"owner": whole.comparison.owner, "turn": turn, "data": data}
             for turn, data in whole.receipts.items()
         ]
-        if rows:
-            connection.execute(insert(receipts), rows)
+        insert_rows(connection, receipts, rows)
     except (IntegrityError, NotStored):
         raise Conflict("refusal.session-ids-taken") from None
     for lane in lanes:  # as in `adopt`

@@ -7,6 +7,7 @@ in somebody else's conversation.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,7 +28,8 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from chatlab.store import NotStored
 from chatlab.store._exact import from_text, to_text
@@ -70,19 +72,35 @@ class Exact(TypeDecorator[Any]):
         return None if value is None else from_text(value)
 
 
+class _SqliteTime(sqlite.DATETIME):
+    """A time in UTC as SQLAlchemy writes it for SQLite, its zone left out, for a part of what that takes."""
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], str | None]:
+        return _written
+
+
+def _written(value: datetime | None) -> str | None:
+    return None if value is None else value.isoformat(" ", "microseconds")[: -len("+00:00")]
+
+
+_SQLITE_TIME: TypeEngine[Any] = _SqliteTime()  # type: ignore[no-untyped-call]
+
+
 class Moment(TypeDecorator[datetime]):
     """A time with its zone; in UTC, to the microsecond."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(_SQLITE_TIME if dialect.name == "sqlite" else self.impl_instance)
+
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
         if value.tzinfo is None:
             raise ValueError("a stored time has a zone")
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+        return value if value.tzinfo is UTC else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
