@@ -88,7 +88,7 @@ def message_from_json(value: Any) -> Message:
         or not isinstance(value.get("parts"), list)
     ):
         raise ValueError(f"a message has a role ({', '.join(_ROLES)}) and a list of parts")
-    return Message(value["role"], tuple(_part_from_json(part) for part in value["parts"]))
+    return Message(value["role"], tuple([_part_from_json(part) for part in value["parts"]]))
 
 
 def _part_to_json(part: Part) -> dict[str, Any]:
@@ -102,9 +102,9 @@ def _part_to_json(part: Part) -> dict[str, Any]:
 def _part_from_json(value: Any) -> Part:
     if not isinstance(value, dict):
         raise ValueError("a part is a JSON object")
-    cls = _of_type(_PARTS, value)
-    if cls is TextPart and isinstance(value.get("text"), str):
+    if value.get("type") == "text" and isinstance(value.get("text"), str):
         return TextPart(value["text"])  # nearly all are, and have no more than that
+    cls = _of_type(_PARTS, value)
     if cls is not FilePart:
         return from_plain(cls, value)
     url = value.get("url")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -128,10 +128,12 @@ class RunFolder:
     the disk.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Raises StoreError if it is none, or another process has it."""
+    def __init__(self, path: Path, items: StoredItems | None = None) -> None:
+        """items: its prompts, where they are known. Raises StoreError if it is none, or another process has
+        it.
+        """
         self.path = path
-        self.plan = read_plan(path)
+        self.plan = read_plan(path, items)
         self._results = AppendLog(path / _RESULTS)
         self._verdicts = AppendLog(path / _VERDICTS)
         self.ledger = AppendLog(path / "ledger.jsonl")
@@ -148,8 +150,9 @@ class RunFolder:
         path.mkdir(parents=True, exist_ok=True)
         if (path / _PLAN).exists():
             raise StoreError(f"{path} has a run already: resume it, or name another folder")
-        write_plan(path, plan)
-        return cls(path)
+        items = stored_items(plan.items)
+        write_plan(path, replace(plan, items=items))
+        return cls(path, items)
 
     async def add_result(self, result: Result) -> None:
         """Returns when it is on the disk."""
@@ -238,8 +241,10 @@ def write_plan(path: Path, plan: Plan) -> None:
         out.write(json.dumps(value, indent=1).encode("ascii"))
 
 
-def read_plan(path: Path) -> Plan:
-    """Raises StoreError if there is none, or none that can be read."""
+def read_plan(path: Path, items: StoredItems | None = None) -> Plan:
+    """items: its prompts, where they are known, and need not be read. Raises StoreError if there is none, or
+    none that can be read.
+    """
     file = path / _PLAN
     try:
         value = json.loads(file.read_text("utf-8"))
@@ -256,7 +261,7 @@ def read_plan(path: Path) -> Plan:
             title=value["title"],
             created=datetime.fromisoformat(value["created"]),
             lanes=tuple(lane_from_json(lane) for lane in value["lanes"]),
-            items=_items(value, path / _PROMPTS),
+            items=_items(value, path / _PROMPTS) if items is None else items,
             repeats=value["repeats"],
             seed=value["seed"],
             order=value["order"],

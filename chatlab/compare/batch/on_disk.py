@@ -214,7 +214,7 @@ class ResultsOnDisk(_OnDisk[ResultKey, Result]):
         asked, place = np.unique(item, return_inverse=True)
         repeat, lane = np.divmod(conversation, lanes)
         return Figures(
-            [self._items[number].id for number in asked.tolist()],
+            [self._items.id_of(number) for number in asked.tolist()],
             np.asarray(place, np.int32),
             np.asarray(step, np.int32),
             np.asarray(repeat, np.int32),

@@ -86,6 +86,11 @@ class StoredItems(Sequence[Item]):
             return None
         return int(self._numbers[place])
 
+    def id_of(self, number: int) -> str:
+        """Return the id of the prompt of a number."""
+        item = self._recent.get(number)
+        return str(self._value(number)["id"]) if item is None else item.id
+
     def write(self, path: Path) -> None:
         """Write them to a file, whole or not at all."""
         with whole_file(path) as out:
@@ -105,15 +110,17 @@ class StoredItems(Sequence[Item]):
         number = range(len(self))[place]
         item = self._recent.get(number)
         if item is None:
-            self._file.seek(self._begins[number])
-            line = self._file.read(self._size(number))
-            item = self._recent[number] = item_from_json(load_quickly(line))
-            self._recent_bytes += len(line)
+            item = self._recent[number] = item_from_json(self._value(number))
+            self._recent_bytes += self._size(number)
             while self._recent_bytes > _RECENT_BYTES and len(self._recent) > _RECENT:
                 oldest = next(iter(self._recent))
                 del self._recent[oldest]
                 self._recent_bytes -= self._size(oldest)
         return item
+
+    def _value(self, number: int) -> Any:
+        self._file.seek(self._begins[number])
+        return load_quickly(self._file.read(self._size(number)))
 
     def _size(self, number: int) -> int:
         return self._begins[number + 1] - self._begins[number]
