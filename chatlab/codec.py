@@ -152,29 +152,24 @@ def _of_type(known: Mapping[str, type[T]], value: Mapping[str, Any]) -> type[T]:
 
 def to_plain(value: Any) -> dict[str, Any]:
     """Return the fields of a dataclass that are not at their default, as JSON values."""
-    plain = changed_fields(value)
-    for name, found in plain.items():
-        if type(found) not in _LEAVES and is_dataclass(found):
-            plain[name] = to_plain(found)
+    plain: dict[str, Any] = {}
+    names, values_of, defaults = fields_of(value.__class__)
+    for name, found, default in zip(names, values_of(value), defaults, strict=True):
+        if found is not default and found != default:
+            plain[name] = to_plain(found) if type(found) not in _LEAVES and is_dataclass(found) else found
     return plain
 
 
 _LEAVES = frozenset((str, int, float, bool, type(None)))
 
 
-def changed_fields(value: Any, *, made: bool = False) -> dict[str, Any]:
-    """Return the values of a dataclass's fields that are not at their default, by name. made: nor at one
-    that is made anew for each value, such as an empty dict.
-    """
-    names, values_of, defaults = _fields_of(value.__class__, made)
-    fields_of = zip(names, values_of(value), defaults, strict=True)
-    return {name: held for name, held, default in fields_of if held is not default and held != default}
-
-
 @cache
-def _fields_of(cls: type[Any], made: bool) -> tuple[Sequence[str], Callable[[Any], Any], Sequence[Any]]:
+def fields_of(
+    cls: type[Any], made: bool = False
+) -> tuple[Sequence[str], Callable[[Any], Any], Sequence[Any]]:
     """Return the names of a dataclass's fields, what gets their values, and their defaults: MISSING, which
-    nothing equals, where there is none.
+    nothing equals, where there is none. made: and for one that is made anew for each value, such as an empty
+    dict, what it is then.
     """
     found = fields(cls)
     names = [item.name for item in found]

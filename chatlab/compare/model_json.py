@@ -8,7 +8,7 @@ from dataclasses import is_dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from chatlab.codec import changed_fields, from_plain, message_from_json, message_to_json, parts_to_json
+from chatlab.codec import fields_of, from_plain, message_from_json, message_to_json, parts_to_json
 from chatlab.compare.model import Comparison, Lane, Receipt, Result, Verdict, Vote
 from chatlab.quick_json import as_text, compact, exactly, number
 from chatlab.store import StoredTurn
@@ -159,13 +159,16 @@ def _plain(value: Any, number: _Number = _as_it_is, **written: Any) -> dict[str,
     """Return the fields of a dataclass that are not at their default, as JSON; those in `written` are so
     already. number: gives what stands for a float.
     """
-    found = changed_fields(value, made=True)
-    for name, held in found.items():
-        kind = type(held)
-        if kind is float:
-            found[name] = number(held)
-        elif kind not in _LEAVES:
-            found[name] = written[name] if name in written else _json(held, number)
+    found: dict[str, Any] = {}
+    names, values_of, defaults = fields_of(value.__class__, made=True)
+    for name, held, default in zip(names, values_of(value), defaults, strict=True):
+        if held is not default and held != default:
+            kind = type(held)
+            if kind is float:
+                held = number(held)
+            elif kind not in _LEAVES:
+                held = written[name] if name in written else _json(held, number)
+            found[name] = held
     return found
 
 
