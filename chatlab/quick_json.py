@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from math import isfinite
-from operator import is_not
 from typing import Any
 
 import orjson
@@ -18,6 +17,7 @@ _STRICTLY = (
     orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 )
 _LEAVES = frozenset((str, int, bool, type(None)))
+_DEEPEST = 250  # levels; orjson goes no deeper than 254
 
 
 def load_if_quick(text: bytes) -> Any:
@@ -68,29 +68,36 @@ def exactly(value: Any) -> Any:
     a copy. Raises TypeError for a float that is no JSON, for what may be none, and for what is nested deeper
     than orjson writes.
     """
-    try:
-        return _exactly(value)
-    except RecursionError as exc:  # Python's own writer goes deeper before it gives up
-        raise TypeError("the value is nested too deep") from exc
+    return _exactly(value, _DEEPEST)
 
 
-def _exactly(value: Any) -> Any:
+def _exactly(value: Any, deeper: int) -> Any:
+    """deeper: how many levels there may be below this one."""
     kind = type(value)
-    if kind in _LEAVES:
-        return value
-    if kind is float:
-        return number(value)
     if kind is dict:
-        changed = {
-            key: made
-            for key, held in value.items()
-            if type(held) not in _LEAVES and (made := _exactly(held)) is not held
-        }
-        return {**value, **changed} if changed else value
-    if kind is list or kind is tuple:
-        made = [held if type(held) in _LEAVES else _exactly(held) for held in value]
-        return made if any(map(is_not, made, value)) else value
-    raise TypeError(f"{kind.__name__} may be no JSON")
+        entries = value.items()
+    elif kind is list or kind is tuple:
+        entries = enumerate(value)
+    elif kind in _LEAVES:
+        return value
+    elif kind is float:
+        return number(value)
+    else:
+        raise TypeError(f"{kind.__name__} may be no JSON")
+    if not deeper:
+        raise TypeError("the value is nested too deep")
+    changed = {}
+    for key, held in entries:
+        of = type(held)
+        if of in _LEAVES or (of is float and 1e-4 <= held < 1e15):  # as `number` leaves them
+            continue
+        if (made := _exactly(held, deeper - 1)) is not held:
+            changed[key] = made
+    if not changed:
+        return value
+    if kind is dict:
+        return {**value, **changed}
+    return [changed.get(place, held) for place, held in enumerate(value)]
 
 
 def number(value: float) -> Any:
