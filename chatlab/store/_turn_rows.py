@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row
@@ -103,8 +103,8 @@ def text_of(turn: StoredTurn) -> str:
     return "\n".join(text for text in (turn.user.text, *names, answer.text) if text)
 
 
-def _files(turn: StoredTurn) -> Iterator[FilePart]:
-    return (part for part in (*turn.user.parts, *turn.answer) if isinstance(part, FilePart))
+def _files(turn: StoredTurn) -> Sequence[FilePart]:
+    return [part for part in (*turn.user.parts, *turn.answer) if isinstance(part, FilePart)]
 
 
 def _text(**values: Any) -> str:

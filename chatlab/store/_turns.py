@@ -67,15 +67,11 @@ class Encoded:
     """A turn, with its row for the database."""
 
     turn: StoredTurn
+    chat: tuple[str, ConversationId]  # the owner and the id of its conversation
     row: dict[str, Any]
     checkpoint: bool  # of a turn that runs, which is there already, most likely
     words: str | None  # what is searched of it; None if most likely nobody needs that
     files: Mapping[str, str]
-
-    @property
-    def chat(self) -> tuple[str, ConversationId]:
-        """Return the owner and the id of its conversation."""
-        return self.turn.owner, self.turn.conversation
 
     @property
     def ended(self) -> bool:
@@ -96,7 +92,8 @@ def encoded(given: Iterable[StoredTurn], of_lanes: Container[TurnId] = ()) -> li
 def _encoded(turn: StoredTurn, *, of_lane: bool) -> Encoded:
     checkpoint = turn.status == "running" and bool(turn.answer)
     words = None if checkpoint or of_lane else turn_document(turn)
-    return Encoded(turn, to_row(turn), checkpoint, words, attachments_of(turn))
+    chat = turn.owner, turn.conversation
+    return Encoded(turn, chat, to_row(turn), checkpoint, words, attachments_of(turn))
 
 
 _FEW = 8  # turns; more at once are those of a run, which were not saved before they ended
