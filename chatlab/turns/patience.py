@@ -31,13 +31,14 @@ class Patience:
         self._deadline = deadline
         self._silence_counts = True
         self._loop = asyncio.get_running_loop()
+        self._next: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
         self._look()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._next.cancel()
+        self._look_no_more()
 
     def lengthen(self, seconds: float) -> None:
         """Have the first token wait for so much longer."""
@@ -56,8 +57,12 @@ class Patience:
         self._silence_counts = counted
         self._until = min(perf_counter() + left, self._deadline)
         self._watch.heard = perf_counter()
-        self._next.cancel()  # it may be due sooner than the next look
+        self._look_no_more()  # it may be due sooner than the next look
         self._look()
+
+    def _look_no_more(self) -> None:
+        if self._next is not None:  # none, where the time was over from the beginning
+            self._next.cancel()
 
     def _look(self) -> None:
         now, until = perf_counter(), self._until

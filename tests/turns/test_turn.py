@@ -216,6 +216,22 @@ async def test_each_timeout_says_what_was_waited_for_and_closes_the_backend(
     assert backend.closed == 1
 
 
+async def test_a_turn_whose_time_is_over_when_it_is_retried_says_so() -> None:
+    calls = []
+
+    async def script(request: ChatRequest, ctx: CallContext) -> AsyncIterator[StreamEvent]:
+        calls.append(1)
+        if len(calls) == 1:
+            asyncio.get_running_loop().call_later(0.01, time.sleep, 0.5)  # meanwhile nobody looks
+            raise Unavailable("gone", retry_after=0.02, retryable=True)
+        await asyncio.Event().wait()
+        yield Finish("stop")
+
+    entry, _ = entry_for(script, timeouts=Timeouts(total=0.3))
+    with pytest.raises(Unavailable, match="not complete within"):
+        await read(entry)
+
+
 async def test_the_connect_timeout_and_the_identity_reach_the_backend() -> None:
     got: list[CallContext] = []
 
