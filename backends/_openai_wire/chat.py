@@ -262,10 +262,10 @@ class ChatStream(AnswerStream):
 def _only_text(chunk: Mapping[str, Any]) -> str | None:
     """Return the text of a chunk that has nothing else to tell, as nearly all have not; None for others."""
     choices = chunk.get("choices")
-    if not (type(choices) is list and len(choices) == 1 and chunk.keys() <= _PLAIN):
+    if not (type(choices) is list and len(choices) == 1 and _PLAIN.issuperset(chunk)):
         return None
     choice = choices[0]
-    if chunk.get("usage") is not None or type(choice) is not dict or not choice.keys() <= _PLAIN_CHOICE:
+    if chunk.get("usage") is not None or type(choice) is not dict or not _PLAIN_CHOICE.issuperset(choice):
         return None
     delta = choice.get("delta")
     if choice.get("finish_reason") is not None or choice.get("index") != 0 or type(delta) is not dict:

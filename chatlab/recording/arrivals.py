@@ -41,17 +41,22 @@ class Arrivals:
 
     def add(self, at: float, event: StreamEvent) -> None:
         """Add the next event. at: seconds since the turn's zero."""
-        moment = max(int(at * 1_000_000 + 0.5), self._last)  # quick: it is done for every event
-        self._words.append(f"{moment - self._last}{_said(event)}")
+        moment = int(at * 1_000_000 + 0.5)  # quick: it is done for every event
+        if moment < self._last:
+            moment = self._last
+        if isinstance(event, TextDelta):  # most are
+            self._words.append(f"{moment - self._last}t{len(event.text)}")
+        else:
+            self._words.append(f"{moment - self._last}{_said(event)}")
         self._last = moment
 
     def __str__(self) -> str:
         return " ".join(self._words)
 
 
-def _said(event: StreamEvent) -> str:
-    if isinstance(event, TextDelta):
-        return f"t{len(event.text)}"
+def _said(
+    event: ReasoningDelta | ToolCall | ToolResult | Citation | Trace | Notice | Finish,
+) -> str:
     if isinstance(event, ReasoningDelta):
         return f"r{len(event.text)}"
     if isinstance(event, ToolCall):

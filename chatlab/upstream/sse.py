@@ -26,7 +26,7 @@ _ENDS = {"done", "end", "close", "complete", "completed", "finish"}
 _MARKS = "\ufeff\x1e"  # a byte order mark; what begins each record of application/json-seq
 _FIELDS = ("data", "event", "")
 _DONE = DONE.encode()
-_PLAIN = (b"data: {", b"data: [DONE]\n")
+_DONE_EVENT = b"data: " + _DONE
 _FIELD = re.compile(rb"[\s\x1e]*(?::|(?i:data|event|id|retry|error)\s*:|[\[{])")
 _LOOKS_LIKE_JSON = re.compile(r"\{|\[\s*(?:[\[{\"\d-]|$)")  # not `[ERROR] what happened`
 _SENTENCE = 2_000  # bytes of a text that may say what went wrong
@@ -75,15 +75,14 @@ class SseDecoder:
         found: list[bytes] = []
         if self._data or self._name or any(self._rest) or self._after_cr or b"\r" in piece:
             return found, piece
-        at = 0
-        while piece.startswith(_PLAIN, at):
-            end = piece.find(b"\n", at)
-            if end < 0 or not piece.startswith(b"\n\n", end):
+        *events, rest = piece.split(b"\n\n")
+        for event in events:
+            if (event[:7] != b"data: {" and event != _DONE_EVENT) or b"\n" in event:
+                rest = b"\n\n".join((*events[len(found) :], rest))
                 break
-            found.append(piece[at + len(b"data: ") : end])
-            at = end + 2
-        self._begun = self._begun or at > 0
-        return found, piece[at:]
+            found.append(event[6:])
+        self._begun = self._begun or bool(found)
+        return found, rest
 
     def last_events(self) -> list[SseEvent]:
         """Return the events that were under way when the stream ended."""
