@@ -59,7 +59,7 @@ _EMPHASIS = re.compile(
 _COMMENT_END = "-->"
 _COMMENT = re.compile(r"(<!--.*?-->)", re.S)
 # Tags, and of links and pictures what stands around their words. What breaks a line is one.
-_OF_TAG = r"""(?:/?[A-Za-z](?:[^<>"']++|"[^"<]*"|'[^'<]*')*+>|/?[A-Za-z][^<>]*+>)"""
+_OF_TAG = r"""/?[A-Za-z](?:[^<>"']*+(?:(?:"[^"<]*"|'[^'<]*')[^<>"']*+)*+>|[^<>]*+>)"""
 _TAG = re.compile(f"(<{_OF_TAG})")
 _TAG_OR_LINK = re.compile(
     rf"([<!\[\]](?:(?<=<){_OF_TAG}"
