@@ -154,9 +154,7 @@ def _looked_at(kind: type, *but: str) -> tuple[tuple[str, ...], Callable[[Any], 
     """
     fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
     names = tuple(one.name for one in fields if one.name not in _LEFT.union(but))
-    if len(names) > 1:
-        return names, attrgetter(*names)
-    return names, lambda value: tuple(getattr(value, name) for name in names)
+    return names, attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
 
 
 class _Taking(TextRedaction):
