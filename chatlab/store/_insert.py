@@ -27,7 +27,7 @@ def insert_rows(
         text, made_ready = _for_sqlite(connection.dialect, statement, tuple(rows[0]))
         try:
             ready = made_ready(rows)
-        except (StoreError, TypeError, ValueError) as error:  # one of our own types refuses a value
+        except (StoreError, TypeError, ValueError, OverflowError) as error:  # a type of ours refuses it
             raise StatementError(str(error), text, None, error) from error
         connection.exec_driver_sql(text, ready)
     elif rows:

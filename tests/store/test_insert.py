@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from sqlalchemy import Connection, DateTime, Table, insert
 from sqlalchemy.dialects import sqlite
 
+from chatlab.errors import StoreError
 from chatlab.store import NotStored, StoredConversation, new_id
 from chatlab.store._database import Database, address
 from chatlab.store._insert import insert_rows, insert_unless_there
@@ -137,6 +139,14 @@ async def test_an_id_that_no_database_holds_is_nobodys_among_many_too(store: Sql
     other = StoredConversation(new_id(), "owner", "", chat.created, chat.updated)
     with pytest.raises(NotStored):
         await store.adopt(other, [finished(other, "Hello", "Hi", parent=parent) for parent in (None, "\0")])
+
+
+async def test_a_time_that_utc_has_no_year_for_is_refused_among_many_too(store: SqlStore) -> None:
+    chat = await store.create("owner")
+    before = datetime.min.replace(tzinfo=timezone(timedelta(hours=5)))
+    with pytest.raises(StoreError, match="the database refused"):
+        await store.save([replace(finished(chat, "Hello", "Hi"), created=before) for _ in range(2)])
+    assert await store.turns("owner", chat.id) == []
 
 
 @pytest.mark.parametrize("moment", [*MOMENTS, None])
