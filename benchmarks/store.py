@@ -98,7 +98,7 @@ async def one_turn(store: Store, turns: int) -> None:
                 await turn.pause(1)
 
             async def look(id: str = begun.id) -> None:
-                saving._look()  # what comes by itself every 0.8 s
+                saving._look(saving._running)  # what comes by itself every 0.8 s
                 await saving.written(id)
 
             for _ in range(CHECKPOINTS):
@@ -149,7 +149,7 @@ async def checkpoint(store: Store, rounds: int) -> None:
             for _, turn in running:
                 turn.answer.add(TextDelta(words(200)))
             began = time.perf_counter()
-            saving._look()  # what comes by itself every 0.8 s
+            saving._look(saving._running)  # what comes by itself every 0.8 s
             looks.append(time.perf_counter() - began)
             written = asyncio.gather(*(saving.written(begun.id) for begun, _ in running))
             worst = 0.0
