@@ -23,7 +23,7 @@ from chatlab.compare.report.recording import NoSuchLane, lane_recording
 from chatlab.compare.session.session import ComparisonSession
 from chatlab.compare.statistics.votes_csv import read, votes_on
 from chatlab.config.load import load_config
-from chatlab.errors import ConfigError
+from chatlab.errors import ConfigError, StoreError
 from chatlab.lab import load as load_lab
 from chatlab.redaction.texts import Pattern, WrongPattern, parse_patterns
 from chatlab.store import NotStored
@@ -92,7 +92,7 @@ def _recording(found: Comparison, lane: str, patterns: tuple[Pattern, ...]) -> s
 async def _stored(
     session_id: str, config: str | None, form: Format, *, pictures: bool
 ) -> tuple[Comparison, Words]:
-    """Return a session from the store for a report, and the words of its configuration. Raises NotStored."""
+    """Return a session from the store for a report, and the words of its configuration. Raises StoreError."""
     lab = load_lab(config_of(config))
     assert lab.config is not None
     words = words_of(lab.config.ui.language)
@@ -102,7 +102,7 @@ async def _stored(
                 whose = await storage.store.owner_of_comparison(session_id)
             except NotStored as exc:
                 problem = f"{session_id} is neither the folder of a run nor a stored comparison session"
-                raise NotStored(problem) from exc
+                raise StoreError(problem) from exc
             about = await storage.store.comparison(whose, session_id)
             session = await ComparisonSession.open(
                 lab.backends, session_id, owner=whose, store=storage.store, files=storage.files

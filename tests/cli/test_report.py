@@ -202,7 +202,8 @@ def test_peoples_votes_on_a_run_are_held_against_its_judge() -> None:
 
 def test_what_is_no_comparison_is_said() -> None:
     done = run("report", "nothing", "lab.yaml")
-    assert done.exit_code == 1 and "nothing is neither the folder of a run nor" in done.stderr
+    assert done.exit_code == 1
+    assert done.stderr.startswith("chatlab: nothing is neither the folder of a run nor"), done.stderr
     Path("empty").mkdir()
     done = run("report", "empty")
     assert done.exit_code == 1 and "empty is not the folder of a run" in done.stderr
