@@ -49,6 +49,11 @@ class Upstream:
         bodies = [seen.json for seen in self.front.requests]
         return [f"{body['model']}: {body['messages'][-1]['content']}" for body in bodies]
 
+    @property
+    def there(self) -> int:
+        """How many requests are there now, of all models."""
+        return self._there[""]
+
     async def until_written(self, path: Path, lines: int, timeout: float = 20) -> None:
         """Waits until another process has written so many lines to a file."""
         async with asyncio.timeout(timeout):

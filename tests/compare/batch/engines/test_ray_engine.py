@@ -82,6 +82,14 @@ def until_written(file: Path, lines: int) -> None:
     pytest.fail(f"{file} has no {lines} lines")
 
 
+def until_at_once(upstream: Upstream, requests: int) -> None:
+    for _ in range(6000):
+        if upstream.there >= requests:
+            return
+        time.sleep(0.01)
+    pytest.fail(f"there were no {requests} requests at once")
+
+
 def of_ray(workers: bool = False) -> set[int]:
     """Return the processes of Ray that their parameters or environment show to be of this test."""
     found = set()
@@ -117,6 +125,7 @@ def test_a_killed_worker_costs_its_calls_a_second_try_and_the_results_are_the_sa
     limits = ("--seed", "3", "--concurrency", "8", "--rpm", f"evenly={RPM}", "--budget", "1000")
     run = begun("by-ray", lanes, *limits, "--engine", "ray", "--workers", "2")
     until_written(Path("by-ray/results.jsonl"), PROMPTS)
+    until_at_once(upstream, 5)  # of 8 calls, of which each worker makes no more than four
     killed = min(of_ray(workers=True))
     os.kill(killed, signal.SIGKILL)
     code, said = ended(run)
