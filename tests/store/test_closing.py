@@ -73,7 +73,7 @@ async def test_a_store_whose_heartbeat_failed_is_closed_all_the_same(
     failed = asyncio.create_task(_fail(), name="store heartbeat")
     beating.cancel()
     other.replicas._tasks = [failed]
-    await asyncio.wait([failed])
+    await asyncio.wait([beating, failed])  # what it was asking the database has its connection until then
     await other.aclose()
     assert writers() == before
     assert isinstance(failed.exception(), RuntimeError)
