@@ -50,7 +50,8 @@ class DaySpending:
         spent = Spent(owner, this_hour(), tokens, cost)
         with self._lock:
             if spent.hour != self._swept:
-                self._hours = {one: recent for one in self._hours if (recent := self._recent(one))}
+                days = ((one, _within_a_day(hours)) for one, hours in self._hours.items())
+                self._hours = {one: recent for one, recent in days if recent}
                 self._swept = spent.hour
             _count(self._hours, [spent])
             if self._untold is not None:
@@ -59,7 +60,8 @@ class DaySpending:
     def of_day(self, owner: str) -> tuple[float, float]:
         """Return the tokens and the money that somebody spent within a day; of "" everybody."""
         with self._lock:
-            recent = [*self._recent(owner).values(), *_within_a_day(self._settled.get(owner, {})).values()]
+            of_owner = (hours.get(owner, {}) for hours in (self._settled, self._hours))
+            recent = [one for hours in of_owner for one in _within_a_day(hours).values()]
             return sum(one.tokens for one in recent), sum(one.cost for one in recent)
 
     async def exchange(self, store: Opened) -> None:
@@ -105,9 +107,6 @@ class DaySpending:
         for one in amounts:
             key = (one.owner, one.hour)
             untold[key] = one.plus(untold.get(key))
-
-    def _recent(self, owner: str) -> dict[int, Spent]:
-        return _within_a_day(self._hours.get(owner, {}))
 
 
 def _within_a_day(hours: dict[int, Spent]) -> dict[int, Spent]:
